@@ -1,0 +1,1 @@
+"""The mathematics of the course in NumPy, written to be read."""

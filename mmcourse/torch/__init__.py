@@ -1,0 +1,1 @@
+"""The same formulas as `torch.nn.Module`s."""
