@@ -1,0 +1,116 @@
+"""Attention written out: softmax(QKᵀ/√d_k)V (Vaswani et al. 2017, arXiv 1706.03762).
+
+``padding_mask`` is True for real elements, as in Keras's own ``attention_mask``. A row that may look at nothing
+gives 0, never NaN.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def keep_mask(n, m, padding_mask=None, causal=False, ndim=3):
+    """Bool mask of which of m keys each of n queries may look at, broadcastable to the scores (b, …, n, m); or None."""
+    keep = ops.arange(m)[None, :] <= ops.arange(n)[:, None] + (m - n) if causal else None
+    if padding_mask is not None:
+        padding_mask = ops.convert_to_tensor(padding_mask)
+        shape = tuple(padding_mask.shape)
+        if keras.backend.standardize_dtype(padding_mask.dtype) != "bool" or len(shape) != 2:
+            raise ValueError(f"padding_mask: expected bool (batch, {m}), True = real; got {padding_mask.dtype} {shape}")
+        real = ops.reshape(padding_mask, (-1, *[1] * (ndim - 2), m))
+        keep = real if keep is None else ops.logical_and(keep, real)
+    return keep
+
+
+def masked_softmax(scores, keep=None):
+    """Softmax over the last axis among the kept entries; a row with none kept is all zeros."""
+    if keep is None:
+        return ops.softmax(scores, -1)
+    scores = ops.where(keep, scores, -math.inf)
+    top = ops.stop_gradient(ops.max(scores, -1, keepdims=True))
+    e = ops.exp(scores - ops.where(ops.isfinite(top), top, 0.0))  # exp(−inf) = 0: masked entries vanish
+    total = ops.sum(e, -1, keepdims=True)
+    return e / ops.where(total > 0, total, 1.0)
+
+
+def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale=None):
+    """softmax(QKᵀ · scale)V with scale = 1/√d_k.
+
+    Parameters
+    ----------
+    q, k, v : float (b, …, n, d_k), (b, …, m, d_k), (b, …, m, d_v)
+    padding_mask : bool (b, m), True = real key
+    causal : bool
+        Query i sees keys up to i + (m − n).
+
+    Returns
+    -------
+    y : (b, …, n, d_v); weights : (b, …, n, m), whose rows sum to 1
+    """
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    scores = ops.matmul(q, ops.swapaxes(k, -1, -2)) * scale  # (b, …, n, m)
+    keep = keep_mask(ops.shape(q)[-2], ops.shape(k)[-2], padding_mask, causal, len(scores.shape))
+    weights = masked_softmax(scores, keep)
+    return ops.matmul(weights, v), weights
+
+
+@keras.saving.register_keras_serializable("mmcourse")
+class MultiHeadAttention(keras.layers.Layer):
+    """Queries from `query`, keys and values from `source`, in `heads` subspaces at once.
+
+    Parameters
+    ----------
+    dim : int
+        Width of the query and of the output.
+    heads : int
+        A divisor of `dim`.
+    dropout : float
+        Probability of dropping an attention weight in training.
+    """
+
+    def __init__(self, dim, heads, dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        if dim % heads:
+            raise ValueError(f"heads: {heads} does not divide the width {dim}; choose a divisor")
+        self.dim, self.heads, self.rate = dim, heads, dropout
+        self.query, self.key, self.value, self.output_ = (
+            keras.layers.Dense(dim, name=name, dtype=self.dtype_policy) for name in ("query", "key", "value", "output")
+        )
+        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+
+    def build(self, query_shape, source_shape=None):
+        """Make the weights: the widths are known only now."""
+        source_shape = source_shape or query_shape
+        self.query.build(query_shape)
+        self.key.build(source_shape)
+        self.value.build(source_shape)
+        self.output_.build((*query_shape[:-1], self.dim))
+
+    def call(self, query, source=None, padding_mask=None, causal=False, return_weights=False, training=None):
+        """query (b, n, d), source (b, m, d_s) or None for self-attention → (b, n, d) [, weights (b, heads, n, m)]."""
+        source = query if source is None else source
+        q, k, v = self.split(self.query(query)), self.split(self.key(source)), self.split(self.value(source))
+        scores = ops.matmul(q, ops.swapaxes(k, -1, -2)) / math.sqrt(self.dim // self.heads)  # (b, heads, n, m)
+        keep = keep_mask(ops.shape(q)[-2], ops.shape(k)[-2], padding_mask, causal, 4)
+        weights = masked_softmax(scores, keep)
+        h = ops.matmul(self.dropout(weights, training=training), v)  # (b, heads, n, d / heads)
+        y = self.output_(ops.reshape(ops.swapaxes(h, 1, 2), (-1, ops.shape(h)[2], self.dim)))
+        return (y, weights) if return_weights else y
+
+    def split(self, x):
+        """(b, n, d) → (b, heads, n, d / heads)."""
+        return ops.swapaxes(ops.reshape(x, (-1, ops.shape(x)[1], self.heads, self.dim // self.heads)), 1, 2)
+
+    def get_config(self):
+        """What `from_config` needs."""
+        return {**super().get_config(), "dim": self.dim, "heads": self.heads, "dropout": self.rate}
+
+
+def sinusoidal_positions(n, d):
+    """Positions as waves, (n, d): sin and cos of t / 10000^(2i/d), interleaved (Vaswani et al. 2017)."""
+    angle = np.arange(n)[:, None] / 10000 ** (np.arange(0, d, 2) / d)
+    return ops.convert_to_tensor(
+        np.stack([np.sin(angle), np.cos(angle)], -1).reshape(n, -1)[:, :d], dtype=keras.config.floatx()
+    )

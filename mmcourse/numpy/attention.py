@@ -1,0 +1,139 @@
+"""Attention, forward and backward: softmax(QKᵀ/√d_k)V (Vaswani et al. 2017, arXiv 1706.03762).
+
+Every function returns ``y, cache``; its ``*_backward(dy, cache)`` returns the gradients. ``padding_mask`` is True for
+real elements. A row that may look at nothing gets weights 0 and output 0, never NaN.
+"""
+
+import math
+
+import numpy as np
+
+from mmcourse.numpy.layers import linear, linear_backward
+
+
+def keep_mask(n, m, padding_mask=None, causal=False, ndim=3):
+    """Which of m keys each of n queries may look at.
+
+    Parameters
+    ----------
+    padding_mask : bool (b, m) or None
+        True = real key.
+    causal : bool
+        Query i sees keys up to i + (m − n): the last query sees every key, so that a cache of past keys just works.
+    ndim : int
+        Number of axes of the scores, (b, …, n, m).
+
+    Returns
+    -------
+    bool array that broadcasts to the scores, or None when all is allowed.
+    """
+    keep = np.tri(n, m, m - n, dtype=bool) if causal else None
+    if padding_mask is not None:
+        padding_mask = np.asarray(padding_mask)
+        if padding_mask.dtype != bool or padding_mask.ndim != 2 or padding_mask.shape[1] != m:
+            raise ValueError(
+                f"padding_mask: expected bool (batch, {m}), True = real; got {padding_mask.dtype} {padding_mask.shape}"
+            )
+        real = padding_mask.reshape(len(padding_mask), *[1] * (ndim - 2), m)
+        keep = real if keep is None else keep & real
+    return keep
+
+
+def masked_softmax(scores, keep=None):
+    """Softmax over the last axis among the kept entries; a row with none kept is all zeros."""
+    if keep is not None:
+        scores = np.where(keep, scores, -np.inf)
+    top = scores.max(-1, keepdims=True)
+    e = np.exp(scores - np.where(np.isfinite(top), top, 0))  # exp(−inf) = 0: masked entries vanish
+    total = e.sum(-1, keepdims=True)
+    return e / np.where(total > 0, total, 1)
+
+
+def masked_softmax_backward(dweights, weights):
+    """Gradient to the scores: w ⊙ (dw − Σ dw ⊙ w). Masked entries have w = 0, so they get none."""
+    return weights * (dweights - (dweights * weights).sum(-1, keepdims=True))
+
+
+def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale=None):
+    """softmax(QKᵀ · scale)V, scale = 1/√d_k: q·k has variance d_k, so the scores keep variance 1.
+
+    Parameters
+    ----------
+    q, k, v : float (b, …, n, d_k), (b, …, m, d_k), (b, …, m, d_v)
+    padding_mask : bool (b, m), True = real key
+    causal : bool
+    scale : float or None for 1/√d_k
+
+    Returns
+    -------
+    y : (b, …, n, d_v); cache : dict with ``weights`` (b, …, n, m), whose rows sum to 1
+    """
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    scores = (q @ k.swapaxes(-1, -2)) * scale  # (b, …, n, m)
+    keep = keep_mask(q.shape[-2], k.shape[-2], padding_mask, causal, scores.ndim)
+    weights = masked_softmax(scores, keep)
+    return weights @ v, {"q": q, "k": k, "v": v, "weights": weights, "scale": scale}
+
+
+def scaled_dot_product_attention_backward(dy, cache):
+    """Gradients dq, dk, dv of :func:`scaled_dot_product_attention`."""
+    weights, scale = cache["weights"], cache["scale"]
+    dv = weights.swapaxes(-1, -2) @ dy
+    dscores = masked_softmax_backward(dy @ cache["v"].swapaxes(-1, -2), weights) * scale
+    return dscores @ cache["k"], dscores.swapaxes(-1, -2) @ cache["q"], dv
+
+
+def split_heads(x, heads):
+    """(b, n, heads·d) → (b, heads, n, d)."""
+    b, n, width = x.shape
+    if width % heads:
+        raise ValueError(f"heads: {heads} does not divide the width {width}; choose a divisor")
+    return x.reshape(b, n, heads, width // heads).transpose(0, 2, 1, 3)
+
+
+def join_heads(x):
+    """(b, heads, n, d) → (b, n, heads·d)."""
+    b, heads, n, d = x.shape
+    return x.transpose(0, 2, 1, 3).reshape(b, n, heads * d)
+
+
+def multi_head_attention(query, source, p, heads, padding_mask=None, causal=False):
+    """Queries from `query`, keys and values from `source` (None: self-attention), in `heads` subspaces at once.
+
+    Parameters
+    ----------
+    query : float (b, n, d); source : float (b, m, d_s) or None
+    p : dict with ``query.w`` (d, d), ``key.w``, ``value.w`` (d_s, d), ``output.w`` (d, d) and their ``.b`` (d,)
+    padding_mask : bool (b, m), True = real element of the source
+    causal : bool
+
+    Returns
+    -------
+    y : (b, n, d); cache : dict with ``weights`` (b, heads, n, m)
+    """
+    source = query if source is None else source
+    q, cache_q = linear(query, p["query.w"], p["query.b"])
+    k, cache_k = linear(source, p["key.w"], p["key.b"])
+    v, cache_v = linear(source, p["value.w"], p["value.b"])
+    q, k, v = (split_heads(x, heads) for x in (q, k, v))  # (b, heads, n or m, d / heads)
+    h, cache_a = scaled_dot_product_attention(q, k, v, padding_mask, causal)
+    y, cache_o = linear(join_heads(h), p["output.w"], p["output.b"])
+    parts = {"query": cache_q, "key": cache_k, "value": cache_v, "output": cache_o}
+    return y, {"weights": cache_a["weights"], "attention": cache_a, "heads": heads, "parts": parts}
+
+
+def multi_head_attention_backward(dy, cache):
+    """Gradients (dquery, dsource, dp) of :func:`multi_head_attention`; in self-attention dx = dquery + dsource."""
+    parts, dp = cache["parts"], {}
+    dh, dp["output.w"], dp["output.b"] = linear_backward(dy, parts["output"])
+    dheads = scaled_dot_product_attention_backward(split_heads(dh, cache["heads"]), cache["attention"])
+    dx = {}
+    for name, d in zip(("query", "key", "value"), dheads, strict=True):
+        dx[name], dp[f"{name}.w"], dp[f"{name}.b"] = linear_backward(join_heads(d), parts[name])
+    return dx["query"], dx["key"] + dx["value"], dp
+
+
+def sinusoidal_positions(n, d):
+    """Positions as waves, (n, d): sin and cos of t / 10000^(2i/d), interleaved (Vaswani et al. 2017)."""
+    angle = np.arange(n)[:, None] / 10000 ** (np.arange(0, d, 2) / d)  # (n, ⌈d/2⌉)
+    return np.stack([np.sin(angle), np.cos(angle)], -1).reshape(n, -1)[:, :d]

@@ -1,0 +1,81 @@
+"""Small layers, forward and backward. Each returns ``y, cache``; ``*_backward(dy, cache)`` returns the gradients."""
+
+import math
+
+import numpy as np
+
+
+def linear(x, w, b=None):
+    """y = x W + b. x (…, d_in), w (d_in, d_out), b (d_out,) → (…, d_out)."""
+    y = x @ w
+    return (y if b is None else y + b), (x, w)
+
+
+def linear_backward(dy, cache):
+    """dx = dy Wᵀ, dW = xᵀ dy and db = Σ dy, summed over every axis but the last."""
+    x, w = cache
+    flat = dy.reshape(-1, dy.shape[-1])
+    return dy @ w.T, x.reshape(-1, x.shape[-1]).T @ flat, flat.sum(0)
+
+
+def embedding(ids, table):
+    """Rows of `table` (V, d) for `ids` int (…) → (…, d)."""
+    ids = np.asarray(ids)
+    if ids.dtype.kind not in "iu" or ids.size and not 0 <= ids.min() <= ids.max() < len(table):
+        raise ValueError(f"ids: expected integers in [0, {len(table)}), got {ids.dtype} {ids.min()}…{ids.max()}")
+    return table[ids], (ids, table.shape, table.dtype)
+
+
+def embedding_backward(dy, cache, padding_id=None):
+    """Gradient of the table: rows of one id are added, never overwritten. `padding_id` gets none."""
+    ids, shape, dtype = cache
+    dtable = np.zeros(shape, dtype)
+    np.add.at(dtable, ids.ravel(), dy.reshape(-1, shape[1]))  # `dtable[ids] += dy` would lose repeated ids
+    if padding_id is not None:
+        dtable[padding_id] = 0
+    return dtable
+
+
+def relu(x):
+    """max(x, 0)."""
+    return np.maximum(x, 0), x
+
+
+def relu_backward(dy, x):
+    """dy where x > 0, else 0 (at 0 itself too, as both frameworks do)."""
+    return dy * (x > 0)
+
+
+def sigmoid(x):
+    """1 / (1 + e⁻ˣ), without overflow for large negative x."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def gelu(x, approximate=False):
+    """x·Φ(x), or its tanh approximation (Hendrycks & Gimpel 2016, arXiv 1606.08415).
+
+    PyTorch and Keras default to the exact form, GPT-2 uses the tanh one: they differ by up to 5e-4.
+    """
+    if approximate:
+        return 0.5 * x * (1 + np.tanh(_gelu_inner(x))), (x, True)
+    return x * _phi(x), (x, False)
+
+
+def gelu_backward(dy, cache):
+    """Exact: Φ(x) + x·φ(x); tanh form by the chain rule."""
+    x, approximate = cache
+    if not approximate:
+        return dy * (_phi(x) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
+    t = np.tanh(_gelu_inner(x))
+    dinner = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
+    return dy * 0.5 * (1 + t + x * (1 - t * t) * dinner)
+
+
+def _phi(x):
+    from scipy.special import ndtr
+
+    return ndtr(x)  # cumulative normal distribution
+
+
+def _gelu_inner(x):
+    return math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)

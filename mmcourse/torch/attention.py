@@ -1,0 +1,102 @@
+"""Attention written out: softmax(QKᵀ/√d_k)V (Vaswani et al. 2017, arXiv 1706.03762).
+
+``padding_mask`` is True for real elements: the opposite of PyTorch's ``key_padding_mask``. A row that may look at
+nothing gives 0, never NaN.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+
+def keep_mask(n, m, padding_mask=None, causal=False, ndim=3, device=None):
+    """Bool mask of which of m keys each of n queries may look at, broadcastable to the scores (b, …, n, m); or None."""
+    keep = torch.ones(n, m, dtype=torch.bool, device=device).tril(m - n) if causal else None
+    if padding_mask is not None:
+        if padding_mask.dtype != torch.bool or padding_mask.ndim != 2 or padding_mask.shape[1] != m:
+            raise ValueError(
+                f"padding_mask: expected bool (batch, {m}), True = real; "
+                f"got {padding_mask.dtype} {tuple(padding_mask.shape)}"
+            )
+        real = padding_mask.reshape(len(padding_mask), *[1] * (ndim - 2), m)
+        keep = real if keep is None else keep & real
+    return keep
+
+
+def masked_softmax(scores, keep=None):
+    """Softmax over the last axis among the kept entries; a row with none kept is all zeros."""
+    if keep is None:
+        return scores.softmax(-1)
+    # −inf everywhere in a row would make NaN, in the gradient too: use the least finite number, then erase
+    return scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(~keep, 0)
+
+
+def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale=None):
+    """softmax(QKᵀ · scale)V with scale = 1/√d_k.
+
+    Parameters
+    ----------
+    q, k, v : float (b, …, n, d_k), (b, …, m, d_k), (b, …, m, d_v)
+    padding_mask : bool (b, m), True = real key
+    causal : bool
+        Query i sees keys up to i + (m − n).
+
+    Returns
+    -------
+    y : (b, …, n, d_v); weights : (b, …, n, m), whose rows sum to 1
+    """
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    scores = (q @ k.transpose(-1, -2)) * scale  # (b, …, n, m)
+    keep = keep_mask(q.shape[-2], k.shape[-2], padding_mask, causal, scores.ndim, q.device)
+    weights = masked_softmax(scores, keep)
+    return weights @ v, weights
+
+
+class MultiHeadAttention(nn.Module):
+    """Queries from `query`, keys and values from `source`, in `heads` subspaces at once.
+
+    Parameters
+    ----------
+    dim : int
+        Width of the query and of the output.
+    heads : int
+        A divisor of `dim`.
+    source_dim : int or None
+        Width of the source; None for `dim`.
+    dropout : float
+        Probability of dropping an attention weight in training.
+    """
+
+    def __init__(self, dim, heads, source_dim=None, dropout=0.0):
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"heads: {heads} does not divide the width {dim}; choose a divisor")
+        source_dim = source_dim or dim
+        self.heads = heads
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(source_dim, dim)
+        self.value = nn.Linear(source_dim, dim)
+        self.output = nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, query, source=None, padding_mask=None, causal=False, return_weights=False):
+        """query (b, n, d), source (b, m, d_s) or None for self-attention → (b, n, d) [, weights (b, heads, n, m)]."""
+        source = query if source is None else source
+        q, k, v = self.split(self.query(query)), self.split(self.key(source)), self.split(self.value(source))
+        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (b, heads, n, m)
+        keep = keep_mask(q.shape[-2], k.shape[-2], padding_mask, causal, 4, q.device)
+        weights = masked_softmax(scores, keep)
+        h = self.dropout(weights) @ v  # (b, heads, n, d / heads)
+        y = self.output(h.transpose(1, 2).flatten(2))
+        return (y, weights) if return_weights else y
+
+    def split(self, x):
+        """(b, n, d) → (b, heads, n, d / heads)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def sinusoidal_positions(n, d):
+    """Positions as waves, (n, d): sin and cos of t / 10000^(2i/d), interleaved (Vaswani et al. 2017)."""
+    angle = torch.arange(n, dtype=torch.float64)[:, None] / 10000 ** (torch.arange(0, d, 2, dtype=torch.float64) / d)
+    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :d].to(torch.get_default_dtype())
