@@ -1,1 +1,31 @@
-"""What the lessons learn from."""
+"""What the lessons learn from: `load(name, split)` gives any data set of the course as the same kind of object."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from .base import SPLITS, Column, Dataset, Features, Gather, Lazy, data_dir, pad
+
+__all__ = ["NAMES", "SPLITS", "Column", "Dataset", "Features", "Gather", "Lazy", "data_dir", "load", "pad"]
+
+NAMES = ("avdigits", "mood")
+
+
+def load(name: str, split: str = "train", **options: Any) -> Dataset:
+    """A data set's split.
+
+    Parameters
+    ----------
+    name : "avdigits" or "mood"
+    split : "train", "validation" or "test"
+    options : of that data set; see `load` in `mmcourse.datasets.avdigits` and `mmcourse.datasets.mood`
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or split.
+    """
+    if name not in NAMES:
+        raise ValueError(f"name: expected one of {', '.join(NAMES)}, got {name!r}")
+    return import_module(f"{__name__}.{name}").load(split, **options)
