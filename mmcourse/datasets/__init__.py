@@ -6,8 +6,9 @@ from importlib import import_module
 from typing import Any
 
 from .base import SPLITS, Column, Dataset, Features, Gather, Lazy, data_dir, pad
+from .sources import sources
 
-__all__ = ["NAMES", "SPLITS", "Column", "Dataset", "Features", "Gather", "Lazy", "data_dir", "load", "pad"]
+__all__ = ["NAMES", "SPLITS", "Column", "Dataset", "Features", "Gather", "Lazy", "data_dir", "load", "pad", "sources"]
 
 NAMES = ("avdigits", "mood")
 

@@ -1,0 +1,191 @@
+"""The public data that the course can fetch: what it is, where it lives, and how each byte of it is verified."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from mmcourse.datasets import download
+from mmcourse.datasets.base import data_dir
+from mmcourse.datasets.download import AGAIN, DownloadError, Progress
+
+ROOM_FOR_ARCHIVES = 200e6  # bytes; an archive that unpacks to more than this is not one of ours
+
+
+@dataclass(frozen=True)
+class Source:
+    """Public data by name; `files` maps each file that it consists of to its SHA-256."""
+
+    name: str
+    description: str
+    licence: str
+    bytes: int  # to download
+    homes: tuple[str, ...]
+    read_manifest: Callable[[], dict[str, str]]
+
+    @property
+    def folder(self) -> Path:
+        """Where the verified files lie."""
+        return download.cache_dir() / self.name
+
+    @property
+    def files(self) -> dict[str, str]:
+        """File name → SHA-256."""
+        return self.read_manifest()
+
+    def present(self) -> bool:
+        """Whether all files are there (a quick look; `verify` reads them)."""
+        return self.folder.is_dir() and set(self.files) <= set(os.listdir(self.folder))
+
+    def verify(self) -> list[str]:
+        """Read every file; return one sentence for each that is missing or damaged (an empty list: all is well)."""
+        checks = ((name, download.problem_with(self.folder / name, sha, None)) for name, sha in self.files.items())
+        return [f"{self.folder / name} {problem}" for name, problem in checks if problem]
+
+    def fetch(self, progress: Progress | None = None) -> Path:
+        """Make all files present and verified; return their folder. ``progress(bytes_so_far, bytes_in_all)``."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Files(Source):
+    """Plain files, each fetched by itself from the first home that has it."""
+
+    sizes: tuple[int, ...] = ()
+
+    def fetch(self, progress: Progress | None = None) -> Path:
+        done = 0
+        for (name, sha256), size in zip(self.files.items(), self.sizes, strict=True):
+
+            def step(so_far: int, _: int | None, before: int = done) -> None:
+                if progress is not None:
+                    progress(before + so_far, self.bytes)
+
+            urls = [f"{home.rstrip('/')}/{name}" for home in self.homes]
+            download.fetch(name, urls, sha256=sha256, size=size, folder=self.folder, progress=step)
+            done += size
+        return self.folder
+
+
+@dataclass(frozen=True)
+class Archive(Source):
+    """A .tar.gz whose own bytes may change at its home: its members are what is verified."""
+
+    archive: str = ""  # its name on a mirror
+
+    def fetch(self, progress: Progress | None = None) -> Path:
+        cache = self.folder.parent
+        with download.locked(cache, self.name):
+            if self.present() and not self.verify():
+                return self.folder
+            packed = download.obtain(self.archive, self.homes, cache, progress=progress)
+            try:
+                unpack(packed, self.folder, self.files)
+            finally:
+                packed.unlink(missing_ok=True)  # good or bad, it is not needed again
+                packed.with_suffix(".part.version").unlink(missing_ok=True)
+        return self.folder
+
+
+def unpack(archive: Path, target: Path, wanted: dict[str, str]) -> None:
+    """Extract the `wanted` members (file name → SHA-256) of a .tar.gz to `target`: all of them verified, or nothing.
+
+    Every member is looked at before one is written; one link, device or name that leaves the folder refuses them all.
+
+    Raises
+    ------
+    DownloadError
+        The archive is damaged, unsafe, incomplete or not the one expected; `target` is as before.
+    """
+    name = archive.name.removesuffix(".part")
+    work = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=download.workspace(target.parent)))
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            members = _safe_members(tar, name)
+            download.require_space(target.parent, name, sum(member.size for member in members.values()))
+            _extract(tar, members, wanted, work, name)
+        if target.exists():  # an older, damaged copy
+            os.replace(target, work.with_suffix(".old"))
+        os.replace(work, target)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise DownloadError(f"{name} is damaged or cut short ({error}); it was deleted: {AGAIN}") from error
+    except OSError as error:
+        if isinstance(error, DownloadError):
+            raise
+        raise DownloadError(f"cannot unpack {name} to {target}: {error.strerror or error}; {AGAIN}") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(work.with_suffix(".old"), ignore_errors=True)
+
+
+def _safe_members(tar: tarfile.TarFile, name: str) -> dict[str, tarfile.TarInfo]:
+    """Base name → member for every regular file; an unsafe archive raises."""
+    found, room = {}, ROOM_FOR_ARCHIVES
+    for member in tar:
+        posix, windows = PurePosixPath(member.name), PureWindowsPath(member.name)
+        if ".." in windows.parts or posix.is_absolute() or windows.is_absolute() or windows.drive:
+            raise DownloadError(f"{name} was refused and deleted: its member {member.name!r} would leave the folder")
+        if not (member.isfile() or member.isdir()):
+            raise DownloadError(f"{name} was refused and deleted: its member {member.name!r} is a link or a device")
+        room -= member.size
+        if room < 0:
+            raise DownloadError(
+                f"{name} was refused and deleted: it unpacks to more than {ROOM_FOR_ARCHIVES / 1e6:.0f} MB"
+            )
+        if member.isfile():
+            found[posix.name] = member
+    return found
+
+
+def _extract(
+    tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], wanted: dict[str, str], folder: Path, name: str
+) -> None:
+    if missing := sorted(set(wanted) - set(members)):
+        raise DownloadError(f"{name} lacks {len(missing)} of {len(wanted)} files, {missing[0]} first; deleted: {AGAIN}")
+    for base, member in sorted(members.items(), key=lambda item: item[1].offset):
+        if base not in wanted:
+            continue
+        with tar.extractfile(member) as packed, open(folder / base, "wb") as file:  # type: ignore[union-attr]
+            shutil.copyfileobj(packed, file)
+        if problem := download.problem_with(folder / base, wanted[base], None):
+            raise DownloadError(f"{base} in {name}: {problem}; the archive was deleted: {AGAIN}")
+
+
+def _fsdd_manifest() -> dict[str, str]:
+    lines = (data_dir() / "avdigits" / "fsdd-v1.0.10.sha256").read_text(encoding="ascii").splitlines()
+    return {name: sha for sha, name in (line.split() for line in lines)}
+
+
+MNIST = Files(
+    name="mnist-t10k",
+    description="MNIST test part: 10,000 handwritten digits, 28×28 grey (LeCun, Cortes and Burges)",
+    licence="no licence stated by its authors; derived from NIST SD 3 and 7, free for research and teaching",
+    bytes=1_648_877 + 4_542,
+    homes=("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"),
+    read_manifest=lambda: {
+        "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    },
+    sizes=(1_648_877, 4_542),
+)
+
+FSDD = Archive(
+    name="fsdd-1.0.10",
+    description="Free Spoken Digit Dataset v1.0.10: 3,000 recordings by 6 speakers, 8 kHz (Jakobovski and others)",
+    licence="CC BY-SA 4.0",
+    bytes=15_596_412,
+    homes=("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",),
+    read_manifest=_fsdd_manifest,
+    archive="fsdd-1.0.10.tar.gz",
+)
+
+
+def sources() -> list[Source]:
+    """Everything that ``mmcourse data`` can list, fetch and verify."""
+    return [MNIST, FSDD]
