@@ -1,0 +1,67 @@
+# make lab     set up once, then open JupyterLab at lesson 00     make lab ARGS="--no-browser --port 8899"
+# make test    set up once, then lint, types and every test       make test ARGS="-k cli"
+# The environment is .venv. Its last file, .venv/complete, is written only after everything was installed and
+# holds what it was made from; without it, or when it tells of another Python or folder, .venv is made anew.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test lint types build clean
+SHELL := /bin/sh
+BIN := .venv/bin
+JOBS ?= 2
+ARGS ?=
+
+help:
+	@printf '%s\n' 'make lab      open JupyterLab at lesson 00 (ARGS="--no-browser --port 8899" is passed on)' \
+	  'make test     lint, types and every test (ARGS="-k fusion" is passed to pytest)' \
+	  'make lint     ruff and mypy alone' \
+	  'make setup    only make or refresh .venv (PYTHON=/path/to/python3 chooses the Python)' \
+	  'make build    the wheel, in dist/' \
+	  'make clean    remove .venv, dist and caches'
+
+define SETUP
+fail() { printf '\nSet-up stopped: %s\n%s\nThen run make again; nothing half-made will be used.\n' "$$1" "$$2" >&2; exit 1; }; \
+inputs="$$(cat pyproject.toml constraints.txt | cksum)"; \
+made_by() { printf '%s\n%s\n' "$$PWD" "$$($(BIN)/python -V 2>&1)"; }; \
+wanted() { made_by; printf '%s\n' "$$inputs"; }; \
+[ -f .venv/complete ] && [ "$$(cat .venv/complete)" = "$$(wanted)" ] && exit 0; \
+if ! [ -f .venv/complete ] || [ "$$(head -n 2 .venv/complete)" != "$$(made_by)" ]; then \
+  [ -e .venv ] && printf '%s\n' 'The environment in .venv is incomplete or from elsewhere: making it anew.'; \
+  rm -rf .venv || fail 'the old .venv could not be removed.' 'Delete the folder .venv by hand.'; \
+  for python in $(PYTHON) python3 python3.11 python3.12 python3.13; do \
+    "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && break; python=; \
+  done; \
+  [ -n "$$python" ] || fail 'no Python 3.11, 3.12 or 3.13 was found.' \
+    'Install one (python.org, brew install python@3.12, apt install python3 python3-venv), or say make lab PYTHON=/path/to/python3.11'; \
+  printf 'Making .venv with %s (once; some minutes, about 4 GB of disk)\n' "$$("$$python" -V)"; \
+  "$$python" -m venv .venv || fail "$$python could not make a virtual environment." \
+    'On Debian or Ubuntu: apt install python3-venv. Else check that the disk is not full and the folder is writable.'; \
+fi; \
+rm -f .venv/complete; \
+$(BIN)/python -m pip install -c constraints.txt -e '.[all]' || fail 'pip could not install the course (its last lines above say why).' \
+  'Usual causes: no network or a proxy (set HTTPS_PROXY), a full disk (4 GB are needed), a Python without wheels (try PYTHON=python3.11).'; \
+$(BIN)/python -m pip check || fail 'the installed packages do not fit together (see above).' 'Run make clean.'; \
+wanted > .venv/complete.part && mv .venv/complete.part .venv/complete
+endef
+
+setup:
+	@$(SETUP)
+
+lab: setup
+	@$(BIN)/mmcourse lab $(ARGS)
+
+# One thread a process: two workers run side by side, and sums then have the same order everywhere.
+test: export OMP_NUM_THREADS ?= 1
+test: export PY_COLORS ?= 0
+test: lint
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -q $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+build: setup
+	@$(BIN)/python -m build --wheel --no-isolation
+
+clean:
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
