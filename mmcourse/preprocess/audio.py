@@ -111,16 +111,18 @@ def window(name: str, n: int) -> np.ndarray:
 
 def frame_count(n: int, n_fft: int = 512, hop: int = 256, center: bool = True) -> int:
     """Number of frames that a wave of `n` samples gives; for the padding mask of a batch."""
-    return 1 + ((n + 2 * (n_fft // 2) if center else n) - n_fft) // hop
+    if hop < 1 or n_fft < 1:
+        raise InputError("frames", f"n_fft and hop must be at least 1, got {n_fft} and {hop}", "choose whole samples")
+    padded = n + 2 * (n_fft // 2) if center else n
+    if padded < n_fft:
+        remedy = "pad it, use center=True, or a smaller n_fft"
+        raise InputError("wave", f"{n} samples do not fill one frame of {n_fft}", remedy)
+    return 1 + (padded - n_fft) // hop
 
 
 def frames(wave: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
     """Cut ``(..., n)`` into overlapping frames ``(..., t, n_fft)``, one every `hop` samples: a view, not a copy."""
-    if hop < 1 or n_fft < 1:
-        raise InputError("frames", f"n_fft and hop must be at least 1, got {n_fft} and {hop}", "choose whole samples")
-    if wave.shape[-1] < n_fft:
-        problem = f"{wave.shape[-1]} samples do not fill one frame of {n_fft}"
-        raise InputError("wave", problem, "pad it, use center=True, or a smaller n_fft")
+    frame_count(wave.shape[-1], n_fft, hop, center=False)  # complains when there is none
     return np.lib.stride_tricks.sliding_window_view(wave, n_fft, axis=-1)[..., ::hop, :]
 
 
