@@ -3,6 +3,19 @@
 import math
 
 import numpy as np
+from scipy.special import ndtr
+
+from mmcourse.numpy.convolution import (  # noqa: F401 — one place to import layers from
+    avg_pool2d,
+    avg_pool2d_backward,
+    conv2d,
+    conv2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    receptive_field,
+    same_padding,
+)
+from mmcourse.numpy.norm import batch_norm, batch_norm_backward, layer_norm, layer_norm_backward  # noqa: F401
 
 
 def linear(x, w, b=None):
@@ -21,8 +34,10 @@ def linear_backward(dy, cache):
 def embedding(ids, table):
     """Rows of `table` (V, d) for `ids` int (…) → (…, d)."""
     ids = np.asarray(ids)
-    if ids.dtype.kind not in "iu" or ids.size and not 0 <= ids.min() <= ids.max() < len(table):
-        raise ValueError(f"ids: expected integers in [0, {len(table)}), got {ids.dtype} {ids.min()}…{ids.max()}")
+    if ids.dtype.kind not in "iu":
+        raise ValueError(f"ids: expected integers, got {ids.dtype}")
+    if ids.size and not 0 <= ids.min() <= ids.max() < len(table):
+        raise ValueError(f"ids: expected values in [0, {len(table)}), got {ids.min()} … {ids.max()}")
     return table[ids], (ids, table.shape, table.dtype)
 
 
@@ -52,29 +67,23 @@ def sigmoid(x):
 
 
 def gelu(x, approximate=False):
-    """x·Φ(x), or its tanh approximation (Hendrycks & Gimpel 2016, arXiv 1606.08415).
+    """x·Φ(x) with the normal distribution Φ, or its tanh approximation (Hendrycks & Gimpel 2016, arXiv 1606.08415).
 
     PyTorch and Keras default to the exact form, GPT-2 uses the tanh one: they differ by up to 5e-4.
     """
     if approximate:
         return 0.5 * x * (1 + np.tanh(_gelu_inner(x))), (x, True)
-    return x * _phi(x), (x, False)
+    return x * ndtr(x), (x, False)
 
 
 def gelu_backward(dy, cache):
     """Exact: Φ(x) + x·φ(x); tanh form by the chain rule."""
     x, approximate = cache
     if not approximate:
-        return dy * (_phi(x) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
+        return dy * (ndtr(x) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
     t = np.tanh(_gelu_inner(x))
     dinner = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
     return dy * 0.5 * (1 + t + x * (1 - t * t) * dinner)
-
-
-def _phi(x):
-    from scipy.special import ndtr
-
-    return ndtr(x)  # cumulative normal distribution
 
 
 def _gelu_inner(x):

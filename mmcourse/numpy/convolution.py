@@ -1,0 +1,164 @@
+"""Convolution and pooling, forward and backward, on images (b, h, w, c).
+
+What frameworks call convolution is cross-correlation: y[i, j] = Σ x[i·s + m·d, j·s + n·d] · w[m, n]. The convolution
+of the textbooks, x[i − m, j − n], is the same with :func:`flip_kernel`; a learned kernel does not mind.
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+
+def output_size(size, kernel, stride=1, padding=(0, 0), dilation=1):
+    """⌊(size + before + after − dilation·(kernel − 1) − 1) / stride⌋ + 1."""
+    room = size + sum(padding) - dilation * (kernel - 1) - 1
+    if room < 0:
+        raise ValueError(f"kernel: spans {dilation * (kernel - 1) + 1} but the padded image has {size + sum(padding)}")
+    return room // stride + 1
+
+
+def same_padding(size, kernel, stride=1, dilation=1):
+    """TensorFlow's "same" along one axis, as (before, after): the odd one goes after.
+
+    Under stride 2 and an even size this is (0, 1) for a kernel of 3, where PyTorch's ``padding=1`` is (1, 1).
+    """
+    out = -(-size // stride)
+    total = max((out - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+def receptive_field(layers):
+    """Pixels that one output sees along an axis; `layers` lists (kernel, stride, dilation) from the input on.
+
+    r ← r + (kernel − 1)·dilation·jump, jump ← jump·stride, from r = jump = 1.
+    """
+    size = jump = 1
+    for kernel, stride, dilation in layers:
+        size += (kernel - 1) * dilation * jump
+        jump *= stride
+    return size
+
+
+def flip_kernel(w):
+    """Kernel (kh, kw, …) turned by 180°: from cross-correlation to true convolution and back."""
+    return w[::-1, ::-1]
+
+
+def conv2d_loop(x, w, b=0.0, stride=1, padding=0, dilation=1):
+    """The definition, one output pixel at a time: slow, and impossible to misread. Arguments as :func:`conv2d`."""
+    (sh, sw), (dh, dw), pad = _pair(stride), _pair(dilation), _pads(padding)
+    kh, kw, _, c_out = w.shape
+    oh, ow = output_size(x.shape[1], kh, sh, pad[0], dh), output_size(x.shape[2], kw, sw, pad[1], dw)
+    x = np.pad(x, ((0, 0), *pad, (0, 0)))
+    y = np.zeros((len(x), oh, ow, c_out), x.dtype)
+    for i in range(oh):
+        for j in range(ow):
+            for m in range(kh):
+                for n in range(kw):
+                    y[:, i, j] += x[:, i * sh + m * dh, j * sw + n * dw] @ w[m, n]
+    return y + b
+
+
+def windows(x, kernel, stride=(1, 1), dilation=(1, 1)):
+    """View of every patch under the kernel, (b, oh, ow, kh, kw, c): nothing is copied."""
+    (kh, kw), (sh, sw), (dh, dw) = kernel, stride, dilation
+    output_size(x.shape[1], kh, sh, dilation=dh), output_size(x.shape[2], kw, sw, dilation=dw)  # big enough?
+    view = sliding_window_view(x, ((kh - 1) * dh + 1, (kw - 1) * dw + 1), axis=(1, 2))
+    return view[:, ::sh, ::sw, :, ::dh, ::dw].transpose(0, 1, 2, 4, 5, 3)
+
+
+def windows_backward(dpatches, shape, stride=(1, 1), dilation=(1, 1)):
+    """Add every patch's gradient (b, oh, ow, kh, kw, c) back where it came from in an image of `shape`."""
+    (sh, sw), (dh, dw) = stride, dilation
+    _, oh, ow, kh, kw, _ = dpatches.shape
+    dx = np.zeros(shape, dpatches.dtype)
+    for m in range(kh):
+        for n in range(kw):
+            rows, cols = slice(m * dh, m * dh + (oh - 1) * sh + 1, sh), slice(n * dw, n * dw + (ow - 1) * sw + 1, sw)
+            dx[:, rows, cols] += dpatches[:, :, :, m, n]
+    return dx
+
+
+def conv2d(x, w, b=None, stride=1, padding=0, dilation=1):
+    """Cross-correlation as one matrix product (im2col): patches as rows, kernels as columns.
+
+    Parameters
+    ----------
+    x : float (b, h, w, c_in)
+    w : float (kh, kw, c_in, c_out)
+    b : float (c_out,) or None
+    stride, dilation : int or (int, int)
+    padding : int, (int, int), or ((top, bottom), (left, right)); zeros
+
+    Returns
+    -------
+    y : float (b, oh, ow, c_out); cache for :func:`conv2d_backward`
+
+    Raises
+    ------
+    ValueError
+        If channels do not match, or the kernel is larger than the padded image.
+    """
+    if x.ndim != 4 or x.shape[-1] != w.shape[2]:
+        raise ValueError(f"x: expected (b, h, w, {w.shape[2]}) for a kernel of shape {w.shape}, got {x.shape}")
+    stride, dilation, pad = _pair(stride), _pair(dilation), _pads(padding)
+    padded = np.pad(x, ((0, 0), *pad, (0, 0))) if any(map(any, pad)) else x
+    patches = windows(padded, w.shape[:2], stride, dilation)  # (b, oh, ow, kh, kw, c_in)
+    rows = patches.reshape(-1, w[..., 0].size)  # (b·oh·ow, kh·kw·c_in)
+    y = rows @ w.reshape(-1, w.shape[-1])
+    if b is not None:
+        y += b
+    cache = {"rows": rows, "w": w, "patches": patches.shape, "padded": padded.shape, "pad": pad}
+    return y.reshape(*patches.shape[:3], -1), cache | {"stride": stride, "dilation": dilation}
+
+
+def conv2d_backward(dy, cache):
+    """Gradients dx, dw, db: two matrix products, and the patches added back to the image."""
+    w, rows = cache["w"], cache["rows"]
+    flat = dy.reshape(-1, dy.shape[-1])  # (b·oh·ow, c_out)
+    dw = (rows.T @ flat).reshape(w.shape)
+    dpatches = (flat @ w.reshape(-1, w.shape[-1]).T).reshape(cache["patches"])
+    dx = windows_backward(dpatches, cache["padded"], cache["stride"], cache["dilation"])
+    (top, _), (left, _) = cache["pad"]
+    (h, width), ((_, bottom), (_, right)) = dx.shape[1:3], cache["pad"]
+    return dx[:, top : h - bottom, left : width - right], dw, flat.sum(0)
+
+
+def max_pool2d(x, size=2, stride=None):
+    """Largest value under each window of x (b, h, w, c); what does not fill a window is left out."""
+    size, stride = _pair(size), _pair(stride or size)
+    patches = windows(x, size, stride)
+    flat = patches.reshape(*patches.shape[:3], -1, x.shape[-1])  # (b, oh, ow, kh·kw, c)
+    best = flat.argmax(3)[:, :, :, None]  # of equals, the first
+    y = np.take_along_axis(flat, best, 3)[:, :, :, 0]
+    return y, {"best": best, "patches": patches.shape, "shape": x.shape, "stride": stride}
+
+
+def max_pool2d_backward(dy, cache):
+    """The gradient goes to the winner of each window, and to nobody else."""
+    b, oh, ow, kh, kw, c = cache["patches"]
+    dflat = np.zeros((b, oh, ow, kh * kw, c), dy.dtype)
+    np.put_along_axis(dflat, cache["best"], dy[:, :, :, None], 3)
+    return windows_backward(dflat.reshape(cache["patches"]), cache["shape"], cache["stride"])
+
+
+def avg_pool2d(x, size=2, stride=None):
+    """Mean under each window of x (b, h, w, c); what does not fill a window is left out."""
+    size, stride = _pair(size), _pair(stride or size)
+    patches = windows(x, size, stride)
+    return patches.mean((3, 4)), {"patches": patches.shape, "shape": x.shape, "stride": stride}
+
+
+def avg_pool2d_backward(dy, cache):
+    """The gradient is shared equally within each window."""
+    _, _, _, kh, kw, _ = cache["patches"]
+    share = np.broadcast_to(dy[:, :, :, None, None] / (kh * kw), cache["patches"])
+    return windows_backward(share, cache["shape"], cache["stride"])
+
+
+def _pair(value):
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _pads(padding):
+    """int, (h, w) or ((top, bottom), (left, right)) → the last."""
+    return tuple((p, p) if isinstance(p, int) else tuple(p) for p in _pair(padding))
