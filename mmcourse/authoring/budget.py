@@ -1,0 +1,46 @@
+"""The budget line of a lesson: measured by the build, rounded so that it rarely changes."""
+
+from __future__ import annotations
+
+import math
+import re
+
+LIMIT_SECONDS = 90.0
+BAND = re.compile(r"^(?P<name>.+) within (?P<target>-?[\d.]+) ± (?P<tolerance>[\d.]+)\s*$", re.MULTILINE)
+
+
+def line(measured: dict) -> str:
+    """Sentence shown on the title card; ``measured`` holds ``seconds``, ``peak_mb`` and ``bands``."""
+    if not measured:
+        return "**Budget:** not measured yet"
+    parts = [duration(measured["seconds"]), f"{memory(measured['peak_mb'])} of memory", "no downloads"]
+    text = "**Budget:** " + " · ".join(parts) + " (measured on two processor cores)"
+    return text + (f"  \n**Target:** {'; '.join(measured['bands'])}" if measured["bands"] else "")
+
+
+def duration(seconds: float) -> str:
+    """Coarse words for a time: two builds of one lesson should say the same."""
+    if seconds < 30:
+        return "under half a minute"
+    if seconds < 75:
+        return "about 1 minute"
+    return f"about {math.floor(seconds / 30 + 0.5) / 2:g} minutes".replace(".5", "½")
+
+
+def memory(peak_mb: float) -> str:
+    """Peak rounded up to half a gigabyte."""
+    return f"{math.ceil(peak_mb / 512) / 2:g} GB"
+
+
+def bands(texts: list[str]) -> list[str]:
+    """Every band printed by :func:`mmcourse.evaluate.band`, once, in order."""
+    found = [m.group(0).strip() for text in texts for m in BAND.finditer(text)]
+    return list(dict.fromkeys(found))
+
+
+def steady(new: dict, old: dict | None) -> dict:
+    """Keep the old figures when the new ones say the same: a rebuild should not change a notebook for noise."""
+    if not old or not all(k in old for k in ("seconds", "peak_mb")):
+        return new
+    near = {"seconds": 0.25, "peak_mb": 0.10}
+    return new | {k: old[k] for k, share in near.items() if abs(new[k] - old[k]) <= max(share * old[k], 2.0)}

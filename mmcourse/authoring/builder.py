@@ -1,0 +1,137 @@
+"""Build notebooks from their sources, or say which are stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from . import budget, clean, gate, source
+from .catalogue import Lesson, select
+from .execute import ExecutionError, execute
+
+Progress = Callable[[str, int, int], None]
+
+
+class BuildError(ValueError):
+    """A source or notebook that is not fit to be committed; the message lists every fault."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """One written notebook and what it took; ``changed`` is False for an identical rebuild, ``notes`` fail the gate."""
+
+    path: Path
+    seconds: float
+    peak_mb: float
+    bands: list[str]
+    changed: bool
+    notes: list[str]
+
+
+def build(
+    lessons: Iterable[str | int] | None = None,
+    check: bool = False,
+    root: Path | str | None = None,
+    progress: Progress | None = None,
+    only: str | None = None,
+) -> list[Built]:
+    """Make the notebooks of some lessons, or with ``check`` only compare committed ones with their sources.
+
+    Parameters
+    ----------
+    lessons
+        Numbers, slugs or names; None or ``"all"`` for every lesson.
+    root
+        Folder that holds ``notebooks/``; the repository by default.
+    progress
+        Called with (notebook, cells done, all cells).
+    only
+        ``"lesson"`` or ``"exercises"``: leave the other alone.
+
+    Raises
+    ------
+    ValueError
+        For an unknown lesson.
+    BuildError
+        With every fault of every notebook; a faulty notebook is not written, the others are.
+    """
+    if only not in (None, "lesson", "exercises"):
+        raise ValueError(f"only must be 'lesson' or 'exercises', not {only!r}")
+    slug = repository_slug()
+    built: list[Built] = []
+    faults: list[str] = []
+    for lesson in select(lessons, root):
+        for path in lesson.built:
+            if only and (path == lesson.notebook) != (only == "lesson"):
+                continue
+            if check:
+                faults += gate.stale(lesson, path, slug)
+                continue
+            try:
+                built.append(_build_one(lesson, path, slug, progress))
+            except BuildError as error:
+                faults.append(str(error))
+    if faults:
+        raise BuildError("\n".join(faults))
+    return built
+
+
+def repository_slug() -> str:
+    """``owner/name`` of the repository: one constant, kept in pyproject."""
+    from mmcourse.runtime import SLUG
+
+    return SLUG
+
+
+def _build_one(lesson: Lesson, path: Path, slug: str, progress: Progress | None) -> Built:
+    name = str(path.relative_to(lesson.folder.parent))
+    try:
+        nb = gate.text_of(lesson, path, slug, {})
+    except source.SourceError as error:
+        raise BuildError(str(error)) from error
+    try:
+        usage = execute(nb, progress and (lambda done, total: progress(name, done, total)))
+    except ExecutionError as error:
+        raise BuildError(f"{name}: {clean.describe(nb, error.cell)} failed: {error}") from error
+    clean.clean(nb)
+    measured = budget.steady(
+        {
+            "seconds": round(usage.seconds, 1),
+            "peak_mb": round(usage.peak_mb),
+            "bands": budget.bands([t for c in nb.cells for t in clean.texts(c)]),
+        },
+        _stored(path),
+    )
+    _put_text(nb, gate.text_of(lesson, path, slug, measured))
+    if found := gate.notebook_faults(nb, path, lesson):
+        raise BuildError("\n".join(f"{name}: {x}" for x in found))
+    notes = gate.limits(nb, path, lesson)
+    return Built(path, usage.seconds, usage.peak_mb, measured["bands"], _write(nb, path), notes)
+
+
+def _put_text(nb: NotebookNode, text: NotebookNode) -> None:
+    """Title card and metadata with the measured budget, over the executed notebook."""
+    nb.metadata = text.metadata
+    for cell, new in zip(nb.cells, text.cells, strict=True):
+        cell.source, cell.metadata = new.source, new.metadata
+
+
+def _stored(path: Path) -> dict | None:
+    return nbformat.read(path, as_version=4).metadata.get("mmcourse") if path.is_file() else None
+
+
+def _write(nb: NotebookNode, path: Path) -> bool:
+    """Write atomically; True if the file changed."""
+    text = nbformat.writes(nb, version=4) + "\n"
+    nbformat.validate(nb)
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+    return True

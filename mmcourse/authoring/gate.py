@@ -1,0 +1,115 @@
+"""Is a committed notebook what its source gives? Answered without running it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from . import clean, source
+from .catalogue import Lesson
+
+MEASURED = ("seconds", "peak_mb", "bands")
+
+
+def text_of(lesson: Lesson, path: Path, slug: str, measured: dict) -> NotebookNode:
+    """The notebook that belongs at ``path``, without outputs, from the lesson's sources."""
+    if path == lesson.notebook:
+        return source.lesson_text(source.read(lesson.source), slug, measured)
+    return source.exercise_text(source.read(lesson.exercise_source), slug, measured, solved=path == lesson.solution)
+
+
+def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
+    """Everything wrong with one committed notebook, each with its cell and the remedy; empty when it is fresh."""
+    name = path.relative_to(lesson.folder.parent)
+    remedy = f"run `mmcourse build {lesson.number}`"
+    if not path.is_file():
+        return [f"{name} is missing: {remedy}"]
+    try:
+        nb = nbformat.read(path, as_version=4)
+    except Exception as error:  # a broken file raises many kinds
+        return [f"{name} cannot be read ({type(error).__name__}): {remedy}"]
+    stored = nb.metadata.get("mmcourse", {})
+    missing = [k for k in (*MEASURED, "source_sha") if k not in stored]
+    if missing:
+        return [f"{name} was not made by the build (no {', '.join(missing)} in its metadata): {remedy}"]
+    try:
+        want = text_of(lesson, path, slug, {k: stored[k] for k in MEASURED})
+    except source.SourceError as error:
+        return [str(error)]
+    found = _differences(nb, want) or _metadata_differences(nb, want)
+    found += notebook_faults(nb, path, lesson) + limits(nb, path, lesson)
+    return [f"{name}: {x}: {remedy}" for x in found]
+
+
+def notebook_faults(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
+    """Faults of outputs and exercises, as sentences that name the cell."""
+    found = clean.faults(nb)
+    if path != lesson.notebook:
+        found += _check_faults(nb, "passed" if path == lesson.solution else "not attempted yet")
+    return [f"{clean.describe(nb, x.cell)} {x.message}" for x in found]
+
+
+def limits(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
+    """Limits of time and shape that a committed notebook must keep."""
+    return [f"{clean.describe(nb, x.cell)} {x.message}" for x in clean.limit_faults(nb, path == lesson.notebook)]
+
+
+def broken_links(path: Path) -> list[str]:
+    """Links from a notebook to a notebook that is not there."""
+    nb = nbformat.read(path, as_version=4)
+    found = []
+    for index, cell in enumerate(nb.cells):
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\(([^)\s:#]+\.(?:ipynb|py|md|png))(?:#[^)]*)?\)", cell.source):
+                if not (path.parent / target).exists():
+                    found.append(f"{path.name}: {clean.describe(nb, index)} links to {target}, which does not exist")
+    return found
+
+
+def _differences(nb: NotebookNode, want: NotebookNode) -> list[str]:
+    """Where committed cells differ from what the source gives; the first differences say enough."""
+    found = []
+    for index, (have, new) in enumerate(zip(nb.cells, want.cells, strict=False)):
+        cell = clean.describe(nb, index)
+        if have.cell_type != new.cell_type:
+            found.append(f"{cell} is stale: its type is {have.cell_type}, the source has {new.cell_type}")
+        elif have.source != new.source:
+            found.append(f"{cell} is stale: its text is not the source's, which has {_first_difference(have, new)}")
+        elif have.metadata != new.metadata:
+            found.append(f"{cell} is stale: its metadata is {dict(have.metadata)}, the source has {dict(new.metadata)}")
+        elif have.get("id") != new.id:
+            found.append(f"{cell} is stale: its id is {have.get('id')}, the source gives {new.id}")
+    if len(nb.cells) != len(want.cells):
+        found.append(f"the notebook is stale: it has {len(nb.cells)} cells, the source gives {len(want.cells)}")
+    return found[:5]
+
+
+def _first_difference(have: NotebookNode, new: NotebookNode) -> str:
+    old = have.source.split("\n")
+    for n, text in enumerate(new.source.split("\n")):
+        if n >= len(old) or old[n] != text:
+            return f"{text.strip()[:80]!r} on line {n + 1} of the cell"
+    return f"no more than {new.source.count(chr(10)) + 1} lines"
+
+
+def _metadata_differences(nb: NotebookNode, want: NotebookNode) -> list[str]:
+    if nb.metadata.get("mmcourse", {}).get("source_sha") != want.metadata.mmcourse.source_sha:
+        return ["the notebook is stale: its source changed after the build"]
+    if nb.metadata != want.metadata:
+        return ["the notebook is stale: its metadata is not what the build writes"]
+    return []
+
+
+def _check_faults(nb: NotebookNode, wanted: str) -> list[clean.Fault]:
+    """In a solution every check passes; in a blank notebook every check says that nothing was attempted."""
+    found = []
+    for index, cell in enumerate(nb.cells):
+        if cell.cell_type == "code" and (numbers := source.CHECK.findall(cell.source)):
+            shown = " ".join(clean.texts(cell))
+            if wanted not in shown:
+                told = " ".join(shown.split())[:160] or "nothing"
+                found.append(clean.Fault(index, f"should show {wanted!r} for {', '.join(numbers)}, but shows: {told}"))
+    return found

@@ -1,0 +1,209 @@
+"""From one py:percent text to the cells of a lesson, a blank exercise and its solution."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbformat import NotebookNode
+
+from . import budget
+
+MARKER = re.compile(r"^# %%(?!%)")
+BEGIN, END, BLANK = "# BEGIN SOLUTION", "# END SOLUTION", "# BLANK:"
+TAGS = {"free", "raises-exception", "hide-input", "setup"}
+CHECK = re.compile(r"^\s*(?:\w+\s*=\s*)?check\(\s*[\"'](\d\d\.\d+)[\"']", re.MULTILINE)
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+    },
+}
+SETUP = """\
+# On Google Colab this installs the course; anywhere else it only quietens logs and fixes threads.
+import sys
+
+if "google.colab" in sys.modules:
+    %pip install --quiet "mmcourse @ git+https://github.com/{slug}"
+
+from mmcourse.runtime import setup
+
+setup()"""
+
+
+class SourceError(ValueError):
+    """A source that cannot become a notebook; the message names file and line."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A read source: its path, text and cells, each with the line at which it starts."""
+
+    path: Path
+    text: str
+    cells: list[NotebookNode]
+    lines: list[int]
+
+    @property
+    def sha(self) -> str:
+        """SHA-256 of the text, kept in the built notebook."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def where(self, cell: int, line: int = 1) -> str:
+        """``file:line`` of a line of a cell; the marker stands above its first line."""
+        return f"{self.path}:{self.lines[cell] + line}"
+
+
+def read(path: Path) -> Source:
+    """Read and check one source.
+
+    Raises
+    ------
+    SourceError
+        If it does not open with a markdown title card, a tag is unknown, or the cells cannot be told apart.
+    """
+    text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    try:
+        cells = jupytext.reads(text, fmt="py:percent").cells
+    except Exception as error:  # jupytext raises many kinds; the author needs the file
+        raise SourceError(f"{path}: jupytext cannot read it as py:percent: {error}") from error
+    lines = [n for n, line in enumerate(text.split("\n"), 1) if MARKER.match(line)]
+    if len(lines) != len(cells):
+        raise SourceError(f"{path}:1: every cell starts with `# %%`: {len(lines)} markers but {len(cells)} cells")
+    source = Source(path, text, cells, lines)
+    if not cells or cells[0].cell_type != "markdown" or not re.search(r"^# \S", cells[0].source, re.MULTILINE):
+        raise SourceError(f"{path}:1: the first cell must be a markdown title card with a `# Title`")
+    for index, cell in enumerate(cells):
+        unknown = set(cell.metadata.get("tags", [])) - TAGS
+        if unknown:
+            raise SourceError(f"{source.where(index, 0)}: unknown tag {sorted(unknown)}; known: {sorted(TAGS)}")
+        if cell.cell_type == "markdown" and re.search(r"(BEGIN|END) SOLUTION", cell.source):
+            raise SourceError(f"{source.where(index)}: solution markers belong in code cells, not in markdown")
+    return source
+
+
+def lesson_text(source: Source, slug: str, measured: dict) -> NotebookNode:
+    """The lesson without outputs."""
+    for index, cell in enumerate(source.cells):
+        for marker in (BEGIN, END):
+            if marker in cell.source:
+                raise SourceError(f"{source.where(index)}: `{marker}` belongs in an exercise source, not in a lesson")
+    return _assemble(source, [c.source for c in source.cells], f"notebooks/{source.path.stem}", slug, measured)
+
+
+def exercise_text(source: Source, slug: str, measured: dict, solved: bool) -> NotebookNode:
+    """The exercise notebook without outputs: with solutions, or with blanks in their place."""
+    _check_exercises(source)
+    edit = _solve if solved else _blank
+    texts = [edit(source, i) if c.cell_type == "code" else c.source for i, c in enumerate(source.cells)]
+    folder = "solutions" if solved else "exercises"
+    return _assemble(source, texts, f"notebooks/{folder}/{source.path.stem}", slug, measured)
+
+
+def _assemble(source: Source, texts: list[str], where: str, slug: str, measured: dict) -> NotebookNode:
+    """Title card with badge and budget, setup cell, then the author's cells with stable ids."""
+    badge = (
+        "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+        f"(https://colab.research.google.com/github/{slug}/blob/{where}.ipynb)"
+    ).replace("/blob/", "/blob/main/")
+    seen: Counter[str] = Counter()
+    cells = []
+    for index, (cell, text) in enumerate(zip(source.cells, texts, strict=True)):
+        tags = list(cell.metadata.get("tags", []))
+        if index == 0:
+            text = badge + "\n\n" + text.replace("{{budget}}", budget.line(measured))
+        cells.append(_cell(cell.cell_type, text, tags, _id(source.path.stem, cell, seen)))
+        if index == 0:
+            cells.append(_cell("code", SETUP.format(slug=slug), ["setup"], "setup"))
+    metadata = METADATA | {"mmcourse": {**measured, "source_sha": source.sha}}
+    return nbformat.v4.new_notebook(cells=cells, metadata=nbformat.from_dict(metadata), nbformat_minor=5)
+
+
+def _id(name: str, cell: NotebookNode, seen: Counter[str]) -> str:
+    """Name of a cell that survives insertions elsewhere, the same in blank and solution."""
+    key = f"{name}\n{cell.cell_type}\n{cell.source}"
+    seen[key] += 1
+    return hashlib.sha256(f"{key}\n{seen[key]}".encode()).hexdigest()[:12]
+
+
+def _cell(kind: str, text: str, tags: list[str], cell_id: str) -> NotebookNode:
+    if "free" in tags:
+        tags = [*tags, "nbval-ignore-output"]
+    metadata = {"tags": tags} if tags else {}
+    new = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
+    return new(text, id=cell_id, metadata=metadata)
+
+
+def _solve(source: Source, index: int) -> str:
+    """A code cell without its markers and blanks."""
+    _regions(source, index)
+    lines = source.cells[index].source.split("\n")
+    return "\n".join(x for x in lines if x.strip() not in (BEGIN, END) and not x.strip().startswith(BLANK))
+
+
+def _blank(source: Source, index: int) -> str:
+    """A code cell with each solution replaced by its blank."""
+    lines = source.cells[index].source.split("\n")
+    for begin, end in reversed(_regions(source, index)):
+        indent = lines[begin][: len(lines[begin]) - len(lines[begin].lstrip())]
+        first = begin - 1 if begin and lines[begin - 1].strip().startswith(BLANK) else begin
+        blanks = [x.strip().removeprefix(BLANK).strip() for x in lines[first:end] if x.strip().startswith(BLANK)]
+        if not blanks and not indent:
+            raise SourceError(
+                f"{source.where(index, begin + 1)}: a solution outside a function needs its blank: "
+                "write `# BLANK: answer = ...` inside the markers"
+            )
+        new = blanks or ['raise NotImplementedError("your turn")']
+        lines[first : end + 1] = [indent + x for x in new]
+    return "\n".join(lines)
+
+
+def _regions(source: Source, index: int) -> list[tuple[int, int]]:
+    """(begin, end) line of every solution in a cell; unbalanced markers are an error."""
+    regions, begin = [], None
+    for n, line in enumerate(source.cells[index].source.split("\n")):
+        word = line.strip()
+        if word == BEGIN and begin is None:
+            begin = n
+        elif word == END and begin is not None:
+            regions.append((begin, n))
+            begin = None
+        elif word in (BEGIN, END):
+            raise SourceError(f"{source.where(index, n + 1)}: `{word}` without its partner")
+        elif re.search(r"(BEGIN|END)[ _]SOLUTION", word, re.IGNORECASE):
+            raise SourceError(f"{source.where(index, n + 1)}: write the marker alone on its line, `{BEGIN}` or `{END}`")
+    if begin is not None:
+        raise SourceError(f"{source.where(index, begin + 1)}: `{BEGIN}` without `{END}` in the same cell")
+    return regions
+
+
+def _check_exercises(source: Source) -> None:
+    """Every check follows a solution and two folded hints of its own."""
+    hints = solutions = checks = 0
+    for index, cell in enumerate(source.cells):
+        if cell.cell_type == "markdown":
+            hints += len(re.findall(r"<details>\s*<summary>\s*Hint", cell.source))
+            continue
+        solutions += len(_regions(source, index))
+        for number in CHECK.findall(cell.source):
+            if hints < 2:
+                raise SourceError(
+                    f"{source.where(index)}: exercise {number} has {hints} folded hints before its check, two are "
+                    "needed: `<details><summary>Hint 1</summary>…</details>` in markdown"
+                )
+            if not solutions:
+                raise SourceError(f"{source.where(index)}: exercise {number} has no `{BEGIN}` before its check")
+            hints = solutions = 0
+            checks += 1
+    if not checks:
+        raise SourceError(f'{source.path}:1: an exercise source needs at least one `check("NN.n", answer)` cell')
