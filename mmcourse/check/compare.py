@@ -1,0 +1,149 @@
+"""What checks are made of: call the learner's code safely, compare values by our own arithmetic, name the mistake."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mmcourse.check import values
+from mmcourse.check.guard import explain, time_limit
+from mmcourse.check.values import plain
+from mmcourse.check.verdict import NotAttempted, Wrong
+
+__all__ = ["agree", "call", "choice", "plain", "rng", "same"]
+
+Hint = tuple[Any, str]
+
+
+def rng(id: str) -> np.random.Generator:
+    """The random numbers of exercise `id`: the same for every learner and every run."""
+    return np.random.default_rng(zlib.crc32(id.encode()))
+
+
+def call(function: Any, *args: Any, seconds: float = 20, **kwargs: Any) -> Any:
+    """The learner's `function` on copies of the arguments.
+
+    Raises
+    ------
+    Wrong
+        If it is no function, raises, does not end, returns None, or changes what it was given.
+    NotAttempted
+        If it raises the blank's `NotImplementedError`.
+    """
+    if not callable(function):
+        kind = values.kind(function)
+        raise Wrong(f"A function is wanted, but the answer is {kind}. Pass its name, without calling it.")
+    given, given_kw = copy.deepcopy((args, kwargs))
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"), time_limit(seconds):
+            warnings.simplefilter("ignore")
+            result = function(*given, **given_kw)
+    except NotImplementedError as error:
+        if str(error) in ("", "your turn"):
+            raise NotAttempted from None
+        raise Wrong(explain(function, error, args, kwargs)) from None
+    except (NotAttempted, Wrong):
+        raise
+    except (Exception, SystemExit) as error:
+        raise Wrong(explain(function, error, args, kwargs)) from None
+    _unchanged(given + tuple(given_kw.values()), args + tuple(kwargs.values()))
+    if result is None:
+        raise Wrong("Your function returns None. Did you forget `return`?")
+    return result
+
+
+def _unchanged(now: Sequence[Any], before: Sequence[Any]) -> None:
+    for position, (new, old) in enumerate(zip(now, before, strict=True), start=1):
+        if not values.identical(new, old):
+            raise Wrong(
+                f"Your function changes its input (argument {position}) in place: whoever called it loses the data. "
+                "Work on a new array: `x = x * 2`, not `x *= 2`, or start with `x = x.copy()`."
+            )
+
+
+def same(
+    got: Any,
+    want: Any,
+    what: str = "The answer",
+    *,
+    hints: Iterable[Hint] = (),
+    names: Sequence[str] = (),
+    atol: float = 1e-6,
+    rtol: float = 1e-4,
+) -> None:
+    """Pass silently if `got` equals `want`; else raise `Wrong` with the likeliest mistake by name.
+
+    Parameters
+    ----------
+    got : what the learner made: numbers, lists, arrays or tensors of any float width; text; tuples or dicts of those
+    want : the right value. Its type decides what is accepted: bool only for bool, whole values only for int
+    what : the subject of the message, for example "`softmax(x)` for x of shape (2, 3)"
+    hints : (value, message) pairs: what a known mistake gives, and what to say to it. A value may be a function of
+        no arguments. A hint that equals `want` here is passed over.
+    names : names of the parts where `want` is a tuple
+    """
+    settings = {"names": names, "atol": atol, "rtol": rtol}
+    try:
+        values.compare(got, want, what, **settings)
+    except Wrong as generic:
+        for value, message in hints:
+            value = _quietly(value)
+            if _matches(got, value, settings) and not _matches(value, want, settings):
+                raise Wrong(f"{message}\n{generic}" if values.is_numeric_difference(generic) else message) from None
+        raise
+
+
+def _quietly(value: Any) -> Any:
+    """A mistake's value; a mistake that cannot even be computed here gives None, which equals nothing."""
+    if not callable(value):
+        return value
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return value()
+    except Exception:
+        return None
+
+
+def _matches(got: Any, value: Any, settings: dict) -> bool:
+    try:
+        values.compare(got, value, "", nan_equal=True, **settings)
+    except (Wrong, NotAttempted):
+        return False
+    return True
+
+
+def agree(
+    answer: Any,
+    reference: Callable,
+    inputs: Iterable[tuple],
+    *,
+    mistakes: Iterable[tuple[Callable, str]] = (),
+    **settings: Any,
+) -> None:
+    """Call `answer` on each input tuple and hold it to `reference`; `mistakes` are (function, message) pairs.
+
+    Put a small input first: it is shown in the message, so that the learner can repeat it by hand.
+    """
+    mistakes = list(mistakes)
+    for args in inputs:
+        got = call(answer, *args)
+        hints = [(lambda wrong=wrong, args=args: wrong(*copy.deepcopy(args)), message) for wrong, message in mistakes]
+        same(got, reference(*copy.deepcopy(args)), values.spelled(answer, args), hints=hints, **settings)
+
+
+def choice(answer: Any, right: str, why_not: dict[str, str]) -> None:
+    """A letter or word was to be chosen: `why_not` says of each other option why it is not the one."""
+    if not isinstance(answer, str):
+        raise Wrong(f"Answer with text, such as {min([right, *why_not])!r}; got {values.kind(answer)}.")
+    chosen = str.strip(answer).lower()
+    if chosen in why_not:
+        raise Wrong(why_not[chosen])
+    if chosen != right:
+        options = ", ".join(repr(option) for option in sorted([right, *why_not]))
+        raise Wrong(f"{chosen[:40]!r} is not one of the options: {options}.")

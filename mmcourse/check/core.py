@@ -1,0 +1,137 @@
+"""The register of exercises, and `check`, which judges one answer and shows the verdict."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmcourse.check import render
+from mmcourse.check.verdict import NotAttempted, Wrong
+
+_REGISTER: dict[str, Exercise] = {}
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: `judge(answer)` returns None (or a word of praise) when right and raises `Wrong` when not."""
+
+    id: str
+    title: str
+    points: int
+    difficulty: int
+    minutes: int
+    judge: Callable[[Any], str | None] = field(repr=False)
+
+    @property
+    def lesson(self) -> str:
+        return self.id.split(".")[0]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The verdict: `status` is "passed", "wrong", "not attempted yet" or "unknown exercise"."""
+
+    status: str
+    message: str
+    points: int
+    max_points: int
+    id: str = ""
+    title: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.status == "passed"
+
+    def __str__(self) -> str:
+        return render.text(self)
+
+    def _ipython_display_(self) -> None:
+        """Show nothing as a cell's value: `check` has shown the verdict already."""
+
+
+def exercise(id: str, *, title: str, points: int, difficulty: int, minutes: int) -> Callable:
+    """Register the decorated function as the check of exercise `id` ("NN.k")."""
+    lesson, _, number = id.partition(".")
+    if not (len(lesson) == 2 and lesson.isdigit() and number.isdigit()):
+        raise ValueError(f'exercise id: expected "NN.k" such as "00.1", got {id!r}')
+    if difficulty not in (1, 2, 3) or points < 1 or minutes < 1:
+        raise ValueError(f"exercise {id}: expected difficulty 1-3, points and minutes of at least 1")
+
+    def register(function: Callable) -> Callable:
+        known = _REGISTER.get(id)
+        if known and known.judge.__qualname__ != function.__qualname__:
+            both = f"{known.judge.__qualname__} and {function.__qualname__}"
+            raise ValueError(f"exercise {id}: registered twice, by {both}")
+        _REGISTER[id] = Exercise(id, title, points, difficulty, minutes, function)
+        return function
+
+    return register
+
+
+def _load(lesson: str | None = None) -> None:
+    """Import the checks of one lesson, or of all."""
+    package = importlib.import_module("mmcourse.check")
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name.startswith("lesson_") and lesson in (None, module.name.removeprefix("lesson_")):
+            importlib.import_module(f"mmcourse.check.{module.name}")
+
+
+def exercises(lesson: str | int | None = None) -> list[Exercise]:
+    """All exercises, or one lesson's ("00" or 0), in order."""
+    wanted = None if lesson is None else f"{int(lesson):02d}"
+    _load(wanted)
+    found = [e for e in _REGISTER.values() if wanted in (None, e.lesson)]
+    return sorted(found, key=lambda e: (e.lesson, int(e.id.split(".")[1])))
+
+
+def info(id: str) -> Exercise:
+    """What is known of exercise `id`: title, points, difficulty, minutes.
+
+    Raises
+    ------
+    ValueError
+        If there is no such exercise; the message names the nearest ones.
+    """
+    if isinstance(id, str) and id not in _REGISTER:
+        _load(id[:2])
+    if isinstance(id, str) and id in _REGISTER:
+        return _REGISTER[id]
+    known = [e.id for e in exercises()]
+    near = difflib.get_close_matches(str(id), known, n=3, cutoff=0.4) or known[:3]
+    raise ValueError(f"There is no exercise {id!r}. The nearest are: {', '.join(near) or 'none yet'}.")
+
+
+def judge(id: str, answer: Any = ...) -> Result:
+    """Judge `answer` and return the verdict without showing it; nothing that the answer does is raised."""
+    try:
+        it = info(id)
+    except ValueError as error:
+        return Result("unknown exercise", str(error), 0, 0, str(id))
+
+    def verdict(status: str, message: str) -> Result:
+        return Result(status, message, it.points if status == "passed" else 0, it.points, it.id, it.title)
+
+    try:
+        if answer is ...:
+            raise NotAttempted
+        if answer is None:
+            raise Wrong("The answer is None. Did a function without `return` make it, or was the name set to None?")
+        return verdict("passed", it.judge(answer) or "")
+    except NotAttempted:
+        return verdict("not attempted yet", "Replace the blank with your own code, run the cell, then run this one.")
+    except Wrong as error:
+        return verdict("wrong", str(error))
+    except Exception as error:  # an answer odd enough to break the check itself is still only a wrong answer
+        kind = type(answer).__name__
+        return verdict("wrong", f"This answer, of type {kind}, could not be judged: {type(error).__name__}: {error}")
+
+
+def check(id: str, answer: Any = ...) -> Result:
+    """Judge `answer` to exercise `id`, show the feedback, return the `Result`. No answer makes it raise."""
+    result = judge(id, answer)
+    render.show(result)
+    return result
