@@ -1,0 +1,281 @@
+"""The command line: lab · run · doctor · data · build. Imports stand inside the commands, so that help is instant."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmcourse.terminal import cell_progress, error_console, fail, one_line, show, table
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from mmcourse.authoring import Lesson
+    from mmcourse.datasets.sources import Source
+
+app = typer.Typer(
+    name="mmcourse",
+    help="A course from raw pixels, words and sound to a multimodal model that you trained.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data = typer.Typer(no_args_is_help=True, help="Public data that some lessons can use: list, fetch, verify.")
+app.add_typer(data, name="data")
+
+Numbers = Annotated[list[str], typer.Argument(metavar="NN…", help="Lessons by number or name, or all.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Data by name; all by default.")]
+
+
+def main() -> None:
+    """Entry point: what a person can mend is one line on stderr and exit 2, not a traceback."""
+    try:
+        app()
+    except BrokenPipeError:  # `mmcourse doctor | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False) -> None:
+    if version:
+        from mmcourse import __version__
+
+        print(f"mmcourse {__version__}")
+        raise typer.Exit
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(
+    context: typer.Context,
+    lesson: Annotated[str, typer.Argument(metavar="[NN]", help="Lesson to open, by number or name.")] = "00",
+) -> None:
+    """Open JupyterLab at a lesson. Further options go to JupyterLab: mmcourse lab 09 --no-browser --port 8899."""
+    extra = list(context.args)
+    if lesson.startswith("-"):  # `lab --no-browser`: an option, not a lesson
+        lesson, extra = "00", [lesson, *extra]
+    require("jupyterlab", "ipykernel")
+    chosen = select([lesson])[0]
+    if not chosen.notebook.is_file():
+        fail(f"lesson {chosen.name} is not built yet; run `mmcourse build {chosen.number}`")
+    folder = workbench(chosen.folder)
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
+    command += [f"--LabApp.default_url=/lab/tree/{chosen.notebook.name}"]
+    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", *extra]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)  # so that Ctrl-C and signals reach JupyterLab itself
+
+
+@app.command()
+def run(
+    numbers: Numbers,
+    to: Annotated[Path, typer.Option(help="Folder for the executed notebooks.")] = Path("mmcourse-run"),
+    exercises: Annotated[bool, typer.Option("--exercises", help="Also run the blank exercise notebooks.")] = False,
+) -> None:
+    """Run lessons without a browser or network, and show time and peak memory. Exit 1 if one fails."""
+    require("nbclient", "nbformat", "ipykernel", "psutil", "jupyter_client")
+    chosen = select(numbers)
+    notebooks = [x.notebook for x in chosen] + [x.exercise for x in chosen if exercises and x.exercise.is_file()]
+    if missing := [path.name for path in notebooks if not path.is_file()]:
+        fail(f"not built yet: {', '.join(missing)}; run `mmcourse build`")
+    writable(to, chosen[0].folder)
+    failures, rows = [], table("Lesson", ">Time", ">Peak memory", "Result")
+    for path in notebooks:
+        seconds, peak_mb, error = run_one(path, to / path.relative_to(chosen[0].folder))
+        memory = f"{peak_mb:,.0f} MB" if peak_mb else "–"
+        rows.add_row(str(path.relative_to(chosen[0].folder)), f"{seconds:.1f} s", memory, "failed" if error else "ran")
+        failures += [f"{path.stem}: {error}"] if error else []
+    show(rows)
+    print(f"Executed notebooks: {to.resolve()}")
+    for failure in failures:
+        print(f"mmcourse: {failure}", file=sys.stderr)
+    raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def doctor() -> None:
+    """Say whether the course runs here: versions, processor, memory, disk, every lesson, and how to mend what fails."""
+    from rich.console import Console
+
+    from mmcourse.doctor import diagnose
+
+    with Console(stderr=True).status("Loading every package that a lesson needs"):
+        found = diagnose()
+    for title, findings in (("Machine", found.machine), ("Packages", found.packages), ("Lessons", found.lessons)):
+        rows = table(title, "", "", "Will it run?" if title == "Lessons" else "")
+        for finding in findings:
+            good = "yes" if title == "Lessons" else ""
+            rows.add_row("✗" if finding.problem else "✓", finding.name, finding.value, finding.problem or good)
+        show(rows)
+    remedies = {finding.remedy: finding for finding in reversed(found.problems)}
+    for remedy, finding in reversed(remedies.items()):
+        print(f"{finding.name}: {finding.problem}\n  → {remedy}")
+    if not found.lessons:
+        print("No lesson was found\n  → install the course again, or run this in its folder")
+    can = sum(not finding.problem for finding in found.lessons)
+    print(f"{can} of {len(found.lessons)} lessons can run here.")
+    raise typer.Exit(0 if found.ready else 1)
+
+
+@app.command()
+def build(
+    numbers: Annotated[list[str] | None, typer.Argument(metavar="[NN…]", help="Lessons; all by default.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Build nothing; exit 1 if a notebook is stale.")] = False,
+) -> None:
+    """For authors: make the notebooks of lessons from notebooks/src, or check that they are fresh."""
+    require("jupytext", "nbclient", "nbformat", "psutil")
+    chosen = [lesson.number for lesson in select(numbers or ["all"])]
+    from mmcourse.authoring import build as build_lessons
+    from mmcourse.authoring.builder import BuildError
+
+    try:
+        with cell_progress() as progress:
+            built = build_lessons(chosen, check=check, progress=progress)
+    except (BuildError, OSError) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+    if check:
+        print(f"{len(chosen)} lessons are fresh.")
+        return
+    rows = table("Notebook", ">Time", ">Peak memory", "")
+    for item in built:
+        name = str(item.path.relative_to(item.path.parents[1]))
+        rows.add_row(name, f"{item.seconds:.1f} s", f"{item.peak_mb:,.0f} MB", "written" if item.changed else "same")
+    show(rows)
+
+
+@data.command("list")
+def list_data() -> None:
+    """Show the public data, where it comes from, its licence, size, and whether it is here."""
+    from mmcourse.datasets import sources
+
+    rows = table("Name", "What", "Licence", ">Size", "Here?")
+    for source in sources():
+        here = "yes" if source.present() else "no"
+        rows.add_row(source.name, source.description, source.licence, f"{source.bytes / 1e6:.1f} MB", here)
+    show(rows)
+
+
+@data.command()
+def fetch(names: Names = None) -> None:
+    """Download public data, verified; a cut download goes on where it stopped."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=error_console()) as bar:
+        for source in select_data(names):
+            task = bar.add_task(source.name, total=source.bytes)
+            try:
+                folder = source.fetch(partial(_advance, bar, task))
+            except (OSError, ValueError) as error:
+                bar.stop()
+                fail(str(error), status=1)
+            bar.update(task, completed=source.bytes, total=source.bytes)
+            print(f"{source.name}: verified in {folder}")
+
+
+def _advance(bar: Progress, task: TaskID, done: int, total: int | None) -> None:
+    bar.update(task, completed=done, total=total)
+
+
+@data.command()
+def verify(names: Names = None) -> None:
+    """Read every fetched file again and compare it with its checksum; exit 1 if one is missing or damaged."""
+    bad = 0
+    for source in select_data(names):
+        problems = source.verify() if source.present() else [f"not here; run `mmcourse data fetch {source.name}`"]
+        bad += bool(problems)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        print(f"{source.name}: {problems[0] + more if problems else f'all {len(source.files)} files verified'}")
+    raise typer.Exit(1 if bad else 0)
+
+
+def require(*modules: str, extra: str = "lab") -> None:
+    """Leave with one line if a module is not installed."""
+    if missing := [name for name in modules if find_spec(name) is None]:
+        from mmcourse.doctor import remedy
+
+        fail(f"this needs {', '.join(missing)} (extra `{extra}`), not installed here; {remedy(extra)}")
+
+
+def select(numbers: list[str]) -> list[Lesson]:
+    """The lessons asked for; leaves with one line for an unknown one."""
+    from mmcourse.authoring import select as find
+
+    try:
+        chosen = find(numbers)
+    except ValueError as error:
+        fail(str(error))
+    return chosen or fail("there are no lessons here; install the course again")
+
+
+def select_data(names: list[str] | None) -> list[Source]:
+    """Public data by name; leaves with one line for an unknown one."""
+    from mmcourse.datasets import sources
+
+    known = {source.name: source for source in sources()}
+    if unknown := [name for name in names or [] if name not in known]:
+        fail(f"there is no data {unknown[0]!r}; known: {', '.join(known)}")
+    return [known[name] for name in names or known]
+
+
+def workbench(folder: Path) -> Path:
+    """Where a learner works: the checkout's own notebooks, or a copy of those that an installed wheel carries."""
+    if folder.name != "_notebooks":
+        return folder
+    here = Path("mmcourse-notebooks").resolve()
+    writable(here, folder)
+    for source in folder.rglob("*.ipynb"):
+        copy = here / source.relative_to(folder)
+        if not copy.exists():  # a learner's own work is never overwritten
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+    print(f"Your notebooks: {here}")
+    return here
+
+
+def writable(folder: Path, lessons: Path) -> None:
+    """Make `folder`; leaves with one line if it cannot be written or is where the lessons themselves lie."""
+    if folder.resolve().is_relative_to(lessons.resolve()):
+        fail(f"--to {folder}: that is where the lessons themselves lie; choose another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".write-test"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        fail(f"cannot write to {folder}: {error.strerror}; choose another folder")
+
+
+def run_one(notebook: Path, target: Path) -> tuple[float, float, str]:
+    """Execute one notebook into `target`: seconds, peak MB (0 if unknown), and what went wrong in which cell."""
+    import nbformat
+
+    from mmcourse.authoring.execute import ExecutionError, execute
+
+    start, error, peak_mb = time.perf_counter(), "", 0.0
+    with cell_progress() as progress:
+        try:
+            book = nbformat.read(notebook, as_version=4)
+            usage = execute(book, lambda done, total: progress(notebook.stem, done, total))
+            seconds, peak_mb = usage.seconds, usage.peak_mb
+        except ExecutionError as problem:
+            seconds, error = time.perf_counter() - start, f"cell {problem.cell + 1}: {one_line(str(problem))}"
+        except (OSError, ValueError) as problem:
+            return 0.0, 0.0, f"cannot be read: {one_line(str(problem))}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(book, target)
+    return seconds, peak_mb, error
+
+
+if __name__ == "__main__":
+    main()

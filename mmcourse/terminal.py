@@ -1,0 +1,70 @@
+"""What commands print: one-line failures, tables, and progress on stderr so that stdout can be piped."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+    from rich.table import Table
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """One line on stderr, and out."""
+    print(f"mmcourse: {message}", file=sys.stderr)
+    raise typer.Exit(status)
+
+
+@contextmanager
+def cell_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A function (name, cells done, all cells) that moves one bar a notebook."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    tasks: dict[str, TaskID] = {}
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("cells")
+    with Progress(*columns, TimeElapsedColumn(), console=error_console()) as bar:
+
+        def step(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            bar.update(tasks[name], completed=done)
+
+        yield step
+
+
+def error_console() -> Console:
+    """A console on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def table(*headings: str) -> Table:
+    """A plain table; a heading that starts with > is right-aligned."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD)
+    for heading in headings:
+        made.add_column(heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left")
+    return made
+
+
+def show(rows: Table) -> None:
+    """Print a table; in a pipe it is as wide as it needs to be."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 200).print(rows)
+
+
+def one_line(text: str) -> str:
+    """First line of a message, without colours."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text).strip().splitlines() or ["unknown error"]
+    return plain[0][:300]
