@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from .base import SPLITS, Column, Dataset, Features, Gather, Lazy, data_dir, pad
-from .sources import sources
+from .public import sources
 
 __all__ = ["NAMES", "SPLITS", "Column", "Dataset", "Features", "Gather", "Lazy", "data_dir", "load", "pad", "sources"]
 

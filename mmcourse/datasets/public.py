@@ -49,7 +49,18 @@ class Source:
         return [f"{self.folder / name} {problem}" for name, problem in checks if problem]
 
     def fetch(self, progress: Progress | None = None) -> Path:
-        """Make all files present and verified; return their folder. ``progress(bytes_so_far, bytes_in_all)``."""
+        """Make all files present and verified; return their folder. ``progress(bytes_so_far, bytes_in_all)``.
+
+        Raises
+        ------
+        DownloadError
+            That could not be done; what was there before still is.
+        """
+        if not (self.present() and not self.verify()):  # a cache that can only be read is fine when it is complete
+            self._fetch(progress)
+        return self.folder
+
+    def _fetch(self, progress: Progress | None) -> None:
         raise NotImplementedError
 
 
@@ -59,7 +70,7 @@ class Files(Source):
 
     sizes: tuple[int, ...] = ()
 
-    def fetch(self, progress: Progress | None = None) -> Path:
+    def _fetch(self, progress: Progress | None) -> None:
         done = 0
         for (name, sha256), size in zip(self.files.items(), self.sizes, strict=True):
 
@@ -70,7 +81,6 @@ class Files(Source):
             urls = [f"{home.rstrip('/')}/{name}" for home in self.homes]
             download.fetch(name, urls, sha256=sha256, size=size, folder=self.folder, progress=step)
             done += size
-        return self.folder
 
 
 @dataclass(frozen=True)
@@ -79,18 +89,17 @@ class Archive(Source):
 
     archive: str = ""  # its name on a mirror
 
-    def fetch(self, progress: Progress | None = None) -> Path:
+    def _fetch(self, progress: Progress | None) -> None:
         cache = self.folder.parent
         with download.locked(cache, self.name):
-            if self.present() and not self.verify():
-                return self.folder
+            if self.present() and not self.verify():  # another process was faster
+                return
             packed = download.obtain(self.archive, self.homes, cache, progress=progress)
             try:
                 unpack(packed, self.folder, self.files)
             finally:
                 packed.unlink(missing_ok=True)  # good or bad, it is not needed again
                 packed.with_suffix(".part.version").unlink(missing_ok=True)
-        return self.folder
 
 
 def unpack(archive: Path, target: Path, wanted: dict[str, str]) -> None:

@@ -1,0 +1,371 @@
+"""Every fault ends in verified data or in one clear error, and nothing half-written carries a final name."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import io
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmcourse.datasets import download, public
+from mmcourse.datasets.download import DownloadError, fetch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from server import serve  # noqa: E402
+
+BODY = np.random.default_rng(0).bytes(300_000)
+SHA, SIZE = hashlib.sha256(BODY).hexdigest(), len(BODY)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A fresh cache, no mirror, no waiting between attempts."""
+    for name in ("MMCOURSE_MIRROR", "MMCOURSE_OFFLINE", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("MMCOURSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(download.time, "sleep", lambda _: None)
+    return tmp_path / "cache"
+
+
+def get(*urls, **options):
+    return fetch("a.bin", list(urls), **{"sha256": SHA, "size": SIZE, **options})
+
+
+def contents(cache: Path) -> list[str]:
+    """All files in the cache but the locks, which hold nothing."""
+    files = (path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return sorted(str(path.relative_to(cache)) for path in files)
+
+
+def one_line(error: pytest.ExceptionInfo, *words: str) -> None:
+    text = str(error.value)
+    assert "\n" not in text
+    for word in words:
+        assert word in text, text
+
+
+def closed_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}/a.bin"
+
+
+# ---- downloads that end well --------------------------------------------------------------------------------------
+
+
+def test_fresh_download_then_none(cache):
+    seen = []
+    with serve(files={"a.bin": BODY}) as server:
+        path = get(f"{server.url}/a.bin", progress=lambda done, total: seen.append((done, total)))
+        assert path.read_bytes() == BODY and path == cache / "a.bin"
+        get(f"{server.url}/a.bin")
+        assert len(server.log) == 1, "a verified file is not fetched again"
+    assert seen[-1] == (SIZE, SIZE) and all(total == SIZE for _, total in seen)
+    assert [f for f in contents(cache) if not f.startswith(".incomplete")] == ["a.bin"]
+    assert not (cache / ".incomplete" / "a.bin.part").exists()
+
+
+def test_resume_within_a_call_fetches_only_the_rest():
+    with serve(files={"a.bin": BODY}, cut_after={"a.bin": [100_000, 50_000]}) as server:
+        assert get(f"{server.url}/a.bin").read_bytes() == BODY
+        assert [(status, sent) for _, _, status, sent in server.log] == [(200, 100_000), (206, 50_000), (206, 150_000)]
+        assert [wanted for _, wanted, _, _ in server.log] == [None, "bytes=100000-", "bytes=150000-"]
+
+
+def test_resume_in_a_later_call(cache, monkeypatch):
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    with serve(files={"a.bin": BODY}, cut_after={"a.bin": [120_000]}) as server:
+        with pytest.raises(DownloadError) as error:
+            get(f"{server.url}/a.bin")
+        one_line(error, "cut after 120000 of 300000 bytes", "120000 bytes are kept and will be resumed")
+        assert not (cache / "a.bin").exists()
+        assert get(f"{server.url}/a.bin").read_bytes() == BODY
+        assert server.log[1][1:] == ("bytes=120000-", 206, 180_000)
+
+
+@pytest.mark.parametrize("trouble", ["no ranges", "no tags", "file changed"])
+def test_restart_where_bytes_must_not_be_appended(trouble, monkeypatch):
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    with serve(files={"a.bin": BODY}, cut_after={"a.bin": [120_000]}, tags=trouble != "no tags") as server:
+        server.ranges = trouble != "no ranges"
+        if trouble == "file changed":
+            server.files["a.bin"] = bytes(SIZE)
+        with pytest.raises(DownloadError):
+            get(f"{server.url}/a.bin")
+        server.files["a.bin"] = BODY
+        assert get(f"{server.url}/a.bin").read_bytes() == BODY
+        assert server.log[-1][2:] == (200, SIZE)
+
+
+def test_whole_part_left_by_a_crash_needs_no_request(cache):
+    (cache / ".incomplete").mkdir(parents=True)
+    (cache / ".incomplete" / "a.bin.part").write_bytes(BODY)
+    (cache / ".incomplete" / "a.bin.part.version").write_text('"tag"')
+    assert get(closed_port()).read_bytes() == BODY
+
+
+def test_second_home_is_tried_and_a_damaged_file_is_replaced(cache):
+    with serve(files={"a.bin": BODY, "bad/a.bin": BODY[:-1] + b"!"}) as server:
+        cache.mkdir()
+        (cache / "a.bin").write_bytes(BODY[: SIZE // 2])
+        path = get(closed_port(), f"{server.url}/none/a.bin", f"{server.url}/bad/a.bin", f"{server.url}/a.bin")
+        assert path.read_bytes() == BODY
+
+
+def test_mirror_replaces_the_public_homes(monkeypatch):
+    with serve(files={"deep/a.bin": BODY}) as server:
+        monkeypatch.setenv("MMCOURSE_MIRROR", f"{closed_port()} {server.url}/deep/")
+        assert get("https://example.invalid/a.bin").read_bytes() == BODY
+
+
+# ---- downloads that end in one clear error ------------------------------------------------------------------------
+
+
+def test_wrong_checksum_deletes_the_bytes(cache):
+    with serve(files={"a.bin": bytes(SIZE)}) as server, pytest.raises(DownloadError) as error:
+        get(f"{server.url}/a.bin")
+    got = hashlib.sha256(bytes(SIZE)).hexdigest()
+    one_line(error, "wrong checksum", SHA[:12], got[:12], "deleted", "MMCOURSE_MIRROR", "mmcourse data fetch")
+    assert contents(cache) == []
+
+
+def test_short_file_is_refused(cache):
+    with serve(files={"a.bin": BODY[:1000]}) as server, pytest.raises(DownloadError) as error:
+        get(f"{server.url}/a.bin")
+    one_line(error, "expected 300000 bytes, got 1000")
+    assert contents(cache) == []
+
+
+def test_not_found(cache):
+    with serve() as server, pytest.raises(DownloadError) as error:
+        get(f"{server.url}/a.bin")
+    one_line(error, "the server answered 404 Not Found", "mmcourse data fetch")
+    assert contents(cache) == []
+
+
+def test_no_network(cache):
+    with pytest.raises(DownloadError) as error:
+        get(closed_port())
+    one_line(error, "no connection (Connection refused)", "Check the network")
+    assert contents(cache) == []
+
+
+def test_offline_refuses_before_any_request(cache, monkeypatch):
+    monkeypatch.setenv("MMCOURSE_OFFLINE", "1")
+    with serve(files={"a.bin": BODY}) as server:
+        with pytest.raises(DownloadError) as error:
+            get(f"{server.url}/a.bin")
+        assert server.log == []
+    one_line(error, "MMCOURSE_OFFLINE is set", "unset it")
+    assert contents(cache) == []
+
+
+def test_disk_full_before_the_first_byte(cache, monkeypatch):
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=1000))
+    with serve(files={"a.bin": BODY}) as server:
+        with pytest.raises(DownloadError) as error:
+            get(f"{server.url}/a.bin")
+        assert server.log == []
+    one_line(error, "the disk is full", str(cache), "0.3 MB are needed", "0.0 MB are free", "MMCOURSE_CACHE")
+    assert contents(cache) == []
+
+
+def test_disk_full_in_the_middle(cache, monkeypatch):
+    real_open = open
+
+    class Full(io.FileIO):
+        def write(self, data):
+            if self.tell() > 100_000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    monkeypatch.setattr(
+        download, "open", lambda p, mode="r": Full(p, mode) if mode == "wb" else real_open(p, mode), raising=False
+    )
+    with serve(files={"a.bin": BODY}) as server, pytest.raises(DownloadError) as error:
+        get(f"{server.url}/a.bin")
+    one_line(error, "the disk is full", "0.3 MB are needed", str(cache), "free some space")
+    assert contents(cache) == [], "the part makes room again"
+
+
+def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("MMCOURSE_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(DownloadError) as error:
+        get(closed_port())
+    one_line(error, "cannot write to", "set MMCOURSE_CACHE to a folder")
+
+
+def test_other_schemes_are_refused(monkeypatch):
+    monkeypatch.setenv("MMCOURSE_MIRROR", "file:///etc")
+    with pytest.raises(DownloadError, match="expected an http:// or https:// address in MMCOURSE_MIRROR"):
+        get("https://example.invalid/a.bin")
+
+
+# ---- archives -----------------------------------------------------------------------------------------------------
+
+WAVS = {f"{i}_ann_0.wav": np.random.default_rng(i).bytes(5000) for i in range(8)}
+
+
+def tar_gz(extra: list[tarfile.TarInfo] = (), files: dict[str, bytes] = WAVS) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, body in files.items():
+            info = tarfile.TarInfo(f"set-1.0/recordings/{name}")
+            info.size = len(body)
+            tar.addfile(info, io.BytesIO(body))
+        for info in extra:
+            tar.addfile(info, io.BytesIO(bytes(info.size)))
+    return out.getvalue()
+
+
+def archive_source(url: str) -> public.Archive:
+    manifest = {name: hashlib.sha256(body).hexdigest() for name, body in WAVS.items()}
+    return public.Archive("set", "", "", 0, (f"{url}/set.tar.gz",), lambda: manifest, "set.tar.gz")
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = kind, link, 3 if kind == tarfile.REGTYPE else 0
+    return info
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_archive_is_verified_by_its_members(cache, chunked):
+    with serve(files={"set.tar.gz": tar_gz([member("set-1.0/README.md")])}, chunked=chunked) as server:
+        source = archive_source(server.url)
+        assert not source.present() and len(source.verify()) == len(WAVS)
+        folder = source.fetch()
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == WAVS
+        assert source.present() and source.verify() == []
+        source.fetch()
+        assert len(server.log) == 1
+        (folder / "3_ann_0.wav").write_bytes(b"damaged")
+        assert source.present() and [p for p in source.verify() if "3_ann_0.wav wrong checksum" in p]
+        source.fetch()
+        assert source.verify() == []
+    assert contents(cache) == sorted(f"set/{name}" for name in WAVS)
+
+
+@pytest.mark.parametrize(
+    ("evil", "words"),
+    [
+        (member("../evil.wav"), "'../evil.wav' would leave the folder"),
+        (member("set-1.0/../../evil.wav"), "would leave the folder"),
+        (member("set-1.0\\..\\..\\evil.wav"), "would leave the folder"),
+        (member("/tmp/evil.wav"), "would leave the folder"),
+        (member("C:\\evil.wav"), "would leave the folder"),
+        (member("set-1.0/recordings/9_ann_0.wav", tarfile.SYMTYPE, "/etc/passwd"), "is a link or a device"),
+        (member("set-1.0/recordings/9_ann_0.wav", tarfile.LNKTYPE, "set-1.0/x"), "is a link or a device"),
+        (member("set-1.0/recordings/pipe", tarfile.FIFOTYPE), "is a link or a device"),
+    ],
+)
+def test_unsafe_archive_is_refused_whole(cache, tmp_path, evil, words):
+    with serve(files={"set.tar.gz": tar_gz([evil])}) as server, pytest.raises(DownloadError) as error:
+        archive_source(server.url).fetch()
+    one_line(error, "set.tar.gz was refused and deleted", words)
+    assert contents(cache) == [] and sorted(p.name for p in tmp_path.rglob("*")) == [
+        ".incomplete", "cache", "set.lock"
+    ]  # fmt: skip
+
+
+def test_truncated_gzip(cache):
+    whole = tar_gz()
+    for length in (10, len(whole) // 2, len(whole) * 9 // 10):
+        with serve(files={"set.tar.gz": whole[:length]}) as server, pytest.raises(DownloadError) as error:
+            archive_source(server.url).fetch()
+        one_line(error, "set.tar.gz is damaged or cut short", "deleted", "mmcourse data fetch")
+        assert contents(cache) == [] and not (cache / "set").exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"<html>please log in</html>", "damaged or cut short"),
+        (gzip.compress(b"not a tar" * 1000), "damaged or cut short"),
+        (tar_gz(files={name: WAVS[name] for name in list(WAVS)[:5]}), "lacks 3 of 8 files, 5_ann_0.wav first"),
+        (tar_gz(files={**WAVS, "2_ann_0.wav": bytes(5000)}), "2_ann_0.wav in set.tar.gz: wrong checksum"),
+    ],
+    ids=["login page", "not a tar", "files missing", "one file changed"],
+)
+def test_archive_that_is_another(cache, body, words):
+    with serve(files={"set.tar.gz": body}) as server, pytest.raises(DownloadError) as error:
+        archive_source(server.url).fetch()
+    one_line(error, words, "deleted")
+    assert contents(cache) == []
+
+
+def test_archive_bomb_is_refused(cache, monkeypatch):
+    monkeypatch.setattr(public, "ROOM_FOR_ARCHIVES", 20_000)
+    with serve(files={"set.tar.gz": tar_gz()}) as server, pytest.raises(DownloadError, match="unpacks to more than"):
+        archive_source(server.url).fetch()
+    assert contents(cache) == []
+
+
+def test_a_failed_refetch_keeps_what_was_there(cache):
+    with serve(files={"set.tar.gz": tar_gz()}) as server:
+        folder = archive_source(server.url).fetch()
+        (folder / "0_ann_0.wav").write_bytes(b"damaged")
+        server.files["set.tar.gz"] = tar_gz([member("../evil.wav")])
+        with pytest.raises(DownloadError):
+            archive_source(server.url).fetch()
+        assert (folder / "1_ann_0.wav").read_bytes() == WAVS["1_ann_0.wav"]
+
+
+# ---- two processes ------------------------------------------------------------------------------------------------
+
+FETCH = """
+import sys
+from mmcourse.datasets.public import Files
+from mmcourse.datasets import download
+urls, sha, size = sys.argv[1].split(), sys.argv[2], int(sys.argv[3])
+print(Files("set", "", "", size, tuple(urls), lambda: {"a.bin": sha}, sizes=(size,)).fetch())
+"""
+
+
+def start(url: str, cache: Path) -> subprocess.Popen:
+    environment = {**os.environ, "MMCOURSE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", FETCH, url, SHA, str(SIZE)],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_two_processes_fetch_once(cache):
+    with serve(files={"a.bin": BODY}) as server:
+        both = [start(server.url, cache) for _ in range(2)]
+        answers = [process.communicate(timeout=60) for process in both]
+        assert [process.returncode for process in both] == [0, 0], answers
+        assert len(server.log) == 1, "the second waits, then finds the first one's file"
+    assert (cache / "set" / "a.bin").read_bytes() == BODY
+    assert not list(cache.rglob("*.part"))
+
+
+def test_killed_process_leaves_no_lock_behind(cache):
+    with serve(files={"a.bin": BODY}) as server:
+        holder = subprocess.Popen(
+            [sys.executable, "-c", "import sys, time, pathlib\nfrom mmcourse.datasets.download import locked\n"
+             "with locked(pathlib.Path(sys.argv[1]), 'a.bin'):\n    print('held', flush=True); time.sleep(60)",
+             str(cache)], stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert holder.stdout.readline() == "held\n"
+        download_patience, download.LOCK_PATIENCE = download.LOCK_PATIENCE, 0.0
+        try:
+            with pytest.raises(DownloadError, match="another process has been fetching a.bin"):
+                get(f"{server.url}/a.bin")
+        finally:
+            download.LOCK_PATIENCE = download_patience
+            holder.kill()
+            holder.communicate()
+        assert get(f"{server.url}/a.bin").read_bytes() == BODY
