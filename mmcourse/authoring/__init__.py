@@ -1,6 +1,6 @@
 """Source text to lesson, exercise and solution notebooks.
 
-``lessons()`` and ``select()`` need nothing but the package; ``build()`` loads Jupyter's tools (extra ``lab``) when called.
+``lessons()`` and ``select()`` need nothing but the package; ``build()`` loads Jupyter's tools (extra ``lab``).
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ BAND = re.compile(r"^(?P<name>.+) within (?P<target>-?[\d.]+) ± (?P<tolerance>[
 
 
 def line(measured: dict) -> str:
-    """Sentence shown on the title card; ``measured`` holds ``seconds``, ``peak_mb`` and ``bands``."""
+    """Sentence shown on the title card; ``measured`` holds ``seconds``, ``peak_mb``, ``cores`` and ``bands``."""
     if not measured:
         return "**Budget:** not measured yet"
     parts = [duration(measured["seconds"]), f"{memory(measured['peak_mb'])} of memory", "no downloads"]
-    text = "**Budget:** " + " · ".join(parts) + " (measured on two processor cores)"
+    text = "**Budget:** " + " · ".join(parts) + f" (measured on {measured['cores']} processor cores)"
     return text + (f"  \n**Target:** {'; '.join(measured['bands'])}" if measured["bands"] else "")
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from mmcourse.runtime import SLUG, usable_cores
+
 from . import budget, clean, gate, source
 from .catalogue import Lesson, select
 from .execute import ExecutionError, execute
@@ -61,7 +63,6 @@ def build(
     """
     if only not in (None, "lesson", "exercises"):
         raise ValueError(f"only must be 'lesson' or 'exercises', not {only!r}")
-    slug = repository_slug()
     built: list[Built] = []
     faults: list[str] = []
     for lesson in select(lessons, root):
@@ -69,10 +70,10 @@ def build(
             if only and (path == lesson.notebook) != (only == "lesson"):
                 continue
             if check:
-                faults += gate.stale(lesson, path, slug)
+                faults += gate.stale(lesson, path, SLUG)
                 continue
             try:
-                built.append(_build_one(lesson, path, slug, progress))
+                built.append(_build_one(lesson, path, progress))
             except BuildError as error:
                 faults.append(str(error))
     if faults:
@@ -80,17 +81,10 @@ def build(
     return built
 
 
-def repository_slug() -> str:
-    """``owner/name`` of the repository: one constant, kept in pyproject."""
-    from mmcourse.runtime import SLUG
-
-    return SLUG
-
-
-def _build_one(lesson: Lesson, path: Path, slug: str, progress: Progress | None) -> Built:
+def _build_one(lesson: Lesson, path: Path, progress: Progress | None) -> Built:
     name = str(path.relative_to(lesson.folder.parent))
     try:
-        nb = gate.text_of(lesson, path, slug, {})
+        nb = gate.text_of(lesson, path, SLUG, {})
     except source.SourceError as error:
         raise BuildError(str(error)) from error
     try:
@@ -102,11 +96,12 @@ def _build_one(lesson: Lesson, path: Path, slug: str, progress: Progress | None)
         {
             "seconds": round(usage.seconds, 1),
             "peak_mb": round(usage.peak_mb),
+            "cores": usable_cores(),
             "bands": budget.bands([t for c in nb.cells for t in clean.texts(c)]),
         },
         _stored(path),
     )
-    _put_text(nb, gate.text_of(lesson, path, slug, measured))
+    _put_text(nb, gate.text_of(lesson, path, SLUG, measured))
     if found := gate.notebook_faults(nb, path, lesson):
         raise BuildError("\n".join(f"{name}: {x}" for x in found))
     notes = gate.limits(nb, path, lesson)

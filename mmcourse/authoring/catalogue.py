@@ -104,7 +104,7 @@ def select(wanted: Iterable[str | int] | None = None, root: Path | str | None = 
 
 
 def _lesson(folder: Path, name: str) -> Lesson:
-    number, slug = _NAME.match(name).groups()
+    number, slug = name.split("_", 1)
     lesson = Lesson(number, slug, "", folder)
     return Lesson(number, slug, _title(lesson) or slug.replace("_", " ").capitalize(), folder)
 

@@ -36,7 +36,7 @@ class Fault:
 
 
 def clean(nb: NotebookNode) -> None:
-    """Take out of fresh outputs what no reader needs: timings, counts of earlier runs, widgets, this machine's paths."""
+    """Take out of fresh outputs what no reader needs: timings, widgets, progress bars, this machine's paths."""
     nb.metadata.pop("widgets", None)
     count = 0
     for cell in nb.cells:
@@ -122,9 +122,8 @@ def _output_faults(output: NotebookNode, tags: list[str]) -> Iterator[str]:
     if kind == "error" and "raises-exception" not in tags:
         yield f"ends in {output.ename}: {output.evalue}; an error shown on purpose needs the tag `raises-exception`"
     if kind == "stream" and output.name == "stderr":
-        yield (
-            f"writes to stderr: {output.text.strip()[:120]!r}; silence it, or tag the cell `free` if it is a progress bar"
-        )
+        remedy = "silence it, or tag the cell `free` if it is a progress bar"
+        yield f"writes to stderr: {output.text.strip()[:120]!r}; {remedy}"
     data = output.get("data", {})
     if WIDGET in data:
         yield "shows a widget, which a saved notebook cannot: tag the cell `free`"

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
@@ -57,7 +58,13 @@ def offline_environment(scratch: Path | str) -> dict[str, str]:
     }
 
 
-def execute(nb: NotebookNode, progress: Progress | None = None, passes: int = 1, timeout: int = CELL_SECONDS) -> Usage:
+def execute(
+    nb: NotebookNode,
+    progress: Progress | None = None,
+    passes: int = 1,
+    timeout: int = CELL_SECONDS,
+    offline: bool = True,
+) -> Usage:
     """Run every cell of ``nb`` in place.
 
     Parameters
@@ -68,6 +75,8 @@ def execute(nb: NotebookNode, progress: Progress | None = None, passes: int = 1,
         How often to run all cells in the same kernel.
     timeout
         Seconds allowed to one cell.
+    offline
+        False for a learner's own run, which may use the network and a GPU.
 
     Raises
     ------
@@ -75,6 +84,7 @@ def execute(nb: NotebookNode, progress: Progress | None = None, passes: int = 1,
         At the first cell that fails without the tag ``raises-exception``.
     """
     last = [0]
+    memory: _Memory | None = None
 
     def started(cell: NotebookNode, cell_index: int) -> None:
         last[0] = cell_index
@@ -82,16 +92,15 @@ def execute(nb: NotebookNode, progress: Progress | None = None, passes: int = 1,
             progress(cell_index, len(nb.cells))
 
     with tempfile.TemporaryDirectory(prefix="mmcourse-", ignore_cleanup_errors=True) as scratch:
+        env = offline_environment(scratch) if offline else dict(os.environ)
+        kernel: Any = _kernel()
         client = NotebookClient(
-            nb, km=_kernel(), timeout=timeout, record_timing=False, coalesce_streams=True, store_widget_state=False,
+            nb, km=kernel, timeout=timeout, record_timing=False, coalesce_streams=True, store_widget_state=False,
             resources={"metadata": {"path": _folder(scratch, "work")}}, on_cell_start=started,
         )  # fmt: skip
         try:
-            with (
-                client.setup_kernel(env=offline_environment(scratch), stderr=subprocess.DEVNULL),
-                _Memory(client.km) as memory,
-            ):
-                start = time.perf_counter()
+            with client.setup_kernel(env=env, stderr=subprocess.DEVNULL):
+                memory, start = _Memory(kernel.provisioner.pid), time.perf_counter()
                 for _ in range(passes):
                     client.code_cells_executed = 0
                     for index, cell in enumerate(nb.cells):
@@ -103,9 +112,11 @@ def execute(nb: NotebookNode, progress: Progress | None = None, passes: int = 1,
             raise ExecutionError(last[0], f"no answer after {timeout} s") from error
         except DeadKernelError as error:
             raise ExecutionError(last[0], "the kernel died (out of memory?)") from error
+        finally:
+            peak_mb = memory.stop() if memory else 0.0
     if progress:
         progress(len(nb.cells), len(nb.cells))
-    return Usage(seconds, memory.peak_mb)
+    return Usage(seconds, peak_mb)
 
 
 def _folder(scratch: str, name: str) -> str:
@@ -127,33 +138,25 @@ def _kernel() -> AsyncKernelManager:
 
 
 class _Memory:
-    """Samples the resident memory of the kernel and its children while the block runs."""
+    """Samples the resident memory of a process and its children, from now until :meth:`stop`."""
 
-    def __init__(self, km: AsyncKernelManager, every: float = 0.1) -> None:
-        self._process = psutil.Process(km.provisioner.pid)
-        self._every, self._stop, self._peak = every, threading.Event(), 0
+    def __init__(self, pid: int, every: float = 0.1) -> None:
+        self._process, self._every, self._peak = psutil.Process(pid), every, 0
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    @property
-    def peak_mb(self) -> float:
-        """Highest sum seen, in MiB."""
-        return self._peak / 2**20
-
-    def __enter__(self) -> _Memory:
         self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> float:
+        """Highest sum seen, in MiB."""
         self._stop.set()
         self._thread.join()
+        return self._peak / 2**20
 
     def _watch(self) -> None:
         while not self._stop.is_set():
-            total = 0
             try:
-                for process in [self._process, *self._process.children(recursive=True)]:
-                    total += process.memory_info().rss
-            except psutil.Error:  # a child that ended between the two calls
+                family = [self._process, *self._process.children(recursive=True)]
+                self._peak = max(self._peak, sum(p.memory_info().rss for p in family))
+            except psutil.Error:  # a child ended between the two looks
                 pass
-            self._peak = max(self._peak, total)
             self._stop.wait(self._every)

@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 from . import clean, source
 from .catalogue import Lesson
 
-MEASURED = ("seconds", "peak_mb", "bands")
+MEASURED = ("seconds", "peak_mb", "cores", "bands")
 
 
 def text_of(lesson: Lesson, path: Path, slug: str, measured: dict) -> NotebookNode:
@@ -108,8 +108,9 @@ def _check_faults(nb: NotebookNode, wanted: str) -> list[clean.Fault]:
     found = []
     for index, cell in enumerate(nb.cells):
         if cell.cell_type == "code" and (numbers := source.CHECK.findall(cell.source)):
-            shown = " ".join(clean.texts(cell))
-            if wanted not in shown:
-                told = " ".join(shown.split())[:160] or "nothing"
-                found.append(clean.Fault(index, f"should show {wanted!r} for {', '.join(numbers)}, but shows: {told}"))
+            shown = " ".join(" ".join(clean.texts(cell)).split())
+            for number in numbers:
+                if f"{number} {wanted}" not in shown:
+                    message = f"should show '{number} {wanted}', but shows: {shown[:160] or 'nothing'}"
+                    found.append(clean.Fault(index, message))
     return found

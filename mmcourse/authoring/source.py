@@ -38,7 +38,8 @@ if "google.colab" in sys.modules:
 
 from mmcourse.runtime import setup
 
-setup()"""
+profile = setup()  # "laptop" or "gpu"\
+"""
 
 
 class SourceError(ValueError):
@@ -94,6 +95,8 @@ def read(path: Path) -> Source:
 
 def lesson_text(source: Source, slug: str, measured: dict) -> NotebookNode:
     """The lesson without outputs."""
+    if "{{budget}}" not in source.cells[0].source:
+        raise SourceError(f"{source.where(0)}: the title card needs a line `{{{{budget}}}}`; the build fills it in")
     for index, cell in enumerate(source.cells):
         for marker in (BEGIN, END):
             if marker in cell.source:
