@@ -66,15 +66,17 @@ class MultiHeadAttention(keras.layers.Layer):
         Width of the query and of the output.
     heads : int
         A divisor of `dim`.
+    source_dim : int or None
+        Width of the source, if it is to be checked: Keras sees it at the first call.
     dropout : float
         Probability of dropping an attention weight in training.
     """
 
-    def __init__(self, dim, heads, dropout=0.0, **kwargs):
+    def __init__(self, dim, heads, source_dim=None, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         if dim % heads:
             raise ValueError(f"heads: {heads} does not divide the width {dim}; choose a divisor")
-        self.dim, self.heads, self.rate = dim, heads, dropout
+        self.dim, self.heads, self.source_dim, self.rate = dim, heads, source_dim, dropout
         self.query, self.key, self.value, self.output_ = (
             keras.layers.Dense(dim, name=name, dtype=self.dtype_policy) for name in ("query", "key", "value", "output")
         )
@@ -83,6 +85,8 @@ class MultiHeadAttention(keras.layers.Layer):
     def build(self, query_shape, source_shape=None):
         """Make the weights: the widths are known only now."""
         source_shape = source_shape or query_shape
+        if source_shape[-1] != (self.source_dim or source_shape[-1]):
+            raise ValueError(f"source: expected width {self.source_dim}, got {source_shape[-1]}")
         self.query.build(query_shape)
         self.key.build(source_shape)
         self.value.build(source_shape)
@@ -105,7 +109,8 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def get_config(self):
         """What `from_config` needs."""
-        return {**super().get_config(), "dim": self.dim, "heads": self.heads, "dropout": self.rate}
+        own = {"dim": self.dim, "heads": self.heads, "source_dim": self.source_dim, "dropout": self.rate}
+        return {**super().get_config(), **own}
 
 
 def sinusoidal_positions(n, d):

@@ -1,0 +1,205 @@
+"""Transformer blocks, encoder, decoder and ViT (Vaswani et al. 2017, arXiv 1706.03762; ViT: arXiv 2010.11929).
+
+Post-norm, as in the paper and BERT: x ← norm(x + f(x)). Pre-norm, as in GPT-2 and ViT: x ← x + f(norm(x)), with one
+more norm at the end of the stack.
+"""
+
+import keras
+from keras import ops
+
+from mmcourse.keras.attention import MultiHeadAttention
+
+
+class Configured(keras.layers.Layer):
+    """A layer whose `config` dict holds its constructor's arguments."""
+
+    def get_config(self):
+        """What `from_config` needs."""
+        return {**super().get_config(), **self.config}
+
+
+class Block(Configured):
+    """What encoder and decoder blocks share: feed-forward, residuals, norms.
+
+    Parameters
+    ----------
+    dim, heads : int
+        Width, and heads that divide it.
+    hidden : int or None
+        Width inside the feed-forward part; None for 4·dim.
+    dropout : float
+    pre_norm : bool
+    eps : float
+        Of the layer norms: 1e-3 in Keras, 1e-12 in BERT and ViT.
+    """
+
+    def __init__(self, dim, heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.config = {"dim": dim, "heads": heads, "hidden": hidden or 4 * dim}
+        self.config |= {"dropout": dropout, "pre_norm": pre_norm, "eps": eps}
+        policy = self.dtype_policy
+        self.pre_norm = pre_norm
+        self.attention = MultiHeadAttention(dim, heads, dropout=dropout, dtype=policy, name="attention")
+        self.up = keras.layers.Dense(hidden or 4 * dim, dtype=policy, name="up")
+        self.down = keras.layers.Dense(dim, dtype=policy, name="down")
+        self.norm1 = keras.layers.LayerNormalization(epsilon=eps, dtype=policy, name="norm1")
+        self.norm2 = keras.layers.LayerNormalization(epsilon=eps, dtype=policy, name="norm2")
+        self.drop = keras.layers.Dropout(dropout, dtype=policy)
+
+    def build(self, x_shape, **shapes):
+        """Make the weights."""
+        for layer in (self.attention, self.up, self.norm1, self.norm2):
+            layer.build(x_shape)
+        self.down.build((*x_shape[:-1], self.config["hidden"]))
+
+    def residual(self, x, f, norm, training=None):
+        """x + f(norm(x)), or post-norm norm(x + f(x))."""
+        if self.pre_norm:
+            return x + self.drop(f(norm(x)), training=training)
+        return norm(x + self.drop(f(x), training=training))
+
+    def feed_forward(self, x):
+        """up → GELU (exact) → down, at each position alone."""
+        return self.down(keras.activations.gelu(self.up(x), approximate=False))
+
+
+@keras.saving.register_keras_serializable("mmcourse")
+class EncoderBlock(Block):
+    """Self-attention, then feed-forward."""
+
+    def call(self, x, padding_mask=None, causal=False, training=None):
+        """x (b, n, d), padding_mask bool (b, n), True = real → (b, n, d)."""
+
+        def attend(h):
+            return self.attention(h, padding_mask=padding_mask, causal=causal, training=training)
+
+        x = self.residual(x, attend, self.norm1, training)
+        return self.residual(x, self.feed_forward, self.norm2, training)
+
+
+@keras.saving.register_keras_serializable("mmcourse")
+class DecoderBlock(Block):
+    """Causal self-attention, attention over a memory of width `memory_dim`, feed-forward."""
+
+    def __init__(self, dim, heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, memory_dim=None, **kwargs):
+        super().__init__(dim, heads, hidden, dropout, pre_norm, eps, **kwargs)
+        self.config["memory_dim"] = memory_dim
+        policy = self.dtype_policy
+        self.cross = MultiHeadAttention(dim, heads, memory_dim, dropout, dtype=policy, name="cross")
+        self.norm3 = keras.layers.LayerNormalization(epsilon=eps, dtype=policy, name="norm3")
+
+    def build(self, x_shape, memory_shape):
+        """Make the weights."""
+        super().build(x_shape)
+        self.cross.build(x_shape, memory_shape)
+        self.norm3.build(x_shape)
+
+    def call(self, x, memory, padding_mask=None, memory_mask=None, training=None):
+        """x (b, n, d), memory (b, m, d_m), masks bool (b, n), (b, m), True = real → (b, n, d)."""
+
+        def attend(h):
+            return self.attention(h, padding_mask=padding_mask, causal=True, training=training)
+
+        def cross(h):
+            return self.cross(h, memory, padding_mask=memory_mask, training=training)
+
+        x = self.residual(x, attend, self.norm1, training)
+        x = self.residual(x, cross, self.norm2, training)
+        return self.residual(x, self.feed_forward, self.norm3, training)
+
+
+class Stack(Configured):
+    """`depth` blocks, each called with the same further arguments; pre-norm ends with a norm."""
+
+    block = None
+
+    def __init__(self, depth, dim, heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, memory_dim=None, **kwargs):
+        super().__init__(**kwargs)
+        block = {"dim": dim, "heads": heads, "hidden": hidden, "dropout": dropout, "pre_norm": pre_norm, "eps": eps}
+        block |= {"memory_dim": memory_dim} if memory_dim else {}
+        self.config = {"depth": depth, **block}
+        policy = self.dtype_policy
+        self.blocks = [self.block(**block, dtype=policy, name=f"block{i}") for i in range(depth)]
+        norm = keras.layers.LayerNormalization(epsilon=eps, dtype=policy, name="norm")
+        self.norm = norm if pre_norm else None
+
+    def build(self, x_shape, memory_shape=None):
+        """Make the weights."""
+        for block in self.blocks:
+            block.build(x_shape, **({"memory_shape": memory_shape} if memory_shape else {}))
+        if self.norm is not None:
+            self.norm.build(x_shape)
+
+
+@keras.saving.register_keras_serializable("mmcourse")
+class Encoder(Stack):
+    """A stack of :class:`EncoderBlock`; with ``causal=True`` it is the body of GPT."""
+
+    block = EncoderBlock
+
+    def call(self, x, padding_mask=None, causal=False, training=None):
+        """As the blocks."""
+        for block in self.blocks:
+            x = block(x, padding_mask=padding_mask, causal=causal, training=training)
+        return x if self.norm is None else self.norm(x)
+
+
+@keras.saving.register_keras_serializable("mmcourse")
+class Decoder(Stack):
+    """A stack of :class:`DecoderBlock` over one memory."""
+
+    block = DecoderBlock
+
+    def call(self, x, memory, padding_mask=None, memory_mask=None, training=None):
+        """As the blocks."""
+        for block in self.blocks:
+            x = block(x, memory, padding_mask=padding_mask, memory_mask=memory_mask, training=training)
+        return x if self.norm is None else self.norm(x)
+
+
+def patches(image, size):
+    """Cut (b, h, w, c) into squares, row by row: (b, h/size · w/size, size·size·c)."""
+    _, h, w, c = image.shape
+    if h % size or w % size:
+        raise ValueError(f"image: {h}×{w} cannot be cut into {size}×{size} patches; resize or pad it first")
+    grid = ops.swapaxes(ops.reshape(image, (-1, h // size, size, w // size, size, c)), 2, 3)
+    return ops.reshape(grid, (-1, (h // size) * (w // size), size * size * c))
+
+
+@keras.saving.register_keras_serializable("mmcourse")
+class VisionTransformer(Configured):
+    """ViT: patches → linear → [cls] in front, positions added → pre-norm encoder.
+
+    Parameters
+    ----------
+    image_size, patch_size, channels : int
+        Square images; the patch divides the image.
+    depth, dim, heads, hidden, dropout, eps
+        Of the encoder.
+    """
+
+    def __init__(
+        self, image_size, patch_size, channels, depth, dim, heads, hidden=None, dropout=0.0, eps=1e-6, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.config = {"image_size": image_size, "patch_size": patch_size, "channels": channels, "depth": depth}
+        self.config |= {"dim": dim, "heads": heads, "hidden": hidden, "dropout": dropout, "eps": eps}
+        policy = self.dtype_policy
+        self.patch = keras.layers.Dense(dim, dtype=policy, name="patch")
+        self.encoder = Encoder(depth, dim, heads, hidden, dropout, eps=eps, dtype=policy, name="encoder")
+
+    def build(self, shape):
+        """Make the weights."""
+        c = self.config
+        n, dim = (c["image_size"] // c["patch_size"]) ** 2, c["dim"]
+        self.patch.build((None, n, c["patch_size"] ** 2 * c["channels"]))
+        self.cls = self.add_weight(shape=(dim,), initializer="zeros", name="cls")
+        normal = keras.initializers.RandomNormal(stddev=0.02)
+        self.positions = self.add_weight(shape=(1 + n, dim), initializer=normal, name="positions")
+        self.encoder.build((None, 1 + n, dim))
+
+    def call(self, image, training=None):
+        """(b, h, w, c) → (b, 1 + n, dim), the class token first."""
+        x = self.patch(patches(image, self.config["patch_size"]))  # (b, n, dim)
+        cls = ops.broadcast_to(self.cls, (ops.shape(x)[0], 1, self.config["dim"]))
+        return self.encoder(ops.concatenate([cls, x], 1) + self.positions, training=training)

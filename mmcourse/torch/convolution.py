@@ -1,0 +1,66 @@
+"""Convolution and pooling written out, on images (b, c, h, w). Equal to `nn.Conv2d` and friends, which are faster."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def conv2d(x, w, b=None, stride=1, padding=0, dilation=1):
+    """Cross-correlation as one matrix product: patches as columns (`F.unfold`), kernels as rows.
+
+    Parameters
+    ----------
+    x : float (b, c_in, h, w); w : float (c_out, c_in, kh, kw); b : float (c_out,) or None
+    stride, dilation : int or (int, int)
+    padding : int, (int, int), or ((top, bottom), (left, right)); zeros
+
+    Returns
+    -------
+    y : float (b, c_out, oh, ow)
+    """
+    if x.ndim != 4 or x.shape[1] != w.shape[1]:
+        raise ValueError(f"x: expected (b, {w.shape[1]}, h, w) for a kernel {tuple(w.shape)}, got {tuple(x.shape)}")
+    (sh, sw), (dh, dw), ((top, bottom), (left, right)) = pair(stride), pair(dilation), map(pair, pair(padding))
+    kh, kw = w.shape[2:]
+    x = F.pad(x, (left, right, top, bottom))
+    columns = F.unfold(x, (kh, kw), (dh, dw), stride=(sh, sw))  # (b, c_in·kh·kw, oh·ow)
+    oh = (x.shape[2] - dh * (kh - 1) - 1) // sh + 1
+    y = (w.flatten(1) @ columns).unflatten(-1, (oh, -1))  # (b, c_out, oh, ow)
+    return y if b is None else y + b[:, None, None]
+
+
+def max_pool2d(x, size=2, stride=None):
+    """Largest value under each window of x (b, c, h, w); of equals, the first gets the gradient."""
+    return _windows(x, size, stride).flatten(-2).max(-1).values
+
+
+def avg_pool2d(x, size=2, stride=None):
+    """Mean under each window of x (b, c, h, w)."""
+    return _windows(x, size, stride).mean((-2, -1))
+
+
+def _windows(x, size, stride):
+    (kh, kw), (sh, sw) = pair(size), pair(stride or size)
+    return x.unfold(2, kh, sh).unfold(3, kw, sw)  # (b, c, oh, ow, kh, kw)
+
+
+class Conv2d(nn.Module):
+    """:func:`conv2d` with its weights, started as PyTorch does: uniform within ±1/√(c_in·kh·kw)."""
+
+    def __init__(self, c_in, c_out, kernel, stride=1, padding=0, dilation=1):
+        super().__init__()
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        bound = 1 / math.sqrt(c_in * math.prod(pair(kernel)))
+        self.weight = nn.Parameter(torch.empty(c_out, c_in, *pair(kernel)).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(c_out).uniform_(-bound, bound))
+
+    def forward(self, x):
+        """(b, c_in, h, w) → (b, c_out, oh, ow)."""
+        return conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
+
+
+def pair(value):
+    """3 → (3, 3)."""
+    return (value, value) if isinstance(value, int) else tuple(value)
