@@ -1,0 +1,28 @@
+"""Every formula taught thrice, compared among NumPy, PyTorch and Keras from the same weights.
+
+A topic is a module of this package with a list ``FORMULAS`` of :class:`Formula`; it is found by itself::
+
+    FORMULAS = [
+        Formula("linear map", numpy="layers.linear", layer="layers.Linear", config={"dim": 3, "width": 2},
+                inputs=lambda rng: {"x": rng.normal(size=(4, 3))}, count=3 * 2 + 2),
+    ]
+
+``python -m mmcourse.parity [part of a name]`` prints formula × pair of rooms: largest difference forward, of the
+gradient, after five steps. :mod:`mmcourse.parity.properties` has the checks that come before any comparison.
+"""
+
+from .compare import Report, compare
+from .formula import Formula, formulas
+from .rooms import LAYOUTS, KerasRoom, NumpyRoom, TorchRoom, keras_epsilon
+
+__all__ = [
+    "LAYOUTS",
+    "Formula",
+    "KerasRoom",
+    "NumpyRoom",
+    "Report",
+    "TorchRoom",
+    "compare",
+    "formulas",
+    "keras_epsilon",
+]

@@ -1,0 +1,115 @@
+"""One comparison for all formulas: forward, gradients, five steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .formula import Formula
+from .rooms import Arrays, KerasRoom, NumpyRoom, TorchRoom
+
+# 2⁻⁵ is the same number in float32, in which Keras keeps its learning rate, and in float64.
+RATE, STEPS = 2**-5, 5
+
+
+@dataclass(frozen=True)
+class Report:
+    """Largest relative differences between two rooms; NaN where one of them does not take part.
+
+    Attributes
+    ----------
+    pair : "numpy–torch" or "torch–keras"
+    forward, forward32 : of the outputs, in float64 and float32
+    gradient : to inputs and parameters, float64
+    sgd, adam : of the parameters after five steps, float64
+    exact : whether the gradients of both are analytic; else NumPy's are central differences
+    """
+
+    name: str
+    pair: str
+    forward: float
+    forward32: float
+    gradient: float
+    sgd: float
+    adam: float
+    exact: bool = True
+
+    def faults(self) -> list[str]:
+        """What is outside tolerance: 1e-10 (float64), 1e-5 (float32), 1e-7 where central differences are involved."""
+        slope = 1e-10 if self.exact else 1e-7
+        limits = {"forward": 1e-10, "forward32": 1e-5, "gradient": slope, "sgd": slope, "adam": 1e-9}
+        return [f"{k} {getattr(self, k):.1e} > {v:.0e}" for k, v in limits.items() if getattr(self, k) > v]
+
+
+def difference(a: Arrays, b: Arrays) -> float:
+    """Largest |a − b| over all arrays, relative to the largest |b|.
+
+    One scale for all: some gradients are zero by mathematics (a key's bias under softmax), and noise has no scale.
+
+    Raises
+    ------
+    ValueError
+        Where names or shapes differ.
+    """
+    shapes = [{k: np.shape(v) for k, v in arrays.items()} for arrays in (a, b)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"names and shapes differ: {shapes[0]} and {shapes[1]}")
+    scale = max((np.abs(v).max(initial=0) for v in b.values()), default=0) or 1
+    gap = max((np.abs(a[k] - b[k]).max(initial=0) for k in a), default=0)
+    return float(gap / scale) if np.isfinite(gap) else np.inf
+
+
+def compare(formula: Formula, seed: int = 0) -> list[Report]:
+    """NumPy against PyTorch, and PyTorch against Keras, from the same weights and inputs."""
+    rng = np.random.default_rng(seed)
+    inputs = formula.inputs(rng)
+    torch = TorchRoom(formula, seed=seed)
+    rooms = {
+        "numpy": NumpyRoom(formula, torch.weights, torch.trainable),
+        "torch": torch,
+        "keras": KerasRoom(formula, torch, inputs),
+    }
+    outputs = {room: r.forward(inputs) for room, r in rooms.items()}
+    single = _single_precision(formula, torch, inputs)
+    target = {k: rng.normal(size=v.shape) for k, v in outputs["torch"].items()}
+    slopes = {room: _joined(r.gradients(inputs, target)) for room, r in rooms.items()}
+    exact = formula.backward is not None
+    sgd = {room: r.steps(inputs, target, "sgd", RATE, STEPS) for room, r in rooms.items()}
+    # Adam divides by the gradient's own size, so that noise of central differences would come out as large as a step.
+    adam = {room: r.steps(inputs, target, "adam", RATE, STEPS) for room, r in rooms.items() if exact or room != "numpy"}
+
+    def report(a: str, b: str) -> Report:
+        columns = [difference(d[a], d[b]) if a in d else np.nan for d in (outputs, single, slopes, sgd, adam)]
+        return Report(formula.name, f"{a}–{b}", *columns, exact or a != "numpy")
+
+    return [report("numpy", "torch"), report("torch", "keras")]
+
+
+def _single_precision(formula: Formula, torch: TorchRoom, inputs) -> dict[str, Arrays]:
+    small = TorchRoom(formula, "float32", weights=torch.weights)
+    array = NumpyRoom(formula, torch.weights, torch.trainable, "float32")
+    return {
+        "numpy": array.forward(inputs),
+        "torch": small.forward(inputs),
+        "keras": KerasRoom(formula, small, inputs, "float32").forward(inputs),
+    }
+
+
+def _joined(gradients: tuple[Arrays, Arrays]) -> Arrays:
+    dx, dp = gradients
+    return {**{f"input {k}": v for k, v in dx.items()}, **dp}
+
+
+def table(formulas: Iterable[Formula]) -> Iterable[str]:
+    """Lines of formula × pair of rooms, one at a time since each takes a moment."""
+    columns = ("forward", "forward32", "gradient", "sgd", "adam")
+    yield f"{'formula':34} {'rooms':12}" + "".join(f"{c:>11}" for c in columns)
+    for formula in formulas:
+        for r in compare(formula):
+            cells = (getattr(r, c) for c in columns)
+            line = "".join(f"{'·' if np.isnan(c) else f'{c:.1e}':>11}" for c in cells)
+            yield f"{r.name:34} {r.pair:12}{line}{'' if r.exact else '  (central differences)'}" + "".join(
+                f"  FAULT {f}" for f in r.faults()
+            )
