@@ -1,0 +1,55 @@
+"""What all tests share: where real data lie, one thread a process, and tests that need the machine to themselves."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+for name, value in {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}.items():
+    os.environ.setdefault(name, value)  # before any framework is imported
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRST = ("tests/notebooks/", "tests/exercises/", "tests/data/")  # long ones first, so that two workers end together
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real recordings and images: ``MMCOURSE_REAL_DATA``, else ``../shared/data`` beside the repository."""
+    folder = Path(os.environ.get("MMCOURSE_REAL_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"real data are not here: no folder {folder} (set MMCOURSE_REAL_DATA to have this tested)")
+    return folder
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, serial ones last. Under xdist a module stays on one worker; notebooks are spread singly."""
+    items.sort(key=_turn)
+    for item in items:
+        if item.get_closest_marker("serial"):
+            item.add_marker(pytest.mark.xdist_group("serial"))
+        elif not item.get_closest_marker("xdist_group") and not item.nodeid.startswith("tests/notebooks/"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("serial"):
+        return len(FIRST) + 1
+    return next((i for i, folder in enumerate(FIRST) if item.nodeid.startswith(folder)), len(FIRST))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: waiting does not count towards a test's time limit
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Any number of ordinary tests hold the machine together; a serial one holds it alone."""
+    run_id = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run_id is None:  # one process: everything is serial
+        return (yield)
+    import fcntl
+
+    with open(Path(tempfile.gettempdir()) / f"mmcourse-tests-{run_id}.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if item.get_closest_marker("serial") else fcntl.LOCK_SH)
+        return (yield)
