@@ -1,0 +1,110 @@
+"""Byte-pair encoding from scratch: subwords that are learnt from text (Sennrich et al. 2016, arXiv 1508.07909)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+SPACE = "▁"  # a space, written so that it can be seen; every word starts with one
+
+
+def split_words(texts: Iterable[str]) -> Counter[str]:
+    """Count the words of texts, each with its space in front, so that pieces can be joined again without loss."""
+    return Counter(SPACE + word for text in texts for word in text.split())
+
+
+def merge(symbols: tuple, pair: tuple, new) -> tuple:
+    """Replace each `pair` of neighbours by `new`, from the left."""
+    out, i = [], 0
+    while i < len(symbols):
+        if symbols[i : i + 2] == pair:
+            out.append(new)
+            i += 2
+        else:
+            out.append(symbols[i])
+            i += 1
+    return tuple(out)
+
+
+def learn(words: Mapping[str, int], vocab_size: int, min_count: int = 1) -> tuple[list[str], list[tuple[str, str]]]:
+    """Join the commonest pair of neighbours, again and again, until there are `vocab_size` tokens.
+
+    Equal counts: the pair whose tokens came first, the alphabet counting in code-point order. The `tokenizers`
+    library decides likewise, so its merges are the same.
+
+    Parameters
+    ----------
+    words : counts by word
+    vocab_size : int, single characters included
+    min_count : int, a rarer pair is not joined
+
+    Returns
+    -------
+    tokens : list of str
+    merges : list of (str, str), in the order in which they are to be applied
+    """
+    tokens = sorted({character for word in words for character in word})
+    ids = {token: i for i, token in enumerate(tokens)}
+    spelled = [(tuple(ids[character] for character in word), count) for word, count in words.items()]
+    counts, places = Counter(), defaultdict(set)
+
+    def add(index: int, sign: int) -> None:
+        symbols, count = spelled[index]
+        for pair in zip(symbols, symbols[1:], strict=False):
+            counts[pair] += sign * count
+            places[pair].add(index)
+
+    for index in range(len(spelled)):
+        add(index, 1)
+    merges = []
+    while len(tokens) < vocab_size and counts:
+        pair = min(counts, key=lambda p: (-counts[p], p))
+        if counts[pair] < max(min_count, 1):
+            break
+        text = tokens[pair[0]] + tokens[pair[1]]
+        merges.append((tokens[pair[0]], tokens[pair[1]]))
+        if text not in ids:  # two pairs may spell the same token
+            ids[text] = len(tokens)
+            tokens.append(text)
+        for index in places.pop(pair):
+            add(index, -1)
+            spelled[index] = merge(spelled[index][0], pair, ids[text]), spelled[index][1]
+            add(index, 1)
+        del counts[pair]
+    return tokens, merges
+
+
+class BytePairs:
+    """Cuts text into learnt subwords and joins them again.
+
+    Attributes
+    ----------
+    tokens : list of str, for `Vocabulary`
+    merges : list of (str, str)
+    """
+
+    def __init__(self, tokens: list[str], merges: list[tuple[str, str]]) -> None:
+        self.tokens, self.merges = tokens, merges
+        self._rank = {pair: i for i, pair in reversed(list(enumerate(merges)))}
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int = 300, min_count: int = 1):
+        """Learn from texts; for Chinese a whole clause between spaces counts as one word."""
+        return cls(*learn(split_words(texts), vocab_size, min_count))
+
+    def segment_word(self, word: str) -> list[str]:
+        """Apply the merges to one word, the earliest learnt first."""
+        symbols = tuple(word)
+        while len(symbols) > 1:
+            pairs = zip(symbols, symbols[1:], strict=False)
+            pair = min(pairs, key=lambda p: self._rank.get(p, len(self.merges)))
+            if pair not in self._rank:
+                break
+            symbols = merge(symbols, pair, pair[0] + pair[1])
+        return list(symbols)
+
+    def segment(self, text: str) -> list[str]:
+        """Text to subwords; characters never seen stay single, and a `Vocabulary` will call them <unk>."""
+        return [token for word in text.split() for token in self.segment_word(SPACE + word)]
+
+    def join(self, tokens: Iterable[str]) -> str:
+        """Subwords to text: the inverse of `segment`, up to the number of spaces."""
+        return "".join(tokens).replace(SPACE, " ").strip()

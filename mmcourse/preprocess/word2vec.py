@@ -1,0 +1,104 @@
+"""Word vectors by skip-gram with negative sampling (Mikolov et al. 2013, arXiv 1310.4546), in NumPy."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmcourse.preprocess.errors import InputError
+
+
+def skip_gram_pairs(sentences: Sequence[Sequence[int]], window: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Every word with each neighbour at most `window` away: centres (n,) and contexts (n,), int64."""
+    pairs = [
+        (center, ids[j])
+        for ids in sentences
+        for i, center in enumerate(ids)
+        for j in range(max(0, i - window), min(len(ids), i + window + 1))
+        if j != i
+    ]
+    centers, contexts = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return centers, contexts
+
+
+def noise_distribution(contexts: np.ndarray, n_words: int) -> np.ndarray:
+    """Negatives are drawn by count^(3/4): rarer words more often than their share. float64 (n_words,)."""
+    weights = np.bincount(contexts, minlength=n_words) ** 0.75
+    return weights / weights.sum()
+
+
+def loss_and_gradients(v: np.ndarray, u: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Mean of -log σ(u₀·v) - Σ_k log σ(-u_k·v), and its gradients.
+
+    Parameters
+    ----------
+    v : (b, d), the centre words' vectors
+    u : (b, 1 + k, d), the true context's vector, then k negatives'
+
+    Returns
+    -------
+    loss, gradient to v (b, d), gradient to u (b, 1 + k, d)
+    """
+    sign = np.where(np.arange(u.shape[1]) == 0, 1, -1)
+    score = sign * np.einsum("bd,bkd->bk", v, u)
+    loss = np.logaddexp(0, -score).sum(axis=1).mean()
+    slope = -sign * np.exp(-np.logaddexp(0, score)) / len(v)  # d loss / d (u·v) = -sign · σ(-score) / b
+    return float(loss), np.einsum("bk,bkd->bd", slope, u), slope[..., None] * v[:, None]
+
+
+def train(
+    sentences: Sequence[Sequence[int]],
+    n_words: int,
+    rng: np.random.Generator,
+    dim: int = 16,
+    window: int = 2,
+    negatives: int = 5,
+    epochs: int = 10,
+    batch_size: int = 64,
+    lr: float = 0.1,
+) -> tuple[np.ndarray, list[float]]:
+    """Train both tables by plain gradient descent.
+
+    Parameters
+    ----------
+    sentences : lists of word ids below `n_words`
+    lr : float
+        Step for each pair, not for the batch's mean: a word's vector moves by the sum over its pairs.
+
+    Returns
+    -------
+    vectors : float64 (n_words, dim), of the words as centres
+    losses : list of float, the mean of each epoch; it starts from (1 + negatives) ln 2
+    """
+    centers, contexts = skip_gram_pairs(sentences, window)
+    if not len(centers):
+        raise InputError("sentences", "no word has a neighbour", "pass sentences of two words or more")
+    noise = noise_distribution(contexts, n_words)
+    V, U = rng.uniform(-0.5 / dim, 0.5 / dim, (n_words, dim)), np.zeros((n_words, dim))
+    losses = []
+    for _ in range(epochs):
+        total = 0.0
+        for batch in np.array_split(rng.permutation(len(centers)), max(len(centers) // batch_size, 1)):
+            others = rng.choice(n_words, (len(batch), negatives), p=noise)
+            targets = np.concatenate([contexts[batch, None], others], axis=1)  # (b, 1 + k)
+            loss, dv, du = loss_and_gradients(V[centers[batch]], U[targets])
+            np.add.at(V, centers[batch], -lr * len(batch) * dv)
+            np.add.at(U, targets, -lr * len(batch) * du)
+            total += loss * len(batch)
+        losses.append(total / len(centers))
+    return V, losses
+
+
+def neighbours(vectors: np.ndarray, query, k: int = 5, exclude: Sequence[int] = ()) -> list[tuple[int, float]]:
+    """The `k` rows whose direction is nearest to `query` (a row's number, or a vector): (row, cosine)."""
+    if np.ndim(query) == 0:
+        query, exclude = vectors[query], [*exclude, int(query)]
+    norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+    cosine = vectors @ query / np.where(norms == 0, 1, norms)
+    cosine[list(exclude)] = -np.inf
+    best = np.argsort(-cosine, kind="stable")[: min(k, len(vectors) - len(set(exclude)))]
+    return [(int(i), float(cosine[i])) for i in best]
+
+
+def analogy(vectors: np.ndarray, a: int, b: int, c: int, k: int = 1) -> list[tuple[int, float]]:
+    """`a` is to `b` as `c` is to …: the rows nearest to b - a + c, other than these three."""
+    return neighbours(vectors, vectors[b] - vectors[a] + vectors[c], k, exclude=(a, b, c))
