@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from mmcourse.authoring import Lesson
-    from mmcourse.datasets.sources import Source
+    from mmcourse.datasets.public import Source
 
 app = typer.Typer(
     name="mmcourse",

@@ -195,6 +195,22 @@ FSDD = Archive(
 )
 
 
+def bar(source: Source) -> Progress:
+    """A progress callback that draws a bar from the first byte on, and so draws none when nothing is fetched."""
+    drawn: list = []
+
+    def step(done: int, total: int | None) -> None:
+        if not drawn:
+            from tqdm.auto import tqdm
+
+            drawn.append(tqdm(desc=source.name, total=total or source.bytes, unit="B", unit_scale=True))
+        drawn[0].update(done - drawn[0].n)
+        if done == total:
+            drawn[0].close()
+
+    return step
+
+
 def sources() -> list[Source]:
     """Everything that ``mmcourse data`` can list, fetch and verify."""
     return [MNIST, FSDD]
