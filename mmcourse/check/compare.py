@@ -69,7 +69,7 @@ def _unchanged(now: Sequence[Any], before: Sequence[Any]) -> None:
 def same(
     got: Any,
     want: Any,
-    what: str = "The answer",
+    what: str = "The result",
     *,
     hints: Iterable[Hint] = (),
     names: Sequence[str] = (),
@@ -82,7 +82,7 @@ def same(
     ----------
     got : what the learner made: numbers, lists, arrays or tensors of any float width; text; tuples or dicts of those
     want : the right value. Its type decides what is accepted: bool only for bool, whole values only for int
-    what : the subject of the message, for example "`softmax(x)` for x of shape (2, 3)"
+    what : the subject of the message
     hints : (value, message) pairs: what a known mistake gives, and what to say to it. A value may be a function of
         no arguments. A hint that equals `want` here is passed over.
     names : names of the parts where `want` is a tuple
@@ -94,7 +94,8 @@ def same(
         for value, message in hints:
             value = _quietly(value)
             if _matches(got, value, settings) and not _matches(value, want, settings):
-                raise Wrong(f"{message}\n{generic}" if values.is_numeric_difference(generic) else message) from None
+                where = f"\n{generic.where}" if isinstance(generic, values.Difference) else ""
+                raise Wrong(message + where) from None
         raise
 
 
@@ -134,7 +135,10 @@ def agree(
     for args in inputs:
         got = call(answer, *args)
         hints = [(lambda wrong=wrong, args=args: wrong(*copy.deepcopy(args)), message) for wrong, message in mistakes]
-        same(got, reference(*copy.deepcopy(args)), values.spelled(answer, args), hints=hints, **settings)
+        try:
+            same(got, reference(*copy.deepcopy(args)), hints=hints, **settings)
+        except Wrong as error:
+            raise Wrong(f"{error}\nCalled as {values.spelled(answer, args)}.") from None
 
 
 def choice(answer: Any, right: str, why_not: dict[str, str]) -> None:

@@ -13,12 +13,12 @@ from mmcourse.check.verdict import NotAttempted, Wrong
 _WORDS = {"b": "True/False values", "i": "whole numbers", "u": "whole numbers", "f": "numbers", "c": "complex numbers"}
 
 
-class NumericDifference(Wrong):
-    """Right kind and shape, wrong values: the message shows where, and can follow the name of a mistake."""
+class Difference(Wrong):
+    """Right kind and shape, wrong values: `where`, and the `pattern` of the numbers if they show one."""
 
-
-def is_numeric_difference(error: Wrong) -> bool:
-    return isinstance(error, NumericDifference)
+    def __init__(self, where: str, pattern: str = ""):
+        super().__init__(where + pattern)
+        self.where = where
 
 
 # ---------------------------------------------------------------- words
@@ -84,28 +84,28 @@ def _unwrapped(value: Any) -> Any:
     return value
 
 
-def plain(value: Any, what: str = "The answer") -> np.ndarray:
+def plain(value: Any, what: str = "The answer", wanted: str = "numbers") -> np.ndarray:
     """A plain NumPy copy of `value`: numbers or True/False; `Wrong` says why that cannot be."""
     if value is ...:
         raise NotAttempted
     if value is None:
         raise Wrong(f"{what} is None. Did you forget `return`?")
     if isinstance(value, (str, bytes)):
-        raise Wrong(f"{what} is text, {value[:30]!r}, where numbers are wanted.")
+        raise Wrong(f"{what} is text, {value[:30]!r}, where {wanted} are wanted.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             array = np.array(_unwrapped(value), copy=True, subok=False)
     except Exception:
         rows = ": do its rows differ in length?" if isinstance(value, (list, tuple)) else "."
-        raise Wrong(f"{what} cannot be read as an array of numbers; it is {kind(value)}{rows}") from None
+        raise Wrong(f"{what} cannot be read as {wanted}; it is {kind(value)}{rows}") from None
     if array.dtype.kind == "V" and "float" in array.dtype.name:  # bfloat16 and other small floats
         array = array.astype(np.float32)
     if array.dtype.kind in "US":
-        raise Wrong(f"{what} holds text (dtype {array.dtype}) where numbers are wanted.")
+        raise Wrong(f"{what} holds text (dtype {array.dtype}) where {wanted} are wanted.")
     if array.dtype.kind not in _WORDS:
         detail = f"dtype {array.dtype}" if hasattr(value, "dtype") else kind(value)
-        raise Wrong(f"{what} is not made of numbers ({detail}). Use a number, a list or an array of numbers.")
+        raise Wrong(f"{what} is not made of {wanted} ({detail}). Use a plain number, a list or an array.")
     return array
 
 
@@ -142,11 +142,11 @@ def compare(
         _compare_text(got, want, what)
     elif isinstance(want, dict):
         for key, item in _parts(got, want, what).items():
-            compare(item, want[key], f"{what}, entry {key!r},", **settings)
+            compare(item, want[key], f"{what} at key {key!r}", **settings)
     elif isinstance(want, tuple) or (isinstance(want, list) and any(isinstance(w, (str, list)) for w in want)):
-        labels = list(names) or [str(position) for position in range(len(want))]
+        labels = list(names) or [f"item {position}" for position in range(len(want))]
         for label, item, wanted in zip(labels, _items(got, len(want), what, names), want, strict=True):
-            compare(item, wanted, f"{what}, {'' if names else 'part '}{label},", **settings)
+            compare(item, wanted, f"{what} ({label})", **settings)
     else:
         _compare_arrays(got, want, what, **settings)
 
@@ -155,7 +155,7 @@ def _compare_text(got: Any, want: str, what: str) -> None:
     if type(got) not in (str, np.str_):
         raise Wrong(f"{what} should be text; it is {kind(got)}.")
     if str(got) != want:
-        raise NumericDifference(f"{what}: expected {want!r}, got {str(got)[:60]!r}.")
+        raise Difference(f"{what}: expected {want!r}, got {str(got)[:60]!r}.")
 
 
 def _parts(got: Any, want: dict, what: str) -> dict:
@@ -183,11 +183,13 @@ def _items(got: Any, n: int, what: str, names: Sequence[str]) -> list:
 
 def _compare_arrays(got: Any, want: Any, what: str, *, atol: float, rtol: float, nan_equal: bool) -> None:
     dtype = str(getattr(got, "dtype", ""))
-    got, want = plain(got, what), plain(want)
+    want = plain(want)
+    got = plain(got, what, _WORDS[want.dtype.kind])
     coarse = _coarseness(f"{dtype} {got.dtype}")
     _same_kind(got, want, what)
     if got.shape != want.shape:
-        raise Wrong(f"{what} should have shape {want.shape}, got {got.shape}{_shape_advice(got, want)}.")
+        wanted = f"have shape {want.shape}" if want.shape else "be a single number"
+        raise Wrong(f"{what} should {wanted}, got shape {got.shape}.{_shape_advice(got, want)}")
     if not nan_equal:
         _finite(got, want, what)
     if want.size == 0:
@@ -198,7 +200,7 @@ def _compare_arrays(got: Any, want: Any, what: str, *, atol: float, rtol: float,
     with np.errstate(invalid="ignore"):
         off = ~((a == b) | (np.abs(a - b) <= slack) | (np.isnan(a) & np.isnan(b)))
     if off.any():
-        raise NumericDifference(_difference(got, want, off, what) + _pattern(a, b, slack))
+        raise Difference(_difference(got, want, off, what), "" if want.dtype.kind == "b" else _pattern(a, b, slack))
 
 
 def _coarseness(dtype: str) -> float:
@@ -214,13 +216,13 @@ def _same_kind(got: np.ndarray, want: np.ndarray, what: str) -> None:
 
 def _shape_advice(got: np.ndarray, want: np.ndarray) -> str:
     if got.ndim == want.ndim == 2 and got.shape == want.shape[::-1]:
-        return ": transposed"
+        return " Is it transposed?"
     if np.squeeze(got).shape == want.shape:
-        return ": an axis of length 1 is left over (`keepdims`, or `[None]`?)"
+        return " An axis of length 1 is left over: `keepdims`, or `[None]`?"
     if want.ndim == 0:
-        return ": one number is wanted, so is a sum or a mean left out?"
+        return " Is a sum or a mean left out?"
     if got.ndim == 0:
-        return ": one number came out, so was an axis summed away (no `axis=`?)"
+        return " One number came out: was `axis=` left out of a sum or a mean?"
     return ""
 
 
@@ -229,7 +231,7 @@ def _finite(got: np.ndarray, want: np.ndarray, what: str) -> None:
     if bad.any():
         at = np.unravel_index(np.argmax(bad), got.shape)
         name, cause = ("NaN", "0/0 or log of a negative number?") if np.isnan(got[at]) else ("inf", "x/0 or log(0)?")
-        raise Wrong(f"{what} holds {name}{_at(at)} ({int(bad.sum())} of {got.size} values): {cause}")
+        raise Wrong(f"{what} holds {name}{_at(at)}{_count(bad, '')}: {cause}")
 
 
 def _at(index: tuple) -> str:
@@ -238,8 +240,11 @@ def _at(index: tuple) -> str:
 
 def _difference(got: np.ndarray, want: np.ndarray, off: np.ndarray, what: str) -> str:
     at = np.unravel_index(np.argmax(off), off.shape)
-    count = f" ({int(off.sum())} of {off.size} values differ)" if off.size > 1 else ""
-    return f"{what}{_at(at)}: expected {_number(want[at])}, got {_number(got[at])}{count}."
+    return f"{what}{_at(at)}: expected {_number(want[at])}, got {_number(got[at])}{_count(off, ' differ')}."
+
+
+def _count(where: np.ndarray, verb: str) -> str:
+    return f" ({int(where.sum())} of {where.size} values{verb})" if where.size > 1 else ""
 
 
 def _pattern(a: np.ndarray, b: np.ndarray, slack: np.ndarray) -> str:

@@ -1,0 +1,82 @@
+"""Every exercise accepts what is right in any clothes, and tells each known mistake by its own name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from exercise_harness import attacks, blanks, disguises, known_answers
+
+from mmcourse.check import exercises, judge
+
+KNOWN = known_answers()
+RIGHT = [(id, k) for id, known in KNOWN.items() for k in range(len(known.right))]
+WRONG = [(id, k) for id, known in KNOWN.items() for k in range(len(known.wrong))]
+
+
+def _first(name):
+    """(id, name of one attack, blank or disguise) for each exercise."""
+    return [(id, key) for id, known in KNOWN.items() for key in name(known.right[0]) if key not in known.skip]
+
+
+def test_every_exercise_has_answers():
+    assert {e.id for e in exercises()} == set(KNOWN)
+
+
+@pytest.mark.parametrize("id", KNOWN)
+def test_there_are_enough_of_them(id):
+    known = KNOWN[id]
+    assert len(known.right) >= 2 and len(known.wrong) >= 4
+    assert set(known.skip) <= {*attacks(known.right[0]), *blanks(known.right[0]), *disguises(known.right[0])}
+    assert all(reason.strip() for reason in known.skip.values())
+
+
+@pytest.mark.parametrize(("id", "k"), RIGHT)
+def test_right_is_accepted(id, k):
+    result = judge(id, KNOWN[id].right[k])
+    assert result.status == "passed", result.message
+    assert result.points == result.max_points > 0
+
+
+@pytest.mark.parametrize(("id", "k"), WRONG)
+def test_wrong_is_rejected_with_its_own_message(id, k):
+    answer, fragment = KNOWN[id].wrong[k]
+    result = judge(id, answer)
+    assert result.status == "wrong" and result.points == 0
+    assert fragment in result.message
+    assert judge(id, answer) == result, "feedback must not differ from one run to the next"
+
+
+@pytest.mark.parametrize("id", KNOWN)
+def test_no_two_mistakes_share_a_message(id):
+    fragments = [fragment for _, fragment in KNOWN[id].wrong]
+    messages = [judge(id, answer).message for answer, _ in KNOWN[id].wrong]
+    assert len(set(messages)) == len(messages)
+    for fragment in fragments:
+        assert sum(fragment in message for message in messages) == 1, fragment
+
+
+@pytest.mark.parametrize(("id", "name"), _first(attacks))
+def test_attack_is_rejected(id, name):
+    result = judge(id, attacks(KNOWN[id].right[0])[name])
+    assert result.status == "wrong", name
+    assert result.message and " at 0x" not in result.message
+    assert "could not be judged" not in result.message, result.message
+
+
+@pytest.mark.parametrize(("id", "name"), _first(blanks))
+def test_blank_is_not_attempted(id, name):
+    result = judge(id, blanks(KNOWN[id].right[0])[name])
+    assert (result.status, result.points) == ("not attempted yet", 0)
+
+
+@pytest.mark.parametrize(("id", "name"), _first(disguises))
+def test_disguise_is_accepted(id, name):
+    result = judge(id, disguises(KNOWN[id].right[0])[name])
+    assert result.status == "passed", result.message
+
+
+@pytest.mark.parametrize("id", KNOWN)
+def test_checking_leaves_the_global_generator_alone(id):
+    before = np.random.get_state()[1].copy()
+    judge(id, KNOWN[id].right[0])
+    assert np.array_equal(np.random.get_state()[1], before)
