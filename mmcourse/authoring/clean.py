@@ -68,6 +68,7 @@ def faults(nb: NotebookNode) -> list[Fault]:
             found.append(Fault(index, "was not run"))
         elif cell.execution_count != code:
             found.append(Fault(index, f"has execution count {cell.execution_count}, expected {code}: run in order"))
+            code = cell.execution_count  # name the first cell out of order, not all that follow
         found += [Fault(index, f"has an absolute path in its text: {p}") for p in PATH.findall(cell.source)[:1]]
         for output in cell.outputs:
             found += [Fault(index, m) for m in _output_faults(output, _tags(cell))]

@@ -1,0 +1,236 @@
+"""One source gives three notebooks: what they hold, and what an author is told when a source is wrong."""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+import tiny_course
+
+from mmcourse.authoring import build, lessons, notebooks_dir, select
+from mmcourse.authoring.__main__ import main
+from mmcourse.authoring.budget import bands, duration, line, memory, steady
+from mmcourse.authoring.builder import BuildError
+
+KINDS = ("notebook", "exercise", "solution")
+CARD = "# %% [markdown]\n# # 00 · Tiny\n# {{budget}}\n"
+HINTS = (
+    "# %% [markdown]\n# <details><summary>Hint 1</summary>a</details><details><summary>Hint 2</summary>b</details>\n"
+)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The small course, built once."""
+    root = tiny_course.write(tmp_path_factory.mktemp("course"))
+    return lessons(root)[0], build(root=root)
+
+
+@pytest.fixture(scope="module")
+def books(built):
+    """The three notebooks by kind."""
+    return {kind: nbformat.read(getattr(built[0], kind), as_version=4) for kind in KINDS}
+
+
+def test_three_notebooks_are_valid_run_in_order_and_have_stable_ids(books):
+    for book in books.values():
+        nbformat.validate(book)
+        code = [c for c in book.cells if c.cell_type == "code"]
+        assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
+        assert len({c.id for c in book.cells}) == len(book.cells)
+        assert "execution" not in str([c.metadata for c in book.cells])
+        assert "version" not in book.metadata.language_info and "widgets" not in book.metadata
+    assert [c.id for c in books["exercise"].cells] == [c.id for c in books["solution"].cells]
+
+
+def test_title_card_has_badge_and_measured_budget_and_the_setup_cell_follows(books):
+    from mmcourse.runtime import SLUG
+
+    for kind, path in zip(KINDS, ("", "exercises/", "solutions/"), strict=True):
+        card, setup = books[kind].cells[:2]
+        link = f"https://colab.research.google.com/github/{SLUG}/blob/main/notebooks/{path}00_tiny.ipynb"
+        assert link in card.source and "![Open in Colab]" in card.source
+        assert SLUG in setup.source and setup.metadata.tags == ["setup"] and not setup.outputs
+    card = books["notebook"].cells[0].source
+    assert "under half a minute · 0.5 GB of memory · no downloads" in card
+    assert "accuracy within 0.93 ± 0.02" in card and "{{" not in card
+    stored = books["notebook"].metadata.mmcourse
+    assert set(stored) == {"seconds", "peak_mb", "cores", "bands", "source_sha"}
+    assert 0 < stored.seconds < 30 and 30 < stored.peak_mb < 512
+
+
+def test_the_blank_hides_every_solution_and_says_not_attempted(books):
+    blank, solved = (json.dumps(books[k]) for k in ("exercise", "solution"))
+    assert "secret" not in blank and "secret" in solved
+    for text in (blank, solved):
+        assert "BEGIN SOLUTION" not in text and "END SOLUTION" not in text and "BLANK" not in text
+    sources = [c.source for c in books["exercise"].cells]
+    assert 'def three():\n    """Three."""\n    raise NotImplementedError("your turn")' in sources
+    assert 'answer = ...\ncheck("00.2", answer)' in sources
+    assert blank.count("not attempted yet\\n") == 2
+    assert solved.count("passed\\n") == 2
+
+
+def test_free_cells_lose_their_progress_bars_and_are_not_compared(books):
+    (free,) = (c for c in books["notebook"].cells if "free" in c.metadata.get("tags", []))
+    assert "nbval-ignore-output" in free.metadata.tags
+    assert [x.output_type for x in free.outputs] == ["stream"] and free.outputs[0].name == "stdout"
+
+
+def test_streams_are_merged_and_a_shown_error_names_no_path_of_this_machine(books):
+    outputs = {c.source: c.outputs for c in books["notebook"].cells if c.cell_type == "code"}
+    assert [x.text for x in outputs["print(1)\nprint(2)"]] == ["1\n2\n"]
+    (error,) = outputs['json.loads("{")']
+    assert error.ename == "JSONDecodeError" and "json/decoder.py" in "".join(error.traceback)
+    assert sys.prefix not in "".join(error.traceback) and sys.base_prefix not in "".join(error.traceback)
+
+
+def test_a_lesson_leaves_nothing_beside_itself(built):
+    root = built[0].folder.parent
+    assert not list(root.rglob("left_behind.txt")) and not list(root.rglob("*.part"))
+
+
+def test_a_second_build_differs_in_free_cells_only(built, books):
+    lesson, _ = built
+    again = build(root=lesson.folder.parent)
+    assert [x.changed for x in again] == [True, False, False]
+    new = nbformat.read(lesson.notebook, as_version=4)
+    for old, cell in zip(books["notebook"].cells, new.cells, strict=True):
+        assert old == cell or "free" in cell.metadata.tags
+    assert new.metadata == books["notebook"].metadata
+
+
+def test_an_inserted_cell_changes_no_other_id(tmp_path, books):
+    from mmcourse.authoring import gate
+
+    text = tiny_course.LESSON.replace("# %%\nprint(1)", "# %%\nprint(0)\n\n# %%\nprint(1)")
+    lesson = lessons(tiny_course.write(tmp_path, text))[0]
+    new = gate.text_of(lesson, lesson.notebook, "a/b", {})
+    assert {c.id for c in books["notebook"].cells} - {c.id for c in new.cells} == set()
+
+
+@pytest.mark.parametrize(
+    ("lesson", "told"),
+    [
+        ("print(1)\n", "00_tiny.py:1: every cell starts with `# %%`"),
+        ("# %%\nprint(1)\n", "00_tiny.py:1: the first cell must be a markdown title card"),
+        ("# %% [markdown]\n# # 00 · Tiny\n", "00_tiny.py:2: the title card needs a line `{{budget}}`"),
+        (CARD + '# %% tags=["fre"]\n1\n', "00_tiny.py:4: unknown tag ['fre']"),
+        (
+            CARD + "# %%\n# BEGIN SOLUTION\n1\n# END SOLUTION\n",
+            "00_tiny.py:5: `# BEGIN SOLUTION` belongs in an exercise",
+        ),
+    ],
+)
+def test_a_wrong_lesson_source_is_named_with_its_line(tmp_path, lesson, told):
+    with pytest.raises(BuildError) as error:
+        build(root=tiny_course.write(tmp_path, lesson, None))
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        ("# %%\nx = 1\n# BEGIN SOLUTION\n", "00_tiny.py:6: `# BEGIN SOLUTION` without `# END SOLUTION`"),
+        ("# %%\n# END SOLUTION\n", "00_tiny.py:5: `# END SOLUTION` without its partner"),
+        ("# %%\n# BEGIN SOLUTION\n# BEGIN SOLUTION\n# END SOLUTION\n", "00_tiny.py:6: `# BEGIN SOLUTION` without its"),
+        ("# %%\nx = 1  # BEGIN SOLUTION\n", "00_tiny.py:5: write the marker alone on its line"),
+        ("# %% [markdown]\n# BEGIN SOLUTION\n", "00_tiny.py:5: solution markers belong in code cells"),
+        (HINTS + "# %%\n# BEGIN SOLUTION\nx = 1\n# END SOLUTION\n", "00_tiny.py:7: a solution outside a function"),
+        (
+            '# %%\n# BEGIN SOLUTION\n# END SOLUTION\ncheck("00.1", 1)\n',
+            "00_tiny.py:5: exercise 00.1 has 0 folded hints",
+        ),
+        (HINTS + '# %%\ncheck("00.1", 1)\n', "00_tiny.py:7: exercise 00.1 has no `# BEGIN SOLUTION`"),
+        ("# %%\n1\n", "00_tiny.py:1: an exercise source needs at least one `check("),
+    ],
+)
+def test_a_wrong_exercise_source_is_named_with_its_line(tmp_path, cells, told):
+    if "check(" not in cells and "needs at least" not in told:
+        cells += HINTS + '# %%\n# BEGIN SOLUTION\n# BLANK: y = ...\ny = 1\n# END SOLUTION\ncheck("00.9", 1)\n'
+    root = tiny_course.write(tmp_path, CARD + "# %%\n1\n", CARD + cells)
+    with pytest.raises(BuildError) as error:
+        build(root=root, only="exercises")
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("1 / 0", "cell 3 (code, `1 / 0`) failed: ZeroDivisionError: division by zero"),
+        ("import sys\nprint('x', file=sys.stderr)", "cell 3 (code, `import sys`) writes to stderr: 'x'"),
+        ("import warnings\nwarnings.warn('old')", "writes to stderr"),
+        ("print('UserWarning: old')", "shows a warning: 'UserWarning: old'"),
+        ("import os\nos.getcwd()", "shows an absolute path: /"),
+        ("object()", "shows a memory address"),
+        ("import socket\nsocket.create_connection(('192.0.2.1', 80), 3)", "the network is blocked here"),
+        ("import urllib.request as u\nu.urlopen('http://example.invalid')", "the network is blocked here"),
+        ("import os\nos._exit(1)", "the kernel died"),
+    ],
+)
+def test_a_faulty_cell_is_named_and_its_notebook_is_not_written(tmp_path, code, told):
+    root = tiny_course.write(tmp_path, CARD + f"# %%\n{code}\n", None)
+    old = notebooks_dir(root) / "00_tiny.ipynb"
+    with pytest.raises(BuildError) as error:
+        build(root=root)
+    assert told in str(error.value) and "notebooks/00_tiny.ipynb" in str(error.value)
+    assert not old.exists()
+
+
+def test_a_picture_needs_alt_text(tmp_path):
+    show = "from IPython.display import Image\nImage(data=b'\\x89PNG\\r\\n\\x1a\\n' + bytes(16), format='png')"
+    with pytest.raises(BuildError, match="shows a picture without alt text"):
+        build(root=tiny_course.write(tmp_path, CARD + f"# %%\n{show}\n", None))
+    with pytest.raises(BuildError, match="cell 3 .* has a picture without alt text"):
+        build(root=tiny_course.write(tmp_path, CARD + "# %% [markdown]\n# ![](a.png)\n", None))
+
+
+def test_a_solution_that_its_check_rejects_is_not_written(tmp_path):
+    root = tiny_course.write(tmp_path, exercises=tiny_course.EXERCISES.replace("secret + 1", "secret + 2"))
+    with pytest.raises(BuildError, match="should show '00.1 passed', but shows: 00.1 wrong"):
+        build(root=root, only="exercises")
+    assert [p.parent.name for p in notebooks_dir(root).rglob("*.ipynb")] == ["exercises"]
+
+
+def test_the_catalogue_knows_lessons_by_number_slug_and_name(built, tmp_path):
+    lesson, results = built
+    root = lesson.folder.parent
+    assert (lesson.number, lesson.slug, lesson.title, lesson.name) == ("00", "tiny", "Tiny", "00_tiny")
+    assert select(["00", 0, "tiny", "00_tiny", "all"], root) == select(None, root) == select("0", root) == [lesson]
+    assert [x.path for x in results] == lesson.built
+    with pytest.raises(ValueError, match="no lesson '42'; lessons that exist: 00_tiny"):
+        select([42], root)
+    installed = tmp_path / "notebooks"  # a wheel ships notebooks without sources
+    installed.mkdir()
+    (installed / "00_tiny.ipynb").write_bytes(lesson.notebook.read_bytes())
+    assert lessons(tmp_path)[0].title == "Tiny" and lessons(tmp_path)[0].built == []
+
+
+def test_the_catalogue_needs_none_of_jupyters_tools():
+    code = (
+        "import sys, mmcourse.authoring as a; a.lessons(); print(sorted({'nbformat', 'jupytext'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_the_module_builds_checks_and_fails_with_one_line(built, capsys):
+    root = str(built[0].folder.parent)
+    assert main(["--check", "--root", root]) == 0
+    assert main(["99", "--root", root]) == 2
+    assert capsys.readouterr().err.strip() == "there is no lesson '99'; lessons that exist: 00_tiny"
+    assert main(["00", "--only", "exercises", "--root", root]) == 0
+    assert len(capsys.readouterr().out.strip().split("\n")) == 2
+
+
+def test_budget_words_are_coarse():
+    assert [duration(x) for x in (1, 29, 31, 74, 76, 105, 130)] == [
+        "under half a minute", "under half a minute", "about 1 minute", "about 1 minute", "about 1½ minutes",
+        "about 2 minutes", "about 2 minutes",
+    ]  # fmt: skip
+    assert [memory(x) for x in (10, 512, 513, 1500)] == ["0.5 GB", "0.5 GB", "1 GB", "1.5 GB"]
+    assert bands(["loss 0.2\nfused within 0.93 ± 0.02\n", "fused within 0.93 ± 0.02"]) == ["fused within 0.93 ± 0.02"]
+    assert "not measured" in line({})
+    old = {"seconds": 10.0, "peak_mb": 500, "bands": []}
+    assert steady({"seconds": 11.5, "peak_mb": 520, "bands": ["x"]}, old) == old | {"bands": ["x"]}
+    assert steady({"seconds": 14.0, "peak_mb": 700, "bands": []}, old)["seconds"] == 14.0

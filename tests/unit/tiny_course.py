@@ -1,0 +1,102 @@
+"""A course of one small lesson with exercises, for tests of the build."""
+
+from pathlib import Path
+
+LESSON = """\
+# %% [markdown]
+# # 00 · Tiny
+#
+# A promise.
+#
+# {{budget}}
+
+# %%
+import json
+import time
+
+from mmcourse import plot
+from mmcourse.evaluate import band
+
+# %% [markdown]
+# Two numbers.
+
+# %%
+print(1)
+print(2)
+
+# %% tags=["free"]
+from tqdm.auto import tqdm
+
+for _ in tqdm(range(3)):
+    time.sleep(0.01)
+print(time.time())
+
+# %%
+band("accuracy", 0.92, 0.93, 0.02)
+
+# %%
+import matplotlib.pyplot as plt
+
+fig, ax = plt.subplots(figsize=(2, 1))
+ax.plot([0, 1])
+plot.show(fig, alt="A line that rises from 0 to 1.")
+
+# %% tags=["raises-exception"]
+json.loads("{")
+
+# %%
+open("left_behind.txt", "w").write("not beside the notebook");
+""" + "".join(f"\n# %% [markdown]\n# Step {n}.\n\n# %%\n{n} + 1\n" for n in range(17))
+
+EXERCISES = """\
+# %% [markdown]
+# # Exercises 00 · Tiny
+
+# %%
+def check(number, answer):
+    try:
+        right = answer is not ... and (answer() if callable(answer) else answer) == 3
+    except NotImplementedError:
+        right = None
+    print(number, "not attempted yet" if right is None or answer is ... else "passed" if right else "wrong")
+
+# %% [markdown]
+# ## 00.1 Three as a function
+# <details><summary>Hint 1</summary>Two and one.</details>
+#
+# <details><summary>Hint 2</summary>Return it.</details>
+
+# %%
+def three():
+    \"\"\"Three.\"\"\"
+    # BEGIN SOLUTION
+    secret = 2
+    return secret + 1
+    # END SOLUTION
+
+# %%
+check("00.1", three)
+
+# %% [markdown]
+# ## 00.2 Three as a number
+# <details><summary>Hint 1</summary>Count.</details>
+# <details><summary>Hint 2</summary>Write it.</details>
+
+# %%
+# BEGIN SOLUTION
+# BLANK: answer = ...
+secret = 1
+answer = secret + 2
+# END SOLUTION
+check("00.2", answer)
+"""
+
+
+def write(root: Path, lesson: str = LESSON, exercises: str | None = EXERCISES) -> Path:
+    """Sources of the small course under ``root``; returns ``root``."""
+    folder = root / "notebooks" / "src" / "exercises"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder.parent / "00_tiny.py").write_text(lesson, encoding="utf-8")
+    if exercises:
+        (folder / "00_tiny.py").write_text(exercises, encoding="utf-8")
+    return root
