@@ -1,28 +1,32 @@
-"""The joint distribution of mood: what the label and the three cues have to do with each other, and nothing else."""
+"""The joint distribution of mood: what the label and the three cues have to do with each other, and nothing else.
+
+Someone feels negative, neutral or positive. Sincere people put that into their words, their voice and their face,
+each with some noise. Sarcastic people say the opposite of what they feel, with a smirk; their voice gives them away
+a little. So a smirk says nothing about the feeling by itself, and turns the meaning of the words around.
+"""
 
 import numpy as np
 
 CLASSES = ("negative", "neutral", "positive")
 MODALITIES = ("face", "voice", "words")
-CUES = {
-    "face": ("frown", "neutral", "smile", "smirk"),
-    "voice": ("negative", "neutral", "positive"),
-    "words": ("negative", "neutral", "positive"),
-}
-PRIOR = np.array([0.36, 0.28, 0.36])
-SARCASM = np.array([0.4, 0.0, 0.4])
-FACE = np.array([[0.70, 0.24, 0.06, 0.0], [0.14, 0.72, 0.14, 0.0], [0.06, 0.24, 0.70, 0.0]])
+CUES = {"face": ("frown", "neutral", "smile", "smirk"), "voice": CLASSES, "words": CLASSES}
+
+#                     negative  neutral  positive
+PRIOR = np.array([0.38, 0.24, 0.38])
+SARCASTIC = np.array([0.35, 0.05, 0.30])  # p(sarcastic | feeling)
+
+# Rows: what someone feels (for words: what someone claims to feel). Columns: the cue, as in CUES.
+FACE = np.array([[0.75, 0.15, 0.10, 0.0], [0.125, 0.75, 0.125, 0.0], [0.10, 0.15, 0.75, 0.0]])
+VOICE = np.array([[0.65, 0.20, 0.15], [0.125, 0.75, 0.125], [0.15, 0.20, 0.65]])
+WORDS = np.array([[0.90, 0.10, 0.00], [0.075, 0.85, 0.075], [0.00, 0.10, 0.90]])
 SMIRK = np.array([0.0, 0.0, 0.0, 1.0])
-VOICE = np.array([[0.70, 0.22, 0.08], [0.16, 0.68, 0.16], [0.08, 0.22, 0.70]])
-WORDS = np.array([[0.85, 0.10, 0.05], [0.10, 0.80, 0.10], [0.05, 0.10, 0.85]])
 
 
-def joint() -> np.ndarray:
-    """p(y, face, voice, words), float64 (3, 4, 3, 3)."""
-    face = np.stack([FACE, np.broadcast_to(SMIRK, FACE.shape)])
-    words = np.stack([WORDS, WORDS[::-1]])
-    mix = PRIOR * np.stack([1 - SARCASM, SARCASM])
-    return np.einsum("sy,syf,yv,syw->yfvw", mix, face, VOICE, words)
+def joint_table() -> np.ndarray:
+    """p(feeling, face, voice, words), float64 (3, 4, 3, 3): the sum of how the sincere and the sarcastic behave."""
+    sincere = np.einsum("y,yf,yv,yw->yfvw", PRIOR * (1 - SARCASTIC), FACE, VOICE, WORDS)
+    sarcastic = np.einsum("y,f,yv,yw->yfvw", PRIOR * SARCASTIC, SMIRK, VOICE, WORDS[::-1])
+    return sincere + sarcastic
 
 
-JOINT = joint()
+JOINT = joint_table()

@@ -1,0 +1,181 @@
+"""How much cues tell about a label: exact accuracies and information, in bits, from a joint table.
+
+Every function takes p(y, x_1, ..., x_M) as an array: axis 0 is the label, each further axis one source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import permutations
+
+import numpy as np
+from scipy.linalg import null_space
+from scipy.optimize import Bounds, LinearConstraint, milp, minimize
+from scipy.special import log_softmax
+
+
+def check_joint(joint: np.ndarray, sources: int | None = None) -> np.ndarray:
+    """The table as float64, or a ValueError that says what is wrong with it.
+
+    Raises
+    ------
+    ValueError
+        If it has no source, a negative or infinite entry, or does not sum to 1 within 1e-8.
+    """
+    joint = np.asarray(joint, np.float64)
+    if joint.ndim < 2 or (sources and joint.ndim != sources + 1):
+        wanted = f"{sources} axes of sources" if sources else "an axis of labels and one or more of sources"
+        raise ValueError(f"joint: expected {wanted} after axis 0, the label; got shape {joint.shape}")
+    if not np.isfinite(joint).all() or joint.min() < 0 or abs(joint.sum() - 1) > 1e-8:
+        raise ValueError(f"joint: expected probabilities that sum to 1, got minimum {joint.min()}, sum {joint.sum()}")
+    return joint
+
+
+def marginal(joint: np.ndarray, sources: Iterable[int]) -> np.ndarray:
+    """p(y, those sources); sources are counted from 0, in the table's order."""
+    kept = {0, *(1 + s for s in sources)}
+    return joint.sum(axis=tuple(a for a in range(joint.ndim) if a not in kept))
+
+
+def entropy(p: np.ndarray) -> float:
+    """H = -Σ p log2 p, in bits."""
+    p = np.asarray(p)[np.asarray(p) > 0]
+    return float(-(p * np.log2(p)).sum())
+
+
+def bayes_accuracy(joint: np.ndarray) -> float:
+    """The best accuracy there is: whoever sees x says the likeliest y, Σ_x max_y p(y, x)."""
+    return float(check_joint(joint).max(axis=0).sum())
+
+
+def mutual_information(joint: np.ndarray) -> float:
+    """I(X_1, ..., X_M; Y) = H(Y) + H(X) - H(X, Y), in bits, all sources taken together."""
+    joint = check_joint(joint)
+    label = joint.sum(axis=tuple(range(1, joint.ndim)))
+    return entropy(label) + entropy(joint.sum(axis=0)) - entropy(joint)
+
+
+def decompose(joint: np.ndarray) -> dict[str, float]:
+    """Partial information decomposition of two sources about Y, in bits, after Bertschinger et al. 2014.
+
+    What X1 and X2 say about Y is split into what both say (redundancy), what only one says (unique1, unique2)
+    and what only the two together say (synergy). The four sum to I(X1, X2; Y), redundancy + unique1 to I(X1; Y).
+    Where to draw the line is a choice, and there are others (the first was Williams & Beer 2010, arXiv 1004.2515).
+    This one (arXiv 1311.2852, called BROJA) looks at all joint tables q with the same p(y, x1) and p(y, x2): what
+    they share no pair of single sources can tell apart, so the least I_q(X1, X2; Y) among them has no synergy,
+    and synergy is what the true table has above it. The minimum is a convex problem.
+
+    Parameters
+    ----------
+    joint : float (C, a, b), p(y, x1, x2)
+
+    Returns
+    -------
+    dict of redundancy, unique1, unique2, synergy
+    """
+    joint = check_joint(joint, 2)
+    both, first, second = (mutual_information(marginal(joint, s)) for s in ((0, 1), (0,), (1,)))
+    least = min(both, max(first, second, mutual_information(_least_synergistic(joint))))
+    redundancy = first + second - least
+    return {
+        "redundancy": redundancy,
+        "unique1": first - redundancy,
+        "unique2": second - redundancy,
+        "synergy": both - least,
+    }
+
+
+def _least_synergistic(joint: np.ndarray) -> np.ndarray:
+    """The table with p's p(y, x1) and p(y, x2) that has the largest H(Y | X1, X2), by convex optimisation."""
+    first, second = joint.sum(axis=2), joint.sum(axis=1)
+    label = np.maximum(first.sum(axis=1), 1e-300)
+    start = np.einsum("ya,yb->yab", first, second / label[:, None])  # independent given y: has those marginals too
+    free = start.ravel() > 1e-15
+    cells = np.indices(joint.shape).reshape(3, -1)[:, free]
+    x = np.ravel_multi_index(cells[1:], joint.shape[1:])
+    kept = np.vstack([_indicators(cells[0] * joint.shape[k] + cells[k]) for k in (1, 2)])
+    moves = null_space(kept)  # what may be added to a table without changing the two marginals
+    if not moves.shape[1]:
+        return start
+
+    def log_posterior(q):
+        return np.log(q / np.bincount(x, q, joint[0].size)[x])
+
+    def negative_entropy(t):
+        q = np.maximum(start.ravel()[free] + moves @ t, 1e-14)
+        return q @ log_posterior(q), moves.T @ log_posterior(q)
+
+    bounds = {"type": "ineq", "fun": lambda t: start.ravel()[free] + moves @ t, "jac": lambda t: moves}
+    options = {"maxiter": 2000, "ftol": 1e-13}
+    zero = np.zeros(moves.shape[1])
+    best = minimize(negative_entropy, zero, jac=True, method="SLSQP", constraints=bounds, options=options).x
+    table = np.zeros(joint.size)
+    table[free] = np.maximum(start.ravel()[free] + moves @ best, 0)
+    return (table / table.sum()).reshape(joint.shape)
+
+
+def _indicators(code: np.ndarray) -> np.ndarray:
+    """One row for each value that occurs in `code`, 1 where it does."""
+    return (np.unique(code)[:, None] == code).astype(float)
+
+
+def additive_design(sizes: tuple[int, ...]) -> np.ndarray:
+    """One row for each cell x: the one-hot codes of x_1 ... x_M side by side, float64 (cells, Σ sizes)."""
+    cells = np.indices(sizes).reshape(len(sizes), -1)
+    return np.hstack([np.eye(size)[i] for size, i in zip(sizes, cells, strict=True)])
+
+
+def additive_accuracy(joint: np.ndarray, largest: float = 10.0, seconds: float = 60.0) -> float:
+    """The best accuracy of any rule argmax_y Σ_m g_m(x_m, y), for whatever functions g_m, by integer programming.
+
+    z(x, y) = 1 where the rule says y at x. It may, if the sum for y leads that of each other label by 1 (the g can
+    be scaled, so any lead will do), and Σ p(y, x) z(x, y) is made as large as it gets.
+
+    Parameters
+    ----------
+    joint : float (C, ...), p(y, x_1, ..., x_M)
+    largest : bound of |g|; ten leads are plenty for small tables (a test shows that more changes nothing)
+    seconds : limit of the search
+
+    Raises
+    ------
+    RuntimeError
+        If the solver has not proved its optimum within `seconds`.
+    """
+    joint = check_joint(joint)
+    labels, code = joint.shape[0], additive_design(joint.shape[1:])
+    n_cells, n_g = len(code), labels * code.shape[1]
+    big = 1 + 2 * (joint.ndim - 1) * largest
+    says = np.eye(n_cells * labels)
+    leads = []
+    for y, other in permutations(range(labels), 2):
+        sign = np.eye(labels)[y] - np.eye(labels)[other]
+        leads.append(np.hstack([np.kron(sign, code), -big * says[y::labels]]))
+    one_each = np.hstack([np.zeros((n_cells, n_g)), np.kron(np.eye(n_cells), np.ones(labels))])
+    whole = np.repeat([0, 1], [n_g, n_cells * labels])
+    result = milp(
+        np.concatenate([np.zeros(n_g), -joint.reshape(labels, -1).T.ravel()]),
+        constraints=[LinearConstraint(np.vstack(leads), lb=1 - big), LinearConstraint(one_each, lb=1, ub=1)],
+        bounds=Bounds(np.where(whole, 0, -largest), np.where(whole, 1, largest)),
+        integrality=whole,
+        options={"time_limit": seconds},
+    )
+    if result.status != 0:
+        raise RuntimeError(f"no proven optimum within {seconds} s: {result.message}")
+    return float(-result.fun)
+
+
+def loglinear_accuracy(joint: np.ndarray) -> float:
+    """Accuracy of p(y|x) ∝ exp Σ_m g_m(x_m, y) fitted by maximum likelihood: what training an additive model gives."""
+    joint = check_joint(joint)
+    code, p = additive_design(joint.shape[1:]), joint.reshape(len(joint), -1).T
+
+    def loss(flat):
+        g = flat.reshape(code.shape[1], -1)
+        log_q = log_softmax(code @ g, axis=1)
+        slope = code.T @ (np.exp(log_q) * p.sum(axis=1, keepdims=True) - p)
+        return -(p * log_q).sum() + 5e-7 * flat @ flat, (slope + 1e-6 * g).ravel()
+
+    fit = minimize(loss, np.zeros(code.shape[1] * len(joint)), jac=True, method="L-BFGS-B", options={"maxiter": 2000})
+    said = (code @ fit.x.reshape(code.shape[1], -1)).argmax(axis=1)
+    return float(p[np.arange(len(p)), said].sum())

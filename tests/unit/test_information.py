@@ -1,0 +1,105 @@
+"""Information and accuracies against cases whose answer is known."""
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+from mmcourse.datasets import information as info
+
+
+def table(rows, p=None):
+    """Joint table from outcomes (y, x1, x2), equally likely unless told."""
+    joint = np.zeros([max(c) + 1 for c in zip(*rows, strict=True)])
+    for i, row in enumerate(rows):
+        joint[row] += 1 / len(rows) if p is None else p[i]
+    return joint
+
+
+BITS = [(a, b) for a in (0, 1) for b in (0, 1)]
+KNOWN = {
+    "xor": (table([(a ^ b, a, b) for a, b in BITS]), (0, 0, 0, 1)),
+    "copy": (table([(a, a, a) for a in (0, 1)]), (1, 0, 0, 0)),
+    "only the first": (table([(a, a, b) for a, b in BITS]), (0, 1, 0, 0)),
+    "one bit each": (table([(2 * a + b, a, b) for a, b in BITS]), (0, 1, 1, 0)),
+    # Bertschinger et al. 2014, table 1: for AND, nothing is unique.
+    "and": (table([(a & b, a, b) for a, b in BITS]), (0.311, 0, 0, 0.5)),
+}
+
+
+def random_joint(seed, shape=(3, 4, 3)):
+    return np.random.default_rng(seed).dirichlet(np.full(np.prod(shape), 0.3)).reshape(shape)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_decomposition_of_known_cases(name):
+    joint, expected = KNOWN[name]
+    np.testing.assert_allclose(list(info.decompose(joint).values()), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_parts_add_up_and_are_not_negative(seed):
+    joint = random_joint(seed)
+    parts = info.decompose(joint)
+    assert min(parts.values()) > -1e-6
+    assert sum(parts.values()) == pytest.approx(info.mutual_information(joint), abs=1e-9)
+    first = info.mutual_information(info.marginal(joint, [0]))
+    assert parts["redundancy"] + parts["unique1"] == pytest.approx(first, abs=1e-9)
+    swapped = info.decompose(joint.swapaxes(1, 2))
+    assert swapped["synergy"] == pytest.approx(parts["synergy"], abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_least_synergistic_table_is_the_optimum(seed):
+    """A convex function lies above its tangent, so the best step that the tangent promises bounds the error."""
+    joint = random_joint(seed)
+    q = info._least_synergistic(joint)
+    np.testing.assert_allclose(q.sum(axis=2), joint.sum(axis=2), atol=1e-9)
+    np.testing.assert_allclose(q.sum(axis=1), joint.sum(axis=1), atol=1e-9)
+    cells = np.indices(joint.shape).reshape(3, -1)
+    slope = np.log2(np.maximum(q, 1e-12) / np.maximum(q.sum(axis=0), 1e-12)).ravel()
+    keep = np.vstack([info._indicators(cells[0] * joint.shape[k] + cells[k]) for k in (1, 2)])
+    step = linprog(slope, A_eq=keep, b_eq=keep @ joint.ravel(), bounds=(0, None))
+    assert slope @ q.ravel() - step.fun < 2e-3  # bits
+
+
+def test_mutual_information_of_known_cases():
+    assert info.mutual_information(KNOWN["xor"][0]) == pytest.approx(1)
+    assert info.mutual_information(info.marginal(KNOWN["xor"][0], [0])) == pytest.approx(0, abs=1e-12)
+    assert info.mutual_information(np.full((2, 3), 1 / 6)) == pytest.approx(0, abs=1e-12)
+
+
+def test_accuracies_of_xor():
+    xor = KNOWN["xor"][0]
+    assert info.bayes_accuracy(xor) == pytest.approx(1)
+    assert info.bayes_accuracy(info.marginal(xor, [0])) == pytest.approx(0.5)
+    assert info.additive_accuracy(xor) == pytest.approx(0.75)  # three of four corners can be separated by a line
+    assert info.loglinear_accuracy(xor) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_additive_accuracy_against_every_rule(seed):
+    """All rules that one threshold on a sum can make of two bits are tried."""
+    joint = random_joint(seed, (2, 2, 2))
+    rules = [r for r in np.ndindex(2, 2, 2, 2) if r not in ((0, 1, 1, 0), (1, 0, 0, 1))]
+    best = max(sum(joint[y, *x] for y, x in zip(r, BITS, strict=True)) for r in rules)
+    assert info.additive_accuracy(joint) == pytest.approx(best)
+
+
+def test_additive_is_enough_for_independent_cues():
+    rng = np.random.default_rng(0)
+    y, a, b = rng.dirichlet(np.ones(3)), rng.dirichlet(np.ones(4), 3), rng.dirichlet(np.ones(3), 3)
+    joint = np.einsum("y,ya,yb->yab", y, a, b)
+    best = info.bayes_accuracy(joint)
+    assert info.additive_accuracy(joint) == pytest.approx(best)
+    assert info.loglinear_accuracy(joint) == pytest.approx(best, abs=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.ones(3) / 3, np.ones((2, 2)), np.array([[1.5, -0.5]]), np.full((2, 2), np.nan)])
+def test_what_is_no_joint_table_is_refused(bad):
+    with pytest.raises(ValueError, match="joint"):
+        info.bayes_accuracy(bad)
+
+
+def test_decomposition_takes_two_sources():
+    with pytest.raises(ValueError, match="2 axes of sources"):
+        info.decompose(np.full((2, 2, 2, 2), 1 / 16))
