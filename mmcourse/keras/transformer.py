@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from mmcourse.keras.attention import MultiHeadAttention
+from mmcourse.keras.layers import gelu
 
 
 class Configured(keras.layers.Layer):
@@ -46,7 +47,7 @@ class Block(Configured):
         self.norm2 = keras.layers.LayerNormalization(epsilon=eps, dtype=policy, name="norm2")
         self.drop = keras.layers.Dropout(dropout, dtype=policy)
 
-    def build(self, x_shape, **shapes):
+    def build(self, x_shape):
         """Make the weights."""
         for layer in (self.attention, self.up, self.norm1, self.norm2):
             layer.build(x_shape)
@@ -60,7 +61,7 @@ class Block(Configured):
 
     def feed_forward(self, x):
         """up → GELU (exact) → down, at each position alone."""
-        return self.down(keras.activations.gelu(self.up(x), approximate=False))
+        return self.down(gelu(self.up(x)))  # TensorFlow's own rounds √2 to float32, in float64 too
 
 
 @keras.saving.register_keras_serializable("mmcourse")
@@ -123,10 +124,10 @@ class Stack(Configured):
         norm = keras.layers.LayerNormalization(epsilon=eps, dtype=policy, name="norm")
         self.norm = norm if pre_norm else None
 
-    def build(self, x_shape, memory_shape=None):
+    def build(self, x_shape, *memory_shape):
         """Make the weights."""
         for block in self.blocks:
-            block.build(x_shape, **({"memory_shape": memory_shape} if memory_shape else {}))
+            block.build(x_shape, *memory_shape)
         if self.norm is not None:
             self.norm.build(x_shape)
 
@@ -136,6 +137,10 @@ class Encoder(Stack):
     """A stack of :class:`EncoderBlock`; with ``causal=True`` it is the body of GPT."""
 
     block = EncoderBlock
+
+    def build(self, x_shape):
+        """Make the weights."""
+        super().build(x_shape)
 
     def call(self, x, padding_mask=None, causal=False, training=None):
         """As the blocks."""
@@ -149,6 +154,10 @@ class Decoder(Stack):
     """A stack of :class:`DecoderBlock` over one memory."""
 
     block = DecoderBlock
+
+    def build(self, x_shape, memory_shape):
+        """Make the weights."""
+        super().build(x_shape, memory_shape)
 
     def call(self, x, memory, padding_mask=None, memory_mask=None, training=None):
         """As the blocks."""

@@ -1,0 +1,88 @@
+"""Scaled dot-product and multi-head attention in three rooms."""
+
+import numpy as np
+
+from mmcourse.numpy import attention
+
+from .formula import Formula
+
+DIM, SOURCE, HEADS = 6, 4, 2
+# The second sample has nothing to look at: rows of zeros, not of NaN.
+MASK = np.array([[True, True, False, True, False], [False] * 5, [True] * 5])
+
+
+def _qkv(rng):
+    shapes = {"q": (3, 4, 6), "k": (3, 5, 6), "v": (3, 5, 2)}
+    return {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+
+def _sdpa(name, **extra):
+    def backward(dy, inputs, p, options):
+        _, cache = attention.scaled_dot_product_attention(**inputs)
+        grads = attention.scaled_dot_product_attention_backward(dy, cache)
+        return dict(zip("qkv", grads, strict=True)), {}
+
+    return Formula(
+        f"dot-product attention, {name}",
+        numpy="attention.scaled_dot_product_attention",
+        layer="attention.scaled_dot_product_attention",
+        inputs=lambda rng: {**_qkv(rng), **extra},
+        count=0,
+        numpy_call=lambda f, inputs, p, options: f(**inputs)[0],
+        torch_call=lambda f, inputs: f(**inputs)[0],
+        keras_call=lambda f, inputs: f(**inputs)[0],
+        backward=backward,
+    )
+
+
+def _self_backward(dy, inputs, p, options):
+    _, cache = attention.multi_head_attention(source=None, **inputs, p=p, **options)
+    dquery, dsource, dp = attention.multi_head_attention_backward(dy, cache)
+    return {"query": dquery + dsource}, dp
+
+
+def _cross_backward(dy, inputs, p, options):
+    _, cache = attention.multi_head_attention(**inputs, p=p, **options)
+    dquery, dsource, dp = attention.multi_head_attention_backward(dy, cache)
+    return {"query": dquery, "source": dsource}, dp
+
+
+def _multi_head(name, inputs, backward, source_dim=DIM):
+    def numpy_call(f, inputs, p, options):
+        return f(inputs["query"], inputs.get("source"), p, **options, **_flags(inputs))[0]
+
+    return Formula(
+        f"multi-head attention, {name}",
+        numpy="attention.multi_head_attention",
+        layer="attention.MultiHeadAttention",
+        config={"dim": DIM, "heads": HEADS, "source_dim": source_dim},
+        options={"heads": HEADS},
+        inputs=inputs,
+        count=2 * (DIM * DIM + DIM) + 2 * (source_dim * DIM + DIM),
+        numpy_call=numpy_call,
+        backward=backward,
+    )
+
+
+def _flags(inputs):
+    return {k: v for k, v in inputs.items() if k in ("padding_mask", "causal")}
+
+
+def _query(rng, n=5):
+    return {"query": rng.normal(size=(3, n, DIM))}
+
+
+FORMULAS = [
+    _sdpa("all to all"),
+    _sdpa("padded", padding_mask=MASK),
+    _sdpa("causal", causal=True),
+    _multi_head("self", _query, _self_backward),
+    _multi_head("self, causal, padded", lambda rng: _query(rng) | {"padding_mask": MASK, "causal": True},
+                _self_backward),
+    _multi_head(
+        "cross, padded",
+        lambda rng: _query(rng, 4) | {"source": rng.normal(size=(3, 5, SOURCE)), "padding_mask": MASK},
+        _cross_backward,
+        SOURCE,
+    ),
+]  # fmt: skip
