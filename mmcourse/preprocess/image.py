@@ -75,10 +75,15 @@ def open_image(data: bytes, name: str, max_pixels: int = 50_000_000):
             raise InputError(name, f"more than {max_pixels:,} pixels", "raise max_pixels if you trust it") from None
         except Image.UnidentifiedImageError:
             raise ValueError("no known format") from None
-        if image.width * image.height > max_pixels:
-            problem = f"{image.width} x {image.height} is more than {max_pixels:,} pixels"
-            raise InputError(name, problem, "shrink it, or raise max_pixels if you trust it")
+        check_size(image, name, max_pixels)
     return image
+
+
+def check_size(image, name: str, max_pixels: int) -> None:
+    """Refuse a Pillow image of more than `max_pixels`."""
+    if image.width * image.height > max_pixels:
+        problem = f"{image.width} x {image.height} is more than {max_pixels:,} pixels"
+        raise InputError(name, problem, "shrink it, or raise max_pixels if you trust it")
 
 
 def flatten(image, mode: str, background, name: str) -> np.ndarray:

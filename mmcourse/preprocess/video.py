@@ -69,10 +69,13 @@ def _stack(pairs, name, max_frames, max_pixels):
 
 
 def _read_pictures(data, name, mode, max_pixels):
-    with images.open_image(data, name, min(max_pixels, 50_000_000)) as image:
-        for index in range(getattr(image, "n_frames", 1)):
+    with images.open_image(data, name, max_pixels) as image:
+        with images.guarded(name):
+            count = getattr(image, "n_frames", 1)
+        for index in range(count):
             with images.guarded(name):
                 image.seek(index)
+                images.check_size(image, name, max_pixels)  # a TIFF's pages may differ
                 frame = images.flatten(image, mode, (255, 255, 255), name)
                 seconds = float(image.info.get("duration") or 0) / 1000
             yield frame, seconds if 0 < seconds < 3600 else DEFAULT_SECONDS
@@ -90,7 +93,7 @@ def _read_film(data, name, mode, max_pixels):
     try:
         import av
     except ImportError:
-        remedy = "pip install av; or turn it into pictures (ffmpeg -i film.mp4 frames/%04d.png) and read the folder"
+        remedy = "run pip install av; or turn it into pictures (ffmpeg -i film.mp4 frames/%04d.png) and read the folder"
         raise InputError(name, "a film, which needs the package av", remedy) from None
     with images.guarded(name), av.open(io.BytesIO(data)) as film:
         rate = float(film.streams.video[0].average_rate or 1 / DEFAULT_SECONDS)

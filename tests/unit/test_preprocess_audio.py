@@ -143,6 +143,7 @@ def test_silence_is_finite():
     assert np.isfinite(audio.mfcc(np.zeros(RATE, np.float32), RATE)).all()
 
 
+@pytest.mark.serial
 def test_log_mel_is_as_fast_as_librosa_on_1000_clips():
     """Paired in one process, best of five; half a second on two cores, so a busy machine cannot decide it."""
     waves = np.random.default_rng(0).standard_normal((1000, RATE)).astype(np.float32)

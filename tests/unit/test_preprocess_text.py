@@ -1,0 +1,220 @@
+"""Text: cleaning that keeps meaning, counts equal to scikit-learn's, subwords equal to the tokenizers library's."""
+
+import json
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+from mmcourse.preprocess import bpe, text, word2vec
+from mmcourse.preprocess.errors import InputError
+from mmcourse.preprocess.text import Vocabulary
+
+TEXTS = [
+    "The red circle is above the blue square.",
+    "A blue square, a red square and a green circle!",
+    "Nothing is green.",
+    "红色的圆在蓝色的方块上面。",
+]
+
+
+def test_read_drops_the_mark_and_names_the_bad_byte(tmp_path):
+    path = tmp_path / "letter.png"
+    path.write_bytes("\ufeffgrüße 你好 🙂 שלום".encode())
+    assert text.read(path) == "grüße 你好 🙂 שלום"
+    assert text.read("你好".encode("gb18030"), "gb18030") == "你好"
+    with pytest.raises(InputError, match=r"byte 3 \(e9 21\) is not utf-8"):
+        text.read("café!".encode("latin-1"))
+    assert text.read("café!".encode("latin-1"), errors="replace") == "caf\ufffd!"
+    with pytest.raises(InputError, match='encoding="utf-16"'):
+        text.read("hello".encode("utf-16"))
+    with pytest.raises(InputError, match="unknown"):
+        text.read(b"x", "klingon")
+    with pytest.raises(InputError, match="empty"):
+        text.read(b"")
+    with pytest.raises(FileNotFoundError, match="no such text file"):
+        text.read(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    "raw, clean",
+    [
+        ("Ｆｕｌｌ　ｗｉｄｔｈ", "full width"),
+        ("ﬁne\u00ad print\u200b\ufeff", "fine print"),
+        ("e\u0301", "é"),
+        ("e\u200b\u0301", "é"),
+        ("a\t\n  b\x00c", "a bc"),
+        ("\u202eabc\u202c", "abc"),
+        ("👩\u200d🔬", "👩\u200d🔬"),
+        ("\ud800x", "\ufffdx"),
+        ("STRASSE İ", "strasse i̇"),
+        ("", ""),
+    ],
+)
+def test_normalise(raw, clean):
+    assert text.normalise(raw) == clean == text.normalise(clean)
+
+
+@pytest.mark.parametrize(
+    "raw, tokens",
+    [
+        ("Don't go, now!", ["Don't", "go", ",", "now", "!"]),
+        ("你好 world", ["你", "好", "world"]),
+        ("x2 3.5", ["x2", "3", ".", "5"]),
+        ("हिन्दी שָׁלוֹם", ["हिन्दी", "שָׁלוֹם"]),
+        ("ok🙂🙂", ["ok", "🙂", "🙂"]),
+        ("日本語と English", ["日", "本", "語", "と", "English"]),
+        ("  ", []),
+    ],
+)
+def test_tokenise(raw, tokens):
+    assert text.tokenise(raw) == tokens
+
+
+def test_longest_match_segments_chinese():
+    words = ["红色", "红", "圆形", "上面", "在", "的"]
+    assert text.longest_match("红色的圆形在它上面", words) == ["红色", "的", "圆形", "在", "它", "上面"]
+    assert text.longest_match("", words) == []
+
+
+def test_a_line_of_a_megabyte_takes_seconds_at_most():
+    line = "word 你好 🙂 " * 80_000
+    start = time.perf_counter()
+    tokens = text.tokenise(text.normalise(line))
+    assert len(tokens) == 4 * 80_000
+    assert len(bpe.BytePairs.train([line], 30).segment("word 你好")) == 2
+    assert time.perf_counter() - start < 20
+
+
+def test_vocabulary():
+    vocabulary = Vocabulary.build([["b", "a", "a"], ["c", "b"]])
+    assert vocabulary.tokens == ["<pad>", "<unk>", "a", "b", "c"]
+    ids, padding_mask = vocabulary.encode([["a", "zebra"], [], ["c", "b", "a"]])
+    assert ids.tolist() == [[2, 1, 0], [0, 0, 0], [4, 3, 2]] and ids.dtype == np.int64
+    assert padding_mask.tolist() == [[True, True, False], [False] * 3, [True] * 3]
+    assert vocabulary.encode([["a", "b", "c"]], length=2)[0].tolist() == [[2, 3]]
+    assert vocabulary.encode([])[0].shape == (0, 0)
+    assert vocabulary.decode(ids[0]) == ["a", "<unk>"]
+    assert Vocabulary.build([["a", "a", "b"]], min_count=2).tokens[2:] == ["a"]
+    assert len(Vocabulary.build([list("abcdef")], max_size=4)) == 4
+    copy = Vocabulary.from_json(vocabulary.to_json())
+    assert copy.tokens == vocabulary.tokens and "c" in copy and "d" not in copy
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: Vocabulary(["a", "a"]), "distinct"),
+        (lambda: Vocabulary(["<pad>"]), "distinct"),
+        (lambda: Vocabulary.build(["a string"]), "Tokenise"),
+        (lambda: Vocabulary(["a"]).encode(["a string"]), "Tokenise"),
+        (lambda: Vocabulary(["a"]).decode([5]), "expected 0 to 2"),
+        (lambda: Vocabulary.from_json("{"), "not JSON"),
+        (lambda: Vocabulary.from_json('["a"]'), "starts with"),
+        (lambda: Vocabulary.from_json('["<pad>", "<unk>", 3]'), "distinct"),
+    ],
+)
+def test_vocabulary_errors(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_counts_equal_scikit_learn():
+    lists = [text.tokenise(text.normalise(line)) for line in TEXTS]
+    vocabulary = Vocabulary.build(lists)
+    theirs = CountVectorizer(analyzer=lambda tokens: tokens, vocabulary=vocabulary.tokens).fit_transform(lists)
+    counts = text.bag_of_words(lists, vocabulary)
+    assert (counts == theirs.toarray()).all()
+    transformer = TfidfTransformer().fit(theirs)
+    np.testing.assert_allclose(text.inverse_document_frequency(counts), transformer.idf_, atol=1e-12)
+    np.testing.assert_allclose(text.tf_idf(counts), transformer.transform(theirs).toarray(), atol=1e-12)
+    new = text.bag_of_words([["unheard"], []], vocabulary)
+    assert new[0, 1] == 1 and np.isfinite(text.tf_idf(new, transformer.idf_)).all()
+
+
+def library_merges(words, vocab_size, min_count=0):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, min_frequency=min_count, show_progress=False)
+    tokenizer.train_from_iterator(words, trainer)
+    merges = json.loads(tokenizer.to_str())["model"]["merges"]
+    return [tuple(pair) for pair in merges], tokenizer
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_merges_equal_the_library_even_in_ties(seed):
+    """Short words over four letters: nearly every choice is a tie."""
+    rng = np.random.default_rng(seed)
+    alphabet = list("abcd红")[: rng.integers(1, 6)]
+    words = ["".join(rng.choice(alphabet, rng.integers(1, 9))) for _ in range(rng.integers(1, 25))]
+    size, min_count = int(rng.integers(2, 50)), int(rng.integers(0, 4))
+    _, merges = bpe.learn(Counter(words), size, min_count)
+    theirs, tokenizer = library_merges(words, size, min_count)
+    assert merges == theirs
+    model = bpe.BytePairs(_, merges)
+    for word in words:
+        assert model.segment_word(word) == tokenizer.encode(word).tokens
+
+
+def test_byte_pairs_on_the_course_texts():
+    lines = [text.normalise(line) for line in TEXTS] * 3
+    model = bpe.BytePairs.train(lines, 80)
+    words = [bpe.SPACE + word for line in lines for word in line.split()]
+    assert model.merges == library_merges(words, 80)[0] and len(model.tokens) == 80
+    for line in lines:
+        assert model.join(model.segment(line)) == line
+    assert model.segment("") == [] and "".join(model.segment("🙂")) == "▁🙂"
+    assert any(len(token) > 1 and "红" in token for token in model.segment("红色的圆"))
+
+
+def test_merges_equal_the_library_on_real_text(real_data):
+    lines = (real_data / "rt-polarity.pos").read_text("latin-1").splitlines()[:1000]
+    words = Counter(word for line in lines for word in line.split())
+    assert bpe.learn(words, 400)[1] == library_merges(list(words.elements()), 400)[0]
+
+
+def test_skip_gram_pairs_and_noise():
+    centers, contexts = word2vec.skip_gram_pairs([[1, 2, 3], [4]], window=1)
+    assert list(zip(centers, contexts, strict=True)) == [(1, 2), (2, 1), (2, 3), (3, 2)]
+    noise = word2vec.noise_distribution(np.array([0] * 16 + [1]), 3)
+    np.testing.assert_allclose(noise, [8 / 9, 1 / 9, 0])
+
+
+def test_skip_gram_gradients_equal_differences():
+    rng = np.random.default_rng(0)
+    v, u = rng.standard_normal((3, 4)), rng.standard_normal((3, 6, 4))
+    _, dv, du = word2vec.loss_and_gradients(v, u)
+    for array, gradient in ((v, dv), (u, du)):
+        for place in np.ndindex(array.shape):
+            saved = array[place]
+            array[place] = saved + 1e-6
+            up = word2vec.loss_and_gradients(v, u)[0]
+            array[place] = saved - 1e-6
+            down = word2vec.loss_and_gradients(v, u)[0]
+            array[place] = saved
+            assert abs((up - down) / 2e-6 - gradient[place]) < 1e-7
+    assert np.isfinite(word2vec.loss_and_gradients(v * 1e4, u)[0])
+
+
+def test_skip_gram_learns_which_words_keep_the_same_company():
+    """Words 0-3 go with 4-5, words 6-9 go with 10-11; words of one kind never meet each other."""
+    rng = np.random.default_rng(0)
+    sentences = []
+    for _ in range(600):
+        kind = 6 * int(rng.integers(2))
+        sentences.append([kind + int(rng.integers(4)), kind + 4 + int(rng.integers(2))])
+    vectors, losses = word2vec.train(sentences, 12, rng, dim=8, epochs=8)
+    ignorant = word2vec.train(sentences, 12, rng, dim=8, epochs=1, lr=1e-9)[1][0]
+    assert abs(ignorant - 6 * np.log(2)) < 1e-6 and losses[-1] < losses[0] < ignorant
+    for word in range(4):
+        assert {row for row, _ in word2vec.neighbours(vectors, word, 3)} == {0, 1, 2, 3} - {word}
+    with pytest.raises(InputError, match="no word has a neighbour"):
+        word2vec.train([[1]], 3, rng)
+
+
+def test_analogy():
+    vectors = np.array([[1.0, 0, 1], [1, 0, -1], [0, 1, 1], [0, 1, -1], [1, 1, 0]])
+    assert word2vec.analogy(vectors, 0, 1, 2)[0][0] == 3
