@@ -27,7 +27,7 @@ wanted() { made_by; printf '%s\n' "$$inputs"; }; \
 if ! [ -f .venv/complete ] || [ "$$(head -n 2 .venv/complete)" != "$$(made_by)" ]; then \
   [ -e .venv ] && printf '%s\n' 'The environment in .venv is incomplete or from elsewhere: making it anew.'; \
   rm -rf .venv || fail 'the old .venv could not be removed.' 'Delete the folder .venv by hand.'; \
-  for python in $(PYTHON) python3 python3.11 python3.12 python3.13; do \
+  for python in $(or $(PYTHON),python3 python3.11 python3.12 python3.13); do \
     "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && break; python=; \
   done; \
   [ -n "$$python" ] || fail 'no Python 3.11, 3.12 or 3.13 was found.' \

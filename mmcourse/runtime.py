@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from mmcourse.quiet import quiet_tensorflow
+
 PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "tensorflow", "keras", "transformers", "librosa", "jupyterlab")
 
 
@@ -59,7 +61,6 @@ def setup(threads: int | None = None) -> str:
     count = str(threads or os.environ.get("OMP_NUM_THREADS") or usable_cores())
     for name, value in {
         "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",  # only fatal errors: TensorFlow greets on stderr otherwise
         "TF_ENABLE_ONEDNN_OPTS": "0",  # sums in the same order each time
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # PyTorch needs room on the same card
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -71,6 +72,7 @@ def setup(threads: int | None = None) -> str:
         "TF_NUM_INTEROP_THREADS": "1",
     }.items():
         os.environ.setdefault(name, value)
+    quiet_tensorflow()
     for category in (FutureWarning, DeprecationWarning):  # of libraries, about libraries
         warnings.filterwarnings("ignore", category=category)
     if "torch" in sys.modules:
@@ -155,6 +157,9 @@ def memory_mb() -> int:
 
 def peak_memory_mb() -> float:
     """Most memory that this process has held so far, in MB (nan on Windows)."""
+    status = Path("/proc/self/status")  # Linux: getrusage would count the parent's memory from before exec too
+    if status.is_file() and (found := re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.M)):
+        return int(found[1]) / 2**10
     try:
         import resource
     except ImportError:

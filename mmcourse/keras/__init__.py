@@ -2,5 +2,7 @@
 
 import os
 
+from mmcourse.quiet import quiet_tensorflow
+
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # must stand before the first `import keras`
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+quiet_tensorflow()

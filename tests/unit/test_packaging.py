@@ -1,0 +1,152 @@
+"""pyproject, constraints and environment.yml agree; imports only go down; the wheel holds what it must."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+FLOORS = {  # from ARCHITECTURE: imports only go down
+    3: {"cli", "doctor", "terminal", "authoring"},
+    2: {"check", "plot", "evaluate", "parity"},
+    1: {"datasets", "preprocess", "numpy", "torch", "keras", "runtime", "quiet"},
+}
+FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
+ROOMS = {"numpy", "torch", "keras"}
+MODULES = sorted((ROOT / "mmcourse").rglob("*.py"))
+
+
+def pins() -> dict[str, str]:
+    """Package → exact version in constraints.txt."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def requirements() -> list[Requirement]:
+    """Core and every extra, without the extras' references to the course itself."""
+    listed = [Requirement(line) for line in PROJECT["dependencies"] + sum(EXTRAS.values(), [])]
+    return [r for r in listed if r.name != "mmcourse"]
+
+
+def test_only_lower_bounds_are_given():
+    for requirement in requirements():
+        assert [s.operator for s in requirement.specifier] == [">="], f"{requirement}: one lower bound, no upper pin"
+
+
+def test_every_requirement_is_pinned_within_its_bound():
+    pinned = pins()
+    for requirement in requirements():
+        version = pinned.get(canonicalize_name(requirement.name))
+        assert version, f"{requirement.name} is missing from constraints.txt"
+        assert version in requirement.specifier, f"constraints.txt has {requirement.name}=={version}"
+
+
+def test_constraints_are_exact_sorted_and_public():
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][A-Za-z0-9.]*", line) for line in lines), "name==version, no +local"
+    names = [canonicalize_name(line.split("==")[0]) for line in lines]
+    assert names == sorted(set(names))
+
+
+def test_what_is_installed_here_is_what_is_pinned():
+    """Every package that the extras bring is pinned: else two installs on two days differ."""
+    from importlib import metadata
+
+    pinned, seen, waiting = pins(), set(), {(canonicalize_name(r.name), frozenset(r.extras)) for r in requirements()}
+    while waiting:
+        name, extras = waiting.pop()
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        assert name in pinned, f"{name} is missing from constraints.txt"
+        for line in metadata.requires(name) or []:
+            needed = Requirement(line)
+            if not needed.marker or any(needed.marker.evaluate({"extra": extra}) for extra in {"", *extras}):
+                waiting.add((canonicalize_name(needed.name), frozenset(needed.extras)))
+
+
+def test_extras_are_the_promised_ones_and_all_is_their_sum():
+    assert set(EXTRAS) == {"torch", "keras", "lab", "test", "all"}
+    assert Requirement(EXTRAS["all"][0]).extras == set(EXTRAS) - {"all"} and len(EXTRAS["all"]) == 1
+
+
+def test_core_install_is_light():
+    core = {Requirement(line).name for line in PROJECT["dependencies"]}
+    assert not core & {"torch", "tensorflow", "keras", "transformers", "librosa", "nltk", "jupyterlab", "pandas"}
+
+
+def test_conda_users_get_the_same_set():
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    python = re.search(r"- python=([\d.]+)", text)
+    assert python and f">={python[1]}" in PROJECT["requires-python"]
+    steps = [line.strip() for line in text.split("- pip:")[1].splitlines() if line.strip()]
+    assert steps == ["- -c constraints.txt", "- -e .[all]"], "the same two arguments as in the Makefile"
+    assert "-m pip install -c constraints.txt -e '.[all]'" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_import_is_quick_and_loads_no_framework():
+    code = "import time, sys; t = time.perf_counter(); import mmcourse; print(time.perf_counter() - t)"
+    code += "; print([m for m in ('torch', 'tensorflow', 'keras', 'numpy') if m in sys.modules])"
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
+    assert min(float(run.stdout.splitlines()[0]) for run in runs) < 0.3
+    assert runs[0].stdout.splitlines()[1] == "[]"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_only_go_down(path: Path):
+    here = path.relative_to(ROOT / "mmcourse").with_suffix("").parts[0]
+    if here == "__init__":
+        return
+    assert here in FLOOR, f"mmcourse/{here} stands on no floor: see FLOORS in this test"
+    for there in imported_rooms(path):
+        assert FLOOR[there] <= FLOOR[here], f"{here} (floor {FLOOR[here]}) imports {there} (floor {FLOOR[there]})"
+        if here in ROOMS:
+            assert there not in ROOMS - {here}, f"the rooms never import one another: {here} imports {there}"
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Names X of every `mmcourse.X` that a file imports anywhere, relative imports included."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *filter(None, [node.module])])
+            names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+    rooms = {name.split(".")[1] for name in names if name.startswith("mmcourse.")}
+    return rooms & set(FLOOR)
+
+
+def test_the_wheel_holds_lessons_data_and_licences_but_no_solutions(tmp_path: Path):
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    wheel = next(tmp_path.glob("*.whl"))
+    names = set(zipfile.ZipFile(wheel).namelist())
+    code = {str(path.relative_to(ROOT)) for path in (ROOT / "mmcourse").rglob("*") if is_shipped(path)}
+    lessons = {f"mmcourse/_notebooks/{p.name}" for p in (ROOT / "notebooks").glob("*.ipynb")}
+    exercises = {f"mmcourse/_notebooks/exercises/{p.name}" for p in (ROOT / "notebooks/exercises").glob("*.ipynb")}
+    cards = {f"mmcourse/_data/{p.relative_to(ROOT / 'data')}" for p in (ROOT / "data").rglob("README.md")}
+    assert not (code | lessons | exercises | cards) - names
+    assert not [name for name in names if "solutions" in name or "/src/" in name or "__pycache__" in name]
+    assert {name.split("/")[-1] for name in names if "/licenses/" in name} == {"LICENSE", "LICENSE-text"}
+    assert not [name for name in names if not name.startswith(("mmcourse/", "mmcourse-"))], "nothing beside the package"
+    assert wheel.stat().st_size < 40e6
+
+
+def is_shipped(path: Path) -> bool:
+    return path.is_file() and "__pycache__" not in path.parts
