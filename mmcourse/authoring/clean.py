@@ -58,7 +58,7 @@ def clean(nb: NotebookNode) -> None:
 def faults(nb: NotebookNode) -> list[Fault]:
     """Everything that keeps a built notebook from being committed, cell by cell."""
     found: list[Fault] = []
-    code = 0
+    code, ordered = 0, True
     for index, cell in enumerate(nb.cells):
         if cell.cell_type == "markdown":
             found += [Fault(index, m) for m in _markdown_faults(cell.source)]
@@ -66,9 +66,9 @@ def faults(nb: NotebookNode) -> list[Fault]:
         code += 1
         if cell.execution_count is None:
             found.append(Fault(index, "was not run"))
-        elif cell.execution_count != code:
+        elif cell.execution_count != code and ordered:
+            ordered = False  # name the first cell out of order, not all that follow
             found.append(Fault(index, f"has execution count {cell.execution_count}, expected {code}: run in order"))
-            code = cell.execution_count  # name the first cell out of order, not all that follow
         found += [Fault(index, f"has an absolute path in its text: {p}") for p in PATH.findall(cell.source)[:1]]
         for output in cell.outputs:
             found += [Fault(index, m) for m in _output_faults(output, _tags(cell))]

@@ -1,0 +1,43 @@
+"""Every committed notebook is what its source gives, and running it gives what it shows."""
+
+import nbformat
+import nbval_run
+import pytest
+
+from mmcourse.authoring import lessons, notebooks_dir
+from mmcourse.authoring.execute import execute
+from mmcourse.authoring.gate import broken_links, stale
+from mmcourse.runtime import SLUG
+
+BUILT = [(lesson, path) for lesson in lessons() for path in lesson.built]
+NAMES = [path.relative_to(notebooks_dir()).with_suffix("").as_posix() for _, path in BUILT]
+SLOWEST_FIRST = sorted(zip(BUILT, NAMES, strict=True), key=lambda x: x[0][0].notebook != x[0][1])
+
+
+@pytest.mark.parametrize("path", [x[1] for x, _ in SLOWEST_FIRST], ids=[name for _, name in SLOWEST_FIRST])
+def test_running_it_gives_the_committed_outputs(path, tmp_path):
+    assert path.is_file(), f"{path.name} is not built: run `mmcourse build {path.name[:2]}`"
+    passed, failure = nbval_run.run(path, tmp_path)
+    if failure:
+        pytest.fail(f"{path.name}: {passed} cells passed, then:\n{failure}", pytrace=False)
+
+
+@pytest.mark.parametrize(("lesson", "path"), BUILT, ids=NAMES)
+def test_it_is_fresh(lesson, path):
+    faults = stale(lesson, path, SLUG) + (broken_links(path) if path.is_file() else [])
+    if faults:
+        pytest.fail("\n".join(faults), pytrace=False)
+
+
+def test_no_notebook_is_without_a_source():
+    folder = notebooks_dir()
+    there = {p for p in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts}
+    assert there <= {path for _, path in BUILT}, "notebooks that no source gives: remove them or write their source"
+
+
+def test_lesson_00_runs_twice_in_one_kernel():
+    (lesson,) = (x for x in lessons() if x.number == "00")
+    nb = nbformat.read(lesson.notebook, as_version=4)
+    execute(nb, passes=2)
+    code = [c for c in nb.cells if c.cell_type == "code"]
+    assert [c.execution_count for c in code] == list(range(len(code) + 1, 2 * len(code) + 1))
