@@ -1,6 +1,6 @@
 """`avdigits`: a handwritten digit and the same digit spoken, each too unclear alone.
 
-``load("avdigits", split)`` pairs scikit-learn's real handwriting with 30 shipped synthetic voices;
+``load("avdigits", split)`` pairs scikit-learn's real handwriting with 36 shipped synthetic voices;
 ``source="real"`` pairs MNIST's test part with the Free Spoken Digit Dataset, fetched and verified at the first call.
 What was measured on it stands in ``data/avdigits/README.md``.
 """
@@ -17,8 +17,8 @@ from .base import SPLITS, Column, Dataset, Gather, check_split, pad
 
 SIZES = {"embedded": (4000, 1000, 1000), "real": (8000, 1000, 1000)}  # samples: train, validation, test
 HARD = {  # what `difficulty="hard"` leaves: principal components, grey noise (of 255), signal to noise (dB)
-    "embedded": {"components": 3, "noise": 24.0, "snr_db": -5.0},
-    "real": {"components": 6, "noise": 24.0, "snr_db": 20.0},
+    "embedded": {"components": 3, "noise": 24.0, "snr_db": -6.0},
+    "real": {"components": 5, "noise": 24.0, "snr_db": 20.0},
 }
 
 
@@ -62,7 +62,7 @@ def load(
     _check("source", source, SIZES)
     _check("split_by", split_by, ("speaker", "clip"))
     _check("difficulty", difficulty, ("hard", "easy"))
-    pixels, digits, first = _images(split, source, difficulty)
+    pixels, digits, number = _images(split, source, difficulty)
     clips = voices.read_clips(source)
     waves = voices.add_noise(clips.waves, HARD[source]["snr_db"]) if difficulty == "hard" else clips.waves
     mine = np.flatnonzero(clips.split[split_by] == split)
@@ -74,7 +74,7 @@ def load(
         classes=[str(digit) for digit in range(10)],
         labels=digits[image],
         columns={"image": pixels[image], "voice": Gather(waves, clip)},
-        meta={"speaker": clips.speaker[clip], "take": clips.take[clip], "clip": clip, "image_index": first + image},
+        meta={"speaker": clips.speaker[clip], "take": clips.take[clip], "clip": clip, "image_index": number[image]},
         featurise=functools.partial(_featurise, pixels, image, waves, clip, mine, train),
         sample_rate=voices.SAMPLE_RATE,
     )
@@ -85,17 +85,16 @@ def _check(argument: str, value: str, choices) -> None:
         raise ValueError(f"{argument}: expected one of {', '.join(choices)}, got {value!r}")
 
 
-def _images(split: str, source: str, difficulty: str) -> tuple[np.ndarray, np.ndarray, int]:
-    """The split's images uint8 (n, 28, 28, 1), their digits, and the number of the first in the source."""
+def _images(split: str, source: str, difficulty: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The split's images uint8 (n, 28, 28, 1), their digits and their numbers in the source."""
     pixels, digits = images.read_images(source)
-    edges = np.cumsum([0, *images.SIZES[source]])
+    parts = images.split_images(source, len(digits))
     at = SPLITS.index(split)
-    part = slice(edges[at], edges[at + 1])
-    chosen = pixels[part]
+    chosen = pixels[parts[at]]
     if difficulty == "hard":
         hard = HARD[source]
-        chosen = images.blur(chosen, pixels[: edges[1]], hard["components"], hard["noise"], seed=at)
-    return chosen[..., None], digits[part], int(edges[at])
+        chosen = images.blur(chosen, pixels[parts[0]], hard["components"], hard["noise"], seed=at)
+    return chosen[..., None], digits[parts[at]], parts[at]
 
 
 def _pair(digits: np.ndarray, spoken: np.ndarray, clips: np.ndarray, n: int, seed: list[int]):

@@ -11,12 +11,21 @@ import numpy as np
 from . import public
 
 SIDE = 28
-SIZES = {"embedded": (1197, 300, 300), "real": (8000, 1000, 1000)}  # train, validation, test, in the order of the file
+SIZES = {"embedded": (1197, 300, 300), "real": (8000, 1000, 1000)}  # train, validation, test
+BLOCK = 50  # neighbours in these files are often by one hand: whole blocks go to one split
 
 
 def read_images(source: str) -> tuple[np.ndarray, np.ndarray]:
     """All images of a source, uint8 (n, 28, 28), ink 255, and their digits, int64 (n,)."""
     return _mnist() if source == "real" else _sklearn()
+
+
+def split_images(source: str, n: int) -> list[np.ndarray]:
+    """Numbers of the images of train, validation and test: the file's blocks of 50, dealt once for all by chance."""
+    blocks = np.array_split(np.arange(n), np.arange(BLOCK, n, BLOCK))
+    order = np.random.default_rng(n).permutation(len(blocks))
+    dealt = np.concatenate([blocks[i] for i in order])
+    return [np.sort(part) for part in np.split(dealt, np.cumsum(SIZES[source])[:-1])]
 
 
 def _sklearn() -> tuple[np.ndarray, np.ndarray]:
