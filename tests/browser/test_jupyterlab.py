@@ -1,0 +1,113 @@
+"""A learner's first half hour in a real browser: run lesson 00, then answer an exercise wrongly and rightly.
+
+Screenshots go to the folder in MMCOURSE_SCREENSHOTS, where that is set.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import jupyterlab_page as lab
+import nbformat
+import pytest
+from playwright.sync_api import sync_playwright
+
+from mmcourse.authoring import notebooks_dir, select
+
+pytestmark = pytest.mark.serial
+WRONG = "def bayes_accuracy(joint):\n    return joint.max(axis=1).sum()"
+RIGHT = "def bayes_accuracy(joint):\n    return joint.max(axis=0).sum()"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """JupyterLab over a copy of lesson 00 and its exercises, without a single output."""
+    (lesson,) = select("00")
+    folder, scratch = tmp_path_factory.mktemp("course"), tmp_path_factory.mktemp("jupyter")
+    for path in (lesson.notebook, lesson.exercise):
+        copy = folder / path.relative_to(notebooks_dir())
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(path, copy)
+        lab.forget_outputs(copy)
+    running = lab.Server(folder, scratch)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium. Where it is missing: a failure in CI, elsewhere a skip that says so."""
+    found = next(filter(None, map(shutil.which, lab.CHROMIUM)), None)
+    if not found:
+        message = f"no browser: none of {', '.join(lab.CHROMIUM)} is on PATH; `apt-get install chromium`"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=lab.ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, tmp_path, request):
+    """A page of its own; its last state is kept as a screenshot, also after a failure."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.on("pageerror", lambda error: print("page error:", error))
+    yield page
+    shoot(page, tmp_path, request.node.name)
+    page.close()
+
+
+def shoot(page, tmp_path, name):
+    folder = Path(os.environ.get("MMCOURSE_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png")
+
+
+def errors(nb):
+    """Cells that end in an error nobody asked for."""
+    return [
+        (cell.source, output.evalue)
+        for cell in nb.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", [])
+    ]
+
+
+def counts(nb):
+    return [c.execution_count for c in nb.cells if c.cell_type == "code" and c.source.strip()]
+
+
+def test_lesson_00_runs_to_its_end_and_is_saved(page, server, tmp_path):
+    committed = nbformat.read(select("00")[0].notebook, as_version=4)
+    file = server.folder / select("00")[0].notebook.name
+    assert set(counts(nbformat.read(file, as_version=4))) == {None}  # what follows cannot be left over
+    notebook = lab.Notebook(page, server, file.name)
+    shoot(page, tmp_path, "lesson_00_before")
+    notebook.run_all()
+    saved = notebook.save()
+    assert errors(saved) == []
+    assert counts(saved) == counts(committed) == list(range(1, len(counts(saved)) + 1))
+    silent = [c.source for c, s in zip(committed.cells, saved.cells, strict=True) if c.get("outputs") and not s.outputs]
+    assert silent == []
+    page.locator(".jp-CodeCell .jp-OutputArea img").last.scroll_into_view_if_needed()
+
+
+def test_an_exercise_names_a_wrong_answer_and_passes_a_right_one(page, server, tmp_path):
+    name = f"exercises/{select('00')[0].exercise.name}"
+    notebook = lab.Notebook(page, server, name)
+    notebook.run_all()
+    blank = notebook.save()
+    assert errors(blank) == [] and None not in counts(blank)
+    assert str(blank).count("not attempted yet") >= 3
+
+    notebook.retype("def bayes_accuracy", WRONG)
+    told = notebook.rerun('check("00.1"', "wrong")
+    assert "You took the largest value of each row" in told and "look down each column" in told
+    shoot(page, tmp_path, "exercise_00_wrong")
+
+    notebook.retype("def bayes_accuracy", RIGHT)
+    told = notebook.rerun('check("00.1"', "passed")
+    assert "You took the largest value" not in told and "1 of 1 point" in told
+    saved = notebook.save()
+    (cell,) = (c for c in saved.cells if c.cell_type == "code" and 'check("00.1"' in c.source)
+    assert "passed" in str(cell.outputs)
