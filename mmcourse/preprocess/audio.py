@@ -44,7 +44,7 @@ def read(source, sample_rate: int | None = None, max_seconds: float = 600.0) -> 
 
     data, name = read_bytes(source, "sound")
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with soundfile.SoundFile(_Bytes(data)) as file:
             rate = file.samplerate
             _check_header(name, file.frames, rate, max_seconds)
             wave = file.read(dtype="float32", always_2d=True).mean(axis=1)
@@ -53,6 +53,16 @@ def read(source, sample_rate: int | None = None, max_seconds: float = 600.0) -> 
         raise InputError(name, problem, "check that it is a whole WAV, FLAC, OGG or MP3 file") from None
     wave = _check_samples(name, wave)
     return (wave, rate) if sample_rate is None else (resample(wave, rate, sample_rate), sample_rate)
+
+
+class _Bytes(io.BytesIO):
+    """A damaged header can send libsndfile before the start; stay there, where BytesIO complains on stderr."""
+
+    def seek(self, offset, whence=0):
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return super().seek(0)
 
 
 def _check_header(name, n, rate, max_seconds):
