@@ -114,8 +114,11 @@ def _title(lesson: Lesson) -> str:
     if lesson.source.is_file():
         text = re.sub(r"^# ?", "", lesson.source.read_text(encoding="utf-8"), flags=re.MULTILINE)
     elif lesson.notebook.is_file():
-        cell = json.loads(lesson.notebook.read_text(encoding="utf-8"))["cells"][0]
-        text = "".join(cell["source"])
+        try:
+            cell = json.loads(lesson.notebook.read_text(encoding="utf-8"))["cells"][0]
+            text = "".join(cell["source"])
+        except (OSError, ValueError, LookupError, TypeError):  # damaged: `mmcourse doctor` tells
+            return ""
     else:
         return ""
     heading = re.search(r"^# +(.+)$", text, flags=re.MULTILINE)
