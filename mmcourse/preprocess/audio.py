@@ -47,11 +47,11 @@ def read(source, sample_rate: int | None = None, max_seconds: float = 600.0) -> 
         with soundfile.SoundFile(_Bytes(data)) as file:
             rate = file.samplerate
             _check_header(name, file.frames, rate, max_seconds)
-            wave = file.read(dtype="float32", always_2d=True).mean(axis=1)
+            wave = file.read(dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, TypeError) as error:
         problem = f"cannot be decoded as a sound ({error})"
         raise InputError(name, problem, "check that it is a whole WAV, FLAC, OGG or MP3 file") from None
-    wave = _check_samples(name, wave)
+    wave = _check_samples(name, wave).mean(axis=1)
     return (wave, rate) if sample_rate is None else (resample(wave, rate, sample_rate), sample_rate)
 
 
@@ -82,7 +82,7 @@ def _check_samples(name, wave):
         raise InputError(name, "holds NaN or infinite samples", "repair the file, for instance with np.nan_to_num")
     if peak > 8:
         raise InputError(name, f"samples reach {peak:g}, where 1 is full scale", "divide by the peak and save again")
-    return np.clip(wave, -1, 1)
+    return np.clip(wave, -1, 1)  # (n, channels)
 
 
 def check_wave(wave, where: str = "wave") -> np.ndarray:
