@@ -1,0 +1,94 @@
+"""Metrics equal scikit-learn's where it has them, and by definition elsewhere."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from mmcourse import evaluate
+
+
+@pytest.fixture
+def predicted():
+    g = np.random.default_rng(0)
+    labels = g.integers(0, 4, 200)
+    return labels, np.where(g.random(200) < 0.7, labels, g.integers(0, 4, 200))
+
+
+def test_accuracy_and_confusion_equal_scikit_learn(predicted):
+    labels, predictions = predicted
+    assert evaluate.accuracy(labels, predictions) == metrics.accuracy_score(labels, predictions)
+    expected = metrics.confusion_matrix(labels, predictions)
+    assert np.array_equal(evaluate.confusion_matrix(labels, predictions), expected)
+    assert evaluate.confusion_matrix([0, 0], [0, 0], 3).shape == (3, 3)
+
+
+def test_scores_are_accepted_in_place_of_classes(predicted):
+    labels, predictions = predicted
+    assert evaluate.accuracy(labels, np.eye(4)[predictions]) == evaluate.accuracy(labels, predictions)
+
+
+@pytest.mark.parametrize(
+    ("labels", "predictions", "message"),
+    [
+        ([0, 1], [0, 1, 1], "got \\(2,\\) and \\(3,\\)"),
+        ([], [], "n > 0"),
+        ([0, 1], [0.2, 0.9], "argmax"),
+        ([0, 1], [[0.1, np.nan], [0.2, 0.3]], "diverge"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(labels, predictions, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate.accuracy(labels, predictions)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_confusion_refuses_labels_outside(n):
+    with pytest.raises(ValueError, match="n_classes"):
+        evaluate.confusion_matrix([0, n], [0, 0], n)
+
+
+def test_band_prints_a_fixed_sentence(capsys):
+    evaluate.band("fused accuracy", 0.9413, 0.93, 0.02)
+    evaluate.band("edge", 0.95, 0.93, 0.02)
+    assert capsys.readouterr().out == "fused accuracy within 0.93 ± 0.02\nedge within 0.93 ± 0.02\n"
+
+
+@pytest.mark.parametrize("value", [0.9512, 0.9, float("nan")])
+def test_band_shows_the_value_when_it_fails(value):
+    with pytest.raises(AssertionError, match=f"fused is {value:.4g}, outside 0.93 ± 0.02"):
+        evaluate.band("fused", value, 0.93, 0.02)
+
+
+def test_interval_is_student_t():
+    values = [0.71, 0.74, 0.69, 0.73]
+    mean, half = evaluate.mean_and_interval(values)
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert (mean - half, mean + half) == pytest.approx((low, high))
+    assert evaluate.standard_error(values) == pytest.approx(stats.sem(values))
+
+
+def test_one_seed_has_no_interval():
+    mean, half = evaluate.mean_and_interval([0.7])
+    assert mean == 0.7 and np.isnan(half) and np.isnan(evaluate.standard_error([0.7]))
+    with pytest.raises(ValueError, match="seeds"):
+        evaluate.mean_and_interval([])
+
+
+def test_bootstrap_equals_resampling_by_hand(predicted):
+    labels, predictions = predicted
+    low, high = evaluate.bootstrap_interval(labels, predictions, seed=0)
+    g, right = np.random.default_rng(1), labels == predictions
+    by_hand = [right[g.integers(0, 200, 200)].mean() for _ in range(4000)]
+    assert (low, high) == pytest.approx(np.quantile(by_hand, [0.025, 0.975]), abs=0.011)
+    assert (low, high) == evaluate.bootstrap_interval(labels, predictions, seed=0)
+
+
+def test_ceilings():
+    assert evaluate.share_of_ceiling(0.45, 0.9) == pytest.approx(0.5)
+    assert evaluate.gap_closed(0.7, 0.8, 0.9) == pytest.approx(0.5)
+    assert evaluate.gap_closed(0.7, 0.6, 0.9) == pytest.approx(-0.5)
+    with pytest.raises(ValueError, match="ceiling"):
+        evaluate.share_of_ceiling(0.5, 91)
+    with pytest.raises(ValueError, match="ceiling"):
+        evaluate.gap_closed(0.9, 0.95, 0.9)
