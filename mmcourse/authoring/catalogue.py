@@ -112,15 +112,11 @@ def _lesson(folder: Path, name: str) -> Lesson:
 def _title(lesson: Lesson) -> str:
     """First heading of the source, else of the built notebook."""
     if lesson.source.is_file():
-        text = re.sub(r"^# ?", "", lesson.source.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        heading = re.search(r'^(?:# |""")# +(.+)$', lesson.source.read_text(encoding="utf-8"), re.MULTILINE)
     elif lesson.notebook.is_file():
-        try:
-            cell = json.loads(lesson.notebook.read_text(encoding="utf-8"))["cells"][0]
-            text = "".join(cell["source"])
-        except (OSError, ValueError, LookupError, TypeError):  # damaged: `mmcourse doctor` tells
-            return ""
+        cell = json.loads(lesson.notebook.read_text(encoding="utf-8"))["cells"][0]
+        heading = re.search(r"^# +(.+)$", "".join(cell["source"]), re.MULTILINE)
     else:
         return ""
-    heading = re.search(r"^# +(.+)$", text, flags=re.MULTILINE)
     title = heading.group(1).strip() if heading else ""
     return re.sub(rf"^(Lesson )?{lesson.number}\s*[·:.–-]?\s*", "", title)

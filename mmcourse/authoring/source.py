@@ -142,7 +142,9 @@ def _id(name: str, cell: NotebookNode, seen: Counter[str]) -> str:
 def _cell(kind: str, text: str, tags: list[str], cell_id: str) -> NotebookNode:
     if "free" in tags:
         tags = [*tags, "nbval-ignore-output"]
-    metadata = {"tags": tags} if tags else {}
+    metadata: dict = {"tags": tags} if tags else {}
+    if "hide-input" in tags:
+        metadata["jupyter"] = {"source_hidden": True}  # what JupyterLab folds by
     new = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
     return new(text, id=cell_id, metadata=metadata)
 

@@ -32,10 +32,14 @@ class Server:
             self.port = probe.getsockname()[1]
         self.token = secrets.token_hex(16)
         self.folder, self.log = folder, scratch / "jupyter.log"
-        settings = scratch / "settings" / "@jupyterlab" / "notebook-extension"
-        settings.mkdir(parents=True)
-        # every cell in the page, also those below the window, so that the test can look at them
-        (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
+        # every cell in the page, also those below the window, so that the test can look at them; no question about news
+        for name, text in {
+            "notebook-extension/tracker": '{"windowingMode": "none"}',
+            "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+        }.items():
+            settings = scratch / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            settings.parent.mkdir(parents=True)
+            settings.write_text(text)
         names = {
             "JUPYTER_CONFIG_DIR": "config", "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTERLAB_SETTINGS_DIR": "settings",
             "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython",

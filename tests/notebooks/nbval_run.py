@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.font_manager  # noqa: F401  its first import on a machine is slow and tells stderr so: not in a lesson
 import nbformat
 
 from mmcourse.authoring.execute import offline_environment

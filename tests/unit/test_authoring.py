@@ -78,6 +78,11 @@ def test_free_cells_lose_their_progress_bars_and_are_not_compared(books):
     assert [x.output_type for x in free.outputs] == ["stream"] and free.outputs[0].name == "stdout"
 
 
+def test_hidden_input_is_folded(books):
+    (hidden,) = (c for c in books["notebook"].cells if "hide-input" in c.metadata.get("tags", []))
+    assert hidden.metadata.jupyter.source_hidden and hidden.source.startswith("band(")
+
+
 def test_streams_are_merged_and_a_shown_error_names_no_path_of_this_machine(books):
     outputs = {c.source: c.outputs for c in books["notebook"].cells if c.cell_type == "code"}
     assert [x.text for x in outputs["print(1)\nprint(2)"]] == ["1\n2\n"]

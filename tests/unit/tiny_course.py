@@ -31,7 +31,7 @@ for _ in tqdm(range(3)):
     time.sleep(0.01)
 print(time.time())
 
-# %%
+# %% tags=["hide-input"]
 band("accuracy", 0.92, 0.93, 0.02)
 
 # %%
