@@ -9,11 +9,11 @@ from mmcourse.keras.attention import masked_softmax
 register = keras.saving.register_keras_serializable("mmcourse")
 
 
-def masked(xs, present=None):
-    """The inputs (b, …) with zeros where a modality is absent, whatever stood there (even NaN)."""
+def masked(xs, present=None, fill=0):
+    """The inputs (b, …) with zeros (or `fill`) where a modality is absent, whatever stood there, even NaN."""
     if present is None:
         return list(xs)
-    return [ops.where(ops.reshape(present[:, m], (-1, *[1] * (len(x.shape) - 1))), x, 0) for m, x in enumerate(xs)]
+    return [ops.where(ops.reshape(present[:, m], (-1, *[1] * (len(x.shape) - 1))), x, fill) for m, x in enumerate(xs)]
 
 
 def unit_scale(x, epsilon=1e-5):
@@ -50,7 +50,7 @@ class Fusion(keras.layers.Layer):
 
 @register
 class Concatenate(Fusion):
-    """Early fusion: relu(W[x₁; x₂; …] + b), each x at unit scale (Baltrušaitis, Ahuja & Morency 2019, arXiv 1705.09406).
+    """Early fusion: relu(W[x₁; x₂; …] + b), each x at unit scale (Baltrušaitis et al. 2019, arXiv 1705.09406).
 
     xs: list of (b, d_m) → (b, width). An absent modality is zeros.
     """

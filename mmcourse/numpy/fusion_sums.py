@@ -4,6 +4,7 @@ import numpy as np
 
 from mmcourse.numpy.attention import masked_softmax
 from mmcourse.numpy.layers import sigmoid
+from mmcourse.numpy.losses import log_softmax
 
 
 def linear(x, p, name):
@@ -11,14 +12,14 @@ def linear(x, p, name):
     return x @ p[f"{name}.w"] + p.get(f"{name}.b", 0)
 
 
-def masked(xs, present=None):
-    """The inputs (b, …) with zeros where a modality is absent, whatever stood there (even NaN).
+def masked(xs, present=None, fill=0):
+    """The inputs (b, …) with zeros (or `fill`) where a modality is absent, whatever stood there, even NaN.
 
     present : bool (b, M) or None for all there
     """
     if present is None:
         return list(xs)
-    return [np.where(present[:, m].reshape(-1, *[1] * (x.ndim - 1)), x, 0) for m, x in enumerate(xs)]
+    return [np.where(present[:, m].reshape(-1, *[1] * (x.ndim - 1)), x, fill) for m, x in enumerate(xs)]
 
 
 def unit_scale(x, epsilon=1e-5):
@@ -26,14 +27,8 @@ def unit_scale(x, epsilon=1e-5):
     return x / np.sqrt((x**2).mean(-1, keepdims=True) + epsilon)
 
 
-def log_softmax(x):
-    """log softmax over the last axis, by log-sum-exp around the largest entry."""
-    x = x - x.max(-1, keepdims=True)
-    return x - np.log(np.exp(x).sum(-1, keepdims=True))
-
-
 def concatenate(xs, p, present=None):
-    """Early fusion: relu(W[x₁; x₂; …] + b), each x at unit scale (Baltrušaitis, Ahuja & Morency 2019, arXiv 1705.09406).
+    """Early fusion: relu(W[x₁; x₂; …] + b), each x at unit scale (Baltrušaitis et al. 2019, arXiv 1705.09406).
 
     An absent modality is zeros.
 
@@ -96,8 +91,9 @@ def _parts(xs, p, present):
 
 
 def late_mean(xs, p, present=None):
-    """Late fusion by mean: log Σₘ wₘpₘ, w = softmax(α) over those present, pₘ = softmax(Wₘxₘ + bₘ) (Kittler et al. 1998).
+    """Late fusion by mean: log Σₘ wₘpₘ, w = softmax(α) over those present, pₘ = softmax(Wₘxₘ + bₘ).
 
+    The probabilities are averaged, not the logits (Kittler et al. 1998, doi 10.1109/34.667881).
     With nothing present it is the mean of what the heads say to zeros.
 
     Parameters
@@ -165,7 +161,8 @@ def film(xs, p, present=None, target=0):
 
     Parameters
     ----------
-    xs : list of float (b, d_m), `target` may be (b, …, d_m); p : ``feature.w``, ``gamma.w``, ``gamma.b``, ``beta.w``, ``beta.b``
+    xs : list of float (b, d_m), `target` may be (b, …, d_m)
+    p : ``feature.w`` (d_target, width), ``gamma.w`` (Σ others, width), ``gamma.b``, ``beta.w``, ``beta.b``
 
     Returns
     -------

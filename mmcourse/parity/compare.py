@@ -76,9 +76,11 @@ def compare(formula: Formula, seed: int = 0) -> list[Report]:
     target = {k: rng.normal(size=v.shape) for k, v in outputs["torch"].items()}
     slopes = {room: _joined(r.gradients(inputs, target)) for room, r in rooms.items()}
     exact = formula.backward is not None
-    sgd = {room: r.steps(inputs, target, "sgd", RATE, STEPS) for room, r in rooms.items()}
+    learners = rooms if formula.count else {}
+    sgd = {room: r.steps(inputs, target, "sgd", RATE, STEPS) for room, r in learners.items()}
     # Adam divides by the gradient's own size, so that noise of central differences would come out as large as a step.
-    adam = {room: r.steps(inputs, target, "adam", RATE, STEPS) for room, r in rooms.items() if exact or room != "numpy"}
+    learners = {room: r for room, r in learners.items() if exact or room != "numpy"}
+    adam = {room: r.steps(inputs, target, "adam", RATE, STEPS) for room, r in learners.items()}
 
     def report(a: str, b: str) -> Report:
         columns = [difference(d[a], d[b]) if a in d else np.nan for d in (outputs, single, slopes, sgd, adam)]

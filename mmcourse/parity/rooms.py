@@ -118,7 +118,7 @@ def _slopes(loss, array: np.ndarray, h: float = 2e-4) -> np.ndarray:
 
 
 class TorchRoom:
-    """The `nn.Module`, or a function of tensors. Weights are set at random: its own start has zeros that hide faults."""
+    """The `nn.Module`, or a function of tensors. Weights are random: zeros at the start would hide faults."""
 
     def __init__(self, formula: Formula, dtype: str = "float64", seed: int = 0, weights: Arrays | None = None):
         import torch
@@ -199,13 +199,13 @@ def _torch_slots(layer):
         layouts = next((LAYOUTS[c.__name__] for c in type(module).__mro__ if c.__name__ in LAYOUTS), {})
         for name, tensor in {**module._parameters, **module._buffers}.items():
             layout = layouts.get(name, (name, name, None))
-            if tensor is not None and layout is not None:
+            if tensor is not None and layout is not None and name not in module._non_persistent_buffers_set:
                 path = prefix.split(".") if prefix else []
                 yield ".".join([*path, layout[0]]), (tensor, [*path, layout[1]], layout[2])
 
 
 class KerasRoom:
-    """The `keras.Layer`, or a function of tensors, with the weights of a TorchRoom found by the same attribute names."""
+    """The `keras.Layer`, or a function of tensors, its weights found by the same attribute names as PyTorch's."""
 
     def __init__(self, formula: Formula, torch_room: TorchRoom, inputs: dict[str, Any], dtype: str = "float64"):
         kind = formula.find("keras")  # imports mmcourse.keras, which chooses the backend

@@ -6,11 +6,11 @@ from torch import nn
 from mmcourse.torch.attention import masked_softmax
 
 
-def masked(xs, present=None):
-    """The inputs (b, …) with zeros where a modality is absent, whatever stood there (even NaN)."""
+def masked(xs, present=None, fill=0):
+    """The inputs (b, …) with zeros (or `fill`) where a modality is absent, whatever stood there, even NaN."""
     if present is None:
         return list(xs)
-    return [x.masked_fill(~present[:, m].view(-1, *[1] * (x.ndim - 1)), 0) for m, x in enumerate(xs)]
+    return [x.masked_fill(~present[:, m].view(-1, *[1] * (x.ndim - 1)), fill) for m, x in enumerate(xs)]
 
 
 def unit_scale(x, epsilon=1e-5):
@@ -29,7 +29,7 @@ def linears(dims, width, bias=True):
 
 
 class Concatenate(nn.Module):
-    """Early fusion: relu(W[x₁; x₂; …] + b), each x at unit scale (Baltrušaitis, Ahuja & Morency 2019, arXiv 1705.09406).
+    """Early fusion: relu(W[x₁; x₂; …] + b), each x at unit scale (Baltrušaitis et al. 2019, arXiv 1705.09406).
 
     xs: list of (b, d_m) → (b, width). An absent modality is zeros.
     """
