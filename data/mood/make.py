@@ -1,7 +1,7 @@
 """Render the voices of mood once, with espeak-ng 1.51 (`apt-get install espeak-ng`); learners never need this.
 
-    python data/mood/make.py            # writes voices/*.flac and voices.json beside this file
-    python data/mood/make.py --check    # renders again and compares every sample with the files
+python data/mood/make.py            # writes voices/*.flac and voices.json beside this file
+python data/mood/make.py --check    # renders again and compares every sample with the files
 """
 
 import hashlib
@@ -70,7 +70,11 @@ def render_voice(voice: str, seed: int) -> tuple[np.ndarray, list[dict]]:
     parts, clips, start = [], [], 0
     for mood in MOODS:
         for take in range(TAKES):
-            bend = own_pitch + rng.uniform(-3, 3), own_spread * rng.uniform(0.9, 1.1), own_tempo * rng.uniform(0.97, 1.03)
+            bend = (
+                own_pitch + rng.uniform(-3, 3),
+                own_spread * rng.uniform(0.9, 1.1),
+                own_tempo * rng.uniform(0.97, 1.03),
+            )
             wave = quantise(speak(ssml(mood, *bend), voice))
             parts.append(wave)
             clips.append({"mood": mood, "take": take, "start": start, "stop": start + len(wave)})
