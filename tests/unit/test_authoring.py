@@ -12,6 +12,7 @@ from mmcourse.authoring import build, lessons, notebooks_dir, select
 from mmcourse.authoring.__main__ import main
 from mmcourse.authoring.budget import bands, duration, line, memory, steady
 from mmcourse.authoring.builder import BuildError
+from mmcourse.authoring.execute import ExecutionError, execute
 
 KINDS = ("notebook", "exercise", "solution")
 CARD = "# %% [markdown]\n# # 00 · Tiny\n# {{budget}}\n"
@@ -181,6 +182,18 @@ def test_a_faulty_cell_is_named_and_its_notebook_is_not_written(tmp_path, code, 
         build(root=root)
     assert told in str(error.value) and "notebooks/00_tiny.ipynb" in str(error.value)
     assert not old.exists()
+
+
+def test_a_cell_that_never_ends_is_stopped_and_its_memory_is_measured():
+    cells = [nbformat.v4.new_code_cell(x) for x in ("big = bytearray(200 * 2**20)", "import time; time.sleep(60)")]
+    with pytest.raises(ExecutionError, match="no answer after 2 s") as error:
+        execute(nbformat.v4.new_notebook(cells=cells), timeout=2)
+    assert error.value.cell == 1
+    steps = []
+    cells[1].source = "import time; time.sleep(0.5)"
+    usage = execute(nbformat.v4.new_notebook(cells=cells), progress=lambda done, total: steps.append((done, total)))
+    assert steps == [(0, 2), (1, 2), (2, 2)]
+    assert 0.5 < usage.seconds < 10 and 230 < usage.peak_mb < 400
 
 
 def test_a_picture_needs_alt_text(tmp_path):
