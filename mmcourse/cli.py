@@ -68,9 +68,10 @@ def lab(
     if not chosen.notebook.is_file():
         fail(f"lesson {chosen.name} is not built yet; run `mmcourse build {chosen.number}`")
     folder = workbench(chosen.folder)
+    root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []  # a container has no other user
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
     command += [f"--LabApp.default_url=/lab/tree/{chosen.notebook.name}"]
-    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", *extra]
+    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", *root, *extra]
     sys.stdout.flush()
     os.execv(sys.executable, command)  # so that Ctrl-C and signals reach JupyterLab itself
 
@@ -144,7 +145,7 @@ def build(
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
     if check:
-        print(f"{len(chosen)} lessons are fresh.")
+        print(f"Fresh: {', '.join(chosen)}")
         return
     rows = table("Notebook", ">Time", ">Peak memory", "")
     for item in built:

@@ -7,6 +7,7 @@ import os
 import platform
 import random
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Callable
@@ -135,7 +136,7 @@ def profile() -> str:
     if chosen:
         return chosen
     # A cheap look first: importing torch takes seconds, and most machines have no NVIDIA card at all.
-    nvidia = Path("/proc/driver/nvidia/version").exists() or "torch" in sys.modules
+    nvidia = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") or "torch" in sys.modules
     return "gpu" if nvidia and device() == "cuda" else "laptop"
 
 
