@@ -114,8 +114,11 @@ def _title(lesson: Lesson) -> str:
     if lesson.source.is_file():
         heading = re.search(r'^(?:# |""")# +(.+)$', lesson.source.read_text(encoding="utf-8"), re.MULTILINE)
     elif lesson.notebook.is_file():
-        cell = json.loads(lesson.notebook.read_text(encoding="utf-8"))["cells"][0]
-        heading = re.search(r"^# +(.+)$", "".join(cell["source"]), re.MULTILINE)
+        try:
+            cell = json.loads(lesson.notebook.read_text(encoding="utf-8"))["cells"][0]
+            heading = re.search(r"^# +(.+)$", "".join(cell["source"]), re.MULTILINE)
+        except (OSError, ValueError, LookupError, TypeError):  # damaged: `mmcourse doctor` tells
+            return ""
     else:
         return ""
     title = heading.group(1).strip() if heading else ""
