@@ -14,7 +14,7 @@
 # 2. Replace the line `raise NotImplementedError("your turn")` with your code, and run the cell.
 # 3. Run the `check` cell below it. It says what is wrong, not only that it is wrong.
 #
-# Loops are as welcome as NumPy tricks. Try twice before you open the second hint. Nothing here is timed or sent anywhere.
+# Loops are as welcome as NumPy tricks. Try twice before you open the second hint. Nothing is timed or sent anywhere.
 
 # %%
 import numpy as np
@@ -26,8 +26,8 @@ from mmcourse.check import check
 #
 # Difficulty 1 of 3 · 5 minutes · 1 point
 #
-# A model sees one cue `x`, say a frown or a smile, and names a mood `y`. The table `joint[y, x]` holds the probability of
-# each pair, and all its cells sum to 1. How often can the best possible model be right?
+# A model sees one cue `x`, say a frown or a smile, and names a mood `y`. The table `joint[y, x]` holds the probability
+# of each pair, and all its cells sum to 1. How often can the best possible model be right?
 #
 # **Example.** Two moods (rows) and two faces (columns).
 
@@ -92,8 +92,8 @@ print("product", product, "-> fused", (product / product.sum()).round(3))
 # %% [markdown]
 # Two mild opinions that agree make a firmer one: 0.8 and 0.6 became 0.857.
 #
-# **Write** `late_fusion(p_words, p_voice, p_face, prior)`. The first three are `(b, 3)`: one row for each of `b` people.
-# `prior` is `(3,)`. Return probabilities `(b, 3)`, and leave the inputs as they are.
+# **Write** `late_fusion(p_words, p_voice, p_face, prior)`. The first three are `(b, 3)`: one row for each of `b`
+# people. `prior` is `(3,)`. Return probabilities `(b, 3)`, and leave the inputs as they are.
 
 
 # %%
@@ -131,8 +131,8 @@ check("00.2", late_fusion)
 # - **share**: which part of the gap between the single model and the *ceiling* was closed?
 # - **supported**: is the mean gain more than two standard errors above zero?
 #
-# Both models ran with the same seeds, so run 1 belongs with run 1. Take the difference of each pair. The standard error is
-# the standard deviation of these $s$ differences (with $s-1$ in it: `ddof=1`) over $\sqrt{s}$. One seed alone shows no
+# Both models ran with the same seeds, so run 1 belongs with run 1. Take the difference of each pair. The standard error
+# is the standard deviation of these $s$ differences (with $s-1$ in it: `ddof=1`) over $\sqrt{s}$. One seed alone shows no
 # spread, so it supports nothing.
 
 # %%
@@ -142,11 +142,11 @@ print("differences", difference.round(2))
 print("standard error", (difference.std(ddof=1) / np.sqrt(2)).round(3))
 
 # %% [markdown]
-# Here the means are 0.62 and 0.71: a gain of 9 points. With a ceiling of 0.92 the gap was 0.30, and 0.09 of it was closed:
-# a share of 0.3. And 0.09 is more than two times 0.01, so the claim is supported.
+# Here the means are 0.62 and 0.71: a gain of 9 points. With a ceiling of 0.92 the gap was 0.30, and 0.09 of it was
+# closed: a share of 0.3. And 0.09 is more than two times 0.01, so the claim is supported.
 #
-# **Write** `worth_it(single, fused, ceiling)`. `single` and `fused` are `(s,)` accuracies between 0 and 1, paired by seed.
-# Return three values: `gain` in points, `share`, and `supported` as True or False.
+# **Write** `worth_it(single, fused, ceiling)`. `single` and `fused` are `(s,)` accuracies between 0 and 1, paired by
+# seed. Return three values: `gain` in points, `share`, and `supported` as True or False.
 
 
 # %%
