@@ -16,12 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from loopback import serve
 
 from mmcourse.datasets import download, public
 from mmcourse.datasets.download import DownloadError, fetch
-
-sys.path.insert(0, str(Path(__file__).parent))
-from server import serve  # noqa: E402
 
 BODY = np.random.default_rng(0).bytes(300_000)
 SHA, SIZE = hashlib.sha256(BODY).hexdigest(), len(BODY)
