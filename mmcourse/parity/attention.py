@@ -6,7 +6,7 @@ from mmcourse.numpy import attention
 
 from .formula import Formula
 
-DIM, SOURCE, HEADS = 6, 4, 2
+DIM, SOURCE, HEADS = 8, 5, 2  # heads of width 4: Keras's own layer rounds 1/√width to float32, and 1/2 is exact
 # The second sample has nothing to look at: rows of zeros, not of NaN.
 MASK = np.array([[True, True, False, True, False], [False] * 5, [True] * 5])
 

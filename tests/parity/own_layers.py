@@ -1,0 +1,120 @@
+"""Our layers against the frameworks' own with copied weights: forward, gradients, five steps of SGD.
+
+`convert` turns our parameters into theirs. It only moves numbers about, so it turns our gradients into theirs as well.
+"""
+
+import numpy as np
+
+from mmcourse.parity.compare import RATE, STEPS, difference
+from mmcourse.parity.formula import flatten
+from mmcourse.parity.rooms import KerasRoom, NumpyRoom, TorchRoom
+
+TIGHT = 1e-10
+
+
+def nothing(p):
+    """For layers without weights."""
+    return {}
+
+
+def check_gradient(formula, limit=1e-6):
+    """NumPy's backward pass against central differences, relative to the largest gradient."""
+    torch = TorchRoom(formula)
+    room = NumpyRoom(formula, torch.weights, torch.trainable)
+    rng = np.random.default_rng(1)
+    inputs = formula.inputs(rng)
+    (y,) = room.forward(inputs).values()
+    target = {"": rng.normal(size=y.shape)}
+    for ours, slopes in zip(room.gradients(inputs, target), room.central_differences(inputs, target), strict=True):
+        assert difference(ours, slopes) <= limit
+
+
+def _task(formula, room):
+    rng = np.random.default_rng(2)
+    inputs = formula.inputs(rng)
+    y = room.forward(inputs)[""]
+    return inputs, y, {"": rng.normal(size=y.shape)}
+
+
+def _assert_close(ours, theirs, what):
+    ours = {k: np.asarray(v) for k, v in ours.items()}
+    gap = difference(ours, theirs)
+    assert gap <= TIGHT, f"{what} differs by {gap:.1e}"
+
+
+def check_torch(formula, theirs, convert=nothing, call=lambda layer, inputs: layer(inputs["x"]), frozen=()):
+    """Our PyTorch module against PyTorch's own; `frozen` names its parameters that must not learn."""
+    import torch
+
+    room = TorchRoom(formula)
+    inputs, y, target = _task(formula, room)
+    named = {}
+    if isinstance(theirs, torch.nn.Module):
+        theirs.double()
+        state = {k: torch.tensor(np.array(v)) for k, v in convert(room.weights).items()}
+        theirs.load_state_dict({**theirs.state_dict(), **state})
+        for name in frozen:
+            theirs.get_parameter(name).requires_grad_(False)
+        named = {k: v for k, v in theirs.named_parameters() if v.requires_grad}
+
+    def loss(tensors):
+        return 0.5 * (call(theirs, tensors) - torch.tensor(target[""])).square().mean()
+
+    _assert_close({"y": y}, {"y": call(theirs, room.tensors(inputs)).detach().numpy()}, "forward")
+    tensors = room.tensors(inputs, gradient=True)
+    xs = {k: v for k, v in flatten(tensors).items() if getattr(v, "requires_grad", False)}
+    slopes = torch.autograd.grad(loss(tensors), [*xs.values(), *named.values()])
+    slopes = dict(zip([*xs, *named], (s.numpy() for s in slopes), strict=True))
+    dx, dp = room.gradients(inputs, target)
+    ours = {**dx, **{k: v for k, v in convert(dp).items() if k in named}}
+    _assert_close(ours, slopes, "gradient")
+    if named:
+        optim = torch.optim.SGD(named.values(), lr=RATE)
+        for _ in range(STEPS):
+            optim.zero_grad()
+            loss(room.tensors(inputs)).backward()
+            optim.step()
+        ours = convert(room.steps(inputs, target, "sgd", RATE, STEPS))
+        ours = {k: v for k, v in ours.items() if k in named}
+        _assert_close(ours, {k: v.detach().numpy() for k, v in named.items()}, "weights after five steps")
+
+
+def check_keras(formula, theirs, convert=lambda p: [], call=lambda layer, inputs: layer(inputs["x"])):
+    """Our Keras layer against Keras's own."""
+    first = TorchRoom(formula)
+    inputs = formula.inputs(np.random.default_rng(2))
+    room = KerasRoom(formula, first, inputs)
+    import keras
+    import tensorflow as tf
+
+    inputs, y, target = _task(formula, room)
+    tensors = room.tensors(inputs)
+    call(theirs, tensors)  # builds
+    weights = getattr(theirs, "trainable_variables", [])
+    if weights:
+        for variable, array in zip(weights, convert(room.weights), strict=True):
+            variable.assign(array)
+    xs = {k: v for k, v in flatten(tensors).items() if tf.is_tensor(v) and v.dtype.is_floating}
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            tape.watch(list(xs.values()))
+            out = call(theirs, tensors)
+            loss = 0.5 * tf.reduce_mean((out - target[""]) ** 2)
+        return out, tape.gradient(loss, (xs, [w.value for w in weights]))
+
+    def numbered(arrays):
+        return {str(i): np.array(getattr(a, "value", a)) for i, a in enumerate(arrays)}
+
+    out, (dx, dp) = gradients()
+    _assert_close({"y": y}, {"y": np.array(out)}, "forward")
+    ours_dx, ours_dp = room.gradients(inputs, target)
+    dp = [np.array(tf.convert_to_tensor(g)) for g in dp]
+    ours = ours_dx | numbered(convert(ours_dp) if weights else [])
+    _assert_close(ours, {k: np.array(v) for k, v in dx.items()} | numbered(dp), "gradient")
+    if weights:
+        optim = keras.optimizers.SGD(learning_rate=RATE)
+        for _ in range(STEPS):
+            optim.apply_gradients(zip(gradients()[1][1], weights, strict=True))
+        ours = numbered(convert(room.steps(inputs, target, "sgd", RATE, STEPS)))
+        _assert_close(ours, numbered(weights), "weights after five steps")
