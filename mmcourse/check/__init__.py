@@ -5,7 +5,19 @@ For learners::
     from mmcourse.check import check
     check("00.1", my_function)
 
-For authors of checks (`mmcourse/check/lesson_NN.py`): `exercise`, `agree`, `call`, `same`, `choice`, `rng`, `Wrong`.
+For authors of checks (`mmcourse/check/lesson_NN.py`)::
+
+    from mmcourse.check import agree, exercise, rng
+
+    @exercise("42.1", title="Column means", points=1, difficulty=1, minutes=5)
+    def check_column_means(answer):
+        inputs = [(np.array([[1.0, 2.0], [3.0, 5.0]]),), (rng("42.1").normal(size=(1, 3)),)]
+        mistakes = [(lambda x: x.mean(axis=1), "Those are the means of rows: wrong axis.")]
+        agree(answer, lambda x: x.mean(axis=0), inputs, mistakes=mistakes)
+        return "A word of praise, or nothing."
+
+Smaller pieces are `call` (the learner's function, on copies), `same` (values, with hints), `choice` (one of several
+options) and `Wrong` (raise it with any message). Known answers go to `tests/exercises/answers_NN.py`.
 """
 
 import sys

@@ -87,7 +87,7 @@ def same(
         no arguments. A hint that equals `want` here is passed over.
     names : names of the parts where `want` is a tuple
     """
-    settings = {"names": names, "atol": atol, "rtol": rtol}
+    settings: dict[str, Any] = {"names": names, "atol": atol, "rtol": rtol}
     try:
         values.compare(got, want, what, **settings)
     except Wrong as generic:

@@ -137,7 +137,7 @@ def compare(
     """Raise `Wrong` with the first difference found between `got` and `want` (numbers, text, tuples, lists, dicts)."""
     if got is ...:
         raise NotAttempted
-    settings = {"atol": atol, "rtol": rtol, "nan_equal": nan_equal}
+    settings: dict[str, Any] = {"atol": atol, "rtol": rtol, "nan_equal": nan_equal}
     if isinstance(want, str):
         _compare_text(got, want, what)
     elif isinstance(want, dict):

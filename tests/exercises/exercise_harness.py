@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ class Answers:
 
     right: at least two, written differently from the model solution.
     wrong: at least four pairs (answer, fragment of the message that names this mistake).
-    skip: {attack or disguise: reason why it does not apply here}.
+    skip: {attack or disguise: reason why it does not apply here}; "*" leaves out all that wrap the answer in a
+    function, for answers that must be classes or modules.
     """
 
     right: list[Any]
@@ -116,27 +117,44 @@ class LyingArray(np.ndarray):
         return np.ones(self.shape, bool)
 
 
+def _spoil(args: tuple) -> bool:
+    """Change the first argument that can be changed in place; False if there is none."""
+    for value in args:
+        if isinstance(value, np.ndarray) and value.size:
+            value[...] = _off(value)
+        elif hasattr(value, "add_"):  # a PyTorch tensor
+            value.detach().add_(1)
+        elif isinstance(value, list) and value:
+            value.append(value[0])
+        elif isinstance(value, dict) and value:
+            value.popitem()
+        else:
+            continue
+        return True
+    return False
+
+
 def _spoils_input(answer: Any) -> Callable:
+    """The right result, but the input is spoilt; where no input can be, None."""
+
     def spoil(*args: Any) -> Any:
         result = answer(*args)
-        for array in (a for a in args if isinstance(a, np.ndarray) and a.size):
-            array[...] = _off(array)
-            break
-        return result
+        return result if _spoil(args) else None
 
     return spoil
 
 
 def _view_of_input(answer: Any) -> Callable:
+    """The right result, written into the input and returned as a view of it, where it fits."""
+
     def view(*args: Any) -> Any:
         result = answer(*args)
         for array in (a for a in args if isinstance(a, np.ndarray) and a.size):
-            if not isinstance(result, tuple) and array.size >= np.size(result):
-                array.reshape(-1)[: np.size(result)] = np.ravel(result)
-                return array.reshape(-1)[: np.size(result)].reshape(np.shape(result))
-            array[...] = _off(array)
-            break
-        return result
+            if not isinstance(result, (tuple, dict)) and array.size >= np.size(result):
+                flat = array.reshape(-1)[: np.size(result)]
+                flat[...] = np.ravel(result)
+                return flat.reshape(np.shape(result))
+        return result if _spoil(args) else None
 
     return view
 
@@ -187,21 +205,22 @@ def _your_turn(*args: Any, **kwargs: Any) -> Any:
     raise NotImplementedError("your turn")
 
 
-def attacks(answer: Any) -> dict[str, Any]:
+def attacks(answer: Any, skip: Collection[str] = ()) -> dict[str, Any]:
     """Every generic wrong answer that can be made from a right one, by name."""
     made = {name: make(answer) for name, make in _ANY.items()}
-    if isinstance(answer, type):
+    if isinstance(answer, type) or "*" in skip:
         return made
     made |= {name: on_result(answer, change) for name, change in _VALUES.items()}
     if callable(answer):
         made |= {name: make(answer) for name, make in _FUNCTIONS.items()}
-    return made
+    return {name: bad for name, bad in made.items() if name not in skip}
 
 
-def blanks(answer: Any) -> dict[str, Any]:
+def blanks(answer: Any, skip: Collection[str] = ()) -> dict[str, Any]:
     """What counts as not attempted, by name."""
     inner = {"inner ellipsis": lambda *a, **k: ..., "your turn": _your_turn}
-    return {"ellipsis": ...} | (inner if callable(answer) and not isinstance(answer, type) else {})
+    made = {"ellipsis": ...} | (inner if callable(answer) and not isinstance(answer, type) and "*" not in skip else {})
+    return {name: blank for name, blank in made.items() if name not in skip}
 
 
 # ---------------------------------------------------------------- disguises: all must be accepted
@@ -209,9 +228,9 @@ def _if_float(dtype: str) -> Callable:
     return _numeric(lambda a: a.astype(dtype) if a.dtype.kind == "f" else a)
 
 
-def disguises(answer: Any) -> dict[str, Any]:
+def disguises(answer: Any, skip: Collection[str] = ()) -> dict[str, Any]:
     """The same right answer in other clothes: narrower floats, lists."""
-    if isinstance(answer, type):
+    if isinstance(answer, type) or "*" in skip:
         return {}
 
     def plain_list(value: Any) -> Any:
@@ -221,4 +240,4 @@ def disguises(answer: Any) -> dict[str, Any]:
         return lambda value: value if isinstance(value, (str, list)) else _if_float(dtype)(value)
 
     changes = {"list": plain_list, "float32": narrow("float32"), "float16": narrow("float16")}
-    return {name: on_result(answer, change) for name, change in changes.items()}
+    return {name: on_result(answer, change) for name, change in changes.items() if name not in skip}

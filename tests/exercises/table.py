@@ -17,7 +17,7 @@ def table(lesson: str = "") -> str:
         if not id.startswith(lesson):
             continue
         rows = [(fragment, answer) for fragment, answer in ((f, a) for a, f in known.wrong)]
-        rows += [(f"attack: {name}", bad) for name, bad in attacks(known.right[0]).items() if name not in known.skip]
+        rows += [(f"attack: {name}", bad) for name, bad in attacks(known.right[0], known.skip).items()]
         for name, answer in rows:
             result = judge(id, answer)
             message = result.message.replace("\n", " ").replace("|", "\\|")

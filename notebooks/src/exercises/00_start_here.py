@@ -49,7 +49,7 @@ print("p(frown), p(smile) =", small.sum(axis=0))
 
 # %%
 def bayes_accuracy(joint):
-    """Best accuracy from the cue alone. joint: (moods, cues), sums to 1."""
+    """Best accuracy from the cue alone; joint is (moods, cues)."""
     # BEGIN SOLUTION
     return joint.max(axis=0).sum()
     # END SOLUTION
@@ -98,7 +98,7 @@ print("product", product, "-> fused", (product / product.sum()).round(3))
 
 # %%
 def late_fusion(p_words, p_voice, p_face, prior):
-    """Posterior from three posteriors (b, 3) and the prior (3,), cues independent given the mood."""
+    """Fuse three posteriors (b, 3), the prior (3,) counted once."""
     # BEGIN SOLUTION
     product = p_words * p_voice * p_face / prior**2  # (b, 3)
     return product / product.sum(axis=1, keepdims=True)
@@ -151,7 +151,7 @@ print("standard error", (difference.std(ddof=1) / np.sqrt(2)).round(3))
 
 # %%
 def worth_it(single, fused, ceiling):
-    """Gain in percentage points, share of the gap to the ceiling, and whether the seeds support a gain."""
+    """Return gain in points, share of the gap closed, supported."""
     # BEGIN SOLUTION
     difference = fused - single  # (s,)
     gain, gap = difference.mean(), ceiling - single.mean()
