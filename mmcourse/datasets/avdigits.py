@@ -8,6 +8,8 @@ What was measured on it stands in ``data/avdigits/README.md``.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +18,11 @@ from . import avdigits_voices as voices
 from .base import SPLITS, Column, Dataset, Gather, check_split, pad
 
 SIZES = {"embedded": (4000, 1000, 1000), "real": (8000, 1000, 1000)}  # samples: train, validation, test
-HARD = {  # what `difficulty="hard"` leaves: principal components, grey noise (of 255), signal to noise (dB)
+HARD: dict[
+    str, dict[str, Any]
+] = {  # what `difficulty="hard"` leaves: principal components, grey noise (of 255), signal to noise (dB)
     "embedded": {"components": 3, "noise": 24.0, "snr_db": -6.0},
-    "real": {"components": 5, "noise": 24.0, "snr_db": 20.0},
+    "real": {"components": 5, "noise": 16.0, "snr_db": 20.0},
 }
 
 
@@ -80,7 +84,7 @@ def load(
     )
 
 
-def _check(argument: str, value: str, choices) -> None:
+def _check(argument: str, value: str, choices: Iterable[str]) -> None:
     if value not in choices:
         raise ValueError(f"{argument}: expected one of {', '.join(choices)}, got {value!r}")
 
@@ -97,7 +101,9 @@ def _images(split: str, source: str, difficulty: str) -> tuple[np.ndarray, np.nd
     return chosen[..., None], digits[parts[at]], parts[at]
 
 
-def _pair(digits: np.ndarray, spoken: np.ndarray, clips: np.ndarray, n: int, seed: list[int]):
+def _pair(
+    digits: np.ndarray, spoken: np.ndarray, clips: np.ndarray, n: int, seed: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
     """For each of n samples an image and a recording of the same digit: images in turn, recordings by chance."""
     rng = np.random.default_rng(seed)
     rounds = -(-n // len(digits))
@@ -109,7 +115,14 @@ def _pair(digits: np.ndarray, spoken: np.ndarray, clips: np.ndarray, n: int, see
     return image, clip
 
 
-def _featurise(pixels, image, waves, clip, mine, train) -> dict[str, Column]:
+def _featurise(
+    pixels: np.ndarray,
+    image: np.ndarray,
+    waves: Sequence[np.ndarray],
+    clip: np.ndarray,
+    mine: np.ndarray,
+    train: np.ndarray,
+) -> dict[str, Column]:
     """Model-ready columns; log-mels once for each recording, with the training recordings' mean and spread."""
     known = np.concatenate(voices.log_mels([waves[i] for i in train]))
     mean, spread = known.mean(0), known.std(0)

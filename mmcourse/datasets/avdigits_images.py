@@ -79,7 +79,7 @@ def blur(images: np.ndarray, train: np.ndarray, components: int, noise: float, s
     top = principal_axes(known - mean, components)
     kept = (flat - mean) @ top @ top.T + mean
     kept += np.random.default_rng(seed).normal(0, noise, kept.shape)
-    return np.uint8(np.clip(np.round(kept), 0, 255)).reshape(images.shape)
+    return np.clip(np.round(kept), 0, 255).astype(np.uint8).reshape(images.shape)
 
 
 def principal_axes(centred: np.ndarray, k: int, rounds: int = 60) -> np.ndarray:

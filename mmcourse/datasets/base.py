@@ -46,6 +46,8 @@ class Gather(Sequence):
     index : int (n,), which element each sample shows
     """
 
+    index: np.ndarray  # type: ignore[assignment]
+
     def __init__(self, store: Sequence, index: np.ndarray):
         self.store, self.index = store, np.asarray(index, dtype=np.int64)
 
@@ -61,7 +63,7 @@ class Gather(Sequence):
 class Lazy(Sequence):
     """A column that is made by `make()` when first looked at, and then kept."""
 
-    def __init__(self, make: Callable[[], Sequence], n: int):
+    def __init__(self, make: Callable[[], Any], n: int):
         self._make, self._n = functools.cache(make), n
 
     def __len__(self) -> int:
@@ -141,7 +143,8 @@ class Dataset:
         self._features = functools.cache(featurise)
         self._rows = np.arange(len(self._labels))
         self.present = np.ones((len(self), len(columns)), bool)
-        for key, column in {**columns, **meta}.items():
+        parts: dict[str, Any] = {**columns, **meta}
+        for key, column in parts.items():
             if len(column) != len(self):
                 raise ValueError(f"{key}: expected {len(self)} elements, one a label, got {len(column)}")
 
@@ -230,13 +233,13 @@ class Dataset:
         for rows in batch_rows(len(self), batch_size, seed, epoch):
             yield features.batch(rows, fixed_length)
 
-    def torch_loader(self, batch_size: int, seed: int | None = None, epoch: int = 0, fixed_length: bool = False):
+    def torch_loader(self, batch_size: int, seed: int | None = None, epoch: int = 0, fixed_length: bool = False) -> Any:
         """The same batches as a `torch.utils.data.DataLoader`, images channels-first; each pass is the next epoch."""
         from .views import torch_loader
 
         return torch_loader(self, batch_size, seed, epoch, fixed_length)
 
-    def tf_dataset(self, batch_size: int, seed: int | None = None, epoch: int = 0, fixed_length: bool = False):
+    def tf_dataset(self, batch_size: int, seed: int | None = None, epoch: int = 0, fixed_length: bool = False) -> Any:
         """The same batches as a `tf.data.Dataset`; each pass is the next epoch."""
         from .views import tf_dataset
 

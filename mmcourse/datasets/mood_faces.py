@@ -95,7 +95,7 @@ def _paint(p: Params) -> np.ndarray:
 
 
 def _rgb(colour: list[float]) -> np.ndarray:
-    return np.float32(colour)[:, None, None]
+    return np.array(colour, np.float32)[:, None, None]
 
 
 def _fill(

@@ -112,7 +112,7 @@ class DecoderBlock(Block):
 class Stack(Configured):
     """`depth` blocks, each called with the same further arguments; pre-norm ends with a norm."""
 
-    block = None
+    block: type | None = None
 
     def __init__(self, depth, dim, heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, memory_dim=None, **kwargs):
         super().__init__(**kwargs)

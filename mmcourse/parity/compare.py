@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def compare(formula: Formula, seed: int = 0) -> list[Report]:
     rng = np.random.default_rng(seed)
     inputs = formula.inputs(rng)
     torch = TorchRoom(formula, seed=seed)
-    rooms = {
+    rooms: dict[str, Any] = {
         "numpy": NumpyRoom(formula, torch.weights, torch.trainable),
         "torch": torch,
         "keras": KerasRoom(formula, torch, inputs),
@@ -84,7 +85,7 @@ def compare(formula: Formula, seed: int = 0) -> list[Report]:
 
     def report(a: str, b: str) -> Report:
         columns = [difference(d[a], d[b]) if a in d else np.nan for d in (outputs, single, slopes, sgd, adam)]
-        return Report(formula.name, f"{a}–{b}", *columns, exact or a != "numpy")
+        return Report(formula.name, f"{a}–{b}", *columns, exact or a != "numpy")  # type: ignore[call-arg, arg-type]
 
     return [report("numpy", "torch"), report("torch", "keras")]
 

@@ -254,7 +254,8 @@ class KerasRoom:
             loss = sum(0.5 * self.tf.reduce_mean((y - self.tf.constant(target[k], y.dtype)) ** 2) for k, y in outputs)
         zero = self.tf.UnconnectedGradients.ZERO
         dx, dp = tape.gradient(loss, (xs, variables), unconnected_gradients=zero)
-        return tuple({k: np.array(self.tf.convert_to_tensor(v)) for k, v in d.items()} for d in (dx, dp))
+        dx, dp = ({k: np.array(self.tf.convert_to_tensor(v)) for k, v in d.items()} for d in (dx, dp))
+        return dx, dp
 
     def steps(self, inputs: dict[str, Any], target: Arrays, optimiser: str, rate: float, n: int) -> Arrays:
         """Trainable weights after n steps of "sgd" or "adam"; the first ones are put back."""

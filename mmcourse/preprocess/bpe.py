@@ -44,7 +44,8 @@ def learn(words: Mapping[str, int], vocab_size: int, min_count: int = 1) -> tupl
     tokens = sorted({character for word in words for character in word})
     ids = {token: i for i, token in enumerate(tokens)}
     spelled = [(tuple(ids[character] for character in word), count) for word, count in words.items()]
-    counts, places = Counter(), defaultdict(set)
+    counts: Counter = Counter()
+    places: defaultdict = defaultdict(set)
 
     def add(index: int, sign: int) -> None:
         symbols, count = spelled[index]
