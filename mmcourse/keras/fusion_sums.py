@@ -29,6 +29,8 @@ def apply(layers, xs):
 class Fusion(keras.layers.Layer):
     """What all methods share: `dims`, the widths of the modalities, `width`, that of the result, and saving both."""
 
+    gives_logits = takes_sequences = False
+
     def __init__(self, dims, width, **kwargs):
         super().__init__(**kwargs)
         self.dims, self.width = [int(d) for d in dims], int(width)

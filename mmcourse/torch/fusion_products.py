@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmcourse.torch.fusion_sums import apply, linears, masked
+from mmcourse.torch.fusion_sums import Fusion, apply, linears, masked
 
 
 def product(factors):
@@ -19,11 +19,11 @@ def with_one(xs):
     return [torch.cat([x, torch.ones_like(x[:, :1])], -1) for x in xs]
 
 
-class Bilinear(nn.Module):
+class Bilinear(Fusion):
     """Full bilinear form z_k = x₁ᵀ W_k x₂, d₁·d₂·width weights. xs: two of (b, d_m) → (b, width). One absent: 0."""
 
     def __init__(self, dims, width):
-        super().__init__()
+        super().__init__(dims, width)
         if len(dims) != 2:
             raise ValueError(f"dims: a bilinear form takes two modalities, got {len(dims)}; use LowRankBilinear")
         self.w = nn.Parameter(torch.randn(*dims, width) / math.sqrt(math.prod(dims)))
@@ -33,14 +33,14 @@ class Bilinear(nn.Module):
         return torch.einsum("bi,ijk,bj->bk", x1, self.w, x2)
 
 
-class LowRankBilinear(nn.Module):
+class LowRankBilinear(Fusion):
     """Pᵀ(tanh(Uᵀx₁) ⊙ tanh(Vᵀx₂)) + b (Kim et al. 2017, arXiv 1610.04325); more modalities, more factors.
 
     xs: list of (b, d_m) → (b, width). Absent: factor 1.
     """
 
     def __init__(self, dims, width, rank=None):
-        super().__init__()
+        super().__init__(dims, width)
         self.maps = linears(dims, rank or width, bias=False)
         self.out = nn.Linear(rank or width, width)
 
@@ -56,14 +56,14 @@ def draw_sketch(dim, width, rng):
     return torch.from_numpy(sketch)
 
 
-class CompactBilinear(nn.Module):
+class CompactBilinear(Fusion):
     """IFFT(FFT(Ψx₁) ⊙ FFT(Ψx₂)), signed square root, unit length (Fukui et al. 2016, arXiv 1606.01847).
 
     xs: list of (b, d_m) → (b, width). Ψ comes from `seed` once and is saved with the weights. Absent: changes nothing.
     """
 
     def __init__(self, dims, width, seed=0):
-        super().__init__()
+        super().__init__(dims, width)
         rng = np.random.default_rng(seed)
         for m, d in enumerate(dims):
             self.register_buffer(f"sketch_{m}", draw_sketch(d, width, rng))
@@ -78,14 +78,14 @@ class CompactBilinear(nn.Module):
         return z / (z.square().sum(-1, keepdim=True) + 1e-6).sqrt()
 
 
-class TensorFusion(nn.Module):
+class TensorFusion(Fusion):
     """W(⊗ₘ [xₘ; 1]) + b (Zadeh et al. 2017, arXiv 1707.07250), Π(dₘ + 1) products: keep the widths small.
 
     xs: list of (b, d_m) → (b, width). Absent: only the terms without it remain.
     """
 
     def __init__(self, dims, width):
-        super().__init__()
+        super().__init__(dims, width)
         self.out = nn.Linear(math.prod(d + 1 for d in dims), width)
 
     def forward(self, xs, present=None):
@@ -95,14 +95,14 @@ class TensorFusion(nn.Module):
         return self.out(tensor)
 
 
-class LowRankTensorFusion(nn.Module):
+class LowRankTensorFusion(Fusion):
     """Σ_r ⊙ₘ W⁽ʳ⁾ₘ[xₘ; 1] (Liu et al. 2018, arXiv 1806.00064). xs: list of (b, d_m) → (b, width).
 
     The factors are in a `ParameterList`: a plain list would hide them from the optimiser. Absent: zeros before the 1.
     """
 
     def __init__(self, dims, width, rank=4):
-        super().__init__()
+        super().__init__(dims, width)
         starts = (torch.randn(rank, d + 1, width) / math.sqrt(d + 1) for d in dims)
         self.factors = nn.ParameterList(nn.Parameter(start) for start in starts)
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from mmcourse.torch.attention import scaled_dot_product_attention
-from mmcourse.torch.fusion_sums import apply, linears, unit_scale
+from mmcourse.torch.fusion_sums import Fusion, apply, linears, unit_scale
 
 
 def real_steps(xs, padding_masks, present=None):
@@ -18,14 +18,14 @@ def masked_mean(x, mask):
     return (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(Fusion):
     """α ← β: softmax(Q_α K_βᵀ/√d) V_β (MulT: Tsai et al. 2019, arXiv 1906.00295). `dims`: of target α and source β.
 
     target (b, t_α, d_α), source (b, t_β, d_β), padding_mask (b, t_β) of the source → (b, t_α, width).
     """
 
     def __init__(self, dims, width):
-        super().__init__()
+        super().__init__(dims, width)
         target, source = dims
         self.query = nn.Linear(target, width, bias=False)
         self.key, self.value = linears([source] * 2, width, bias=False)
@@ -35,7 +35,7 @@ class CrossAttention(nn.Module):
         return scaled_dot_product_attention(q, k, v, padding_mask)[0]
 
 
-class CrossModal(nn.Module):
+class CrossModal(Fusion):
     """Every modality asks every other: relu(W[s₁; …; s_M] + b), sₘ = mean over real steps of Wₘxₘ + Σₙ (m ← n).
 
     xs: list of (b, t_m, d_m), padding_masks: list of (b, t_m) → (b, width). Absent: answers nothing, its s is 0.
@@ -44,7 +44,7 @@ class CrossModal(nn.Module):
     takes_sequences = True
 
     def __init__(self, dims, width):
-        super().__init__()
+        super().__init__(dims, width)
         self.order = [(m, n) for m in range(len(dims)) for n in range(len(dims)) if m != n]
         self.maps = linears(dims, width)
         self.pairs = nn.ModuleList(CrossAttention([dims[m], dims[n]], width) for m, n in self.order)
@@ -80,7 +80,7 @@ class BottleneckLayer(nn.ModuleList):
         return after, torch.where(there.any(1), mean, z)
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Fusion):
     """A few shared tokens z are the only way between modalities (Nagrani et al. 2021, arXiv 2107.00135).
 
     xs: list of (b, t_m, d_m), padding_masks: list of (b, t_m) → relu(W·mean(z) + b), (b, width). One head, no
@@ -90,7 +90,7 @@ class Bottleneck(nn.Module):
     takes_sequences = True
 
     def __init__(self, dims, width, tokens=2, layers=2):
-        super().__init__()
+        super().__init__(dims, width)
         self.tokens = nn.Parameter(torch.randn(tokens, width))
         self.maps = linears(dims, width)
         self.layers = nn.ModuleList(BottleneckLayer(len(dims), width) for _ in range(layers))

@@ -28,14 +28,24 @@ def linears(dims, width, bias=True):
     return nn.ModuleList(nn.Linear(d, width, bias) for d in dims)
 
 
-class Concatenate(nn.Module):
+class Fusion(nn.Module):
+    """What all methods share: `dims`, the widths of the modalities, and `width`, that of the result."""
+
+    gives_logits = takes_sequences = False
+
+    def __init__(self, dims, width):
+        super().__init__()
+        self.dims, self.width = list(dims), width
+
+
+class Concatenate(Fusion):
     """Early fusion: relu(W[x₁; x₂; …] + b), each x at unit scale (Baltrušaitis et al. 2019, arXiv 1705.09406).
 
     xs: list of (b, d_m) → (b, width). An absent modality is zeros.
     """
 
     def __init__(self, dims, width):
-        super().__init__()
+        super().__init__(dims, width)
         self.out = nn.Linear(sum(dims), width)
 
     def forward(self, xs, present=None):
@@ -43,11 +53,11 @@ class Concatenate(nn.Module):
         return self.out(joined).relu()
 
 
-class SumGate(nn.Module):
+class SumGate(Fusion):
     """σ(W_g Σₘ fₘ(xₘ) + b_g), fₘ(x) = Wₘx + bₘ. xs: list of (b, d_m) → (b, width). Absent: left out of the sum."""
 
     def __init__(self, dims, width):
-        super().__init__()
+        super().__init__(dims, width)
         self.maps = linears(dims, width)
         self.gate = nn.Linear(width, width)
 
@@ -56,11 +66,11 @@ class SumGate(nn.Module):
         return self.gate(sum(mapped)).sigmoid()
 
 
-class WeightedSum(nn.Module):
+class WeightedSum(Fusion):
     """Σₘ softmax(α)ₘ Wₘxₘ, the softmax over those present. xs: list of (b, d_m) → (b, width)."""
 
     def __init__(self, dims, width):
-        super().__init__()
+        super().__init__(dims, width)
         self.alpha = nn.Parameter(torch.zeros(len(dims)))
         self.maps = linears(dims, width, bias=False)
 
@@ -79,7 +89,7 @@ class WeightedSum(nn.Module):
         return sizes / sizes.sum()
 
 
-class LateMean(nn.Module):
+class LateMean(Fusion):
     """log Σₘ wₘpₘ, w = softmax(α) over those present, pₘ = softmax(Wₘxₘ + bₘ) (Kittler et al. 1998).
 
     xs: list of (b, d_m) → log-probabilities (b, classes). With nothing present: what the heads say to zeros.
@@ -88,7 +98,7 @@ class LateMean(nn.Module):
     gives_logits = True
 
     def __init__(self, dims, width):
-        super().__init__()
+        super().__init__(dims, width)
         self.alpha = nn.Parameter(torch.zeros(len(dims)))
         self.heads = linears(dims, width)
 
@@ -99,7 +109,7 @@ class LateMean(nn.Module):
         return (logs + alpha.log_softmax(-1)[..., None]).logsumexp(1)
 
 
-class LateProduct(nn.Module):
+class LateProduct(Fusion):
     """Σₘ log p(y∣xₘ) − (M − 1) log p(y), normalised (Kittler et al. 1998). M counts those present.
 
     xs: list of (b, d_m) → log-probabilities (b, classes). `prior`: (classes,), None for uniform.
@@ -108,7 +118,7 @@ class LateProduct(nn.Module):
     gives_logits = True
 
     def __init__(self, dims, width, prior=None):
-        super().__init__()
+        super().__init__(dims, width)
         self.heads = linears(dims, width)
         prior = torch.full((width,), 1 / width) if prior is None else torch.as_tensor(prior, dtype=torch.float32)
         self.register_buffer("log_prior", prior.log())
@@ -119,14 +129,14 @@ class LateProduct(nn.Module):
         return (sum(masked(logs, present)) - (count - 1) * self.log_prior).log_softmax(-1)
 
 
-class GatedUnit(nn.Module):
+class GatedUnit(Fusion):
     """Gated multimodal unit (Arevalo et al. 2017, arXiv 1702.01992): hₘ = tanh(Wₘxₘ), gates see all modalities.
 
     Two: z ⊙ h₁ + (1 − z) ⊙ h₂. More: Σₘ zₘ ⊙ hₘ. xs: list of (b, d_m) → (b, width). Absent: zeros, so hₘ = 0.
     """
 
     def __init__(self, dims, width):
-        super().__init__()
+        super().__init__(dims, width)
         gates = 1 if len(dims) == 2 else len(dims)
         self.hidden = linears(dims, width, bias=False)
         self.gates = linears([sum(dims)] * gates, width, bias=False)
@@ -139,14 +149,14 @@ class GatedUnit(nn.Module):
         return sum(z_m * h_m for z_m, h_m in zip(z, h, strict=True))
 
 
-class FiLM(nn.Module):
+class FiLM(Fusion):
     """γ(c) ⊙ F + β(c), per channel (Perez et al. 2018, arXiv 1709.07871); F = Wx of modality `target`, c all others.
 
     xs: list of (b, d_m), the target may be (b, …, d_m) → (b, …, width). Starts at γ = 1, β = 0. Absent: zeros.
     """
 
     def __init__(self, dims, width, target=0):
-        super().__init__()
+        super().__init__(dims, width)
         self.target, rest = target, sum(dims) - dims[target]
         self.feature = nn.Linear(dims[target], width, bias=False)
         self.gamma, self.beta = nn.Linear(rest, width), nn.Linear(rest, width)

@@ -1,0 +1,172 @@
+"""Small encoders, from a modality's features to a vector, and the classifier that fuses them.
+
+``encoder(x, padding_mask)`` gives (b, width). ``encoder.steps(x, padding_mask)`` gives the sequence before pooling,
+(b, t, step_width), and its mask, for methods that attend.
+"""
+
+import keras
+from keras import ops
+
+from mmcourse.keras.fusion_sequences import masked_mean
+from mmcourse.keras.fusion_sums import register
+
+
+def all_real(x):
+    """The padding mask of a sequence without padding, (b, t)."""
+    return ops.ones(ops.shape(x)[:2], "bool")
+
+
+class Encoder(keras.layers.Layer):
+    """What the encoders share: the numbers they were made with, which is also what is saved."""
+
+    def __init__(self, width, step_width, config, **kwargs):
+        super().__init__(**kwargs)
+        self.width, self.step_width, self.config = width, step_width, config
+
+    def linear(self, dim, width):
+        """A linear map whose weights are made at once, in this layer's precision."""
+        dense = keras.layers.Dense(width, dtype=self.dtype_policy)
+        dense.build((None, dim))
+        return dense
+
+    def get_config(self):
+        """What `from_config` needs."""
+        return {**super().get_config(), **self.config}
+
+
+@register
+class WordsEncoder(Encoder):
+    """Mean of the real words' vectors → relu(W·+b) → linear. ids, padding_mask: (b, t) → (b, width)."""
+
+    def __init__(self, vocabulary, width, **kwargs):
+        super().__init__(width, width, {"vocabulary": vocabulary, "width": width}, **kwargs)
+
+    def build(self, input_shape):
+        self.embedding = keras.layers.Embedding(
+            self.config["vocabulary"], self.width, embeddings_initializer="random_normal", dtype=self.dtype_policy
+        )
+        self.embedding.build(None)
+        self.hidden, self.out = (self.linear(self.width, self.width) for _ in range(2))
+
+    def steps(self, ids, padding_mask=None):
+        return self.embedding(ids), all_real(ids) if padding_mask is None else padding_mask
+
+    def call(self, ids, padding_mask=None):
+        return self.out(ops.relu(self.hidden(masked_mean(*self.steps(ids, padding_mask)))))
+
+
+def stack_frames(x, mask, size=4):
+    """Every `size` frames in a row as one step: (b, t, n) → (b, ⌈t/size⌉, size·n), real where its first frame is."""
+    x = ops.where(mask[..., None], x, 0)
+    fill = -ops.shape(x)[1] % size
+    x, mask = ops.pad(x, ((0, 0), (0, fill), (0, 0))), ops.pad(mask, ((0, 0), (0, fill)))
+    return ops.reshape(x, (ops.shape(x)[0], ops.shape(x)[1] // size, size * x.shape[-1])), mask[:, ::size]
+
+
+def statistics(steps, mask):
+    """Mean and standard deviation over the real steps, and their number in hundreds: (b, t, c) → (b, 2c + 1)."""
+    mean = masked_mean(steps, mask)
+    deviation = ops.sqrt(masked_mean(ops.square(steps - mean[:, None]), mask) + 1e-5)
+    return ops.concatenate([mean, deviation, ops.sum(ops.cast(mask, steps.dtype), 1, keepdims=True) / 100], -1)
+
+
+@register
+class VoiceEncoder(Encoder):
+    """Four frames at a time → relu → mean, spread and length → linear. x: log-mel (b, t, bands) → (b, width)."""
+
+    def __init__(self, bands, width, channels=64, **kwargs):
+        super().__init__(width, channels, {"bands": bands, "width": width, "channels": channels}, **kwargs)
+
+    def build(self, input_shape):
+        self.frames = self.linear(4 * self.config["bands"], self.step_width)
+        self.out = self.linear(2 * self.step_width + 1, self.width)
+
+    def steps(self, x, padding_mask=None):
+        frames, mask = stack_frames(x, all_real(x) if padding_mask is None else padding_mask)
+        return ops.relu(self.frames(frames)), mask
+
+    def call(self, x, padding_mask=None):
+        return self.out(statistics(*self.steps(x, padding_mask)))
+
+
+@register
+class FaceEncoder(Encoder):
+    """Two 3×3 convolutions, stride 2, relu → patches side by side → linear. x: (b, h, w, colours) → (b, width)."""
+
+    def __init__(self, width, size=32, colours=3, channels=(16, 32), **kwargs):
+        config = {"width": width, "size": size, "colours": colours, "channels": list(channels)}
+        super().__init__(width, channels[1], config, **kwargs)
+        self.patches = (-(-size // 4)) ** 2
+
+    def build(self, input_shape):
+        self.convolutions = []
+        dim = self.config["colours"]
+        for channels in self.config["channels"]:
+            convolution = keras.layers.Conv2D(channels, 3, strides=2, dtype=self.dtype_policy)
+            convolution.build((None, None, None, dim))
+            self.convolutions.append(convolution)
+            dim = channels
+        self.out = self.linear(self.patches * dim, self.width)
+
+    def steps(self, x, padding_mask=None):
+        for convolution in self.convolutions:
+            x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # all sides, as PyTorch: "same" leaves out left and top
+            x = ops.relu(convolution(x))
+        patches = ops.reshape(x, (-1, self.patches, self.step_width))
+        return patches, all_real(patches)
+
+    def call(self, x, padding_mask=None):
+        return self.out(ops.reshape(self.steps(x)[0], (-1, self.patches * self.step_width)))
+
+
+def modalities(batch):
+    """Names of the modalities in a batch, sorted."""
+    return sorted(set(batch) - {"label", "padding_mask", "present"})
+
+
+@register
+class MultimodalClassifier(keras.Model):
+    """An encoder a modality, a fusion method, a linear head: a batch dict → logits (b, classes).
+
+    `encoders`: dict by modality, some or all of the data set's; `fusion`: a method whose `dims` are their widths in
+    sorted order (their `step_width`s for a method that takes sequences); `dropout`: a ModalityDropout or None.
+    """
+
+    def __init__(self, encoders, fusion, classes, dropout=None, **kwargs):
+        super().__init__(**kwargs)
+        self.names, self.classes = sorted(encoders), classes
+        self.encoders = {name: encoders[name] for name in self.names}
+        self.fusion, self.dropout = fusion, dropout
+        self.head = None if fusion.gives_logits else keras.layers.Dense(classes, dtype=self.dtype_policy)
+        if dropout is not None and fusion.takes_sequences:
+            raise ValueError(
+                "dropout: null tokens stand for vectors; give no dropout with a method that takes sequences"
+            )
+
+    def call(self, batch, training=False):
+        fused = self.fuse(batch, training)
+        return fused if self.head is None else self.head(fused)
+
+    def fuse(self, batch, training=False):
+        """The fused vector (b, width)."""
+        present = ops.take(batch["present"], [modalities(batch).index(name) for name in self.names], 1)
+        pairs = [(name, batch["padding_mask"].get(name)) for name in self.names]
+        if self.fusion.takes_sequences:
+            steps = [self.encoders[name].steps(batch[name], mask) for name, mask in pairs]
+            return self.fusion(*map(list, zip(*steps, strict=True)), present)
+        xs = [self.encoders[name](batch[name], mask) for name, mask in pairs]
+        if self.dropout is not None:
+            xs, present = self.dropout(xs, present, training=training), None
+        return self.fusion(xs, present)
+
+    def get_config(self):
+        """What `from_config` needs."""
+        parts = {"encoders": self.encoders, "fusion": self.fusion, "dropout": self.dropout}
+        parts = {k: keras.saving.serialize_keras_object(v) for k, v in parts.items()}
+        return {**super().get_config(), **parts, "classes": self.classes}
+
+    @classmethod
+    def from_config(cls, config):
+        """The model with fresh weights."""
+        parts = {k: keras.saving.deserialize_keras_object(config[k]) for k in ("encoders", "fusion", "dropout")}
+        return cls(**{**config, **parts})

@@ -1,0 +1,92 @@
+"""Small encoders, from a modality's features to a vector; forward only. Weights are a dict by dotted name.
+
+Each has two halves: ``*_steps`` gives a sequence (b, t, d) and the mask of its real steps, for methods that attend;
+the encoder itself makes one vector of it.
+"""
+
+import numpy as np
+
+from mmcourse.numpy.fusion_sequences import masked_mean
+from mmcourse.numpy.fusion_sums import linear
+from mmcourse.numpy.layers import conv2d
+
+
+def words_encoder(ids, p, padding_mask=None):
+    """Mean of the real words' vectors, then relu(W·+b), then a linear map.
+
+    Parameters
+    ----------
+    ids : int (b, t); padding_mask : bool (b, t), True = real
+    p : ``embedding.w`` (V, width), ``hidden.w``, ``out.w`` (width, width) and their ``.b``
+
+    Returns
+    -------
+    float (b, width)
+    """
+    mask = np.ones(ids.shape, bool) if padding_mask is None else padding_mask
+    mean = masked_mean(p["embedding.w"][ids], mask)
+    return linear(np.maximum(linear(mean, p, "hidden"), 0), p, "out")
+
+
+def stack_frames(x, mask, size=4):
+    """Every `size` frames in a row as one step: (b, t, n) → (b, ⌈t/size⌉, size·n), real where its first frame is.
+
+    Padded frames become zeros, so that the amount of padding cannot change a step.
+    """
+    x = np.where(mask[..., None], x, 0)
+    fill = -x.shape[1] % size
+    x, mask = np.pad(x, ((0, 0), (0, fill), (0, 0))), np.pad(mask, ((0, 0), (0, fill)))
+    return x.reshape(len(x), -1, size * x.shape[-1]), mask[:, ::size]
+
+
+def voice_steps(x, p, padding_mask=None):
+    """relu(W[four frames] + b), a convolution with stride = kernel = 4: (b, t, bands) → (b, ⌈t/4⌉, channels), mask."""
+    mask = np.ones(x.shape[:2], bool) if padding_mask is None else padding_mask
+    frames, mask = stack_frames(x, mask)
+    return np.maximum(linear(frames, p, "frames"), 0), mask
+
+
+def statistics(steps, mask):
+    """Mean and standard deviation over the real steps, and their number in hundreds: (b, t, c) → (b, 2c + 1)."""
+    mean = masked_mean(steps, mask)
+    deviation = np.sqrt(masked_mean((steps - mean[:, None]) ** 2, mask) + 1e-5)
+    return np.concatenate([mean, deviation, mask.sum(1, keepdims=True) / 100], -1)
+
+
+def voice_encoder(x, p, padding_mask=None):
+    """How a voice sounds on average, how much it varies, how long it takes; then a linear map.
+
+    Parameters
+    ----------
+    x : float (b, t, bands), log-mel; padding_mask : bool (b, t), True = real
+    p : ``frames.w`` (4·bands, channels), ``frames.b``, ``out.w`` (2·channels + 1, width), ``out.b``
+
+    Returns
+    -------
+    float (b, width)
+    """
+    return linear(statistics(*voice_steps(x, p, padding_mask)), p, "out")
+
+
+def face_steps(x, p):
+    """Two 3×3 convolutions with stride 2 and relu: (b, h, w, colours) → patches (b, h/4·w/4, channels), row by row."""
+    for layer in range(2):
+        x = conv2d(x, p[f"convolutions.{layer}.w"], p[f"convolutions.{layer}.b"], stride=2, padding=1)[0]
+        x = np.maximum(x, 0)
+    return x.reshape(len(x), -1, x.shape[-1])
+
+
+def face_encoder(x, p):
+    """All patches side by side, then a linear map.
+
+    Parameters
+    ----------
+    x : float (b, h, w, colours) in [0, 1]
+    p : ``convolutions.0.w`` (3, 3, colours, c₁), ``convolutions.1.w`` (3, 3, c₁, c₂),
+        ``out.w`` (h/4·w/4·c₂, width) and their ``.b``
+
+    Returns
+    -------
+    float (b, width)
+    """
+    return linear(face_steps(x, p).reshape(len(x), -1), p, "out")

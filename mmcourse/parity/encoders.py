@@ -1,0 +1,48 @@
+"""The small encoders: what goes in, and how many parameters they have."""
+
+from .formula import Formula
+from .fusion import BATCH, WIDTH, padding_mask
+
+
+def words(rng):
+    """Ids 0 … 6 of 7 words, padded."""
+    return {"ids": rng.integers(7, size=(BATCH, 6)), "padding_mask": padding_mask(rng, 6)}
+
+
+def voice(rng):
+    """Ten frames of three bands, padded: two whole steps of four and a half one."""
+    return {"x": rng.normal(size=(BATCH, 10, 3)), "padding_mask": padding_mask(rng, 10)}
+
+
+def face(rng):
+    """Images of a size that four does not divide."""
+    return {"x": rng.random((BATCH, 10, 10, 2))}
+
+
+FORMULAS = [
+    Formula(
+        "words encoder",
+        "encoders.words_encoder",
+        "encoders.WordsEncoder",
+        words,
+        count=7 * WIDTH + 2 * (WIDTH**2 + WIDTH),
+        config={"vocabulary": 7, "width": WIDTH},
+    ),
+    Formula(
+        "voice encoder",
+        "encoders.voice_encoder",
+        "encoders.VoiceEncoder",
+        voice,
+        count=(4 * 3 + 1) * 4 + (2 * 4 + 1 + 1) * WIDTH,
+        config={"bands": 3, "width": WIDTH, "channels": 4},
+    ),
+    Formula(
+        "face encoder",
+        "encoders.face_encoder",
+        "encoders.FaceEncoder",
+        face,
+        count=(9 * 2 + 1) * 3 + (9 * 3 + 1) * 4 + (3 * 3 * 4 + 1) * WIDTH,
+        config={"width": WIDTH, "size": 10, "colours": 2, "channels": (3, 4)},
+        torch_call=lambda layer, inputs: layer(inputs["x"].permute(0, 3, 1, 2)),
+    ),
+]

@@ -1,0 +1,117 @@
+"""Small encoders, from a modality's features to a vector, and the classifier that fuses them.
+
+``encoder(x, padding_mask)`` gives (b, width). ``encoder.steps(x, padding_mask)`` gives the sequence before pooling,
+(b, t, step_width), and its mask, for methods that attend.
+"""
+
+import torch
+from torch import nn
+
+from mmcourse.torch.fusion_sequences import masked_mean
+
+
+def all_real(x):
+    """The padding mask of a sequence without padding, (b, t)."""
+    return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+
+
+class WordsEncoder(nn.Module):
+    """Mean of the real words' vectors → relu(W·+b) → linear. ids, padding_mask: (b, t) → (b, width)."""
+
+    def __init__(self, vocabulary, width):
+        super().__init__()
+        self.width = self.step_width = width
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.hidden, self.out = nn.Linear(width, width), nn.Linear(width, width)
+
+    def steps(self, ids, padding_mask=None):
+        return self.embedding(ids), all_real(ids) if padding_mask is None else padding_mask
+
+    def forward(self, ids, padding_mask=None):
+        return self.out(self.hidden(masked_mean(*self.steps(ids, padding_mask))).relu())
+
+
+def stack_frames(x, mask, size=4):
+    """Every `size` frames in a row as one step: (b, t, n) → (b, ⌈t/size⌉, size·n), real where its first frame is."""
+    fill = -x.shape[1] % size
+    x = nn.functional.pad(x.masked_fill(~mask[..., None], 0), (0, 0, 0, fill))
+    return x.unflatten(1, (-1, size)).flatten(2), nn.functional.pad(mask, (0, fill))[:, ::size]
+
+
+def statistics(steps, mask):
+    """Mean and standard deviation over the real steps, and their number in hundreds: (b, t, c) → (b, 2c + 1)."""
+    mean = masked_mean(steps, mask)
+    deviation = (masked_mean((steps - mean[:, None]).square(), mask) + 1e-5).sqrt()
+    return torch.cat([mean, deviation, mask.sum(1, keepdim=True).to(mean) / 100], -1)
+
+
+class VoiceEncoder(nn.Module):
+    """Four frames at a time → relu → mean, spread and length → linear. x: log-mel (b, t, bands) → (b, width)."""
+
+    def __init__(self, bands, width, channels=64):
+        super().__init__()
+        self.width, self.step_width = width, channels
+        self.frames, self.out = nn.Linear(4 * bands, channels), nn.Linear(2 * channels + 1, width)
+
+    def steps(self, x, padding_mask=None):
+        frames, mask = stack_frames(x, all_real(x) if padding_mask is None else padding_mask)
+        return self.frames(frames).relu(), mask
+
+    def forward(self, x, padding_mask=None):
+        return self.out(statistics(*self.steps(x, padding_mask)))
+
+
+class FaceEncoder(nn.Module):
+    """Two 3×3 convolutions, stride 2, relu → patches side by side → linear. x: (b, colours, h, w) → (b, width)."""
+
+    def __init__(self, width, size=32, colours=3, channels=(16, 32)):
+        super().__init__()
+        self.width, self.step_width = width, channels[1]
+        pairs = (colours, channels[0]), channels
+        self.convolutions = nn.ModuleList(nn.Conv2d(*pair, 3, stride=2, padding=1) for pair in pairs)
+        self.out = nn.Linear((-(-size // 4)) ** 2 * channels[1], width)
+
+    def steps(self, x, padding_mask=None):
+        for convolution in self.convolutions:
+            x = convolution(x).relu()
+        patches = x.flatten(2).transpose(1, 2)  # (b, h/4·w/4, c): the order of channels-last
+        return patches, all_real(patches)
+
+    def forward(self, x, padding_mask=None):
+        return self.out(self.steps(x)[0].flatten(1))
+
+
+def modalities(batch):
+    """Names of the modalities in a batch, sorted."""
+    return sorted(set(batch) - {"label", "padding_mask", "present"})
+
+
+class MultimodalClassifier(nn.Module):
+    """An encoder a modality, a fusion method, a linear head: a batch dict → logits (b, classes).
+
+    `encoders`: dict by modality, some or all of the data set's; `fusion`: a method whose `dims` are their widths in
+    sorted order (their `step_width`s for a method that takes sequences); `dropout`: a ModalityDropout or None.
+    """
+
+    def __init__(self, encoders, fusion, classes, dropout=None):
+        super().__init__()
+        self.names = sorted(encoders)
+        self.encoders = nn.ModuleDict({name: encoders[name] for name in self.names})
+        self.fusion, self.dropout = fusion, dropout
+        self.head = nn.Identity() if fusion.gives_logits else nn.Linear(fusion.width, classes)
+        if dropout is not None and fusion.takes_sequences:
+            raise ValueError(
+                "dropout: null tokens stand for vectors; give no dropout with a method that takes sequences"
+            )
+
+    def forward(self, batch):
+        masks = [batch["padding_mask"].get(name) for name in self.names]
+        present = batch["present"][:, [modalities(batch).index(name) for name in self.names]]
+        pairs = list(zip(self.names, masks, strict=True))
+        if self.fusion.takes_sequences:
+            steps = [self.encoders[name].steps(batch[name], mask) for name, mask in pairs]
+            return self.head(self.fusion(*map(list, zip(*steps, strict=True)), present))
+        xs = [self.encoders[name](batch[name], mask) for name, mask in pairs]
+        if self.dropout is not None:
+            xs, present = self.dropout(xs, present), None
+        return self.head(self.fusion(xs, present))
