@@ -38,7 +38,7 @@ def call(function: Any, *args: Any, seconds: float = 20, **kwargs: Any) -> Any:
     if not callable(function):
         kind = values.kind(function)
         raise Wrong(f"A function is wanted, but the answer is {kind}. Pass its name, without calling it.")
-    given, given_kw = copy.deepcopy((args, kwargs))
+    given, given_kw = tuple(map(_copied, args)), {name: _copied(value) for name, value in kwargs.items()}
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"), time_limit(seconds):
             warnings.simplefilter("ignore")
@@ -55,6 +55,14 @@ def call(function: Any, *args: Any, seconds: float = 20, **kwargs: Any) -> Any:
     if result is None:
         raise Wrong("Your function returns None. Did you forget `return`?")
     return result
+
+
+def _copied(value: Any) -> Any:
+    """A deep copy; what cannot be copied (a tensor inside a graph, an open file) is handed over as it is."""
+    try:
+        return copy.deepcopy(value)
+    except Exception:
+        return value
 
 
 def _unchanged(now: Sequence[Any], before: Sequence[Any]) -> None:
@@ -134,9 +142,9 @@ def agree(
     mistakes = list(mistakes)
     for args in inputs:
         got = call(answer, *args)
-        hints = [(lambda wrong=wrong, args=args: wrong(*copy.deepcopy(args)), message) for wrong, message in mistakes]
+        hints = [(lambda wrong=wrong, args=args: wrong(*map(_copied, args)), message) for wrong, message in mistakes]
         try:
-            same(got, reference(*copy.deepcopy(args)), hints=hints, **settings)
+            same(got, reference(*map(_copied, args)), hints=hints, **settings)
         except Wrong as error:
             raise Wrong(f"{error}\nCalled as {values.spelled(answer, args)}.") from None
 

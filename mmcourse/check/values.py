@@ -120,7 +120,11 @@ def identical(now: Any, before: Any) -> bool:
     if not hasattr(before, "shape"):
         return True
     now, before = np.asarray(_unwrapped(now)), np.asarray(_unwrapped(before))
-    return now.shape == before.shape and now.dtype == before.dtype and now.tobytes() == before.tobytes()
+    if (now.shape, now.dtype) != (before.shape, before.dtype):
+        return False
+    if before.dtype.kind == "O":
+        return repr(now.tolist()) == repr(before.tolist())
+    return now.tobytes() == before.tobytes()
 
 
 # ---------------------------------------------------------------- comparing

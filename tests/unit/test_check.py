@@ -194,6 +194,11 @@ def test_inputs_with_nan_and_generators_are_not_mistaken_for_changed():
     assert call(lambda x, g: g.random() < 2, np.array([np.nan]), np.random.default_rng(0))
 
 
+def test_arguments_that_cannot_be_copied_are_handed_over():
+    lock = threading.Lock()
+    assert call(lambda x, words: (x, words.size), lock, np.array(["a", None], dtype=object)) == (lock, 2)
+
+
 def test_the_callers_arrays_are_safe():
     given = np.zeros(3)
     message_of(call, _first, given)
