@@ -27,6 +27,7 @@ CHUNK = 1 << 16
 TIMEOUT = 30.0  # seconds without a byte before an address is given up
 ATTEMPTS = 3  # per address; each one resumes where the last was cut
 LOCK_PATIENCE = 600.0  # seconds to wait for another process that fetches the same file
+NO_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows knows no quota
 AGAIN = "run `mmcourse data fetch` again"
 Progress = Callable[[int, "int | None"], None]
 
@@ -108,9 +109,9 @@ def obtain(
         try:
             _download(url, part, size, progress)
         except (_Cut, urllib.error.URLError, http.client.HTTPException, OSError) as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if isinstance(error, OSError) and error.errno in NO_SPACE:
                 _discard(part)
-                raise DownloadError(_full(folder, name, size)) from error
+                raise DownloadError(disk_full(folder, name, size)) from error
             problems.append(f"{urlsplit(url).netloc}: {_reason(error)}")
             continue
         problem = problem_with(part, sha256, size)
@@ -170,7 +171,7 @@ def workspace(folder: Path) -> Path:
 def require_space(folder: Path, name: str, needed: int) -> None:
     """Refuse before the first byte when the disk cannot hold `needed` more bytes."""
     if needed > 0 and shutil.disk_usage(folder).free < needed:
-        raise DownloadError(_full(folder, name, needed))
+        raise DownloadError(disk_full(folder, name, needed))
 
 
 @contextlib.contextmanager
@@ -276,7 +277,8 @@ def _discard(part: Path) -> None:
     part.with_suffix(".part.version").unlink(missing_ok=True)
 
 
-def _full(folder: Path, name: str, needed: int | None) -> str:
+def disk_full(folder: Path, name: str, needed: int | None) -> str:
+    """The line that says what does not fit where, how much it takes and how much is free."""
     amount = f"{needed / 1e6:.1f} MB are needed" if needed else "more space is needed"
     free = shutil.disk_usage(folder).free / 1e6
     return (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,7 +105,8 @@ class Archive(Source):
 def unpack(archive: Path, target: Path, wanted: dict[str, str]) -> None:
     """Extract the `wanted` members (file name → SHA-256) of a .tar.gz to `target`: all of them verified, or nothing.
 
-    Every member is looked at before one is written; one link, device or name that leaves the folder refuses them all.
+    The caller holds the lock. Every member is looked at before one is written; one link, device or name that leaves
+    the folder refuses them all.
 
     Raises
     ------
@@ -113,24 +114,32 @@ def unpack(archive: Path, target: Path, wanted: dict[str, str]) -> None:
         The archive is damaged, unsafe, incomplete or not the one expected; `target` is as before.
     """
     name = archive.name.removesuffix(".part")
-    work = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=download.workspace(target.parent)))
+    work = download.workspace(target.parent) / target.name  # the lock is ours: what lies there is from a killed process
+    old = work.with_name(f"{target.name}.old")
+    needed = None
     try:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
         with tarfile.open(archive, "r:gz") as tar:
             members = _safe_members(tar, name)
-            download.require_space(target.parent, name, sum(member.size for member in members.values()))
+            needed = sum(member.size for member in members.values())
+            download.require_space(target.parent, name, needed)
             _extract(tar, members, wanted, work, name)
         if target.exists():  # an older, damaged copy
-            os.replace(target, work.with_suffix(".old"))
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(target, old)
         os.replace(work, target)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DownloadError(f"{name} is damaged or cut short ({error}); it was deleted: {AGAIN}") from error
     except OSError as error:
         if isinstance(error, DownloadError):
             raise
+        if error.errno in download.NO_SPACE:
+            raise DownloadError(download.disk_full(target.parent, name, needed)) from error
         raise DownloadError(f"cannot unpack {name} to {target}: {error.strerror or error}; {AGAIN}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        shutil.rmtree(work.with_suffix(".old"), ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _safe_members(tar: tarfile.TarFile, name: str) -> dict[str, tarfile.TarInfo]:

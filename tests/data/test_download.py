@@ -304,6 +304,24 @@ def test_archive_that_is_another(cache, body, words):
     assert contents(cache) == []
 
 
+def test_disk_full_while_unpacking(cache, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(public.shutil, "copyfileobj", full)
+    with serve(files={"set.tar.gz": tar_gz()}) as server, pytest.raises(DownloadError) as error:
+        archive_source(server.url).fetch()
+    one_line(error, "the disk is full", "set.tar.gz does not fit in", "MB are needed")
+    assert contents(cache) == [] and not (cache / "set").exists()
+
+
+def test_cut_archive_of_unknown_length_is_resumed():
+    body = tar_gz()
+    with serve(files={"set.tar.gz": body}, cut_after={"set.tar.gz": [20_000]}, chunked=True) as server:
+        assert archive_source(server.url).fetch()
+        assert [entry[1:] for entry in server.log] == [(None, 200, 20_000), ("bytes=20000-", 206, len(body) - 20_000)]
+
+
 def test_archive_bomb_is_refused(cache, monkeypatch):
     monkeypatch.setattr(public, "ROOM_FOR_ARCHIVES", 20_000)
     with serve(files={"set.tar.gz": tar_gz()}) as server, pytest.raises(DownloadError, match="unpacks to more than"):
@@ -348,6 +366,19 @@ def test_two_processes_fetch_once(cache):
         assert len(server.log) == 1, "the second waits, then finds the first one's file"
     assert (cache / "set" / "a.bin").read_bytes() == BODY
     assert not list(cache.rglob("*.part"))
+
+
+def test_two_processes_unpack_once(cache):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\nfrom test_download import archive_source\n"
+        "print(archive_source(sys.argv[2]).fetch())"
+    )
+    command = [sys.executable, "-c", code, str(Path(__file__).parent)]
+    with serve(files={"set.tar.gz": tar_gz()}) as server:
+        both = [subprocess.Popen([*command, server.url], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        answers = [process.communicate(timeout=60)[0].strip() for process in both]
+        assert answers == [str(cache / "set")] * 2 and len(server.log) == 1
+    assert {path.name: path.read_bytes() for path in (cache / "set").iterdir()} == WAVS
 
 
 def test_killed_process_leaves_no_lock_behind(cache):
