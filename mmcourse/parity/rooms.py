@@ -120,16 +120,23 @@ def _slopes(loss, array: np.ndarray, h: float = 2e-4) -> np.ndarray:
 class TorchRoom:
     """The `nn.Module`, or a function of tensors. Weights are random: zeros at the start would hide faults."""
 
-    def __init__(self, formula: Formula, dtype: str = "float64", seed: int = 0, weights: Arrays | None = None):
+    def __init__(
+        self, formula: Formula, dtype: str = "float64", seed: int = 0, weights: Arrays | None = None, kind=None
+    ):
         import torch
 
         self.formula, self.torch, self.dtype = formula, torch, dtype
-        kind = formula.find("torch")
+        kind = kind or formula.find("torch")  # another class to look at in place of the formula's own
         self.layer = kind(**formula.config).to(getattr(torch, dtype)).eval() if isinstance(kind, type) else kind
         self.slots = dict(_torch_slots(self.layer)) if isinstance(kind, type) else {}
         self.trainable = [k for k, (tensor, *_) in self.slots.items() if isinstance(tensor, torch.nn.Parameter)]
         rng = np.random.default_rng(seed)
         self.load(weights or {k: rng.normal(0, 0.5, self.weights[k].shape) for k in self.trainable})
+
+    @property
+    def registered(self) -> int:
+        """Number of parameters that an optimiser would be given."""
+        return sum(p.numel() for p in self.layer.parameters()) if self.slots else 0
 
     @property
     def weights(self) -> Arrays:
@@ -218,6 +225,11 @@ class KerasRoom:
         self.outputs(self.tensors(inputs))  # the first call builds
         self.variables = {k: _walk(self.layer, path) for k, (_, path, _) in torch_room.slots.items()}
         self.load(torch_room.weights)
+
+    @property
+    def registered(self) -> int:
+        """Number of parameters that an optimiser would be given."""
+        return sum(int(np.prod(v.shape)) for v in getattr(self.layer, "trainable_variables", []))
 
     @property
     def weights(self) -> Arrays:
