@@ -149,8 +149,8 @@ def words(question: Question, rng: np.random.Generator) -> str:
     patterns = {
         "existence": ("Is there a {a}?", "Can you see a {a}?"),
         "count": ("How many {as_} are there?", "How many {as_} can you see?"),
-        "colour": ("What colour is the {a}?", "Which colour has the {a}?"),
-        "shape": ("What shape is the {a}?", "Which shape has the {a}?"),
+        "colour": ("What colour is the {a}?", "What is the colour of the {a}?"),
+        "shape": ("What shape is the {a}?", "What is the shape of the {a}?"),
         "relation": ("Where is the {a}, seen from the {b}?", "On which side of the {b} is the {a}?"),
         "compare": (
             "Are there more {as_} than {bs}, fewer, or equally many?",
