@@ -51,9 +51,8 @@ lab: setup
 
 # One thread a process: two workers run side by side, and sums then have the same order everywhere.
 test: export OMP_NUM_THREADS ?= 1
-test: export PY_COLORS ?= 0
 test: lint
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -q $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --color=no -q $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
@@ -57,12 +57,12 @@ def call(*arguments: str) -> int:
 
 
 def test_help_is_instant():
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        done = mmcourse("--help")
-        times.append(time.perf_counter() - start)
-    assert done.returncode == 0 and min(times) < 0.5
+    def used() -> float:  # processor time: a busy machine makes nobody wait less, but proves nothing
+        return sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+
+    start = used()
+    done = mmcourse("--help")
+    assert done.returncode == 0 and used() - start < 0.5
     assert all(name in done.stdout for name in ("lab", "run", "doctor", "data", "build"))
 
 
