@@ -77,12 +77,18 @@ FORMULAS = [
     _sdpa("padded", padding_mask=MASK),
     _sdpa("causal", causal=True),
     _multi_head("self", _query, _self_backward),
-    _multi_head("self, causal, padded", lambda rng: _query(rng) | {"padding_mask": MASK, "causal": True},
-                _self_backward),
+    _multi_head(
+        "self, causal, padded", lambda rng: _query(rng) | {"padding_mask": MASK, "causal": True}, _self_backward
+    ),
     _multi_head(
         "cross, padded",
         lambda rng: _query(rng, 4) | {"source": rng.normal(size=(3, 5, SOURCE)), "padding_mask": MASK},
         _cross_backward,
         SOURCE,
     ),
-]  # fmt: skip
+    _multi_head(
+        "cross, equal widths",
+        lambda rng: _query(rng) | {"source": rng.normal(size=(3, 5, DIM))},
+        _cross_backward,
+    ),
+]

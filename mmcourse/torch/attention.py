@@ -28,7 +28,7 @@ def masked_softmax(scores, keep=None):
     """Softmax over the last axis among the kept entries; a row with none kept is all zeros."""
     if keep is None:
         return scores.softmax(-1)
-    # −inf everywhere in a row would make NaN, in the gradient too: use the least finite number, then erase
+    # −inf everywhere in a row would be NaN on the way, at which detect_anomaly stops: the least number, then erase
     return scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(~keep, 0)
 
 
