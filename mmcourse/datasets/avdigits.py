@@ -8,7 +8,7 @@ What was measured on it stands in ``data/avdigits/README.md``.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -67,18 +67,21 @@ def load(
     _check("difficulty", difficulty, ("hard", "easy"))
     pixels, digits, number = _images(split, source, difficulty)
     clips = voices.read_clips(source)
-    waves = voices.add_noise(clips.waves, HARD[source]["snr_db"]) if difficulty == "hard" else clips.waves
-    mine = np.flatnonzero(clips.split[split_by] == split)
+    mine, train = (np.flatnonzero(clips.split[split_by] == name) for name in (split, "train"))
+    hear = functools.partial(_hear, clips.waves, HARD[source]["snr_db"] if difficulty == "hard" else None)
     image, clip = _pair(digits, clips.digit, mine, SIZES[source][SPLITS.index(split)], [seed, SPLITS.index(split)])
-    train = np.flatnonzero(clips.split[split_by] == "train")
+    waves, which = hear(mine), np.searchsorted(mine, clip)
     return Dataset(
         "avdigits",
         split,
         classes=[str(digit) for digit in range(10)],
         labels=digits[image],
-        columns={"image": pixels[image], "voice": Gather(waves, clip)},
+        columns={"image": pixels[image], "voice": Gather(waves, which)},
         meta={"speaker": clips.speaker[clip], "take": clips.take[clip], "clip": clip, "image_index": number[image]},
-        featurise=functools.partial(_featurise, pixels, image, waves, clip, mine, train),
+        featurise=lambda: {
+            "image": Column(pixels.astype(np.float32) / 255, image),
+            "voice": pad(_standardised(waves, waves if split == "train" else hear(train)), which),
+        },
         sample_rate=voices.SAMPLE_RATE,
     )
 
@@ -114,19 +117,14 @@ def _pair(
     return image, clip
 
 
-def _featurise(
-    pixels: np.ndarray,
-    image: np.ndarray,
-    waves: Sequence[np.ndarray],
-    clip: np.ndarray,
-    mine: np.ndarray,
-    train: np.ndarray,
-) -> dict[str, Column]:
-    """Model-ready columns; log-mels once for each recording, with the training recordings' mean and spread."""
-    known = np.concatenate(voices.log_mels([waves[i] for i in train]))
+def _hear(waves: list[np.ndarray], snr_db: float | None, numbers: np.ndarray) -> list[np.ndarray]:
+    """Some recordings, as they are or with noise."""
+    return [waves[i] for i in numbers] if snr_db is None else voices.add_noise(waves, numbers, snr_db)
+
+
+def _standardised(waves: list[np.ndarray], train: list[np.ndarray]) -> list[np.ndarray]:
+    """Log-mels (t, 32) of each recording, by the mean and spread that each band has in the training recordings."""
+    mels = voices.log_mels(waves)
+    known = np.concatenate(mels if train is waves else voices.log_mels(train))
     mean, spread = known.mean(0), known.std(0)
-    mels = [(mel - mean) / spread for mel in voices.log_mels([waves[i] for i in mine])]
-    return {
-        "image": Column(pixels.astype(np.float32) / 255, image),
-        "voice": pad(mels, np.searchsorted(mine, clip)),
-    }
+    return [(mel - mean) / spread for mel in mels]

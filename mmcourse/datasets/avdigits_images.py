@@ -52,11 +52,10 @@ def _sklearn_table() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mnist() -> tuple[np.ndarray, np.ndarray]:
-    folder = public.MNIST.fetch(public.bar(public.MNIST))
-    with gzip.open(folder / "t10k-images-idx3-ubyte.gz") as file:
-        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, SIDE, SIDE)
-    with gzip.open(folder / "t10k-labels-idx1-ubyte.gz") as file:
-        return images, np.frombuffer(file.read(), np.uint8, offset=8).astype(np.int64)
+    packed = public.MNIST.read(public.bar(public.MNIST))
+    pixels, digits = (gzip.decompress(packed[f"t10k-{name}-ubyte.gz"]) for name in ("images-idx3", "labels-idx1"))
+    images = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, SIDE, SIDE)  # after the IDX headers
+    return images, np.frombuffer(digits, np.uint8, offset=8).astype(np.int64)
 
 
 def blur(images: np.ndarray, train: np.ndarray, components: int, noise: float, seed: int = 0) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import wave
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,32 +56,35 @@ def _shipped():
 
 
 def _fsdd():
-    import soundfile
-
-    folder = public.FSDD.fetch(public.bar(public.FSDD))
-    names = sorted(public.FSDD.files)
-    waves = [_loudest(soundfile.read(io.BytesIO((folder / name).read_bytes()), dtype="float32")[0]) for name in names]
-    digit, speaker, take = zip(*(name.removesuffix(".wav").split("_") for name in names), strict=True)
+    files = sorted(public.FSDD.read(public.bar(public.FSDD)).items())
+    waves = [_loudest(_wav(content)) for _, content in files]
+    digit, speaker, take = zip(*(name.removesuffix(".wav").split("_") for name, _ in files), strict=True)
     home = {who: split for split in SPLITS for who in FSDD_SPEAKERS[split]}
     split = np.array([home[who] for who in speaker])
     return waves, np.array(digit, np.int64), np.array(speaker), np.array(take, np.int64), split
 
 
-def _loudest(wave: np.ndarray) -> np.ndarray:
-    """The `LONGEST` samples with most energy of a longer wave."""
-    if len(wave) <= LONGEST:
-        return wave
-    energy = np.cumsum(np.square(wave, dtype=np.float64))
+def _wav(content: bytes) -> np.ndarray:
+    """A mono 16-bit WAV, as all of FSDD's are, as float32 (t,); three times faster than a general decoder."""
+    with wave.open(io.BytesIO(content)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
+
+
+def _loudest(clip: np.ndarray) -> np.ndarray:
+    """The `LONGEST` samples with most energy of a longer clip."""
+    if len(clip) <= LONGEST:
+        return clip
+    energy = np.cumsum(np.square(clip, dtype=np.float64))
     start = int(np.argmax(energy[LONGEST:] - energy[:-LONGEST])) + 1
-    return wave[start : start + LONGEST]
+    return clip[start : start + LONGEST]
 
 
-def add_noise(waves: list[np.ndarray], snr_db: float, seed: int = 0) -> list[np.ndarray]:
-    """Each wave with white noise of its own, scaled back into [-1, 1] where it would clip."""
-    noisy = (audio.add_noise(wave, snr_db, np.random.default_rng([seed, i])) for i, wave in enumerate(waves))
-    return [wave / max(1.0, float(np.abs(wave).max())) for wave in noisy]
+def add_noise(waves: list[np.ndarray], numbers: np.ndarray, snr_db: float, seed: int = 0) -> list[np.ndarray]:
+    """Recordings by number, each with white noise of its own, scaled back into [-1, 1] where it would clip."""
+    noisy = (audio.add_noise(waves[i], snr_db, np.random.default_rng([seed, i])) for i in numbers)
+    return [clip / max(1.0, float(np.abs(clip).max())) for clip in noisy]
 
 
 def log_mels(waves: list[np.ndarray]) -> list[np.ndarray]:
     """Log-mel frames of each wave, float32 (t, 32) in dB: windows of 32 ms every 16 ms."""
-    return [audio.log_mel(wave, SAMPLE_RATE, n_fft=256, hop=128, n_mels=32, top_db=80.0) for wave in waves]
+    return [audio.log_mel(clip, SAMPLE_RATE, n_fft=256, hop=128, n_mels=32, top_db=80.0) for clip in waves]

@@ -6,10 +6,10 @@ import hashlib
 import importlib.util
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -117,12 +117,14 @@ def test_same_seed_same_data_in_another_process(source):
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_cold_load_is_quick(source, split):
     code = f"from mmcourse.datasets import load; load('avdigits', {split!r}, source={source!r})"
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
+
+    def seconds() -> float:  # of processor, so that other work on the machine does not count
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-c", code], check=True)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 2.0, times
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 2.0
 
 
 def test_views_give_equal_batches():
