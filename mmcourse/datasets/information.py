@@ -9,9 +9,6 @@ from collections.abc import Iterable
 from itertools import permutations
 
 import numpy as np
-from scipy.linalg import null_space
-from scipy.optimize import Bounds, LinearConstraint, milp, minimize
-from scipy.special import log_softmax
 
 
 def check_joint(joint: np.ndarray, sources: int | None = None) -> np.ndarray:
@@ -87,6 +84,9 @@ def decompose(joint: np.ndarray) -> dict[str, float]:
 
 def _least_synergistic(joint: np.ndarray) -> np.ndarray:
     """The table with p's p(y, x1) and p(y, x2) that has the largest H(Y | X1, X2), by convex optimisation."""
+    from scipy.linalg import null_space  # in each function, so that loading mood need not wait for SciPy
+    from scipy.optimize import minimize
+
     first, second = joint.sum(axis=2), joint.sum(axis=1)
     label = np.maximum(first.sum(axis=1), 1e-300)
     start = np.einsum("ya,yb->yab", first, second / label[:, None])  # independent given y: has those marginals too
@@ -142,6 +142,8 @@ def additive_accuracy(joint: np.ndarray, largest: float = 10.0, seconds: float =
     RuntimeError
         If the solver has not proved its optimum within `seconds`.
     """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
     joint = check_joint(joint)
     labels, code = joint.shape[0], additive_design(joint.shape[1:])
     n_cells, n_g = len(code), labels * code.shape[1]
@@ -167,6 +169,9 @@ def additive_accuracy(joint: np.ndarray, largest: float = 10.0, seconds: float =
 
 def loglinear_accuracy(joint: np.ndarray) -> float:
     """Accuracy of p(y|x) ∝ exp Σ_m g_m(x_m, y) fitted by maximum likelihood: what training an additive model gives."""
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
     joint = check_joint(joint)
     code, p = additive_design(joint.shape[1:]), joint.reshape(len(joint), -1).T
 

@@ -46,19 +46,19 @@ def draw_identities(n: int, rng: np.random.Generator) -> Params:
 def draw_poses(n: int, rng: np.random.Generator) -> Params:
     """What changes from picture to picture: place, turn, size, light, background; and which side a smirk is on."""
     return {
-        "x": rng.uniform(-1.6, 1.6, n),
-        "y": rng.uniform(-1.2, 1.2, n),
-        "turn": rng.uniform(-0.14, 0.14, n),
+        "x": rng.uniform(-1.2, 1.2, n),
+        "y": rng.uniform(-0.9, 0.9, n),
+        "turn": rng.uniform(-0.1, 0.1, n),
         "size": rng.uniform(0.92, 1.06, n),
         "light": rng.uniform(0.85, 1.1, n),
         "background": rng.uniform(120, 235, (n, 1)) + rng.uniform(-35, 35, (n, 3)),
         "shade": rng.uniform(-2, 2, n),
         "side": rng.choice([-1.0, 1.0], n),
-        "strength": rng.uniform(0.85, 1.15, n),
+        "strength": rng.uniform(0.95, 1.2, n),
     }
 
 
-def draw(cue: np.ndarray, identity: Params, pose: Params, rng: np.random.Generator, noise: float = 5.0) -> np.ndarray:
+def draw(cue: np.ndarray, identity: Params, pose: Params, rng: np.random.Generator, noise: float = 4.0) -> np.ndarray:
     """Faces with a cue each.
 
     Parameters
