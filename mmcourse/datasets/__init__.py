@@ -10,7 +10,7 @@ from .public import sources
 
 __all__ = ["NAMES", "SPLITS", "Column", "Dataset", "Features", "Gather", "Lazy", "data_dir", "load", "pad", "sources"]
 
-NAMES = ("avdigits", "mood")
+NAMES = ("avdigits", "mood", "scenes")
 
 
 def load(name: str, split: str = "train", **options: Any) -> Dataset:
@@ -18,9 +18,9 @@ def load(name: str, split: str = "train", **options: Any) -> Dataset:
 
     Parameters
     ----------
-    name : "avdigits" or "mood"
+    name : "avdigits", "mood" or "scenes"
     split : "train", "validation" or "test"
-    options : of that data set; see `load` in `mmcourse.datasets.avdigits` and `mmcourse.datasets.mood`
+    options : of that data set; see `load` in `mmcourse.datasets.avdigits`, `.mood` and `.scenes`
 
     Raises
     ------

@@ -53,12 +53,12 @@ class _Rows:
 
 
 def _tensors(value):
-    """NumPy to PyTorch, through nested dicts; images (b, h, w, c) become (b, c, h, w)."""
+    """NumPy to PyTorch, through nested dicts; images (b, h, w, c) and videos (b, t, h, w, c) become (…, c, h, w)."""
     import torch
 
     if isinstance(value, dict):
         return {key: _tensors(v) for key, v in value.items()}
-    return torch.from_numpy(np.ascontiguousarray(value.transpose(0, 3, 1, 2) if value.ndim == 4 else value))
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(value, -1, -3) if value.ndim in (4, 5) else value))
 
 
 def torch_loader(
