@@ -155,7 +155,7 @@ LAYERS = [
            "convolution, stride and padding"),
     _numpy("convolution", "a flipped kernel", "y = rows @ w.reshape", "y = rows @ w[::-1, ::-1].reshape",
            "convolution, plain"),
-    _numpy("convolution", "patches overwritten on the way back", "dx[:, rows, cols] += ", "dx[:, rows, cols] = ",
+    _numpy("convolution", "patches overwritten on the way back", "dx[:, :, rows, cols] += ", "dx[:, :, rows, cols] = ",
            "convolution, plain"),
     _numpy("convolution", "the odd pixel of 'same' before", "return total // 2, total - total // 2",
            "return total - total // 2, total // 2", test_layers.check_same_padding),
