@@ -55,7 +55,7 @@ class WordsEncoder(Encoder):
         return self.out(ops.relu(self.hidden(masked_mean(*self.steps(ids, padding_mask)))))
 
 
-def stack_frames(x, mask, size=4):
+def stack_frames(x, mask, size=2):
     """Every `size` frames in a row as one step: (b, t, n) → (b, ⌈t/size⌉, size·n), real where its first frame is."""
     x = ops.where(mask[..., None], x, 0)
     fill = -ops.shape(x)[1] % size
@@ -64,29 +64,31 @@ def stack_frames(x, mask, size=4):
 
 
 def statistics(steps, mask):
-    """Mean and standard deviation over the real steps, and their number in hundreds: (b, t, c) → (b, 2c + 1)."""
+    """Mean and standard deviation over the real steps, and how many there are, (n − 50)/10: (b, t, c) → (b, 2c + 1)."""
     mean = masked_mean(steps, mask)
     deviation = ops.sqrt(masked_mean(ops.square(steps - mean[:, None]), mask) + 1e-5)
-    return ops.concatenate([mean, deviation, ops.sum(ops.cast(mask, steps.dtype), 1, keepdims=True) / 100], -1)
+    length = (ops.sum(ops.cast(mask, steps.dtype), 1, keepdims=True) - 50) / 10
+    return ops.concatenate([mean, deviation, length], -1)
 
 
 @register
 class VoiceEncoder(Encoder):
-    """Four frames at a time → relu → mean, spread and length → linear. x: log-mel (b, t, bands) → (b, width)."""
+    """Two frames at a time → relu → mean, spread, length → MLP. x: log-mel (b, t, bands) → (b, width)."""
 
-    def __init__(self, bands, width, channels=64, **kwargs):
+    def __init__(self, bands, width, channels=32, **kwargs):
         super().__init__(width, channels, {"bands": bands, "width": width, "channels": channels}, **kwargs)
 
     def build(self, input_shape):
-        self.frames = self.linear(4 * self.config["bands"], self.step_width)
-        self.out = self.linear(2 * self.step_width + 1, self.width)
+        self.frames = self.linear(2 * self.config["bands"], self.step_width)
+        self.hidden = self.linear(2 * self.step_width + 1, self.width)
+        self.out = self.linear(self.width, self.width)
 
     def steps(self, x, padding_mask=None):
         frames, mask = stack_frames(x, all_real(x) if padding_mask is None else padding_mask)
         return ops.relu(self.frames(frames)), mask
 
     def call(self, x, padding_mask=None):
-        return self.out(statistics(*self.steps(x, padding_mask)))
+        return self.out(ops.relu(self.hidden(statistics(*self.steps(x, padding_mask)))))
 
 
 @register
@@ -109,6 +111,7 @@ class FaceEncoder(Encoder):
         self.out = self.linear(self.patches * dim, self.width)
 
     def steps(self, x, padding_mask=None):
+        x = 4 * (x - 0.5)  # from [0, 1] to about mean 0 and variance 1
         for convolution in self.convolutions:
             x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # all sides, as PyTorch: "same" leaves out left and top
             x = ops.relu(convolution(x))

@@ -28,7 +28,7 @@ def words_encoder(ids, p, padding_mask=None):
     return linear(np.maximum(linear(mean, p, "hidden"), 0), p, "out")
 
 
-def stack_frames(x, mask, size=4):
+def stack_frames(x, mask, size=2):
     """Every `size` frames in a row as one step: (b, t, n) → (b, ⌈t/size⌉, size·n), real where its first frame is.
 
     Padded frames become zeros, so that the amount of padding cannot change a step.
@@ -40,36 +40,41 @@ def stack_frames(x, mask, size=4):
 
 
 def voice_steps(x, p, padding_mask=None):
-    """relu(W[four frames] + b), a convolution with stride = kernel = 4: (b, t, bands) → (b, ⌈t/4⌉, channels), mask."""
+    """relu(W[two frames] + b), a convolution with stride = kernel = 2: (b, t, bands) → (b, ⌈t/2⌉, channels), mask."""
     mask = np.ones(x.shape[:2], bool) if padding_mask is None else padding_mask
     frames, mask = stack_frames(x, mask)
     return np.maximum(linear(frames, p, "frames"), 0), mask
 
 
 def statistics(steps, mask):
-    """Mean and standard deviation over the real steps, and their number in hundreds: (b, t, c) → (b, 2c + 1)."""
+    """Mean and standard deviation over the real steps, and how many there are: (b, t, c) → (b, 2c + 1).
+
+    The number n goes in as (n − 50)/10, about as large as the rest for an utterance of a second or two.
+    """
     mean = masked_mean(steps, mask)
     deviation = np.sqrt(masked_mean((steps - mean[:, None]) ** 2, mask) + 1e-5)
-    return np.concatenate([mean, deviation, mask.sum(1, keepdims=True) / 100], -1)
+    return np.concatenate([mean, deviation, (mask.sum(1, keepdims=True) - 50) / 10], -1)
 
 
 def voice_encoder(x, p, padding_mask=None):
-    """How a voice sounds on average, how much it varies, how long it takes; then a linear map.
+    """How a voice sounds on average, how much it varies, how long it takes; then relu(W·+b) and a linear map.
 
     Parameters
     ----------
     x : float (b, t, bands), log-mel; padding_mask : bool (b, t), True = real
-    p : ``frames.w`` (4·bands, channels), ``frames.b``, ``out.w`` (2·channels + 1, width), ``out.b``
+    p : ``frames.w`` (2·bands, channels), ``hidden.w`` (2·channels + 1, width), ``out.w`` (width, width); ``.b``
 
     Returns
     -------
     float (b, width)
     """
-    return linear(statistics(*voice_steps(x, p, padding_mask)), p, "out")
+    hidden = linear(statistics(*voice_steps(x, p, padding_mask)), p, "hidden")
+    return linear(np.maximum(hidden, 0), p, "out")
 
 
 def face_steps(x, p):
     """Two 3×3 convolutions with stride 2 and relu: (b, h, w, colours) → patches (b, h/4·w/4, channels), row by row."""
+    x = 4 * (x - 0.5)  # from [0, 1] to about mean 0 and variance 1
     for layer in range(2):
         x = conv2d(x, p[f"convolutions.{layer}.w"], p[f"convolutions.{layer}.b"], stride=2, padding=1)[0]
         x = np.maximum(x, 0)

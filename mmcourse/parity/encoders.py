@@ -10,8 +10,8 @@ def words(rng):
 
 
 def voice(rng):
-    """Ten frames of three bands, padded: two whole steps of four and a half one."""
-    return {"x": rng.normal(size=(BATCH, 10, 3)), "padding_mask": padding_mask(rng, 10)}
+    """Nine frames of three bands, padded: four whole steps of two and a half one."""
+    return {"x": rng.normal(size=(BATCH, 9, 3)), "padding_mask": padding_mask(rng, 9)}
 
 
 def face(rng):
@@ -33,7 +33,7 @@ FORMULAS = [
         "encoders.voice_encoder",
         "encoders.VoiceEncoder",
         voice,
-        count=(4 * 3 + 1) * 4 + (2 * 4 + 1 + 1) * WIDTH,
+        count=(2 * 3 + 1) * 4 + (2 * 4 + 1 + 1) * WIDTH + (WIDTH + 1) * WIDTH,
         config={"bands": 3, "width": WIDTH, "channels": 4},
     ),
     Formula(

@@ -104,7 +104,7 @@ class NumpyRoom:
         return end
 
 
-def _slopes(loss, array: np.ndarray, h: float = 2e-4) -> np.ndarray:
+def _slopes(loss, array: np.ndarray, h: float = 2e-5) -> np.ndarray:
     """Central differences of loss() in each entry of an array that it reads, changed in place and put back."""
     slopes = np.zeros_like(array)
     for i in np.ndindex(array.shape):

@@ -31,7 +31,7 @@ class WordsEncoder(nn.Module):
         return self.out(self.hidden(masked_mean(*self.steps(ids, padding_mask))).relu())
 
 
-def stack_frames(x, mask, size=4):
+def stack_frames(x, mask, size=2):
     """Every `size` frames in a row as one step: (b, t, n) → (b, ⌈t/size⌉, size·n), real where its first frame is."""
     fill = -x.shape[1] % size
     x = nn.functional.pad(x.masked_fill(~mask[..., None], 0), (0, 0, 0, fill))
@@ -39,26 +39,27 @@ def stack_frames(x, mask, size=4):
 
 
 def statistics(steps, mask):
-    """Mean and standard deviation over the real steps, and their number in hundreds: (b, t, c) → (b, 2c + 1)."""
+    """Mean and standard deviation over the real steps, and how many there are, (n − 50)/10: (b, t, c) → (b, 2c + 1)."""
     mean = masked_mean(steps, mask)
     deviation = (masked_mean((steps - mean[:, None]).square(), mask) + 1e-5).sqrt()
-    return torch.cat([mean, deviation, mask.sum(1, keepdim=True).to(mean) / 100], -1)
+    return torch.cat([mean, deviation, (mask.sum(1, keepdim=True).to(mean) - 50) / 10], -1)
 
 
 class VoiceEncoder(nn.Module):
-    """Four frames at a time → relu → mean, spread and length → linear. x: log-mel (b, t, bands) → (b, width)."""
+    """Two frames at a time → relu → mean, spread, length → MLP. x: log-mel (b, t, bands) → (b, width)."""
 
-    def __init__(self, bands, width, channels=64):
+    def __init__(self, bands, width, channels=32):
         super().__init__()
         self.width, self.step_width = width, channels
-        self.frames, self.out = nn.Linear(4 * bands, channels), nn.Linear(2 * channels + 1, width)
+        self.frames = nn.Linear(2 * bands, channels)
+        self.hidden, self.out = nn.Linear(2 * channels + 1, width), nn.Linear(width, width)
 
     def steps(self, x, padding_mask=None):
         frames, mask = stack_frames(x, all_real(x) if padding_mask is None else padding_mask)
         return self.frames(frames).relu(), mask
 
     def forward(self, x, padding_mask=None):
-        return self.out(statistics(*self.steps(x, padding_mask)))
+        return self.out(self.hidden(statistics(*self.steps(x, padding_mask))).relu())
 
 
 class FaceEncoder(nn.Module):
@@ -72,6 +73,7 @@ class FaceEncoder(nn.Module):
         self.out = nn.Linear((-(-size // 4)) ** 2 * channels[1], width)
 
     def steps(self, x, padding_mask=None):
+        x = 4 * (x - 0.5)  # from [0, 1] to about mean 0 and variance 1
         for convolution in self.convolutions:
             x = convolution(x).relu()
         patches = x.flatten(2).transpose(1, 2)  # (b, h/4·w/4, c): the order of channels-last
