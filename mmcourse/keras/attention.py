@@ -35,7 +35,7 @@ def masked_softmax(scores, keep=None):
     return e / ops.where(total > 0, total, 1.0)
 
 
-def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale=None):
+def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale=None, dropout=None):
     """softmax(QKᵀ · scale)V with scale = 1/√d_k.
 
     Parameters
@@ -44,6 +44,8 @@ def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale
     padding_mask : bool (b, m), True = real key
     causal : bool
         Query i sees keys up to i + (m − n).
+    dropout : function or None
+        What the weights go through before they meet the values.
 
     Returns
     -------
@@ -53,7 +55,7 @@ def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale
     scores = ops.matmul(q, ops.swapaxes(k, -1, -2)) * scale  # (b, …, n, m)
     keep = keep_mask(ops.shape(q)[-2], ops.shape(k)[-2], padding_mask, causal, len(scores.shape))
     weights = masked_softmax(scores, keep)
-    return ops.matmul(weights, v), weights
+    return ops.matmul(weights if dropout is None else dropout(weights), v), weights
 
 
 @keras.saving.register_keras_serializable("mmcourse")
@@ -96,10 +98,9 @@ class MultiHeadAttention(keras.layers.Layer):
         """query (b, n, d), source (b, m, d_s) or None for self-attention → (b, n, d) [, weights (b, heads, n, m)]."""
         source = query if source is None else source
         q, k, v = self.split(self.query(query)), self.split(self.key(source)), self.split(self.value(source))
-        scores = ops.matmul(q, ops.swapaxes(k, -1, -2)) / math.sqrt(self.dim // self.heads)  # (b, heads, n, m)
-        keep = keep_mask(ops.shape(q)[-2], ops.shape(k)[-2], padding_mask, causal, 4)
-        weights = masked_softmax(scores, keep)
-        h = ops.matmul(self.dropout(weights, training=training), v)  # (b, heads, n, d / heads)
+        h, weights = scaled_dot_product_attention(
+            q, k, v, padding_mask, causal, dropout=lambda w: self.dropout(w, training=training)
+        )  # (b, heads, n, d / heads)
         y = self.output_(ops.reshape(ops.swapaxes(h, 1, 2), (-1, ops.shape(h)[2], self.dim)))
         return (y, weights) if return_weights else y
 

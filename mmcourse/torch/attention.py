@@ -32,7 +32,7 @@ def masked_softmax(scores, keep=None):
     return scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(~keep, 0)
 
 
-def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale=None):
+def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale=None, dropout=None):
     """softmax(QKᵀ · scale)V with scale = 1/√d_k.
 
     Parameters
@@ -41,6 +41,8 @@ def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale
     padding_mask : bool (b, m), True = real key
     causal : bool
         Query i sees keys up to i + (m − n).
+    dropout : nn.Dropout or None
+        What the weights go through before they meet the values.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale
     scores = (q @ k.transpose(-1, -2)) * scale  # (b, …, n, m)
     keep = keep_mask(q.shape[-2], k.shape[-2], padding_mask, causal, scores.ndim, q.device)
     weights = masked_softmax(scores, keep)
-    return weights @ v, weights
+    return (weights if dropout is None else dropout(weights)) @ v, weights
 
 
 class MultiHeadAttention(nn.Module):
@@ -84,10 +86,7 @@ class MultiHeadAttention(nn.Module):
         """query (b, n, d), source (b, m, d_s) or None for self-attention → (b, n, d) [, weights (b, heads, n, m)]."""
         source = query if source is None else source
         q, k, v = self.split(self.query(query)), self.split(self.key(source)), self.split(self.value(source))
-        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (b, heads, n, m)
-        keep = keep_mask(q.shape[-2], k.shape[-2], padding_mask, causal, 4, q.device)
-        weights = masked_softmax(scores, keep)
-        h = self.dropout(weights) @ v  # (b, heads, n, d / heads)
+        h, weights = scaled_dot_product_attention(q, k, v, padding_mask, causal, dropout=self.dropout)
         y = self.output(h.transpose(1, 2).flatten(2))
         return (y, weights) if return_weights else y
 

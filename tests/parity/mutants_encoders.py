@@ -13,6 +13,7 @@ from types import FunctionType
 
 import numpy as np
 import test_attention
+import test_convolution
 import test_layers
 import test_recurrent
 import test_transformer
@@ -132,7 +133,8 @@ ATTENTION = [
            "q, k, v = self.split(self.query(query)), self.split(self.key(source))",
            "q, k, v = self.split(self.query(source)), self.split(self.key(query))",
            "multi-head attention, cross, equal widths"),
-    _torch("attention", "scaled by the whole width", "/ math.sqrt(q.shape[-1])  #", "/ math.sqrt(query.shape[-1])  #",
+    _torch("attention", "scaled by the number of keys",
+           "1 / math.sqrt(q.shape[-1]) if", "1 / math.sqrt(k.shape[-2]) if",
            SELF),
     _numpy("attention", "softmax's gradient without its sum", "- (dweights * weights).sum(-1, keepdims=True))",
            ")", SELF),
@@ -158,21 +160,21 @@ LAYERS = [
     _numpy("convolution", "patches overwritten on the way back", "dx[:, :, rows, cols] += ", "dx[:, :, rows, cols] = ",
            "convolution, plain"),
     _numpy("convolution", "the odd pixel of 'same' before", "return total // 2, total - total // 2",
-           "return total - total // 2, total // 2", test_layers.check_same_padding),
+           "return total - total // 2, total // 2", test_convolution.check_same_padding),
     _numpy("convolution", "the jump forgotten in the receptive field", "* dilation * jump", "* dilation",
-           lambda: test_layers.test_receptive_field_equals_the_measured_one([(3, 2, 1), (3, 1, 1)])),
+           lambda: test_convolution.test_receptive_field_equals_the_measured_one([(3, 2, 1), (3, 1, 1)])),
     _numpy("convolution", "a tie's gradient to the last", "flat.argmax(3)",
            "flat.shape[3] - 1 - flat[:, :, :, ::-1].argmax(3)",
-           test_layers.test_max_pooling_gives_the_gradient_of_a_tie_to_the_first),
+           test_convolution.test_max_pooling_gives_the_gradient_of_a_tie_to_the_first),
     _torch("convolution", "rows padded as columns", "(left, right, top, bottom))", "(top, bottom, left, right))",
            "convolution, stride and padding"),
     _keras("convolution", "dilation of columns used for rows", "m * dh : m * dh", "m * dw : m * dw",
            "convolution, dilation"),
     _numpy("conventions", "rows and columns of the kernel swapped", "w.transpose(3, 2, 0, 1)",
            "w.transpose(3, 2, 1, 0)",
-           lambda: test_layers.test_convolution_equals_torchs_own("convolution, plain")),
+           lambda: test_convolution.test_convolution_equals_torchs_own("convolution, plain")),
     _numpy("conventions", "channels not moved", "np.moveaxis(images, -1, 1)", "images",
-           test_layers.test_channels_go_there_and_back),
+           test_convolution.test_channels_go_there_and_back),
     _numpy("layers", "repeated ids overwrite", "np.add.at(dtable, ids.ravel(), dy.reshape(-1, shape[1]))",
            "dtable[ids.ravel()] += dy.reshape(-1, shape[1])", "embedding"),
     _numpy("layers", "one GELU for the other", "if approximate:", "if not approximate:", test_layers.check_activations),

@@ -5,6 +5,7 @@
 
 import numpy as np
 
+from mmcourse.numpy import conventions
 from mmcourse.parity.compare import RATE, STEPS, difference
 from mmcourse.parity.formula import flatten
 from mmcourse.parity.rooms import KerasRoom, NumpyRoom, TorchRoom
@@ -15,6 +16,19 @@ TIGHT = 1e-10
 def nothing(p):
     """For layers without weights."""
     return {}
+
+
+def torch_state(p):
+    """Linear, Conv2d or norm: weight and bias."""
+    if "gamma" in p:
+        return {"weight": p["gamma"], "bias": p["beta"]}
+    w = p["w"]
+    return {"weight": conventions.kernel_to_torch(w) if w.ndim == 4 else w.T, "bias": p["b"]}
+
+
+def in_order(p):
+    """Keras keeps kernel and bias, or γ and β, as we do."""
+    return [p[k] for k in ("w", "b", "gamma", "beta") if k in p]
 
 
 def check_gradient(formula, limit=1e-6):
