@@ -28,9 +28,9 @@ NUMBERS = {
 TASKS = tuple(NUMBERS)
 SEEDS = {"train": 20_001, "validation": 20_002, "test": 20_003}  # the fixed snapshot; a scene depends on nothing else
 QUESTION_WORDS = (
-    "can circles colour crosses diamonds equal equally fewer how many more or seen shape squares stars thing triangles "
-    "what where"
-).split() + ["from"]
+    "can circles colour crosses diamonds equal equally fewer from how many more or seen shape squares stars thing "
+    "triangles what where which"
+).split()
 
 
 def vocabulary() -> tuple[str, ...]:
