@@ -18,7 +18,7 @@ from . import budget
 WIDGET = "application/vnd.jupyter.widget-view+json"
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml", "image/gif")
 PATH = re.compile(
-    r"(?<![\w.:/<\\-])(?:/(?:work|home|tmp|root|Users|private|var/folders|content)/[^\s'\"`)<>,]+|[A-Z]:\\\w)"
+    r"(?<![\w.:/<\\-])(?:/(?:work\w*|home|tmp|root|usr|opt|mnt|Users|private|var/folders|content)/[^\s'\"`)<>,]+|[A-Z]:\\\w)"
 )
 WARNING = re.compile(r"^.*\b\w*Warning: .*$", re.MULTILINE)
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")

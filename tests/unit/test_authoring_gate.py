@@ -72,7 +72,7 @@ DOCTORED = {
     "error": (put(new_output("error", ename="KeyError", evalue="'x'")), "ends in KeyError: 'x'"),
     "stderr": (put(new_output("stream", name="stderr", text="hm")), "writes to stderr: 'hm'"),
     "warning": (text("lib.py:3: FutureWarning: soon\n"), "shows a warning: 'lib.py:3: FutureWarning: soon'"),
-    "/work": (text("in /work/x.py"), "shows an absolute path: /work/x.py"),
+    "workspace": (text("in /workspace/x.py"), "shows an absolute path: /workspace/x.py"),
     "/home": (text("'/home/me/x'"), "shows an absolute path: /home/me/x"),
     "/tmp": (text("/tmp/x"), "shows an absolute path: /tmp/x"),
     "/root": (text("/root/.cache/x"), "shows an absolute path: /root/.cache/x"),
