@@ -6,6 +6,7 @@ Endless by seed; `load` gives the fixed part that lessons use. See `data/scenes/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -47,8 +48,13 @@ class Scaled:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, key) -> np.ndarray:
+    def __getitem__(self, key: Any) -> np.ndarray:
         return self.pixels[key] * np.float32(1 / 255)
+
+
+def column(store: Any, lengths: np.ndarray | None = None) -> Column:
+    """A Column of which each element of `store` is one sample; `store` need only be indexed like an array."""
+    return Column(cast(np.ndarray, store), np.arange(len(store)), lengths)
 
 
 def facts(scenes: Sequence[Scene]) -> dict[str, np.ndarray]:
@@ -61,8 +67,9 @@ def facts(scenes: Sequence[Scene]) -> dict[str, np.ndarray]:
     for row, place, scene in zip(table, boxes, scenes, strict=True):
         for i, thing in enumerate(scene.things):
             row[i], place[i] = (thing.shape, thing.colour, thing.size), box(thing)
-    names = {"shape": table[..., 0], "colour": table[..., 1], "size": table[..., 2], "boxes": boxes}
-    return {**names, "texture": np.array([scene.texture for scene in scenes])}
+    texture = np.array([scene.texture for scene in scenes])
+    shape, colour, size = table.transpose(2, 0, 1)
+    return {"shape": shape, "colour": colour, "size": size, "boxes": boxes, "texture": texture}
 
 
 def encode(texts: Iterable[str]) -> Column:
@@ -113,7 +120,7 @@ def load(
     return {"caption": _captions, "question": _questions, "video": _videos}[task](split, n, own, unseen)
 
 
-def _dataset(split: str, texts: Sequence[str], columns: dict, columns_of: Callable, **rest) -> Dataset:
+def _dataset(split: str, texts: Sequence[str], columns: dict, columns_of: Callable, **rest: Any) -> Dataset:
     """A Dataset whose words are `texts`; `columns_of()` gives the other modalities, model-ready."""
     return Dataset(
         "scenes",
@@ -138,7 +145,7 @@ def _captions(split: str, n: int, seed: int, unseen: str | None) -> Dataset:
 
     def ready() -> dict[str, Column]:
         mels = scenes_speech.JoinedMels(spoken, split)
-        return {"image": Column(Scaled(images[:]), np.arange(n)), "speech": Column(mels, np.arange(n), mels.lengths)}
+        return {"image": column(Scaled(images[:])), "speech": column(mels, mels.lengths)}
 
     return _dataset(
         split,
@@ -163,7 +170,7 @@ def _questions(split: str, n: int, seed: int, unseen: str | None) -> Dataset:
         split,
         texts,
         {"image": images},
-        lambda: {"image": Column(Scaled(images[:]), np.arange(n))},
+        lambda: {"image": column(Scaled(images[:]))},
         classes=ANSWERS,
         labels=np.array([ANSWERS.index(answer) for answer in answers]),
         meta={**facts(scenes), "kind": np.array([question.kind for question in questions])},
@@ -174,7 +181,7 @@ def _videos(split: str, n: int, seed: int, unseen: str | None) -> Dataset:
     clips = [scenes_videos.make(seed, i, unseen) for i in range(n)]
 
     def ready() -> dict[str, Column]:
-        return {"video": Column(Scaled(np.stack([halved(clip.draw()) for clip in clips])), np.arange(n))}
+        return {"video": column(Scaled(np.stack([halved(clip.draw()) for clip in clips])))}
 
     return _dataset(
         split,

@@ -96,7 +96,7 @@ class Voice:
     def __init__(self, words: dict[str, list[str]], seed: Sequence[int]):
         self.words, self._u = words, iter(np.random.default_rng(seed).random(64).tolist())
 
-    def pick(self, options: Sequence):
+    def pick(self, options: Sequence[str]) -> str:
         return options[int(next(self._u) * len(options))]
 
     def say(self, name: str) -> str:

@@ -15,16 +15,15 @@ import numpy as np
 from .scenes_world import (
     COLOURS,
     MOST,
-    SEEN,
     SHAPES,
     TEXTURES,
     UNSEEN,
     Kind,
     Scene,
     Thing,
-    check_unseen,
     draw_kinds,
     place,
+    pool,
     relation,
 )
 
@@ -61,8 +60,7 @@ def matches(kind: Kind | Thing, look: Look) -> bool:
 @functools.cache
 def questions(kind: str, unseen: str | None = None) -> tuple[Question, ...]:
     """Every question of a kind, each as likely; `unseen` as in `scenes_world.make`."""
-    pool = SEEN + UNSEEN[unseen] if check_unseen(unseen) else SEEN
-    looks = sorted({k[:2] for k in pool})
+    looks = sorted({k[:2] for k in pool(unseen)})
     shapes, colours = [(s, None) for s in range(len(SHAPES))], [(None, c) for c in range(len(COLOURS))]
     if kind == "existence":
         return tuple(Question(kind, (look,), ("yes", "no")) for look in looks)
@@ -123,12 +121,12 @@ def make_scene(
     question: Question, answer: str, rng: np.random.Generator, unseen: str | None = None
 ) -> tuple[Thing, ...]:
     """Things for which the answer is true; with `unseen`, at least one of a kind that training never has."""
-    pool = SEEN + UNSEEN[unseen] if check_unseen(unseen) else SEEN
+    every = pool(unseen)
     for _ in range(3000):
         looks, forbidden, accept = plan(question, answer, rng)
-        free = [kind for kind in pool if not forbidden(kind)]
+        free = [kind for kind in every if not forbidden(kind)]
         rest = draw_kinds(rng, int(rng.integers(max(1, len(looks)), MOST + 1)) - len(looks), free)
-        kinds = [draw_kinds(rng, 1, [k for k in pool if matches(k, look)])[0] for look in looks] + rest
+        kinds = [draw_kinds(rng, 1, [k for k in every if matches(k, look)])[0] for look in looks] + rest
         if unseen and not any(kind in UNSEEN[unseen] for kind in kinds):
             continue
         things = place(kinds, rng, accept)

@@ -6,6 +6,7 @@ import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -123,7 +124,7 @@ class JoinedMels:
     def __len__(self) -> int:
         return len(self._spoken)
 
-    def __getitem__(self, key) -> np.ndarray:
+    def __getitem__(self, key: Any) -> np.ndarray:
         """Rows, or (rows, slice of frames): float32 (b, t, 40), zeros after the end."""
         rows, frames = key if isinstance(key, tuple) else (key, slice(None))
         out = np.zeros((len(rows), len(range(*frames.indices(self.shape[1]))), self.shape[2]), np.float32)

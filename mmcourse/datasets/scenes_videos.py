@@ -61,9 +61,10 @@ def make(seed: int, index: int, unseen: str | None = None, frames: int = FRAMES)
     rng = np.random.default_rng([seed, index, 7])
     event = EVENTS[index % len(EVENTS)]
     size = {"grow": "small", "shrink": "large"}.get(event)
-    pool = UNSEEN[unseen] if check_unseen(unseen) else SEEN
+    name = check_unseen(unseen)
+    actors = UNSEEN[name] if name else SEEN
     while True:
-        actor = draw_kinds(rng, 1, [k for k in pool if size in (None, SIZES[k[2]])])[0]
+        actor = draw_kinds(rng, 1, [k for k in actors if size in (None, SIZES[k[2]])])[0]
         others = draw_kinds(rng, int(rng.integers(3)), [k for k in SEEN if k[:2] != actor[:2]])
         things = place([*others, actor], rng)
         if things:

@@ -76,11 +76,17 @@ UNSEEN = {
 }
 
 
-def check_unseen(unseen: str | None) -> str | None:
-    """The name of a compositional split, or a ValueError that lists the names."""
+def check_unseen(unseen: str | None) -> str:
+    """The name of a compositional split, "" for none, or a ValueError that lists the names."""
     if unseen is not None and unseen not in HELD_OUT:
         raise ValueError(f"unseen: expected None or one of {', '.join(HELD_OUT)}, got {unseen!r}")
-    return unseen
+    return unseen or ""
+
+
+def pool(unseen: str | None) -> list[Kind]:
+    """What a scene may hold."""
+    name = check_unseen(unseen)
+    return SEEN + UNSEEN[name] if name else SEEN
 
 
 def draw_kinds(rng: np.random.Generator, n: int, pool: list[Kind]) -> list[Kind]:
@@ -134,8 +140,8 @@ def make(seed: int, index: int, unseen: str | None = None) -> Scene:
     rng = np.random.default_rng([seed, index])
     while True:
         kinds = draw_kinds(rng, 1 + int(rng.random() * MOST), SEEN)
-        if check_unseen(unseen):
-            kinds[int(rng.random() * len(kinds))] = draw_kinds(rng, 1, UNSEEN[unseen])[0]
+        if name := check_unseen(unseen):
+            kinds[int(rng.random() * len(kinds))] = draw_kinds(rng, 1, UNSEEN[name])[0]
         things = place(kinds, rng)
         if things:
             return Scene(things, int(rng.random() * len(TEXTURES)), (seed, index))
@@ -149,6 +155,6 @@ def relation(a: Thing, b: Thing) -> str:
     return "above" if dy < 0 else "below"
 
 
-def moved(thing: Thing, **changes) -> Thing:
+def moved(thing: Thing, **changes: float) -> Thing:
     """The same thing elsewhere, or larger."""
-    return replace(thing, **changes)
+    return replace(thing, **changes)  # type: ignore[arg-type]
