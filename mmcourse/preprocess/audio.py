@@ -40,7 +40,7 @@ def read(source, sample_rate: int | None = None, max_seconds: float = 600.0) -> 
     Raises
     ------
     FileNotFoundError, InputError
-        Missing; or empty, damaged, silent of samples, not a number, or too long.
+        Missing; or empty, damaged, without samples, not a number, or too long.
     """
     import soundfile  # here, so that the mathematics below loads without it
 

@@ -4,11 +4,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 SPACE = "▁"  # a space, written so that it can be seen; every word starts with one
+LONGEST = 40  # characters of a word; without spaces, a page of Chinese would be a single one
 
 
-def split_words(texts: Iterable[str]) -> Counter[str]:
-    """Count the words of texts, each with its space in front, so that pieces can be joined again without loss."""
-    return Counter(SPACE + word for text in texts for word in text.split())
+def split_words(text: str) -> list[str]:
+    """Words of a text, each with its space in front, so that pieces can be joined again without loss.
+
+    A word of more than LONGEST characters is cut; only its first part has the space.
+    """
+    words = [SPACE + word for word in text.split()]
+    return [word[i : i + LONGEST] for word in words for i in range(0, len(word), LONGEST)]
 
 
 def merge(symbols: tuple, pair: tuple, new) -> tuple:
@@ -88,8 +93,8 @@ class BytePairs:
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int = 300, min_count: int = 1):
-        """Learn from texts; for Chinese a whole clause between spaces counts as one word."""
-        return cls(*learn(split_words(texts), vocab_size, min_count))
+        """Learn from texts; in Chinese, what stands between spaces counts as one word."""
+        return cls(*learn(Counter(word for text in texts for word in split_words(text)), vocab_size, min_count))
 
     def segment_word(self, word: str) -> list[str]:
         """Apply the merges to one word, the earliest learnt first."""
@@ -104,7 +109,7 @@ class BytePairs:
 
     def segment(self, text: str) -> list[str]:
         """Text to subwords; characters never seen stay single, and a `Vocabulary` will call them <unk>."""
-        return [token for word in text.split() for token in self.segment_word(SPACE + word)]
+        return [token for word in split_words(text) for token in self.segment_word(word)]
 
     def join(self, tokens: Iterable[str]) -> str:
         """Subwords to text: the inverse of `segment`, up to the number of spaces."""

@@ -70,7 +70,8 @@ def open_image(data: bytes, name: str, max_pixels: int = 50_000_000):
 
     with guarded(name):
         try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            Image.init()
+            image = Image.open(io.BytesIO(data), formats=[f for f in FORMATS if f in Image.OPEN])
         except Image.DecompressionBombError:
             raise InputError(name, f"more than {max_pixels:,} pixels", "raise max_pixels if you trust it") from None
         except Image.UnidentifiedImageError:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import scipy.signal
-from PIL import Image
+from PIL import Image, features
 
 from mmcourse.preprocess import augment, edges, image
 from mmcourse.preprocess.errors import InputError
@@ -33,6 +33,8 @@ def save(array_or_image, format="PNG", **options):
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "PPM", "GIF", "JPEG", "WEBP", "AVIF", "JPEG2000"])
 def test_every_format_gives_the_picture(format):
+    if format == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
     out = image.read(save(picture(), format))
     assert out.shape == (12, 16, 3) and out.dtype == np.uint8
     tolerance = 0 if format in ("PNG", "BMP", "TIFF", "PPM", "JPEG2000") else 60
