@@ -27,7 +27,7 @@ def draw_identities(n: int, rng: np.random.Generator) -> Params:
     return {
         "skin": skin,
         "hair": HAIR[rng.integers(0, len(HAIR), n)] + rng.uniform(-12, 12, (n, 3)),
-        "shirt": rng.uniform(40, 230, (n, 3)),
+        "shirt": rng.uniform(70, 200, (n, 3)),
         "iris": skin * 0.1 + rng.uniform(10, 60, (n, 3)),
         "wide": rng.uniform(9.0, 10.6, n),
         "tall": rng.uniform(10.8, 12.2, n),
@@ -36,29 +36,29 @@ def draw_identities(n: int, rng: np.random.Generator) -> Params:
         "long_hair": rng.random(n) < 0.45,
         "eye_gap": rng.uniform(3.9, 4.7, n),
         "eye_size": rng.uniform(1.25, 1.7, n),
-        "brow": rng.uniform(0.5, 0.8, n),
+        "brow": rng.uniform(0.65, 0.85, n),
         "mouth_width": rng.uniform(4.3, 5.4, n),
         "glasses": rng.random(n) < 0.2,
-        "blush": rng.uniform(0.0, 0.4, n),
+        "blush": rng.uniform(0.0, 0.3, n),
     }
 
 
 def draw_poses(n: int, rng: np.random.Generator) -> Params:
     """What changes from picture to picture: place, turn, size, light, background; and which side a smirk is on."""
     return {
-        "x": rng.uniform(-1.2, 1.2, n),
-        "y": rng.uniform(-0.9, 0.9, n),
-        "turn": rng.uniform(-0.1, 0.1, n),
-        "size": rng.uniform(0.92, 1.06, n),
-        "light": rng.uniform(0.85, 1.1, n),
-        "background": rng.uniform(120, 235, (n, 1)) + rng.uniform(-35, 35, (n, 3)),
-        "shade": rng.uniform(-2, 2, n),
+        "x": rng.uniform(-0.9, 0.9, n),
+        "y": rng.uniform(-0.7, 0.7, n),
+        "turn": rng.uniform(-0.07, 0.07, n),
+        "size": rng.uniform(0.96, 1.06, n),
+        "light": rng.uniform(0.92, 1.06, n),
+        "background": rng.uniform(165, 220, (n, 1)) + rng.uniform(-22, 22, (n, 3)),
+        "shade": rng.uniform(-1, 1, n),
         "side": rng.choice([-1.0, 1.0], n),
-        "strength": rng.uniform(0.95, 1.2, n),
+        "strength": rng.uniform(1.0, 1.25, n),
     }
 
 
-def draw(cue: np.ndarray, identity: Params, pose: Params, rng: np.random.Generator, noise: float = 4.0) -> np.ndarray:
+def draw(cue: np.ndarray, identity: Params, pose: Params, rng: np.random.Generator, noise: float = 3.0) -> np.ndarray:
     """Faces with a cue each.
 
     Parameters
@@ -153,8 +153,8 @@ def _mouth(image: np.ndarray, x: np.ndarray, y: np.ndarray, p: Params) -> None:
     t = (x - 0.9 * smirk * p["side"]) / width
     rise = np.maximum(t * p["side"] + 0.15, 0) ** 2  # one corner only
     middle = 6.2 + (1.9 * t**2 - 0.9) * frown + (1.2 - 2.6 * t**2) * smile + (0.8 - 3.2 * rise) * smirk
-    half = 0.62 + 0.9 * smile * np.maximum(1 - t**2, 0)
+    half = 0.85 + 0.9 * smile * np.maximum(1 - t**2, 0)
     lips = np.maximum(abs(y - middle) - half, abs(t * width) - width)
     _fill(image, lips, p["skin"] * _rgb([0.42, 0.12, 0.16]) + _rgb([44, 4, 10]))
-    teeth = np.maximum(abs(y - middle + 0.45) - (half - 0.85), abs(t * width) - 0.7 * width)
+    teeth = np.maximum(abs(y - middle + 0.45) - (half - 1.0), abs(t * width) - 0.7 * width)
     _fill(image, teeth, _rgb([250, 246, 240]), np.minimum(smile, 1))

@@ -314,7 +314,7 @@ def test_expression_can_be_read_from_edges():
     def edges(split, n):
         return oriented_edges(SETS[split].subset(np.arange(n)).column("face")), cue_index(split, "face")[:n]
 
-    model = SVC(C=10).fit(*edges("train", 3000))
+    model = SVC(C=10).fit(*edges("train", 1500))
     assert model.score(*edges("validation", 1500)) >= 0.97 and model.score(*edges("test", 1500)) >= 0.97
 
 
