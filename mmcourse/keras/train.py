@@ -7,15 +7,21 @@ from tqdm.auto import tqdm
 from mmcourse.keras.losses import cross_entropy
 
 
-def fit(model, dataset, epochs=5, learning_rate=3e-3, seed=0, progress=True):
-    """Train a classifier of batch dicts with Adam.
+def warmup_cosine(learning_rate, total, warmup=0.3):
+    """Learning rate by step: up in a straight line, then down to 0 along a cosine."""
+    up = round(warmup * total)
+    return keras.optimizers.schedules.CosineDecay(0.0, total - up, warmup_target=learning_rate, warmup_steps=up)
+
+
+def fit(model, dataset, epochs=10, learning_rate=1e-2, weight_decay=0.3, seed=0, progress=True):
+    """Train a classifier of batch dicts with AdamW, warm-up and cosine.
 
     `dataset` (`tf_dataset`) shuffles by its own seed; `seed` is for what is drawn in training. Returns a list of
     {"loss", "accuracy"}, one an epoch, measured while training.
     """
     keras.utils.set_random_seed(seed)
     model.compile(
-        keras.optimizers.Adam(learning_rate),
+        keras.optimizers.AdamW(warmup_cosine(learning_rate, epochs * len(dataset)), weight_decay, epsilon=1e-8),
         loss=lambda labels, logits: cross_entropy(logits, labels),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )

@@ -288,6 +288,8 @@ def _walk(node, path: list[str]):
     for part in path:
         if part.isdigit():
             node = (node if isinstance(node, (list, tuple)) else node.layers)[int(part)]
+        elif isinstance(node, dict):
+            node = node[part]
         elif part + "_" in vars(node):
             node = getattr(node, part + "_")
         else:
