@@ -13,7 +13,7 @@ gradient, after five steps. :mod:`mmcourse.parity.properties` has the checks tha
 
 from .compare import Report, compare
 from .formula import Formula, formulas
-from .rooms import LAYOUTS, KerasRoom, NumpyRoom, TorchRoom, keras_epsilon
+from .rooms import LAYOUTS, KerasRoom, NumpyRoom, TorchRoom, copy_weights, keras_epsilon
 
 __all__ = [
     "LAYOUTS",
@@ -23,6 +23,7 @@ __all__ = [
     "Report",
     "TorchRoom",
     "compare",
+    "copy_weights",
     "formulas",
     "keras_epsilon",
 ]

@@ -283,10 +283,30 @@ class KerasRoom:
         return {k: end[k] for k in self.trainable}
 
 
+def copy_weights(torch_layer: Any, keras_layer: Any) -> int:
+    """Give a Keras layer or model the weights of its PyTorch namesake, buffers included; returns how many numbers.
+
+    Raises
+    ------
+    ValueError
+        Where the Keras layer is not built: it has no weights before it is first called on a batch.
+    """
+    if not keras_layer.built:
+        raise ValueError("keras_layer: it has no weights yet; call it on a batch first, which builds it")
+    copied = 0
+    for tensor, path, axes in dict(_torch_slots(torch_layer)).values():
+        array = _transposed(tensor.detach().cpu().numpy(), axes)
+        _walk(keras_layer, path).assign(array)
+        copied += array.size
+    return copied
+
+
 def _walk(node, path: list[str]):
-    """Follow attribute names and list positions; a name that Keras keeps for itself has an underscore behind it."""
+    """Follow names and list positions; a name that Keras keeps for itself has an underscore behind it."""
     for part in path:
-        if part.isdigit():
+        if isinstance(node, dict):
+            node = node[part]
+        elif part.isdigit():
             node = (node if isinstance(node, (list, tuple)) else node.layers)[int(part)]
         elif isinstance(node, dict):
             node = node[part]
