@@ -259,6 +259,10 @@ def test_features_of_speech_are_about_those_of_the_sound():
     for i in range(12):
         whole = log_mel(ds[i]["speech"], 16_000)
         assert abs(mask[i].sum() - len(whole)) <= 2 + len(ds[i]["words"].split())
+    voice, words = scenes_speech.word_mels("validation")[0], scenes_captions.tokens(ds[0]["words"])
+    gap = batch["speech"][0, len(voice[words[0]]) :][:2]
+    mean, spread = scenes_speech._statistics()
+    np.testing.assert_allclose(gap * spread + mean, scenes_speech.FLOOR, atol=1e-3)  # silence between two words
     values = batch["speech"][mask]
     assert np.isfinite(values).all() and abs(values.mean()) < 0.5 and 0.7 < values.std() < 1.5
     assert not batch["speech"][~mask].any()
