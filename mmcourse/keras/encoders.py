@@ -146,6 +146,13 @@ class MultimodalClassifier(keras.Model):
                 "dropout: null tokens stand for vectors; give no dropout with a method that takes sequences"
             )
 
+    def build(self, input_shape=None):
+        for layer in (*self.encoders.values(), self.fusion, self.dropout):
+            if layer is not None and not layer.built:
+                layer.build(None)  # their widths are known
+        if self.head is not None:
+            self.head.build((None, self.fusion.width))
+
     def call(self, batch, training=False):
         fused = self.fuse(batch, training)
         return fused if self.head is None else self.head(fused)

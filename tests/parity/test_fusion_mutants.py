@@ -166,8 +166,8 @@ def starts_as_identity(kind):
     close(layer(xs), feature / (feature.square().mean(-1, keepdim=True) + 1e-5).sqrt(), "it does not start at γ = 1")
 
 
-def attends_by_loop(kind):
-    """Step i of the target over the real steps of the source, by a loop."""
+def target_asks_every_step(kind):
+    """The result has the target's length, and its first step may look at the source's last."""
     formula = F["cross-attention"]
     inputs = formula.inputs(np.random.default_rng(1))
     inputs["padding_mask"][:] = True
@@ -253,8 +253,8 @@ TABLE = [
     (mutants.MixesSamples, fusion.Concatenate, samples_apart),
     (mutants.StartsAtNothing, fusion.FiLM, starts_as_identity),
     (mutants.ScaleBeforeScale, fusion.FiLM, registered("FiLM")),
-    (mutants.Swapped, fusion.CrossAttention, attends_by_loop),
-    (mutants.CausalLeftOn, fusion.CrossAttention, attends_by_loop),
+    (mutants.Swapped, fusion.CrossAttention, target_asks_every_step),
+    (mutants.CausalLeftOn, fusion.CrossAttention, target_asks_every_step),
     (mutants.LastStep, fusion.CrossModal, padding_apart),
     (mutants.PaddingCounts, fusion.CrossModal, padding_apart),
     (mutants.NoBottleneck, fusion.BottleneckLayer, only_through_z),

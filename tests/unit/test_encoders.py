@@ -1,0 +1,152 @@
+"""The classifier of batch dicts: any subset of modalities, missing ones, padding, saving, and that it learns."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+
+from mmcourse.keras import encoders as keras_encoders
+from mmcourse.keras import fusion as keras_fusion
+from mmcourse.keras import train as keras_train
+from mmcourse.torch import encoders, fusion, train
+
+NAMES = ["face", "voice", "words"]
+METHODS = sorted(fusion.METHODS)
+
+
+def make_batch(size=6, seed=0):
+    """A batch as the data sets give it; the label can be read from the words."""
+    rng = np.random.default_rng(seed)
+    label = rng.integers(3, size=size)
+    lengths = rng.integers(1, 9, size)
+    return {
+        "face": rng.random((size, 12, 12, 3), np.float32),
+        "voice": rng.normal(size=(size, 8, 5)).astype(np.float32),
+        "words": np.where(rng.random((size, 4)) < 0.7, 2 + label[:, None], 5),
+        "padding_mask": {"voice": np.arange(8) < lengths[:, None], "words": np.ones((size, 4), bool)},
+        "present": np.ones((size, 3), bool),
+        "label": label,
+    }
+
+
+def tensors(batch):
+    """For PyTorch, channels first."""
+    if isinstance(batch, dict):
+        return {k: tensors(v) for k, v in batch.items()}
+    return torch.from_numpy(batch.transpose(0, 3, 1, 2) if batch.ndim == 4 else batch)
+
+
+def model(room, method="concatenate", names=NAMES, dropout=None):
+    """A small classifier in either framework."""
+    rooms = {"torch": (encoders, fusion), "keras": (keras_encoders, keras_fusion)}
+    e, f = rooms[room]
+    made = {"face": e.FaceEncoder(6, size=12), "voice": e.VoiceEncoder(5, 6), "words": e.WordsEncoder(6, 6)}
+    kind = f.METHODS[method]
+    chosen = {name: made[name] for name in names}
+    dims = [chosen[n].step_width if kind.takes_sequences else chosen[n].width for n in sorted(chosen)]
+    return e.MultimodalClassifier(chosen, kind(dims, 3 if kind.gives_logits else 8), 3, dropout)
+
+
+def logits(room, net, batch):
+    """Of either framework, as an array."""
+    if room == "torch":
+        with torch.no_grad():
+            return net.eval()(tensors(batch)).numpy()
+    return np.array(net(batch, training=False))
+
+
+ROOMS = pytest.mark.parametrize("room", ["torch", "keras"])
+
+
+@ROOMS
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_in_the_classifier(room, method):
+    batch, net = make_batch(), model(room, method)
+    whole = logits(room, net, batch)
+    assert whole.shape == (6, 3) and np.isfinite(whole).all()
+    longer = {**batch, "voice": np.pad(batch["voice"], ((0, 0), (0, 7), (0, 0)), constant_values=9)}
+    longer["padding_mask"] = {
+        **batch["padding_mask"],
+        "voice": np.pad(batch["padding_mask"]["voice"], ((0, 0), (0, 7))),
+    }
+    np.testing.assert_allclose(logits(room, net, longer), whole, atol=1e-5)
+    batch["present"][0, 1] = False
+    some = logits(room, net, batch)
+    assert np.isfinite(some).all() and (np.abs(some[0] - whole[0]).max() > 1e-7) == (
+        method != "FiLM"
+    )  # starts at γ = 1
+    np.testing.assert_allclose(some[1:], whole[1:], atol=1e-5)
+
+
+@ROOMS
+def test_a_subset_of_modalities_reads_its_own_presence(room):
+    batch, net = make_batch(), model(room, names=["words", "face"])
+    before = logits(room, net, batch)
+    batch["present"][:, 1] = False  # the voice, which it does not use
+    np.testing.assert_array_equal(logits(room, net, batch), before)
+    batch["present"][:, 2] = False
+    assert np.abs(logits(room, net, batch) - before).max() > 1e-7
+
+
+@ROOMS
+def test_ignorance_costs_ln_c(room):
+    net, batch = model(room), make_batch()
+    logits(room, net, batch)
+    if room == "torch":
+        torch.nn.init.zeros_(net.head.weight), torch.nn.init.zeros_(net.head.bias)
+        loss = train.cross_entropy(net(tensors(batch)), torch.from_numpy(batch["label"])).item()
+    else:
+        net.head.set_weights([np.zeros_like(w) for w in net.head.get_weights()])
+        loss = float(keras_train.cross_entropy(net(batch), batch["label"]))
+    assert loss == pytest.approx(math.log(3), rel=1e-5)
+
+
+@ROOMS
+def test_dropout_and_sequences_do_not_mix(room):
+    drop = (fusion if room == "torch" else keras_fusion).ModalityDropout([6, 6, 6], rate=0.5)
+    net, batch = model(room, dropout=drop), make_batch()
+    assert np.isfinite(logits(room, net, batch)).all()
+    with pytest.raises(ValueError, match="dropout"):
+        model(room, "bottleneck", dropout=drop)
+
+
+def test_torch_fit_learns_and_repeats_itself():
+    batches = [tensors(make_batch(32, seed)) for seed in range(8)]
+    histories = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        net = model("torch", dropout=fusion.ModalityDropout([6] * 3, 0.1))
+        state = torch.get_rng_state()
+        histories.append(train.fit(net, batches, epochs=6, learning_rate=1e-2, progress=False))
+        assert torch.equal(state, torch.get_rng_state()), "fit moves the generator that others use"
+    assert histories[0] == histories[1] and histories[0][-1]["accuracy"] > 0.9 > histories[0][0]["accuracy"]
+    scores = train.predict(net, batches)
+    assert scores.shape == (256, 3) and (scores.argmax(1) == np.concatenate([b["label"] for b in batches])).mean() > 0.9
+
+
+def test_keras_fit_learns_and_the_model_survives_a_file(tmp_path):
+    batches = [make_batch(32, seed) for seed in range(8)]
+
+    def spec(value):
+        return (
+            {k: spec(v) for k, v in value.items()}
+            if isinstance(value, dict)
+            else tf.TensorSpec(value.shape, value.dtype)
+        )
+
+    data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec(batches[0]))
+    data = data.apply(tf.data.experimental.assert_cardinality(len(batches)))
+    keras.utils.set_random_seed(0)
+    net = model("keras")
+    history = keras_train.fit(net, data, epochs=6, learning_rate=1e-2, progress=False)
+    assert history[-1]["accuracy"] > 0.9 > history[0]["accuracy"]
+    scores = keras_train.predict(net, data)
+    assert (scores.argmax(1) == np.concatenate([b["label"] for b in batches])).mean() > 0.9
+    net.save_weights(tmp_path / "net.weights.h5")
+    again = keras_encoders.MultimodalClassifier.from_config(net.get_config())
+    again(batches[0])
+    again.load_weights(tmp_path / "net.weights.h5")
+    np.testing.assert_allclose(keras_train.predict(again, data), scores, atol=1e-6)
