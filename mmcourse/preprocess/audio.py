@@ -13,6 +13,9 @@ import numpy as np
 from scipy.fft import rfft  # the same as NumPy's, and twice as fast for many short frames
 
 from mmcourse.preprocess.errors import InputError
+from mmcourse.preprocess.mel import hz_to_mel as hz_to_mel  # the mel scale belongs to this module's functions
+from mmcourse.preprocess.mel import mel_filterbank as mel_filterbank
+from mmcourse.preprocess.mel import mel_to_hz as mel_to_hz
 from mmcourse.preprocess.source import read_bytes
 
 RATES = (4_000, 192_000)  # Hz; beyond these a header is damaged, or the sound is not speech
@@ -156,44 +159,6 @@ def stft(wave, n_fft: int = 512, hop: int = 256, shape: str = "hann", center: bo
     if center:
         wave = np.pad(wave, [(0, 0)] * (wave.ndim - 1) + [(n_fft // 2, n_fft // 2)], mode=pad_mode)
     return rfft(frames(wave, n_fft, hop) * window(shape, n_fft).astype(wave.dtype))
-
-
-def hz_to_mel(hz, htk: bool = False) -> np.ndarray:
-    """Frequency in Hz to mel: equal steps in mel sound like equal steps in pitch.
-
-    HTK (O'Shaughnessy 1987): 2595 log10(1 + f/700). Slaney 1998 (*Auditory Toolbox*): 3f/200 up to 1 kHz, then
-    27 steps for each factor of 6.4.
-    """
-    hz = np.asarray(hz, dtype=np.float64)
-    if htk:
-        return 2595 * np.log10(1 + hz / 700)
-    return np.where(hz < 1000, 3 * hz / 200, 15 + 27 * np.log(np.maximum(hz, 1000) / 1000) / np.log(6.4))
-
-
-def mel_to_hz(mel, htk: bool = False) -> np.ndarray:
-    """Mel to frequency in Hz: the inverse of `hz_to_mel`."""
-    mel = np.asarray(mel, dtype=np.float64)
-    if htk:
-        return 700 * (10 ** (mel / 2595) - 1)
-    return np.where(mel < 15, 200 * mel / 3, 1000 * 6.4 ** ((np.maximum(mel, 15) - 15) / 27))
-
-
-def mel_filterbank(sample_rate, n_fft=512, n_mels=40, fmin=0.0, fmax=None, htk=False, norm="slaney") -> np.ndarray:
-    """Triangles that are equally wide in mel, float64 (n_mels, 1 + n_fft // 2).
-
-    Filter m rises from edge m to 1 at edge m+1 and falls to 0 at edge m+2. With norm="slaney" each is divided by half
-    its width in Hz, so that noise of equal power gives every band the same; norm=None keeps the peaks at 1.
-    """
-    fmax = sample_rate / 2 if fmax is None else fmax
-    if not 0 <= fmin < fmax <= sample_rate / 2 or n_mels < 1:
-        problem = f"expected 0 <= fmin < fmax <= {sample_rate / 2:g} Hz, n_mels >= 1; got {fmin}, {fmax}, {n_mels}"
-        raise InputError("mel_filterbank", problem, "half the sample rate is the highest frequency a wave can hold")
-    bins = np.fft.rfftfreq(n_fft, 1 / sample_rate)  # (k,)
-    edges = mel_to_hz(np.linspace(hz_to_mel(fmin, htk), hz_to_mel(fmax, htk), n_mels + 2), htk)[:, None]
-    rise = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    fall = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    bank = np.maximum(0, np.minimum(rise, fall))
-    return bank * 2 / (edges[2:] - edges[:-2]) if norm == "slaney" else bank
 
 
 @functools.lru_cache(32)
