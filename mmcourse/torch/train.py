@@ -14,8 +14,18 @@ def warmup_cosine(step, total, warmup=0.3):
     return step / start if step < start else 0.5 + 0.5 * math.cos(math.pi * (step - start) / (total - start))
 
 
+def on(batch, device):
+    """A batch dict, nested or not, with its tensors on that device."""
+    return {k: on(v, device) if isinstance(v, dict) else v.to(device) for k, v in batch.items()}
+
+
+def where(model):
+    """The device of a model's parameters."""
+    return next(model.parameters()).device
+
+
 def fit(model, train_loader, epochs=10, learning_rate=1e-2, weight_decay=0.3, seed=0, progress=True):
-    """Train a classifier of batch dicts with AdamW, warm-up and cosine.
+    """Train a classifier of batch dicts, where it stands (CPU or GPU), with AdamW, warm-up and cosine.
 
     `train_loader` shuffles by its own seed; `seed` is for what is drawn in training, such as dropout. It leaves
     PyTorch's generator as it found it. Returns a list of {"loss", "accuracy"}, one an epoch, measured while training.
@@ -30,6 +40,7 @@ def fit(model, train_loader, epochs=10, learning_rate=1e-2, weight_decay=0.3, se
         for epoch in range(epochs):
             seen = loss_sum = right = 0
             for batch in train_loader:
+                batch = on(batch, where(model))
                 logits, labels = model(batch), batch["label"]
                 loss = cross_entropy(logits, labels)
                 optimiser.zero_grad()
@@ -48,4 +59,4 @@ def fit(model, train_loader, epochs=10, learning_rate=1e-2, weight_decay=0.3, se
 def predict(model, loader):
     """Logits of every sample in the loader's order, as a NumPy array (n, classes)."""
     model.eval()
-    return torch.cat([model(batch) for batch in loader]).numpy()
+    return torch.cat([model(on(batch, where(model))) for batch in loader]).cpu().numpy()
