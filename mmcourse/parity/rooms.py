@@ -75,7 +75,7 @@ class NumpyRoom:
         return dx, {name: dp[name] for name in self.trainable}
 
     def central_differences(self, inputs: dict[str, Any], target: Arrays) -> tuple[Arrays, Arrays]:
-        """(8(f(+h) − f(−h)) − (f(+2h) − f(−2h))) / 12h, error O(h⁴), for each entry in turn."""
+        """(f(x + h) − f(x − h)) / 2h, error O(h²), for each entry in turn."""
 
         def loss():
             y = self.forward(replace(inputs, xs))
@@ -104,16 +104,16 @@ class NumpyRoom:
         return end
 
 
-def _slopes(loss, array: np.ndarray, h: float = 2e-5) -> np.ndarray:
+def _slopes(loss, array: np.ndarray, h: float = 1e-5) -> np.ndarray:
     """Central differences of loss() in each entry of an array that it reads, changed in place and put back."""
     slopes = np.zeros_like(array)
     for i in np.ndindex(array.shape):
-        kept, f = array[i], {}
-        for step in (-2, -1, 1, 2):
-            array[i] = kept + step * h
-            f[step] = loss()
+        kept = array[i]
+        array[i] = kept + h
+        up = loss()
+        array[i] = kept - h
+        slopes[i] = (up - loss()) / (2 * h)
         array[i] = kept
-        slopes[i] = (8 * (f[1] - f[-1]) - (f[2] - f[-2])) / (12 * h)
     return slopes
 
 
@@ -234,7 +234,7 @@ class KerasRoom:
     @property
     def weights(self) -> Arrays:
         """Copies in NumPy's layout."""
-        return {k: np.array(v) for k, v in self.variables.items()}
+        return {k: v.numpy() for k, v in self.variables.items()}
 
     def load(self, weights: Arrays) -> None:
         """Set weights given in NumPy's layout."""
