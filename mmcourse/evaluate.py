@@ -71,6 +71,38 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+# ---------------------------------------------------------------- annotators
+def cohen_kappa(first: Any, second: Any) -> float:
+    """Agreement of two annotators beyond chance: 1 perfect, 0 chance (Cohen 1960); NaN if both use one label only.
+
+    first, second: int (n,), labels of the same samples.
+    """
+    table = confusion_matrix(first, second) / np.size(first)
+    return _beyond_chance(float(np.trace(table)), float(table.sum(axis=1) @ table.sum(axis=0)))
+
+
+def fleiss_kappa(counts: Any) -> float:
+    """Agreement of several annotators beyond chance (Fleiss 1971); they need not be the same for each sample.
+
+    counts: int (n, classes), how many of a sample's annotators chose each class; every row has the same sum, ≥ 2.
+    For two annotators this is Scott's pi, which differs a little from Cohen's kappa.
+    """
+    counts = np.asarray(counts)
+    votes = counts.sum(axis=1) if counts.ndim == 2 and counts.size else np.zeros(1)
+    if counts.dtype.kind not in "iu" or counts.min(initial=0) < 0 or votes.min() < 2 or votes.min() != votes.max():
+        raise ValueError(
+            f"counts: expected whole numbers (n, classes) with the same number of annotators, 2 or more, in every row; "
+            f"got {counts.dtype} {counts.shape} with {votes.min():g} to {votes.max():g} a row"
+        )
+    pairs = (counts * (counts - 1)).sum(axis=1) / (votes * (votes - 1))  # share of agreeing pairs, (n,)
+    share = counts.sum(axis=0) / votes.sum()
+    return _beyond_chance(float(pairs.mean()), float(share @ share))
+
+
+def _beyond_chance(observed: float, expected: float) -> float:
+    return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
+
+
 # ---------------------------------------------------------------- several seeds
 def standard_error(values: Any) -> float:
     """Standard error of the mean over seeds, from the sample's own spread (ddof 1); NaN for a single seed."""

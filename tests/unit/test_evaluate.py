@@ -92,3 +92,40 @@ def test_ceilings():
         evaluate.share_of_ceiling(0.5, 91)
     with pytest.raises(ValueError, match="ceiling"):
         evaluate.gap_closed(0.9, 0.95, 0.9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cohen_kappa_equals_scikit_learn(seed):
+    g = np.random.default_rng(seed)
+    first = g.integers(0, 4, 60)
+    second = np.where(g.random(60) < 0.6, first, g.integers(0, 4, 60))
+    assert evaluate.cohen_kappa(first, second) == pytest.approx(metrics.cohen_kappa_score(first, second), abs=1e-12)
+
+
+def test_cohen_kappa_at_its_limits():
+    assert evaluate.cohen_kappa([0, 1, 2], [0, 1, 2]) == 1
+    assert evaluate.cohen_kappa([0, 0, 0, 1], [0, 0, 0, 0]) == 0
+    assert np.isnan(evaluate.cohen_kappa([1, 1], [1, 1]))
+    assert evaluate.cohen_kappa([0, 1], [1, 0]) == -1
+
+
+@pytest.mark.parametrize("raters", [2, 3, 6])
+def test_fleiss_kappa_equals_all_pairs_one_by_one(raters):
+    votes = np.random.default_rng(raters).integers(0, 3, (25, raters)) // np.array([1] * (raters - 1) + [2])
+    agreeing = [a == b for row in votes for i, a in enumerate(row) for j, b in enumerate(row) if i != j]
+    expected = sum((votes == c).mean() ** 2 for c in range(3))
+    counts = np.stack([np.bincount(row, minlength=3) for row in votes])
+    by_hand = (np.mean(agreeing) - expected) / (1 - expected)
+    assert evaluate.fleiss_kappa(counts) == pytest.approx(by_hand, abs=1e-12)
+
+
+def test_fleiss_kappa_of_the_published_example():
+    counts = [[0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1]]
+    counts += [[7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7]]
+    assert evaluate.fleiss_kappa(counts) == pytest.approx(0.210, abs=5e-4)
+
+
+@pytest.mark.parametrize("counts", [[[1, 0], [0, 1]], [[2, 0], [1, 2]], [[1.5, 0.5]], [[3, -1]], [], [2, 0]])
+def test_fleiss_kappa_refuses_what_it_cannot_count(counts):
+    with pytest.raises(ValueError, match="counts: expected whole numbers"):
+        evaluate.fleiss_kappa(counts)
