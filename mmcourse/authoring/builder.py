@@ -97,7 +97,7 @@ def _build_one(lesson: Lesson, path: Path, progress: Progress | None) -> Built:
             "seconds": round(usage.seconds, 1),
             "peak_mb": round(usage.peak_mb),
             "cores": usable_cores(),
-            "bands": budget.bands([t for c in nb.cells for t in clean.texts(c)]),
+            "bands": _targets(nb),
         },
         _stored(path),
     )
@@ -117,6 +117,13 @@ def _put_text(nb: NotebookNode, text: NotebookNode) -> None:
 
 def _stored(path: Path) -> dict | None:
     return nbformat.read(path, as_version=4).metadata.get("mmcourse") if path.is_file() else None
+
+
+def _targets(nb: NotebookNode) -> list[str]:
+    """Bands for the title card: those of cells tagged ``target``, else the first; a reader wants one promise."""
+    marked = [c for c in nb.cells if "target" in c.metadata.get("tags", [])]
+    found = budget.bands([t for c in marked or nb.cells for t in clean.texts(c)])
+    return found if marked else found[:1]
 
 
 def _write(nb: NotebookNode, path: Path) -> bool:

@@ -16,7 +16,7 @@ from . import budget
 
 MARKER = re.compile(r"^# %%(?!%)")
 BEGIN, END, BLANK = "# BEGIN SOLUTION", "# END SOLUTION", "# BLANK:"
-TAGS = {"free", "raises-exception", "hide-input", "setup"}
+TAGS = {"free", "raises-exception", "hide-input", "setup", "target"}
 CHECK = re.compile(r"^\s*(?:\w+\s*=\s*)?check\(\s*[\"'](\d\d\.\d+)[\"']", re.MULTILINE)
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},

@@ -322,7 +322,7 @@ history = fit(model, train.torch_loader(batch_size=64, seed=0), epochs=10)
 # faces.
 
 
-# %%
+# %% tags=["target"]
 def test_accuracy(model):
     logits = predict(model, test.torch_loader(batch_size=500))
     return float((logits.argmax(axis=1) == test.labels).mean())

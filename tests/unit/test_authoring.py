@@ -252,3 +252,15 @@ def test_budget_words_are_coarse():
     old = {"seconds": 10.0, "peak_mb": 500, "bands": []}
     assert steady({"seconds": 11.5, "peak_mb": 520, "bands": ["x"]}, old) == old | {"bands": ["x"]}
     assert steady({"seconds": 14.0, "peak_mb": 700, "bands": []}, old)["seconds"] == 14.0
+
+
+def test_the_title_card_promises_the_tagged_band_or_the_first():
+    from mmcourse.authoring.builder import _targets
+
+    def cell(text, *tags):
+        output = nbformat.v4.new_output("stream", text=text)
+        return nbformat.v4.new_code_cell("x", outputs=[output], metadata={"tags": list(tags)})
+
+    first, second = cell("loss within 1.1 ± 0.1\n"), cell("accuracy within 0.9 ± 0.02\n", "target")
+    assert _targets(nbformat.v4.new_notebook(cells=[first, second])) == ["accuracy within 0.9 ± 0.02"]
+    assert _targets(nbformat.v4.new_notebook(cells=[first, cell("b within 2 ± 1")])) == ["loss within 1.1 ± 0.1"]
