@@ -198,6 +198,7 @@ def curves(
 def _label_ends(ax: Axes, ends: list[tuple[float, str, str]], gap: float = 0.075) -> None:
     """Names at the right edge, pushed apart upwards where their curves end close together, kept inside the figure."""
     ends = [end for end in ends if np.isfinite(end[0])]
+    ax.get_ylim()  # settles the limits, which the transform below would not wait for
     to_axes = ax.transData + ax.transAxes.inverted()
     ends.sort()
     heights = [to_axes.transform((1, value))[1] for value, _, _ in ends]
