@@ -154,7 +154,7 @@ ANSWERS = {
             (but(picture=lambda p: p[::-1, ::-1]), "half a circle"),
             (but(picture=lambda p: p[..., ::-1]), "reversed the colours"),
             (but(picture=lambda p: p), "not mirrored"),
-            (lambda p, b, c: mirror_by_loops(p, b, c)[:2], "got 2"),
+            (lambda p, b, c: mirror_by_loops(p, b, c)[:2], "should be 3 values"),
         ],
     ),
 }
