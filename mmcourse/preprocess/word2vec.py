@@ -56,13 +56,14 @@ def train(
     batch_size: int = 64,
     lr: float = 0.1,
 ) -> tuple[np.ndarray, list[float]]:
-    """Train both tables by plain gradient descent.
+    """Train both tables by plain gradient descent whose step falls linearly to zero, as in the authors' program.
 
     Parameters
     ----------
     sentences : lists of word ids below `n_words`
     lr : float
-        Step for each pair, not for the batch's mean: a word's vector moves by the sum over its pairs.
+        First step for each pair, not for the batch's mean: a word's vector moves by the sum over its pairs. Of a
+        small vocabulary a large batch holds the same word many times: make it smaller if the loss grows.
 
     Returns
     -------
@@ -74,15 +75,16 @@ def train(
         raise InputError("sentences", "no word has a neighbour", "pass sentences of two words or more")
     noise = noise_distribution(contexts, n_words)
     V, U = rng.uniform(-0.5 / dim, 0.5 / dim, (n_words, dim)), np.zeros((n_words, dim))
-    losses = []
-    for _ in range(epochs):
+    losses, n_batches = [], max(len(centers) // batch_size, 1)
+    for epoch in range(epochs):
         total = 0.0
-        for batch in np.array_split(rng.permutation(len(centers)), max(len(centers) // batch_size, 1)):
+        for i, batch in enumerate(np.array_split(rng.permutation(len(centers)), n_batches)):
+            step = lr * (1 - (epoch + i / n_batches) / epochs)
             others = rng.choice(n_words, (len(batch), negatives), p=noise)
             targets = np.concatenate([contexts[batch, None], others], axis=1)  # (b, 1 + k)
             loss, dv, du = loss_and_gradients(V[centers[batch]], U[targets])
-            np.add.at(V, centers[batch], -lr * len(batch) * dv)
-            np.add.at(U, targets, -lr * len(batch) * du)
+            np.add.at(V, centers[batch], -step * len(batch) * dv)
+            np.add.at(U, targets, -step * len(batch) * du)
             total += loss * len(batch)
         losses.append(total / len(centers))
     return V, losses

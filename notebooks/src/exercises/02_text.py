@@ -1,0 +1,166 @@
+# %% [markdown]
+# # Exercises 02 · Text
+#
+# *Three short tasks on learning pieces of words, weighing words, and judging which of them may go.*
+#
+# {{budget}}
+#
+# **Lesson**: [02 · Text](../02_text.ipynb) · **6 points, about 32 minutes** · Python and NumPy only
+
+# %% [markdown]
+# Replace each line `raise NotImplementedError("your turn")` with your code, run the cell, then run the `check` cell below it. Loops are as
+# welcome as tricks.
+
+# %%
+import numpy as np
+
+from mmcourse.check import check
+
+# %% [markdown]
+# ## 02.1 · The next byte pair
+#
+# Difficulty 1 of 3 · 7 minutes · 1 point
+#
+# Byte-pair encoding joins the commonest pair of neighbouring pieces. `words` says how each word is cut so far, and how often the word
+# occurs.
+
+# %%
+words = {("r", "e", "d"): 5, ("r", "e", "d", "d", "e", "r"): 2, ("b", "e", "d"): 3}
+for pieces, count in words.items():
+    print(f"{' '.join(pieces):12}", count, "times, pairs:", list(zip(pieces, pieces[1:], strict=False)))
+
+# %% [markdown]
+# *e d* stands once in each of the three words, so it comes 5 + 2 + 3 = 10 times; *r e* only 7 times. The answer is `("e", "d")`.
+#
+# **Write** `next_pair(words)`. Return the pair as `(first, second)`. If several come equally often, take the first by alphabet (Python's own
+# order of tuples), so that everyone learns the same merges.
+
+
+# %%
+def next_pair(words):
+    """words: {tuple of pieces: how often the word occurs}. Return the commonest pair of neighbours."""
+    # BEGIN SOLUTION
+    found = {}
+    for pieces, count in words.items():
+        for pair in zip(pieces, pieces[1:], strict=False):
+            found[pair] = found.get(pair, 0) + count
+    return min(found, key=lambda pair: (-found[pair], pair))
+    # END SOLUTION
+
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Keep a dict from pair to count. Go through the words, and through the neighbours in each; what do you add each time?
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Add the word's count, not 1. At the end `min(found, key=lambda pair: (-found[pair], pair))` takes the largest count first and then the
+# alphabet.
+# </details>
+
+# %%
+check("02.1", next_pair)
+
+# %% [markdown]
+# ## 02.2 · TF-IDF for any table
+#
+# Difficulty 2 of 3 · 10 minutes · 2 points
+#
+# `counts[i, v]` says how often word `v` occurs in text `i`. Of `n` texts, $\text{df}_v$ have word `v` at least once.
+#
+# $$w_{iv} = \text{tf}_{iv}\left(\ln\frac{1 + n}{1 + \text{df}_v} + 1\right), \qquad \text{then each row divided by its length}$$
+
+# %%
+counts = np.array([[1, 1, 0], [2, 0, 1]])  # two texts, three words
+idf = np.log(3 / (1 + np.array([2, 1, 1]))) + 1
+print("idf        ", idf.round(3))
+print("first row  ", (counts[0] * idf).round(3), "of length", np.linalg.norm(counts[0] * idf).round(3))
+
+# %% [markdown]
+# **Write** `tf_idf(counts)` for any table `(n, v)` of whole numbers. Return numbers of the same shape. A text without any word keeps a row of
+# zeros: no NaN.
+
+
+# %%
+def tf_idf(counts):
+    """counts (n, v) → weights (n, v), each row of length 1, or 0 if the text is empty."""
+    # BEGIN SOLUTION
+    df = (counts > 0).sum(axis=0)  # (v,)
+    weights = counts * (np.log((1 + len(counts)) / (1 + df)) + 1)
+    lengths = np.linalg.norm(weights, axis=1, keepdims=True)  # (n, 1)
+    return weights / np.where(lengths == 0, 1, lengths)
+    # END SOLUTION
+
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# `df` is about texts, not about occurrences: a word that stands twice in one text counts once. `counts > 0` is a good start.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `np.linalg.norm(weights, axis=1, keepdims=True)` gives the lengths as a column. Put 1 where a length is 0, then divide.
+# </details>
+
+# %%
+check("02.2", tf_idf)
+
+# %% [markdown]
+# ## 02.3 · Which words are dangerous to remove?
+#
+# Difficulty 3 of 3 · 15 minutes · 3 points
+#
+# A stop list from a book knows neither your sentences nor your labels. Here is a judgement that you can compute. Removing a word is
+# **dangerous** if it makes two sentences that were different, *and have different labels*, the same. No model can tell them apart after that.
+
+# %%
+sentences = ["the film was good", "the film was not good", "film was good"]
+labels = ["praise", "blame", "praise"]
+for word in ("the", "not", "was"):
+    print(f"without {word:4}", [[w for w in s.split() if w != word] for s in sentences])
+
+# %% [markdown]
+# Without *not*, the first two become one, though one is praise and one is blame: dangerous. Without *the*, first and third become one, but both are praise: harmless. So
+# the answer is `["not"]`.
+#
+# **Write** `dangerous(sentences, labels, stop_words)`. Try each stop word *alone*, the others left in place. Words are what stands between spaces;
+# their order counts. Return the dangerous words as a list, sorted by alphabet.
+
+
+# %%
+def dangerous(sentences, labels, stop_words):
+    """sentences: list of str; labels: one each; stop_words: list of str. Return a sorted list of words."""
+    # BEGIN SOLUTION
+    found = []
+    for word in stop_words:
+        short = [[w for w in sentence.split() if w != word] for sentence in sentences]
+        pairs = [(i, j) for i in range(len(short)) for j in range(i) if short[i] == short[j]]
+        if any(labels[i] != labels[j] and sentences[i] != sentences[j] for i, j in pairs):
+            found.append(word)
+    return sorted(found)
+    # END SOLUTION
+
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# For one stop word: shorten all sentences, then compare each with each. Three things must hold for a pair that does harm.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The shortened lists are equal, the labels differ, and the sentences themselves differed before. If any pair is like that, keep the word.
+# </details>
+
+# %%
+check("02.3", dangerous)
+
+# %% [markdown]
+# ## Done?
+#
+# Run the whole notebook once more from the top. One way to solve each task is in [the solutions](../solutions/02_text.ipynb). Then try
+# `dangerous` on the sentences of `mood`: `load("mood", "train").column("words")` with `meta["words_cue"]` as labels. Which words does it find, and why is
+# *not* not among them?
