@@ -20,7 +20,7 @@ from .base import SPLITS, Column, Dataset, Gather, check_split, pad
 SIZES = {"embedded": (4000, 1000, 1000), "real": (8000, 1000, 1000)}  # samples: train, validation, test
 Settings = dict[str, dict[str, Any]]
 HARD: Settings = {  # what `difficulty="hard"` leaves: principal components, grey noise (of 255), signal to noise (dB)
-    "embedded": {"components": 3, "noise": 24.0, "snr_db": -6.0},
+    "embedded": {"components": 3, "noise": 24.0, "snr_db": -7.0},
     "real": {"components": 5, "noise": 16.0, "snr_db": 20.0},
 }
 
