@@ -1,0 +1,63 @@
+"""Hide some tokens, so that a model can be asked for them (BERT: Devlin et al. 2019, arXiv 1810.04805)."""
+
+import numpy as np
+
+IGNORE = -100  # where nothing is asked; cross-entropy in PyTorch passes it over
+
+
+def mask_tokens(ids, maskable, mask_id, vocab_size, rng, rate=0.15):
+    """Choose `rate` of the maskable tokens; of the chosen, 80 % become [MASK], 10 % any token, 10 % stay.
+
+    Parameters
+    ----------
+    ids : int64 (b, n)
+    maskable : bool (b, n), False at padding and special tokens
+    mask_id, vocab_size : int
+    rng : numpy Generator
+
+    Returns
+    -------
+    inputs : int64 (b, n), what the model sees
+    labels : int64 (b, n), the true token where one was chosen, else IGNORE
+    """
+    chosen = maskable & (rng.random(ids.shape) < rate)
+    fate = rng.random(ids.shape)
+    inputs = np.where(chosen & (fate < 0.8), mask_id, ids)
+    inputs = np.where(chosen & (fate >= 0.9), rng.integers(vocab_size, size=ids.shape), inputs)
+    return inputs, np.where(chosen, ids, IGNORE)
+
+
+class Bigrams:
+    """What counting neighbours can guess: the baseline that a language model has to beat.
+
+    Every text starts and ends with a special token, so that each word has two neighbours.
+
+    Parameters
+    ----------
+    ids : int64 (b, n), texts to count in; 0 pads
+    vocab_size : int
+    """
+
+    def __init__(self, ids, vocab_size):
+        pairs = (ids[:, :-1].ravel(), ids[:, 1:].ravel())
+        self.counts = np.zeros((vocab_size, vocab_size))
+        np.add.at(self.counts, pairs, 1)
+        self.counts[0] = self.counts[:, 0] = 0
+        self.unigram = np.bincount(ids[ids > 0], minlength=vocab_size).astype(float)
+
+    def guess(self, ids, where, special, both=True):
+        """The likeliest token at each True of `where`, (k,), by the token before it and, if `both`, the one after it.
+
+        A neighbour that is hidden itself (`where`) tells nothing. Tokens of `special` are never guessed.
+        """
+        chance = (self.unigram + 1e-9) / self.unigram.sum()  # (vocab_size,)
+        joint = self.counts + np.outer(chance, chance)  # a little of independence, so that no logarithm is of 0
+        log_next = np.log(joint) - np.log(joint.sum(1, keepdims=True))  # of p(column | row)
+        rows, columns = np.nonzero(where)
+        hidden = where[rows, columns - 1][:, None]
+        score = np.where(hidden, np.log(chance), log_next[ids[rows, columns - 1]])
+        if both:
+            hidden = where[rows, columns + 1][:, None]
+            score = score + np.where(hidden, 0, log_next.T[ids[rows, columns + 1]])
+        score[:, special] = -np.inf
+        return score.argmax(1)
