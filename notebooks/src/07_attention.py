@@ -148,11 +148,11 @@ print(y.shape, cache["weights"].shape, "the same:", np.allclose(y, attention(q, 
 # up $d_k$ terms of variance 1, so its variance should be $d_k$. **Predict** the variance after dividing by $\sqrt{d_k}$; then measure.
 
 # %%
-widths = [1, 4, 16, 64, 256]
-for d in widths:
+for d in (1, 4, 16, 64, 256):
     qs, ks = g.normal(size=(2, 20_000, d))
     dots = (qs * ks).sum(axis=1)
-    band(f"variance of q·k for d_k = {d}, over d_k", dots.var() / d, 1.0, 0.1)
+    print(f"d_k = {d:3}  variance {dots.var():6.1f}  after dividing {(dots / np.sqrt(d)).var():.2f}")
+    assert abs(dots.var() / d - 1) < 0.05
 
 # %% [markdown]
 # So at $d_k = 256$ scores are spread with a standard deviation of 16, and dividing by 16 brings them back to 1. Why care?
@@ -188,12 +188,8 @@ plot.show(
     alt="Two curves against the width of a key. With the division the softmax's slope stays level; without it the slope "
     "falls towards zero as keys get wider.",
 )
-band(
-    "slope left at d_k = 1024 without the division, as a share",
-    slopes["not divided"][-1] / slopes["divided by √d_k"][-1],
-    0.13,
-    0.06,
-)
+left = slopes["not divided"][-1] / slopes["divided by √d_k"][-1]
+print(f"share of the slope that is left at d_k = 1024 without the division: {left:.2f}")
 
 # %% [markdown]
 # Without the division a wide model starts out with its choices already made, at random, and barely moves. The factor is
@@ -485,8 +481,8 @@ for seed in range(3):
 print({name: np.round(values, 3) for name, values in reached.items()})
 
 # %%
-band("accuracy without places, worst of 3 seeds", min(reached["without places"]), 0.74, 0.03)
 band("accuracy with places, worst of 3 seeds", min(reached["with places"]), 0.98, 0.02)
+band("accuracy without places, worst of 3 seeds", min(reached["without places"]), 0.74, 0.03)
 
 # %% tags=["free"]
 fig = plot.against_ceiling(
@@ -502,8 +498,9 @@ plot.show(
 )
 
 # %% [markdown]
-# Did you predict 0.75? (A touch more on one test set is its luck.) With places the same network answers every question. Now **read its map**: where do the two
-# feeling words of the first friend look?
+# Did you predict 0.75? With places the same network answers every question. Now **read its map**. First in numbers: of the
+# attention that a feeling word spends, how much goes to its own *not* or *very*, and how much to the other word's? Then
+# the first friend's sentence, read by the most decided of the three readers.
 
 
 # %%
@@ -515,8 +512,20 @@ def look(reader, said):
 
 
 # %% tags=["free"]
+together = {name: torch.cat([batch[name] for batch in test]) for name in ("words", "asked")}
+own = {}
+for seed in range(3):
+    with torch.no_grad():
+        weights = readers["with places", seed](together, return_weights=True)[1]  # (b, n, n)
+    rows = weights[torch.arange(len(weights))[:, None], together["asked"]]  # (b, 2, n): what the feeling words look at
+    own[seed] = rows.gather(2, together["asked"][..., None] - 1).mean().item()  # the word before oneself
+    other = rows.gather(2, together["asked"].flip(1)[..., None] - 1).mean().item()  # before the other feeling word
+    print(f"seed {seed}: accuracy {reached['with places'][seed]:.3f}, own {own[seed]:.2f}, other's {other:.2f}")
+    assert own[seed] > 3 * other
+
+# %% tags=["free"]
 fig = plot.matrix(
-    look(readers["with places", 0], says_a)[[4, 10]],
+    look(readers["with places", max(own, key=own.get)], says_a)[[4, 10]],
     "Where do the two feeling words look?",
     ["bad", "dull"],
     [f"{word}\n{t}" for t, word in enumerate(says_a)],
@@ -527,20 +536,9 @@ plot.show(
     alt="Two rows of attention weights: 'bad' looks mainly at the 'not' before it, 'dull' mainly at the 'very' before it.",
 )
 
-# %%
-own, other = [], []
-for batch in test:
-    with torch.no_grad():
-        weights = readers["with places", 0](batch, return_weights=True)[1]  # (b, n, n)
-    rows = weights[torch.arange(len(weights))[:, None], batch["asked"]]  # (b, 2, n): what the feeling words look at
-    own.append(rows.gather(2, batch["asked"][..., None] - 1))
-    other.append(rows.gather(2, batch["asked"].flip(1)[..., None] - 1))
-own, other = torch.cat(own).mean().item(), torch.cat(other).mean().item()
-assert own > 5 * other
-print("a feeling word gives its own 'not' or 'very' more than five times what it gives the other's")
-
 # %% [markdown]
-# Nobody told it to look one word back. It found "the word before me" because nothing else answers the question.
+# Nobody told it to look one word back. It found "the word before me" because nothing else answers the question. It is a
+# *soft* look-up all the same: part of the weight stays with other words.
 #
 # ### Real sentences of the course
 # Some of the sentences of `mood` (lesson 00) have *not*: "The dinner was not awful at all." A model
@@ -660,12 +658,12 @@ plot.show(
 band("answers that change without 'not', most of 3 seeds", shares[:, 0].max(), 0.3, 0.2)
 endings = [mood_words.index(word) for word in ("all", "bit")]
 assert torch.isin(rows, torch.tensor(endings)).any(1).all()
-print("every one of these sentences also ends in 'at all' or 'one bit'")
+print("every one of these sentences also has 'at all' or 'one bit'")
 
 # %% [markdown]
 # A reader would change *every* answer. The models did not learn what *not* means: in this small grammar other words give the
-# turn away, and the test sentences share the grammar, so an accuracy near 1 could not show it. The map hinted, the
-# intervention proved. (The cinema sentences of section 5 were built without such a giveaway.)
+# turn away, and the test sentences share the grammar, so an accuracy near 1 could not show it. Compare both figures, seed by
+# seed: much weight and much effect need not go together. (The cinema sentences of section 5 were built without such a giveaway.)
 
 # %% [markdown]
 # ### What it costs
@@ -753,8 +751,8 @@ plot.show(
 a, b = (function(*qkv) for function in ways.values())
 assert torch.allclose(a, b, atol=1e-5)
 grown = {name: m[-1] / m[-2] for name, m in memory.items()}
-band("growth of memory from n = 512 to 1024, written out", grown["written out"], 3.7, 0.3)
-band("growth of memory, memory-efficient", grown["memory-efficient"], 2.0, 0.1)
+assert grown["written out"] > 3.4 and abs(grown["memory-efficient"] - 2) < 0.1
+print("equal outputs; from n = 512 to 1024 one needs more than 3.4 times the memory, the other twice")
 
 # %% [markdown]
 # The same numbers come out, and memory grows in a straight line. The *work* is still $4n^2d$: the efficient kernel is
@@ -764,7 +762,7 @@ band("growth of memory, memory-efficient", grown["memory-efficient"], 2.0, 0.1)
 # A trained BERT has 144 heads. Clark et al. (2019, arXiv 1906.04341) found some that look at the word before, as ours does, and
 # many that park their attention on `[SEP]`, a place where nothing is said. The cell looks for both if the weights are on this machine.
 #
-# With a GPU, the same two functions at length 16,384. Written out, one map of four heads is 4 GB in float32.
+# With a GPU, the same two functions at length 16,384. Written out, four heads make four maps of 16,384² numbers.
 
 # %% tags=["free"]
 from huggingface_hub import try_to_load_from_cache
@@ -798,7 +796,8 @@ if profile == "gpu":  # noqa: F821 — the set-up cell defines it
         function(*long).sum().backward()
         print(f"{name:17} peak {torch.cuda.max_memory_allocated() / 2**30:.2f} GB")
 else:
-    print("not run: no GPU here. It would have printed the peak memory of both ways at n = 16,384.")
+    print("not run: no GPU here. It would have printed the peak memory of both ways at n = 16,384;")
+    print(f"written out, the map alone takes {4 * 16_384**2 * 4 / 2**30:.0f} GB.")
 
 # %% [markdown]
 # ## 8 · What to remember
