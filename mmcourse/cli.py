@@ -82,7 +82,7 @@ def run(
     to: Annotated[Path, typer.Option(help="Folder for the executed notebooks.")] = Path("mmcourse-run"),
     exercises: Annotated[bool, typer.Option("--exercises", help="Also run the blank exercise notebooks.")] = False,
 ) -> None:
-    """Run lessons without a browser or network, and show time and peak memory. Exit 1 if one fails."""
+    """Run lessons without a browser, and show time and peak memory. Exit 1 if one fails."""
     require("nbclient", "nbformat", "ipykernel", "psutil", "jupyter_client")
     chosen = select(numbers)
     notebooks = [x.notebook for x in chosen] + [x.exercise for x in chosen if exercises and x.exercise.is_file()]
@@ -152,6 +152,9 @@ def build(
         name = str(item.path.relative_to(item.path.parents[1]))
         rows.add_row(name, f"{item.seconds:.1f} s", f"{item.peak_mb:,.0f} MB", "written" if item.changed else "same")
     show(rows)
+    for item in built:
+        for note in item.notes:  # what `build --check` will refuse
+            print(f"{item.path.relative_to(item.path.parents[1])}: {note}")
 
 
 @data.command("list")
@@ -267,7 +270,8 @@ def run_one(notebook: Path, target: Path) -> tuple[float, float, str]:
     with cell_progress() as progress:
         try:
             book = nbformat.read(notebook, as_version=4)
-            usage = execute(book, lambda done, total: progress(notebook.stem, done, total))
+            # Offline would hide a learner's GPU.
+            usage = execute(book, lambda done, total: progress(notebook.stem, done, total), offline=False)
             seconds, peak_mb = usage.seconds, usage.peak_mb
         except ExecutionError as problem:
             seconds, error = time.perf_counter() - start, f"cell {problem.cell + 1}: {one_line(str(problem))}"

@@ -43,4 +43,7 @@ def steady(new: dict, old: dict | None) -> dict:
     if not old or not all(k in old for k in ("seconds", "peak_mb")):
         return new
     near = {"seconds": 0.25, "peak_mb": 0.10}
-    return new | {k: old[k] for k, share in near.items() if abs(new[k] - old[k]) <= max(share * old[k], 2.0)}
+    kept = {k: old[k] for k, share in near.items() if abs(new[k] - old[k]) <= max(share * old[k], 2.0)}
+    if new["seconds"] <= LIMIT_SECONDS < kept.get("seconds", 0.0):  # or a lesson made faster would still count as slow
+        del kept["seconds"]
+    return new | kept

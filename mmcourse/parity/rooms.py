@@ -253,7 +253,8 @@ class KerasRoom:
 
     def forward(self, inputs: dict[str, Any]) -> Arrays:
         """Outputs by path ("" for a single one)."""
-        return {k: np.array(v) for k, v in self.outputs(self.tensors(inputs)).items()}
+        found = self.outputs(self.tensors(inputs)).items()
+        return {k: v.numpy() if hasattr(v, "numpy") else np.array(v) for k, v in found}
 
     def gradients(self, inputs: dict[str, Any], target: Arrays) -> tuple[Arrays, Arrays]:
         """Gradients of ½ mean (y − target)² to the inputs and to the trainable weights, by `GradientTape`."""
@@ -266,7 +267,7 @@ class KerasRoom:
             loss = sum(0.5 * self.tf.reduce_mean((y - self.tf.constant(target[k], y.dtype)) ** 2) for k, y in outputs)
         zero = self.tf.UnconnectedGradients.ZERO
         dx, dp = tape.gradient(loss, (xs, variables), unconnected_gradients=zero)
-        dx, dp = ({k: np.array(self.tf.convert_to_tensor(v)) for k, v in d.items()} for d in (dx, dp))
+        dx, dp = ({k: self.tf.convert_to_tensor(v).numpy() for k, v in d.items()} for d in (dx, dp))
         return dx, dp
 
     def steps(self, inputs: dict[str, Any], target: Arrays, optimiser: str, rate: float, n: int) -> Arrays:
@@ -308,8 +309,6 @@ def _walk(node, path: list[str]):
             node = node[part]
         elif part.isdigit():
             node = (node if isinstance(node, (list, tuple)) else node.layers)[int(part)]
-        elif isinstance(node, dict):
-            node = node[part]
         elif part + "_" in vars(node):
             node = getattr(node, part + "_")
         else:

@@ -118,7 +118,7 @@ def check_keras(formula, theirs, convert=lambda p: [], call=lambda layer, inputs
         return out, tape.gradient(loss, (xs, [w.value for w in weights]))
 
     def numbered(arrays):
-        return {str(i): np.array(getattr(a, "value", a)) for i, a in enumerate(arrays)}
+        return {str(i): a.numpy() if hasattr(a, "numpy") else np.array(a) for i, a in enumerate(arrays)}
 
     out, (dx, dp) = gradients()
     _assert_close({"y": y}, {"y": np.array(out)}, "forward")

@@ -98,8 +98,8 @@ def check_running_statistics(momentum=0.3):
         own(x, training=True)
     np.testing.assert_allclose(theirs.running_mean, running[True][0], rtol=1e-6)
     np.testing.assert_allclose(theirs.running_var, running[True][1], rtol=1e-6)
-    np.testing.assert_allclose(np.array(own.moving_mean.value), running[False][0], rtol=1e-6)
-    np.testing.assert_allclose(np.array(own.moving_variance.value), running[False][1], rtol=1e-6)
+    np.testing.assert_allclose(own.moving_mean.numpy(), running[False][0], rtol=1e-6)
+    np.testing.assert_allclose(own.moving_variance.numpy(), running[False][1], rtol=1e-6)
 
 
 def test_running_statistics_equal_the_frameworks_own():
@@ -120,8 +120,8 @@ def test_running_statistics_are_equal_in_all_rooms(unbiased):
     a(torch.tensor(x).movedim(-1, 1))
     b(x, training=True)
     for got in ((a.mean, a.var), (b.mean.value, b.var.value)):
-        np.testing.assert_allclose(np.array(got[0]), ours[0], rtol=1e-6)
-        np.testing.assert_allclose(np.array(got[1]), ours[1], rtol=1e-6)
+        np.testing.assert_allclose(got[0].numpy(), ours[0], rtol=1e-6)
+        np.testing.assert_allclose(got[1].numpy(), ours[1], rtol=1e-6)
 
 
 def test_defaults_are_what_the_frameworks_say():
@@ -148,7 +148,7 @@ def test_defaults_are_what_the_frameworks_say():
     assert torch.nn.GELU().approximate == "none" and default(keras.activations.gelu, "approximate") is False
     lstm = keras.layers.LSTM(4)
     lstm.build((None, 3, 2))
-    np.testing.assert_array_equal(np.array(lstm.trainable_variables[2].value)[4:8], 1)
+    np.testing.assert_array_equal(lstm.trainable_variables[2].numpy()[4:8], 1)
 
 
 def test_first_weights_fill_the_stated_interval():
@@ -159,7 +159,7 @@ def test_first_weights_fill_the_stated_interval():
     both = (
         (torch.nn.Linear(100, 300).weight.detach().numpy(), conventions.kaiming_bound(100)),
         (torch.nn.Conv2d(4, 300, 5).weight.detach().numpy(), conventions.kaiming_bound(100)),
-        (np.array(dense.kernel.value), conventions.glorot_bound(100, 300)),
+        (dense.kernel.numpy(), conventions.glorot_bound(100, 300)),
     )
     for weights, bound in both:
         assert 0.999 * bound < np.abs(weights).max() <= bound * (1 + 1e-6)
@@ -177,7 +177,7 @@ def test_adamw_decays_alike_when_told_the_same():
         ours.grad = torch.tensor(g)
         optim.step()
         own.apply_gradients([(keras.ops.convert_to_tensor(g), theirs)])
-    np.testing.assert_allclose(np.array(theirs.value), ours.detach().numpy(), rtol=2e-5)
+    np.testing.assert_allclose(theirs.numpy(), ours.detach().numpy(), rtol=2e-5)
     assert np.abs(ours.detach().numpy() - w).max() > 0.09
 
 

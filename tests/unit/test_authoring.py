@@ -196,6 +196,20 @@ def test_a_cell_that_never_ends_is_stopped_and_its_memory_is_measured():
     assert 0.5 < usage.seconds < 10 and 230 < usage.peak_mb < 400
 
 
+def test_builds_use_one_thread_and_learners_what_they_like(monkeypatch):
+    cell = nbformat.v4.new_code_cell("import os; print(*map(os.environ.get, ('OMP_NUM_THREADS', 'MMCOURSE_OFFLINE')))")
+
+    def seen(**options):
+        execute(nb := nbformat.v4.new_notebook(cells=[cell.copy()]), **options)
+        return nb.cells[0].outputs[0].text.split()
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("MMCOURSE_OFFLINE", raising=False)
+    assert seen() == ["1", "1"] and seen(offline=False) == ["None", "None"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert seen() == ["2", "1"] and seen(offline=False) == ["2", "None"]
+
+
 def test_a_picture_needs_alt_text(tmp_path):
     show = "from IPython.display import Image\nImage(data=b'\\x89PNG\\r\\n\\x1a\\n' + bytes(16), format='png')"
     with pytest.raises(BuildError, match="shows a picture without alt text"):
@@ -252,6 +266,11 @@ def test_budget_words_are_coarse():
     old = {"seconds": 10.0, "peak_mb": 500, "bands": []}
     assert steady({"seconds": 11.5, "peak_mb": 520, "bands": ["x"]}, old) == old | {"bands": ["x"]}
     assert steady({"seconds": 14.0, "peak_mb": 700, "bands": []}, old)["seconds"] == 14.0
+    slow = {"seconds": 95.0, "peak_mb": 500}
+    assert steady({"seconds": 88.0, "peak_mb": 500}, slow)["seconds"] == 88.0, (
+        "made fast enough: the limit no longer bites"
+    )
+    assert steady({"seconds": 92.0, "peak_mb": 500}, slow)["seconds"] == 95.0
 
 
 def test_the_title_card_promises_the_tagged_band_or_the_first():

@@ -114,6 +114,24 @@ def test_run_writes_outputs_time_and_memory(course: Path, tmp_path: Path, capsys
     assert printed.count(" MB") == 3 and printed.count(" s ") == 3 and "Executed notebooks" in printed
 
 
+def test_run_hides_no_graphics_card(course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    write(course / "00_good.ipynb", "# Good", "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])")
+    assert call("run", "00", "--to", str(tmp_path)) == 0
+    assert nbformat.read(tmp_path / "00_good.ipynb", as_version=4).cells[1].outputs[0].text == "3\n"
+
+
+def test_build_tells_what_the_gate_will_refuse(course: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    from mmcourse import authoring
+    from mmcourse.authoring.builder import Built
+
+    made = Built(course / "00_good.ipynb", 95.0, 500.0, [], True, ["took 95 s, the limit is 90 s: train less"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(authoring, "build", lambda *arguments, **options: [made])
+        assert call("build", "00") == 0
+    assert "notebooks/00_good.ipynb: took 95 s, the limit is 90 s" in capsys.readouterr().out
+
+
 def test_run_names_the_lesson_the_cell_and_the_error(course: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert call("run", "all", "--to", str(tmp_path / "out")) == 1
     printed = capsys.readouterr()
