@@ -11,7 +11,7 @@
 # - give attention a sense of order, and say what it costs in a long sequence;
 # - read an attention map, and say what it does not show.
 #
-# **Before this:** lesson [00](00_start_here.ipynb); matrix products and the softmax.
+# **Before this:** lessons [00](00_start_here.ipynb) and [02](02_text.ipynb); matrix products and the softmax.
 #
 # **Time to read:** 50 minutes, then 30 for the [exercises](exercises/07_attention.ipynb).
 
@@ -47,8 +47,9 @@ plot.show(
 )
 
 # %% [markdown]
-# A model that averages word vectors, as the encoder of lesson 00 did, gets the same vector from both friends. **Predict:**
-# asked whether one given feeling word is meant well, how often can such a model be right? Keep your number; section 5 measures it.
+# A model that averages word vectors, as the encoder of lesson 00 did, gets the same vector from both friends. Say that
+# each feeling word has *not* or *very* by the toss of a coin. **Predict:** asked whether one of the two is meant well, how often
+# can such a model be right? Keep your number; section 5 measures it.
 
 # %%
 from mmcourse.torch.encoders import WordsEncoder
@@ -247,7 +248,7 @@ for is_causal in (True, False):
     print(f"causal={is_causal!s:5} earlier outputs unchanged: {np.array_equal(before, after)}")
 
 # %% [markdown]
-# And a word with *nothing* to look at, say, in a batch where one message has no text? Our four-line version divides 0 by 0.
+# And a word with *nothing* to look at, say, in a batch where one message has no text? Our short version takes −∞ from −∞.
 # The course's version answers with zeros: no information, no message.
 
 # %%
@@ -255,7 +256,7 @@ nothing = np.array([[False] * 5, [True] * 5])
 with np.errstate(invalid="ignore"):
     ours = attention(q, k, v, keep=nothing[:, None])[0]
 theirs, _ = scaled_dot_product_attention(q, k, v, nothing)
-print("four lines:", ours[0, 0], "  course:", theirs[0, 0])
+print("short version:", ours[0, 0], "  course:", theirs[0, 0])
 
 # %% [markdown]
 # ### Several heads
@@ -381,7 +382,7 @@ for name, theirs in (("nn.MultiheadAttention", right.detach()), ("keras.layers",
 
 # %% [markdown]
 # They part ways where a row has nothing to look at. One empty message in a batch, and one layer's output is NaN; after a training
-# step, so is every weight behind it.
+# step, so is every weight that led to it.
 
 # %%
 empty = np.array([[False] * 5, [True] * 5])
