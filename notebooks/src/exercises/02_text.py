@@ -162,5 +162,5 @@ check("02.3", dangerous)
 # ## Done?
 #
 # Run the whole notebook once more from the top. One way to solve each task is in [the solutions](../solutions/02_text.ipynb). Then try
-# `dangerous` on the sentences of `mood`: `load("mood", "train").column("words")` with `meta["words_cue"]` as labels. Which words does it find, and why is
-# *not* not among them?
+# `dangerous` on the sentences of `mood`: `load("mood", "train").column("words")`, each once, with `meta["words_cue"]` as labels. It finds no
+# dangerous word among those of scikit-learn's list, not even *not*. Why? (The lesson's section 6 knows.)
