@@ -58,7 +58,8 @@ for sentence in ("The party was not great at all.", "What a great party that was
 # ## 2 · The idea by hand
 # ### From bytes to characters
 # A file holds **bytes**, numbers from 0 to 255. An **encoding** says which characters they mean; nearly all text today is
-# UTF-8, where a character takes one to four bytes. Nothing in the bytes says which encoding they are in, and a wrong guess gives nonsense. (`text.read` stops at the first bad byte and says where; here it is shown as �.)
+# UTF-8, where a character takes one to four bytes. Nothing in the bytes says which encoding they are in, and a wrong guess gives nonsense. (`text.read` would stop at
+# the first bad byte and say where; Python, told to go on, prints �.)
 
 # %%
 for string in ("red", "café", "红色", "🙂"):
@@ -121,10 +122,10 @@ plot.show(fig, alt="Counts of six words in three captions; a and red stand twice
 #
 # ## 3 · The formula
 # ### TF-IDF: what is everywhere says little
-# Every caption has an "a"; only one has "blue". Weigh each count (term frequency, *tf*) by how rare its word is among the $n$ texts, of which
+# Every caption has an "a"; only one has "blue". Weigh each count (term frequency, *tf*) by how rare its word is among the $N$ texts, of which
 # $\text{df}_v$ contain $v$ (Spärck Jones 1972; the form with the ones is scikit-learn's):
 #
-# $$\text{idf}_v = \ln\frac{1 + n}{1 + \text{df}_v} + 1 \qquad w_{iv} = \frac{\text{tf}_{iv}\,\text{idf}_v}{\big\|\text{tf}_i\,\text{idf}\big\|_2}$$
+# $$\text{idf}_v = \ln\frac{1 + N}{1 + \text{df}_v} + 1 \qquad w_{iv} = \frac{\text{tf}_{iv}\,\text{idf}_v}{\big\|\text{tf}_i\,\text{idf}\big\|_2}$$
 
 # %%
 df = (counts > 0).sum(axis=0)  # (6,) in how many captions
@@ -169,7 +170,7 @@ for _ in range(3):
     print(f"{a} + {b}, {times} times:", [" ".join(pieces) for pieces in spelled])
 
 # %% [markdown]
-# After three steps *red* is one piece and *reddish* is *red d i s h*: no word is ever unknown, only cut finer. The list of joins *is* the
+# After three steps *red* is one piece and *reddish* is *redd i s h*: no word is ever unknown, only cut finer. The list of joins *is* the
 # tokeniser. (After NFKC we merge characters; large models merge bytes, where not even a new emoji is unknown.)
 #
 # ### Skip-gram: a word is the company it keeps
