@@ -191,6 +191,8 @@ print([f"{sentence[c]}→{sentence[o]}" for c, o in zip(centers, contexts, stric
 # $$\ell = -\log\sigma(u_o^\top v) - \sum_{k=1}^{K}\log\sigma(-u_k^\top v), \qquad k \sim P(w) \propto \text{count}(w)^{3/4}$$
 #
 # $$\frac{\partial\ell}{\partial v} = (\sigma(u_o^\top v) - 1)\,u_o + \sum_k \sigma(u_k^\top v)\,u_k$$
+#
+# The slope of each $u$ is its own factor, $\sigma - 1$ for the true word and $\sigma$ for a negative, times $v$.
 
 
 # %%
