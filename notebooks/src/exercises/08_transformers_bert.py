@@ -1,0 +1,159 @@
+# %% [markdown]
+# # Exercises 08 · Transformers and BERT
+#
+# *Three tasks: put the norm in the right place, hide words by the rule, and judge a report before you believe it.*
+#
+# {{budget}}
+#
+# **Lesson**: [08 · Transformers and BERT](../08_transformers_bert.ipynb) · **6 points, about 30 minutes** · NumPy only
+
+# %%
+import numpy as np
+
+from mmcourse.check import check
+
+# %% [markdown]
+# ## 08.1 · A post-norm block
+#
+# Difficulty 2 of 3 · 12 minutes · 2 points
+#
+# Write the encoder block of BERT for one sentence, with two things made simpler: the attention table `look` is given, and
+# the bend is ReLU, $\max(0, \cdot)$. There are no biases.
+#
+# $$h = \mathrm{norm}(x + \text{look} \cdot x) \qquad y = \mathrm{norm}(h + \max(0, h W_1) W_2)$$
+#
+# The norm takes from each word its own mean and divides by its own standard deviation (variance plus $10^{-12}$ under the root):
+
+
+# %%
+def norm(x):
+    x = x - x.mean(axis=-1, keepdims=True)
+    return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-12)
+
+
+words = np.array([[1.0, 2.0, 6.0], [0.0, 4.0, 2.0]])  # two words of width 3
+print(norm(words).round(3))
+
+# %% [markdown]
+# **Write** `block(x, look, w1, w2)`. `x` is `(n, d)`, `look` is `(n, n)` with rows that sum to 1, `w1` is `(d, hidden)`,
+# `w2` is `(hidden, d)`. Return `(n, d)`. You may use `norm`.
+
+
+# %%
+def block(x, look, w1, w2):
+    """One post-norm encoder block: mix, then think."""
+    # BEGIN SOLUTION
+    h = norm(x + look @ x)  # (n, d)
+    return norm(h + np.maximum(0, h @ w1) @ w2)
+    # END SOLUTION
+
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Two lines, one for each half. In both, the thing that goes in is added to what comes out, and the norm is the last to act.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `h = norm(x + look @ x)`. In the second line every `x` has become `h`: `norm(h + np.maximum(0, h @ w1) @ w2)`.
+# </details>
+
+# %%
+check("08.1", block)
+
+# %% [markdown]
+# ## 08.2 · Hide words by the rule
+#
+# Difficulty 2 of 3 · 10 minutes · 2 points
+#
+# The dice are thrown already. `chosen` says which tokens are asked. For each token `fate` is a number in [0, 1): below 0.8 a
+# chosen token becomes `mask_id`; from 0.8 up to (not including) 0.9 it becomes the token of `random_ids` at its place; from 0.9 on it stays.
+#
+# The labels hold the **true** token where it was chosen and -100 elsewhere.
+
+# %%
+ids = np.array([2, 11, 12, 13, 14, 3])
+chosen = np.array([False, True, False, True, True, False])
+fate = np.array([0.1, 0.5, 0.2, 0.85, 0.95, 0.3])
+random_ids = np.array([90, 91, 92, 93, 94, 95])
+print("inputs: 2, 4, 12, 93, 14, 3; labels: -100, 11, -100, 13, 14, -100  (mask_id is 4)")
+
+# %% [markdown]
+# **Write** `hide(ids, chosen, fate, random_ids, mask_id)`. The four arrays have one shape, of one axis or more. Return
+# `inputs, labels` and leave the arrays as they are.
+
+
+# %%
+def hide(ids, chosen, fate, random_ids, mask_id):
+    """What the model sees, and what it is asked."""
+    # BEGIN SOLUTION
+    inputs = np.where(chosen & (fate < 0.8), mask_id, ids)
+    inputs = np.where(chosen & (fate >= 0.8) & (fate < 0.9), random_ids, inputs)
+    return inputs, np.where(chosen, ids, -100)
+    # END SOLUTION
+
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# `np.where(condition, a, b)` takes from `a` where the condition holds and from `b` elsewhere. Nothing that was not chosen changes.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Two `np.where` for the inputs, with `chosen & (fate < 0.8)` and `chosen & (fate >= 0.8) & (fate < 0.9)`. One for the labels, from `ids`,
+# not from `inputs`.
+# </details>
+
+# %%
+check("08.2", hide)
+
+# %% [markdown]
+# ## 08.3 · Judge a report
+#
+# Difficulty 2 of 3 · 8 minutes · 2 points
+#
+# Somebody reports a pre-training: the first loss (in nats, before any step), the size of the vocabulary, the masked-token
+# accuracy, and the accuracies of several ways of counting. What do you answer?
+#
+# - `"leak"` if the first loss is more than 0.5 below that of a model that knows nothing. Then no other number counts.
+# - else `"counts"` if the model is not better than the best way of counting;
+# - else `"reads"`.
+#
+# **Example.** First loss 6.6 with 668 tokens, accuracy 0.60, counting gives 0.14 and 0.51: `"reads"`, and the gain over counting is 0.09.
+#
+# **Write** `judge(first_loss, vocab_size, accuracy, counting)`; `counting` is an array `(k,)`. Return the word, and the gain: accuracy
+# minus the best of `counting` (whatever the word is).
+
+
+# %%
+def judge(first_loss, vocab_size, accuracy, counting):
+    """Return "leak", "counts" or "reads", and the gain over counting."""
+    # BEGIN SOLUTION
+    gain = accuracy - counting.max()
+    if first_loss < np.log(vocab_size) - 0.5:
+        return "leak", gain
+    return ("reads" if gain > 0 else "counts"), gain
+    # END SOLUTION
+
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# A model that knows nothing gives each of V tokens the probability 1/V. What is its loss? A first loss *above* it is clumsy, not dishonest.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Compare with `np.log(vocab_size) - 0.5` first. Then take `counting.max()`: a baseline is the strongest of its kind, not the weakest.
+# </details>
+
+# %%
+check("08.3", judge)
+
+# %% [markdown]
+# ## Done?
+#
+# Run the whole notebook once more from the top. One way to solve each task is in
+# [the solutions](../solutions/08_transformers_bert.ipynb); another way that passes is just as right.
