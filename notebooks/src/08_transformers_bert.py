@@ -25,10 +25,16 @@
 # %%
 import numpy as np
 import torch
-from transformers import BertForMaskedLM, BertTokenizer
+from sklearn.linear_model import LogisticRegression
+from torch.nn.functional import cross_entropy
+from transformers import BertConfig, BertForMaskedLM, BertTokenizer, ViTConfig, ViTModel
 
 from mmcourse import plot
-from mmcourse.datasets import data_dir
+from mmcourse.datasets import data_dir, load
+from mmcourse.numpy.transformer import feed_forward, patches
+from mmcourse.parity import compare, formulas
+from mmcourse.preprocess import masking
+from mmcourse.torch.transformer import VisionTransformer
 
 np.set_printoptions(precision=2, suppress=True)
 folder = data_dir() / "models" / "tiny-bert"  # comes with the course; section 5 shows how it was made
@@ -118,8 +124,6 @@ print(norm(x1).mean(-1).round(6) + 0, norm(x1).var(-1).round(6))
 # residual and norm once more. Mix, think: that is the block.
 
 # %%
-from mmcourse.numpy.transformer import feed_forward
-
 up, down = rng.normal(size=(4, 8)), rng.normal(size=(8, 4))
 p = {"up.w": up, "up.b": np.zeros(8), "down.w": down, "down.b": np.zeros(4)}
 thought, _ = feed_forward(x1[None], p)  # (1, 3, 4)
@@ -143,9 +147,8 @@ def residual(x, f, norm, pre_norm):
     return x + f(norm(x)) if pre_norm else norm(x + f(x))
 
 
-f = np.tanh  # stands for any layer
-print("post-norm, variance of each word:", residual(x, f, norm, False).var(-1))
-print("pre-norm,  variance of each word:", residual(x, f, norm, True).var(-1))
+print("post-norm, variance of each word:", residual(x, np.tanh, norm, False).var(-1))
+print("pre-norm,  variance of each word:", residual(x, np.tanh, norm, True).var(-1))
 
 # %% [markdown]
 # Post-norm fixes the size of what comes out. Pre-norm leaves the path of plain additions open from the last block to the first, so that
@@ -196,15 +199,12 @@ def mask_tokens(ids, maskable, mask_id, vocab_size, rng, rate=0.15):
 
 
 # %%
-from mmcourse.preprocess import masking
-
 numbers = np.arange(200_000).reshape(500, 400) % 600
 arguments = numbers, numbers > 4, 4, 600
 ours, theirs = (f(*arguments, np.random.default_rng(1)) for f in (mask_tokens, masking.mask_tokens))
 assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
-inputs, labels = ours
-asked = labels != -100
-print(f"asked {asked.mean():.3f}; of these masked {(inputs[asked] == 4).mean():.2f}")
+asked = ours[1] != -100
+print(f"asked {asked.mean():.3f}; of these masked {(ours[0][asked] == 4).mean():.2f}")
 
 # %% [markdown]
 # ## 4 · The same in PyTorch and Keras
@@ -212,8 +212,6 @@ print(f"asked {asked.mean():.3f}; of these masked {(inputs[asked] == 4).mean():.
 # steps of training. (NumPy has a backward pass of its own.)
 
 # %%
-from mmcourse.parity import compare, formulas
-
 for formula in formulas("coder block"):
     for r in compare(formula):
         assert max(r.forward, r.gradient, r.sgd) < 1e-9
@@ -292,9 +290,6 @@ print(*utterances[0], sep=" | ")
 # A fresh BERT of the same shape knows nothing. Among $V$ tokens its loss must start at $\ln V$; lower, and something leaks.
 
 # %%
-from torch.nn.functional import cross_entropy
-from transformers import BertConfig
-
 scale = 1 if profile == "laptop" else 16  # the GPU profile sees 16 times the tokens  # noqa: F821
 device = "cuda" if profile == "gpu" and torch.cuda.is_available() else "cpu"  # noqa: F821
 torch.manual_seed(0)
@@ -310,6 +305,7 @@ def masked_batch(rows, rng):
     return [torch.from_numpy(a).to(device) for a in (inputs, attend, labels)]
 
 
+# %%
 def masked_loss(model, inputs, attend, labels):
     logits = model(inputs, attention_mask=attend).logits  # (b, n, V)
     return cross_entropy(logits.flatten(0, 1), labels.flatten())  # -100 is passed over
@@ -373,8 +369,7 @@ band("loss after sixty steps, in nats", float(np.mean(losses[-10:])), 3.95, 0.35
 unseen = tokenizer(list(corpus.captions("test"))[:300], padding=True, return_tensors="np")["input_ids"]
 may = ~np.isin(unseen, tokenizer.all_special_ids)
 _, asked = mask_tokens(unseen, may, tokenizer.mask_token_id, len(tokenizer), np.random.default_rng(2))
-where = asked != -100
-gaps = np.where(where, tokenizer.mask_token_id, unseen)
+gaps = np.where(where := asked != -100, tokenizer.mask_token_id, unseen)
 with torch.no_grad():
     guess = reader(torch.from_numpy(gaps), attention_mask=torch.from_numpy(unseen != 0)).logits.argmax(-1).numpy()
 
@@ -516,9 +511,6 @@ def few_labels(pretrained, rows, seed, steps=40):
 
 
 # %%
-from sklearn.linear_model import LogisticRegression
-
-
 def counted(rows):
     bags = [
         np.stack([np.bincount(row[row > 0], minlength=len(tokenizer)) for row in x[0].numpy()]) for x in (train, test)
@@ -577,9 +569,6 @@ band("gain over from scratch with 128 labels", means["fine-tuned"][2] - means["f
 # transformer** (Dosovitskiy et al. 2021).
 
 # %%
-from mmcourse.datasets import load
-from mmcourse.numpy.transformer import patches
-
 scenes = {split: load("scenes", split, n=n) for split, n in (("train", 2000), ("test", 500))}
 picture = np.asarray(scenes["test"].column("image")[0])
 squares = patches(picture[None], 16)[0]  # (16, 16·16·3)
@@ -591,10 +580,6 @@ plot.show(fig, alt="A picture of coloured shapes cut into four by four squares, 
 # pre-norm encoder. Linear on squares is the same as a convolution whose stride is its size, and so `ViTModel` stores it.
 
 # %%
-from transformers import ViTConfig, ViTModel
-
-from mmcourse.torch.transformer import VisionTransformer
-
 torch.manual_seed(0)
 own = VisionTransformer(64, 16, 3, depth=2, dim=40, heads=4, hidden=80, eps=1e-12)
 config = ViTConfig(hidden_size=40, num_hidden_layers=2, num_attention_heads=4, intermediate_size=80, image_size=64,
@@ -751,12 +736,9 @@ print("at 24 blocks the first block is heard under pre-norm, and fades under pos
 # %%
 ids_one = tokenizer("The film was not wonderful at all.", return_tensors="pt")["input_ids"]
 padded = torch.nn.functional.pad(ids_one, (0, 30))  # id 0 is [PAD]
-with torch.no_grad():
-    want = bert(ids_one).last_hidden_state[0]
-    with_mask = bert(padded, attention_mask=(padded != 0).long()).last_hidden_state[0, : len(want)]
-    without = bert(padded, attention_mask=torch.ones_like(padded)).last_hidden_state[0, : len(want)]
-masked_gap, bare_gap = ((h - want).abs().max().item() for h in (with_mask, without))
-assert masked_gap < 1e-4 and bare_gap > 0.5
+calls = (ids_one, ids_one >= 0), (padded, padded > 0), (padded, padded >= 0)  # alone, with the mask, without it
+h = [bert(ids, attention_mask=mask).last_hidden_state[0, : ids_one.shape[1]] for ids, mask in calls]
+assert (h[1] - h[0]).abs().max() < 1e-4 and (h[2] - h[0]).abs().max() > 0.5
 print("with the mask: unchanged; without it, some numbers move by more than 0.5")
 
 # %% [markdown]
