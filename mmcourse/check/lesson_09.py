@@ -221,12 +221,12 @@ def choose(joint):
     return _simplest(*_ceilings(joint))
 
 
-def _ceilings(joint):
+def _ceilings(joint) -> tuple[list[float], float, float]:
     single = [information.bayes_accuracy(information.marginal(joint, [m])) for m in (0, 1)]
     return single, information.additive_accuracy(joint), information.bayes_accuracy(joint)
 
 
-def _simplest(single, additive, best, pick=max, slack=0.01):
+def _simplest(single, additive, best, *, pick=max, slack=0.01):
     if pick(single) >= best - slack:
         return "single"
     return "late" if additive >= best - slack else "interaction"
@@ -251,7 +251,7 @@ _CHOICE_MISTAKES = [
         "You looked at the first cue only. Either of the two may be enough alone.",
     ),
     (
-        lambda joint: _simplest(*_ceilings(joint)[:2], 1.0),
+        lambda joint: _simplest(_ceilings(joint)[0], _ceilings(joint)[1], 1.0),
         "You compare with 1. Nobody reaches 1 here: the joint ceiling is the measure.",
     ),
     (

@@ -493,7 +493,7 @@ features = {
 }
 {name: x.shape for name, x in features.items()}
 
-# %%
+# %% tags=["target"]
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, PredefinedSplit, cross_val_score
 from sklearn.pipeline import make_pipeline

@@ -436,7 +436,7 @@ def cross_validate(x, y, groups):
     return right.mean()
 
 
-# %%
+# %% tags=["target"]
 def both_ways(x, y=y, sets=people):
     """Accuracy by clip and by speaker, averaged over sets of people."""
     rows = [np.isin(clips.speaker, who) for who in sets]

@@ -5,12 +5,12 @@
 # {{budget}}
 #
 # **You will be able to**
-# - write every common fusion method by hand, and find its classic bug;
+# - write every common fusion method by hand, and recognise the classic bugs;
 # - prove that no vote between separate opinions understands sarcasm;
-# - train all methods on the same vectors and judge them against exact ceilings;
+# - train thirteen of them on the same vectors and judge them against exact ceilings;
 # - choose a method for a table of your own, and keep it working when a modality is missing.
 #
-# **Before this:** [lesson 00](00_start_here.ipynb). Attention is used here and explained in lesson 07.
+# **Before this:** lessons [00](00_start_here.ipynb) and, for query, key and value, [07](07_attention.ipynb).
 #
 # **Time to read:** 60 minutes, then 40 for the [exercises](exercises/09_fusion.ipynb).
 
@@ -50,12 +50,14 @@ for m, opinion in zip(names, opinions, strict=True):
     print(f"{m:6}", opinion.round(2))
 
 # %% [markdown]
-# **Predict:** if the three vote, by multiplying their opinions and counting the prior once, what comes out? And what is
+# **Predict:** if the three vote, by multiplying their opinions and counting the prior once (how common each
+# feeling is before anyone looks), what comes out? And what is
 # right, when all three cues are looked up together?
 
 # %%
 prior = joint.sum((1, 2, 3))
 vote = opinions.prod(0) / prior**2
+print("prior   ", prior.round(2))
 together = joint[:, *seen]
 print("vote    ", (vote / vote.sum()).round(2))
 print("together", (together / together.sum()).round(2))
@@ -144,7 +146,7 @@ print("best of 100,000 sums: ", (says.T == sign).sum(1).max(), "of 4 right")
 grid = np.linspace(-1.6, 1.6, 80)
 a, b = np.meshgrid(grid, grid)
 fig, axes = plot.plt.subplots(1, 2, figsize=(7, 3.4), sharey=True)
-for ax, score, title in zip(axes, (a + b + 0.5, a * b), ("a sum: one straight line", "a product"), strict=True):
+for ax, score, title in zip(axes, (a + b - 0.5, a * b), ("a sum: one straight line", "a product"), strict=True):
     ax.contourf(a, b, score > 0, levels=[-0.5, 0.5, 1.5], colors=["#F3D9C8", "#CFE3F0"])
     for (w, f), s in zip(corners, sign, strict=True):
         ax.text(w, f, "meant\nkindly" if s > 0 else "meant\nunkindly", ha="center", va="center")
@@ -171,9 +173,10 @@ for pair in (("face", "words"), ("face", "voice"), ("voice", "words")):
 
 # %%
 ceiling = {" + ".join(k): v for k, v in mood.ceilings().items() if len(k) < 3}
-ceiling["all, vote as trained"] = mood.loglinear_accuracy()  # the sum of scores that maximum likelihood picks
+ceiling["all, vote as trained"] = mood.loglinear_accuracy()  # the sum of scores that training on the loss finds
 ceiling["all, best vote"] = mood.additive_accuracy()  # the best of all sums of scores
 ceiling["all, jointly"] = mood.bayes_accuracy(names)
+print(f"face + words {ceiling['face + words']:.3f}, best vote of all three {ceiling['all, best vote']:.3f}")
 assert ceiling["face + words"] > ceiling["all, best vote"] > ceiling["all, vote as trained"]
 fig = plot.against_ceiling(
     list(ceiling), list(ceiling.values()), None, title="What can be reached at best?", chance=1 / 3
@@ -183,7 +186,8 @@ plot.show(fig, alt="Bars of exact ceilings: " + ", ".join(f"{k} {v:.3f}" for k, 
 # %% [markdown]
 # ## 3 · The formula
 # Now every method by hand: two samples, three modalities of widths 3, 2 and 4, results of width 5. The package has each one
-# under `mmcourse.numpy.fusion`; `equals` holds your lines against it.
+# under `mmcourse.numpy.fusion`; `equals` holds your lines against it. In formulas $\sigma$ squashes to 0…1, $\odot$ multiplies
+# entry by entry, $\otimes$ takes all products; `einsum` sums over the letters that are missing on the right.
 
 # %%
 from mmcourse.numpy import fusion
@@ -216,7 +220,7 @@ equals("concatenate", h, xs, p)
 
 # %% [markdown]
 # **Sum gate**: $\sigma(W_g \sum_m f_m(x_m) + b_g)$ with $f_m(x) = W_m x + b_m$: one map each, since you cannot add widths 3
-# and 2. Textbooks call it a gate; it multiplies nothing.
+# and 2. It is often called a gate; it multiplies nothing.
 
 # %%
 p = maps | {f"maps.{m}.b": draw(width) for m in range(3)} | {"gate.w": draw(width, width), "gate.b": draw(width)}
@@ -272,7 +276,8 @@ print("without dividing", rare**3 / (rare**3).sum(), " divided", rare**3 / rare*
 # vote. Enter interaction.
 #
 # **Gated unit**: $h_m = \tanh(W_m x_m)$, $z_m = \sigma(W_{z_m}[x_1; x_2; x_3])$, $h = \sum_m z_m \odot h_m$ (Arevalo et al.
-# 2017, arXiv 1702.01992). Every gate sees *all* modalities: a smirk may turn the words down. (Two modalities share one
+# 2017, arXiv 1702.01992). Every gate sees *all* modalities: a smirk may turn the words down. (A gate of 0…1
+# cannot turn them around; FiLM below can. Two modalities share one
 # gate, $z$ and $1 - z$.)
 
 # %%
@@ -399,7 +404,7 @@ assert np.allclose(fusion.modality_dropout(xs, null, there)[1], np.where(there[:
 
 # %% [markdown]
 # ## 4 · The same in PyTorch and Keras
-# Low-rank tensor fusion in PyTorch, as it stands in much-used public code. **Predict:** rank 2, widths 10, 5 and 4, one
+# Low-rank tensor fusion in PyTorch, with a slip that is easy to make. **Predict:** rank 2, widths 10, 5 and 4, one
 # result: $2 \cdot (11 + 6 + 5) = 44$ numbers in the factors, and 2 + 1 more. How many does the optimiser get?
 
 # %%
@@ -421,7 +426,13 @@ def count(module):
 
 
 careful = torch_fusion.LowRankTensorFusion([10, 5, 4], 1, rank=2)  # its factors are in an nn.ParameterList
-print("careless", count(Careless([10, 5, 4], rank=2)), "of 47,  careful", count(careful), "of 44")
+print(
+    "careless",
+    count(Careless([10, 5, 4], rank=2)),
+    "of 47,  careful",
+    count(careful),
+    "of 44: it has no rank weights and no bias",
+)
 
 # %% [markdown]
 # Three. The factors stay at their random start, training runs all the same, and nothing complains. So *count*, always.
@@ -454,7 +465,7 @@ assert np.allclose(mine(small), packaged(small), atol=1e-6)
 assert np.allclose(mine(small), ours([torch.tensor(x) for x in small]).detach(), atol=1e-5)
 
 # %% [markdown]
-# **Parity.** The package has every method thrice. With the same weights, the largest relative difference between rooms, of
+# **Parity.** The package has every method thrice. With the same weights, the largest relative difference among NumPy, PyTorch and Keras, of
 # outputs and after five steps of gradient descent (`python -m mmcourse.parity` prints all of it, float32 and Adam too):
 
 # %% tags=["free"]
@@ -522,7 +533,8 @@ y_train, y_test = torch.tensor(train.labels), torch.tensor(test.labels)
 [tuple(x.shape) for x in x_train]
 
 # %% [markdown]
-# Now every method of the package, a linear layer behind it, three seeds, no setting tuned for anyone. The sequence
+# Now every method of the package, a linear layer behind it, three seeds, no setting tuned (the product gets the prior, compact
+# bilinear 1024 places). The sequence
 # methods get each vector as a sequence of one step; remember what that does to cross-attention.
 
 # %%
@@ -580,7 +592,7 @@ for name in reversed(ranked):
     print(f"{name:31} {reached[name].mean():.3f}   {parameters:8,} parameters   {seconds:5.1f} s")
 
 
-# %%
+# %% tags=["target"]
 def mean_of(*names):
     return np.mean([reached[name] for name in names])
 
@@ -615,15 +627,17 @@ plot.show(
 # %% [markdown]
 # | method | wins | loses |
 # |---|---|---|
-# | votes | few weights, nothing to align, easy to explain | stop where the table says that a trained vote stops |
+# | votes | few weights, nothing to align, easy to explain | stop about where the table says that a trained vote stops |
+# | sum gate | bends *after* adding, so it can interact | unsteady between seeds |
 # | concatenate | the simplest, level with the best: the layer behind it interacts | its layer grows with every modality |
 # | gated, FiLM | one modality turns another down or around | little, here |
-# | products without 1s | two modalities that mean nothing apart | cannot say "the words alone": worse than votes |
+# | products without 1s | two modalities that mean nothing apart | cannot say "the words alone": worse than votes. The 1s are needed, not sufficient: see compact bilinear |
 # | full tensor | every interaction has a weight of its own | most weights by far, and nothing for them here |
-# | low-rank tensor | the same at a tenth of the weights or less | the rank must be chosen |
-# | attention | real sequences | over a single step it is a dear concatenation |
+# | low-rank tensor | the same at less than a twentieth of the weights | the rank must be chosen |
+# | attention | real sequences (not shown here) | over a single step it is an expensive concatenation |
 #
-# What is left up to the joint ceiling belongs to the encoders, which misread some cues.
+# Lesson 00 came closer to the joint ceiling with plain concatenation. Its encoders learned *together* with the joining; here
+# they are frozen after learning alone, which is fair to the methods and costs all of them a few points.
 
 # %% [markdown]
 # ### End to end, in both frameworks
@@ -730,7 +744,8 @@ fig = plot.matrix(
     table, "What is left when one is missing?", [*rows, "joint ceiling"], ["nothing", *names], xlabel="missing"
 )
 plot.show(
-    fig, alt="Accuracy by method and missing modality: a black picture costs most, dropout ends near the ceilings."
+    fig,
+    alt="Accuracy by method and missing modality: a black picture costs most; dropout ends near the ceilings without face or words.",
 )
 
 # %%
@@ -789,10 +804,10 @@ else:
 # Every sample met every other: an einsum or a broadcast with two batch letters. It must be one letter, "bd,bd->bd".</details>
 # <details><summary>Why divide by the prior when opinions are multiplied?</summary>
 # Each opinion contains it. Three opinions hold it three times, and it should count once.</details>
-# <details><summary>Late fusion scores 0.79, its ceiling is 0.79, the joint ceiling 0.93. Train longer?</summary>
+# <details><summary>Late fusion scores 0.79, where a trained vote stops; the joint ceiling is 0.93. Train longer?</summary>
 # No. Change the method: the missing points are interaction.</details>
 # <details><summary>A modality is replaced by zeros at test time. Why is that not "missing"?</summary>
-# Zero is a value: for standardised vectors it is the average person. The model must have learnt a token that says "nobody".</details>
+# Zero is a value: for standardised vectors it is the average person. Train with gaps, with a token that says "nobody".</details>
 
 # %% [markdown]
 # ## 10 · Exercises
