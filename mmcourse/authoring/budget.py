@@ -39,11 +39,11 @@ def bands(texts: list[str]) -> list[str]:
 
 
 def steady(new: dict, old: dict | None) -> dict:
-    """Keep the old figures when the new ones say the same: a rebuild should not change a notebook for noise."""
+    """Keep the old figures where the new ones read the same on the card: noise should not change a notebook."""
     if not old or not all(k in old for k in ("seconds", "peak_mb")):
         return new
-    near = {"seconds": 0.25, "peak_mb": 0.10}
-    kept = {k: old[k] for k, share in near.items() if abs(new[k] - old[k]) <= max(share * old[k], 2.0)}
+    told = {"seconds": duration, "peak_mb": memory}
+    kept = {k: old[k] for k, words in told.items() if words(new[k]) == words(old[k])}
     if new["seconds"] <= LIMIT_SECONDS < kept.get("seconds", 0.0):  # or a lesson made faster would still count as slow
         del kept["seconds"]
     return new | kept

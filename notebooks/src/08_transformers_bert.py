@@ -552,7 +552,7 @@ plot.show(
     "lies above counted words and training from scratch throughout; counted words come close at 512 labels.",
 )
 
-# %%
+# %% tags=["target"]
 means = {name: values.mean(0) for name, values in curve.items()}
 band("fine-tuned accuracy with 128 labels", means["fine-tuned"][2], 0.945, 0.035)
 band("gain over counted words with 128 labels", means["fine-tuned"][2] - means["counted words"][2], 0.20, 0.06)

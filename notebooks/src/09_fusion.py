@@ -20,6 +20,7 @@ import numpy as np
 from mmcourse import plot
 from mmcourse.datasets import information, load, mood
 
+# %%
 np.set_printoptions(precision=3, suppress=True)
 train, validation, test = (load("mood", split) for split in ("train", "validation", "test"))
 names = list(test.modalities)
@@ -474,7 +475,11 @@ for formula in formulas("fusion"):
     if not any(word in formula.name for word in slow):
         reports = compare(formula)
         assert not any(report.faults() for report in reports)
-        print(f"{formula.name:28} output {max(r.forward for r in reports):.0e}   steps {reports[1].sgd:.0e}")
+        print(
+            f"{formula.name:28} output {max(r.forward for r in reports):.0e}   steps {reports[1].sgd:.0e}".replace(
+                "nan", "no weights"
+            )
+        )
 
 # %% [markdown]
 # ## 5 · At work
@@ -566,7 +571,7 @@ def learn(model, xs, seed, epochs=12, batch_size=500):
     return model.eval()
 
 
-# %% tags=["free"]
+# %%
 def with_one(xs):
     return [torch.cat([x, torch.ones(len(x), 1)], 1) for x in xs]
 
@@ -574,22 +579,22 @@ def with_one(xs):
 def trial(name, seed):
     torch.manual_seed(seed)
     method, _, extra = name.partition(" + ")
-    prepare = with_one if extra else list
     options = {"prior": prior} if method == "late product" else {"width": 1024} if "wide" in extra else {}
     model = Fused(torch_fusion.METHODS[method], [17 if extra else 16] * 3, **options)
+    train_on, test_on = (with_one(xs) if extra else xs for xs in (x_train, x_test))
     start = time.perf_counter()
-    learn(model, prepare(x_train), seed)
+    learn(model, train_on, seed)
     seconds = time.perf_counter() - start
-    return (model(prepare(x_test)).argmax(1) == y_test).float().mean().item(), count(model), seconds, model
+    return (model(test_on).argmax(1) == y_test).float().mean().item(), count(model), seconds, model
 
 
+# %% tags=["free"]
 methods = [*torch_fusion.METHODS, "low-rank bilinear + 1", "compact bilinear + 1, 1024 wide"]
 results = {name: [trial(name, seed) for seed in range(3)] for name in methods}
 reached = {name: np.array([r[0] for r in runs]) for name, runs in results.items()}
 ranked = sorted(methods, key=lambda name: reached[name].mean())
 for name in reversed(ranked):
-    _, parameters, seconds, _ = results[name][0]
-    print(f"{name:31} {reached[name].mean():.3f}   {parameters:8,} parameters   {seconds:5.1f} s")
+    print(f"{name:31} {reached[name].mean():.3f} {results[name][0][1]:8,} parameters {results[name][0][2]:5.1f} s")
 
 
 # %% tags=["target"]
@@ -638,8 +643,7 @@ plot.show(
 #
 # Lesson 00 came closer to the joint ceiling with plain concatenation. Its encoders learned *together* with the joining; here
 # they are frozen after learning alone, which is fair to the methods and costs all of them a few points.
-
-# %% [markdown]
+#
 # ### End to end, in both frameworks
 # Encoders and gated unit together, from the same weights, on the same 2,000 messages in the same order. One default must be
 # made equal: Adam's ε is 1e-7 in Keras and 1e-8 in PyTorch. Expect one line to the eye, not to the last digit: float32 sums
@@ -760,8 +764,7 @@ band("concatenate with dropout, face missing", rows["concatenate, dropout"][1], 
 # A black picture is far worse than none: the encoder reports *some* face with full conviction. Without a face the best
 # possible is 0.74, and dropout brings concatenation close to it. The gated unit gains next to nothing over being told: its zeros
 # already mean "the average face". The price is up to a point or two elsewhere.
-
-# %% [markdown]
+#
 # ## 7 · At full size
 # Real encoders give vectors of 768 numbers. What would each method cost then, for three modalities and a result of 256?
 #
