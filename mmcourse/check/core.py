@@ -101,7 +101,8 @@ def info(id: str) -> Exercise:
     if isinstance(id, str) and id in _REGISTER:
         return _REGISTER[id]
     known = [e.id for e in exercises()]
-    near = difflib.get_close_matches(str(id), known, n=3, cutoff=0.4) or known[:3]
+    same = [k for k in known if k.startswith(str(id).partition(".")[0].zfill(2) + ".")]  # "0.1" means lesson 00
+    near = difflib.get_close_matches(str(id), same or known, n=3, cutoff=0.4) or (same or known)[:3]
     raise ValueError(f"There is no exercise {id!r}. The nearest are: {', '.join(near) or 'none yet'}.")
 
 

@@ -40,11 +40,14 @@ def test_metadata_is_there_for_graders():
     assert [e.id for e in exercises(0)] == ["00.1", "00.2", "00.3"] == [e.id for e in exercises("00")]
 
 
-@pytest.mark.parametrize("id", ["00.9", "0.1", "zz", "", 3, None])
-def test_unknown_exercise_names_the_nearest(id):
+@pytest.mark.parametrize(
+    ("id", "near"),
+    [("00.9", "00."), ("0.1", "00.1"), ("9.2", "09.2"), (3, "03."), ("zz", "00."), ("", "00."), (None, "00.")],
+)
+def test_unknown_exercise_names_the_nearest(id, near):
     result = judge(id, 1)
     assert result.status == "unknown exercise" and result.max_points == 0
-    assert "00." in result.message
+    assert f"nearest are: {near}" in result.message
     with pytest.raises(ValueError, match="nearest"):
         info(id)
 
