@@ -108,7 +108,9 @@ for method in ("nearest", "area", "bilinear"):
 first = np.moveaxis(hopper, -1, 0)  # (600, 512, 3) → (3, 600, 512)
 wrong = hopper.reshape(3, 600, 512)  # the same shape!
 fig = plot.images([first[0], wrong[0]], ["moveaxis", "reshape"], title="What is in the red channel?", size=3.0)
-plot.show(fig, alt="Left the portrait in grey. Right, by reshape, a dark striped ghost of it, squeezed and twice over.")
+plot.show(
+    fig, alt="Left the portrait in grey. Right, by reshape, a dark striped jumble of her cap and stars, without a face."
+)
 
 # %% [markdown]
 # No error tells you. A network trained on the right-hand picture learns something, badly. Look at your data *after* the
@@ -123,7 +125,7 @@ plot.show(fig, alt="Left the portrait in grey. Right, by reshape, a dark striped
 # $$c_i = \left(i + \tfrac12\right)\frac{n}{n'} \qquad w_{ij} \propto f\!\left(\frac{j + \frac12 - c_i}{s}\right) \qquad
 # y_i = \sum_j w_{ij}\, x_j$$
 #
-# Here $x$ is the old row, $y$ the new one, and each row of $w$ sums to 1. The filter $f$ is a triangle from −1 to 1
+# Here $x$ is the old row, $y$ the new one; $\propto$ means "in proportion to", scaled so that each row of $w$ sums to 1. The filter $f$ is a triangle from −1 to 1
 # (bilinear) or a box from −½ to ½ (area). The width $s$ is $n/n'$ when you shrink and 1 when you enlarge: that widening is
 # **anti-aliasing**.
 
@@ -190,7 +192,7 @@ print("before: mean", x.mean(axis=(0, 1)).round(2), "spread", x.std(axis=(0, 1))
 print("after:  mean", (z.mean(axis=(0, 1)).round(2) + 0.0), "spread", z.std(axis=(0, 1)).round(2))
 
 # %% [markdown]
-# A pretrained network expects the numbers of *its* training pictures. Those of ImageNet, (0.485, 0.456, 0.406) and
+# A **pretrained** network (trained by others, before) expects the numbers of *its* training pictures. Those of ImageNet, a famous collection, (0.485, 0.456, 0.406) and
 # (0.229, 0.224, 0.225), are in every manual; they are no law of nature.
 #
 # ### Edges are a convolution
@@ -319,7 +321,7 @@ fig.set_facecolor("lightgrey")  # or a white picture would not be seen
 plot.show(fig, alt="Above: a portrait on its side, a flower with its background, plain white. Below: all as wanted.")
 
 # %% [markdown]
-# It ignores the turn that the camera wrote beside the pixels (EXIF). It drops alpha, so the cut-away background is back.
+# It ignores the turn that the camera wrote beside the pixels (EXIF). It drops alpha (a fourth number: how solid the pixel is), so the cut-away background is back.
 # And it clips 16 bits: everything above 255 is white. `read` turns, lays on white, and scales.
 #
 # An animation becomes its first frame; its other frames are a video's business (lesson 04). And some files are no pictures at
@@ -409,7 +411,7 @@ plot.show(fig, alt="Eight objects, one of each colour, above the same in grey, w
 # **Predict** for each task: does grey help, hurt, or make no difference? Colour is easy. For shape, most people say "no
 # difference, or better".
 #
-# The judge is a small convolutional network from the course; lesson 05 builds one by hand. All that matters here is that both
+# The judge is a small convolutional network from the course; lesson 05 builds one by hand. In the table ± is a 95 % interval over three seeds. All that matters here is that both
 # sides get the same one, the same pictures and the same number of steps.
 
 # %%
@@ -476,7 +478,7 @@ for (task, look), values in result.items():
 bars = {f"{task}, {look}": mean_and_interval(values) for (task, look), values in result.items()}
 means, errors = np.transpose(list(bars.values()))
 fig = plot.against_ceiling(list(bars), means, None, errors, title="Does grey help?")
-plot.show(fig, alt="Bars: colour 1.0 against about 0.8 in grey; shape 0.99 against 0.85; trap about 0.2 against 0.3.")
+plot.show(fig, alt="Bars: colour 1.0 against about 0.8 in grey; shape 0.98 against 0.84; trap about 0.2 against 0.3.")
 
 # %% tags=["target"]
 average = {key: np.mean(values) for key, values in result.items()}
@@ -609,7 +611,10 @@ print(f"widest spread of three seeds {np.ptp(table, axis=2).max():.2f}")
 # %%
 means = table.mean(axis=2)
 fig = plot.matrix(means, "Which change spoils which question?", list(questions), list(changes), limits=(0.4, 1))
-plot.show(fig, alt="A table of accuracies: about 0.5 for left or right with mirror or half turn; most others near 1.")
+plot.show(
+    fig,
+    alt="A table of accuracies: about 0.55 for left or right with mirror or half turn, below 0.8 for colour with new hues and shape with a half turn, else above 0.9.",
+)
 side, number, colour, shape = means
 assert max(side[1], side[2]) < 0.65 < 0.95 < min(side[0], side[3])
 assert shape[2] < shape[0] - 0.03 and number[2] > 0.85
@@ -630,7 +635,7 @@ print("called by the other name:", np.round(other, 2))
 band("turned sixes and nines called by the other name", np.mean(other), 0.97, 0.03)
 
 # %% [markdown]
-# It is, to whoever learned from upright digits. But a hand draws a 6 and a 9 with different slants, so a network that must tell
+# It is, to whoever learned from upright digits. But a hand draws a 6 and a 9 differently, perhaps with another slant, so a network that must tell
 # a turned 6 from a true 9 finds *something*. The promise was false and the accuracy still looks fine. Look at the pictures, not only
 # at the score.
 #
@@ -720,7 +725,7 @@ else:
 
 # %% [markdown]
 # ## 10 · Exercises
-# Three tasks of about 35 minutes, each checked by the machine: shrink a picture by hand, measure edges, and mirror a scene together with
+# Three tasks, about 35 minutes in all, each checked by the machine: shrink a picture by hand, measure edges, and mirror a scene together with
 # its boxes and its caption. They are in [exercises/01_images.ipynb](exercises/01_images.ipynb).
 #
 # ## Sources

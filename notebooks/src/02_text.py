@@ -5,7 +5,7 @@
 # {{budget}}
 #
 # **You will be able to**
-# - turn bytes into characters, and characters that look alike into one spelling;
+# - turn bytes into characters, and several spellings of a character into one;
 # - cut English and Chinese into tokens, by rule and by byte-pair encoding;
 # - weigh words by TF-IDF, by hand and with scikit-learn, to the same digits;
 # - train word vectors by skip-gram with negative sampling, in NumPy and in PyTorch;
@@ -75,7 +75,7 @@ one, two = "café", "cafe\u0301"
 print(one, two, one == two, len(one), len(two))
 
 # %% [markdown]
-# The second spells é as *e* plus a separate accent. Unicode's normal form **NFKC** gives what looks the same one spelling: it joins accents,
+# The second spells é as *e* plus a separate accent. Unicode's normal form **NFKC** gives one spelling to many that mean the same (not to all that look alike): it joins accents,
 # and narrows the full-width letters and commas of Chinese typing.
 
 # %%
@@ -123,7 +123,7 @@ plot.show(fig, alt="Counts of six words in three captions; a and red stand twice
 # ## 3 · The formula
 # ### TF-IDF: what is everywhere says little
 # Every caption has an "a"; only one has "blue". Weigh each count (term frequency, *tf*) by how rare its word is among the $N$ texts, of which
-# $\text{df}_v$ contain $v$ (Spärck Jones 1972; the form with the ones is scikit-learn's):
+# $\text{df}_v$ contain $v$ (Spärck Jones 1972; the form with the ones is scikit-learn's). $\|\cdot\|_2$ is the length of a row, so each row ends with length 1:
 #
 # $$\text{idf}_v = \ln\frac{1 + N}{1 + \text{df}_v} + 1 \qquad w_{iv} = \frac{\text{tf}_{iv}\,\text{idf}_v}{\big\|\text{tf}_i\,\text{idf}\big\|_2}$$
 
@@ -170,7 +170,7 @@ for _ in range(3):
     print(f"{a} + {b}, {times} times:", [" ".join(pieces) for pieces in spelled])
 
 # %% [markdown]
-# After three steps *red* is one piece and *reddish* is *redd i s h*: no word is ever unknown, only cut finer. The list of joins *is* the
+# After three steps *red* is one piece and *reddish* is *redd i s h*: a new word of known characters is not unknown, only cut finer. The list of joins *is* the
 # tokeniser. (After NFKC we merge characters; large models merge bytes, where not even a new emoji is unknown.)
 #
 # ### Skip-gram: a word is the company it keeps
@@ -186,7 +186,8 @@ print([f"{sentence[c]}→{sentence[o]}" for c, o in zip(centers, contexts, stric
 
 # %% [markdown]
 # Each word has two vectors, $v$ as centre and $u$ as context. For each true pair draw $K$ random words, the **negatives**, and learn to tell
-# them apart, $\sigma$ being the logistic function (Mikolov et al. 2013):
+# them apart (Mikolov et al. 2013). $u^\top v$ multiplies the two vectors number by number and adds up; $\sigma(x) = 1/(1 + e^{-x})$
+# makes a probability of it; $\partial\ell/\partial v$ is the slope: how the loss moves when $v$ does.
 #
 # $$\ell = -\log\sigma(u_o^\top v) - \sum_{k=1}^{K}\log\sigma(-u_k^\top v), \qquad k \sim P(w) \propto \text{count}(w)^{3/4}$$
 #
@@ -236,7 +237,7 @@ assert np.allclose(tfidf, weights) and np.allclose(text.tf_idf(counts), weights)
 print("by hand, mmcourse and scikit-learn: equal")
 
 # %% [markdown]
-# **tokenizers**, the library behind most language models, learns byte pairs too. Train both on all 6,000 captions. A "▁" marks where a word begins,
+# **tokenizers**, the library behind many language models, learns byte pairs too. Train both on all 6,000 captions. A "▁" marks where a word begins,
 # so that pieces can be joined again.
 
 # %%
@@ -438,7 +439,7 @@ band("last loss, NumPy", losses[-1], 2.10, 0.03)
 band("last loss, PyTorch", np.mean([history[-1] for _, history in runs]), 2.10, 0.03)
 
 # %% [markdown]
-# **Neighbours** are the words whose vectors point the same way: cosine near 1.
+# **Neighbours** are the words whose vectors point the same way: the cosine of their angle is near 1 (0 at right angles).
 
 
 # %% tags=["free"]
@@ -491,7 +492,7 @@ plot.show(fig, alt="A map of words in which colours, shapes, sizes, backgrounds 
 
 # %% [markdown]
 # ### Analogies
-# *Red is to scarlet as blue is to …?* Walk from red to scarlet, start the same walk at blue, and take the nearest word: $v_\text{scarlet} - v_\text{red} + v_\text{blue}$.
+# *Red is to scarlet as blue is to …?* Walk from red to scarlet, start the same walk at blue, and take the nearest word that is none of these three: $v_\text{scarlet} - v_\text{red} + v_\text{blue}$.
 
 
 # %%
@@ -552,7 +553,7 @@ plot.show(fig, alt="Counts of colours before shapes: red and scarlet never meet 
 
 # %% [markdown]
 # This world was made without red stars (so that later lessons can ask for one). So there are no scarlet stars either: red and scarlet
-# are shunned by the same company, and that hole is their signature. The step from plain to fancy name is shared too: only plain names follow *in*, as in "a small star in blue".
+# are shunned by the same company, and that hole is their signature (for orange and amber, having none). The step from plain to fancy name is shared too: only plain names follow *in*, as in "a small star in blue".
 
 # %%
 after_in = Counter(b for (a, b), n in met.items() for _ in range(n) if a == "in")
@@ -654,7 +655,7 @@ band("pairs, on sentences with not", results["all words", True][:, has_not].mean
 
 # %% [markdown]
 # The catch: for *single words* the textbook is right, stop words hardly matter, because a bag cannot use "not" anyway. It adds up votes, and "not" turns a vote around:
-# the synergy of lesson 00, inside one modality. A model that *can* use it loses its whole lead without it.
+# the synergy of lesson 00, inside one modality. A model that *can* use it loses its whole lead when all stop words go.
 #
 # **Predict:** what if only "not" goes, and the other small words stay?
 
@@ -724,7 +725,7 @@ except OSError:
 # ## 8 · What to remember
 # - Bytes need an encoding, characters a normal form; every cleaning step forgets something.
 # - A bag keeps counts and forgets order. TF-IDF turns down what is everywhere; fit it on training texts only.
-# - Byte pairs join what is often together: no word is unknown, in any script.
+# - Byte pairs join what is often together: no word is unknown if its characters are known (bytes always are).
 # - Skip-gram vectors are counts of company, squeezed; they know the world of their text and no other.
 # - Mask before you average. Measure a recipe of cleaning with the model that will use it.
 #
@@ -744,7 +745,7 @@ except OSError:
 # **3.** *White* has no fancy name here, and no hole: it meets every shape. With which colour will it be confused?
 # <details><summary>Answer</summary>
 #
-# Most of all with orange, the only other one that meets every shape *and* follows *in*. Company is all that the vectors see.
+# Among others with orange, the only other one that meets every shape *and* follows *in*. Company is all that the vectors see.
 # </details>
 #
 # **4.** You pad with zeros *and* give `<pad>` the zero vector. Is a plain mean safe then?
@@ -765,6 +766,6 @@ assert all(met["white", shape] and met["orange", shape] for shape in shapes) and
 # - K. Spärck Jones, *A statistical interpretation of term specificity and its application in retrieval*, 1972: idf.
 # - M. F. Porter, *An algorithm for suffix stripping*, 1980.
 # - R. Sennrich, B. Haddow, A. Birch, *Neural Machine Translation of Rare Words with Subword Units*, 2016, arXiv 1508.07909: byte pairs for text.
-# - T. Mikolov and others, *Efficient Estimation of Word Representations*, 2013, arXiv 1301.3781: skip-gram and analogies; *Distributed Representations of Words and Phrases*, 2013, arXiv 1310.4546: negative sampling.
+# - T. Mikolov and others, *Efficient Estimation of Word Representations in Vector Space*, 2013, arXiv 1301.3781: skip-gram and analogies; *Distributed Representations of Words and Phrases and their Compositionality*, 2013, arXiv 1310.4546: negative sampling.
 # - O. Levy, Y. Goldberg, *Neural Word Embedding as Implicit Matrix Factorization*, NeurIPS 2014: what skip-gram converges to.
 # - S. Bird, E. Klein, E. Loper, *Natural Language Processing with Python*, O'Reilly 2009: NLTK.

@@ -53,7 +53,10 @@ for ax, wave, name in zip(axes, (a, b, c), "ABC", strict=True):
     ax.set_ylabel(name, rotation=0, labelpad=10)
 axes[2].set_xlabel("time in seconds (height: air pressure, -1 to 1)")
 axes[0].set_title("Which two are the same word?")
-plot.show(fig, alt="Three jagged waveforms of about half a second. No two look alike.")
+plot.show(
+    fig,
+    alt="Three jagged waveforms of about half a second. A and B have two bursts with a dip between, C has one; the fine detail differs in all three.",
+)
 
 # %% [markdown]
 # **Predict:** take the correlation of the samples, 1 for equal waves and 0 for unrelated ones. Is A more like B (same word)
@@ -160,7 +163,7 @@ print("together", np.hypot(cosine, sine).round(3))
 # %% [markdown]
 # ## 3 · The formula
 # ### The discrete Fourier transform
-# A complex number holds both answers at once, since $e^{-i\theta} = \cos\theta - i\sin\theta$. For $N$ samples $x_n$:
+# A complex number $a + bi$ is a pair of numbers of size $\sqrt{a^2+b^2}$. So it holds both answers at once, since $e^{-i\theta} = \cos\theta - i\sin\theta$. For $N$ samples $x_n$:
 #
 # $$X_k = \sum_{n=0}^{N-1} x_n\, e^{-2\pi i k n / N}$$
 #
@@ -212,7 +215,7 @@ fig = plot.curves(levels, title="How far does one tone leak?", x=range(33), xlab
 plot.show(fig, alt="Without a window the level falls slowly to -33 dB; with a Hann window it drops to -86 dB.")
 
 # %% [markdown]
-# The price is near the peak: it spreads over about four bins rather than two. Far away you gain 50 decibels. Mind
+# The price is near the peak: it spreads over about four bins rather than two. Far away you gain 50 decibels (dB: 20 is a factor of 10 in magnitude). Mind
 # the $N$ in the formula: `np.hanning` divides by $N-1$, a *symmetric* window. Transforms want this *periodic* one, and SciPy
 # gives it by default.
 
@@ -290,7 +293,7 @@ plot.show(fig, alt="Thirty-two triangles of height 1: the last is six times as w
 
 # %% [markdown]
 # ### Log-mel, and the question answered
-# Loudness, too, is heard in ratios, so take the logarithm: **decibels**, $10 \log_{10}$ of a power. A floor keeps silence
+# Loudness, too, is heard in ratios, so take the logarithm: **decibels**, $10 \log_{10}$ of a power (20 of a magnitude, as above: power is its square). A floor keeps silence
 # finite: nothing lies more than 80 dB below the loudest.
 
 
@@ -456,7 +459,7 @@ assert np.abs(audio.log_mel(clips[:20], 16_000) - librosa_batch(clips[:20]).swap
 # %% [markdown]
 # ### Resampling: the falling tone repaired
 # To go from 16,000 to 8,000 samples a second, first remove what the new rate cannot hold, everything above 4,000 Hz, *then*
-# keep every second sample. A low-pass filter is a weighted mean of neighbours; the weights are a windowed sinc.
+# keep every second sample. A low-pass filter is a weighted mean of neighbours; the weights are a sinc, $\sin(\pi x)/(\pi x)$, which lets through what lies below a limit, faded out by a window.
 
 # %%
 from scipy.signal import resample_poly
@@ -478,7 +481,7 @@ print("loudest sample there, resampled properly:      ", np.abs(halved[late_half
 # ## 5 · At work
 # ### Which digit?
 # Six groups of voices; five train, one tests, in turn. So **every test voice is unknown**. The classifier is always the same
-# plain one (logistic regression); only the features change. **Predict** the order of: samples, one DFT of the whole clip,
+# plain one (logistic regression: one weighted sum of the features a class, then softmax); only the features change. **Predict** the order of: samples, one DFT of the whole clip,
 # log-mel, MFCC.
 
 # %%
@@ -524,7 +527,7 @@ fig = plot.against_ceiling(
 plot.show(fig, alt="Accuracy on unknown voices: samples about 0.3, one DFT about 0.6, MFCC and log-mel about 0.95.")
 
 # %% [markdown]
-# (In brackets: numbers per clip; whisker: spread over the groups.) The 256 numbers of log-mel beat thousands of
+# (In brackets: numbers per clip; whisker: spread over the groups; stroke: new takes of voices that were in training.) The 256 numbers of log-mel beat thousands of
 # samples. One DFT forgets *when*, so "nine" and its reverse would be equal. MFCC keeps nearly all in 104 numbers;
 # networks prefer log-mel, since neighbours stay neighbours.
 #
@@ -693,7 +696,7 @@ band("points gained on whole clips", gain_whole, -1, 2)
 band("points gained on clips without low bands", gain_deaf, 8, 4)
 
 # %% [markdown]
-# On whole clips it *loses* about one point: a small linear model on averages was not leaning on single stripes. Where bands
+# On whole clips it gains nothing (about one point less): a small linear model on averages was not leaning on single stripes. Where bands
 # are missing, it gains eight. An augmentation helps against what it imitates; large networks, which do memorise, gain more.
 #
 # ## 7 · At full size

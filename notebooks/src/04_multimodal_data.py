@@ -24,7 +24,7 @@ from mmcourse.evaluate import band
 
 # %% [markdown]
 # ## 1 · The question
-# Six people say the ten digits, four times each: 240 recordings. Each person sits in their own room, at their own
+# Six people say the ten digits, four times each: 240 recordings. (The code does it for six such groups and averages.) Each person sits in their own room, at their own
 # microphone. (The voices are this course's, made by a synthesiser; the rooms are made below, as loud as we chose. Section 7
 # has real people.)
 
@@ -119,7 +119,7 @@ print("mean of everything", values.mean(), "  mean of what is real", (values * r
 # data, not a guess.
 #
 # ### What is missing
-# Cameras fail and people write without speaking. A missing modality is zeros as well, and `present`, (b, M), says so.
+# Cameras fail and people write without speaking. A missing modality is zeros as well, and (for b samples and M modalities) `present`, (b, M), says so.
 # Modalities always stand in sorted order.
 
 
@@ -237,7 +237,7 @@ plot.audio(sound, rate, label="A pop in the middle of the film")
 
 # %% [markdown]
 # 12 pictures at 10 a second, 76 frames of sound at 62.5 a second, both counted from 0. They share the same 1.2 s, so go by
-# *time*. Frame $i$ of sound is centred at $i \cdot \text{hop} / f_s$ seconds; picture $j$ stays from $j/r$ to $(j+1)/r$. Hence
+# *time*. Frame $i$ of sound is centred at $i \cdot \text{hop} / f_s$ seconds; picture $j$ stays from $j/r$ to $(j+1)/r$ (hop: samples from frame to frame; $f_s$: samples a second; $r$: pictures a second). Hence
 #
 # $$j(i) = \left\lfloor \frac{i \cdot \text{hop} \cdot r}{f_s} \right\rfloor$$
 
@@ -400,7 +400,7 @@ print("every sample of the first batch is among the first", 100 + 64, "of 6,000"
 # take a buffer as large as the data.
 #
 # ## 5 · At work
-# Back to the six people. Features: eight averages over time of the 32 log-mel bands. Model: a support vector machine
+# Back to the six people. Features: eight averages over time of the 32 log-mel bands. Model, used here as a black box: a support vector machine
 # (scikit-learn's). The one thing that changes is who is in the test set.
 
 
@@ -526,12 +526,12 @@ print(f"a model that is always right, scored against their majority vote: {(test
 ladder = {}
 for name, parts in {
     "voices only": {"microphone": False, "noise": False},
-    "+ microphone": {"microphone": True, "noise": False},
-    "+ noise": {"microphone": False, "noise": True},
+    "voices + microphone": {"microphone": True, "noise": False},
+    "voices + noise": {"microphone": False, "noise": True},
 }.items():
     waves = [room(w, p, i, **parts) for i, (w, p) in enumerate(zip(clips.waves, person, strict=True))]
     ladder[name] = both_ways(features(waves))
-ladder["+ both"] = by_clip, by_speaker
+ladder["voices + both"] = by_clip, by_speaker
 values = np.array(list(ladder.values()))
 fig = plot.matrix(values, "What opens the gap?", list(ladder), ["by clip", "by speaker"], form=".2f", limits=(0.5, 1))
 plot.show(
@@ -546,8 +546,8 @@ band("gap with microphone and noise", values[3, 0] - values[3, 1], 0.31, 0.07)
 # wrote down, costs most. Hospitals and their scanners, drivers and their cars are the same story: **split by whatever
 # the world will change**.
 #
-# ### More takes, or more people?
-# With one more day in the studio, what do you record?
+# ### Do more people help?
+# **Predict:** record two, three, six or twelve people. What happens on new takes, and what on new people?
 
 # %%
 everyone = people.reshape(-1)
@@ -573,7 +573,7 @@ plot.show(
 
 # %% [markdown]
 # ### Zero is not missing
-# Two models judge `avdigits`, one by image, one by voice; their probabilities are multiplied (lesson 00). Now some
+# Two models judge `avdigits`, one by image, one by voice; their probabilities are multiplied, so both must agree (lesson 09 says when that is right). Now some
 # images and voices are missing. A missing image arrives as zeros. **Predict:** what does the image model say of zeros?
 
 # %%
@@ -602,7 +602,7 @@ print(f"an image of zeros is a {of_nothing.argmax()}, says the model, and it is 
 #
 # $$\log p(y \mid x) = \sum_m \text{present}_m \log p_m(y \mid x_m) + c$$
 #
-# (All ten digits are about equally frequent, so the prior of lesson 00 drops out.)
+# ($c$ makes the probabilities sum to 1. How common each digit is, the *prior*, would count too, but all ten are about equal.)
 
 # %%
 inputs = small(digits["test"])
@@ -614,13 +614,15 @@ for rate in rates:
     masked = [log * p[:, None] for log, p in zip(logs, there.T, strict=True)]
     for name, parts in zip(lines, (logs, masked), strict=True):
         lines[name].append((sum(parts).argmax(axis=1) == digits["test"].labels).mean())
-band(
-    "gain by reading present when half is missing", lines["present is read"][2] - lines["zeros as data"][2], 0.10, 0.04
-)
+band("gain by reading present at a rate of 0.5", lines["present is read"][2] - lines["zeros as data"][2], 0.10, 0.04)
 
 # %% tags=["free"]
 fig = plot.curves(
-    lines, title="What does taking zeros for data cost?", x=rates, xlabel="rate of missing", ylabel="accuracy"
+    lines,
+    title="What does taking zeros for data cost?",
+    x=rates,
+    xlabel="chance of missing (one always stays)",
+    ylabel="accuracy",
 )
 plot.show(
     fig,
@@ -723,8 +725,8 @@ else:
     print(f"real people: by clip {by_take:.3f}, by speaker {by_person:.3f}")
 
 # %% [markdown]
-# Real people show the same gap, if anything a wider one. With six of them each number by speaker hangs on who they are: the
-# best and the worst lie 25 points apart. More takes would not make it surer; more people would.
+# Real people show the same gap, about 0.31. With six of them each number by speaker hangs on who they are: the
+# best and the worst lie 25 points apart. The spread is between people, so look for more people before more takes.
 #
 # ## 8 · What to remember
 # - A sample is a dict by modality; a batch adds `padding_mask` (places) and `present` (modalities). Somebody must read them.
@@ -741,10 +743,10 @@ else:
 # It is centred at 1.3 s; 1.3 · 25 = 32.5, so picture 32.
 # </details>
 #
-# **2.** Two annotators agree on 95 % of samples, and both say "no" for 95 % of them. What is the largest part that chance explains?
+# **2.** Two annotators agree on 95 % of samples, and both say "no" for 95 % of them. What is $\kappa$?
 # <details><summary>Answer</summary>
 #
-# $p_e = 0.95^2 + 0.05^2 = 0.905$, so $\kappa = 0.045 / 0.095 = 0.47$: about half of what was left.
+# $p_e = 0.95^2 + 0.05^2 = 0.905$, so $\kappa = 0.045 / 0.095 = 0.47$: they won about half of what chance had left.
 # </details>
 #
 # **3.** A film data set is split at random by *frame*. Why is the test score too good?
