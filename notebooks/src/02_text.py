@@ -269,7 +269,7 @@ print("Tweet    ", TweetTokenizer().tokenize(tweet))
 
 # %% [markdown]
 # **Stemming** cuts endings by rule, so that *loved* and *loves* count as one. Porter's rules know no meaning: **predict** what becomes of
-# *wonderful* and of *better*.
+# *wonderful* and of *better*. Below it, a text written by people for people: what scikit-learn says of its handwritten digits.
 
 # %%
 from nltk.stem import PorterStemmer
@@ -278,8 +278,16 @@ stem = PorterStemmer().stem
 for word in ("loved", "loves", "parties", "boring", "wonderful", "wonder", "better", "general", "generous"):
     print(word, "→", stem(word), end="   ")
 
+# %%
+from sklearn.datasets import load_digits
+
+written = [word for word in wordpunct_tokenize(load_digits().DESCR.lower()) if word.isalpha()]
+print(f"{len(written)} words, {len(set(written))} different, {len({stem(word) for word in written})} stems")
+for key in ("digit", "refer"):
+    print(key, "←", sorted({word for word in written if stem(word) == key}))
+
 # %% [markdown]
-# *Wonderful* meets *wonder*, and *better* never meets *good*. All of that is program code. Some of NLTK needs **data** which a clean install
+# *Wonderful* meets *wonder*, and *better* never meets *good*; *references* (a list of papers) meets *refers*. All of that is program code. Some of NLTK needs **data** which a clean install
 # does not have; you fetch it once, with `nltk.download`. Which?
 
 # %% tags=["free"]
