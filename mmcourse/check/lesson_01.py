@@ -86,7 +86,7 @@ def check_shrink(answer):
     for shape, k in (((6, 9, 3), 3), ((8, 4, 3), 2), ((5, 10, 1), 5), ((4, 6, 3), 1)):
         inputs.append((_without_ties(g.integers(0, 256, shape, dtype=np.uint8), k), k))
     agree(answer, shrink, inputs, mistakes=_SHRINK_MISTAKES)
-    return "Every old pixel counts once: this is Pillow's BOX filter for whole factors."
+    return "Every old pixel counts once: this is Pillow's BOX filter, up to its rounding."
 
 
 # ---------------------------------------------------------------- 01.2

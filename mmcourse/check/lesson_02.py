@@ -39,7 +39,51 @@ def _with_count(words: dict) -> tuple:
     return _best(found), found[_best(found)]
 
 
+def _all_pairs(words: dict) -> tuple:
+    found: Counter = Counter()
+    for pieces, count in words.items():
+        for pair in combinations(pieces, 2):
+            found[pair] += count
+    return _best(found)
+
+
+def _by_length(words: dict) -> tuple:
+    return _best(Counter({pair: count * len("".join(pair)) for pair, count in _pairs(words).items()}))
+
+
+def _apart(pairs) -> list:
+    """Places of one word's pairs, without those that share a piece with the same pair just before."""
+    kept: list = []
+    for pair in pairs:
+        kept.append(None if kept and kept[-1] == pair else pair)
+    return [pair for pair in kept if pair]
+
+
+def _tied(words: dict, key: Callable) -> tuple:
+    found = _pairs(words)
+    return min(found, key=lambda pair: (-found[pair], key(pair)))
+
+
 _PAIR_MISTAKES = [
+    (
+        lambda w: _tied(w, "".join),
+        "Several pairs come equally often, and you compared them joined to one text. Compare the tuples: "
+        "first piece with first piece, then second with second.",
+    ),
+    (
+        lambda w: _tied(w, lambda pair: pair[0]),
+        "Pairs that come equally often may begin with the same piece: then the second decides. Compare whole tuples.",
+    ),
+    (
+        lambda w: _tied(w, lambda pair: pair[1]),
+        "Several pairs come equally often, and you compared their second pieces. The first piece decides first.",
+    ),
+    (
+        lambda w: _best(_pairs(w, inside=_apart)),
+        "You skipped places that overlap. In `a a a` the pair (a, a) stands twice: count every place.",
+    ),
+    (_all_pairs, "You paired each piece with every later one. Neighbours alone count: `zip(pieces, pieces[1:])`."),
+    (_by_length, "You weighed a pair by its letters. Only how often it stands counts, however long its pieces are."),
     (
         lambda w: _best(_pairs(w, weigh=lambda count: 1)),
         "You counted each word once. A word that occurs 5 times adds 5 to each of its pairs.",
@@ -72,6 +116,12 @@ _WORDS = [
     {("b", "a"): 3, ("b", "c"): 3, ("b", "d"): 3},
     {("红", "色"): 4, ("蓝", "色"): 3, ("红", "色", "圆"): 1, ("圆", "形"): 4},
     {("st", "ar"): 2, ("st", "ar", "s"): 2, ("c", "ar"): 3},
+    {("long", "est"): 2, ("a", "b"): 3},
+    {("b", "z"): 2, ("c", "a"): 2},
+    {("b", "d"): 3, ("b", "a"): 3},
+    {("ab", "c"): 2, ("a", "d"): 2},
+    {("a", "x", "c"): 2, ("a", "y", "c"): 2, ("b", "d"): 3},
+    {("a", "a", "a"): 2, ("b", "c"): 3},
 ]
 
 
@@ -129,6 +179,10 @@ _TFIDF_MISTAKES = [
         "Your df counts all occurrences of a word. It is the number of texts that have it: `(counts > 0).sum(axis=0)`.",
     ),
     (
+        lambda c: _weighed(c, df=lambda c: (c == 1).sum(axis=0)),
+        "Your df leaves out texts that have the word more than once. Count all that have it: `counts > 0`.",
+    ),
+    (
         lambda c: _weighed(c, idf=lambda n, df: (1 + df) / (1 + n)),
         "You multiply by how common a word is. Rare words must weigh more: turn the fraction over and take its log.",
     ),
@@ -155,8 +209,13 @@ _TFIDF_MISTAKES = [
 @exercise("02.2", title="TF-IDF for any table", points=2, difficulty=2, minutes=10)
 def check_tf_idf(answer):
     g = rng("02.2")
-    tables = [np.array([[1, 1, 0], [2, 0, 1]]), g.poisson(0.9, (6, 5)) + np.eye(6, 5, dtype=int)]
-    tables += [np.array([[3, 1, 2]]), np.array([[1, 2, 0], [0, 0, 0], [4, 0, 1]])]
+    # In the first, texts that have a word once, more than once, and at all are three different numbers.
+    tables = [np.array([[2, 1, 0], [3, 1, 1]]), np.array([[1, 1, 0], [2, 0, 1]])]
+    tables += [
+        g.poisson(0.9, (6, 5)) + np.eye(6, 5, dtype=int),
+        np.array([[3, 1, 2]]),
+        np.array([[1, 2, 0], [0, 0, 0], [4, 0, 1]]),
+    ]
     agree(answer, tf_idf, [(table,) for table in tables], mistakes=_TFIDF_MISTAKES)
     return "Equal to scikit-learn's TfidfTransformer."
 
@@ -167,7 +226,7 @@ def dangerous(sentences: list, labels: list, stop_words: list) -> list:
     return _dangerous(sentences, labels, stop_words)
 
 
-def _without(sentence: str, word: str) -> object:
+def _without(sentence: str, word: str) -> list:
     return [w for w in sentence.split() if w != word]
 
 
@@ -199,7 +258,33 @@ def _all_at_once(sentences, labels, stop_words) -> list:
     return sorted(found & set(stop_words))
 
 
+def _in_one_only(sentences, labels, stop_words) -> list:
+    found = set()
+    for word in stop_words:
+        for (a, x), (b, y) in combinations(list(zip(sentences, labels, strict=True)), 2):
+            if x != y and (word in a.split()) != (word in b.split()) and _without(a, word) == _without(b, word):
+                found.add(word)
+    return sorted(found)
+
+
+def _one_label_each(sentences, labels, stop_words) -> list:
+    known = dict(zip(sentences, labels, strict=True))
+    return dangerous(list(known), list(known.values()), stop_words)
+
+
 _DANGER_MISTAKES = [
+    (
+        _in_one_only,
+        "You asked that one sentence has the word and the other has not. Both may have it, at different places.",
+    ),
+    (
+        _one_label_each,
+        "You kept one label for each sentence. The same sentence may stand there twice, with two labels: keep both.",
+    ),
+    (
+        lambda s, y, w: _dangerous(s, y, w, cut=lambda t, x: "".join(_without(t, x))),
+        'You joined the words without spaces: "no where" and "nowhere" became one. Compare lists of words.',
+    ),
     (_all_at_once, "You removed all stop words at once. Try each alone, the others left in place."),
     (
         lambda s, y, w: sorted(set(w) - set(dangerous(s, y, w))),
@@ -249,6 +334,9 @@ _SENTENCES = [
     (["bad as good", "good as bad", "stay on", "stay"], [0, 1, 0, 1], ["on", "is"]),
     (["we did not like it", "we like it", "we did like it", "stay on", "stay"], [0, 1, 1, 0, 1], ["not", "did", "on"]),
     (["she was up", "she was", "he was on", "he was", "was it on", "it was"], [1, 0, 1, 0, 1, 1], ["up", "on", "was"]),
+    (["is it good", "it is good", "stay on", "stay"], [0, 1, 0, 1], ["is", "on"]),
+    (["good", "not good", "good"], [0, 1, 1], ["not"]),
+    (["no where", "nowhere", "stay on", "stay"], [0, 1, 0, 1], ["on", "is"]),
 ]
 
 

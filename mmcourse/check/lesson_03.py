@@ -49,6 +49,10 @@ _FOLD_MISTAKES = [
         lambda hz, rate: abs((hz + rate) % (2 * rate) - rate),
         "You put the mirror at the rate. It stands at half the rate, since a wave needs two samples for each cycle.",
     ),
+    (
+        lambda hz, rate: rate // 2 - abs(hz % rate - rate // 2),
+        "You cut half the rate to whole hertz. Half of 11,025 is 5,512.5: divide with `/`, not `//`.",
+    ),
 ]
 
 
@@ -57,7 +61,7 @@ def check_heard(answer):
     g = rng("03.1")
     # The first two tell most mistakes from one another.
     inputs = [(29_500, 8000), (9000, 8000), (5000, 8000), (3000, 8000), (8000, 8000), (4000, 8000)]
-    inputs += [(37_250, 11_025), (0, 16_000), (100_001, 16_000)]
+    inputs += [(37_250, 11_025), (8000, 11_025), (0, 16_000), (100_001, 16_000)]
     inputs += [(round(g.uniform(0, 60_000), 1), 16_000.0) for _ in range(6)]
     agree(answer, heard, inputs, mistakes=_FOLD_MISTAKES, atol=1e-3)
     return "Every tone has a home between 0 and half the rate, wanted or not."
@@ -77,6 +81,16 @@ def _level(bands, factor=10.0, log=np.log10, top=80.0):
 def _per_frame(spectrum, bank):
     level = 10 * np.log10(np.maximum(np.abs(spectrum) ** 2 @ bank.T, 1e-10))
     return np.maximum(level, level.max(axis=1, keepdims=True) - 80)
+
+
+def _per_band(spectrum, bank):
+    level = 10 * np.log10(np.maximum(np.abs(spectrum) ** 2 @ bank.T, 1e-10))
+    return np.maximum(level, level.max(axis=0) - 80)
+
+
+def _added(spectrum, bank):
+    level = 10 * np.log10(np.abs(spectrum) ** 2 @ bank.T + 1e-10)
+    return np.maximum(level, level.max() - 80)
 
 
 _LEVEL_MISTAKES = [
@@ -121,6 +135,14 @@ _LEVEL_MISTAKES = [
         "Your floor follows each frame's own loudest value. There is one for the clip: `level.max()`, no axis.",
     ),
     (
+        _per_band,
+        "Your floor follows each band's own loudest value. There is one for the clip: `level.max()`, no axis.",
+    ),
+    (
+        _added,
+        "You added 1e-10 to every band. Only what lies below it is lifted, the rest stays: `np.maximum(bands, 1e-10)`.",
+    ),
+    (
         lambda s, b: np.maximum(10 * np.log10(np.maximum(np.abs(s) ** 2 @ b.T, 1e-10)), -80),
         "Your floor is at -80 dB. It lies 80 dB below the *loudest* value of the clip.",
     ),
@@ -145,8 +167,9 @@ def _clip(g: np.random.Generator, t: int, bins: int, n_mels: int, quiet: float):
 def check_log_mel(answer):
     g = rng("03.2")
     small = np.array([[3 + 4j, 2 + 0j, 1 - 1j], [0.5j, 1 + 1j, 2 - 1j]]), np.array([[1, 0.5, 0], [0, 0.5, 1]])
-    floors = np.array([[10 + 0j, 0], [0.01 + 0j, 0]]), np.array([[1, 0.5], [0, 0.5]])  # a loud and a soft frame
+    floors = np.array([[1000 + 0j, 0], [0.001 + 0j, 0]]), np.array([[1, 0.5], [0, 0.5]])  # a loud and a soft frame
     inputs = [small, floors, _clip(g, 5, 9, 3, 1e-7), _clip(g, 1, 5, 4, 1), _clip(g, 12, 33, 6, 1e-5)]
+    inputs.append((np.array([[3e-5 + 0j, 4e-5]]), np.array([[1, 0.5]])))  # so soft that adding 1e-10 is heard
     inputs.append((np.zeros((3, 5), complex), g.uniform(0, 1, (2, 5))))  # silence is finite
     agree(answer, log_mel, inputs, mistakes=_LEVEL_MISTAKES)
     return "Power, bands, logarithm, floor: this is what speech models are given."
@@ -189,7 +212,34 @@ def _any_length(rate, hz_apart, ms_apart):
     return n_fft if 1000 * n_fft <= ms_apart * rate else 0
 
 
+def _listed(rate, hz_apart, ms_apart, first=1, last=2**40):
+    """As with a list of lengths from `first` to `last`."""
+    n_fft = max(first, _at_least(2 * rate / hz_apart))
+    return n_fft if n_fft <= last and 1000 * n_fft <= ms_apart * rate else 0
+
+
+def _whole_ms(rate, hz_apart, ms_apart):
+    n_fft = _at_least(2 * rate / hz_apart)
+    return n_fft if 1000 * n_fft // rate <= ms_apart else 0
+
+
 _FRAME_MISTAKES = [
+    (
+        lambda rate, hz, ms: _listed(rate, hz, ms, last=4096),
+        "Your list of lengths ends too early: a longer power of two does both. Double until the tones show as two.",
+    ),
+    (
+        lambda rate, hz, ms: _listed(rate, hz, ms, first=16),
+        "Your list of lengths starts too late: a shorter power of two does both. Start at 1.",
+    ),
+    (
+        lambda rate, hz, ms: _listed(rate, hz, ms, first=64),
+        "Your list of lengths starts too late: a shorter power of two does both. Start at 1.",
+    ),
+    (
+        _whole_ms,
+        "You made whole milliseconds of the frame: 46.4 ms became 46. Divide with `/`, and do not round.",
+    ),
     (
         _largest,
         "This frame does both, but a shorter one does too. Asked is the smallest.",
@@ -226,5 +276,6 @@ def check_choose(answer):
     # A yes, a no, then exactly two bins and exactly one frame: each tells other mistakes from one another.
     inputs = [(8000, 100, 50), (8000, 60, 20), (8000, 125, 100), (16_000, 125, 16), (16_000, 50, 30)]
     inputs += [(16_000, 100, 200), (22_050, 90, 40), (44_100, 20, 100), (44_100, 40, 60), (8000, 1000, 2)]
+    inputs += [(44_100, 12, 200), (22_050, 45, 46), (8000, 2000, 1)]
     agree(answer, choose, inputs, mistakes=_FRAME_MISTAKES)
     return "Sharp in frequency is blunt in time. Where both cannot be had, saying so is the right answer."

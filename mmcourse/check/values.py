@@ -54,7 +54,8 @@ def _brief(value: Any) -> str:
         array = np.asarray(_unwrapped(value))
         if array.size > 8:
             return f"an array of shape {array.shape}"
-        value = np.round(array, 4).tolist() if array.dtype.kind in "fc" else array.tolist()
+        short = np.round(array, 4) if array.dtype.kind in "fc" else array
+        value = (short if np.array_equal(short == 0, array == 0) else array).tolist()  # tiny is not 0
     text = repr(value)
     return text if len(text) <= 90 else f"{text[:60]}…"
 
@@ -149,7 +150,7 @@ def compare(
             compare(item, want[key], f"{what} at key {key!r}", **settings)
     elif isinstance(want, tuple) or (isinstance(want, list) and any(isinstance(w, (str, list)) for w in want)):
         labels = list(names) or [f"item {position}" for position in range(len(want))]
-        for label, item, wanted in zip(labels, _items(got, len(want), what, names), want, strict=True):
+        for label, item, wanted in zip(labels, _items(got, want, what, names), want, strict=True):
             compare(item, wanted, f"{what} ({label})", **settings)
     else:
         _compare_arrays(got, want, what, **settings)
@@ -159,7 +160,13 @@ def _compare_text(got: Any, want: str, what: str) -> None:
     if type(got) not in (str, np.str_):
         raise Wrong(f"{what} should be text; it is {kind(got)}.")
     if str(got) != want:
-        raise Difference(f"{what}: expected {want!r}, got {str(got)[:60]!r}.")
+        raise Difference(f"{what}: expected {want!r}, got {_excerpt(str(got), want)!r}.")
+
+
+def _excerpt(got: str, want: str) -> str:
+    """Text of the learner, cut only where it is much longer than it should be: a difference must not be lost."""
+    most = max(60, 2 * len(want))
+    return got if len(got) <= most else f"{got[:most]}…"
 
 
 def _parts(got: Any, want: dict, what: str) -> dict:
@@ -171,17 +178,24 @@ def _parts(got: Any, want: dict, what: str) -> dict:
     return {key: got[key] for key in want}
 
 
-def _items(got: Any, n: int, what: str, names: Sequence[str]) -> list:
-    wanted = f"{n} values" + (f" ({', '.join(names)})" if names else "")
+def _items(got: Any, want: Sequence, what: str, names: Sequence[str]) -> list:
+    n, text = len(want), all(isinstance(w, str) for w in want)
+    wanted = f"{n} value{'' if n == 1 else 's'}" + (f" ({', '.join(names)})" if names else "")
     if got is None:
         raise Wrong(f"{what} is None. Did you forget `return`?")
     if isinstance(got, (str, bytes)) or not hasattr(got, "__len__"):
         raise Wrong(f"{what} should be {wanted}; it is {kind(got)}.")
+    if isinstance(got, (set, frozenset)):
+        wanted = "a list of words" if text and isinstance(want, list) else wanted
+        raise Wrong(f"{what} should be {wanted}; it is a set, which has no order.")
+    if text and isinstance(got, np.ndarray) and got.ndim == 1 and got.dtype.kind in "OU":
+        got = got.tolist()
     if not isinstance(got, (list, tuple)):
         got = plain(got, what)
         got = [got] if got.ndim == 0 else got
     if len(got) != n:
-        raise Wrong(f"{what} should be {wanted}; got {len(got)}.")
+        both = f": expected {list(want)}, got {_brief(list(got))}" if text else ""
+        raise Wrong(f"{what} should be {wanted}; got {len(got)}{both}.")
     return list(got)
 
 

@@ -150,6 +150,7 @@ ANSWERS = {
             (but(boxes=box(lambda b, s: s[1] - b[:, 0], lambda b, s: s[1] - b[:, 2])), "inside out"),
             (but(boxes=box(lambda b, s: s[1] - 1 - b[:, 2], lambda b, s: s[1] - 1 - b[:, 0])), "one pixel too far"),
             (but(boxes=box(lambda b, s: s[0] - b[:, 2], lambda b, s: s[0] - b[:, 0])), "with the height"),
+            (but(caption=lambda c: swapped(c)[:-1] + "?" if len(c) > 65 else swapped(c)), "to the right of i?'"),
             (but(picture=lambda p: p[::-1]), "upside down"),
             (but(picture=lambda p: p[::-1, ::-1]), "half a circle"),
             (but(picture=lambda p: p[..., ::-1]), "reversed the colours"),

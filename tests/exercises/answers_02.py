@@ -40,6 +40,34 @@ def one_text(words):
     return first(Counter(zip(text, text[1:], strict=False)))
 
 
+def tie_by(words, key):
+    found = counted(words)
+    return sorted(found, key=lambda pair: (-found[pair], key(pair)))[0]
+
+
+def every_two(words):
+    found = Counter()
+    for pieces, count in words.items():
+        for i in range(len(pieces)):
+            for j in range(i + 1, len(pieces)):
+                found[pieces[i], pieces[j]] += count
+    return first(found)
+
+
+def by_str_count(words):
+    found = Counter()
+    for pieces, count in words.items():
+        text = f" {'  '.join(pieces)} "
+        for pair in set(zip(pieces, pieces[1:], strict=False)):
+            found[pair] += count * text.count(f" {pair[0]}  {pair[1]} ")
+    return first(found)
+
+
+def by_letters(words):
+    found = counted(words)
+    return first({pair: n * (len(pair[0]) + len(pair[1])) for pair, n in found.items()})
+
+
 # ---------------------------------------------------------------- 02.2
 def with_loops(counts):
     n, v = counts.shape
@@ -137,6 +165,22 @@ def once(s, w):
     return f"{a} {b}".split() if found else s.split()
 
 
+def missing_in_one(sentences, labels, stop_words):
+    found = []
+    for word in stop_words:
+        for a, x in zip(sentences, labels, strict=True):
+            for b, y in zip(sentences, labels, strict=True):
+                alone = word in a.split() and word not in b.split()
+                if alone and x != y and words_left(a, word) == b.split() and word not in found:
+                    found.append(word)
+    return sorted(found)
+
+
+def label_of_sentence(sentences, labels, stop_words):
+    label = {s: y for s, y in zip(sentences, labels, strict=True)}
+    return pairwise(list(label), list(label.values()), stop_words)
+
+
 def together(sentences, labels, stop_words):
     bare = [[x for x in s.split() if x not in stop_words] for s in sentences]
     bad = set()
@@ -149,7 +193,7 @@ def together(sentences, labels, stop_words):
 
 ANSWERS = {
     "02.1": Answers(
-        right=[by_sorting, unrolled, lambda words: first(counted(words))],
+        right=[by_sorting, unrolled, lambda words: first(counted(words)), lambda words: np.array(by_sorting(words))],
         wrong=[
             (lambda words: first(counted(words, weigh=False)), "counted each word once"),
             (lambda words: first(counted(words, once=True)), "counted once there"),
@@ -160,6 +204,13 @@ ANSWERS = {
             (lambda words: counted(words).most_common(1)[0][0], "the one met first"),
             (lambda words: max(counted(words), key=lambda p: (counted(words)[p], p)), "the last by alphabet"),
             (one_text, "across the edge"),
+            (lambda words: tie_by(words, lambda pair: pair[0] + pair[1]), "compared them joined"),
+            (lambda words: tie_by(words, lambda pair: pair[0]), "begin with the same piece"),
+            (lambda words: tie_by(words, lambda pair: pair[1]), "compared their second pieces"),
+            (every_two, "every later one"),
+            (by_str_count, "skipped places that overlap"),
+            (by_letters, "weighed a pair by its letters"),
+            (lambda words: set(by_sorting(words)), "it is a set, which has no order"),
         ],
     ),
     "02.2": Answers(
@@ -170,6 +221,7 @@ ANSWERS = {
             (lambda c: weigh(c, idf=lambda n, df: np.log((1 + n) / (1 + df))), "last + 1 is missing"),
             (lambda c: weigh(c, idf=lambda n, df: np.log10((1 + n) / (1 + df)) + 1), "base 10"),
             (lambda c: weigh(c, df=lambda c: c.sum(axis=0)), "all occurrences"),
+            (lambda c: weigh(c, df=lambda c: (c == 1).sum(axis=0)), "more than once"),
             (lambda c: weigh(c, idf=lambda n, df: (1 + df) / (1 + n)), "how common a word is"),
             (lambda c: weigh(c, norm=lambda w: np.ones((len(w), 1))), "not scaled"),
             (lambda c: weigh(c, norm=lambda w: w.sum(axis=1, keepdims=True)), "by its sum"),
@@ -180,7 +232,7 @@ ANSWERS = {
         ],
     ),
     "02.3": Answers(
-        right=[by_groups, with_while],
+        right=[by_groups, with_while, lambda s, y, w: np.array(by_groups(s, y, w))],
         wrong=[
             (lambda s, y, w: sorted(set(w) - set(by_groups(s, y, w))), "that may go"),
             (lambda s, y, w: pairwise(s, y, w, label=False), "only if their labels differ"),
@@ -190,6 +242,11 @@ ANSWERS = {
             (lambda s, y, w: pairwise(s, y, w, cut=lambda a, x: a.replace(x, "").split()), "removed letters"),
             (lambda s, y, w: pairwise(s, y, w, cut=once), "only the first of several"),
             (together, "all stop words at once"),
+            (missing_in_one, "one sentence has the word and the other has not"),
+            (label_of_sentence, "one label for each sentence"),
+            (lambda s, y, w: pairwise(s, y, w, cut=lambda a, x: "".join(words_left(a, x))), "without spaces"),
+            (lambda s, y, w: set(by_groups(s, y, w)), "should be a list of words; it is a set"),
+            (lambda s, y, w: [], "should be 1 value; got 0: expected ['not'], got []"),
             (lambda s, y, w: by_groups(s, y, w)[::-1], "in the wrong order"),
         ],
     ),

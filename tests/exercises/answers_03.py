@@ -56,6 +56,16 @@ def floor_of_each_frame(spectrum, bank):
     return np.maximum(level, level.max(1, keepdims=True) - 80)
 
 
+def floor_of_each_band(spectrum, bank):
+    level = no_floor(spectrum, bank)
+    return np.maximum(level, level.max(0) - 80)
+
+
+def lifted_by_adding(spectrum, bank):
+    level = 10 * np.log10(np.abs(spectrum) ** 2 @ bank.T + 1e-10)
+    return np.maximum(level, level.max() - 80)
+
+
 def decibels_first(spectrum, bank):
     return 10 * np.log10(np.maximum(np.abs(spectrum) ** 2, 1e-10)) @ bank.T
 
@@ -107,6 +117,22 @@ def strictly(rate, hz_apart, ms_apart):
     return n_fft if 1000 * n_fft / rate <= ms_apart else 0
 
 
+def from_list(powers):
+    def choose(rate, hz_apart, ms_apart):
+        fit = [n for n in powers if 2 * rate / n <= hz_apart and 1000 * n / rate <= ms_apart]
+        return min(fit, default=0)
+
+    return choose
+
+
+def whole_milliseconds(whole):
+    def choose(rate, hz_apart, ms_apart):
+        n_fft = tones_only(rate, hz_apart, ms_apart)
+        return n_fft if whole(1000 * n_fft / rate) <= ms_apart else 0
+
+    return choose
+
+
 def not_a_power(rate, hz_apart, ms_apart):
     n_fft = math.ceil(2 * rate / hz_apart)
     return n_fft if 1000 * n_fft / rate <= ms_apart else 0
@@ -123,6 +149,7 @@ ANSWERS = {
             (lambda hz, rate: hz if hz <= rate / 2 else rate - hz, "up to the rate, but not beyond"),
             (lambda hz, rate: hz if hz <= rate / 2 else abs(rate - hz), "up to one and a half rates"),
             (lambda hz, rate: hz if hz <= rate / 2 else 0, "tones above rate / 2 vanish"),
+            (lambda hz, rate: rate // 2 - abs(hz % rate - rate // 2), "half the rate to whole hertz"),
         ],
     ),
     "03.2": Answers(
@@ -137,6 +164,8 @@ ANSWERS = {
             (decibels_first, "decibels of each bin"),
             (no_floor, "the floor is missing"),
             (floor_of_each_frame, "each frame's own loudest"),
+            (floor_of_each_band, "each band's own loudest"),
+            (lifted_by_adding, "added 1e-10 to every band"),
             (lambda s, b: np.maximum(no_floor(s, b), -80), "Your floor is at -80 dB"),
             (lambda s, b: by_einsum(s, b) - by_einsum(s, b).max(), "shifted the loudest value"),
             (lambda s, b: by_einsum(s, b).T, "one row is one frame"),
@@ -151,6 +180,9 @@ ANSWERS = {
             (one_bin, "one bin between the tones"),
             (strictly, "Exactly two bins are enough"),
             (not_a_power, "no power of two"),
+            (from_list([2**p for p in range(13)]), "ends too early"),
+            (from_list([2**p for p in range(4, 20)]), "starts too late"),
+            (whole_milliseconds(int), "whole milliseconds"),
         ],
     ),
 }

@@ -34,7 +34,7 @@ print("right block", tiny[:, 2:, 0].ravel(), "mean", tiny[:, 2:].mean())
 # The result is 26 and 240, of shape (1, 2, 1). Beware: 200 + 255 is 199 in `uint8`.
 #
 # **Write** `shrink(picture, k)` for a `uint8` picture `(h, w, c)` whose height and width are multiples of `k`. Return
-# `uint8`, shape `(h/k, w/k, c)`.
+# whole numbers, shape `(h/k, w/k, c)`; `uint8` is the usual choice.
 
 
 # %%

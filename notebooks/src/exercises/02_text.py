@@ -30,7 +30,8 @@ for pieces, count in words.items():
     print(f"{' '.join(pieces):12}", count, "times, pairs:", list(zip(pieces, pieces[1:], strict=False)))
 
 # %% [markdown]
-# *e d* stands once in each of the three words, so it comes 5 + 2 + 3 = 10 times; *r e* only 7 times. The answer is `("e", "d")`.
+# *e d* stands once in each of the three words, so it comes 5 + 2 + 3 = 10 times; *r e* only 7 times. The answer is `("e", "d")`. Every
+# place counts, overlapping ones too: in *a a a* the pair *a a* stands twice.
 #
 # **Write** `next_pair(words)`. Return the pair as `(first, second)`. If several come equally often, take the first by alphabet (Python's own
 # order of tuples), so that everyone learns the same merges.

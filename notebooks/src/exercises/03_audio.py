@@ -67,7 +67,7 @@ check("03.1", heard)
 #
 # - **power**: the squared magnitude of each entry;
 # - **bands**: each triangle adds up the power under it, with its weights;
-# - **decibels**: $10 \log_{10}$, after lifting anything below $10^{-10}$ to $10^{-10}$;
+# - **decibels**: $10 \log_{10}$, after lifting anything below $10^{-10}$ to $10^{-10}$ (not adding it);
 # - **floor**: nothing may lie more than 80 dB below the loudest value of the whole clip.
 #
 # **Example.** One frame with the two bins $3+4i$ and $2$, and one triangle with the weights 1 and 0.5.
@@ -116,7 +116,7 @@ check("03.2", log_mel)
 # - two tones show as two if they are at least **two bins** apart (a bin is `rate / n_fft` wide);
 # - two clicks show as two if a frame is **no longer** than the time between them.
 #
-# `n_fft` has to be a power of two (..., 64, 128, 256, ...). Of those that fulfil both wishes take the **smallest**: it is the
+# `n_fft` has to be a power of two (1, 2, 4, 8, ...). Of those that fulfil both wishes take the **smallest**: it is the
 # cheapest. If none does, say so honestly with 0.
 #
 # **Example.** At 8,000 Hz, tones 100 Hz apart and clicks 50 ms apart.
