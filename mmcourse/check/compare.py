@@ -140,13 +140,29 @@ def agree(
     Put a small input first: it is shown in the message, so that the learner can repeat it by hand.
     """
     mistakes = list(mistakes)
+    passed: list[tuple[tuple, Any]] = []
     for args in inputs:
-        got = call(answer, *args)
-        hints = [(lambda wrong=wrong, args=args: wrong(*map(_copied, args)), message) for wrong, message in mistakes]
+        got, want = call(answer, *args), reference(*map(_copied, args))
         try:
-            same(got, reference(*map(_copied, args)), hints=hints, **settings)
-        except Wrong as error:
-            raise Wrong(f"{error}\nCalled as {values.spelled(answer, args)}.") from None
+            same(got, want, **settings)
+        except Wrong:
+            possible = [hint for hint in mistakes if not _refuted(hint[0], passed, settings)]
+            hints = [(lambda wrong=wrong, args=args: wrong(*map(_copied, args)), text) for wrong, text in possible]
+            try:
+                same(got, want, hints=hints, **settings)
+            except Wrong as error:
+                raise Wrong(f"{error}\nCalled as {values.spelled(answer, args)}.") from None
+        passed.append((args, want))
+
+
+def _refuted(wrong: Callable, passed: Iterable[tuple[tuple, Any]], settings: dict) -> bool:
+    """Whether the answer was right on an input where this mistake is not: then it is another mistake."""
+    compared = {key: value for key, value in settings.items() if key != "what"}
+    for args, want in passed:
+        value = _quietly(lambda args=args: wrong(*map(_copied, args)))
+        if value is not None and not _matches(value, want, compared):
+            return True
+    return False
 
 
 def choice(answer: Any, right: str, why_not: dict[str, str]) -> None:

@@ -39,6 +39,10 @@ _CEILING_MISTAKES = [
         "`argmax` gives places, not probabilities. Take the largest values themselves.",
     ),
     (
+        lambda p: p[:, : len(p)].max(axis=0).sum(),
+        "You used only as many columns as there are labels. Every cue x counts, so take one maximum from each column.",
+    ),
+    (
         lambda p: p.max(),
         "That is the single largest cell. Each cue x has a best label of its own: one maximum a column, then the sum.",
     ),
@@ -56,7 +60,7 @@ _CEILING_MISTAKES = [
 @exercise("00.1", title="The best accuracy there is", points=1, difficulty=1, minutes=5)
 def check_bayes_accuracy(answer):
     g = rng("00.1")
-    tables = [np.array([[0.28, 0.05, 0.12], [0.10, 0.30, 0.15]])]
+    tables = [np.array([[0.28, 0.05, 0.12], [0.10, 0.15, 0.30]])]
     tables += [_normalised(g.random(shape)) for shape in ((3, 4), (2, 2), (5, 3), (3, 1), (1, 4))]
     agree(answer, bayes_accuracy, [(table,) for table in tables], mistakes=_CEILING_MISTAKES)
     return "No model that sees only x beats this number, whatever its size."
@@ -166,6 +170,10 @@ _WORTH_MISTAKES = [
         "Your gain compares the best seeds. The luckiest run is no measure: compare the means over seeds.",
     ),
     (
+        lambda s, f, c: _report(s, f, c, gain=100 * (f - s).max()),
+        "Your gain is that of the luckiest seed. One pair of runs is no measure: compare the means over seeds.",
+    ),
+    (
         lambda s, f, c: _report(s, f, c, share=(f.mean() - s.mean()) / (1 - s.mean())),
         "Your share divides by the gap to 1. Nobody can reach 1 here: the gap that can be closed ends at the ceiling.",
     ),
@@ -193,17 +201,51 @@ _WORTH_MISTAKES = [
         lambda s, f, c: _report(s, f, c, supported=f.mean() > s.mean()),
         "You call every positive gain supported. Ask whether it is more than two standard errors above zero.",
     ),
+    (
+        lambda s, f, c: _report(s, f, c, supported=False if len(s) < 3 else None),
+        "You call the gain of two seeds unsupported. Two differences do have a spread: only one seed has none.",
+    ),
+    (
+        lambda s, f, c: _report(s, f, c, error=lambda s, f: np.std(f - s, ddof=1) / len(s)),
+        "Your standard error is too small: divide the standard deviation by the root of s, not by s itself.",
+    ),
+    (
+        lambda s, f, c: _report(s, f, c, error=lambda s, f: np.std(f - s, ddof=1) / np.sqrt(len(s) - 1)),
+        "You took off 1 twice. It belongs in the standard deviation (`ddof=1`); then divide by the root of s.",
+    ),
 ]
 
+
+def _errors(k):
+    """The report that asks for k standard errors instead of two."""
+    return lambda s, f, c: _report(s, f, c, error=lambda s, f: k / 2 * _paired(s, f))
+
+
+_WORTH_MISTAKES += [
+    (_errors(k), f"You compare the mean gain with {k:g} standard error{'s' * (k > 1)}, it seems. Two were asked.")
+    for k in (1, 1.5, 1.96, 2.5, 3)
+]
+
+
+def _noisy(t, spread=(-2, 2, 0, -2, 2, 0, 3, -3, 0)):
+    """Runs whose mean gain is t standard errors above zero."""
+    points = np.array(spread) / 100
+    return [0.70] * len(points), np.round(0.70 + t * _paired(0 * points, points) + points, 4), 0.85
+
+
 # One pair of runs for each way to go wrong, so that the message can name it: clear gain; gain within the noise;
-# sure loss; many noisy seeds; seeds that move both models together; three seeds; a single seed.
+# sure loss; nine seeds, from far off two standard errors to near; seeds that move both models together; two seeds;
+# three seeds on either side; just short of two standard errors; a single seed.
 _RUNS = [
-    ([0.70, 0.72, 0.71, 0.69], [0.80, 0.83, 0.81, 0.80], 0.92),
+    ([0.70, 0.72, 0.71, 0.69], [0.82, 0.82, 0.81, 0.80], 0.92),
     ([0.70, 0.72, 0.71, 0.69, 0.70], [0.74, 0.70, 0.75, 0.66, 0.72], 0.90),
     ([0.80, 0.82, 0.81, 0.80], [0.75, 0.76, 0.77, 0.75], 0.91),
-    ([0.70] * 9, [0.70, 0.74, 0.72, 0.70, 0.74, 0.72, 0.75, 0.69, 0.72], 0.85),
+    *map(_noisy, (5, 3.5, 2.7, 2.35, 0.8, 1.2, 1.6, 1.7)),
     ([0.60, 0.70, 0.65, 0.75, 0.55], [0.62, 0.73, 0.67, 0.78, 0.58], 0.88),
+    ([0.60, 0.64], [0.70, 0.72], 0.92),
     ([0.70, 0.70, 0.70], [0.71, 0.75, 0.71], 0.80),
+    ([0.70, 0.70, 0.70], [0.704, 0.72, 0.736], 0.85),
+    _noisy(1.98),
     ([0.70], [0.79], 0.90),
 ]
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import random
+import sys
+
 import numpy as np
 
 from mmcourse.check import Wrong, agree, call, exercise, plain, rng
+from mmcourse.check.values import identical
 
 
 # ---------------------------------------------------------------- 04.1
@@ -74,7 +79,8 @@ _PAD_MISTAKES = [
 @exercise("04.1", title="Padding, and the mask", points=1, difficulty=1, minutes=7)
 def check_pad_batch(answer):
     g = rng("04.1")
-    inputs = [([np.array([[1.0], [2.0], [3.0]]), np.array([[4.0]]), np.array([[5.0], [6.0]])],)]
+    small = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [[7.0, 8.0]], [[9.0, 1.0], [2.0, 3.0]]
+    inputs = [([np.array(sequence) for sequence in small],)]
     inputs += [([g.normal(size=(t, d)) for t in lengths],) for lengths, d in (((2, 5, 3), 2), ((4,), 3), ((3, 3), 1))]
     inputs.append(([np.array([[1.0, 1.0], [0.0, 0.0], [2.0, 0.0]]), np.array([[0.0, 0.0]])],))  # real zeros
     agree(answer, pad_batch, inputs, mistakes=_PAD_MISTAKES, names=("values", "padding_mask"))
@@ -105,6 +111,10 @@ _STEP_MISTAKES = [
         "You rounded the frames for each picture to a whole number, and that drifts: go by time.",
     ),
     (
+        lambda n, hop, f, r, p: _limited(np.arange(n) * hop // (f // r), p),
+        "You cut the samples of a picture, sample_rate / fps, to a whole number, which drifts: multiply by fps first.",
+    ),
+    (
         lambda n, hop, f, r, p: np.arange(n) * p // n,
         "You stretched the sound over the film. Both have clocks: what counts is the time of a frame.",
     ),
@@ -115,6 +125,14 @@ _STEP_MISTAKES = [
     (
         lambda n, hop, f, r, p: _limited(np.ceil(np.arange(n) * hop * r / f).astype(int), p),
         "You rounded up. A picture that has not come yet cannot belong to the sound: round down.",
+    ),
+    (
+        lambda n, hop, f, r, p: np.minimum(-(-np.arange(n) * hop * r // f) - 1, p - 1),
+        "A frame at the very moment when a picture comes belongs to that one (in `np.searchsorted`: `side='right'`).",
+    ),
+    (
+        lambda n, hop, f, r, p: _limited(np.arange(n) * hop * r // f + 1, p),
+        "You number the pictures from 1. The first one is picture 0.",
     ),
     (
         lambda n, hop, f, r, p: _limited(np.arange(n) * r // f, p),
@@ -134,7 +152,7 @@ _STEP_MISTAKES = [
 @exercise("04.2", title="Which picture does this sound belong to?", points=2, difficulty=2, minutes=8)
 def check_pictures_of(answer):
     inputs = [(14, 150, 1600, 4, 4), (76, 256, 16000, 10, 12), (200, 160, 16000, 24, 40), (90, 512, 22050, 25, 60)]
-    inputs.append((100, 441, 44100, 30, 20))
+    inputs += [(100, 441, 44100, 30, 20), (400, 160, 16000, 24, 96)]
     agree(answer, pictures_of, inputs, mistakes=_STEP_MISTAKES)
     return "In step after a second and after an hour."
 
@@ -182,13 +200,21 @@ _KAPPA_MISTAKES = [
         lambda t: _kappa(np.trace(t), t.sum(axis=1) @ t.sum(axis=0)),
         "You worked with counts. p_o and p_e are shares: divide the table by its sum first.",
     ),
+    (
+        lambda t: abs(kappa(t)),
+        "You dropped the sign. A kappa below 0 stays below 0: they agree less than chance would.",
+    ),
+    (
+        lambda t: max(0.0, kappa(t)),
+        "You cut at 0. kappa below 0 stays below 0: less agreement than by chance is worth knowing.",
+    ),
 ]
 
 
 @exercise("04.3", title="Agreement beyond chance", points=2, difficulty=2, minutes=8)
 def check_kappa(answer):
     g = rng("04.3")
-    tables = [np.array([[20, 5], [10, 15]]), np.array([[2, 6], [5, 3]])]
+    tables = [np.array([[20, 5], [10, 15]]), np.array([[2, 6], [4, 3]])]
     tables += [g.integers(1, 12, (k, k)) + 9 * np.eye(k, dtype=int) for k in (2, 3, 5)]
     agree(answer, kappa, [(table,) for table in tables], mistakes=_KAPPA_MISTAKES)
     return "1 is perfect, 0 is chance, and below 0 they disagree on purpose."
@@ -206,16 +232,37 @@ def _wanted(names: np.ndarray, share: float) -> int:
     return max(1, round(share * len(names)))
 
 
+def _generators() -> list[tuple]:
+    """Name, getter, setter and remedy of each global generator there is."""
+    found = [
+        ("NumPy", np.random.get_state, np.random.set_state, "np.random.default_rng(seed)"),
+        ("Python", random.getstate, random.setstate, "random.Random(seed)"),
+    ]
+    if torch := sys.modules.get("torch"):
+        found.append(("PyTorch", torch.get_rng_state, torch.set_rng_state, "torch.Generator().manual_seed(seed)"))
+    return found
+
+
+def _without_side_effects(answer, *args):
+    """What the learner gives, if no global generator is moved by it."""
+    before = [(*generator, generator[1]()) for generator in _generators()]
+    got = call(answer, *args)
+    for name, now, restore, instead, state in before:
+        if not identical(now(), state):
+            restore(state)
+            raise Wrong(
+                f"You draw from {name}'s global generator, so your split also changes every later draw of the program. "
+                f"Use one of your own: `{instead}`."
+            )
+    return got
+
+
 def _mask(answer, groups: np.ndarray, share: float, seed: int) -> np.ndarray:
     """What the learner gives for these groups, if it is a mask at all."""
-    before = np.random.get_state()
-    mask = plain(call(answer, groups, share, seed), "The mask", "True or False")
-    if not all(np.array_equal(a, b) for a, b in zip(before, np.random.get_state(), strict=True)):
-        np.random.set_state(before)
-        raise Wrong(
-            "You draw from NumPy's global generator, so your split also changes every later draw of the program. "
-            "Use one of your own: `np.random.default_rng(seed)`."
-        )
+    got = _without_side_effects(answer, groups, share, seed)
+    if isinstance(got, tuple) and len(got) == 2 != len(groups):
+        raise Wrong("Return one mask, not two sets: an array (n,) with True for the test set, False for training.")
+    mask = plain(got, "The mask", "True or False")
     if mask.dtype.kind != "b":
         raise Wrong(f"The mask should hold True (test) and False (training); it has dtype {mask.dtype}.")
     if mask.shape != groups.shape:
@@ -223,7 +270,7 @@ def _mask(answer, groups: np.ndarray, share: float, seed: int) -> np.ndarray:
     return mask
 
 
-def _judge_split(mask: np.ndarray, groups: np.ndarray, share: float) -> None:
+def _judge_split(answer, mask: np.ndarray, groups: np.ndarray, share: float) -> None:
     names, test = np.unique(groups), np.unique(groups[mask])
     wanted = _wanted(names, share)
     where = f"\nGroups: {len(names)}, share: {share}, samples: {len(groups)}."
@@ -234,6 +281,17 @@ def _judge_split(mask: np.ndarray, groups: np.ndarray, share: float) -> None:
     if len(test) == len(names) - wanted:
         raise Wrong(f"You marked the training samples, it seems: True should mean test.{where}")
     if len(test) != wanted:
+        counts = {len(np.unique(groups[_mask(answer, groups, share, seed)])) for seed in range(20)}
+        if len(counts) > 1 and max(counts) == wanted:
+            raise Wrong(
+                f"Somebody is drawn twice, so the test set is too small for some seeds: `replace=False`.{where}"
+            )
+        for cut, down in ((math.floor, "down"), (math.ceil, "up")):
+            if counts == {max(1, cut(share * len(names)))}:
+                raise Wrong(
+                    f"You rounded {down}: {share} of {len(names)} people is {share * len(names):g}, and the nearest "
+                    f"whole number is {wanted}.{where}"
+                )
         raise Wrong(
             f"The share is of people: {wanted} of them should be in the test set, and there are {len(test)}.{where}"
         )
@@ -245,14 +303,16 @@ def check_split_by_group(answer):
     even = np.repeat(["ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal"], 4)
     uneven = np.repeat([31, 7, 12, 25, 3], [40, 5, 5, 5, 5])
     cases = [(even, 0.25, 0), (g.permutation(even), 0.25, 1), (uneven, 0.2, 2), (g.permutation(uneven), 0.4, 3)]
-    for groups, share, seed in [*cases, (even[:12], 0.1, 4)]:
+    for groups, share, seed in [*cases, (even[:12], 0.1, 4), (even[:28], 0.25, 5), (even, 0.3, 6)]:
         mask = _mask(answer, groups, share, seed)
-        _judge_split(mask, groups, share)
+        _judge_split(answer, mask, groups, share)
         if not np.array_equal(mask, _mask(answer, groups, share, seed)):
             raise Wrong("The same seed gave two different splits. Nobody could repeat the experiment: use the seed.")
     if len({_mask(answer, even, 0.25, seed).tobytes() for seed in range(8)}) == 1:
         raise Wrong("Eight seeds gave one and the same split. The people should be drawn by chance, by the seed.")
-    tested = [set(uneven[_mask(answer, uneven, 0.2, seed)]) for seed in range(60)]
-    if len(set.union(*tested)) < 5:
+    masks = [_mask(answer, uneven, 0.4, seed) for seed in range(60)]
+    for mask in masks:
+        _judge_split(answer, mask, uneven, 0.4)
+    if len(set.union(*(set(uneven[mask]) for mask in masks))) < 5:
         raise Wrong("In sixty seeds somebody was never tested. Each person should have the same chance.")
     return "Whole people, drawn by chance, and anybody can repeat it."

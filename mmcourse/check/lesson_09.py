@@ -260,7 +260,15 @@ _CHOICE_MISTAKES = [
     ),
     (
         lambda joint: _simplest([0.0], *_ceilings(joint)[1:]),
-        'You never answer "single". Where one cue is enough, joining only adds weights.',
+        'You never answer "single". Where one cue is enough, joining only adds weights: ask that first.',
+    ),
+    (
+        lambda joint: _simplest(*_ceilings(joint), pick=min),
+        "Here one cue is enough: take the better of the two, and ask it first.",
+    ),
+    (
+        lambda joint: _simplest(_ceilings(joint)[0][1:], *_ceilings(joint)[1:]),
+        "Here one cue is enough: take the better of the two, and ask it first.",
     ),
     (
         lambda joint: "late",
@@ -272,13 +280,14 @@ _CHOICE_MISTAKES = [
 def _tables() -> list[np.ndarray]:
     """p(y, x1, x2): a table for each answer and for each way to go wrong; the sums are of whole numbers."""
     xor = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]]])
+    twins = np.array([[[1, 0], [0, 0]], [[0, 0], [0, 1]]])  # either cue says all
     clean = np.array([[[1, 1], [0, 0]], [[0, 0], [1, 1]]])  # the first cue says all, without noise
     first = np.array([[[9, 9], [1, 1]], [[1, 1], [9, 9]]])  # only the first cue says something
     second = first.transpose(0, 2, 1)
     both = np.array([[[64, 16], [16, 4]], [[9, 21], [21, 49]]])  # independent given y, so a vote is all it takes
     hair = np.array([[[400, 50], [45, 5]], [[45, 55], [200, 200]]])  # the second cue adds half a point
     odd = np.array([[[5, 6], [0, 6]], [[3, 4], [5, 2]]])  # the likeliest sum of scores is not the best one
-    return [table / table.sum() for table in (xor, clean, first, second, both, hair, odd)]
+    return [table / table.sum() for table in (xor, twins, clean, first, second, both, hair, odd)]
 
 
 @exercise("09.4", title="Which method would you choose?", points=2, difficulty=2, minutes=10)

@@ -106,6 +106,7 @@ ANSWERS = {
             (lambda joint: (joint / joint.sum(axis=0)).max(axis=0).sum(), "which can pass 1"),
             (lambda joint: 100 * joint.max(axis=0).sum(), "100 times too large"),
             (lambda joint: joint.argmax(axis=0).sum(), "gives places, not probabilities"),
+            (lambda joint: sum(max(joint[:, x]) for x in range(2)), "as many columns as there are labels"),
         ],
     ),
     "00.2": Answers(
@@ -140,6 +141,14 @@ ANSWERS = {
             (beyond(lambda s, f: (f - s).std(ddof=1)), "used the standard deviation"),
             (beyond(lambda s, f: ((s.var(ddof=1) + f.var(ddof=1)) / len(s)) ** 0.5), "runs as unpaired"),
             (beyond(lambda s, f: (f - s).std() / len(s) ** 0.5), "divides by s"),
+            (but(gain=lambda s, f, c: max(100 * (f - s))), "luckiest seed"),
+            (but(supported=lambda s, f, c: len(s) > 2 and with_loops(s, f, c)[2]), "gain of two seeds unsupported"),
+            (beyond(lambda s, f: (f - s).std(ddof=1) / len(s)), "by the root of s, not by s"),
+            (beyond(lambda s, f: (f - s).std(ddof=1) / (len(s) - 1) ** 0.5), "took off 1 twice"),
+            *[
+                (beyond(lambda s, f, k=k: k / 2 * (f - s).std(ddof=1) / len(s) ** 0.5), f"with {k} standard error")
+                for k in (1, 1.5, 1.96, 2.5, 3)
+            ],
             (lambda s, f, c: with_loops(s, f, c)[:2], "should be 3 values (gain, share, supported); got 2"),
             (but(supported=lambda s, f, c: "yes"), "(supported) is text"),
         ],

@@ -1,5 +1,8 @@
 """Known right and wrong answers to the exercises of lesson 04, as learners write them."""
 
+import math
+import random
+
 import numpy as np
 from exercise_harness import Answers
 
@@ -67,6 +70,14 @@ def by_search(n, hop, sample_rate, fps, pictures):
     return np.searchsorted(starts, np.arange(n) * hop * fps, side="right") - 1
 
 
+def by_search_with(side, less):
+    def answer(n, hop, sample_rate, fps, pictures):
+        found = np.searchsorted(np.arange(pictures) / fps, np.arange(n) * hop / sample_rate, side=side)
+        return np.minimum(found - less, pictures - 1)
+
+    return answer
+
+
 def limited(change):
     return lambda n, hop, f, r, p: np.minimum(change(np.arange(n), hop, f, r), p - 1)
 
@@ -129,8 +140,6 @@ def by_inverse(groups, share, seed):
 
 
 def by_python(groups, share, seed):
-    import random
-
     names = list(dict.fromkeys(groups.tolist()))
     chosen = random.Random(seed).sample(names, number_of(names, share))
     return np.array([g in chosen for g in groups.tolist()])
@@ -175,6 +184,25 @@ def with_global_seed(groups, share, seed):
     return np.isin(groups, np.random.choice(names, number_of(names, share), replace=False))
 
 
+def with_python_seed(groups, share, seed):
+    random.seed(seed)
+    names = np.unique(groups).tolist()
+    return np.isin(groups, random.sample(names, number_of(names, share)))
+
+
+def drawn_twice(groups, share, seed):
+    names = np.unique(groups)
+    return np.isin(groups, np.random.default_rng(seed).choice(names, number_of(names, share)))
+
+
+def counted_by(rounded):
+    def answer(groups, share, seed):
+        names = np.unique(groups)
+        return np.isin(groups, np.random.default_rng(seed).permutation(names)[: max(1, rounded(share * len(names)))])
+
+    return answer
+
+
 ANSWERS = {
     "04.1": Answers(
         right=[with_np_pad, with_loops],
@@ -185,6 +213,7 @@ ANSWERS = {
             (mask_becomes(lambda values, mask: np.ones(mask.shape, bool)), "True everywhere"),
             (padded(lambda missing: (missing, 0)), "zeros in front"),
             (padded(lambda missing: (0, missing), mode="edge"), "copies of the last element"),
+            (mask_becomes(lambda values, mask: mask[..., None]), "An axis of length 1 is left over"),
             (shortest, "cut all sequences to the shortest"),
             (time_first, "Time comes first"),
             (lambda sequences: with_np_pad(sequences)[0], "should be 2 values (values, padding_mask)"),
@@ -202,6 +231,9 @@ ANSWERS = {
             (limited(lambda i, hop, f, r: i * r // f), "for one sample of it"),
             (limited(lambda i, hop, f, r: i * hop // f), "whole seconds"),
             (limited(lambda i, hop, f, r: i * hop * r / f), "not whole"),
+            (by_search_with("left", 1), "at the very moment"),
+            (by_search_with("right", 0), "number the pictures from 1"),
+            (limited(lambda i, hop, f, r: i * hop // (f // r)), "cut the samples of a picture"),
         ],
     ),
     "04.3": Answers(
@@ -215,6 +247,8 @@ ANSWERS = {
             (with_chance(lambda rows, columns: rows @ rows), "habits of the row annotator"),
             (largest_of_rows, "largest number of each row"),
             (counts_as_shares, "You worked with counts"),
+            (lambda table: abs(from_pairs(table)), "You dropped the sign"),
+            (lambda table: max(0, from_pairs(table)), "kappa below 0 stays below 0: less"),
         ],
     ),
     "04.4": Answers(
@@ -227,7 +261,12 @@ ANSWERS = {
             (without_seed, "two different splits"),
             (first_names, "Eight seeds gave one"),
             (in_turn, "somebody was never tested"),
-            (with_global_seed, "global generator"),
+            (with_global_seed, "NumPy's global generator"),
+            (with_python_seed, "Python's global generator"),
+            (drawn_twice, "Somebody is drawn twice"),
+            (counted_by(int), "You rounded down"),
+            (counted_by(math.ceil), "You rounded up"),
+            (lambda *args: (~by_inverse(*args), by_inverse(*args)), "one mask, not two sets"),
             (lambda groups, share, seed: np.flatnonzero(by_inverse(groups, share, seed)), "it has dtype int64"),
         ],
     ),

@@ -148,6 +148,7 @@ ANSWERS = {
             (choosing(cues=(0,)), "first cue only"),
             (choosing(additive=information.loglinear_accuracy), "maximum likelihood"),
             (choosing(least=1), 'never answer "single"'),
+            (choosing(cues=(1,)), "take the better of the two"),
         ],
     ),
 }

@@ -143,8 +143,8 @@ check("04.3", kappa)
 #
 # Difficulty 3 of 3 · 12 minutes · 3 points
 #
-# `groups` says who made each sample, for instance `["ada", "ada", "ben", …]`, in any order, some people with many samples and
-# some with few. Your product will serve people that it has not met.
+# `groups` is an array `(n,)` of names, who made each sample: `np.array(["ada", "ada", "ben", …])`, in any order, some people
+# with many samples and some with few. Your product will serve people that it has not met.
 #
 # **Write** `split_by_group(groups, share, seed)`. Return True/False of shape `(n,)`, True for the test set, such that
 #
