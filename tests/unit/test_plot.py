@@ -12,6 +12,8 @@ from PIL import Image
 
 from mmcourse import plot
 
+plt.switch_backend("Agg")  # chosen before a test puts a false IPython in its place
+
 g = np.random.default_rng(0)
 TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(8000) / 16000)
 FIGURES = {
