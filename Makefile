@@ -4,7 +4,7 @@
 # holds what it was made from; without it, or when it tells of another Python or folder, .venv is made anew.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint types build clean
+.PHONY: help setup lab test lint types build results clean
 SHELL := /bin/sh
 BIN := .venv/bin
 JOBS ?= 2
@@ -16,7 +16,8 @@ help:
 	  'make lint     ruff and mypy alone' \
 	  'make setup    only make or refresh .venv (PYTHON=/path/to/python3 chooses the Python)' \
 	  'make build    the wheel, in dist/' \
-	  'make clean    remove .venv, dist and caches'
+	  'make results 13   make the stored figures of long runs anew (data/results)' \
+  'make clean    remove .venv, dist and caches'
 
 define SETUP
 fail() { printf '\nSet-up stopped: %s\n%s\nThen run make again; nothing half-made will be used.\n' "$$1" "$$2" >&2; exit 1; }; \
@@ -61,6 +62,18 @@ lint: setup
 
 build: setup
 	@$(BIN)/python -m build --wheel --no-isolation
+
+# `make results 12 13`: the words after `results` are lessons, not targets.
+ifeq (results,$(firstword $(MAKECMDGOALS)))
+LESSONS := $(wordlist 2,99,$(MAKECMDGOALS))
+$(if $(LESSONS),$(eval $(LESSONS):;@:))
+endif
+results: setup
+	@[ -n "$(LESSONS)" ] || { echo 'Which lesson? For instance: make results 13'; exit 2; }
+	@for lesson in $(LESSONS); do \
+	  [ -f data/results/make_$$lesson.py ] || { echo "Lesson $$lesson has no long runs: there is no data/results/make_$$lesson.py"; exit 2; }; \
+	  $(BIN)/python data/results/make_$$lesson.py || exit 1; \
+	done
 
 clean:
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

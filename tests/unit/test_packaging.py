@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 FLOORS = {  # from ARCHITECTURE: imports only go down
-    3: {"cli", "doctor", "terminal", "authoring"},
+    3: {"cli", "doctor", "terminal", "authoring", "classroom"},
     2: {"check", "plot", "evaluate", "parity"},
     1: {"datasets", "preprocess", "numpy", "torch", "keras", "runtime", "quiet"},
 }
@@ -79,8 +79,8 @@ def test_what_is_installed_here_is_what_is_pinned():
 
 
 def test_extras_are_the_promised_ones_and_all_is_their_sum():
-    assert set(EXTRAS) == {"torch", "keras", "lab", "test", "all"}
-    assert Requirement(EXTRAS["all"][0]).extras == set(EXTRAS) - {"all"} and len(EXTRAS["all"]) == 1
+    assert set(EXTRAS) == {"torch", "keras", "lab", "test", "classroom", "bench", "all"}
+    assert Requirement(EXTRAS["all"][0]).extras == set(EXTRAS) - {"all", "bench"} and len(EXTRAS["all"]) == 1
 
 
 def test_core_install_is_light():
