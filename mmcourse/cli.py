@@ -1,4 +1,4 @@
-"""The command line: lab · run · doctor · data · build. Imports stand inside the commands, so that help is instant."""
+"""The command line: lab · run · doctor · data · build, and the classroom. Imports stand inside the commands."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmcourse.classroom.commands import classroom
 from mmcourse.terminal import cell_progress, error_console, fail, one_line, show, table
 
 if TYPE_CHECKING:
@@ -281,6 +282,8 @@ def run_one(notebook: Path, target: Path) -> tuple[float, float, str]:
     nbformat.write(book, target)
     return seconds, peak_mb, error
 
+
+app.registered_commands += classroom.registered_commands  # release, grade, hub, submit
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,1 @@
+"""For instructors: hand out exercises, collect them, and grade people you do not know, safely."""

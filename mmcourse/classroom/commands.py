@@ -1,0 +1,66 @@
+"""The instructor's commands: release · grade · hub, and the student's `submit`. `mmcourse/cli.py` takes them in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmcourse.terminal import fail, show, table
+
+classroom = typer.Typer()
+
+
+@classroom.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def hub(
+    context: typer.Context,
+    to: Annotated[Path, typer.Option("--dir", help="The class folder: accounts, homes, submissions.")] = Path("class"),
+    students: Annotated[str, typer.Option(help="Names with commas between, for accounts.")] = "ada,ben",
+    port: Annotated[int, typer.Option(help="Port on this machine's loopback address.")] = 8000,
+    memory: Annotated[str, typer.Option(help="Limit of each student's processes, each.")] = "4G",
+) -> None:
+    """Start a small JupyterHub with the course in it, on this machine alone. Further options go to JupyterHub."""
+    for program, remedy in (("bwrap", "apt install bubblewrap"), ("jupyterhub", "pip install 'mmcourse[classroom]'")):
+        if not (shutil.which(program) or (Path(sys.executable).parent / program).is_file()):
+            fail(f"{program} is needed and not here; {remedy}")
+    from mmcourse.classroom import hub as house
+
+    folder = to.resolve()
+    try:
+        accounts = house.prepare(folder, house.names(students, folder))
+        house.require_free(port)
+    except (OSError, ValueError) as error:
+        fail(str(error))
+    rows = table("Student", "Password")
+    for account in accounts.items():
+        rows.add_row(*account)
+    show(rows)
+    print(f"Class folder: {folder}\nOpen http://127.0.0.1:{port} and log in; stop with Ctrl-C.", flush=True)
+    os.environ |= {"MMCOURSE_CLASS": str(folder), "MMCOURSE_HUB_PORT": str(port), "MMCOURSE_HUB_MEMORY": memory}
+    os.chdir(folder / "hub")
+    config = Path(__file__).with_name("jupyterhub_config.py")
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterhub", "-f", str(config), *context.args])
+
+
+@classroom.command()
+def submit(
+    notebook: Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="Your exercise notebook, saved.")],
+) -> None:
+    """Hand in an exercise notebook, where a class collects them. Handing in again replaces it."""
+    box = os.environ.get("MMCOURSE_SUBMISSIONS")
+    if not box:
+        fail("no class collects here (MMCOURSE_SUBMISSIONS is not set); send the file as your instructor asked")
+    if not notebook.is_file() or notebook.suffix != ".ipynb":
+        fail(f"{notebook}: no such notebook; name the .ipynb file that you saved")
+    part = Path(box) / f".{notebook.name}.part"
+    try:
+        shutil.copyfile(notebook, part)
+        os.replace(part, Path(box) / notebook.name)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        fail(f"{notebook.name} was not handed in: {error.strerror}")
+    print(f"Handed in: {notebook.name}, {notebook.stat().st_size:,} bytes")
