@@ -17,8 +17,8 @@ help:
 	  'make setup    only make or refresh .venv (PYTHON=/path/to/python3 chooses the Python)' \
 	  'make build    the wheel, in dist/' \
 	  'make results 13   make the stored figures of long runs anew (data/results)' \
-  'make hub      a JupyterHub to try a class on this machine (ARGS="--dir class --students ada,ben")' \
-  'make clean    remove .venv, dist and caches'
+	  'make hub      a JupyterHub to try a class on this machine (ARGS="--dir class --students ada,ben")' \
+	  'make clean    remove .venv, dist and caches'
 
 define SETUP
 fail() { printf '\nSet-up stopped: %s\n%s\nThen run make again; nothing half-made will be used.\n' "$$1" "$$2" >&2; exit 1; }; \
