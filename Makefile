@@ -42,6 +42,7 @@ rm -f .venv/complete; \
 $(BIN)/python -m pip install -c constraints.txt -e '.[all]' || fail 'pip could not install the course (its last lines above say why).' \
   'Usual causes: no network or a proxy (set HTTPS_PROXY), a full disk (4 GB are needed), a Python without wheels (try PYTHON=python3.11).'; \
 $(BIN)/python -m pip check || fail 'the installed packages do not fit together (see above).' 'Run make clean.'; \
+$(BIN)/python -m jupyter labextension disable --level=sys_prefix @jupyter/nbgrader >/dev/null 2>&1; : instructors only; \
 wanted > .venv/complete.part && mv .venv/complete.part .venv/complete
 endef
 

@@ -13,7 +13,14 @@ for name, value in {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_
     os.environ.setdefault(name, value)  # before any framework is imported
 
 ROOT = Path(__file__).resolve().parent.parent
-FIRST = ("tests/notebooks/", "tests/exercises/", "tests/data/")  # long ones first, so that two workers end together
+# long ones first, so that two workers end together
+FIRST = ("tests/browser/", "tests/notebooks/", "tests/exercises/", "tests/classroom/", "tests/data/")
+    "tests/browser/",
+    "tests/notebooks/",
+    "tests/exercises/",
+    "tests/classroom/",
+    "tests/data/",
+)  # long ones first, so that two workers end together
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ c.Authenticator.allow_all = True  # of those who know a password of accounts.csv
 
 c.JupyterHub.spawner_class = ClassSpawner
 c.ClassSpawner.folder = str(folder)
-c.Spawner.args = ["--allow-root"] if os.geteuid() == 0 else []
+c.Spawner.args = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+c.Spawner.args += ["--allow-root"] if os.geteuid() == 0 else []
 c.Spawner.default_url = "/lab/tree/exercises"
 c.Spawner.mem_limit = os.environ.get("MMCOURSE_HUB_MEMORY", "4G")
-c.Spawner.environment = {"JUPYTERLAB_NEWS": "0"}
 c.Spawner.start_timeout = c.Spawner.http_timeout = 120

@@ -42,6 +42,7 @@ class Hub:
         self.folder, self.log = folder, folder.parent / "hub.log"
         command = [sys.executable, "-m", "mmcourse.cli", "hub", "--dir", str(folder), "--students", "ada,ben"]
         command += ["--port", str(self.port), "--Spawner.args=--LabApp.expose_app_in_browser=True"]
+        command += ["--Spawner.args=--LabApp.news_url=None"]
         command += ["--Spawner.args=--allow-root"] if os.geteuid() == 0 else []
         self.process = subprocess.Popen(
             command, stdout=self.log.open("w"), stderr=subprocess.STDOUT, start_new_session=True

@@ -1,4 +1,4 @@
-"""A learner's first half hour in a real browser: run lesson 00, then answer an exercise wrongly and rightly.
+"""A learner in a real browser: run every lesson to its end, then answer an exercise wrongly and rightly.
 
 Screenshots go to the folder in MMCOURSE_SCREENSHOTS, where that is set.
 """
@@ -14,17 +14,16 @@ from playwright.sync_api import sync_playwright
 
 from mmcourse.authoring import notebooks_dir, select
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.xdist_group("browser")  # one browser; the other worker goes on beside it
 WRONG = "def bayes_accuracy(joint):\n    return joint.max(axis=1).sum()"
 RIGHT = "def bayes_accuracy(joint):\n    return joint.max(axis=0).sum()"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """JupyterLab over a copy of lesson 00 and its exercises, without a single output."""
-    (lesson,) = select("00")
+    """JupyterLab over a copy of every lesson and its exercises, without a single output."""
     folder, scratch = tmp_path_factory.mktemp("course"), tmp_path_factory.mktemp("jupyter")
-    for path in (lesson.notebook, lesson.exercise):
+    for path in (path for lesson in select() for path in (lesson.notebook, lesson.exercise) if path.is_file()):
         copy = folder / path.relative_to(notebooks_dir())
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(path, copy)
@@ -77,12 +76,14 @@ def counts(nb):
     return [c.execution_count for c in nb.cells if c.cell_type == "code" and c.source.strip()]
 
 
-def test_lesson_00_runs_to_its_end_and_is_saved(page, server, tmp_path):
-    committed = nbformat.read(select("00")[0].notebook, as_version=4)
-    file = server.folder / select("00")[0].notebook.name
+@pytest.mark.parametrize("lesson", [lesson for lesson in select() if lesson.notebook.is_file()], ids=lambda x: x.name)
+def test_the_lesson_runs_to_its_end_and_is_saved(page, server, tmp_path, lesson):
+    committed = nbformat.read(lesson.notebook, as_version=4)
+    file = server.folder / lesson.notebook.name
     assert set(counts(nbformat.read(file, as_version=4))) == {None}  # what follows cannot be left over
     notebook = lab.Notebook(page, server, file.name)
-    shoot(page, tmp_path, "lesson_00_before")
+    assert page.get_by_role("menuitem", name="Nbgrader").count() == 0, "an instructor's menu is not for learners"
+    shoot(page, tmp_path, f"{lesson.name}_before")
     notebook.run_all()
     saved = notebook.save()
     assert errors(saved) == []
