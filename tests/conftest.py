@@ -15,12 +15,6 @@ for name, value in {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_
 ROOT = Path(__file__).resolve().parent.parent
 # long ones first, so that two workers end together
 FIRST = ("tests/browser/", "tests/notebooks/", "tests/exercises/", "tests/classroom/", "tests/data/")
-    "tests/browser/",
-    "tests/notebooks/",
-    "tests/exercises/",
-    "tests/classroom/",
-    "tests/data/",
-)  # long ones first, so that two workers end together
 
 
 @pytest.fixture(scope="session")
