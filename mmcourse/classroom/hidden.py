@@ -1,0 +1,217 @@
+"""Hidden tests: parts of an exercise, on inputs that nobody can foretell without the course's secret.
+
+They are written in `notebooks/src/hidden/NN.py`, outside the wheel, as inputs alone; what is right, and which
+mistakes have a name, is taken from the public check. What a student may see of a part is its name and its advice.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from threading import RLock
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+
+from mmcourse.authoring import select
+from mmcourse.authoring.source import read
+from mmcourse.check import NotAttempted, Wrong, agree, compare, info
+from mmcourse.classroom.variants import keyed, spaces
+
+DIFFERENT = "Your result differs from the right one in this case."
+ADVICE = {  # how a message of the checks begins → what may be shown of it
+    "A function is wanted": "A function is wanted: pass its name, without calling it.",
+    "Your function changes its input": "Your function changes its input in place: work on a copy.",
+    "Your function returns None": "Your function returns None. Did you forget `return`?",
+    "Your function raised TimeoutError": "Your function did not end in time. Does a loop never end?",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of an exercise: `judge(answer)` raises `Wrong` where it is not passed."""
+
+    name: str
+    weight: float
+    judge: Callable[[Any], object]
+    mistakes: tuple[str, ...] = ()
+    advice: str = DIFFERENT
+
+
+class Outcome(NamedTuple):
+    """What came of one part; nothing here tells an input or an expected value."""
+
+    name: str
+    weight: float
+    passed: bool
+    advice: str
+
+
+class Public(NamedTuple):
+    """What the public check holds an answer to."""
+
+    reference: Callable
+    inputs: list[tuple]
+    mistakes: list[tuple[Callable, str]]
+    settings: dict[str, Any]
+
+
+Written = tuple[str, float, Callable[[], tuple]] | Part
+_WRITTEN: dict[str, Callable[[np.random.Generator], Iterable[Written]]] = {}
+_RECORDING = RLock()
+
+
+def hidden(exercise: str) -> Callable:
+    """Register a function of a generator that yields (name, weight, draw), where draw() gives arguments, or Parts."""
+
+    def register(function: Callable) -> Callable:
+        _WRITTEN[exercise] = function
+        return function
+
+    return register
+
+
+# ---------------------------------------------------------------- grading
+def grade_parts(exercise: str, answer: Any, secret: str, variant: dict[str, Any] | None = None) -> list[Outcome]:
+    """Judge one answer, part by part; nothing that the answer does is raised."""
+    return [_outcome(part, answer) for part in parts(exercise, secret, variant)]
+
+
+def share(outcomes: Iterable[Outcome]) -> float:
+    """What was earned, between 0 and 1."""
+    outcomes = list(outcomes)
+    return sum(x.weight for x in outcomes if x.passed) / sum(x.weight for x in outcomes)
+
+
+def _outcome(part: Part, answer: Any) -> Outcome:
+    try:
+        if answer is ... or answer is None:
+            raise NotAttempted
+        part.judge(answer)
+    except NotAttempted:
+        return Outcome(part.name, part.weight, False, "Not attempted yet.")
+    except Wrong as error:
+        return Outcome(part.name, part.weight, False, _advice(str(error), part))
+    except Exception:  # an answer odd enough to break the judge itself is still only a wrong answer
+        return Outcome(part.name, part.weight, False, "This answer could not be judged.")
+    return Outcome(part.name, part.weight, True, "")
+
+
+def _advice(message: str, part: Part) -> str:
+    """The sentence that fits, out of fixed ones: an error's own text could carry a hidden input to the student."""
+    for text in part.mistakes:
+        if message.startswith(text):
+            return text
+    for start, advice in ADVICE.items():
+        if message.startswith(start):
+            return advice
+    error = message.partition("Your function raised ")[2].partition(":")[0].split("\n")[0]
+    return f"Your function raised {error}." if hasattr(builtins, error) and error.isalpha() else part.advice
+
+
+# ---------------------------------------------------------------- parts
+def parts(exercise: str, secret: str, variant: dict[str, Any] | None = None) -> list[Part]:
+    """The parts of an exercise, their inputs drawn from (secret, exercise, variant).
+
+    Raises
+    ------
+    FileNotFoundError
+        Where the hidden tests are not: they are in the repository, not in an installed package.
+    """
+    return list(_parts(exercise, secret, tuple(sorted((variant or {}).items()))))
+
+
+@lru_cache(maxsize=4096)
+def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> tuple[Part, ...]:
+    g = np.random.default_rng(int.from_bytes(keyed(secret, exercise, variant)))
+    write = _load(exercise[:2]).get(exercise)
+    found = recorded(exercise, g)
+    made = list(_own_case(exercise, dict(variant), found[0])) if found else []
+    if write is None:
+        made += _as_the_check(exercise, found, g)
+    else:
+        made += [item if isinstance(item, Part) else _drawn(*item, found[0]) for item in write(g)]
+    return tuple(made)
+
+
+def agreeing(name: str, weight: float, inputs: list[tuple], public: Public) -> Part:
+    """A part that holds the answer to the public check's reference on these inputs."""
+
+    def judge(answer: Any) -> None:
+        agree(answer, public.reference, inputs, mistakes=public.mistakes, **public.settings)
+
+    return Part(name, weight, judge, tuple(text for _, text in public.mistakes))
+
+
+def _drawn(name: str, weight: float, draw: Callable[[], tuple], public: Public, least: int = 3, most: int = 25) -> Part:
+    """A part of `least` drawn inputs, and of those among `most` that tell a mistake apart which none did before."""
+    inputs: list[tuple] = []
+    alive = public.mistakes
+    for n in range(most):
+        args = draw()
+        passed = [(args, public.reference(*map(compare._copied, args)))]
+        left = [mistake for mistake in alive if not compare._refuted(mistake[0], passed, public.settings)]
+        if n < least or len(left) < len(alive):
+            inputs.append(args)
+        alive = left
+        if n + 1 >= least and not alive:
+            break
+    return agreeing(name, weight, inputs, public)
+
+
+def _own_case(exercise: str, variant: dict[str, Any], public: Public) -> Iterator[Part]:
+    """The numbers of the student's own variant cell: the one part whose inputs the student has seen."""
+    lesson = select([exercise[:2]])[0]
+    if space := _spaces(lesson.exercise_source).get(exercise):
+        names: dict[str, Any] = {"np": np, "print": lambda *_: None}
+        exec(space.filled(variant), names)  # our own source, not a student's
+        yield agreeing("numbers of your own", 1, [names["yours"]], public)
+
+
+_spaces = cache(lambda path: spaces(read(path)))
+
+
+def _as_the_check(exercise: str, found: list[Public], g: np.random.Generator) -> list[Part]:
+    """Where no part is written: the public check itself, with secret random numbers."""
+    if found:
+        return [agreeing("as the check says", 2, public.inputs, public) for public in found]
+    judge = info(exercise).judge
+
+    def salted(answer: Any) -> None:
+        with _RECORDING, mock.patch.dict(judge.__globals__, rng=lambda _: g):
+            judge(answer)
+
+    return [Part("as the check says", 2, salted)]
+
+
+def recorded(exercise: str, g: np.random.Generator) -> list[Public]:
+    """What the public check would compare with, were its random numbers those of `g`."""
+    judge, found = info(exercise).judge, []
+
+    def record(_: Any, reference: Callable, inputs: Iterable, *, mistakes: Iterable = (), **settings: Any) -> None:
+        found.append(Public(reference, list(inputs), list(mistakes), settings))
+
+    with _RECORDING, mock.patch.dict(judge.__globals__, agree=record, rng=lambda _: g):
+        try:
+            judge(lambda *_: None)
+        except Exception:  # a check that asks more than `agree` can: its parts are written by hand
+            return []
+    return found
+
+
+@cache
+def _load(lesson: str) -> dict[str, Callable]:
+    """The written parts of a lesson; none where it has no file."""
+    folder = select([lesson])[0].folder / "src" / "hidden"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: the hidden tests are not here. Grade in a clone of the course's repository")
+    path = folder / f"{lesson}.py"
+    if path.is_file():
+        spec = importlib.util.spec_from_file_location(f"mmcourse_hidden_{lesson}", path)
+        assert spec and spec.loader
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    return {key: write for key, write in _WRITTEN.items() if key.startswith(lesson)}

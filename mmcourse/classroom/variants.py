@@ -1,0 +1,95 @@
+"""Variants: an exercise's own space of values, declared in its source, and which student gets which.
+
+A code cell tagged `variant` stands before the exercise's check. Its lines `seed = 1  # of: 1 to 500` or
+`k = 2  # of: 2, 3, 5` span the space; `yours`, a tuple of arguments, is made from them.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Sequence
+from itertools import count
+from math import prod
+from typing import Any, NamedTuple
+
+from mmcourse.authoring.source import CHECK, Source, SourceError
+
+LINE = re.compile(r"^(?P<name>[a-z]\w*) = (?P<value>[^#\n]+?)[ \t]+# of: (?P<choices>.+)$", re.MULTILINE)
+
+
+class Space(NamedTuple):
+    """Where an exercise can vary: the cell's text, and the values that each of its names may take."""
+
+    text: str
+    choices: dict[str, Sequence[Any]]
+    default: dict[str, Any]
+
+    def filled(self, values: dict[str, Any]) -> str:
+        """The cell as a student sees it: these values, and no word of other ones."""
+        return LINE.sub(lambda line: f"{line['name']} = {values.get(line['name'], line['value'])!s}", self.text)
+
+
+def spaces(source: Source) -> dict[str, Space]:
+    """Exercise → its space; exercises without a variant cell are left out.
+
+    Raises
+    ------
+    SourceError
+        If a variant cell has no space of at least two values, or no check after it.
+    """
+    found: dict[str, Space] = {}
+    waiting: tuple[int, Space] | None = None
+    for index, cell in enumerate(source.cells):
+        if "variant" in cell.metadata.get("tags", []):
+            waiting = index, _space(source, index)
+        elif cell.cell_type == "code" and waiting and (numbers := CHECK.findall(cell.source)):
+            found[numbers[0]], waiting = waiting[1], None
+    if waiting:
+        raise SourceError(f"{source.where(waiting[0])}: no check comes after this variant cell; move it before its own")
+    return found
+
+
+def _space(source: Source, index: int) -> Space:
+    text = source.cells[index].source
+    try:
+        lines = [(line["name"], line["value"], _choices(line["choices"])) for line in LINE.finditer(text)]
+        default = {name: ast.literal_eval(value) for name, value, _ in lines}
+    except (ValueError, SyntaxError):
+        raise SourceError(f"{source.where(index)}: values after `# of:` are written `1 to 500` or `2, 3, 5`") from None
+    choices = {name: values for name, _, values in lines}
+    if prod(map(len, choices.values())) < 2:
+        raise SourceError(f"{source.where(index)}: a variant cell needs a line such as `seed = 1  # of: 1 to 500`")
+    return Space(text, choices, default)
+
+
+def _choices(text: str) -> Sequence[Any]:
+    if span := re.fullmatch(r"(-?\d+) to (-?\d+)", text.strip()):
+        return range(int(span[1]), int(span[2]) + 1)
+    return ast.literal_eval(f"[{text}]")
+
+
+def assign(secret: str, exercise: str, students: Iterable[str], space: Space) -> dict[str, dict[str, Any]]:
+    """Everybody's values: from secret, exercise and student alone, but never those of the student just before."""
+    given: dict[str, dict[str, Any]] = {}
+    before = None
+    for student in students:
+        draws = (_drawn(secret, exercise, student, attempt, space) for attempt in count())
+        given[student] = before = next(values for values in draws if values != before)
+    return given
+
+
+def _drawn(secret: str, exercise: str, student: str, attempt: int, space: Space) -> dict[str, Any]:
+    number = int.from_bytes(keyed(secret, exercise, student, attempt))
+    values = {}
+    for name, choices in space.choices.items():
+        number, at = divmod(number, len(choices))
+        values[name] = choices[at]
+    return values
+
+
+def keyed(secret: str, *what: object) -> bytes:
+    """A digest that nobody can foretell without the secret."""
+    return hmac.digest(secret.encode(), repr(what).encode(), hashlib.sha256)
