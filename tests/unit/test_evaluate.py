@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics
 
@@ -129,3 +131,48 @@ def test_fleiss_kappa_of_the_published_example():
 def test_fleiss_kappa_refuses_what_it_cannot_count(counts):
     with pytest.raises(ValueError, match="counts: expected whole numbers"):
         evaluate.fleiss_kappa(counts)
+
+
+# ---------------------------------------------------------------- each class, and two models
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 40), classes=st.integers(2, 5))
+@settings(deadline=None, max_examples=60)
+def test_precision_recall_f1_equal_scikit_learn(seed, n, classes):
+    labels, predictions = np.random.default_rng(seed).integers(0, classes, (2, n))
+    ours = evaluate.precision_recall_f1(labels, predictions, classes)
+    settings = {"labels": range(classes), "zero_division": 0}
+    assert np.allclose(ours, metrics.precision_recall_fscore_support(labels, predictions, **settings)[:3])
+    share = np.bincount(labels, minlength=classes) / n
+    for average, value in {"macro": ours[2].mean(), "weighted": ours[2] @ share}.items():
+        assert value == pytest.approx(metrics.f1_score(labels, predictions, average=average, **settings))
+    micro = metrics.f1_score(labels, predictions, average="micro")
+    assert evaluate.accuracy(labels, predictions) == pytest.approx(micro)
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 80))
+@settings(deadline=None, max_examples=60)
+def test_mcnemar_equals_the_binomial_test(seed, n):
+    labels, first, second = np.random.default_rng(seed).integers(0, 2, (3, n))
+    a, b, p = evaluate.mcnemar(labels, first, second)
+    assert a == ((first == labels) & (second != labels)).sum()
+    assert b == ((first != labels) & (second == labels)).sum()
+    assert p == pytest.approx(stats.binomtest(a, a + b).pvalue if a + b else 1.0)
+    assert evaluate.mcnemar(labels, second, first) == (b, a, p), "no model is preferred"
+
+
+def test_paired_bootstrap_equals_resampling_by_hand():
+    g = np.random.default_rng(0)
+    labels, noise = np.zeros(200, int), g.random(200)
+    first, second = (noise > 0.7).astype(int), (noise > 0.8).astype(int)
+    difference, low, high = evaluate.paired_bootstrap(labels, first, second, seed=0)
+    gain = (second == labels).astype(float) - (first == labels)
+    by_hand = [gain[g.integers(0, 200, 200)].mean() for _ in range(4000)]
+    assert difference == pytest.approx(gain.mean()) and low > 0
+    assert (low, high) == pytest.approx(np.quantile(by_hand, [0.025, 0.975]), abs=0.006)
+    swapped = evaluate.paired_bootstrap(labels, second, first, seed=1)
+    assert swapped == pytest.approx((-difference, -high, -low), abs=0.006)
+    assert evaluate.paired_bootstrap(labels, first, first, seed=0) == (0, 0, 0)
+
+
+def test_two_models_need_one_test_set():
+    with pytest.raises(ValueError, match="got \\(2,\\) and \\(3,\\)"):
+        evaluate.mcnemar([0, 1], [0, 1], [0, 1, 1])

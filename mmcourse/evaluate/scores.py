@@ -1,4 +1,4 @@
-"""Numbers that a claim can stand on: accuracy, confusion, intervals over seeds, ceilings and bands. NumPy arrays in."""
+"""Right and wrong on one test set, and how far annotators agree."""
 
 from __future__ import annotations
 
@@ -7,25 +7,7 @@ from typing import Any
 import numpy as np
 
 
-def band(name: str, value: float, target: float, tolerance: float) -> None:
-    """Print the fixed sentence "`name` within `target` ± `tolerance`", or fail and show the measured value.
-
-    The sentence never holds the value itself, so a saved notebook stays equal from one processor to another.
-
-    Raises
-    ------
-    AssertionError
-        If `value` is outside the band, or not a number at all.
-    """
-    value = float(value)
-    # A hair of slack: 0.95 is inside 0.93 ± 0.02, whatever binary fractions say.
-    if not abs(value - target) <= tolerance + 1e-9:
-        raise AssertionError(f"{name} is {value:.4g}, outside {target:g} ± {tolerance:g}")
-    print(f"{name} within {target:g} ± {tolerance:g}")
-
-
-# ---------------------------------------------------------------- one test set
-def _labels(labels: Any, predictions: Any) -> tuple[np.ndarray, np.ndarray]:
+def checked(labels: Any, predictions: Any) -> tuple[np.ndarray, np.ndarray]:
     """Both as integers (n,); predictions may be scores (n, classes), whose largest wins."""
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     if predictions.ndim == labels.ndim + 1:
@@ -45,13 +27,13 @@ def _labels(labels: Any, predictions: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def accuracy(labels: Any, predictions: Any) -> float:
     """Share of right predictions, 0 to 1. labels: int (n,); predictions: int (n,) or scores (n, classes)."""
-    labels, predictions = _labels(labels, predictions)
+    labels, predictions = checked(labels, predictions)
     return float((labels == predictions).mean())
 
 
 def confusion_matrix(labels: Any, predictions: Any, n_classes: int | None = None) -> np.ndarray:
     """How often each class (row) was taken for each (column): int64 (n_classes, n_classes)."""
-    labels, predictions = _labels(labels, predictions)
+    labels, predictions = checked(labels, predictions)
     most = int(max(labels.max(), predictions.max())) + 1
     n_classes = most if n_classes is None else n_classes
     if most > n_classes or min(labels.min(), predictions.min()) < 0:
@@ -59,11 +41,25 @@ def confusion_matrix(labels: Any, predictions: Any, n_classes: int | None = None
     return np.bincount(labels * n_classes + predictions, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
+def precision_recall_f1(
+    labels: Any, predictions: Any, n_classes: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall and F1 of each class, float (n_classes,) each; 0 where nothing can be divided.
+
+    Their plain mean is the macro average, their mean weighted by how often each class is true the weighted one. The
+    micro average of all three is the accuracy, as long as each sample has one label.
+    """
+    table = confusion_matrix(labels, predictions, n_classes)
+    hits, predicted, true = table.diagonal(), table.sum(axis=0), table.sum(axis=1)
+    precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(true, 1)
+    return precision, recall, 2 * hits / np.maximum(predicted + true, 1)
+
+
 def bootstrap_interval(
     labels: Any, predictions: Any, *, seed: int, level: float = 0.95, rounds: int = 2000
 ) -> tuple[float, float]:
     """Interval (low, high) of the accuracy had another test set of this size been drawn (Efron 1979)."""
-    labels, predictions = _labels(labels, predictions)
+    labels, predictions = checked(labels, predictions)
     n = len(labels)
     # Drawing n samples with replacement from right and wrong ones is a binomial draw of how many are right.
     right = np.random.default_rng(seed).binomial(n, (labels == predictions).mean(), rounds) / n
@@ -101,37 +97,3 @@ def fleiss_kappa(counts: Any) -> float:
 
 def _beyond_chance(observed: float, expected: float) -> float:
     return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
-
-
-# ---------------------------------------------------------------- several seeds
-def standard_error(values: Any) -> float:
-    """Standard error of the mean over seeds, from the sample's own spread (ddof 1); NaN for a single seed."""
-    values = np.asarray(values, dtype=float)
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
-
-
-def mean_and_interval(values: Any, level: float = 0.95) -> tuple[float, float]:
-    """Mean over seeds and the half-width of its Student-t interval (Student 1908); NaN half-width for a single seed."""
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or not values.size:
-        raise ValueError(f"values: expected one number a seed, shape (seeds,), got {values.shape}")
-    if len(values) == 1:
-        return float(values[0]), float("nan")
-    from scipy.special import stdtrit  # a tenth of scipy.stats' import time
-
-    return float(values.mean()), float(stdtrit(len(values) - 1, (1 + level) / 2) * standard_error(values))
-
-
-# ---------------------------------------------------------------- against what is possible
-def share_of_ceiling(value: float, ceiling: float) -> float:
-    """`value` as a share of the best possible accuracy; 1 is perfect, above 1 is luck or a leak."""
-    if not 0 < ceiling <= 1:
-        raise ValueError(f"ceiling: expected an accuracy above 0 and at most 1, got {ceiling}")
-    return float(value) / float(ceiling)
-
-
-def gap_closed(single: float, fused: float, ceiling: float) -> float:
-    """Share of the gap from `single` to `ceiling` that `fused` closed; negative if fusion lost."""
-    if not single < ceiling <= 1:
-        raise ValueError(f"ceiling: expected above the single model's {single} and at most 1, got {ceiling}")
-    return (float(fused) - float(single)) / (float(ceiling) - float(single))
