@@ -16,7 +16,8 @@ from . import budget
 
 MARKER = re.compile(r"^# %%(?!%)")
 BEGIN, END, BLANK = "# BEGIN SOLUTION", "# END SOLUTION", "# BLANK:"
-TAGS = {"free", "raises-exception", "hide-input", "setup", "target"}
+TAGS = {"free", "raises-exception", "hide-input", "setup", "target", "variant"}
+CHOICES = re.compile(r"[ \t]+# of: .+$", re.MULTILINE)  # what a variant cell can be; readers see one of them
 CHECK = re.compile(r"^\s*(?:\w+\s*=\s*)?check\(\s*[\"'](\d\d\.\d+)[\"']", re.MULTILINE)
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -125,6 +126,8 @@ def _assemble(source: Source, texts: list[str], where: str, slug: str, measured:
         tags = list(cell.metadata.get("tags", []))
         if index == 0:
             text = badge + "\n\n" + text.replace("{{budget}}", budget.line(measured))
+        if "variant" in tags:
+            text = CHOICES.sub("", text)
         cells.append(_cell(cell.cell_type, text, tags, _id(source.path.stem, cell, seen)))
         if index == 0:
             cells.append(_cell("code", SETUP.format(slug=slug), ["setup"], "setup"))

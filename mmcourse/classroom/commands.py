@@ -15,6 +15,31 @@ from mmcourse.terminal import fail, show, table
 classroom = typer.Typer()
 
 
+@classroom.command()
+def release(
+    numbers: Annotated[list[str], typer.Argument(metavar="NN…", help="Lessons by number or name, or all.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the release.")],
+    roster: Annotated[Path | None, typer.Option(help="CSV with a column `student`.")] = None,
+    points: Annotated[str, typer.Option(help="00.1=2,00.2=3, or a CSV file: exercise,points.")] = "",
+    secret: Annotated[Path | None, typer.Option(help="The course's secret; made once by default.")] = None,
+    format: Annotated[str, typer.Option(help="mmcourse, or nbgrader for its source/ folder.")] = "mmcourse",
+) -> None:
+    """Hand out exercises: a notebook for each student, the solutions, and a table of points."""
+    from mmcourse.authoring.source import SourceError
+    from mmcourse.classroom.release import release as make
+
+    try:
+        made = make(numbers, to, roster, points, secret, format)
+    except (OSError, SourceError, ValueError) as error:
+        fail(str(error))
+    rows = table("Exercise", "Title", ">Points", "Variants")
+    for x in made.exercises:
+        rows.add_row(x.id, x.title, f"{x.points:g}", "yes" if x.id in made.cells else "")
+    show(rows)
+    who = "everyone" if made.students == ("everyone",) else f"{len(made.students)} students"
+    print(f"{', '.join(made.lessons)} for {who}: {to.resolve()}\nHand out students/; keep the rest to yourself.")
+
+
 @classroom.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def hub(
     context: typer.Context,

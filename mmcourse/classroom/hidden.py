@@ -20,7 +20,7 @@ import numpy as np
 from mmcourse.authoring import select
 from mmcourse.authoring.source import read
 from mmcourse.check import NotAttempted, Wrong, agree, compare, info
-from mmcourse.classroom.variants import keyed, spaces
+from mmcourse.classroom.variants import keyed, space, variant_cells
 
 DIFFERENT = "Your result differs from the right one in this case."
 ADVICE = {  # how a message of the checks begins → what may be shown of it
@@ -165,14 +165,16 @@ def _drawn(name: str, weight: float, draw: Callable[[], tuple], public: Public, 
 
 def _own_case(exercise: str, variant: dict[str, Any], public: Public) -> Iterator[Part]:
     """The numbers of the student's own variant cell: the one part whose inputs the student has seen."""
-    lesson = select([exercise[:2]])[0]
-    if space := _spaces(lesson.exercise_source).get(exercise):
+    if text := _variant_texts(exercise[:2]).get(exercise):
         names: dict[str, Any] = {"np": np, "print": lambda *_: None}
-        exec(space.filled(variant), names)  # our own source, not a student's
+        exec(space(text).filled(variant), names)  # our own source, not a student's
         yield agreeing("numbers of your own", 1, [names["yours"]], public)
 
 
-_spaces = cache(lambda path: spaces(read(path)))
+@cache
+def _variant_texts(lesson: str) -> dict[str, str]:
+    source = read(select([lesson])[0].exercise_source)
+    return {exercise: source.cells[index].source for exercise, index in variant_cells(source).items()}
 
 
 def _as_the_check(exercise: str, found: list[Public], g: np.random.Generator) -> list[Part]:

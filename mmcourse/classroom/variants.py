@@ -32,36 +32,40 @@ class Space(NamedTuple):
         return LINE.sub(lambda line: f"{line['name']} = {values.get(line['name'], line['value'])!s}", self.text)
 
 
-def spaces(source: Source) -> dict[str, Space]:
-    """Exercise → its space; exercises without a variant cell are left out.
+def variant_cells(source: Source) -> dict[str, int]:
+    """Exercise → the index of its variant cell; exercises without one are left out.
 
     Raises
     ------
     SourceError
-        If a variant cell has no space of at least two values, or no check after it.
+        If a variant cell declares no space of at least two values, or no check comes after it.
     """
-    found: dict[str, Space] = {}
-    waiting: tuple[int, Space] | None = None
+    found: dict[str, int] = {}
+    waiting: int | None = None
     for index, cell in enumerate(source.cells):
         if "variant" in cell.metadata.get("tags", []):
-            waiting = index, _space(source, index)
-        elif cell.cell_type == "code" and waiting and (numbers := CHECK.findall(cell.source)):
-            found[numbers[0]], waiting = waiting[1], None
-    if waiting:
-        raise SourceError(f"{source.where(waiting[0])}: no check comes after this variant cell; move it before its own")
+            try:
+                space(cell.source)
+            except ValueError as error:
+                raise SourceError(f"{source.where(index)}: {error}") from None
+            waiting = index
+        elif cell.cell_type == "code" and waiting is not None and (numbers := CHECK.findall(cell.source)):
+            found[numbers[0]], waiting = waiting, None
+    if waiting is not None:
+        raise SourceError(f"{source.where(waiting)}: no check comes after this variant cell; move it before its own")
     return found
 
 
-def _space(source: Source, index: int) -> Space:
-    text = source.cells[index].source
+def space(text: str) -> Space:
+    """The space that a variant cell's text declares; ValueError where it declares none."""
     try:
         lines = [(line["name"], line["value"], _choices(line["choices"])) for line in LINE.finditer(text)]
         default = {name: ast.literal_eval(value) for name, value, _ in lines}
     except (ValueError, SyntaxError):
-        raise SourceError(f"{source.where(index)}: values after `# of:` are written `1 to 500` or `2, 3, 5`") from None
+        raise ValueError("values after `# of:` are written `1 to 500` or `2, 3, 5`") from None
     choices = {name: values for name, _, values in lines}
     if prod(map(len, choices.values())) < 2:
-        raise SourceError(f"{source.where(index)}: a variant cell needs a line such as `seed = 1  # of: 1 to 500`")
+        raise ValueError("a variant cell needs a line such as `seed = 1  # of: 1 to 500`")
     return Space(text, choices, default)
 
 

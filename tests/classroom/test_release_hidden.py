@@ -10,8 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "exercises"))
 from exercise_harness import known_answers  # noqa: E402
 
-from mmcourse.check import info  # noqa: E402
-from mmcourse.classroom.hidden import grade_parts, parts, share  # noqa: E402
+from mmcourse.classroom.hidden import grade_parts, share  # noqa: E402
 
 KNOWN = known_answers()
 SECRETS = ("a test's secret", "another one")

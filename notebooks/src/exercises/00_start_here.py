@@ -66,6 +66,11 @@ def bayes_accuracy(joint):
 # Take the largest value of each column (`axis=0` runs down the columns), then add these values up.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 500
+yours = (np.random.default_rng(seed).multinomial(20, np.ones(6) / 6).reshape(2, 3) / 20,)
+print("A table of your own to try by hand:", *yours, sep="\n")
+
 # %%
 check("00.1", bayes_accuracy)
 
@@ -116,6 +121,12 @@ def late_fusion(p_words, p_voice, p_face, prior):
 #
 # Divide by `prior**2`. Then divide each row by its own sum; `keepdims=True` keeps the sums as a column `(b, 1)`.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 500
+g = np.random.default_rng(seed)
+yours = *g.dirichlet(np.full(3, 3), (3, 1)).round(2), np.array([0.5, 0.3, 0.2])
+print("One person of your own: words, voice, face, prior", *yours, sep="\n")
 
 # %%
 check("00.2", late_fusion)
@@ -173,6 +184,12 @@ def worth_it(single, fused, ceiling):
 # `share` is `difference.mean() / (ceiling - single.mean())`. Compare the mean itself, not its absolute value, with two
 # standard errors: a sure loss is no gain. Return `False` early when `len(single) == 1`.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 500
+g = np.random.default_rng(seed)
+yours = g.uniform(0.6, 0.7, 4).round(2), g.uniform(0.65, 0.8, 4).round(2), 0.92
+print("Runs of your own to judge: single, fused, ceiling", *yours, sep="\n")
 
 # %%
 check("00.3", worth_it)

@@ -1,5 +1,7 @@
 """Hidden tests of lesson 00: inputs alone; what is right and what each mistake is called stand in the public check."""
 
+from itertools import cycle
+
 import numpy as np
 
 from mmcourse.classroom.hidden import hidden
@@ -36,12 +38,11 @@ def _runs(g, seeds, lift, low=0.5):
     return single.round(4), fused.round(4), round(g.uniform(0.85, 0.98), 3)
 
 
-def _on_the_edge(g):
-    """A mean gain of t standard errors, t near 2, from few seeds or many."""
+def _gain_of(t, g):
+    """A mean gain of t standard errors, from few seeds or many."""
     spread = g.normal(0, 0.02, g.integers(3, 9))
     error = spread.std(ddof=1) / np.sqrt(len(spread))
-    fused = 0.7 + spread - spread.mean() + g.choice([0.8, 1.2, 1.6, 1.7, 1.9, 1.98, 2.1, 2.35, 2.7, 3.5, 5]) * error
-    return np.full(len(spread), 0.7), fused, 0.9
+    return np.full(len(spread), 0.7), 0.7 + spread - spread.mean() + t * error, 0.9
 
 
 @hidden("00.3")
@@ -50,4 +51,5 @@ def _(g):
     yield "loss", 1, lambda: _runs(g, g.integers(3, 8), -4)
     yield "two seeds", 1, lambda: _runs(g, 2, g.uniform(-3, 6))
     yield "a single seed", 1, lambda: _runs(g, 1, g.uniform(-3, 6))
-    yield "close to two standard errors", 2, lambda: _on_the_edge(g)
+    errors = cycle(g.permutation([0.8, 1.2, 1.6, 1.7, 1.9, 1.98, 2.1, 2.35, 2.7, 3.5, 5]))
+    yield "close to two standard errors", 2, lambda: _gain_of(next(errors), g)

@@ -1,0 +1,241 @@
+"""Hand out exercises: a notebook for each student, solutions for the instructor, a table of points."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nbformat
+from nbformat import NotebookNode
+
+from mmcourse import __version__
+from mmcourse.authoring import Lesson, select
+from mmcourse.authoring.source import CHECK, Source, exercise_text, read
+from mmcourse.check import info
+from mmcourse.classroom.roster import read_points, read_roster
+from mmcourse.classroom.variants import assign, keyed, space, variant_cells
+from mmcourse.runtime import SLUG
+
+EVERYONE = ("everyone",)  # the one "student" of a release without a roster
+ANSWER = re.compile(CHECK.pattern + r"\s*,\s*([^\W\d]\w*)\s*\)", re.MULTILINE)
+FORMATS = ("mmcourse", "nbgrader")
+
+
+class Exercise(NamedTuple):
+    """One exercise of a release; `answer` is the name that its check is given."""
+
+    id: str
+    lesson: str
+    answer: str
+    title: str
+    points: float
+
+
+@dataclass(frozen=True)
+class Release:
+    """What was handed out, to whom, and the secret from which variants and hidden tests are drawn."""
+
+    format: str
+    secret: str
+    students: tuple[str, ...]
+    exercises: tuple[Exercise, ...]
+    cells: dict[str, str]
+    made_by: str = f"mmcourse {__version__}"
+
+    @property
+    def lessons(self) -> tuple[str, ...]:
+        """Names of the lessons, in order."""
+        return tuple(dict.fromkeys(x.lesson for x in self.exercises))
+
+    def variant(self, student: str, exercise: str) -> dict[str, Any]:
+        """A student's values; the defaults for who is not on the roster, {} where an exercise has none."""
+        if exercise not in self.cells:
+            return {}
+        return self._given[exercise].get(student, space(self.cells[exercise]).default)
+
+    @cached_property
+    def _given(self) -> dict[str, dict[str, dict[str, Any]]]:
+        students = [] if self.students == EVERYONE else self.students
+        return {exercise: assign(self.secret, exercise, students, space(t)) for exercise, t in self.cells.items()}
+
+    def described(self) -> dict[str, Any]:
+        """What release.json holds: everything but the secret, of which it keeps a fingerprint."""
+        told = {name: getattr(self, name) for name in ("made_by", "format", "students", "cells")}
+        told["exercises"] = [x._asdict() for x in self.exercises]
+        return told | {"secret_fingerprint": keyed(self.secret, "fingerprint").hex()[:16]}
+
+
+# ---------------------------------------------------------------- making one
+def release(
+    numbers: Sequence[str], to: Path, roster: Path | None = None, points: str = "", secret: Path | None = None,
+    format: str = "mmcourse",
+) -> Release:  # fmt: skip
+    """Write a release into the folder `to`, whole or not at all; the same settings again change nothing.
+
+    Parameters
+    ----------
+    numbers
+        Lessons by number or name.
+    roster
+        CSV with a column `student`; without it there is one notebook for everyone.
+    points
+        `00.1=2,00.2=3`, or a CSV file with the columns exercise, points; the course's own by default.
+    secret
+        File with the course's secret; made once, in DIR/instructor/secret.txt, by default.
+    format
+        "mmcourse", or "nbgrader" for nbgrader's source/ folder.
+
+    Raises
+    ------
+    ValueError, OSError
+        For settings that cannot be, or a folder that holds something else; the message says what to do.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"--format {format!r}: expected {' or '.join(FORMATS)}")
+    lessons = [_with_sources(lesson) for lesson in select(numbers)]
+    sources = {lesson.name: read(lesson.exercise_source) for lesson in lessons}
+    students = tuple(read_roster(roster)) if roster else EVERYONE
+    exercises = _exercises(sources, points)
+    cells = {x: source.cells[i].source for source in sources.values() for x, i in variant_cells(source).items()}
+    made = Release(format, _secret(secret, to), students, exercises, cells)
+    if (to / "release.json").is_file():
+        if read_release(to).described() != json.loads(json.dumps(made.described())):
+            raise ValueError(f"--to {to}: holds a release made with other settings; choose another folder")
+        return made
+    if to.resolve().is_relative_to(lessons[0].folder.resolve()):
+        raise ValueError(f"--to {to}: that is where the lessons themselves lie; choose another folder")
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise ValueError(f"--to {to}: is not empty; choose a new folder")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{to.name}.", dir=to.parent) as work:
+        _write(Path(work) / "new", made, lessons, sources)
+        os.rename(Path(work) / "new", to)  # from nothing to everything in one step
+    return made
+
+
+def _with_sources(lesson: Lesson) -> Lesson:
+    if not (lesson.folder / "src").is_dir():
+        raise FileNotFoundError("a release is made from the exercises' sources: run this in a clone of the repository")
+    if not lesson.exercise_source.is_file() or not lesson.exercise.is_file():
+        raise ValueError(f"lesson {lesson.name} has no built exercises; leave it out, or run `mmcourse build`")
+    return lesson
+
+
+def _exercises(sources: dict[str, Source], points: str) -> tuple[Exercise, ...]:
+    """Every exercise in the order of the notebooks, with the points it is worth here."""
+    found = []
+    for name, source in sources.items():
+        texts = "\n\n".join(cell.source for cell in source.cells if cell.cell_type == "code")
+        for id, answer in ANSWER.findall(texts):
+            known = info(id)
+            found.append(Exercise(id, name, answer, known.title, known.points))
+    given = read_points(points, [x.id for x in found])
+    return tuple(x._replace(points=given.get(x.id, x.points)) for x in found)
+
+
+def _secret(file: Path | None, to: Path) -> str:
+    kept = to / "instructor" / "secret.txt"
+    if file is None and not kept.is_file():
+        return secrets.token_urlsafe(32)
+    text = (file or kept).read_text(encoding="utf-8").strip()
+    if len(text) < 16:
+        raise ValueError(f"{file or kept}: a secret needs 16 characters or more; leave --secret out and one is made")
+    return text
+
+
+# ---------------------------------------------------------------- writing it
+def _write(folder: Path, made: Release, lessons: list[Lesson], sources: dict[str, Source]) -> None:
+    for lesson in lessons:
+        source = sources[lesson.name]
+        if made.format == "nbgrader":
+            from mmcourse.classroom.nbgrader import source_notebook
+
+            _save(source_notebook(source, made), folder / "source" / lesson.name / f"{lesson.name}.ipynb")
+            continue
+        for student in made.students:
+            _save(student_notebook(lesson, source, made, student), folder / "students" / student / lesson.exercise.name)
+        (folder / "solutions").mkdir(mode=0o700, exist_ok=True)
+        shutil.copyfile(lesson.solution, folder / "solutions" / lesson.solution.name)
+    with (folder / "points.csv").open("w", newline="", encoding="utf-8") as file:
+        table = [(x.id, x.lesson, x.title, x.points) for x in made.exercises]
+        csv.writer(file).writerows([("exercise", "lesson", "title", "points"), *table])
+    (folder / "instructor").mkdir(mode=0o700)
+    secret = folder / "instructor" / "secret.txt"
+    secret.touch(mode=0o600)
+    secret.write_text(made.secret + "\n", encoding="utf-8")
+    (folder / "release.json").write_text(json.dumps(made.described(), indent=1) + "\n", encoding="utf-8")
+
+
+def _save(nb: NotebookNode, path: Path) -> None:
+    nbformat.validate(nb)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(nbformat.writes(nb, version=4) + "\n", encoding="utf-8")
+
+
+def student_notebook(lesson: Lesson, source: Source, made: Release, student: str) -> NotebookNode:
+    """One student's blank notebook, with the student's own values, without outputs."""
+    variants = {x.id: made.variant(student, x.id) for x in made.exercises if x.lesson == lesson.name}
+    measured = nbformat.read(lesson.exercise, as_version=4).metadata.mmcourse
+    nb = exercise_text(filled(source, variants), SLUG, measured, solved=False)
+    nb.cells[0].source = nb.cells[0].source.split("\n\n", 1)[1]  # the badge opens the public notebook, not this one
+    worth = {x.id: x.points for x in made.exercises if x.lesson == lesson.name}
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _links(_points(cell.source, worth))
+    own = {"lesson": lesson.name, "student": student, "variants": {x: v for x, v in variants.items() if v}}
+    nb.metadata["mmcourse"] = nbformat.from_dict(own)
+    return nb
+
+
+def filled(source: Source, variants: dict[str, dict[str, Any]]) -> Source:
+    """The source with these values in its variant cells."""
+    cells = [nbformat.from_dict(cell) for cell in source.cells]
+    for exercise, index in variant_cells(source).items():
+        cells[index].source = space(cells[index].source).filled(variants.get(exercise, {}))
+    return replace(source, cells=cells)
+
+
+def _points(text: str, worth: dict[str, float]) -> str:
+    """Points as they are here, in an exercise's heading and in the sum on the title card."""
+    heading = re.match(r"## (\d\d\.\d+) ", text)
+    value = sum(worth.values()) if text.startswith("# ") else heading and worth.get(heading[1])
+    return (
+        re.sub(r"(?<=[*·]|· )(\d+) points?\b", f"{value:g} point{'s' * (value != 1)}", text, count=1) if value else text
+    )
+
+
+def _links(text: str) -> str:
+    """Links that lead out of a student's folder: to the course on the web, and none to solutions."""
+    text = re.sub(r"\[[^\]]*\]\(\.\./solutions/[^)]*\)", "the solutions, which you get later", text)
+    return re.sub(r"\]\(\.\./([^)]+)\)", rf"](https://github.com/{SLUG}/blob/main/notebooks/\1)", text)
+
+
+# ---------------------------------------------------------------- reading it
+def read_release(folder: Path) -> Release:
+    """A release as it was made.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Where there is none, or its secret is not the one that it was made with.
+    """
+    path, secret = folder / "release.json", folder / "instructor" / "secret.txt"
+    if missing := [x for x in (path, secret) if not x.is_file()]:
+        raise FileNotFoundError(f"{missing[0]} is missing: {folder} is no release; make one with `mmcourse release`")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    exercises = tuple(Exercise(**x) for x in told["exercises"])
+    key = secret.read_text(encoding="utf-8").strip()
+    made = Release(told["format"], key, tuple(told["students"]), exercises, told["cells"], told["made_by"])
+    if made.described()["secret_fingerprint"] != told["secret_fingerprint"]:
+        raise ValueError(f"{secret}: this is not the secret that the release was made with; put the right one back")
+    return made
