@@ -1,0 +1,173 @@
+"""Inside the sandbox: run a student's cells, then call the student's functions on what the grader sends.
+
+Started as a script on a socket as standard input. It knows no hidden test and no right answer. The student's code
+shares this process and may do to it what it likes: whatever comes out is judged outside, on inputs that are secret.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import random
+import re
+import signal
+import socket
+import sys
+import traceback
+import types
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jail
+import numpy as np
+import wire
+
+_MAGIC = re.compile(r"^(\s*)([%!].*|\S+\?{1,2}\s*)$", re.MULTILINE)
+
+
+def main() -> None:
+    line = socket.socket(fileno=os.dup(0))
+    hello = wire.receive(line)
+    jail.confine(hello["limits"], hello["sandboxed"])
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
+    sys.path.remove(os.path.dirname(__file__))
+    os.chdir("/tmp" if hello["sandboxed"] else hello["folder"])
+    wire.send(line, {"ready": True})
+    student = Student(hello["limits"]["cell"])
+    for number, source in hello["cells"]:
+        wire.send(line, {"cell": number})
+        student.run(number, source)
+    student.again()
+    wire.send(line, {"ran": list(student.broken.values())})
+    while True:
+        request = wire.receive(line)
+        wire.send(line, {"id": request["id"], **student.serve(request)})
+
+
+def stub() -> types.ModuleType:
+    """`mmcourse.check` as the student's notebook imports it: it shows nothing and knows nothing."""
+
+    class Silent(types.ModuleType):
+        def __call__(self, *_: Any, **__: Any) -> None:
+            return None
+
+    made = Silent("mmcourse.check")
+    made.__dict__["check"] = lambda *_, **__: None
+    return made
+
+
+class Student:
+    """The namespace of one notebook, and what went wrong in its cells."""
+
+    def __init__(self, seconds: float):
+        sys.modules["mmcourse.check"] = stub()
+        sys.modules["__main__"] = module = types.ModuleType("__main__")
+        self.names: dict[str, Any] = module.__dict__
+        self.names.update(__builtins__=builtins, display=lambda *_, **__: None, get_ipython=lambda: None)
+        self.seconds = seconds
+        self.broken: dict[int, dict] = {}
+        self.waiting: list[tuple[int, str]] = []
+
+    def run(self, number: int, source: str) -> None:
+        """One cell; an error is noted and the next cell runs all the same."""
+        self.broken.pop(number, None)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                limited(self.seconds, exec, compiled(source, f"cell {number}"), self.names)
+        except BaseException as error:
+            if isinstance(error, NameError):
+                self.waiting.append((number, source))
+            self.broken[number] = {"cell": number, "line": line_of(error), "message": said(error), **told(error)}
+
+    def again(self) -> None:
+        """Cells that missed a name once more: they may stand above the cell that gives it."""
+        waiting, self.waiting = self.waiting, []
+        for number, source in waiting:
+            self.run(number, source)
+
+    def serve(self, request: dict) -> dict:
+        """Answer one request: look a name up, or call it."""
+        try:
+            answer = self.names.get(request["name"], Ellipsis)
+            if answer is Ellipsis:
+                return {"missing": True}
+            if "args" not in request:
+                return {"function": True} if callable(answer) else {"value": wire.encode(answer)}
+            return call(answer, wire.decode(request["args"]), wire.decode(request["kwargs"]), request["seconds"])
+        except BaseException as error:
+            return told(error)
+
+
+def compiled(source: str, name: str) -> types.CodeType:
+    """The cell as code; a notebook's own commands (%magic, !shell, help?) are left out."""
+    if source.lstrip().startswith("%%"):
+        source = source.lstrip().partition("\n")[2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return compile(source, name, "exec")
+        except SyntaxError:
+            return compile(_MAGIC.sub(r"\1pass", source), name, "exec")
+
+
+def limited(seconds: float, function: Callable, *args: Any, **kwargs: Any) -> Any:
+    """Call within a time; who blocks the alarm is ended from outside."""
+
+    def ring(*_: Any) -> None:
+        raise TimeoutError("no end within the time")
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def call(function: Any, args: tuple, kwargs: dict, seconds: float) -> dict:
+    """The result as plain data, the arguments that were changed, and whether a global generator moved."""
+    before = [wire.encode(value) for value in args]
+    generators = _generators()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        result = wire.encode(limited(seconds, function, *args, **kwargs))
+    after = [wire.encode(value) for value in args]
+    changed = {str(k): new for k, (old, new) in enumerate(zip(before, after, strict=True)) if repr(old) != repr(new)}
+    moved = [now != then for now, then in zip(_generators(), generators, strict=True)]
+    return {"value": result, "changed": changed, "moved": moved}
+
+
+def _generators() -> tuple[Any, Any]:
+    _, key, position, *rest = np.random.get_state()
+    return random.getstate(), (np.asarray(key).tobytes(), position, rest)
+
+
+def told(error: BaseException) -> dict:
+    """An error by its builtin kind: a name or message of the student's own could carry hidden inputs out."""
+    kind = next((c.__name__ for c in type(error).__mro__ if vars(builtins).get(c.__name__) is c), "Exception")
+    blank = isinstance(error, NotImplementedError) and str(error) in ("", "your turn")
+    return {"error": kind, "blank": blank}
+
+
+def said(error: BaseException) -> str:
+    """The message of an error in a cell: no hidden input has come in yet."""
+    try:
+        return str(error)[:200]
+    except BaseException:
+        return ""
+
+
+def line_of(error: BaseException) -> int:
+    """The line of the cell where it broke; 0 if unknown."""
+    if isinstance(error, SyntaxError):
+        return error.lineno or 0
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith("cell ")]
+    return (lines or [0])[0] or 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""The walls around one submission: bubblewrap's command line, and the process behind it.
+
+Inside there is a read-only system, Python with its packages, and the course without its checks, tests and notebooks;
+no network, no home, no other process. What bubblewrap cannot limit, `inside/jail.py` does before any student's code.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import mmcourse
+from mmcourse.classroom.inside import wire
+from mmcourse.datasets import data_dir
+
+INSIDE = Path(__file__).with_name("inside")
+PACKAGE = Path(mmcourse.__file__).parent
+ALLOWED = {"__init__", "course", "datasets", "evaluate", "keras", "numpy", "plot", "preprocess", "quiet", "runtime", "torch"}
+ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime")
+BOOT = "import sys; sys.path += sys.argv[1:]; import worker; worker.main()"
+ENVIRONMENT = {
+    "HOME": "/tmp",
+    "LANG": "C.UTF-8",
+    "MPLBACKEND": "Agg",
+    "PATH": "/usr/bin:/bin",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "USER": "student",
+    **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "TF_INTRAOP", "TF_INTEROP")},
+}
+
+
+class NoSandbox(Exception):
+    """Untrusted code cannot be walled in on this machine; the message says why, and the remedy."""
+
+
+class Stopped(Exception):
+    """The student's process is no more: it ended itself, broke the protocol, or was stopped for its time."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use. Seconds are of the clock, but for `cpu`."""
+
+    cell: float = 20
+    call: float = 10
+    exercise: float = 30
+    total: float = 120
+    cpu: int = 120
+    memory_mb: int = 3000
+    files_mb: int = 64
+    answer_mb: int = 16
+    threads: int = 64
+
+
+@cache
+def _mapped_ids() -> int:
+    """How many user ids exist here; a container may have few."""
+    try:
+        rows = Path("/proc/self/uid_map").read_text().splitlines()
+    except OSError:
+        return 0
+    return max((int(row.split()[2]) for row in rows), default=0)
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0 and _mapped_ids() > 65000
+
+
+def _threads(limit: int) -> int:
+    """The limit on threads: before Linux 5.14 all processes of this user count, so they are added."""
+    if _is_root():
+        return limit
+    mine, uid = 0, os.getuid()
+    for entry in os.scandir("/proc") if os.path.isdir("/proc/self/task") else ():
+        try:
+            if entry.name.isdecimal() and entry.stat().st_uid == uid:
+                mine += len(os.listdir(f"/proc/{entry.name}/task"))
+        except OSError:
+            continue
+    return limit + mine
+
+
+def _python() -> str:
+    return os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+
+
+def _sites() -> list[str]:
+    return [path for path in sys.path if path.endswith(("site-packages", "dist-packages")) and os.path.isdir(path)]
+
+
+def _binds() -> list[tuple[str, str]]:
+    """(outside, inside) of everything that can be read inside, besides the system's own folders."""
+    binds = [] if sys.base_prefix.startswith("/usr") else [(sys.base_prefix, sys.base_prefix)]
+    binds += [(path, f"/env/site{k}") for k, path in enumerate(_sites())]
+    binds += [(str(part), f"/env/course/mmcourse/{part.name}") for part in PACKAGE.iterdir() if part.stem in ALLOWED]
+    return [*binds, (str(data_dir()), "/env/course/mmcourse/_data"), (str(INSIDE), "/env/inside")]
+
+
+def _system() -> list[str]:
+    arguments = ["--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "lib", "lib32", "lib64", "sbin"):
+        if os.path.islink(f"/{name}"):
+            arguments += ["--symlink", os.readlink(f"/{name}"), f"/{name}"]
+        elif os.path.isdir(f"/{name}"):
+            arguments += ["--ro-bind", f"/{name}", f"/{name}"]
+    for name in ETC:
+        arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    return arguments
+
+
+def _masks(secret: Iterable[Path], empty: str) -> list[str]:
+    """An empty folder over each secret place that lies inside something bound."""
+    places = {path.resolve() for path in secret}
+    outermost = [place for place in places if place.is_dir() and not places & set(place.parents)]
+    arguments = []
+    for outside, inside in [("/usr", "/usr"), *_binds()]:
+        root = Path(outside).resolve()
+        for place in outermost:
+            if place != root and place.is_relative_to(root):
+                arguments += ["--ro-bind", empty, f"{inside}/{place.relative_to(root)}"]
+    return arguments
+
+
+def bwrap(secret: Iterable[Path], empty: str, paths: list[str]) -> list[str]:
+    """The command that starts the worker behind walls; `secret` folders are never seen inside."""
+    program = shutil.which("bwrap")
+    if program is None:
+        raise NoSandbox("bubblewrap (bwrap) is not installed; `apt install bubblewrap`, or --unsafe for code you trust")
+    command = [program, "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
+    command += ["--unshare-uts", "--unshare-cgroup-try", "--hostname", "exam", "--clearenv", "--cap-drop", "ALL"]
+    command += ["--cap-add", "CAP_SYS_ADMIN"]  # to mount /tmp; given up in jail.py
+    command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if _is_root() else []
+    command += [] if _is_root() else ["--unshare-user", "--uid", "0", "--gid", "0"]
+    for name, value in ENVIRONMENT.items():
+        command += ["--setenv", name, value]
+    command += [*_system(), "--proc", "/proc", "--dev", "/dev", "--dir", "/tmp"]
+    for folder in sorted({str(parent) for _, inside in _binds() for parent in Path(inside).parents} - {"/"}):
+        command += ["--dir", folder]  # those that bwrap makes by itself, only root may enter
+    for outside, inside in _binds():
+        command += ["--ro-bind", outside, inside]
+    hidden = [*secret, PACKAGE, *([PACKAGE.parent] if (PACKAGE.parent / "notebooks").is_dir() else [])]
+    command += [*_masks(hidden, empty), "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]
+    return [*command, *_start("/env/inside", *paths)]
+
+
+def _start(*paths: str) -> list[str]:
+    return [_python(), "-I", "-S", "-B", "-c", BOOT, *paths]
+
+
+class Worker:
+    """One process with a student's cells in it; `ready` before the first `ask`."""
+
+    def __init__(self, limits: Limits, secret: Iterable[Path] = (), unsafe: bool = False):
+        self.limits, self.unsafe = limits, unsafe
+        self.folder = tempfile.TemporaryDirectory(prefix="mmcourse-")
+        empty, home = (Path(self.folder.name) / name for name in ("empty", "home"))
+        empty.mkdir(mode=0o755)
+        home.mkdir()
+        sites = [f"/env/site{k}" for k in range(len(_sites()))]
+        self.paths = [str(PACKAGE.parent), *_sites()] if unsafe else ["/env/course", *sites]
+        command = _start(str(INSIDE), *self.paths) if unsafe else bwrap(secret, str(empty), self.paths)
+        environment = {**ENVIRONMENT, "HOME": str(home), "TMPDIR": str(home)} if unsafe else None
+        self.line, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                command,
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+            )
+
+    def begin(self, cells: list[tuple[int, str]]) -> None:
+        """Hand over limits and cells; returns when the last wall stands."""
+        limits = asdict(self.limits) | {"threads": _threads(self.limits.threads)}
+        if _is_root() and not self.unsafe:
+            limits["uid"] = 10_000 + secrets.randbelow(50_000)
+        hello = {"limits": limits, "cells": cells, "sandboxed": not self.unsafe, "paths": self.paths}
+        try:
+            self.send({**hello, "folder": str(Path(self.folder.name) / "home")})
+            if self.receive(60) != {"ready": True}:
+                raise wire.BrokenWire("not ready")
+        except (OSError, wire.BrokenWire):
+            self.process.kill()
+            said = self.process.communicate()[1].decode(errors="replace").strip()[-400:]
+            raise NoSandbox(f"the sandbox does not start here: {said or 'no word from it'}") from None
+
+    def send(self, message: dict) -> None:
+        self.line.settimeout(20)
+        wire.send(self.line, message)
+
+    def receive(self, seconds: float) -> dict:
+        return wire.receive(self.line, seconds, self.limits.answer_mb << 20)
+
+    def stop(self) -> None:
+        """End it and all that it started."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+        self.process.kill()
+        self.process.communicate()
+        self.line.close()
+        self.folder.cleanup()
+
+
+def require(unsafe: bool) -> None:
+    """NoSandbox, with the remedy, where untrusted code cannot be walled in."""
+    worker = Worker(Limits(), unsafe=unsafe)
+    try:
+        worker.begin([(0, "import numpy.random, scipy")])
+        worker.receive(60)
+        if broken := worker.receive(60).get("ran"):
+            why = broken[0].get("message")
+            raise NoSandbox(f"inside the sandbox: {why}; make {sys.prefix} readable for all (chmod -R o+rX)")
+    finally:
+        worker.stop()
