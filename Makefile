@@ -4,7 +4,7 @@
 # holds what it was made from; without it, or when it tells of another Python or folder, .venv is made anew.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint types build results hub clean
+.PHONY: help setup lab test lint types build results bench hub clean
 SHELL := /bin/sh
 BIN := .venv/bin
 JOBS ?= 2
@@ -17,6 +17,7 @@ help:
 	  'make setup    only make or refresh .venv (PYTHON=/path/to/python3 chooses the Python)' \
 	  'make build    the wheel, in dist/' \
 	  'make results 13   make the stored figures of long runs anew (data/results)' \
+	  'make bench    training speed side by side: ours, a bare loop, Lightning, Keras (benchmarks/)' \
 	  'make hub      a JupyterHub to try a class on this machine (ARGS="--dir class --students ada,ben")' \
 	  'make clean    remove .venv, dist and caches'
 
@@ -76,6 +77,10 @@ results: setup
 	  [ -f data/results/make_$$lesson.py ] || { echo "Lesson $$lesson has no long runs: there is no data/results/make_$$lesson.py"; exit 2; }; \
 	  $(BIN)/python data/results/make_$$lesson.py || exit 1; \
 	done
+
+bench: setup
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 hub: setup
 	@$(BIN)/mmcourse hub $(ARGS)
