@@ -209,9 +209,9 @@ def _points(text: str, worth: dict[str, float]) -> str:
     """Points as they are here, in an exercise's heading and in the sum on the title card."""
     heading = re.match(r"## (\d\d\.\d+) ", text)
     value = sum(worth.values()) if text.startswith("# ") else heading and worth.get(heading[1])
-    return (
-        re.sub(r"(?<=[*·]|· )(\d+) points?\b", f"{value:g} point{'s' * (value != 1)}", text, count=1) if value else text
-    )
+    if not value:
+        return text
+    return re.sub(r"(\*\*|· )\d+ points?\b", rf"\g<1>{value:g} point{'s' * (value != 1)}", text, count=1)
 
 
 def _links(text: str) -> str:
