@@ -166,7 +166,7 @@ def _drawn(name: str, weight: float, draw: Callable[[], tuple], public: Public, 
 def _own_case(exercise: str, variant: dict[str, Any], public: Public) -> Iterator[Part]:
     """The numbers of the student's own variant cell: the one part whose inputs the student has seen."""
     if text := _variant_texts(exercise[:2]).get(exercise):
-        names: dict[str, Any] = {"np": np, "print": lambda *_: None}
+        names: dict[str, Any] = {"np": np, "print": lambda *_, **__: None}
         exec(space(text).filled(variant), names)  # our own source, not a student's
         yield agreeing("numbers of your own", 1, [names["yours"]], public)
 

@@ -239,3 +239,9 @@ def read_release(folder: Path) -> Release:
     if made.described()["secret_fingerprint"] != told["secret_fingerprint"]:
         raise ValueError(f"{secret}: this is not the secret that the release was made with; put the right one back")
     return made
+
+
+def unreleased(numbers: Sequence[str], secret: str) -> Release:
+    """The course's own exercises of these lessons, for grading what was handed out without a release."""
+    sources = {lesson.name: read(lesson.exercise_source) for lesson in map(_with_sources, select(numbers))}
+    return Release("mmcourse", secret, EVERYONE, _exercises(sources, ""), {})

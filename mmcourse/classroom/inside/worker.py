@@ -16,7 +16,8 @@ import sys
 import traceback
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import jail
@@ -37,10 +38,9 @@ def main() -> None:
     os.chdir("/tmp" if hello["sandboxed"] else hello["folder"])
     wire.send(line, {"ready": True})
     student = Student(hello["limits"]["cell"])
-    for number, source in hello["cells"]:
+    for number, source in chain(hello["cells"], student.missed(hello["cells"])):
         wire.send(line, {"cell": number})
         student.run(number, source)
-    student.again()
     wire.send(line, {"ran": list(student.broken.values())})
     while True:
         request = wire.receive(line)
@@ -69,7 +69,7 @@ class Student:
         self.names.update(__builtins__=builtins, display=lambda *_, **__: None, get_ipython=lambda: None)
         self.seconds = seconds
         self.broken: dict[int, dict] = {}
-        self.waiting: list[tuple[int, str]] = []
+        self.lacking: set[int] = set()
 
     def run(self, number: int, source: str) -> None:
         """One cell; an error is noted and the next cell runs all the same."""
@@ -80,14 +80,12 @@ class Student:
                 limited(self.seconds, exec, compiled(source, f"cell {number}"), self.names)
         except BaseException as error:
             if isinstance(error, NameError):
-                self.waiting.append((number, source))
+                self.lacking.add(number)
             self.broken[number] = {"cell": number, "line": line_of(error), "message": said(error), **told(error)}
 
-    def again(self) -> None:
-        """Cells that missed a name once more: they may stand above the cell that gives it."""
-        waiting, self.waiting = self.waiting, []
-        for number, source in waiting:
-            self.run(number, source)
+    def missed(self, cells: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        """Cells that lacked a name, for a second try: they may stand above the cell that gives it."""
+        yield from [(number, source) for number, source in cells if number in self.lacking]
 
     def serve(self, request: dict) -> dict:
         """Answer one request: look a name up, or call it."""
