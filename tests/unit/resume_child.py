@@ -1,0 +1,101 @@
+"""Training runs that kill themselves, for test_resume: `resume_child.py FOLDER '{"name": [["step", 7], …], …}'`.
+
+Each run is a process of its own, forked from this one to save the imports, and dies by SIGKILL: `["step", n]` in the
+forward pass of step n, `["write", n]` when half of its nth checkpoint is on the disk. Then the same command again, until
+the list is through, and once undisturbed. FOLDER/name/result is what came out. The shims are here, not in the product.
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmcourse.datasets.views import EpochBatches
+from mmcourse.torch import checkpoint
+from mmcourse.torch.encoders import FaceEncoder, MultimodalClassifier, WordsEncoder
+from mmcourse.torch.fusion import Concatenate, ModalityDropout
+from mmcourse.torch.train import fit
+
+STEPS, EPOCHS, SAVE_EVERY = 5, 4, 3  # batches an epoch; 3 does not divide 5, so checkpoints fall inside epochs
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def samples(n, seed):
+    random = torch.Generator().manual_seed(seed)
+    label = torch.randint(3, (n,), generator=random)
+    words = 2 + 3 * torch.randint(4, (n, 5), generator=random) + label[:, None]
+    rows = {"face": torch.rand(n, 3, 16, 16, generator=random), "words": words, "label": label}
+    rows |= {"present": torch.ones(n, 2, dtype=torch.bool)}
+    return [{name: column[i] for name, column in rows.items()} for i in range(n)]
+
+
+def loader(n, batch_size, seed=None):
+    def together(rows):
+        return {name: torch.stack([row[name] for row in rows]) for name in rows[0]} | {"padding_mask": {}}
+
+    return DataLoader(
+        samples(n, 0 if seed else 1), batch_sampler=EpochBatches(n, batch_size, seed, 0), collate_fn=together
+    )
+
+
+def model():
+    torch.manual_seed(0)
+    encoders = {"face": FaceEncoder(8, size=16, channels=(4, 8)), "words": WordsEncoder(14, 8)}
+    net = MultimodalClassifier(encoders, Concatenate([8, 8], 8), 3, ModalityDropout([8, 8], 0.3))
+    net.head = nn.Sequential(nn.BatchNorm1d(8), nn.Dropout(0.3), net.head)
+    return net
+
+
+def run(folder, how=None, number=0):
+    net, calls, writes = model(), [0], [0]
+
+    def forward(*_):
+        calls[0] += net.training
+        if how == "step" and calls[0] == number:
+            die()
+
+    def fsync(handle):
+        writes[0] += 1
+        if how == "write" and writes[0] == number:
+            os.truncate(handle, os.fstat(handle).st_size // 2)
+            die()
+
+    net.register_forward_pre_hook(forward)
+    checkpoint.os = type("os", (), {**vars(os), "fsync": staticmethod(fsync)})
+    fit(
+        net, loader(70, 16, seed=1), EPOCHS, progress=False, validation=loader(40, 40), clip=1.0,
+        ema=0.9, patience=9, folder=folder, save_every=SAVE_EVERY, resume=True,
+    )  # fmt: skip
+    tensors, _ = checkpoint.read(folder / "last.safetensors")
+    save_file({name: t.contiguous() for name, t in {**net.state_dict(), **tensors}.items()}, folder / "result")
+
+
+def forked(*arguments):
+    """Exit code of `run` in a process of its own; negative: the signal that ended it."""
+    if pid := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        run(*arguments)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    codes = {
+        name: [forked(Path(sys.argv[1]) / name, *how) for how in [*kills, []]]
+        for name, kills in json.loads(sys.argv[2]).items()
+    }
+    print(json.dumps(codes))
