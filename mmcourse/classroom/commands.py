@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mmcourse.terminal import fail, show, table
+from mmcourse.terminal import fail, progress_bar, show, table
 
 classroom = typer.Typer()
 
@@ -38,6 +38,39 @@ def release(
     show(rows)
     who = "everyone" if made.students == ("everyone",) else f"{len(made.students)} students"
     print(f"{', '.join(made.lessons)} for {who}: {to.resolve()}\nHand out students/; keep the rest to yourself.")
+
+
+@classroom.command()
+def grade(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of DIR/<student>/*.ipynb, or a release.")],
+    out: Annotated[Path, typer.Option(help="Folder for grades.csv, feedback/ and summary.html.")] = Path("results"),
+    release: Annotated[Path | None, typer.Option(metavar="DIR", help="The release that was handed out.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = os.cpu_count() or 1,
+    dask: Annotated[str, typer.Option(metavar="ADDRESS", help="Grade on this Dask cluster instead.")] = "",
+    seconds: Annotated[float, typer.Option(min=1, help="Most time of one submission.")] = 120,
+    memory: Annotated[int, typer.Option(min=500, help="Most memory of one submission, in MB.")] = 3000,
+    unsafe: Annotated[bool, typer.Option("--unsafe", help="No sandbox: only for code that you trust.")] = False,
+) -> None:
+    """Grade a class: each submission in a sandbox, judged from outside. Stopped and started again, it goes on."""
+    from mmcourse.classroom.feedback import publish
+    from mmcourse.classroom.grade import grade as run
+    from mmcourse.classroom.sandbox import Limits, NoSandbox
+
+    if (folder / "release.json").is_file():
+        handed = folder / "submitted"
+        folder, release = handed if handed.is_dir() else folder / "students", release or folder
+    limits = Limits(total=seconds, cpu=int(seconds) + 1, memory_mb=memory)
+    try:
+        with progress_bar("submissions") as progress:
+            graded = run(folder, out, release, limits=limits, unsafe=unsafe, jobs=jobs, dask=dask, progress=progress)
+        summary = publish(graded, out)
+    except (NoSandbox, OSError, ValueError) as error:
+        fail(str(error))
+    for student, file, why in graded.problems:
+        print(f"mmcourse: {ascii(student)[1:-1]}: {ascii(file)}: {why}", file=sys.stderr)
+    students = len({record["student"] for record in graded.records})
+    print(f"{len(graded.records)} notebooks of {students} students, {graded.done_now} graded now")
+    print(f"Grades: {(out / 'grades.csv').resolve()}\nSummary: {summary.resolve()}")
 
 
 @classroom.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -55,11 +55,12 @@ def collect(folder: Path, lessons: Iterable[str]) -> Iterator[Submission]:
     for place in sorted(folder.iterdir()):
         if place.name.startswith("."):
             continue
-        student, found = safe_name(place.stem if place.suffix == ".ipynb" else place.name), {}
+        student = safe_name(place.stem if place.suffix == ".ipynb" else place.name)
+        found: dict[str, Submission] = {}
         for path in sorted(_files(place), key=lambda path: (path.stem in known, path.name)):
             one = read(student, path, known)
             if one.lesson in found:
-                yield Submission(student, found[one.lesson].path, problem="left out: another file is of the same lesson")
+                yield Submission(student, found[one.lesson].path, problem="left out: another file is of this lesson")
             found[one.lesson or str(path)] = one
         yield from found.values()
 

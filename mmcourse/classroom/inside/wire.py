@@ -66,7 +66,8 @@ def _array(value: Any) -> Any:
         return {"opaque": 0}
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     data = base64.b64encode(array.tobytes()).decode()
-    return {"array": data, "dtype": array.dtype.str, "shape": list(array.shape), "scalar": isinstance(value, np.generic)}
+    scalar = isinstance(value, np.generic)
+    return {"array": data, "dtype": array.dtype.str, "shape": list(array.shape), "scalar": scalar}
 
 
 def decode(obj: Any, depth: int = DEPTH + 2) -> Any:
