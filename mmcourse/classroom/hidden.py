@@ -60,13 +60,17 @@ class Public(NamedTuple):
     settings: dict[str, Any]
 
 
-Written = tuple[str, float, Callable[[], tuple]] | Part
+Inputs = list[tuple] | Callable[[], tuple]
+Written = tuple[str, float, Inputs] | Part
 _WRITTEN: dict[str, Callable[[np.random.Generator], Iterable[Written]]] = {}
 _RECORDING = RLock()
 
 
 def hidden(exercise: str) -> Callable:
-    """Register a function of a generator that yields (name, weight, draw), where draw() gives arguments, or Parts."""
+    """Register a function of a generator that yields Parts, or (name, weight, inputs).
+
+    `inputs` is a list of argument tuples, or a function that draws one: the engine draws until mistakes are told apart.
+    """
 
     def register(function: Callable) -> Callable:
         _WRITTEN[exercise] = function
@@ -134,7 +138,10 @@ def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> 
     if write is None:
         made += _as_the_check(exercise, found, g)
     else:
-        made += [item if isinstance(item, Part) else _drawn(*item, found[0]) for item in write(g)]
+        made += [
+            item if isinstance(item, Part) else agreeing(item[0], item[1], _inputs(item[2], found[0]), found[0])
+            for item in write(g)
+        ]
     return tuple(made)
 
 
@@ -147,20 +154,20 @@ def agreeing(name: str, weight: float, inputs: list[tuple], public: Public) -> P
     return Part(name, weight, judge, tuple(text for _, text in public.mistakes))
 
 
-def _drawn(name: str, weight: float, draw: Callable[[], tuple], public: Public, least: int = 3, most: int = 25) -> Part:
-    """A part of `least` drawn inputs, and of those among `most` that tell a mistake apart which none did before."""
+def _inputs(draw: Inputs, public: Public, least: int = 3, most: int = 25) -> list[tuple]:
+    """`least` drawn inputs, and those among `most` that tell a mistake apart which none before did."""
+    if isinstance(draw, list):
+        return draw
     inputs: list[tuple] = []
     alive = public.mistakes
-    for n in range(most):
+    while len(inputs) < least or (alive and most > 0):
         args = draw()
         passed = [(args, public.reference(*map(compare._copied, args)))]
         left = [mistake for mistake in alive if not compare._refuted(mistake[0], passed, public.settings)]
-        if n < least or len(left) < len(alive):
+        if len(inputs) < least or len(left) < len(alive):
             inputs.append(args)
-        alive = left
-        if n + 1 >= least and not alive:
-            break
-    return agreeing(name, weight, inputs, public)
+        alive, most = left, most - 1
+    return inputs
 
 
 def _own_case(exercise: str, variant: dict[str, Any], public: Public) -> Iterator[Part]:
