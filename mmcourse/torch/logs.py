@@ -1,17 +1,19 @@
 """What a training run tells while it runs: a progress bar and, where it has a folder, TensorBoard and history.json."""
 
-import importlib
 import json
 import os
+import sys
 import time
+from types import ModuleType
 
 from tqdm.auto import tqdm
 
 
 def tensorboard(folder, step):
     """A TensorBoard writer; what an earlier, killed run logged after `step` is hidden."""
-    compat = importlib.import_module("tensorboard.compat")
-    compat.notf = True  # TensorBoard's own switch: else it imports all of TensorFlow to write a file
+    sys.modules.setdefault(
+        "tensorboard.compat.notf", ModuleType("notf")
+    )  # its own switch: no TensorFlow to write a file
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(folder / "tensorboard", purge_step=step)

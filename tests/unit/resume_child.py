@@ -1,8 +1,8 @@
 """Training runs that kill themselves, for test_resume: `resume_child.py FOLDER '{"name": [["step", 7], …], …}'`.
 
 Each run is a process of its own, forked from this one to save the imports, and dies by SIGKILL: `["step", n]` in the
-forward pass of step n, `["write", n]` when half of its nth checkpoint is on the disk. Then the same command again, until
-the list is through, and once undisturbed. FOLDER/name/result is what came out. The shims are here, not in the product.
+forward pass of step n, `["write", n]` when half of its nth checkpoint is on the disk. Then the same again, until the
+list is through, and once undisturbed. FOLDER/name/result is what came out. The shims are here, not in the product.
 """
 
 import json
@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmcourse.datasets.views import EpochBatches
-from mmcourse.torch import checkpoint
+from mmcourse.torch import checkpoint, logs
 from mmcourse.torch.encoders import FaceEncoder, MultimodalClassifier, WordsEncoder
 from mmcourse.torch.fusion import Concatenate, ModalityDropout
 from mmcourse.torch.train import fit
@@ -94,6 +94,7 @@ def forked(*arguments):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    logs.tensorboard(Path(sys.argv[1]), 0)  # imported once, before the forks
     codes = {
         name: [forked(Path(sys.argv[1]) / name, *how) for how in [*kills, []]]
         for name, kills in json.loads(sys.argv[2]).items()
