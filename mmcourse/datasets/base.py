@@ -240,7 +240,7 @@ class Dataset:
         return torch_loader(self, batch_size, seed, epoch, fixed_length)
 
     def tf_dataset(self, batch_size: int, seed: int | None = None, epoch: int = 0, fixed_length: bool = False) -> Any:
-        """The same batches as a `tf.data.Dataset`; each pass is the next epoch."""
+        """The same batches as a `tf.data.Dataset`; each pass is the next epoch, or the one that `set_epoch` says."""
         from .views import tf_dataset
 
         return tf_dataset(self, batch_size, seed, epoch, fixed_length)

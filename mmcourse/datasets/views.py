@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -89,10 +88,13 @@ def tf_dataset(
         # Axis 1 of a sequence or its mask changes from batch to batch, except for `present`, of rank 2 as well.
         return value.shape[1:] if fixed_length or value.ndim not in (2, 3) else (None, *value.shape[2:])
 
-    features, epochs = ds.features(), itertools.count(epoch)
+    if not len(ds):
+        raise ValueError("tf_dataset: expected samples, got an empty data set; is the subset of it empty?")
+    features, passes = ds.features(), EpochBatches(len(ds), batch_size, seed, epoch)
     example = features.batch(np.arange(1), fixed_length)
     signature = {**spec(example), "present": tf.TensorSpec((None, len(ds.modalities)), tf.bool)}
     flow = tf.data.Dataset.from_generator(
-        lambda: ds.batches(batch_size, seed, next(epochs), fixed_length), output_signature=signature
-    )
-    return flow.apply(tf.data.experimental.assert_cardinality(-(-len(ds) // batch_size)))
+        lambda: (features.batch(np.array(rows), fixed_length) for rows in passes), output_signature=signature
+    ).apply(tf.data.experimental.assert_cardinality(len(passes)))
+    flow.set_epoch = passes.set_epoch  # as the PyTorch loader's sampler: the order of the next pass
+    return flow
