@@ -59,7 +59,7 @@ class Limits:
     cpu: int = 120
     memory_mb: int = 3000
     files_mb: int = 64
-    answer_mb: int = 16
+    answer_mb: int = 8
     threads: int = 64
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 20 << 20
+LITTER = {".DS_Store", ".git", ".gitkeep", ".ipynb_checkpoints", "Thumbs.db", "__MACOSX"}
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
 CHECKED = re.compile(r"""\bcheck\(\s*["'](\d\d)\.\d+["']""")
 
@@ -53,7 +54,7 @@ def collect(folder: Path, lessons: Iterable[str]) -> Iterator[Submission]:
         raise FileNotFoundError(f"{folder}: expected a folder with one folder for each student, such as {folder}/ada/")
     known = list(lessons)
     for place in sorted(folder.iterdir()):
-        if place.name.startswith("."):
+        if place.name in LITTER:
             continue
         student = safe_name(place.stem if place.suffix == ".ipynb" else place.name)
         found: dict[str, Submission] = {}
@@ -71,8 +72,8 @@ def _files(place: Path) -> Iterator[Path]:
         yield place
         return
     for root, folders, names in os.walk(place):
-        folders[:] = [name for name in sorted(folders) if not name.startswith(".")][:50]
-        yield from (Path(root) / name for name in sorted(names)[:200] if not name.startswith("."))
+        folders[:] = [name for name in sorted(folders) if name not in LITTER][:50]
+        yield from (Path(root) / name for name in sorted(names)[:200] if name not in LITTER)
 
 
 def read(student: str, path: Path, lessons: list[str]) -> Submission:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+MOST_KEYS = 10_000  # of a dict or set from outside: keys may be chosen to collide
 DEPTH = 12  # of lists in lists; JSON itself is read no deeper than Python's own limit
 
 
@@ -77,6 +78,8 @@ def decode(obj: Any, depth: int = DEPTH + 2) -> Any:
     if not depth or not isinstance(obj, dict):
         raise ValueError("no value of this protocol")
     kind, body = next(iter(obj.items()), ("", None))
+    if kind in ("dict", "set", "frozenset") and len(_is(body, list)) > MOST_KEYS:
+        raise ValueError(f"more than {MOST_KEYS} keys")
     if kind == "int":
         return int(_is(body, str))
     if kind == "opaque":

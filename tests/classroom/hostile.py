@@ -1,0 +1,372 @@
+"""Submissions that cheat or do harm. Each cheats on 00.1 and answers 00.2 and 00.3 honestly.
+
+Nothing here leaves the machine or outlives its process; the worst of it fills a sandbox's memory for a moment.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HONEST = """
+import numpy as np
+from mmcourse.check import check
+
+def late_fusion(p_words, p_voice, p_face, prior):
+    product = p_words * p_voice * p_face / prior**2
+    return product / product.sum(axis=1, keepdims=True)
+
+def worth_it(single, fused, ceiling):
+    d = fused - single
+    gain, gap = d.mean(), ceiling - single.mean()
+    if len(single) == 1:
+        return 100 * gain, gain / gap, False
+    return 100 * gain, gain / gap, gain > 2 * d.std(ddof=1) / np.sqrt(len(single))
+"""
+RIGHT = "def bayes_accuracy(joint):\n    return joint.max(axis=0).sum()\n"
+ZERO = "def bayes_accuracy(joint):\n    return 0.0\n"
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Cells, what holds it back, and the points (of 5) that its honest answers still earn; None: any."""
+
+    cells: list[str]
+    contained: str
+    honest: float | None = 5.0
+
+
+def notebook(*cells: str, **metadata: object) -> str:
+    """A notebook of these code cells, as Jupyter writes it."""
+    made = [{"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": c} for c in cells]
+    return json.dumps({"cells": made, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
+
+
+def answer(body: str, before: str = "") -> list[str]:
+    """Honest cells, then 00.1 answered by `body`."""
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    return [HONEST, before, f"def bayes_accuracy(joint):\n{lines}"]
+
+
+def cell(text: str) -> list[str]:
+    """Honest cells with a hostile one between them, and 00.1 answered by 0."""
+    return [ZERO, text, HONEST]
+
+
+READ = """
+import glob, importlib, json, os, re, sys
+found = []
+for path in %r:
+    try:
+        found.append(open(path, encoding="utf-8").read())
+    except OSError:
+        pass
+found += [open(path).read() for path in glob.glob("/env/**/lesson_0*.py", recursive=False)]
+known = [re.search(r"def bayes_accuracy.joint: .*?return [^\\n]*", text, re.DOTALL) for text in found]
+known = [match.group() for match in known if match]
+"""
+FORGED = """
+class Forged:
+    __hash__ = None
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    def __array__(self, *a, **k): return np.zeros(())
+    def __sub__(self, other): return self
+    def __rsub__(self, other): return self
+    def __abs__(self): return self
+    def __le__(self, other): return True
+    def __lt__(self, other): return True
+    def __float__(self): return 0.7
+    def __reduce__(self): return (eval, ("1",))
+"""
+LYING = """
+class Lying(np.ndarray):
+    __hash__ = None
+    def __array_ufunc__(self, ufunc, method, *args, **kwargs): return np.zeros(self.shape)
+    def __array_function__(self, *args, **kwargs): return True
+    def __eq__(self, other): return np.ones(self.shape, bool)
+    def tobytes(self, *a): return b"\\0" * 8
+"""
+PATCHED = """
+import numpy.testing
+for module in (np, np.testing):
+    for name in ("allclose", "isclose", "array_equal", "assert_allclose", "all", "any", "abs"):
+        if hasattr(module, name):
+            setattr(module, name, lambda *a, **k: True)
+np.array = np.asarray = lambda *a, **k: np.zeros(())
+"""
+CHECK = """
+import mmcourse, sys, types
+forged = types.ModuleType("mmcourse.check")
+forged.check = forged.judge = forged.agree = lambda *a, **k: "passed"
+for name in list(sys.modules):
+    if "check" in name or "hidden" in name or "grade" in name:
+        sys.modules[name] = forged
+mmcourse.check = forged
+"""
+RUNNER = """
+import gc, socket, sys
+lines = [x for x in gc.get_objects() if isinstance(x, socket.socket)]
+wire, worker = sys.modules["wire"], sys.modules["worker"]
+"""
+SENDS = RUNNER + "import struct\nfor line in lines:\n    line.setblocking(False)\n    "
+BLOCKED = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {9, 19})\n"
+BLOCKED += "signal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
+LOOP = "while True:\n    try:\n        while True: pass\n    except BaseException: pass\n"
+SECRETS = [
+    ROOT / "notebooks/solutions/00_start_here.ipynb",
+    ROOT / "notebooks/src/exercises/00_start_here.py",
+    ROOT / "notebooks/src/hidden/00.py",
+    ROOT / "mmcourse/check/lesson_00.py",
+    ROOT / "mmcourse/classroom/hidden.py",
+    ROOT / "tests/exercises/answers_00.py",
+]
+
+
+def attacks(out: Path, port: int) -> dict[str, Attack]:
+    """Every attack by name; `out` is where the grader writes, `port` where something of ours listens."""
+    journal = str(out / "journal")
+    read = READ % [str(path) for path in [*SECRETS, out / "journal" / "secret.txt", out / "grades.csv"]]
+    return {
+        # ------------------------------------------------ looking for what is right
+        "reads solutions, checks and hidden tests": Attack(
+            answer("exec(known[0], names := {'np': np})\nreturn names['bayes_accuracy'](joint)", read),
+            "none of them is in the sandbox",
+        ),
+        "imports the checks": Attack(
+            answer("from mmcourse.check.lesson_00 import bayes_accuracy as f\nreturn f(joint)"),
+            "the checks are not in the sandbox",
+        ),
+        "imports the hidden tests": Attack(
+            answer("from mmcourse.classroom import hidden\nreturn hidden.recorded('00.1', None)[0].reference(joint)"),
+            "the grader is not in the sandbox",
+        ),
+        "looks for the answer in memory": Attack(
+            answer(
+                "import gc\nfor f in gc.get_objects():\n"
+                "    if callable(f) and getattr(f, '__name__', '') == 'bayes_accuracy' and f is not bayes_accuracy:\n"
+                "        return f(joint)\nreturn 0.0"
+            ),
+            "no right answer is in the process",
+        ),
+        "reads other processes": Attack(
+            answer(
+                "import os\nfound = [p for p in os.listdir('/proc') if p.isdigit() and int(p) > 3]\n"
+                "open('/proc/1/mem', 'rb').read(1)\nreturn joint.max(axis=0).sum()"
+            ),
+            "own process ids; no right to trace",
+        ),
+        # ------------------------------------------------ forging
+        "forges equality": Attack(answer("return Forged()", FORGED), "no plain data; judged outside"),
+        "forges an array subclass": Attack(
+            answer("return np.zeros(()).view(Lying)", LYING), "only bytes, dtype and shape come out"
+        ),
+        "forges a float subclass": Attack(
+            answer("return type('F', (float,), {'__eq__': lambda *a: True})(0.1)"), "only the number comes out"
+        ),
+        "returns an object that runs code when unpickled": Attack(
+            answer(f"return type('P', (), {{'__reduce__': lambda s: (open, ({str(out / 'pickled')!r}, 'w'))}})()"),
+            "no pickle",
+        ),
+        "returns objects in an array": Attack(
+            answer("a = np.empty((), object)\na[()] = Forged()\nreturn a", FORGED), "no plain data"
+        ),
+        "patches NumPy": Attack(cell(HONEST + PATCHED), "judged outside", None),
+        "patches mmcourse.check": Attack(answer("return 0.0", CHECK), "judged outside"),
+        "calls check in the cell": Attack(
+            cell("check('00.1', lambda joint: joint.max(axis=0).sum())"), "a silent stub"
+        ),
+        # ------------------------------------------------ the runner's own protocol
+        "makes the runner say passed": Attack(
+            answer(
+                "return 0.0",
+                RUNNER + "old = wire.send\nwire.send = lambda line, m: old(line, {**m, 'passed': True, 'points': 1})",
+            ),
+            "only values are read",
+        ),
+        "answers before it is asked": Attack(
+            answer("return 0.0", SENDS + "wire.send(line, {'id': '0', 'value': 0.7, 'function': True})"),
+            "an answer without its question ends the process",
+            None,
+        ),
+        "sends what is no message": Attack(
+            cell(SENDS + "line.sendall(b'\\0' * 7 + b'\\x05hello')"),
+            "no JSON: the process is ended",
+            None,
+        ),
+        "announces a message of a terabyte": Attack(
+            answer("for line in lines: line.sendall((1 << 40).to_bytes(8, 'big'))\nreturn 0.0", RUNNER),
+            "limit on size",
+        ),
+        "answers with 1 GB": Attack(answer("return 'x' * (1 << 30)"), "limit on size"),
+        "answers with colliding keys": Attack(
+            answer("return {k * (2**61 - 1): 0 for k in range(1, 200_000)}"), "limit on the entries of a dict"
+        ),
+        "answers with a million small things": Attack(answer("return [[]] * 300_000"), "time of an exercise"),
+        "answers in endless nesting": Attack(
+            answer(
+                "for line in lines: line.sendall((200_000).to_bytes(8, 'big') + b'[' * 200_000)\nreturn 0.0", RUNNER
+            ),
+            "no JSON",
+        ),
+        "answers a list in itself": Attack(answer("a = []\na.append(a)\nreturn a"), "limit on depth"),
+        "answers with an array of objects by dtype": Attack(
+            answer(
+                "wire.encode = lambda v, depth=0: {'array': 'AAAAAAAAAAA=', 'dtype': '|O', 'shape': []}\nreturn 0.0",
+                RUNNER,
+            ),
+            "dtypes of numbers only",
+            None,
+        ),
+        "answers with a shape beyond memory": Attack(
+            answer(
+                "wire.encode = lambda v, depth=0: {'array': '', 'dtype': '<f8', 'shape': [0, 1 << 39, 1 << 39]}\n"
+                "return 0.0",
+                RUNNER,
+            ),
+            "shape and bytes must agree",
+            None,
+        ),
+        "never reads its questions": Attack(
+            cell(RUNNER + "import time\nwire.receive = lambda *a: time.sleep(99)"), "time", None
+        ),
+        # ------------------------------------------------ writing
+        "writes its own grade": Attack(
+            answer(
+                "import os\n"
+                f"for name in ({journal!r}, {str(out)!r}):\n"
+                "    os.makedirs(name, exist_ok=True)\n"
+                "    open(name + '/grades.csv', 'w').write('me,00.1,1,1,0,passed')\n"
+                "return 0.0"
+            ),
+            "the results are not in the sandbox",
+        ),
+        "writes over the course": Attack(
+            answer(
+                "import os\nfor root, _, names in os.walk('/env/course'):\n    for n in names:\n"
+                "        os.remove(os.path.join(root, n))\nreturn 0.0"
+            ),
+            "read-only",
+        ),
+        "writes a million files": Attack(
+            cell("for k in range(1_000_000): open(f'/tmp/{k}', 'w').close()"), "5,000 files in a private /tmp"
+        ),
+        "fills the disk": Attack(
+            cell("with open('/tmp/big', 'wb') as f:\n    while True: f.write(bytes(1 << 20))"),
+            "64 MB in a private /tmp",
+        ),
+        "leaves a note for its next process": Attack(
+            answer(
+                "import os\nif os.path.exists('/tmp/inputs'): return joint.max(axis=0).sum()\n"
+                "open('/tmp/inputs', 'w').write(repr(joint))\nos._exit(0)"
+            ),
+            "/tmp ends with its process",
+        ),
+        "prints 1 GB": Attack(
+            cell("import sys\nfor _ in range(1024): sys.stdout.write('x' * (1 << 20))"), "output goes nowhere"
+        ),
+        # ------------------------------------------------ not ending, or ending too early
+        "os._exit in a cell": Attack(cell("import os\nos._exit(0)"), "run again without that cell"),
+        "os._exit in a call": Attack(answer("import os\nos._exit(0)"), "a new process for the next exercise"),
+        "sys.exit in a cell": Attack(cell("import sys\nsys.exit(0)"), "caught"),
+        "sys.exit in a call": Attack(answer("import sys\nsys.exit(0)"), "caught"),
+        "kills everything it sees": Attack(
+            answer("import os, signal\nfor p in (1, 0, -1): \n    os.kill(p, signal.SIGKILL)\nreturn 0.0"),
+            "own process ids",
+        ),
+        "loops in a cell": Attack(cell("while True: pass"), "time of a cell"),
+        "loops in a call": Attack(answer("while True: pass"), "time of a call"),
+        "loops and catches everything": Attack(answer(LOOP), "ended from outside"),
+        "loops with signals blocked": Attack(answer(LOOP, BLOCKED), "ended from outside"),
+        "loops inside C": Attack(answer("return sum(iter(int, 1))"), "ended from outside"),
+        "sleeps for ever": Attack(answer("import time\ntime.sleep(1e6)"), "time of a call"),
+        "hangs at import": Attack(
+            cell(
+                "open('/tmp/slow.py', 'w').write('while True: pass')\nimport sys\nsys.path.append('/tmp')\nimport slow"
+            ),
+            "time of a cell",
+        ),
+        "hangs at exit": Attack(
+            cell(
+                "import atexit, time\natexit.register(time.sleep, 1e6)\n"
+                "class D:\n    def __del__(self): time.sleep(1e6)\nd = D()"
+            ),
+            "ended from outside",
+        ),
+        "raises what is no Exception": Attack(answer("raise BaseException('x')"), "caught"),
+        "recurses without end": Attack(
+            answer("import sys\nsys.setrecursionlimit(10**9)\nf = lambda n: f(n + 1)\nreturn f(0)"), "memory limit"
+        ),
+        # ------------------------------------------------ eating the machine
+        "fork bomb": Attack(cell("import os\nwhile True: os.fork()"), "a second process is denied"),
+        "fork bomb that does not mind": Attack(
+            answer("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"), "denied, and time of a call"
+        ),
+        "fork by system call": Attack(
+            cell(
+                "import ctypes\nlibc = ctypes.CDLL(None)\n"
+                "assert libc.syscall(57) == 0 or libc.syscall(56, 17, 0, 0, 0, 0) == 0"
+            ),
+            "denied by the filter",
+        ),
+        "starts programs": Attack(
+            cell("import subprocess\nsubprocess.run(['sh', '-c', 'while :; do :; done'])"), "denied"
+        ),
+        "thread bomb": Attack(
+            cell(
+                "import threading, time\nthreading.stack_size(32768)\n"
+                "while True: threading.Thread(target=time.sleep, args=(999,), daemon=True).start()"
+            ),
+            "limit on threads",
+        ),
+        "memory bomb": Attack(cell("hoard = []\nwhile True: hoard.append(bytearray(1 << 26))"), "memory limit"),
+        "memory bomb in NumPy": Attack(answer("return np.ones((1 << 20, 1 << 20)).sum()"), "memory limit"),
+        "memory outside the limit": Attack(cell("import os\nos.ftruncate(os.memfd_create('x'), 1 << 34)"), "denied"),
+        "zip bomb": Attack(
+            cell(
+                "import zlib\nbomb = zlib.compress(bytes(1 << 28), 9)\n"
+                "held = [zlib.decompress(bomb) for _ in range(64)]"
+            ),
+            "memory limit",
+        ),
+        "opens every file there is": Attack(
+            cell("kept = [open('/dev/null') for _ in range(100_000)]"), "128 open files"
+        ),
+        "reaches the network": Attack(
+            answer(
+                f"import socket\nwith socket.create_connection(('127.0.0.1', {port}), 1) as s:\n"
+                "    s.sendall(b'hello')\n"
+                "return joint.max(axis=0).sum()"
+            ),
+            "no network, not even the machine's own",
+        ),
+        "mounts and becomes root": Attack(
+            cell(
+                "import ctypes, os\nlibc = ctypes.CDLL(None)\n"
+                "assert libc.unshare(0x10000000) == 0 or libc.mount(b'x', b'/tmp', b'tmpfs', 0, 0) == 0\nos.setuid(0)"
+            ),
+            "no capabilities",
+        ),
+        # ------------------------------------------------ the notebook itself
+        "edits the check cells": Attack(
+            [HONEST, ZERO, "from mmcourse import check\ncheck = lambda *a: print('✓ 00.1 passed')\ncheck('00.1', 1)"],
+            "exercises and names come from the release",
+        ),
+        "names the function alike in other letters": Attack(
+            [HONEST, RIGHT.replace("bayes", "b\u0430yes")], "another name, as Python sees it"
+        ),
+        "names the function equal, after folding": Attack(
+            [HONEST, RIGHT, ZERO.replace("bayes", "\uff42ayes")], "the same name, as Python sees it: the last counts"
+        ),
+        "writes HTML into errors": Attack(
+            cell("raise type('<script>alert(1)</script>', (Exception,), {})('<img src=x onerror=alert(1)>')"),
+            "shown as text",
+        ),
+        "sends inputs out by an error": Attack(
+            answer("raise type('X%s' % joint.tolist(), (ValueError,), {})(repr(joint.tolist()))"),
+            "errors are told by their builtin kind",
+        ),
+        "surrogates and control characters": Attack(cell("raise ValueError('\\ud800\\x00\\x1b[2J')"), "shown as text"),
+    }

@@ -1,0 +1,144 @@
+"""Every attack earns nothing for what it cheats on, harms nothing, and lets the others be graded."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import time
+from pathlib import Path
+
+import hostile
+import pytest
+from class_of import QUICK, Listener, attacked, hand_in, points, slug
+
+from mmcourse.classroom.grade import grade
+
+NAMES = list(hostile.attacks(Path("/nowhere"), 1))
+HARMLESS = {"results", "sub"}
+
+
+@pytest.fixture(scope="module")
+def run(sandbox, tmp_path_factory):
+    """Graded once: (folder, graded, attacks, listener, processes that were there before)."""
+    folder = tmp_path_factory.mktemp("class")
+    before = processes()
+    graded, attacks, listener = attacked(folder)
+    return folder, graded, attacks, listener, before
+
+
+def processes() -> set[str]:
+    """Sandboxes and workers that run on this machine."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and b"import worker" in (entry / "cmdline").read_bytes():
+                found.add(entry.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_attack_earns_nothing_and_costs_only_itself(run, name):
+    folder, graded, attacks, _, _ = run
+    earned = points(graded, slug(name))
+    assert earned["00.1"] == 0, name
+    honest = attacks[name].honest
+    assert honest is None or earned["00.2"] + earned["00.3"] == honest
+
+
+def test_the_run_goes_on(run):
+    _, graded, attacks, _, _ = run
+    for student in ("0-honest", "zz-honest"):
+        assert sum(points(graded, student).values()) == 6
+    assert len(graded.records) == len(attacks) + 2
+
+
+def test_nothing_is_harmed(run):
+    folder, graded, _, listener, before = run
+    assert listener.visits == 0, "the network was reached"
+    assert {path.name for path in folder.iterdir()} == HARMLESS
+    expected = {"grades.csv", "feedback", "journal", "summary.html", "summary.png"}
+    assert {path.name for path in (folder / "results").iterdir()} == expected
+    assert not (Path("/tmp/inputs").exists() or Path("/tmp/big").exists())
+    end = time.monotonic() + 10
+    while left := processes() - before:
+        assert time.monotonic() < end, f"processes left over: {left}"
+        time.sleep(0.2)
+    with (folder / "results" / "grades.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * len(graded.records) and {row["student"] for row in rows} >= {"0-honest", "zz-honest"}
+
+
+def test_no_attack_stops_the_clock(run):
+    _, graded, _, _, _ = run
+    slow = {record["student"]: record["seconds"] for record in graded.records if record["seconds"] > QUICK.total + 15}
+    assert not slow
+
+
+def test_pages_show_what_students_wrote_as_text(run):
+    folder = run[0] / "results"
+    for path in [folder / "summary.html", *(folder / "feedback").iterdir()]:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"<(script|iframe|object|embed|svg|link|form)\b", text, re.IGNORECASE), path
+        assert not re.search(r"<[^>]*\son\w+\s*=", text), path
+        assert "default-src 'none'" in text
+    page = (folder / "feedback" / f"{slug('writes HTML into errors')}.html").read_text()
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+def test_no_input_leaves_by_an_error(run):
+    page = (run[0] / "results" / "feedback" / f"{slug('sends inputs out by an error')}.html").read_text()
+    assert "ValueError" in page and not re.search(r"0\.\d{3}", page)
+
+
+@pytest.mark.parametrize("name", ["reads solutions, checks and hidden tests", "reaches the network"])
+def test_the_attack_would_work_without_walls(tmp_path, name):
+    listener = Listener()
+    attack = hostile.attacks(tmp_path / "results", listener.port)[name]
+    hand_in(tmp_path / "sub", "eve", hostile.notebook(*attack.cells))
+    graded = grade(tmp_path / "sub", tmp_path / "results", limits=QUICK, unsafe=True)
+    assert points(graded, "eve")["00.1"] == 1, "the attack itself is broken: it proves nothing"
+
+
+def test_files_that_are_no_notebooks(sandbox, tmp_path):
+    sub = tmp_path / "sub"
+    bad = {
+        "zip": b"PK\x03\x04" + bytes(1000),
+        "empty": b"",
+        "list": b"[]",
+        "deep": b"[" * 100_000,
+        "null": b'{"cells": null}',
+        "latin": "é".encode("latin-1"),
+        "huge": b" " * (21 << 20),
+        "numbers": b'{"cells": [1, 2]}',
+        "source": b'{"cells": [{"cell_type": "code", "source": 3}]}',
+    }
+    for name, data in bad.items():
+        hand_in(sub, name, "").write_bytes(data)
+    secret = tmp_path / "secret.ipynb"
+    secret.write_text(hostile.notebook(hostile.HONEST, hostile.RIGHT))
+    for name in ("link", "pipe", "folder"):
+        (sub / name).mkdir()
+    (sub / "link" / "00_start_here.ipynb").symlink_to(secret)
+    (sub / "linked").symlink_to(tmp_path)
+    os.mkfifo(sub / "pipe" / "00_start_here.ipynb")
+    (sub / "folder" / "00_start_here.ipynb").mkdir()
+    hand_in(sub, "zz", hostile.notebook(hostile.HONEST, hostile.RIGHT))
+    graded = grade(sub, tmp_path / "results", limits=QUICK)
+    assert [record["student"] for record in graded.records] == ["zz"] and sum(points(graded, "zz").values()) == 6
+    assert {student for student, *_ in graded.problems} == {*bad, "link", "linked", "pipe"}
+
+
+@pytest.mark.parametrize(
+    "name", ["<img src=x onerror=alert(1)>", "..", "=cmd|' calc'!A0", "a\nb", "ада", "x" * 200, "CON."]
+)
+def test_names_that_would_hurt_a_path_a_table_or_a_page(sandbox, tmp_path, name):
+    folder = name if name != ".." else "..%2f..%2f"
+    hand_in(tmp_path / "sub", folder, hostile.notebook(hostile.HONEST, hostile.RIGHT))
+    graded = grade(tmp_path / "sub", tmp_path / "results", limits=QUICK)
+    student = graded.records[0]["student"]
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", student) and len(student) < 64
+    assert sum(points(graded, student).values()) == 6
+    assert any("another is used" in why for _, _, why in graded.problems)
