@@ -1,0 +1,283 @@
+"""Checks of lesson 12: macro F1, calibration error, does B beat A, and the number that may be reported."""
+
+from __future__ import annotations
+
+from math import comb
+
+import numpy as np
+
+from mmcourse.check import agree, exercise, rng
+
+
+# ---------------------------------------------------------------- 12.1
+def _counts(labels, predictions, n_classes):
+    """Hits, how often called and how often true, (n_classes,) each."""
+    hits = np.bincount(labels[labels == predictions], minlength=n_classes)
+    return hits, np.bincount(predictions, minlength=n_classes), np.bincount(labels, minlength=n_classes)
+
+
+def macro_f1(labels: np.ndarray, predictions: np.ndarray, n_classes: int) -> float:
+    """Mean F1 over all classes; 0 for a class that is neither called nor true."""
+    hits, called, true = _counts(labels, predictions, n_classes)
+    return float((2 * hits / np.maximum(called + true, 1)).mean())
+
+
+def _by_class(rule):
+    """Mean over classes of a rule of precision and recall."""
+
+    def score(labels, predictions, n_classes):
+        hits, called, true = _counts(labels, predictions, n_classes)
+        return rule(hits / np.maximum(called, 1), hits / np.maximum(true, 1), true)
+
+    return score
+
+
+def _f1(p, r):
+    return 2 * p * r / np.where(p + r > 0, p + r, 1)
+
+
+def _raw(labels, predictions, n_classes):
+    hits, called, true = _counts(labels, predictions, n_classes)
+    p, r = hits / called, hits / true
+    return 2 * p * r / (p + r)
+
+
+_F1_MISTAKES = [
+    (
+        lambda y, p, n: (y == p).mean(),
+        "That is the accuracy, which is also the micro F1. Macro: the F1 of each class first, then their plain mean.",
+    ),
+    (
+        _by_class(lambda p, r, t: _f1(p, r) @ t / t.sum()),
+        "You weighed each class by how often it is true: that is the weighted F1. Macro counts every class alike.",
+    ),
+    (
+        _by_class(lambda p, r, t: _f1(p.mean(), r.mean())),
+        "You averaged precision and recall over classes, then took one F1. Take the F1 of each class, then the mean.",
+    ),
+    (
+        _by_class(lambda p, r, t: p.mean()),
+        "That is the mean precision. F1 needs the recall too: 2PR / (P + R) for each class.",
+    ),
+    (
+        _by_class(lambda p, r, t: ((p + r) / 2).mean()),
+        "You took the plain mean of precision and recall. F1 is the harmonic one: 2PR / (P + R).",
+    ),
+    (
+        _by_class(lambda p, r, t: _f1(p, r)),
+        "You have the F1 of each class. The macro average is their mean, one number.",
+    ),
+    (
+        lambda y, p, n: float(np.mean(_raw(y, p, n))),
+        "NaN: a class that is never called or never true gives 0/0. Count its F1 as 0.",
+    ),
+    (
+        lambda y, p, n: float(np.nanmean(_raw(y, p, n))),
+        "You left out the classes with 0/0, so a class that is never found costs nothing. Count its F1 as 0.",
+    ),
+    (
+        lambda y, p, n: macro_f1(y, p, n) * n / len(np.unique(y)),
+        "You averaged over the classes that occur in the labels only. All `n_classes` count, absent ones with 0.",
+    ),
+]
+
+
+@exercise("12.1", title="Macro F1 by hand", points=1, difficulty=1, minutes=8)
+def check_macro_f1(answer):
+    g, inputs = rng("12.1"), [(np.array([0, 0, 0, 0, 1, 2]), np.array([0, 0, 1, 1, 1, 2]), 3)]
+    inputs.append((np.array([0, 1, 1, 1, 1, 2]), np.array([1, 1, 1, 1, 0, 1]), 3))
+    inputs += [(*g.integers(0, k, (2, n)), k) for k, n in ((2, 9), (4, 40), (5, 12))]
+    inputs.append((g.integers(0, 2, 20), g.integers(0, 3, 20), 4))  # class 3 never comes, class 2 is only called
+    inputs.append((np.array([0, 0, 1]), np.array([1, 1, 0]), 2))
+    agree(answer, macro_f1, inputs, mistakes=_F1_MISTAKES)
+    return "Every class counts alike, also the one that nobody finds."
+
+
+# ---------------------------------------------------------------- 12.2
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
+    """Expected calibration error over equal bins of confidence."""
+    return float(_gap(labels, probabilities, bins, lambda gap, share: (np.abs(gap) * share).sum()))
+
+
+def _gap(labels, p, bins, rule, confidence=None):
+    """A rule of the gaps (accuracy minus confidence) and the shares of the bins that hold something."""
+    confidence = p.max(axis=1) if confidence is None else confidence
+    right = p.argmax(axis=1) == labels
+    bin_of = np.clip(np.ceil(confidence * bins), 1, bins)
+    filled = [bin_of == k for k in np.unique(bin_of)]
+    gaps = np.array([right[b].mean() - confidence[b].mean() for b in filled])
+    return rule(gaps, np.array([b.mean() for b in filled]))
+
+
+_ECE_MISTAKES = [
+    (
+        lambda y, p, n: _gap(y, p, n, lambda gap, share: np.abs(gap).mean()),
+        "You took the plain mean over bins. Weigh each bin by the share of samples in it.",
+    ),
+    (
+        lambda y, p, n: _gap(y, p, n, lambda gap, share: (np.abs(gap) * share).mean()),
+        "The gaps are weighted already: add them up, do not divide by the number of bins again.",
+    ),
+    (
+        lambda y, p, n: _gap(y, p, n, lambda gap, share: (gap * share).sum()),
+        "Gaps of opposite sign cancel here. Take the absolute value in each bin, before you add up.",
+    ),
+    (
+        lambda y, p, n: _gap(y, p, n, lambda gap, share: abs((gap * share).sum())),
+        "That is one gap for everything, as if there were a single bin: over- and under-confidence cancel.",
+    ),
+    (
+        lambda y, p, n: _gap(y, p, n, lambda gap, share: np.abs(gap).max()),
+        "That is the largest gap, the *maximum* calibration error. Expected: the mean, weighted by share.",
+    ),
+    (
+        lambda y, p, n: _gap(y, p, n, lambda gap, share: (np.abs(gap) * share).sum(), p[np.arange(len(y)), y]),
+        "You took the probability of the true class. Confidence is the *largest* probability, right or wrong.",
+    ),
+]
+
+
+@exercise("12.2", title="Does it keep its promises?", points=2, difficulty=2, minutes=10)
+def check_calibration_error(answer):
+    g = rng("12.2")
+    five = np.array([0.95, 0.85, 0.7, 0.66, 0.58])
+    inputs = [(np.array([0, 1, 0, 0, 1]), np.stack([five, 1 - five], axis=1), 4)]
+    for n, classes, bins in ((40, 3, 10), (25, 2, 5), (60, 5, 7), (1, 3, 10)):
+        p = g.dirichlet(np.full(classes, 0.6), n)
+        inputs.append((g.integers(0, classes, n), p, bins))
+    agree(answer, calibration_error, inputs, mistakes=_ECE_MISTAKES)
+    return "Zero would mean: of all answers given with 80 % confidence, 80 % are right."
+
+
+# ---------------------------------------------------------------- 12.3
+def compare(labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[int, int, float, str]:
+    """Only A right, only B right, exact two-sided p-value, and "A", "B" or "not shown" at 0.05."""
+    return _compared(labels, a, b)
+
+
+def _tail(n_a, n_b, upto, both=2.0):
+    n = n_a + n_b
+    return both * sum(comb(n, k) for k in range(upto + 1)) / 2**n
+
+
+def _exact(n_a, n_b):
+    return min(1.0, _tail(n_a, n_b, min(n_a, n_b)))
+
+
+def _compared(labels, a, b, p_value=_exact, level=0.05, verdict=None):
+    """The right report, with one part replaced for each mistake that is known."""
+    n_a, n_b = int(((a == labels) & (b != labels)).sum()), int(((b == labels) & (a != labels)).sum())
+    p = p_value(n_a, n_b)
+    better = "B" if n_b > n_a else "A"
+    told = (better if p < level else "not shown") if verdict is None else verdict(n_a, n_b, p)
+    return n_a, n_b, float(p), told
+
+
+_COMPARE_MISTAKES = [
+    (
+        lambda y, a, b: _compared(y, b, a),
+        "Your counts are swapped: first come the samples where only A is right, then those where only B is.",
+    ),
+    (
+        lambda y, a, b: (int((a == y).sum()), int((b == y).sum()), *compare(y, a, b)[2:]),
+        "You counted all that is right. Count where exactly one of the two is right: A right and B wrong.",
+    ),
+    (
+        lambda y, a, b: _compared(y, a, b, lambda i, j: _tail(i, j, min(i, j), 1.0)),
+        "Your p-value has one side only. B could as well have lost that clearly: times two.",
+    ),
+    (
+        lambda y, a, b: _compared(y, a, b, lambda i, j: _tail(i, j, min(i, j))),
+        "Your p-value exceeds 1 where the counts are equal: a probability ends at 1, take `min(1, ...)`.",
+    ),
+    (
+        lambda y, a, b: _compared(y, a, b, lambda i, j: min(1, _tail(i, j, max(i, j)))),
+        "Your sum runs up to the larger count. Add the chances up to the *smaller* one.",
+    ),
+    (
+        lambda y, a, b: _compared(y, a, b, lambda i, j: min(1, 2 * comb(i + j, min(i, j)) / 2 ** (i + j))),
+        "You took the chance of exactly this outcome. Add those of everything at least as uneven.",
+    ),
+    (
+        lambda y, a, b: _compared(y, a, b, verdict=lambda i, j, p: "B" if j > i else "A" if i > j else "not shown"),
+        "You name whoever is ahead. A lead may be luck: it counts only if p is below 0.05.",
+    ),
+    (
+        lambda y, a, b: _compared(y, a, b, verdict=lambda i, j, p: "B" if p < 0.05 and j > i else "not shown"),
+        'A sure loss of B is a result too: where A is ahead and p is below 0.05 the verdict is "A".',
+    ),
+]
+
+
+def _pair(only_a, only_b, both, neither, shuffle):
+    """Labels and predictions of two models with these counts."""
+    kinds = np.repeat([0, 1, 2, 3], [only_a, only_b, both, neither])
+    kinds, labels = shuffle.permutation(kinds), shuffle.integers(0, 3, len(kinds))
+    return labels, np.where(np.isin(kinds, (0, 2)), labels, 3), np.where(np.isin(kinds, (1, 2)), labels, 4)
+
+
+_CASES = [(1, 3, 3, 1), (2, 11, 9, 3), (11, 2, 5, 5), (3, 10, 20, 4), (1, 9, 2, 2), (4, 15, 30, 9), (5, 5, 7, 2)]
+_CASES += [(0, 0, 6, 2), (0, 6, 1, 0), (40, 80, 300, 60), (7, 9, 0, 0)]
+
+
+@exercise("12.3", title="Does B beat A?", points=3, difficulty=2, minutes=12)
+def check_compare(answer):
+    inputs = [_pair(*case, rng(f"12.3/{i}")) for i, case in enumerate(_CASES)]
+    names = ("n_a", "n_b", "p", "verdict")
+    agree(answer, compare, inputs, mistakes=_COMPARE_MISTAKES, names=names)
+    return "Only the samples that tell them apart count, and a lead must be more than coins would give."
+
+
+# ---------------------------------------------------------------- 12.4
+def report(validation: np.ndarray, test: np.ndarray) -> tuple[int, float, float]:
+    """The setting chosen, the test accuracy that may be reported, and what choosing had flattered it by."""
+    return _reported(validation, test)
+
+
+def _reported(valid, test, chosen=None, value=None, flattered=None):
+    chosen = int(valid.mean(axis=1).argmax()) if chosen is None else int(chosen)
+    value = test[chosen].mean() if value is None else value
+    return chosen, float(value), float(valid[chosen].mean() - value if flattered is None else flattered)
+
+
+_REPORT_MISTAKES = [
+    (
+        lambda v, t: _reported(v, t, t.mean(axis=1).argmax()),
+        "You chose by the test set. What chooses cannot judge: choose by the mean validation accuracy.",
+    ),
+    (
+        lambda v, t: _reported(v, t, value=t.mean(axis=1).max()),
+        "You report the best test accuracy of all settings. Report that of the one which validation chose.",
+    ),
+    (
+        lambda v, t: _reported(v, t, v.max(axis=1).argmax()),
+        "You chose the setting with the luckiest seed. Take the mean over seeds first, then the best setting.",
+    ),
+    (
+        lambda v, t: _reported(v, t, value=v.mean(axis=1).max()),
+        "You report the validation accuracy. It chose the winner, so it flatters it: report the test accuracy.",
+    ),
+    (
+        lambda v, t: _reported(v, t, v.mean(axis=0).argmax()),
+        "You averaged over settings. Rows are settings, columns are seeds: the mean over seeds is `axis=1`.",
+    ),
+    (
+        lambda v, t: (*report(v, t)[:2], -report(v, t)[2]),
+        "Your third value has the wrong sign: validation minus test, positive where validation promised too much.",
+    ),
+]
+
+
+@exercise("12.4", title="Which number may be reported?", points=2, difficulty=2, minutes=10)
+def check_report(answer):
+    g, inputs = rng("12.4"), []
+    first = (
+        [[0.70, 0.72], [0.76, 0.74], [0.60, 0.78], [0.66, 0.70]],
+        [[0.71, 0.70], [0.70, 0.72], [0.69, 0.73], [0.75, 0.73]],
+    )
+    inputs.append(tuple(map(np.array, first)))
+    for settings, seeds in ((6, 3), (20, 5), (4, 1), (2, 8)):
+        quality = g.uniform(0.6, 0.7, (settings, 1))
+        inputs.append(tuple(np.round(quality + g.normal(0, 0.04, (2, settings, seeds)), 3)))
+    agree(answer, report, inputs, mistakes=_REPORT_MISTAKES, names=("setting", "reported", "flattered"))
+    return "Chosen by validation, judged by the test set, once."
