@@ -22,6 +22,7 @@ from mmcourse.authoring.source import read
 from mmcourse.check import NotAttempted, Wrong, agree, compare, info
 from mmcourse.classroom.variants import keyed, space, variant_cells
 
+TRIES, MORE_TRIES = 10, 100  # draws for each part, and for a mistake that no part shows so far
 DIFFERENT = "Your result differs from the right one in this case."
 ADVICE = {  # how a message of the checks begins → what may be shown of it
     "A function is wanted": "A function is wanted: pass its name, without calling it.",
@@ -138,14 +139,13 @@ def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> 
     if write is None:
         made += _as_the_check(exercise, found, g)
     else:
-        made += [
-            item if isinstance(item, Part) else agreeing(item[0], item[1], _inputs(item[2], found[0]), found[0])
-            for item in write(g)
-        ]
+        written = list(write(g))
+        drawn = [item for item in written if not isinstance(item, Part)]
+        made += [item for item in written if isinstance(item, Part)] + (_drawn(drawn, found[0]) if drawn else [])
     return tuple(made)
 
 
-def agreeing(name: str, weight: float, inputs: list[tuple], public: Public) -> Part:
+def _agreeing(name: str, weight: float, inputs: list[tuple], public: Public) -> Part:
     """A part that holds the answer to the public check's reference on these inputs."""
 
     def judge(answer: Any) -> None:
@@ -154,20 +154,27 @@ def agreeing(name: str, weight: float, inputs: list[tuple], public: Public) -> P
     return Part(name, weight, judge, tuple(text for _, text in public.mistakes))
 
 
-def _inputs(draw: Inputs, public: Public, least: int = 3, most: int = 25) -> list[tuple]:
-    """`least` drawn inputs, and those among `most` that tell a mistake apart which none before did."""
-    if isinstance(draw, list):
-        return draw
-    inputs: list[tuple] = []
-    alive = public.mistakes
-    while len(inputs) < least or (alive and most > 0):
+def _drawn(written: list[tuple[str, float, Inputs]], public: Public, least: int = 3) -> list[Part]:
+    """Parts of some drawn inputs, and of those that tell a mistake apart; in the end each mistake shows somewhere."""
+    inputs = [list(draw) if isinstance(draw, list) else [] for _, _, draw in written]
+    untold = [public.mistakes for _ in written]
+
+    def look(k: int, draw: Callable[[], tuple]) -> None:
         args = draw()
         passed = [(args, public.reference(*map(compare._copied, args)))]
-        left = [mistake for mistake in alive if not compare._refuted(mistake[0], passed, public.settings)]
-        if len(inputs) < least or len(left) < len(alive):
-            inputs.append(args)
-        alive, most = left, most - 1
-    return inputs
+        left = [mistake for mistake in untold[k] if not compare._refuted(mistake[0], passed, public.settings)]
+        if len(inputs[k]) < least or len(left) < len(untold[k]):
+            inputs[k].append(args)
+        untold[k] = left
+
+    drawing = [(k, draw) for k, (_, _, draw) in enumerate(written) if not isinstance(draw, list)]
+    for k, draw in drawing * TRIES:
+        if len(inputs[k]) < least or untold[k]:
+            look(k, draw)
+    for k, draw in drawing * MORE_TRIES:
+        if any(all(mistake in left for left in untold) for mistake in public.mistakes):
+            look(k, draw)
+    return [_agreeing(name, weight, inputs[k], public) for k, (name, weight, _) in enumerate(written)]
 
 
 def _own_case(exercise: str, variant: dict[str, Any], public: Public) -> Iterator[Part]:
@@ -175,7 +182,7 @@ def _own_case(exercise: str, variant: dict[str, Any], public: Public) -> Iterato
     if text := _variant_texts(exercise[:2]).get(exercise):
         names: dict[str, Any] = {"np": np, "print": lambda *_, **__: None}
         exec(space(text).filled(variant), names)  # our own source, not a student's
-        yield agreeing("numbers of your own", 1, [names["yours"]], public)
+        yield _agreeing("numbers of your own", 1, [names["yours"]], public)
 
 
 @cache
@@ -187,7 +194,7 @@ def _variant_texts(lesson: str) -> dict[str, str]:
 def _as_the_check(exercise: str, found: list[Public], g: np.random.Generator) -> list[Part]:
     """Where no part is written: the public check itself, with secret random numbers."""
     if found:
-        return [agreeing("as the check says", 2, public.inputs, public) for public in found]
+        return [_agreeing("as the check says", 2, public.inputs, public) for public in found]
     judge = info(exercise).judge
 
     def salted(answer: Any) -> None:

@@ -3,8 +3,6 @@
 import string
 from itertools import cycle
 
-import numpy as np
-
 from mmcourse.check.lesson_02 import _SENTENCES
 from mmcourse.classroom.hidden import hidden
 
@@ -13,11 +11,11 @@ def _letters(g, n):
     return g.choice(list(string.ascii_lowercase), n, replace=False).tolist()
 
 
-def _words(g, pieces, n, counts):
+def _words(g, pieces, n, counts, longest=5):
     """n words of these pieces; the fewer there are, the more pairs tie."""
     made = {}
     for _ in range(n):
-        made[tuple(g.choice(pieces, g.integers(2, 6)).tolist())] = int(g.choice(counts))
+        made[tuple(g.choice(pieces, g.integers(2, longest + 1)).tolist())] = int(g.choice(counts))
     return (made,)
 
 
@@ -32,7 +30,7 @@ def _longer(g):
 @hidden("02.1")
 def _(g):
     yield "no ties", 2, lambda: _words(g, _letters(g, 4), 5, [3, 5, 7, 11, 19])
-    yield "ties", 2, lambda: _words(g, _letters(g, 4), 3, [2])
+    yield "ties", 2, lambda: _words(g, _letters(g, 3), 4, [2], 3)
     yield "the same piece again and again", 1, lambda: _words(g, _letters(g, 2), 3, [1, 2, 3])
     yield "pieces of several letters", 1, lambda: _longer(g)
 
