@@ -121,13 +121,13 @@ def _system() -> list[str]:
 
 def _masks(secret: Iterable[Path], empty: str) -> list[str]:
     """An empty folder over each secret place that lies inside something bound."""
-    places = {path.resolve() for path in secret}
-    outermost = [place for place in places if place.is_dir() and not places & set(place.parents)]
+    places = {path.resolve() for path in secret if path.is_dir()}
     arguments = []
     for outside, inside in [("/usr", "/usr"), *_binds()]:
         root = Path(outside).resolve()
-        for place in outermost:
-            if place != root and place.is_relative_to(root):
+        here = {place for place in places if root in place.parents}
+        for place in sorted(here):
+            if not here & set(place.parents):
                 arguments += ["--ro-bind", empty, f"{inside}/{place.relative_to(root)}"]
     return arguments
 
@@ -211,7 +211,9 @@ class Worker:
         except (ProcessLookupError, PermissionError):
             pass
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        if self.process.stderr:
+            self.process.stderr.close()
         self.line.close()
         self.folder.cleanup()
 
