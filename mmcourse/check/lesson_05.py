@@ -1,0 +1,248 @@
+"""Checks of lesson 05: true convolution, sizes and receptive fields, and the diagnosis of a gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmcourse.check import agree, exercise, rng
+
+
+# ---------------------------------------------------------------- 05.1
+def convolve(x: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """True convolution of x (h, w) and k (kh, kw) wherever the kernel fits."""
+    return _slid(x, k[::-1, ::-1])
+
+
+def _slid(x: np.ndarray, k: np.ndarray, reduce=np.sum) -> np.ndarray:
+    windows = np.lib.stride_tricks.sliding_window_view(x, k.shape)
+    return reduce(windows * k, axis=(2, 3))
+
+
+def _padded(x: np.ndarray, k: np.ndarray, before, after) -> np.ndarray:
+    rims = [(before(n), after(n)) for n in k.shape]
+    return convolve(np.pad(x, rims), k)
+
+
+_CONVOLVE_MISTAKES = [
+    (_slid, "That is cross-correlation, as frameworks compute it. True convolution turns the kernel by 180° first."),
+    (lambda x, k: _slid(x, k[::-1]), "You turned the rows of the kernel only. A half turn reverses both axes."),
+    (lambda x, k: _slid(x, k[:, ::-1]), "You turned the columns of the kernel only. A half turn reverses both axes."),
+    (lambda x, k: _slid(x, k.T), "You transposed the kernel: that is a mirror along the diagonal, not a half turn."),
+    (
+        lambda x, k: _padded(x, k, lambda n: n - 1, lambda n: n - 1),
+        "You let the kernel hang over the border (mode 'full'). Asked is only where it fits: (h − kh + 1, w − kw + 1).",
+    ),
+    (
+        lambda x, k: _padded(x, k, lambda n: n // 2, lambda n: n - 1 - n // 2),
+        "Your output is as large as the picture (mode 'same'). Asked is only where the kernel fits.",
+    ),
+    (lambda x, k: _slid(x, k[::-1, ::-1], np.mean), "You took the mean of each patch. The formula adds up: `.sum()`."),
+    (
+        lambda x, k: _slid(x, k[::-1, ::-1])[:-1, :-1],
+        "The last row and column are missing: there are h − kh + 1 places along an axis, not h − kh.",
+    ),
+    (
+        lambda x, k: np.trunc(convolve(x, k)),
+        "Your numbers lost their fractions. Make `y` of floats: `np.zeros(...)`, not `zeros_like` of whole numbers.",
+    ),
+]
+
+
+@exercise("05.1", title="True convolution", points=2, difficulty=1, minutes=8)
+def check_convolve(answer):
+    g = rng("05.1")
+    small = np.array([[0.0, 0.5, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), np.array([[1.0, 2.0], [3.0, 4.0]])
+    shapes = (
+        ((5, 6), (3, 3)),
+        ((6, 4), (2, 3)),
+        ((4, 7), (3, 2)),
+        ((3, 3), (3, 3)),
+        ((4, 5), (1, 1)),
+        ((1, 6), (1, 3)),
+    )
+    inputs = [small, *((g.normal(size=a), g.normal(size=b)) for a, b in shapes)]
+    agree(answer, convolve, inputs, mistakes=_CONVOLVE_MISTAKES, what="The output")
+    return "The flip is one line; now you know where it went."
+
+
+# ---------------------------------------------------------------- 05.2
+def sizes(layers: list, size: int) -> tuple[int, int]:
+    """Width of the output and receptive field of layers (kernel, stride, padding, dilation)."""
+    return _through(layers, size)
+
+
+def _width(n, k, s, p, d):
+    return (n + 2 * p - d * (k - 1) - 1) // s + 1
+
+
+def _through(layers, size, width=_width, step=lambda k, d: (k - 1) * d, grow=lambda jump, s: jump * s, late=True):
+    """The right walk through the layers, with one part replaced for each mistake that is known."""
+    field = jump = 1
+    for k, s, p, d in layers:
+        size = width(size, k, s, p, d)
+        if not late:
+            jump = grow(jump, s)
+        field += step(k, d) * jump
+        if late:
+            jump = grow(jump, s)
+    return int(size), int(field)
+
+
+def _wide(width):
+    return lambda layers, size: _through(layers, size, width=width)
+
+
+def _seen(**parts):
+    return lambda layers, size: _through(layers, size, **parts)
+
+
+_SIZES_MISTAKES = [
+    (
+        _wide(lambda n, k, s, p, d: (n + p - d * (k - 1) - 1) // s + 1),
+        "Your width counts the padding once. It stands on both sides: n + 2p.",
+    ),
+    (
+        _wide(lambda n, k, s, p, d: (n + 2 * p - k) // s + 1),
+        "Your width forgets the dilation: the kernel spans d(k − 1) + 1 pixels.",
+    ),
+    (
+        _wide(lambda n, k, s, p, d: (n + 2 * p - d * k) // s + 1),
+        "You spread k steps of the dilation. Between k weights there are k − 1: the span is d(k − 1) + 1.",
+    ),
+    (
+        _wide(lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s),
+        "Your width lacks the + 1: a kernel that just fits has one place, not none.",
+    ),
+    (
+        _wide(lambda n, k, s, p, d: -(-(n + 2 * p - d * (k - 1) - 1) // s) + 1),
+        "You rounded up. A step that would leave the picture is not made: round down, `//`.",
+    ),
+    (_wide(lambda n, k, s, p, d: n // s), "You divided by the stride alone. Kernel, padding and dilation count, too."),
+    (
+        _seen(late=False),
+        "Your field counts a layer's own stride. It is for the layers after it: first add, then grow the jump.",
+    ),
+    (_seen(grow=lambda jump, s: 1), "Your field ignores strides: after a stride of 2, one step is two pixels wide."),
+    (_seen(grow=lambda jump, s: s), "Your jump is the last stride only. Strides multiply: 2 and then 2 make 4."),
+    (_seen(grow=lambda jump, s: jump + s - 1), "You added strides up. They multiply: 2 and then 3 make 6."),
+    (_seen(step=lambda k, d: k - 1), "Your field forgets the dilation: k weights, d apart, reach (k − 1)·d steps."),
+    (_seen(step=lambda k, d: k * d), "Your field adds k steps a layer. A kernel reaches k − 1 steps further, not k."),
+    (
+        lambda layers, size: sizes(layers, size)[::-1],
+        "Both numbers are right, in the wrong order: first the width, then the field.",
+    ),
+]
+
+
+@exercise("05.2", title="The size of everything", points=2, difficulty=2, minutes=10)
+def check_sizes(answer):
+    networks = [
+        ([(3, 1, 0, 1)], 10),
+        ([(3, 2, 1, 1), (3, 1, 0, 3)], 28),
+        ([(3, 1, 1, 1), (2, 2, 0, 1), (3, 1, 1, 1), (2, 2, 0, 1), (3, 1, 1, 1)], 28),
+        ([(7, 2, 3, 1), (3, 2, 1, 1), (3, 1, 1, 1)], 224),
+        ([(3, 1, 0, 1), (3, 1, 0, 2), (3, 1, 0, 4)], 33),
+        ([(5, 3, 2, 1), (2, 2, 0, 1), (1, 1, 0, 1), (3, 1, 2, 3)], 65),
+        ([], 12),
+        ([(4, 3, 0, 2)], 7),
+    ]
+    agree(answer, sizes, networks, mistakes=_SIZES_MISTAKES, names=("width", "field"))
+    return "Now you can read any network's sizes off its definition."
+
+
+# ---------------------------------------------------------------- 05.3
+def verdict(ours: np.ndarray, nudged: np.ndarray) -> tuple[float, str]:
+    """Relative error, and "right", "flipped", "scaled" or "wrong"."""
+    return _judged(ours, nudged)
+
+
+def _error(a, nudged):
+    return float(np.abs(a - nudged).max() / np.abs(nudged).max())
+
+
+def _factor(ours, nudged):
+    at = np.unravel_index(np.abs(ours).argmax(), ours.shape)
+    return nudged[at] / ours[at] if ours[at] else 0.0
+
+
+def _judged(ours, nudged, error=_error, turn=lambda a: a[::-1, ::-1], factor=_factor, limit=1e-6, order=(0, 1, 2)):
+    """The right verdict, with one part replaced for each mistake that is known."""
+    repairs = [("right", ours), ("flipped", turn(ours)), ("scaled", factor(ours, nudged) * ours)]
+    words = [repairs[i][0] for i in order if _error(repairs[i][1], nudged) <= limit]
+    return error(ours, nudged), (words or ["wrong"])[0]
+
+
+def _but(**parts):
+    return lambda ours, nudged: _judged(ours, nudged, **parts)
+
+
+def _first_ratio(ours, nudged):
+    with np.errstate(all="ignore"):
+        return np.nan_to_num(nudged[0, 0] / ours[0, 0], posinf=0, neginf=0)
+
+
+_VERDICT_MISTAKES = [
+    (
+        _but(error=lambda a, b: np.abs(a - b).max()),
+        "Your error is absolute. Divide by the largest nudged slope: gradients of any size should be judged alike.",
+    ),
+    (
+        _but(error=lambda a, b: np.abs(a - b).mean() / np.abs(b).max()),
+        "Your error is a mean. One wrong number among many must not hide: take the largest difference.",
+    ),
+    (
+        _but(error=lambda a, b: np.abs(a - b).max() / np.abs(a).max()),
+        "You divided by the largest of `ours`. It is `ours` that is on trial: divide by the nudged slopes.",
+    ),
+    (
+        _but(error=lambda a, b: (a - b).max() / np.abs(b).max()),
+        "Your error lost the negative differences: take `np.abs` before the maximum.",
+    ),
+    (_but(turn=lambda a: a[::-1]), "Your turn reverses rows only. A flipped kernel is reversed along both axes."),
+    (_but(turn=lambda a: a[:, ::-1]), "Your turn reverses columns only. A flipped kernel is reversed along both axes."),
+    (_but(turn=lambda a: a.T), "You tried the transpose. A flipped kernel is turned by 180°: `ours[::-1, ::-1]`."),
+    (_but(limit=1e-3), "You call equal what differs by a part in ten thousand. In float64 the measure is 1e-6."),
+    (_but(limit=0), "You ask for exact equality. Nudging is only right to some eight digits: allow 1e-6."),
+    (
+        _but(factor=lambda a, b: abs(_factor(a, b))),
+        "A wrong sign is a scale, too: minus one. The number may be negative.",
+    ),
+    (
+        _but(factor=_first_ratio),
+        "You took the ratio at one fixed place, where the slope may be 0. Take it where `ours` is largest in size.",
+    ),
+    (_but(factor=lambda a, b: 0.0), "You never say 'scaled', though one number repairs it: a ratio of the two arrays."),
+    (_but(order=(0, 2)), "You never say 'flipped', though half a turn repairs it."),
+    (_but(order=(0, 2, 1)), "Both a half turn and a number repair this one. The list says: 'flipped' comes first."),
+    (
+        _but(order=(1, 0, 2)),
+        "You call a right gradient flipped: a symmetric one does not change. Ask for 'right' first.",
+    ),
+    (_but(order=(2, 0, 1)), "You call a right gradient scaled: its factor is 1. Ask for 'right' first."),
+]
+
+
+@exercise("05.3", title="What is wrong with this gradient?", points=2, difficulty=3, minutes=12)
+def check_verdict(answer):
+    g = rng("05.3")
+    small, hole = np.array([[1.0, -2.0], [3.0, 4.0]]), np.array([[0.0, 2.0, 0.0], [-3.0, 5.0, 1.0]])
+    real, odd = g.normal(size=(3, 3)), np.array([[-1.0, 2.0], [-2.0, 1.0]])  # odd: turned is times minus one
+    symmetric = np.array([[1.0, 2.0], [2.0, 1.0]])
+    inputs = [
+        (small / 2, small),
+        (small, small),
+        (real[::-1].copy(), real),
+        (real[:, ::-1].copy(), real),
+        (real.T.copy(), real),
+        (real + 1e-9 * g.normal(size=real.shape), real),
+        (symmetric, symmetric),
+        (real[::-1, ::-1].copy(), real),
+        (-odd, odd),
+        (-real, real),
+        (hole * 64, hole),
+        (1000 * real * (1 + 1e-4 * (real > 0)), 1000 * real),
+        (real - 0.5 * (real == real.max()), real),
+        (np.zeros((2, 3)), hole),
+    ]
+    agree(answer, verdict, inputs, mistakes=_VERDICT_MISTAKES, names=("error", "verdict"))
+    return "A wrong gradient usually says how it is wrong, if you ask."

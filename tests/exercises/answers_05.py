@@ -1,0 +1,178 @@
+"""Known right and wrong answers to the exercises of lesson 05, as learners write them."""
+
+import numpy as np
+from exercise_harness import Answers
+from scipy.signal import convolve2d, correlate2d
+
+
+# ---------------------------------------------------------------- 05.1
+def four_loops(x, k):
+    (h, w), (kh, kw) = np.shape(x), np.shape(k)
+    y = [[0.0] * (w - kw + 1) for _ in range(h - kh + 1)]
+    for i in range(h - kh + 1):
+        for j in range(w - kw + 1):
+            for m in range(kh):
+                for n in range(kw):
+                    y[i][j] += x[i + kh - 1 - m][j + kw - 1 - n] * k[m][n]
+    return y
+
+
+def by_patches(x, k):
+    patches = np.lib.stride_tricks.sliding_window_view(x, k.shape)
+    return np.einsum("ijmn,mn->ij", patches, np.rot90(k, 2))
+
+
+def whole_numbers(x, k):
+    y = np.zeros((x.shape[0] - k.shape[0] + 1, x.shape[1] - k.shape[1] + 1), dtype=int)
+    for i, j in np.ndindex(*y.shape):
+        y[i, j] = (x[i : i + k.shape[0], j : j + k.shape[1]] * k[::-1, ::-1]).sum()
+    return y
+
+
+# ---------------------------------------------------------------- 05.2
+def in_floats(layers, size):
+    jumps = [1]
+    for kernel, stride, padding, dilation in layers:
+        size = np.floor((size + 2 * padding - (dilation * (kernel - 1) + 1)) / stride) + 1
+        jumps.append(jumps[-1] * stride)
+    field = 1 + sum((k - 1) * d * j for (k, _, _, d), j in zip(layers, jumps, strict=False))
+    return int(size), field
+
+
+def from_the_end(layers, size):
+    field = 1
+    for kernel, stride, _, dilation in reversed(layers):
+        field = (field - 1) * stride + dilation * (kernel - 1) + 1
+    for kernel, stride, padding, dilation in layers:
+        size = len(range(0, size + 2 * padding - dilation * (kernel - 1), stride))
+    return [size, field]
+
+
+def sizes(
+    width=lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s + 1, reach=lambda k, d: (k - 1) * d, jumps=None
+):
+    def answer(layers, size):
+        field = jump = 1
+        for k, s, p, d in layers:
+            size = width(size, k, s, p, d)
+            field += reach(k, d) * jump
+            jump = jumps(jump, s) if jumps else jump * s
+        return size, field
+
+    return answer
+
+
+def own_stride(layers, size):
+    width, field, jump = in_floats(layers, size)[0], 1, 1
+    for k, s, _, d in layers:
+        jump *= s
+        field += (k - 1) * d * jump
+    return width, field
+
+
+# ---------------------------------------------------------------- 05.3
+def by_norms(ours, nudged):
+    def close(a):
+        return np.max(np.abs(a - nudged)) / np.max(np.abs(nudged))
+
+    length = np.linalg.norm(ours)
+    best = ours * np.sum(ours * nudged) / length**2 if length else ours
+    for word, array in (("right", ours), ("flipped", np.rot90(ours, 2)), ("scaled", best)):
+        if close(array) <= 1e-6:
+            return close(ours), word
+    return close(ours), "wrong"
+
+
+def by_largest(ours, nudged):
+    top = abs(nudged).max()
+    e = abs(ours - nudged).max() / top
+    place = np.argmax(abs(ours))
+    ratio = nudged.flat[place] / ours.flat[place] if ours.flat[place] != 0 else 0
+    if e <= 1e-6:
+        word = "right"
+    elif abs(np.flip(ours) - nudged).max() <= 1e-6 * top:
+        word = "flipped"
+    elif abs(ratio * ours - nudged).max() <= 1e-6 * top:
+        word = "scaled"
+    else:
+        word = "wrong"
+    return [e, word]
+
+
+def but(error=None, turn=np.flip, scale=None, limit=1e-6, order=("right", "flipped", "scaled")):
+    def verdict(ours, nudged):
+        top = abs(nudged).max()
+        place = np.argmax(abs(ours))
+        ratio = nudged.flat[place] / ours.flat[place] if ours.flat[place] != 0 else 0
+        ratio = scale(ratio) if scale else ratio
+        repaired = {"right": ours, "flipped": turn(ours), "scaled": ratio * ours}
+        shown = error(ours, nudged) if error else abs(ours - nudged).max() / top
+        return shown, next((w for w in order if abs(repaired[w] - nudged).max() <= limit * top), "wrong")
+
+    return verdict
+
+
+def first_ratio(ours, nudged):
+    e = abs(ours - nudged).max() / abs(nudged).max()
+    ratio = nudged[0, 0] / ours[0, 0] if ours[0, 0] else 0
+    word = by_norms(ours, nudged)[1]
+    fits = abs(ratio * ours - nudged).max() <= 1e-6 * abs(nudged).max()
+    return e, "wrong" if word == "scaled" and not fits else word
+
+
+ANSWERS = {
+    "05.1": Answers(
+        right=[four_loops, by_patches, lambda x, k: convolve2d(x, k, mode="valid")],
+        wrong=[
+            (lambda x, k: correlate2d(x, k, mode="valid"), "cross-correlation"),
+            (lambda x, k: correlate2d(x, k[::-1], mode="valid"), "rows of the kernel only"),
+            (lambda x, k: correlate2d(x, k[:, ::-1], mode="valid"), "columns of the kernel only"),
+            (lambda x, k: by_patches(x, np.rot90(k.T, 2)), "transposed"),
+            (lambda x, k: convolve2d(x, k), "mode 'full'"),
+            (lambda x, k: convolve2d(x, k, mode="same"), "mode 'same'"),
+            (lambda x, k: by_patches(x, k) / k.size, "mean of each patch"),
+            (lambda x, k: by_patches(x, k)[:-1, :-1], "last row and column"),
+            (whole_numbers, "fractions"),
+        ],
+    ),
+    "05.2": Answers(
+        right=[in_floats, from_the_end],
+        wrong=[
+            (sizes(width=lambda n, k, s, p, d: (n + p - d * (k - 1) - 1) // s + 1), "padding once"),
+            (sizes(width=lambda n, k, s, p, d: (n + 2 * p - k) // s + 1), "width forgets the dilation"),
+            (sizes(width=lambda n, k, s, p, d: (n + 2 * p - d * k) // s + 1), "k steps of the dilation"),
+            (sizes(width=lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s), "lacks the + 1"),
+            (sizes(width=lambda n, k, s, p, d: int(np.ceil((n + 2 * p - d * (k - 1) - 1) / s)) + 1), "rounded up"),
+            (sizes(width=lambda n, k, s, p, d: n // s), "by the stride alone"),
+            (own_stride, "own stride"),
+            (sizes(jumps=lambda jump, s: 1), "ignores strides"),
+            (sizes(jumps=lambda jump, s: s), "last stride only"),
+            (sizes(jumps=lambda jump, s: jump + s - 1), "added strides"),
+            (sizes(reach=lambda k, d: k - 1), "field forgets the dilation"),
+            (sizes(reach=lambda k, d: k * d), "k steps a layer"),
+            (lambda layers, size: in_floats(layers, size)[::-1], "wrong order"),
+            (lambda layers, size: in_floats(layers, size)[0], "should be 2 values"),
+        ],
+    ),
+    "05.3": Answers(
+        right=[by_norms, by_largest, but()],
+        wrong=[
+            (but(error=lambda a, b: abs(a - b).max()), "error is absolute"),
+            (but(error=lambda a, b: abs(a - b).mean() / abs(b).max()), "error is a mean"),
+            (but(error=lambda a, b: abs(a - b).max() / abs(a).max()), "on trial"),
+            (but(error=lambda a, b: (a - b).max() / abs(b).max()), "negative differences"),
+            (but(turn=np.flipud), "rows only"),
+            (but(turn=np.fliplr), "columns only"),
+            (but(limit=1e-3), "ten thousand"),
+            (but(limit=0), "exact equality"),
+            (but(scale=abs), "sign is a scale"),
+            (first_ratio, "one fixed place"),
+            (but(scale=lambda ratio: 0), "never say 'scaled'"),
+            (but(order=("right", "scaled")), "never say 'flipped'"),
+            (but(order=("right", "scaled", "flipped")), "'flipped' comes first"),
+            (but(order=("flipped", "right", "scaled")), "right gradient flipped"),
+            (but(order=("scaled", "right", "flipped")), "right gradient scaled"),
+            (lambda a, b: by_norms(a, b)[1], "should be 2 values"),
+        ],
+    ),
+}
