@@ -29,7 +29,8 @@ class Space(NamedTuple):
 
     def filled(self, values: dict[str, Any]) -> str:
         """The cell as a student sees it: these values, and no word of other ones."""
-        return LINE.sub(lambda line: f"{line['name']} = {values.get(line['name'], line['value'])!s}", self.text)
+        told = {name: repr(value) for name, value in values.items()}
+        return LINE.sub(lambda line: f"{line['name']} = {told.get(line['name'], line['value'])}", self.text)
 
 
 def variant_cells(source: Source) -> dict[str, int]:

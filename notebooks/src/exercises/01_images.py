@@ -60,6 +60,11 @@ def shrink(picture, k):
 # result into `uint8`, which would cut the digits off.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+yours = np.random.default_rng(seed).integers(0, 63, (2, 4, 1), dtype=np.uint8) * 4 + 3, 2
+print("A picture of your own to shrink by hand, and k:", yours[0][..., 0], yours[1], sep="\n")
+
 # %%
 check("01.1", shrink)
 
@@ -115,6 +120,11 @@ def edge_strength(grey):
 # rows and columns exchanged. End with `np.sqrt(right**2 + down**2)`.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+yours = (np.random.default_rng(seed).integers(0, 5, (3, 3)) / 4,)
+print("A picture of your own to try by hand:", *yours, sep="\n")
+
 # %%
 check("01.2", edge_strength)
 
@@ -168,6 +178,17 @@ def mirror_scene(picture, boxes, caption):
 # The new left is `width - right`, the new right is `width - left`. Go through the caption word by word with
 # `{"left": "right", "right": "left"}`.
 # </details>
+
+# %% tags=["variant"]
+side = "left"  # of: "left", "right"
+seed = 1  # of: 1 to 100
+g = np.random.default_rng(seed)
+yours = (
+    g.integers(0, 256, (2, 7, 3), dtype=np.uint8),
+    np.array([[g.integers(0, 3), 0, 5, 2]]),
+    f"a bright box {side} of it",
+)
+print("A scene of your own: its box", *yours[1], "and its caption:", yours[2])
 
 # %%
 check("01.3", mirror_scene)

@@ -61,6 +61,12 @@ def next_pair(words):
 # alphabet.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = ({word: int(g.integers(1, 30)) for word in (("s", "e", "e"), ("s", "e", "e", "n"), ("s", "o"), ("n", "o"))},)
+print("Words of your own to join by hand:", *yours)
+
 # %%
 check("02.1", next_pair)
 
@@ -105,6 +111,11 @@ def tf_idf(counts):
 #
 # `np.linalg.norm(weights, axis=1, keepdims=True)` gives the lengths as a column. Put 1 where a length is 0, then divide.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+yours = (np.random.default_rng(seed).integers(0, 9, (2, 3)) + np.eye(2, 3, dtype=int),)
+print("Counts of your own to weigh by hand:", *yours, sep="\n")
 
 # %%
 check("02.2", tf_idf)
@@ -155,6 +166,12 @@ def dangerous(sentences, labels, stop_words):
 #
 # The shortened lists are equal, the labels differ, and the sentences themselves differed before. If any pair is like that, keep the word.
 # </details>
+
+# %% tags=["variant"]
+thing = "film"  # of: "film", "song", "book", "play", "meal", "game", "trip", "talk", "team", "house"
+word = "never"  # of: "never", "hardly", "not", "barely", "seldom"
+yours = [f"the {thing} was {word} good", f"the {thing} was good", f"{thing} was good"], [0, 1, 1], ["the", word, thing]
+print("Sentences, labels and stop words of your own:", *yours, sep="\n")
 
 # %%
 check("02.3", dangerous)

@@ -54,6 +54,11 @@ def heard(hz, rate):
 # First take whole rates away: `rest = hz % rate`. If `rest` is above `rate / 2`, the answer is `rate - rest`.
 # </details>
 
+# %% tags=["variant"]
+hundreds = 123  # of: 41 to 399
+yours = 100 * hundreds, 8000
+print("A tone of your own, and the rate:", *yours)
+
 # %%
 check("03.1", heard)
 
@@ -101,6 +106,12 @@ def log_mel(spectrum, bank):
 #
 # `level = 10 * np.log10(np.maximum(bands, 1e-10))`. The floor is one more `np.maximum`, against `level.max() - 80`.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = g.integers(1, 30, (1, 2)) + 1j * g.integers(1, 30, (1, 2)), np.array([[1, 0.5]])
+print("A frame of your own, and a triangle:", *yours)
 
 # %%
 check("03.2", log_mel)
@@ -153,6 +164,12 @@ def choose(rate, hz_apart, ms_apart):
 #
 # Start with `n_fft = 1` and double it while `2 * rate / n_fft > hz_apart`. A frame lasts `1000 * n_fft / rate` milliseconds.
 # </details>
+
+# %% tags=["variant"]
+hz_apart = 60  # of: 20 to 200
+ms_apart = 20  # of: 5 to 100
+yours = 16_000, hz_apart, ms_apart
+print("Wishes of your own: rate, hz_apart, ms_apart =", *yours)
 
 # %%
 check("03.3", choose)

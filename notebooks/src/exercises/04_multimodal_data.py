@@ -47,6 +47,12 @@ def pad_batch(sequences):
 # The mask needs only the lengths: `np.arange(longest) < lengths[:, None]` compares each position with each length.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = ([g.integers(1, 9, (t, 1)) * 1.0 for t in g.permutation([1, 2, 4])],)
+print("Sequences of your own:", *(s.tolist() for s in yours[0]), sep="\n")
+
 # %%
 check("04.1", pad_batch)
 
@@ -89,6 +95,12 @@ def pictures_of(n, hop, sample_rate, fps, pictures):
 #
 # `i * hop * fps // sample_rate` stays in whole numbers, so nothing is rounded wrongly. Then `np.minimum` with the last.
 # </details>
+
+# %% tags=["variant"]
+fps = 12  # of: 9 to 31
+pictures = 3  # of: 2 to 8
+yours = 12, 400, 16_000, fps, pictures
+print("A film of your own: n, hop, sample_rate, fps, pictures =", *yours)
 
 # %%
 check("04.2", pictures_of)
@@ -135,6 +147,11 @@ def kappa(table):
 # `p_e` adds, class by class, one's share times the other's: `share.sum(axis=1) @ share.sum(axis=0)`.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+yours = (np.random.default_rng(seed).integers(1, 50, (2, 2)) + 10 * np.eye(2, dtype=int),)
+print("A table of your own:", *yours, sep="\n")
+
 # %%
 check("04.3", kappa)
 
@@ -176,6 +193,11 @@ def split_by_group(groups, share, seed):
 #
 # `np.random.default_rng(seed).choice(names, count, replace=False)` draws. `np.isin(groups, chosen)` goes back to samples.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+yours = np.random.default_rng(seed).permutation(["ada", "ada", "ada", "ben", "cleo", "cleo", "dan", "eve"]), 0.4, seed
+print("Groups of your own, share and seed:", *yours)
 
 # %%
 check("04.4", split_by_group)

@@ -53,6 +53,12 @@ def attend(q, k, v):
 # `np.exp(1000)` is inf. Subtract each row's maximum first (`axis=1, keepdims=True`): the softmax does not change.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = g.integers(0, 4, (1, 4)) * 1.0, g.integers(0, 4, (2, 4)) * 1.0, np.array([[1.0], [0.0]])
+print("A query, two keys and two values of your own:", *(x.tolist() for x in yours), sep="\n")
+
 # %%
 check("07.1", attend)
 
@@ -102,6 +108,12 @@ def masked_weights(scores, padding_mask, causal):
 # Put 0 where `keep` is False *before* you divide by the row's sum. Where that sum is 0, divide by 1 instead.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = g.integers(0, 5, (1, 4, 4)) * 1.0, g.permutation([True, True, True, False])[None], bool(g.integers(2))
+print("Scores and a mask of your own:", *yours[:2], f"causal: {yours[2]}", sep="\n")
+
 # %%
 check("07.2", masked_weights)
 
@@ -146,6 +158,12 @@ def who_mattered(weights, values, readout):
 #
 # A contribution of −0.5 moves the logit more than one of 0.1: compare `np.abs`.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = g.permutation([0.6, 0.3, 0.1]), g.normal(0, 3, (3, 2)).round(1), np.array([1.0, 0.5])
+print("Weights, values and a readout of your own:", *(x.tolist() for x in yours), sep="\n")
 
 # %%
 check("07.3", who_mattered)

@@ -59,6 +59,12 @@ def block(x, look, w1, w2):
 # `h = norm(x + look @ x)`. In the second line every `x` has become `h`: `norm(h + np.maximum(0, h @ w1) @ w2)`.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = g.integers(0, 20, (2, 3)) * 1.0, np.array([[0.5, 0.5], [0.0, 1.0]]), np.eye(3), -np.eye(3)
+print("Two words of your own, and where they look:", *(x.tolist() for x in yours[:2]), sep="\n")
+
 # %%
 check("08.1", block)
 
@@ -106,6 +112,12 @@ def hide(ids, chosen, fate, random_ids, mask_id):
 # not from `inputs`.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = np.arange(11, 17), g.random(6) < 0.7, g.integers(0, 20, 6) / 20, np.arange(91, 97), 4
+print("Tokens, what is chosen, and fates of your own:", *yours[:3], sep="\n")
+
 # %%
 check("08.2", hide)
 
@@ -148,6 +160,12 @@ def judge(first_loss, vocab_size, accuracy, counting):
 #
 # Compare with `np.log(vocab_size) - 0.5` first. Then take `counting.max()`: a baseline is the strongest of its kind, not the weakest.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = round(g.uniform(5, 7), 3), 668, round(g.uniform(0.3, 0.7), 3), np.array([0.14, 0.51, 0.34])
+print("A report of your own: first loss, vocabulary, accuracy, counting =", *yours)
 
 # %%
 check("08.3", judge)

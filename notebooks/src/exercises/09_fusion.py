@@ -57,6 +57,12 @@ def gated_unit(x1, x2, w1, w2, wz):
 # `np.concatenate([x1, x2], axis=1)` is `(b, d1 + d2)`. σ is `1 / (1 + np.exp(-s))`, and tanh is not squashed again.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = tuple(g.integers(-20, 21, shape) / 10 for shape in ((1, 1), (1, 1), (1, 1), (1, 1), (2, 1)))
+print("Numbers of your own: x1, x2, w1, w2, wz =", *(x.ravel() for x in yours))
+
 # %%
 check("09.1", gated_unit)
 
@@ -100,6 +106,12 @@ def full_weight(a, b, c):
 # $W_{ijk,o} = \sum_r A_{rio} B_{rjo} C_{rko}$. One `np.einsum` says exactly that: letters that are not in the result are summed,
 # `o` stays in all four places.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = tuple(g.integers(-9, 10, (1, 2, 1)) * 1.0 for _ in range(3))
+print("Factors of your own, rank 1, one output:", *(x.ravel() for x in yours))
 
 # %%
 check("09.2", full_weight)
@@ -148,6 +160,12 @@ def interaction(x1, x2, x3, w1, w2, w3):
 # All three mapped arrays are `(b, k)` already. Multiply them as they are; a sum over the extra axis would hide the fault,
 # not mend it.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = *(g.integers(-3, 4, (2, 1)) * 1.0 for _ in range(3)), *(g.integers(1, 4, (1, 1)) * 1.0 for _ in range(3))
+print("Two samples of your own: x1, x2, x3, w1, w2, w3 =", *(x.ravel() for x in yours))
 
 # %%
 check("09.3", interaction)
@@ -198,6 +216,11 @@ def choose(joint):
 #
 # Ask in the order single, late, interaction, and return at the first that is enough. `ceiling >= best - 0.01`.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+yours = (np.random.default_rng(seed).multinomial(40, np.ones(8) / 8).reshape(2, 2, 2) / 40,)
+print("A table of your own:", *yours, sep="\n")
 
 # %%
 check("09.4", choose)
