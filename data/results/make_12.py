@@ -140,8 +140,7 @@ def together(folder: Path, processes: int, trials: int = search.BUDGET) -> dict:
     for process in running:
         if process.wait():
             raise RuntimeError(f"search_12.py: a worker ended with {process.returncode}")
-    backend = optuna.storages.journal.JournalFileBackend(str(folder / "journal.log"))
-    study = optuna.load_study(study_name="mood", storage=optuna.storages.JournalStorage(backend))
+    study = optuna.load_study(study_name="mood", storage=search.storage(folder))
     done = [t.user_attrs["process"] for t in study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))]
     shares = sorted(done.count(process.pid) for process in running)
     return {"seconds": round(time.perf_counter() - start, 1), "trials": shares, "best": round(study.best_value, 4)}

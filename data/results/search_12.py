@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import torch
+from optuna.storages import journal
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -108,6 +109,13 @@ def load(folder):
         return {s: (torch.from_numpy(file[s]), torch.from_numpy(file[f"{s}_labels"])) for s in names}
 
 
+def storage(folder):
+    """The journal in this folder. A killed process may leave its lock behind; after 3 s the others break it."""
+    path = str(Path(folder) / "journal.log")
+    lock = journal.JournalFileOpenLock(path, grace_period=3)
+    return optuna.storages.JournalStorage(journal.JournalFileBackend(path, lock))
+
+
 def join(folder, trials, seed):
     """Work on the study in this folder until `trials` are complete, whoever completes them."""
     data = load(folder)
@@ -117,11 +125,10 @@ def join(folder, trials, seed):
         net = last(train(*few(*data["train"]), **suggest(trial), seed=trial.number))
         return float(right(net, *data["validation"]).mean())
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    backend = optuna.storages.journal.JournalFileBackend(str(Path(folder) / "journal.log"))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # waiting for a lock is no news
     study = optuna.create_study(
         study_name="mood",
-        storage=optuna.storages.JournalStorage(backend),
+        storage=storage(folder),
         sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True),  # a liar expects the worst of what runs
         direction="maximize",
         load_if_exists=True,

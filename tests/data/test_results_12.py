@@ -1,0 +1,92 @@
+"""The stored figures of lesson 12, held to short reruns; several processes on one study; a search that was killed."""
+
+import importlib.util
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from mmcourse.datasets import data_dir, results
+
+SEARCH = data_dir() / "results" / "search_12.py"
+
+
+@pytest.fixture(scope="module")
+def make():
+    spec = importlib.util.spec_from_file_location("make_12", SEARCH.with_name("make_12.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.optuna.logging.set_verbosity(module.optuna.logging.ERROR)
+    return module
+
+
+@pytest.fixture(scope="module")
+def folder(make, tmp_path_factory):
+    path = tmp_path_factory.mktemp("search")
+    make.write_vectors(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return results("12")
+
+
+def test_a_short_search_gives_the_stored_figures(make, folder, stored):
+    tried = make.searches(make.search.load(folder), repeats=1, budget=3)
+    assert set(tried) == set(stored["search"])
+    for name, trials in tried.items():
+        again = make.search_figures(trials)["best"][0]
+        assert again == pytest.approx(stored["search"][name]["best"][0][:3], abs=0.02), name
+
+
+def test_stored_searches_are_whole(make, stored):
+    for name, found in stored["search"].items():
+        best = np.array(found["best"])
+        assert best.shape == (16, make.search.BUDGET) and (np.diff(best, axis=1) >= 0).all(), name
+        assert np.shape(found["test"]) == (16,)
+
+
+def test_the_trimodal_model_learns_as_stored(make, stored):
+    learning = stored["learning"]
+    assert make.trimodal(learning["n"][0], seed=0) == pytest.approx(np.mean(learning["accuracy"], axis=0)[0], abs=0.04)
+
+
+def test_the_winner_promises_more_than_it_keeps(make, stored):
+    g = np.random.default_rng(0)
+    equal = [[(0.7, g.binomial(150, 0.7, make.BLOCKS).tolist()) for _ in range(60)] for _ in range(2)]
+    curse = make.winners_curse(equal, rounds=1000)
+    gain = np.array(curse["promised"]) - curse["fresh"]
+    assert abs(gain[0]) < 0.01, "one setting is not flattered"
+    assert gain[-1] == pytest.approx(0.091, abs=0.02), "the best of 100 equal ones is: E[max] of binomials"
+    assert np.diff(stored["curse"]["promised"]).min() > 0
+
+
+def test_several_processes_share_one_study(make, folder):
+    shared = make.together(folder, processes=2, trials=8)
+    assert 8 <= sum(shared["trials"]) <= 9 and min(shared["trials"]) >= 1
+
+
+def test_a_killed_search_is_resumed(make, folder):
+    (folder / "journal.log").unlink(missing_ok=True)
+
+    def finished():
+        try:
+            study = make.optuna.load_study(study_name="mood", storage=make.search.storage(folder))
+        except KeyError:
+            return []
+        return [t.number for t in study.trials if t.state.name == "COMPLETE"]
+
+    worker = subprocess.Popen([sys.executable, str(SEARCH), str(folder), "1000", "0"])
+    deadline = time.monotonic() + 120
+    while len(finished()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    worker.kill()
+    worker.wait()
+    survived = finished()
+    assert len(survived) >= 2
+    make.search.join(folder, len(survived) + 2, seed=1)
+    resumed = finished()
+    assert resumed[: len(survived)] == survived and len(resumed) == len(survived) + 2
