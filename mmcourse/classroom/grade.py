@@ -43,17 +43,18 @@ class Task:
     @property
     def key(self) -> str:
         """What decides the result: the same key needs no second grading."""
-        told = asdict(self) | {"code": code_version(), "hidden": None}
+        told = asdict(self) | {"code": code_version(self.lesson), "hidden": None}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 @cache
-def code_version() -> str:
-    """A fingerprint of the grader, the checks and the hidden tests."""
-    package = Path(__file__).parents[1]
-    folders = [package / "classroom", package / "check", select(["all"])[0].folder / "src" / "hidden"]
-    files = sorted(path for folder in folders for path in folder.rglob("*.py"))
-    return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()
+def code_version(lesson: str) -> str:
+    """A fingerprint of all code that decides a lesson's points."""
+    here, check = Path(__file__).parent, Path(__file__).parents[1] / "check"
+    files = [here / name for name in ("grade.py", "hidden.py", "sandbox.py", "session.py", "variants.py")]
+    files += [*here.glob("inside/*.py"), *check.glob("[!l]*.py"), check / f"lesson_{lesson[:2]}.py"]
+    files += [select([lesson])[0].folder / "src" / "hidden" / f"{lesson[:2]}.py"]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files) if path.is_file())).hexdigest()
 
 
 # ---------------------------------------------------------------- one submission
@@ -137,7 +138,7 @@ def grade(
     journal.mkdir(parents=True, exist_ok=True)
     plan = read_release(release) if release else None
     known = plan.lessons if plan else tuple(lesson.name for lesson in select(["all"]) if lesson.exercise.is_file())
-    submissions = list(collect(folder, known))
+    submissions = list(collect(folder.resolve(), known, out.resolve()))
     found = sorted({one.lesson[:2] for one in submissions if one.lesson})
     plan = plan or unreleased(found, own_secret(journal / "secret.txt"))
     hidden = tuple(str(path.resolve()) for path in (folder, out, release) if path)

@@ -42,20 +42,21 @@ def safe_name(name: str) -> str:
     return f"{tame}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
 
 
-def collect(folder: Path, lessons: Iterable[str]) -> Iterator[Submission]:
+def collect(folder: Path, lessons: Iterable[str], out: Path | None = None) -> Iterator[Submission]:
     """Every file of DIR/<student>/…, in order of names; of two for one lesson, the one with the lesson's own name.
+
+    The folder `out` of results is no student's.
 
     Raises
     ------
     FileNotFoundError
         If the folder is not there or holds no student's folder.
     """
-    if not folder.is_dir() or not any(entry.is_dir() for entry in folder.iterdir()):
+    places = [x for x in sorted(folder.iterdir()) if x.name not in LITTER and x != out] if folder.is_dir() else []
+    if not any(place.is_dir() for place in places):
         raise FileNotFoundError(f"{folder}: expected a folder with one folder for each student, such as {folder}/ada/")
     known = list(lessons)
-    for place in sorted(folder.iterdir()):
-        if place.name in LITTER:
-            continue
+    for place in places:
         student = safe_name(place.stem if place.suffix == ".ipynb" else place.name)
         found: dict[str, Submission] = {}
         for path in sorted(_files(place), key=lambda path: (path.stem in known, path.name)):
