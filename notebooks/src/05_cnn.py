@@ -33,8 +33,8 @@ g = np.random.default_rng(0)
 
 # %% [markdown]
 # ## 1 · The question
-# Real handwriting again, the clear version this time. We halve each digit and place it in a larger empty picture, wherever we
-# like.
+# Real handwriting again, the clear version this time. We halve each digit (the mean of every 2×2 pixels) and place it
+# in a larger empty picture, wherever we like.
 
 
 # %%
@@ -137,6 +137,7 @@ assert np.array_equal(slide(moved, k)[:, :2], y[:, 1:])
 found = np.array([[0.0, 2, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0], [3, 0, 0, 0]])  # (4, 4): some feature map
 blocks = found.reshape(2, 2, 2, 2)  # (row of blocks, row in block, column of blocks, column in block)
 print(blocks.max(axis=(1, 3)), blocks.mean(axis=(1, 3)), sep="\n\n")  # each (2, 2): the largest, and the mean
+assert np.array_equal(avg_pool2d(found[None, ..., None])[0][0, ..., 0], blocks.mean(axis=(1, 3)))
 
 # %% [markdown]
 # ## 3 · The formula
@@ -184,7 +185,7 @@ assert np.allclose(losses_flip, losses_slide) and np.allclose(slides, flips[::-1
 assert np.allclose(flips, sobel, atol=1e-4)
 print("loss by loss equal; the last one is below 1e-6:", losses_slide[-1] < 1e-6)
 rows = np.round([flips.ravel(), slides.ravel()], 2) + 0.0  # each kernel as one row, top left to bottom right
-fig = plot.matrix(rows, "Which kernel does each learner find?", ["with the flip", "without"], ylabel="", form="g")
+fig = plot.matrix(rows, "Which kernel does each learner find?", ["with the flip", "without"], form="g")
 plot.show(fig, alt="With the flip: 1 0 −1 2 0 −2 1 0 −1, which is Sobel's kernel. Without: the same numbers backwards.")
 
 # %% [markdown]
@@ -216,6 +217,7 @@ assert np.array_equal(conv2d_loop(x[None, ..., None], k[..., None, None])[0, ...
 poked, ones = np.eye(49).reshape(49, 7, 7, 1), np.ones((3, 3, 1, 1))  # 49 pictures, each with a single bright pixel
 settings = {"plain": {}, "padding 1": {"padding": 1}, "stride 2": {"stride": 2}, "dilation 2": {"dilation": 2}}
 reads = [conv2d_loop(poked, ones, **how)[:, 0, 1, 0].reshape(7, 7) for how in settings.values()]
+reads = [np.maximum(read, np.indices((7, 7)).sum(axis=0) % 2 / 4) for read in reads]  # on a chequerboard, to count
 fig = plot.images(reads, list(settings), title="Which pixels does the output at row 0, column 1 read?", size=1.6)
 plot.show(
     fig, alt="White pixels on 7×7: a 3×3 block; the same hanging over the top; two columns in; spread out with gaps."
@@ -314,6 +316,7 @@ tiny = np.arange(9.0).reshape(1, 3, 3, 1)
 rows = convolution.windows(tiny, (2, 2)).reshape(4, 4)  # four places, four numbers under the kernel
 print(rows)
 assert np.array_equal((rows @ k.ravel()).reshape(2, 2), slide(tiny[0, ..., 0], k))
+assert np.allclose(convolution.conv2d(X, W, b)[0], conv2d_loop(X, W, b))  # the package's way, and the loop
 
 # %%
 import timeit
@@ -326,6 +329,7 @@ def milliseconds(size, c_in, c_out):
     tensors = [torch.tensor(a, requires_grad=True) for a in (x_first, w_first)]
     (y, cache), y_torch = convolution.conv2d(x, w, padding=1), F.conv2d(*tensors, padding=1)
     patches = convolution.windows(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3))
+    assert cache["rows"].size == 9 * x.size  # each pixel is copied nine times
     work = {
         "loop": lambda: conv2d_loop(x, w, padding=1),
         "im2col": lambda: convolution.conv2d(x, w, padding=1),
@@ -349,7 +353,7 @@ for sizes in ((28, 1, 8), (14, 8, 16), (7, 16, 32)):
 torch.set_num_threads(threads)
 
 # %% [markdown]
-# The loop is the slow one. The factor that remains (last column, forward and backward) is a few, at most ten. Where does it go? On the first
+# The loop is the slow one. The factor that remains, forward and backward, is small, and never above ten. Where does it go? On the first
 # layer the *copy* takes longer than the product: each pixel is written nine times, to be used for few channels. PyTorch need not build that
 # matrix. With more channels the product dominates, and there NumPy calls a library as fast as anyone's.
 #
@@ -415,7 +419,7 @@ assert np.array_equal(again[0, 0], np.array(by_keras)[0, ..., 0])
 # ### Trap 2: batch norm
 # **Batch norm** (Ioffe and Szegedy 2015, arXiv 1502.03167) brings each channel to mean 0 and variance 1 over the batch while training,
 # and keeps running averages for later. Both frameworks call a number *momentum*, and mean opposite things: the weight of the **new**
-# batch in PyTorch, of the **old** average in Keras.
+# batch in PyTorch, of the **old** average in Keras. Feed both one batch; their averages start at 0.
 
 # %%
 eight = g.normal(5, 2, size=(8, 1, 1, 1)).astype("float32")  # one channel, eight values, mean near 5
@@ -425,10 +429,9 @@ in_keras(eight, training=True)
 kept = in_torch.running_mean.item(), float(in_keras.moving_mean[0])
 
 # %%
-print(f"PyTorch: momentum {in_torch.momentum}, ε {in_torch.eps}, keeps {kept[0] / eight.mean():.2f} of the new mean")
-print(
-    f"Keras:   momentum {in_keras.momentum}, ε {in_keras.epsilon}, keeps {kept[1] / eight.mean():.2f} of the new mean"
-)
+for name, layer, mean in (("PyTorch", in_torch, kept[0]), ("Keras", in_keras, kept[1])):
+    epsilon = layer.eps if name == "PyTorch" else layer.epsilon
+    print(f"{name:8} momentum {layer.momentum}, ε {epsilon}, took over {mean / eight.mean():.2f} of the batch's mean")
 
 # %% [markdown]
 # So Keras needs ten times as many batches to forget its start. The line that handles it: `momentum = 1 − momentum`, and one
@@ -438,7 +441,9 @@ print(
 alike = keras.layers.BatchNormalization(momentum=conventions.other_momentum(0.1), epsilon=1e-5)
 alike(eight, training=True)
 print("running mean equal:", np.isclose(float(alike.moving_mean[0]), in_torch.running_mean.item()))
-given = [float(value) - 0.9 for value in (in_torch.running_var[0], alike.moving_variance[0])]  # 0.9 of the first 1
+given = [
+    float(value) - 0.9 for value in (in_torch.running_var[0], alike.moving_variance[0])
+]  # the start, 1, still counts 0.9
 print(f"variance that the batch gave, PyTorch's over Keras's: {given[0] / given[1]:.3f}; 8/7 is {8 / 7:.3f}")
 
 # %% [markdown]
@@ -653,7 +658,7 @@ band("place forgotten, lost from not moved to moved by 4", forgotten[0] - forgot
 
 # %% [markdown]
 # Weight sharing alone is not enough: the network with `flatten` finds the strokes and then reads them at the wrong place. Forgetting the place
-# repairs that, at 4 pixels *completely*, and at 2 only in part. Why?
+# repairs that, at 4 pixels as good as completely, and at 2 only in part. Why?
 #
 # Two poolings of stride 2 look at every fourth pixel. Move by 4, and each block gets what its neighbour had. Move by 2, and pixels are
 # dealt into other blocks.
@@ -733,7 +738,7 @@ band("share of the gradient in the middle quarter of the square", trained[9:18, 
 # %% [markdown]
 # Formula and measurement agree: 18. But not all of the field counts alike. Many paths lead to its middle and few to a corner, so a quarter
 # of the area has half of the say (Luo and others 2016, arXiv 1701.04128, call this the *effective* receptive field). 18 pixels
-# cover a digit of 14; with a field below 14, no number in the network could have seen one whole.
+# cover a digit of 14; with a field below 14, no number in these maps could have seen one whole.
 #
 # ## 7 · At full size
 # The same class on real MNIST, and on a GPU eight times as wide. Both are skipped where they cannot run.
