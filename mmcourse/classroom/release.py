@@ -109,7 +109,7 @@ def release(
     cells = {x: source.cells[i].source for source in sources.values() for x, i in variant_cells(source).items()}
     made = Release(format, _secret(secret, to), students, exercises, cells)
     if (to / "release.json").is_file():
-        if read_release(to).described() != json.loads(json.dumps(made.described())):
+        if read_release(to).described() != made.described():
             raise ValueError(f"--to {to}: holds a release made with other settings; choose another folder")
         return made
     if to.resolve().is_relative_to(lessons[0].folder.resolve()):

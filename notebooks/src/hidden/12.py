@@ -1,0 +1,55 @@
+"""Hidden tests of lesson 12."""
+
+import numpy as np
+
+from mmcourse.check.lesson_12 import _pair
+from mmcourse.classroom.hidden import hidden
+
+
+def _answers(g, classes, called, true, n=None):
+    """True classes below `true` and answers below `called`, of `classes`."""
+    n = g.integers(8, 40) if n is None else n
+    return g.integers(0, true, n), g.integers(0, called, n), int(classes)
+
+
+@hidden("12.1")
+def _(g):
+    yield "two classes", 1, lambda: _answers(g, 2, 2, 2)
+    yield "several classes", 2, lambda: _answers(g, 5, 5, 5)
+    yield "a class that is never called", 1, lambda: _answers(g, 4, 3, 4)
+    yield "a class that is never true", 1, lambda: _answers(g, 4, 4, 3)
+    yield "a class that never comes at all", 1, lambda: _answers(g, 5, 3, 3)
+
+
+def _forecasts(g, n, classes, sharp=0.6):
+    return g.integers(0, classes, n), g.dirichlet(np.full(classes, sharp), n), int(g.integers(3, 13))
+
+
+@hidden("12.2")
+def _(g):
+    yield "two classes", 1, lambda: _forecasts(g, g.integers(10, 40), 2)
+    yield "several classes", 2, lambda: _forecasts(g, g.integers(20, 60), g.integers(3, 6))
+    yield "few samples, many bins empty", 1, lambda: _forecasts(g, g.integers(2, 5), 3)
+    yield "one sample", 1, lambda: _forecasts(g, 1, 3)
+
+
+@hidden("12.3")
+def _(g):
+    yield "B clearly ahead", 1, lambda: _pair(g.integers(0, 4), g.integers(12, 30), *g.integers(0, 30, 2), g)
+    yield "A clearly ahead", 1, lambda: _pair(g.integers(12, 30), g.integers(0, 4), *g.integers(0, 30, 2), g)
+    yield "a lead that may be luck", 2, lambda: _pair(*g.integers(3, 7, 2), *g.integers(0, 30, 2), g)
+    yield "equal counts", 1, lambda: _pair(*[g.integers(1, 7)] * 2, *g.integers(0, 30, 2), g)
+    yield "the same right answers", 1, lambda: _pair(0, 0, *g.integers(1, 20, 2), g)
+
+
+def _search(g, settings, seeds, luck=0.08):
+    level = g.uniform(0.5, 0.8, (settings, 1))
+    return level + luck * g.normal(size=(settings, seeds)), level + luck * g.normal(size=(settings, seeds))
+
+
+@hidden("12.4")
+def _(g):
+    yield "several seeds", 2, lambda: _search(g, *g.integers(2, 7, 2))
+    yield "much luck", 1, lambda: _search(g, 8, 3, 0.3)
+    yield "one seed", 1, lambda: _search(g, g.integers(3, 7), 1)
+    yield "one setting", 1, lambda: _search(g, 1, g.integers(2, 5))
