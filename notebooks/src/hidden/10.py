@@ -1,0 +1,56 @@
+"""Hidden tests of lesson 10."""
+
+import math
+
+import numpy as np
+
+from mmcourse.classroom.hidden import hidden
+
+
+def _schedule(g, after, warmup=None):
+    """A step before or after the end of the warm-up."""
+    total = int(g.integers(20, 400))
+    warmup = int(g.integers(2, total // 2)) if warmup is None else warmup
+    step = int(g.integers(warmup, total) if after else g.integers(0, warmup))
+    return step, total, warmup, float(g.uniform(1e-4, 1))
+
+
+@hidden("10.1")
+def _(g):
+    yield "during the warm-up", 1, lambda: _schedule(g, False)
+    yield "after the warm-up", 2, lambda: _schedule(g, True)
+    yield "without a warm-up", 1, lambda: _schedule(g, True, 0)
+    yield "first step", 1, lambda: (0, *_schedule(g, True)[1:])
+
+
+def _gradients(g, arrays, factor):
+    """Arrays of some shapes, and a limit that is `factor` times their common length."""
+    made = [g.normal(size=g.integers(1, 5, g.integers(1, 4))) for _ in range(arrays)]
+    return made, float(factor * math.sqrt(sum((a**2).sum() for a in made)))
+
+
+@hidden("10.2")
+def _(g):
+    yield "longer than allowed", 2, lambda: _gradients(g, g.integers(2, 5), g.uniform(0.05, 0.9))
+    yield "shorter than allowed", 1, lambda: _gradients(g, g.integers(2, 5), g.uniform(1.1, 5))
+    yield "a single array", 1, lambda: _gradients(g, 1, g.uniform(0.3, 1.5))
+
+
+def _run(g, first, last, climb=1.0, noise=0.03, broken=None):
+    """Losses that fall from `first` to `last` times ln C; validation ends `climb` times above its lowest."""
+    classes, epochs = int(g.choice([2, 4, 5, 10])), int(g.integers(4, 9))
+    loss = math.log(classes) * np.geomspace(first, last, epochs) * (1 + noise * g.uniform(0, 1, epochs))
+    val = 1.05 * np.sort(g.uniform(0.6, 0.95, epochs))[::-1] * max(first, 0.8)
+    val[-1] = climb * val[:-1].min()
+    if broken:
+        [loss, val][g.integers(2)][g.integers(1, epochs - (g.random() < 0.5))] = g.choice(broken)
+    return loss.tolist(), val.tolist(), classes
+
+
+@hidden("10.3")
+def _(g):
+    yield "healthy runs", 1, lambda: _run(g, 1, g.uniform(0.2, 0.7), g.uniform(0.9, 1.07))
+    yield "runs that overfit", 1, lambda: _run(g, 1, g.uniform(0.02, 0.7), g.uniform(1.15, 1.4))
+    yield "runs that learn nothing", 1, lambda: _run(g, 1, g.uniform(0.98, 1.02), g.choice([1.0, 1.3]))
+    yield "bad starts", 2, lambda: _run(g, g.choice([0.1, 2.5]), g.choice([0.08, 0.5, 1.3]), g.choice([1.0, 1.3]))
+    yield "runs that diverge", 1, lambda: _run(g, g.choice([1, 2.5]), 0.5, broken=[math.nan, math.inf])
