@@ -30,7 +30,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 46rem; marg
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin: 2rem 0 .3rem } code { background: #f2f2f2; padding: 0 .2em }
 table { border-collapse: collapse; width: 100% } td, th { text-align: left; vertical-align: top; padding: .3rem .6rem }
 tr { border-bottom: 1px solid #ddd } .points { float: right; font-weight: normal } .note { color: #a33c00 }
-td:first-child { white-space: nowrap }
+td:first-child { white-space: nowrap } td:last-child { width: 60% }
 img { max-width: 100% } li { overflow-wrap: anywhere }
 """
 
@@ -115,8 +115,12 @@ def exercise_block(x: dict[str, Any]) -> str:
     head += f"<p class='note'>{shown(x['note'])}</p>" if x["note"] else ""
     if x["status"] == "not attempted":
         return head
-    parts = [("✓" if ok else "✗", escape(part), shown(advice)) for part, _, ok, advice in x["parts"]]
-    return head + grid(("", "Part", "Advice"), parts)
+    said: set[str] = set()
+    parts = []
+    for part, _, ok, advice in x["parts"]:
+        parts.append(("✓" if ok else "✗", escape(part), "the same" if advice in said else shown(advice)))
+        said |= {advice} - {""}
+    return head + grid(("", "Part", "Advice" if said else ""), parts)
 
 
 def broken_cells(cells: Sequence[Sequence[Any]]) -> str:
@@ -140,6 +144,7 @@ def summary_page(graded: Graded, table: list[tuple[Any, ...]], figure: bytes) ->
     problems = [(escape(student), escape(file), escape(why)) for student, file, why in graded.problems]
     body += "<h2>Needs a look</h2>" + (grid(("Student", "File", "What"), problems) if problems else "<p>Nothing.</p>")
     body += "<h2>Students</h2>" + grid(("Student", "Points", "Stopped"), student_rows(table))
+    body += "<style>body { max-width: 62rem }</style>"
     return page(f"Grades of {len({row[0] for row in table})} students", body)
 
 
@@ -177,13 +182,26 @@ def frequent(graded: Graded, exercise: str) -> str:
 
 
 def alike_table(graded: Graded, most: int = 50) -> str:
+    """Groups of students whose own code is nearly the same; small groups first, since many may find the same way."""
     lines = []
     for lesson in graded.release.lessons:
         handed = [(one.student, one.cells) for one in graded.submissions if one.lesson == lesson and not one.problem]
-        for share, a, b in alike(handed, blank_cells(lesson)):
-            lines.append((f"{share:.0%}", escape(f"{a} and {b}"), escape(lesson)))
+        for share, students in groups(alike(handed, blank_cells(lesson))):
+            who = ", ".join(students[:12]) + (f" and {len(students) - 12} more" if len(students) > 12 else "")
+            lines.append((len(students), f"{share:.0%}", escape(who), escape(lesson)))
     note = "<p>The share of their own code that is the same, names and numbers aside. A reason to look, no proof.</p>"
-    return note + grid(("Alike", "Students", "Lesson"), sorted(lines, reverse=True)[:most]) if lines else "<p>None.</p>"
+    found = [line[1:] for line in sorted(lines)[:most]]
+    return note + grid(("Alike", "Students", "Lesson"), found) if found else "<p>None.</p>"
+
+
+def groups(pairs: list[tuple[float, str, str]]) -> list[tuple[float, list[str]]]:
+    """Pairs that share a student put together, with the least share among them."""
+    found: list[tuple[float, set[str]]] = []
+    for share, a, b in pairs:
+        joined = [group for group in found if group[1] & {a, b}]
+        found = [group for group in found if group not in joined]
+        found.append((min(share, *(s for s, _ in joined), 1.0), {a, b}.union(*(names for _, names in joined))))
+    return [(share, sorted(names)) for share, names in found]
 
 
 def blank_cells(lesson: str) -> list[str]:

@@ -12,7 +12,7 @@ from mmcourse.classroom.feedback import publish
 from mmcourse.classroom.grade import Graded, grade
 from mmcourse.classroom.sandbox import Limits
 
-QUICK = Limits(cell=3, call=2, exercise=4, total=25, cpu=20, memory_mb=1500)
+QUICK = Limits(cell=4, call=3, exercise=6, total=40, cpu=30, memory_mb=1500)
 
 
 class Listener:

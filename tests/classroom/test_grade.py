@@ -206,7 +206,7 @@ def test_the_summary_shows_what_an_instructor_asks(pages):
     _, out = pages
     page = (out / "summary.html").read_text()
     assert "Grades of 4 students" in page and "largest value of each row" in page and "(2)" in page
-    assert "ben and cleo" in page and (out / "summary.png").read_bytes()[:4] == b"\x89PNG"
+    assert "ben, cleo" in page and (out / "summary.png").read_bytes()[:4] == b"\x89PNG"
     assert "<a href='feedback/ada.html'>" in page
 
 
