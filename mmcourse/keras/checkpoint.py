@@ -3,7 +3,7 @@
 `keras.callbacks.BackupAndRestore` keeps weights, optimiser and epoch. It forgets what random layers drew, the order in
 which the data stood, the history and what early stopping remembers; killed between its two files, it repeats an epoch.
 Here one file holds all of that and is replaced at once. It is written after each epoch: a stop costs the epoch it was
-in. Not kept: the global generator (a layer has its own), and batches that come in another order each time by themselves.
+in. Not kept: the global generator (layers have their own), and the order of a dataset without `set_epoch`.
 """
 
 import json
@@ -23,9 +23,15 @@ def variables(model):
     return [*model.variables, *model.optimizer.variables]
 
 
+def names(model):
+    """One for each of `variables`. The optimiser's own count how many models there were before this one."""
+    return [*(v.name for v in model.variables), *("optimiser" for _ in model.optimizer.variables)]
+
+
 def write(path, model, notes):
     """The run's state and `notes` (JSON) in one file, which takes the old one's place only when it is whole."""
-    arrays = {f"{i:04d} {v.name}": v.numpy() for i, v in enumerate(variables(model))}
+    pairs = zip(names(model), variables(model), strict=True)
+    arrays = {f"{i:04d} {name}": np.asarray(v.numpy()) for i, (name, v) in enumerate(pairs)}
     part = path.with_suffix(".part")
     with open(part, "wb") as file:
         file.write(save(arrays, {"notes": json.dumps(notes)}))
@@ -48,9 +54,11 @@ def read(path, model, settings):
             notes = json.loads(file.metadata()["notes"])
             arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except SafetensorError as error:
-        raise ValueError(f"{path}: expected a whole checkpoint, it is cut or damaged ({error}); use another folder")
+        raise ValueError(
+            f"{path}: expected a whole checkpoint, it is cut or damaged ({error}); use another folder"
+        ) from error
     there = [f"{name[5:]} {array.shape}" for name, array in arrays.items()]
-    here = [f"{v.name} {tuple(v.shape)}" for v in variables(model)]
+    here = [f"{name} {tuple(v.shape)}" for name, v in zip(names(model), variables(model), strict=True)]
     wrong = [f"{a} there, {b} here" for a, b in zip(there, here, strict=False) if a != b][:3]
     if wrong or len(there) != len(here):
         sizes = f"{len(there)} variables there, {len(here)} here"
@@ -70,9 +78,9 @@ class Run(keras.callbacks.Callback):
     `stopping` is the EarlyStopping beside it, or None.
     """
 
-    def __init__(self, dataset, settings, folder, stopping):
+    def __init__(self, datasets, settings, folder, stopping):
         super().__init__()
-        self.dataset, self.settings, self.stopping = dataset, settings, stopping
+        self.datasets, self.settings, self.stopping = datasets, settings, stopping
         self.folder, self.history, self.averaged = folder and Path(folder), [], False
 
     def open(self, model, resume):
@@ -113,16 +121,18 @@ class Run(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """The order of an epoch depends on its number, not on how often the data were looked at."""
-        if hasattr(self.dataset, "set_epoch"):
-            self.dataset.set_epoch(epoch)
+        for dataset in self.datasets:
+            if hasattr(dataset, "set_epoch"):
+                dataset.set_epoch(epoch)
 
     def on_train_batch_end(self, batch, logs=None):
         """A loss that is no number ends the run, in words."""
         if not np.isfinite(logs["loss"]):
             step = int(self.model.optimizer.iterations)
+            rate = float(self.model.optimizer._learning_rate(step - 1))  # `learning_rate` is the next step's already
             kept = self.folder and (self.folder / "last.safetensors").is_file()
             raise FloatingPointError(
-                f"loss: {logs['loss']} at step {step}, learning rate {float(self.model.optimizer.learning_rate):.3g}. "
+                f"loss: {logs['loss']} at step {step}, learning rate {rate:.3g}. "
                 f"{f'The last good state is in {self.folder}' if kept else 'No checkpoint was written (folder=…)'}. "
                 "Look for NaN or huge values in the batch; else lower learning_rate, raise warmup, or take clip=1.0"
             )
