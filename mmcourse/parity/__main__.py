@@ -1,13 +1,18 @@
-"""``python -m mmcourse.parity [part of a topic or name]`` prints the parity table; exit code 1 where a room differs."""
+"""``python -m mmcourse.parity [--markdown] [part of a topic or name]`` prints the parity table, or its page.
+
+Exit code 1 where a room differs.
+"""
 
 import sys
 
 from .compare import table
 from .formula import formulas
+from .page import markdown
 
-found = formulas(sys.argv[1] if len(sys.argv) > 1 else "")
+part, as_page = "".join(sys.argv[1:]).replace("--markdown", ""), "--markdown" in sys.argv
+found = formulas(part)
 lines = []
-for line in table(found):
+for line in markdown(found) if as_page else table(found):
     print(line, flush=True)
     lines.append(line)
 sys.exit(not found or any("FAULT" in line for line in lines))

@@ -37,11 +37,14 @@ class Report:
     adam: float
     exact: bool = True
 
-    def faults(self) -> list[str]:
-        """What is outside tolerance: 1e-10 (float64), 1e-5 (float32), 1e-7 where central differences are involved."""
+    def limits(self) -> dict[str, float]:
+        """Tolerances: 1e-10 (float64), 1e-5 (float32), 1e-7 where central differences are involved."""
         slope = 1e-10 if self.exact else 1e-7
-        limits = {"forward": 1e-10, "forward32": 1e-5, "gradient": slope, "sgd": slope, "adam": 1e-9}
-        return [f"{k} {getattr(self, k):.1e} > {v:.0e}" for k, v in limits.items() if getattr(self, k) > v]
+        return {"forward": 1e-10, "forward32": 1e-5, "gradient": slope, "sgd": slope, "adam": 1e-9}
+
+    def faults(self) -> list[str]:
+        """What is outside tolerance."""
+        return [f"{k} {getattr(self, k):.1e} > {v:.0e}" for k, v in self.limits().items() if getattr(self, k) > v]
 
 
 def difference(a: Arrays, b: Arrays) -> float:
