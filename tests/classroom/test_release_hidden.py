@@ -2,31 +2,123 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "exercises"))
-from exercise_harness import known_answers  # noqa: E402
+from exercise_harness import attacks, blanks, disguises, known_answers  # noqa: E402
 
-from mmcourse.classroom.hidden import grade_parts, share  # noqa: E402
+from mmcourse.authoring import lessons  # noqa: E402
+from mmcourse.classroom import hidden  # noqa: E402
+from mmcourse.classroom.hidden import grade_parts, parts, share  # noqa: E402
+from mmcourse.classroom.variants import space  # noqa: E402
 
-KNOWN = known_answers()
+HERE = {x.number for x in lessons() if x.exercise_source.is_file()}
+KNOWN = {id: known for id, known in known_answers().items() if id[:2] in HERE}
 SECRETS = ("a test's secret", "another one")
-RIGHT = [(id, k) for id, known in KNOWN.items() for k in range(len(known.right))]
-WRONG = [(id, k) for id, known in KNOWN.items() for k in range(len(known.wrong))]
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-@pytest.mark.parametrize(("id", "k"), RIGHT)
-def test_right_answers_keep_every_point(id: str, k: int, secret: str):
-    outcomes = grade_parts(id, KNOWN[id].right[k], secret)
-    assert share(outcomes) == 1, [x for x in outcomes if not x.passed]
+@pytest.mark.parametrize("id", KNOWN)
+def test_right_answers_keep_every_point(id: str, secret: str):
+    for answer in KNOWN[id].right:
+        outcomes = grade_parts(id, answer, secret, variant(id, 3))
+        assert share(outcomes) == 1, [x for x in outcomes if not x.passed]
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-@pytest.mark.parametrize(("id", "k"), WRONG)
-def test_wrong_answers_lose_points(id: str, k: int, secret: str):
-    answer, fragment = KNOWN[id].wrong[k]
-    assert share(grade_parts(id, answer, secret)) < 1, fragment
+@pytest.mark.parametrize("id", KNOWN)
+def test_wrong_answers_lose_points_and_are_told_no_more_than_a_fixed_sentence(id: str, secret: str):
+    fixed = {text for part in parts(id, secret) for text in (*part.mistakes, part.advice)} | {*hidden.ADVICE.values()}
+    for answer, fragment in KNOWN[id].wrong:
+        outcomes = grade_parts(id, answer, secret)
+        assert share(outcomes) < 1, fragment
+        told = {x.advice for x in outcomes if not x.passed} - fixed
+        assert all(re.fullmatch(r"Your function raised [A-Z]\w+\.", advice) for advice in told), told
+
+
+@pytest.mark.parametrize("id", KNOWN)
+def test_attacks_blanks_and_disguises(id: str):
+    known = KNOWN[id]
+    for name, answer in attacks(known.right[0], known.skip).items():
+        assert share(grade_parts(id, answer, SECRETS[0])) < 1, name
+    for name, answer in blanks(known.right[0], known.skip).items():
+        outcomes = grade_parts(id, answer, SECRETS[0])
+        assert {(x.passed, x.advice) for x in outcomes} == {(False, "Not attempted yet.")}, name
+    if "list" not in known.skip:
+        assert share(grade_parts(id, disguises(known.right[0], known.skip)["list"], SECRETS[0])) == 1
+
+
+def variant(id: str, at: int) -> dict[str, Any]:
+    """The values at this place of each list of the exercise's space; {} where it has none."""
+    text = hidden._variant_texts(id[:2]).get(id)
+    return {name: values[at % len(values)] for name, values in space(text).choices.items()} if text else {}
+
+
+def inputs(id: str, *settings: Any) -> list[str]:
+    """What each part calls an answer with, as text."""
+    seen: list[str] = []
+
+    def spy(*args: Any) -> Any:
+        seen.append(repr(args))
+        return KNOWN[id].right[0](*args)
+
+    grade_parts(id, spy, *settings)
+    return seen
+
+
+def test_inputs_follow_from_secret_exercise_and_variant_alone():
+    first = inputs("00.1", "s1", {"seed": 1})
+    hidden._parts.cache_clear()
+    assert inputs("00.1", "s1", {"seed": 1}) == first
+    for other in (inputs("00.1", "s2", {"seed": 1}), inputs("00.1", "s1", {"seed": 2})):
+        assert not set(first) & set(other[1:])
+    assert inputs("00.1", "s2", {"seed": 1})[0] == first[0], "the student's own numbers do not depend on the secret"
+
+
+def test_an_answer_learned_from_the_public_check_earns_its_own_case_alone():
+    public = hidden.recorded("00.2", np.random.default_rng(0))[0]
+    right = KNOWN["00.2"].right[0]
+    known = {repr(args): right(*args) for args in public.inputs}
+    outcomes = grade_parts("00.2", lambda *args: known.get(repr(args), 0.5), "s")
+    assert not any(x.passed for x in outcomes)
+
+
+@pytest.mark.parametrize("kind", [ValueError, type("E_0_25_0_5", (Exception,), {}), SystemExit, RecursionError])
+def test_what_an_error_says_is_not_shown(kind: type):
+    def tell(joint: Any) -> Any:
+        raise kind(f"the input was {joint.tolist()}")
+
+    for outcome in grade_parts("00.1", tell, "s"):
+        assert outcome.advice in {f"Your function raised {kind.__name__}.", hidden.DIFFERENT}
+        assert not re.search(r"\d", outcome.advice)
+
+
+def test_partial_credit():
+    forgets_single_seeds = lambda s, f, c: KNOWN["00.3"].right[0](s, f, c) if len(s) > 1 else (0, 0, True)  # noqa: E731
+    outcomes = {x.name: x.passed for x in grade_parts("00.3", forgets_single_seeds, "s")}
+    assert not outcomes.pop("a single seed") and all(outcomes.values())
+
+
+def test_without_written_parts_the_check_itself_is_run_with_other_numbers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hidden, "_load", lambda lesson: {})
+    for id in ("00.2", "04.4"):
+        hidden._parts.cache_clear()
+        names = [part.name for part in parts(id, "s")]
+        assert names[-1] == "as the check says" and len(names) <= 2
+        assert share(grade_parts(id, KNOWN[id].right[0], "s")) == 1
+        assert not any(x.passed for x in grade_parts(id, KNOWN[id].wrong[0][0], "s"))
+    assert inputs("00.2", "s")[-1] not in inputs("00.2", "t")
+    hidden._parts.cache_clear()
+
+
+def test_without_a_checkout_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    lesson = lessons()[0]
+    monkeypatch.setattr(hidden, "select", lambda numbers: [type(lesson)("00", "x", "", tmp_path)])
+    with pytest.raises(FileNotFoundError, match="Grade in a clone of the course's repository"):
+        hidden._load.__wrapped__("00")
