@@ -28,6 +28,7 @@ GRID = {  # the middles of equal cells of the space; a grid of 24 has no room to
     "dropout": [0.2, 0.6],
     "width": [45],
 }
+SIZES = [375, 750, 1500, 3000, 6000]  # training messages
 BLOCKS = 10  # of 150 test samples each
 
 
@@ -132,9 +133,8 @@ def winners_curse(tried: list, rounds: int = 400) -> dict:
 
 
 def together(folder: Path, processes: int, trials: int = search.BUDGET) -> dict:
-    """Seconds and finished trials by process, of several processes on one study."""
+    """Finished trials of each of several processes on one study, and the best accuracy found."""
     (folder / "journal.log").unlink(missing_ok=True)
-    start = time.perf_counter()
     command = [sys.executable, str(Path(search.__file__)), str(folder), str(trials)]
     running = [subprocess.Popen([*command, str(seed)]) for seed in range(processes)]
     for process in running:
@@ -143,7 +143,7 @@ def together(folder: Path, processes: int, trials: int = search.BUDGET) -> dict:
     study = optuna.load_study(study_name="mood", storage=search.storage(folder))
     done = [t.user_attrs["process"] for t in study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))]
     shares = sorted(done.count(process.pid) for process in running)
-    return {"seconds": round(time.perf_counter() - start, 1), "trials": shares, "best": round(study.best_value, 4)}
+    return {"trials": shares, "best": round(study.best_value, 4)}
 
 
 def trimodal(n: int, seed: int) -> float:
@@ -164,6 +164,22 @@ def trimodal(n: int, seed: int) -> float:
     return float((logits.argmax(axis=1) == sets["test"].labels).mean())
 
 
+def small_network(data, n: int, seed: int) -> float:
+    """Test accuracy of the small network after n training messages, at the epoch with the least validation loss."""
+    x, y = data["validation"]
+    found = []
+    for net in search.train(*search.few(*data["train"], n=n, seed=seed), epochs=min(25, 60_000 // n), seed=seed):
+        with torch.no_grad():
+            loss = torch.nn.functional.cross_entropy(net(x), y).item()
+        found.append((loss, search.right(net, *data["test"]).mean()))
+    return float(min(found)[1])
+
+
+def by_size(model) -> list[list[float]]:
+    """Accuracy of model(n, seed) for three seeds (rows) and SIZES (columns)."""
+    return [[round(model(n, seed), 4) for n in SIZES] for seed in range(3)]
+
+
 def main() -> None:
     runtime.setup(threads=1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -174,9 +190,9 @@ def main() -> None:
         print(processes, flush=True)
         data = search.load(folder)
     tried = searches(data, repeats=16)
-    sizes = [375, 750, 1500, 3000, 6000]
+    small = by_size(lambda n, seed: small_network(data, n, seed))
     figures = {
-        "learning": {"n": sizes, "accuracy": [[round(trimodal(n, seed), 4) for n in sizes] for seed in range(3)]},
+        "learning": {"n": SIZES, "small": small, "trimodal": by_size(trimodal)},
         "search": {name: search_figures(trials) for name, trials in tried.items()},
         "curse": winners_curse(tried["random"]),
         "processes": processes,

@@ -51,7 +51,14 @@ def test_stored_searches_are_whole(make, stored):
 
 def test_the_trimodal_model_learns_as_stored(make, stored):
     learning = stored["learning"]
-    assert make.trimodal(learning["n"][0], seed=0) == pytest.approx(np.mean(learning["accuracy"], axis=0)[0], abs=0.04)
+    assert make.trimodal(learning["n"][0], seed=0) == pytest.approx(np.mean(learning["trimodal"], axis=0)[0], abs=0.04)
+
+
+def test_the_small_network_learns_as_stored(make, folder, stored):
+    data, learning = make.search.load(folder), stored["learning"]
+    for column in (0, 2):
+        again = make.small_network(data, learning["n"][column], seed=0)
+        assert again == pytest.approx(learning["small"][0][column], abs=0.03)
 
 
 def test_the_winner_promises_more_than_it_keeps(make, stored):
