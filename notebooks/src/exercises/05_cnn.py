@@ -60,6 +60,12 @@ def convolve(x, k):
 # Make `y` of zeros with shape (h − kh + 1, w − kw + 1), loop over its places, and multiply each patch with the turned kernel.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = g.integers(-5, 6, (3, 3)) * 1.0, g.integers(-5, 6, (2, 2)) * 1.0
+print("A picture and a kernel of your own to try by hand:", *yours, sep="\n")
+
 # %%
 check("05.1", convolve)
 
@@ -110,6 +116,13 @@ def sizes(layers, size):
 #
 # The stride of a layer counts for the layers *after* it: add to the field first, then let the jump grow.
 # </details>
+
+# %% tags=["variant"]
+kernel = 3  # of: 1 to 5
+stride = 2  # of: 1 to 3
+size = 28  # of: 24 to 32
+yours = [(kernel, stride, 1, 1), (3, 1, 0, 2)], size
+print("Layers and an input size of your own:", *yours)
 
 # %%
 check("05.2", sizes)
@@ -172,6 +185,13 @@ def verdict(ours, nudged):
 #
 # Which number? Divide at the place where `ours` is largest in size: there nothing is 0 unless everything is.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+nudged = g.integers(1, 50, (2, 2)) * 1.0
+yours = [nudged, nudged[::-1, ::-1], nudged / 2, nudged + 1][g.integers(4)], nudged
+print("A gradient of your own to judge, and the nudged one:", *yours, sep="\n")
 
 # %%
 check("05.3", verdict)
