@@ -56,6 +56,12 @@ def lstm_step(x, h, c, W, U, b):
 # Three gates pass through `sigmoid`, the candidate g through `np.tanh`. And h' shows the *new* cell: `np.tanh(c_new)`.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = tuple(g.normal(size=shape).round(1) for shape in ((1, 1), (1, 1), (1, 1), (1, 4), (1, 4), (4,)))
+print("Numbers of your own: x, h, c, W, U, b =", *(a.ravel() for a in yours))
+
 # %%
 check("06.1", lstm_step)
 
@@ -109,6 +115,12 @@ def to_keras(weight_ih, weight_hh, bias_ih, bias_hh):
 # Write a small function that splits the last axis in three and joins the parts again as second, first, third.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = tuple(g.integers(1, 100, shape) * 1.0 for shape in ((3, 1), (3, 1), (3,), (3,)))
+print("A GRU of your own, one number wide:", *(a.ravel() for a in yours))
+
 # %%
 check("06.2", to_keras)
 
@@ -161,6 +173,12 @@ def judge(U, h, dlast):
 #
 # `for state in h[:0:-1]:` runs from the last state to the second. In it: `gradient = (gradient * (1 - state**2)) @ U.T`.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = g.uniform(0.3, 1.5, (1, 1)).round(2), g.uniform(-0.9, 0.9, (3, 1)).round(2), np.array([1.0])
+print("A matrix, states and a last gradient of your own:", *(a.ravel() for a in yours))
 
 # %%
 check("06.3", judge)

@@ -57,6 +57,12 @@ def translate(momentum, eps, step, paper_decay, rate):
 # ε: `x / np.sqrt(1 - 0.999**step) == eps`, so what is `x`? Decay: `rate * y == paper_decay`, so what is `y`?
 # </details>
 
+# %% tags=["variant"]
+momentum = 0.1  # of: 0.05, 0.1, 0.2, 0.25, 0.3
+step = 10  # of: 1 to 40
+yours = momentum, 1e-8, step, 0.003, 0.01
+print("Settings of your own: momentum, eps, step, decay, rate =", *yours)
+
 # %%
 check("11.1", translate)
 
@@ -102,6 +108,12 @@ def to_keras(w_input, w_hidden, b_input, b_hidden):
 # `r, z, n = np.split(weight, 3)` cuts along the first axis. Join them in Keras's order with `np.concatenate`, then `.T`. For the biases use
 # `np.stack`, which makes a new first axis.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = tuple(g.integers(1, 100, shape) * 1.0 for shape in ((3, 1), (3, 1), (3,), (3,)))
+print("A GRU of your own, one number wide:", *(a.ravel() for a in yours))
 
 # %%
 check("11.2", to_keras)
@@ -149,6 +161,12 @@ def early_stopping(val_losses, patience):
 #
 # After epoch `e` it has waited `e - best` epochs. When that reaches `patience`, `e + 1` epochs have run. Equal is not lower.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+yours = g.normal(0.6, 0.1, 8).round(2).tolist(), int(g.integers(1, 4))
+print("Losses and a patience of your own:", *yours)
 
 # %%
 check("11.3", early_stopping)
