@@ -61,6 +61,11 @@ def macro_f1(labels, predictions, n_classes):
 # $F_1 = 2 \cdot \text{hits} / (\text{called} + \text{true})$ is the same number and divides only once. If called + true is 0, append 0.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+yours = *np.random.default_rng(seed).integers(0, 3, (2, 10)), 3
+print("Labels and predictions of your own:", *yours[:2], sep="\n")
+
 # %%
 check("12.1", macro_f1)
 
@@ -113,6 +118,13 @@ def calibration_error(labels, probabilities, bins):
 # `np.ceil(confidence * bins)` numbers the bins from 1. With `inside = bin_of == k`, the share $|B|/n$ is `inside.mean()`.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+g = np.random.default_rng(seed)
+sure = (2 * g.integers(255, 499, 5) + 1) / 1000  # never on the edge of a bin
+yours = g.integers(0, 2, 5), np.stack([sure, 1 - sure], axis=1), 4
+print("Labels and probabilities of your own, four bins:", *yours[:2], sep="\n")
+
 # %%
 check("12.2", calibration_error)
 
@@ -163,6 +175,11 @@ def compare(labels, a, b):
 # `range(m)` ends at `m - 1`, so the sum needs `range(min(n_a, n_b) + 1)`. Turn the counts into plain `int` before `comb` and `2**n`.
 # </details>
 
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+yours = tuple(np.random.default_rng(seed).integers(0, 2, (3, 12)))
+print("Labels and two models' predictions of your own:", *yours, sep="\n")
+
 # %%
 check("12.3", compare)
 
@@ -207,6 +224,11 @@ def report(validation, test):
 #
 # Mean over seeds is `axis=1`, the largest of these means gives the setting. In the example: setting 1, reported 0.71, flattered by 0.04.
 # </details>
+
+# %% tags=["variant"]
+seed = 1  # of: 1 to 200
+yours = tuple(np.random.default_rng(seed).uniform(0.6, 0.8, (2, 3, 2)).round(3))
+print("Validation and test accuracies of your own:", *yours, sep="\n")
 
 # %%
 check("12.4", report)
