@@ -36,15 +36,15 @@ def _on_processes(work: Callable[[Task], dict], waiting: list[Task], jobs: int) 
         left: list[Task] = []
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
             futures = {pool.submit(work, task): task for task in waiting}
-            for future in as_completed(futures):
-                try:
-                    result = future.result()
-                except BrokenProcessPool:
-                    if attempt == RETRIES:
-                        raise
-                    left.append(futures[future])
-                    continue
-                yield result
+            try:
+                for future in as_completed(futures):
+                    if isinstance(future.exception(), BrokenProcessPool) and attempt < RETRIES:
+                        left.append(futures[future])
+                    else:
+                        yield future.result()
+            except BaseException:  # Ctrl-C, a full disk: what waits is not begun
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         if not left:
             return
         waiting = left
