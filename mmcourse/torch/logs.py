@@ -16,7 +16,7 @@ def tensorboard(folder, step):
     )  # its own switch: no TensorFlow to write a file
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(folder / "tensorboard", purge_step=step)
+    return SummaryWriter(folder / "tensorboard", purge_step=step + 1)
 
 
 class Diary:
