@@ -87,6 +87,16 @@ def test_without_the_optimiser_it_would_not_be_the_same(tmp_path, monkeypatch):
     assert not torch.equal(whole.out.weight, again.out.weight)
 
 
+def test_logs_of_a_resumed_run_have_each_step_once(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    stopped(Net(), 10, folder=tmp_path, save_every=4)
+    _, history = run(Net(), folder=tmp_path, save_every=4, resume=True)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("step/loss")] == list(range(1, 19))
+    assert [event.value for event in events.Scalars("epoch/loss")] == pytest.approx([h["loss"] for h in history])
+
+
 def test_a_finished_run_is_not_run_again(tmp_path):
     net, history = run(Net(), folder=tmp_path)
     again, told = run(Net(seed=4), folder=tmp_path, resume=True)
