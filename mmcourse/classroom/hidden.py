@@ -23,6 +23,7 @@ from mmcourse.check import NotAttempted, Wrong, agree, compare, info
 from mmcourse.classroom.variants import keyed, space, variant_cells
 
 TRIES, MORE_TRIES = 10, 100  # draws for each part, and for a mistake that no part shows so far
+GUESSED = "This could be a guess: it counts as soon as one of the other parts is right."
 DIFFERENT = "Your result differs from the right one in this case."
 ADVICE = {  # how a message of the checks begins → what may be shown of it
     "A function is wanted": "A function is wanted: pass its name, without calling it.",
@@ -34,13 +35,17 @@ ADVICE = {  # how a message of the checks begins → what may be shown of it
 
 @dataclass(frozen=True)
 class Part:
-    """One part of an exercise: `judge(answer)` raises `Wrong` where it is not passed."""
+    """One part of an exercise: `judge(answer)` raises `Wrong` where it is not passed.
+
+    A `guessable` part has one right answer for all its inputs: whoever always says that has not solved anything.
+    """
 
     name: str
     weight: float
     judge: Callable[[Any], object]
     mistakes: tuple[str, ...] = ()
     advice: str = DIFFERENT
+    guessable: bool = False
 
 
 class Outcome(NamedTuple):
@@ -83,7 +88,12 @@ def hidden(exercise: str) -> Callable:
 # ---------------------------------------------------------------- grading
 def grade_parts(exercise: str, answer: Any, secret: str, variant: dict[str, Any] | None = None) -> list[Outcome]:
     """Judge one answer, part by part; nothing that the answer does is raised."""
-    return [_outcome(part, answer) for part in parts(exercise, secret, variant)]
+    asked = parts(exercise, secret, variant)
+    outcomes = [_outcome(part, answer) for part in asked]
+    telling = [x.passed for x, part in zip(outcomes, asked, strict=True) if not part.guessable]
+    if telling and not any(telling):
+        return [x._replace(passed=False, advice=GUESSED) if x.passed else x for x in outcomes]
+    return outcomes
 
 
 def share(outcomes: Iterable[Outcome]) -> float:
@@ -151,7 +161,10 @@ def _agreeing(name: str, weight: float, inputs: list[tuple], public: Public) -> 
     def judge(answer: Any) -> None:
         agree(answer, public.reference, inputs, mistakes=public.mistakes, **public.settings)
 
-    return Part(name, weight, judge, tuple(text for _, text in public.mistakes))
+    results = [public.reference(*map(compare._copied, args)) for args in inputs]
+    compared = {key: value for key, value in public.settings.items() if key != "what"}
+    alike = all(compare._matches(result, results[0], compared) for result in results)
+    return Part(name, weight, judge, tuple(text for _, text in public.mistakes), guessable=alike)
 
 
 def _drawn(written: list[tuple[str, float, Inputs]], public: Public, least: int = 3) -> list[Part]:

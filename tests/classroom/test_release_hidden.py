@@ -46,7 +46,8 @@ def test_wrong_answers_lose_points_and_are_told_no_more_than_a_fixed_sentence(id
 def test_attacks_blanks_and_disguises(id: str):
     known = KNOWN[id]
     for name, answer in attacks(known.right[0], known.skip).items():
-        assert share(grade_parts(id, answer, SECRETS[0])) < 1, name
+        earned = share(grade_parts(id, answer, SECRETS[0], variant(id, 0)))
+        assert earned == 0 if name == "hard-coded" else earned < 1, name
     for name, answer in blanks(known.right[0], known.skip).items():
         outcomes = grade_parts(id, answer, SECRETS[0])
         assert {(x.passed, x.advice) for x in outcomes} == {(False, "Not attempted yet.")}, name

@@ -66,6 +66,11 @@ def _judged(groups, share, seeds):
     return judge
 
 
+def _all(judges):
+    judges = list(judges)
+    return lambda answer: [judge(answer) for judge in judges]
+
+
 def _chance(groups, seeds):
     """The same seed gives the same split; over many seeds everybody is drawn."""
 
@@ -86,8 +91,8 @@ def _(g):
     seeds = [int(seed) for seed in g.integers(0, 10**6, 60)]
     share = float(g.choice([0.23, 0.28, 0.31, 0.37]))  # of 6 to 9 people never half a person, nor half of all
     for name, even in (("as many samples from each", True), ("more samples from some", False)):
-        yield Part(name, 1, _judged(_people(g, even), share, seeds[:8]), advice=whole)
-    rounding = [_judged(np.repeat(np.arange(n), 3), share, seeds[:4]) for n, share in ((7, 0.25), (8, 0.3), (5, 0.05))]
-    yield Part("a share that must be rounded", 1, lambda answer: [judge(answer) for judge in rounding], advice=whole)
+        yield Part(name, 1, _all(_judged(_people(g, even), share, seeds[:5]) for _ in range(2)), advice=whole)
+    rounding = _all(_judged(np.repeat(range(n), 3), share, seeds[:4]) for n, share in ((7, 0.25), (8, 0.3), (5, 0.05)))
+    yield Part("a share that must be rounded", 1, rounding, advice=whole)
     fair = "The same seed gives the same split, other seeds other ones, and in the long run everybody is drawn."
     yield Part("chance, by the seed", 1, _chance(_people(g, False), seeds), advice=fair)

@@ -55,9 +55,9 @@ def _renamed(g, joint):
 def _(g):
     xor, twins, clean, first, second, both, hair, odd = _tables()
     for name, some in {
-        "one cue is enough": (first, second, hair),
-        "a vote is enough": (both,),
-        "only interaction will do": (xor, odd),
+        "is one cue enough?": (first, xor, second),
+        "is a vote enough?": (both, xor, odd),
+        "close calls": (hair, odd, both),
         "no noise": (twins, clean, xor),
     }.items():
         yield name, 1, [_renamed(g, table) for table in some]
