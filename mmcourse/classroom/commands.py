@@ -37,7 +37,10 @@ def release(
         rows.add_row(x.id, x.title, f"{x.points:g}", "yes" if x.id in made.cells else "")
     show(rows)
     who = "everyone" if made.students == ("everyone",) else f"{len(made.students)} students"
-    print(f"{', '.join(made.lessons)} for {who}: {to.resolve()}\nHand out students/; keep the rest to yourself.")
+    then = "Hand out students/; keep the rest to yourself."
+    if made.format == "nbgrader":
+        then = f"There, run `nbgrader generate_assignment {made.lessons[0]} --create`."
+    print(f"{', '.join(made.lessons)} for {who}: {to.resolve()}\n{then}")
 
 
 @classroom.command()
