@@ -469,7 +469,8 @@ print("least validation loss before epoch 10; at the end more than half as much 
 # %% [markdown]
 # ### Four cures, one at a time
 # **Early stopping** keeps the epoch with the least validation loss. **Weight decay** pulls weights to zero. **Dropout** switches off
-# units by chance. **Augmentation** shows variants that mean the same: mirrored faces, a little noise. Order them before you look.
+# units by chance. **Augmentation** shows variants that mean the same: mirrored faces, a little noise. Order them before you
+# look. (Test scores are shown here to teach; none of these looks chooses anything.)
 
 
 # %%
@@ -560,7 +561,8 @@ assert trimodal[:, 2].mean() < mood.loglinear_accuracy() < trimodal[:, 3].min()
 # ### Looking for settings
 # Four knobs, a budget of 24 trials. **Grid**: all combinations of a few values. **Random**: draw each knob (Bergstra and Bengio
 # 2012). **Bayesian**: learn from the trials so far where to look; Optuna's TPE compares good trials with bad ones (Bergstra and
-# others 2011), KerasTuner fits a Gaussian process. In Optuna a search is a function that gets a `trial`:
+# others 2011), KerasTuner fits a Gaussian process. In Optuna a search is a function that gets a `trial`. (On Colab, run
+# `%pip install optuna keras-tuner` first.)
 
 # %% tags=["free"]
 import optuna
