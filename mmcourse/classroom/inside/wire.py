@@ -36,6 +36,8 @@ def encode(value: Any, depth: int = DEPTH) -> Any:
     """`value` as something that JSON can carry; what is no plain data becomes a marker."""
     if value is None or isinstance(value, bool):
         return value
+    if value is ...:
+        return {"blank": 0}
     if type(value).__module__ == "numpy" or hasattr(value, "detach"):
         return _array(value)
     if isinstance(value, str):
@@ -82,8 +84,8 @@ def decode(obj: Any, depth: int = DEPTH + 2) -> Any:
         raise ValueError(f"more than {MOST_KEYS} keys")
     if kind == "int":
         return int(_is(body, str))
-    if kind == "opaque":
-        return Opaque()
+    if kind in ("opaque", "blank"):
+        return Opaque() if kind == "opaque" else ...
     if kind == "complex":
         real, imag = map(float, _is(body, list))
         return complex(real, imag)
