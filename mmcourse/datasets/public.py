@@ -222,6 +222,22 @@ FSDD = Archive(
     archive="fsdd-1.0.10.tar.gz",
 )
 
+REVIEWS = Files(
+    name="reviews",
+    description="Sentence polarity v1.0: 10,662 film-review sentences, positive or negative (Pang and Lee 2005)",
+    licence="none stated by its authors; published for research",
+    bytes=612_506 + 626_395,
+    homes=(
+        "https://raw.githubusercontent.com/dennybritz/cnn-text-classification-tf/"
+        "a0d0e9742b3dc42194955e78858f7be93027c75e/data/rt-polaritydata",
+    ),
+    read_manifest=lambda: {
+        "rt-polarity.neg": "2d11cfbc790f1cd96d78339f41ce53ced1efa83cd22d37d6788fa3fe3d17e2fd",
+        "rt-polarity.pos": "4134882974a28d0c7b5151256f0e33a6169984ee7372c279e673f1114f475d58",
+    },
+    sizes=(612_506, 626_395),
+)
+
 
 def bar(source: Source) -> Progress:
     """A progress callback that draws a bar from the first byte on, and so draws none when nothing is fetched."""
@@ -241,4 +257,4 @@ def bar(source: Source) -> Progress:
 
 def sources() -> list[Source]:
     """Everything that ``mmcourse data`` can list, fetch and verify."""
-    return [MNIST, FSDD]
+    return [MNIST, FSDD, REVIEWS]
