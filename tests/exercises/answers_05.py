@@ -22,6 +22,18 @@ def by_patches(x, k):
     return np.einsum("ijmn,mn->ij", patches, np.rot90(k, 2))
 
 
+def shifted_pictures(x, k):
+    (h, w), (kh, kw) = x.shape, k.shape
+    return sum(k[m, n] * x[kh - 1 - m : h - m, kw - 1 - n : w - n] for m in range(kh) for n in range(kw)).tolist()
+
+
+def below_zero(x, k):
+    y = np.zeros((len(x) - len(k) + 1, len(x[0]) - len(k[0]) + 1))
+    for i, j in np.ndindex(*y.shape):
+        y[i, j] = sum(x[i - m, j - n] * k[m, n] for m in range(len(k)) for n in range(len(k[0])))
+    return y
+
+
 def whole_numbers(x, k):
     y = np.zeros((x.shape[0] - k.shape[0] + 1, x.shape[1] - k.shape[1] + 1), dtype=int)
     for i, j in np.ndindex(*y.shape):
@@ -46,6 +58,13 @@ def from_the_end(layers, size):
     for kernel, stride, padding, dilation in layers:
         size = len(range(0, size + 2 * padding - dilation * (kernel - 1), stride))
     return [size, field]
+
+
+def whole_at_the_end(layers, size):
+    """Fractions all the way, cut once: the same, for a step that is not whole never becomes a place."""
+    for kernel, stride, padding, dilation in layers:
+        size = (size + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1
+    return int(size), from_the_end(layers, 99)[1]
 
 
 def sizes(
@@ -99,6 +118,54 @@ def by_largest(ours, nudged):
     return [e, word]
 
 
+def by_lstsq(ours, nudged):
+    a, b = np.float64(ours).ravel(), np.float64(nudged).ravel()
+    factor = np.linalg.lstsq(a[:, None], b, rcond=None)[0][0]
+    errors = [float(np.max(np.abs(repaired - b)) / np.max(np.abs(b))) for repaired in (a, a[::-1], a * factor)]
+    fits = [word for word, e in zip(("right", "flipped", "scaled"), errors, strict=True) if e <= 1e-6]
+    return [errors[0], (fits + ["wrong"])[0]]
+
+
+def told(word, when):
+    """The right verdict, but `word` for wrong gradients of which `when` holds."""
+
+    def verdict(ours, nudged):
+        e, right = by_norms(ours, nudged)
+        return e, word if right == "wrong" and when(ours, nudged) else right
+
+    return verdict
+
+
+def turned_and_scaled(ours, nudged):
+    return by_norms(np.flip(ours), nudged)[1] == "scaled"
+
+
+def one_ratio_where_not_0(ours, nudged):
+    ratios = nudged[ours != 0] / ours[ours != 0]
+    return ratios.size > 0 and np.ptp(ratios) <= 1e-6 * abs(ratios).max()
+
+
+def ratio_of_sums(ours, nudged):
+    e, word = by_norms(ours, nudged)
+    return e, "wrong" if word == "scaled" and abs(ours.sum()) < 1e-12 else word
+
+
+def absolute(ours, nudged):
+    top = abs(nudged).max()
+    near = [word for word, a in (("right", ours), ("flipped", np.flip(ours))) if abs(a - nudged).max() <= 1e-6]
+    return abs(ours - nudged).max() / top, near[0] if near else by_norms(ours, nudged)[1]
+
+
+def by_allclose(ours, nudged):
+    e, word = by_norms(ours, nudged)
+    return e, "right" if np.allclose(ours, nudged) else word
+
+
+def of_the_repaired(ours, nudged):
+    e, word = by_norms(ours, nudged)
+    return 0.0 if word in ("flipped", "scaled") else e, word
+
+
 def but(error=None, turn=np.flip, scale=None, limit=1e-6, order=("right", "flipped", "scaled")):
     def verdict(ours, nudged):
         top = abs(nudged).max()
@@ -122,12 +189,15 @@ def first_ratio(ours, nudged):
 
 ANSWERS = {
     "05.1": Answers(
-        right=[four_loops, by_patches, lambda x, k: convolve2d(x, k, mode="valid")],
+        right=[four_loops, by_patches, shifted_pictures, lambda x, k: convolve2d(x, k, mode="valid")],
         wrong=[
             (lambda x, k: correlate2d(x, k, mode="valid"), "cross-correlation"),
             (lambda x, k: correlate2d(x, k[::-1], mode="valid"), "rows of the kernel only"),
             (lambda x, k: correlate2d(x, k[:, ::-1], mode="valid"), "columns of the kernel only"),
             (lambda x, k: by_patches(x, np.rot90(k.T, 2)), "transposed"),
+            (lambda x, k: correlate2d(x, np.rot90(k), mode="valid"), "quarter turn"),
+            (lambda x, k: correlate2d(np.flip(x), k, mode="valid"), "turned the picture"),
+            (below_zero, "counts from the other end"),
             (lambda x, k: convolve2d(x, k), "mode 'full'"),
             (lambda x, k: convolve2d(x, k, mode="same"), "mode 'same'"),
             (lambda x, k: by_patches(x, k) / k.size, "mean of each patch"),
@@ -136,14 +206,16 @@ ANSWERS = {
         ],
     ),
     "05.2": Answers(
-        right=[in_floats, from_the_end],
+        right=[in_floats, from_the_end, whole_at_the_end],
         wrong=[
             (sizes(width=lambda n, k, s, p, d: (n + p - d * (k - 1) - 1) // s + 1), "padding once"),
             (sizes(width=lambda n, k, s, p, d: (n + 2 * p - k) // s + 1), "width forgets the dilation"),
             (sizes(width=lambda n, k, s, p, d: (n + 2 * p - d * k) // s + 1), "k steps of the dilation"),
             (sizes(width=lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s), "lacks the + 1"),
             (sizes(width=lambda n, k, s, p, d: int(np.ceil((n + 2 * p - d * (k - 1) - 1) / s)) + 1), "rounded up"),
+            (sizes(width=lambda n, k, s, p, d: round((n + 2 * p - d * (k - 1) - 1) / s + 1)), "to the nearest"),
             (sizes(width=lambda n, k, s, p, d: n // s), "by the stride alone"),
+            (lambda layers, size: (in_floats(layers, size)[0], min(in_floats(layers, size)[1], size)), "padding count"),
             (own_stride, "own stride"),
             (sizes(jumps=lambda jump, s: 1), "ignores strides"),
             (sizes(jumps=lambda jump, s: s), "last stride only"),
@@ -155,12 +227,20 @@ ANSWERS = {
         ],
     ),
     "05.3": Answers(
-        right=[by_norms, by_largest, but()],
+        right=[by_norms, by_largest, but(), by_lstsq],
         wrong=[
             (but(error=lambda a, b: abs(a - b).max()), "error is absolute"),
             (but(error=lambda a, b: abs(a - b).mean() / abs(b).max()), "error is a mean"),
             (but(error=lambda a, b: abs(a - b).max() / abs(a).max()), "on trial"),
             (but(error=lambda a, b: (a - b).max() / abs(b).max()), "negative differences"),
+            (but(error=lambda a, b: abs(a - b).max() / b.max()), "with its sign"),
+            (but(error=lambda a, b: (abs(a - b) / abs(b)).max()), "by its own slope"),
+            (of_the_repaired, "that of the repaired"),
+            (absolute, "measure of equal is absolute"),
+            (by_allclose, "a measure of its own"),
+            (ratio_of_sums, "ratio of the sums"),
+            (told("scaled", one_ratio_where_not_0), "`ours` is 0 and the slope is not"),
+            (told("scaled", turned_and_scaled), "takes two repairs"),
             (but(turn=np.flipud), "rows only"),
             (but(turn=np.fliplr), "columns only"),
             (but(limit=1e-3), "ten thousand"),

@@ -80,7 +80,7 @@ check("05.1", convolve)
 # $$o = \left\lfloor \frac{n + 2p - d(k-1) - 1}{s} \right\rfloor + 1 \qquad
 # r \leftarrow r + (k-1)\,d\,j, \quad j \leftarrow j\,s$$
 #
-# with $r = j = 1$ at the input.
+# with $r = j = 1$ at the input. (Places in the padding count as seen, so $r$ may be more than the picture has.)
 #
 # **Example.** Two layers, 28 pixels: a 3×3 convolution with stride 2 and padding 1, then another with dilation 2.
 
@@ -142,7 +142,7 @@ check("05.2", sizes)
 # - `"right"`: ours equals nudged;
 # - `"flipped"`: it would, if ours were turned by 180°;
 # - `"scaled"`: it would, if ours were multiplied by one and the same number (such as a batch size that was forgotten);
-# - `"wrong"`: none of these.
+# - `"wrong"`: none of these, such as two repairs needed at once.
 #
 # **Example.** Each number is half of what it should be. The error is one half, and the right name is "scaled".
 

@@ -58,18 +58,30 @@ def _turned(g, turns):
 
 
 def _scaled(g):
-    """Times a number that may be negative, with some slopes that are 0."""
+    """Times a number that may be negative, with some slopes that are 0, or with the sum 0."""
     a = _slopes(g)
     a[0, 0] *= g.integers(2)
+    if g.random() < 0.3:
+        a = np.round(16 * a)  # whole numbers: the sum is exactly 0
+        a[-1, -1] -= a.sum()
     return a * g.choice([-3, -1, 0.25, 2, 64]), a
 
 
 def _wrong(g):
-    """One number off, by much or by a part in ten thousand, in gradients of any size."""
-    a = _slopes(g, 10.0 ** g.integers(-2, 4))
-    off = a.copy()
-    off[tuple(g.integers(0, a.shape))] += g.choice([-1, 1]) * g.choice([1e-4, 0.3]) * np.abs(a).max()
+    """One number off, by much or by very little, or lost, in gradients of any size."""
+    a = _slopes(g, 10.0 ** g.integers(-9, 4))
+    off, place = a.copy(), tuple(g.integers(0, a.shape))
+    if g.random() < 0.3:
+        off[place] = 0
+        return 2 * off, a
+    off[place] += g.choice([-1, 1]) * g.choice([4e-6, 1e-4, 0.3]) * np.abs(a).max()
     return off, a
+
+
+def _twice_wrong(g):
+    """Turned and scaled: no single repair helps."""
+    a = g.normal(size=(3, 3))
+    return g.choice([-3, 0.5, 2]) * a[::-1, ::-1], a
 
 
 @hidden("05.3")
@@ -80,5 +92,5 @@ def _(g):
     yield "scaled ones", 1, lambda: _scaled(g)
     yield "wrong ones", 1, lambda: _wrong(g)
     odd = [a - a[::-1, ::-1] for a in g.normal(size=(3, 3, 3))]  # a half turn is times minus one
-    yield "turned and scaled at once", 1, [(-a, a) for a in odd]
+    yield "turned and scaled at once", 1, [(-a, a) for a in odd] + [_twice_wrong(g) for _ in range(3)]
     yield "all zero", 1, [(np.zeros((2, 3)), g.normal(size=(2, 3)))]
