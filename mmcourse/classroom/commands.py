@@ -52,10 +52,11 @@ def grade(
     dask: Annotated[str, typer.Option(metavar="ADDRESS", help="Grade on this Dask cluster instead.")] = "",
     seconds: Annotated[float, typer.Option(min=1, help="Most time of one submission.")] = 120,
     memory: Annotated[int, typer.Option(min=500, help="Most memory of one submission, in MB.")] = 3000,
+    back: Annotated[Path | None, typer.Option("--return", metavar="DIR", help="Pages also to DIR/<student>/.")] = None,
     unsafe: Annotated[bool, typer.Option("--unsafe", help="No sandbox: only for code that you trust.")] = False,
 ) -> None:
     """Grade a class: each submission in a sandbox, judged from outside. Stopped and started again, it goes on."""
-    from mmcourse.classroom.feedback import publish
+    from mmcourse.classroom.feedback import give_back, publish
     from mmcourse.classroom.grade import grade as run
     from mmcourse.classroom.sandbox import Limits, NoSandbox
 
@@ -67,6 +68,7 @@ def grade(
         with progress_bar("submissions") as progress:
             graded = run(folder, out, release, limits=limits, unsafe=unsafe, jobs=jobs, dask=dask, progress=progress)
         summary = publish(graded, out)
+        returned = give_back(out, back) if back else []
     except (NoSandbox, OSError, ValueError) as error:
         fail(str(error))
     for student, file, why in graded.problems:
@@ -74,6 +76,8 @@ def grade(
     students = len({record["student"] for record in graded.records})
     print(f"{len(graded.records)} notebooks of {students} students, {graded.done_now} graded now")
     print(f"Grades: {(out / 'grades.csv').resolve()}\nSummary: {summary.resolve()}")
+    if back:
+        print(f"Returned to {len(returned)} students: {back.resolve()}")
 
 
 @classroom.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -51,6 +51,14 @@ def publish(graded: Graded, out: Path) -> Path:
     return out / "summary.html"
 
 
+def give_back(out: Path, folder: Path) -> list[str]:
+    """Each student's page as `folder`/<student>/feedback.html, where the student has such a folder; returns who has."""
+    pages = [page for page in sorted((out / "feedback").glob("*.html")) if (folder / page.stem).is_dir()]
+    for page in pages:
+        write(folder / page.stem / "feedback.html", page.read_text(encoding="utf-8"))
+    return [page.stem for page in pages]
+
+
 # ---------------------------------------------------------------- the table
 def rows(graded: Graded) -> list[tuple[Any, ...]]:
     """One row for each student and exercise; who is on the roster and handed nothing in has rows too."""

@@ -112,6 +112,8 @@ def test_two_students_answer_hand_in_and_are_graded(hub, browser, tmp_path):  # 
         assert (hub.folder / "submissions" / student / Path(EXERCISE).name).is_file(), "handed in"
     points = grade(hub, tmp_path)
     assert points["ada"] > points["ben"]
+    pages = {student: hub.folder / "feedback" / student / "feedback.html" for student in ("ada", "ben")}
+    assert all(f"Feedback for {student}" in page.read_text() for student, page in pages.items()), "in feedback/ at home"
 
 
 def sit(hub: Hub, browser, student: str, answer: str) -> str:  # noqa: F811
@@ -144,15 +146,8 @@ def sit(hub: Hub, browser, student: str, answer: str) -> str:  # noqa: F811
 
 def grade(hub: Hub, out: Path) -> dict[str, float]:
     """Points by student, from the instructor's command over what was handed in."""
-    command = [
-        sys.executable,
-        "-m",
-        "mmcourse.cli",
-        "grade",
-        str(hub.folder / "submissions"),
-        "--out",
-        str(out / "results"),
-    ]
+    command = [sys.executable, "-m", "mmcourse.cli", "grade", str(hub.folder / "submissions")]
+    command += ["--out", str(out / "results"), "--return", str(hub.folder / "feedback")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     points: dict[str, float] = {}
