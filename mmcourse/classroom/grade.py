@@ -176,12 +176,10 @@ def kept(path: Path, task: Task) -> dict[str, Any] | None:
 
 
 def unknown(plan: Release, submissions: list[Submission]) -> Iterator[tuple[str, str, str]]:
-    """Who is not on the roster, and whose folder had a name that could not be kept."""
-    for student, folder in dict.fromkeys((one.student, one.path.parent.name) for one in submissions):
+    """Who handed something in and is not on the roster."""
+    for student in dict.fromkeys(one.student for one in submissions):
         if len(plan.students) > 1 and student not in plan.students:
-            yield student, folder, "not on the roster"
-        elif student[-9:-8] == "-" and student != folder and len(student) > 9:
-            yield student, folder, "folder's name not fit for files and pages: another is used"
+            yield student, "", "not on the roster"
 
 
 def own_secret(path: Path) -> str:

@@ -30,7 +30,6 @@ class Submission:
     path: Path
     lesson: str = ""
     cells: tuple[str, ...] = ()
-    digest: str = ""
     problem: str = ""
 
 
@@ -57,21 +56,24 @@ def collect(folder: Path, lessons: Iterable[str], out: Path | None = None) -> It
         raise FileNotFoundError(f"{folder}: expected a folder with one folder for each student, such as {folder}/ada/")
     known = list(lessons)
     for place in places:
-        student = safe_name(place.stem if place.suffix == ".ipynb" else place.name)
-        found: dict[str, Submission] = {}
+        student, found = safe_name(place.name), dict[str, Submission]()
+        if place.is_symlink() or not place.is_dir():
+            yield Submission(student, place, problem="no student's folder; hand in as DIR/<student>/<notebook>")
+            continue
         for path in sorted(_files(place), key=lambda path: (path.stem in known, path.name)):
             one = read(student, path, known)
             if one.lesson in found:
                 yield Submission(student, found[one.lesson].path, problem="left out: another file is of this lesson")
             found[one.lesson or str(path)] = one
+        if student != place.name:
+            yield Submission(
+                student, place, problem="the folder's name is not fit for files and pages: another is used"
+            )
         yield from found.values()
 
 
 def _files(place: Path) -> Iterator[Path]:
-    """Files of one student; links are never followed."""
-    if place.is_symlink() or not place.is_dir():
-        yield place
-        return
+    """Files of one student; linked folders are not followed."""
     for root, folders, names in os.walk(place):
         folders[:] = [name for name in sorted(folders) if name not in LITTER][:50]
         yield from (Path(root) / name for name in sorted(names)[:200] if name not in LITTER)
@@ -80,12 +82,10 @@ def _files(place: Path) -> Iterator[Path]:
 def read(student: str, path: Path, lessons: list[str]) -> Submission:
     """One file as a submission; what is wrong with it becomes its `problem`."""
     try:
-        data = _bytes(path)
-        cells = code_cells(data)
-        lesson = lesson_of(path, cells, lessons)
+        cells = code_cells(_bytes(path))
+        return Submission(student, path, lesson_of(path, cells, lessons), tuple(cells))
     except Unreadable as error:
         return Submission(student, path, problem=str(error))
-    return Submission(student, path, lesson, tuple(cells), hashlib.sha256(data).hexdigest())
 
 
 def _bytes(path: Path) -> bytes:
