@@ -153,10 +153,10 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
         ),
         "reads other processes": Attack(
             answer(
-                "import os\nfound = [p for p in os.listdir('/proc') if p.isdigit() and int(p) > 3]\n"
-                "open('/proc/1/mem', 'rb').read(1)\nreturn joint.max(axis=0).sum()"
+                "import os\nfound = [open(f'/proc/{p}/environ').read() for p in os.listdir('/proc') if p.isdigit()]\n"
+                "open('/proc/1/mem', 'r+b').read(0)\nreturn joint.max(axis=0).sum()"
             ),
-            "own process ids; no right to trace",
+            "no /proc; no right to trace",
         ),
         # ------------------------------------------------ forging
         "forges equality": Attack(answer("return Forged()", FORGED), "no plain data; judged outside"),
