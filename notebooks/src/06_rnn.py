@@ -225,14 +225,15 @@ first = {name: radii[(np.mean(lines, axis=0) > 1).argmax()].round(1) for name, l
 print("the first of these radii that explodes:", {name: float(radius) for name, radius in first.items()})
 
 # %% [markdown]
-# At rest the border is 1, and the rate a step is nearly what the calculator said. At work, $1 - h^2$ is below 1 and eats more: what
+# At rest the border is 1, and the rate a step is nearly what the calculator said (a random gradient points only partly in the favourite
+# direction). At work, $1 - h^2$ is below 1 and eats more: what
 # explodes at rest may vanish at work. No single number for $U$ is right for both. (Bengio, Simard and Frasconi 1994; Pascanu, Mikolov
 # and Bengio 2013, arXiv 1211.5063.)
 #
 # ### Cure 1: a memory that is added to
 # The **LSTM** (Hochreiter and Schmidhuber 1997) keeps a second state, the **cell** $c$, which is not squeezed at each step. Three
 # **gates** between 0 and 1, made with $\sigma(s) = 1/(1 + e^{-s})$, decide: $i$ what to write, $f$ what to keep, $o$ what to show. The
-# candidate $g$ is what could be written. All four come from $x_t$ and $h_{t-1}$.
+# candidate $g$, made with $\tanh$, is what could be written. All four are parts of one sum, $x_t W + h_{t-1} U + b$, four times as wide.
 #
 # $$c_t = f \odot c_{t-1} + i \odot g \qquad h_t = o \odot \tanh(c_t)$$
 
@@ -302,12 +303,12 @@ plot.show(
 )
 
 # %% [markdown]
-# So an LSTM is no cure by itself: at $f \approx 0.5$ the cell halves at each step, and what comes round through $h$ adds little. Its forget gate must
+# So an LSTM is no cure by itself: at $f \approx 0.5$ the cell halves at each step, and what comes round through $h$ adds only some. Its forget gate must
 # start *open*. Jozefowicz, Zaremba and Sutskever (2015) recommend a bias of 1. We needed more for 50 steps.
 #
 # ### Cure 2: the GRU
-# Cho et al. (2014, arXiv 1406.1078) manage with one state. $z$ says what to keep; $r$, the reset gate, how much of the past the new candidate $n$ may
-# see.
+# Cho et al. (2014, arXiv 1406.1078) manage with one state and two gates, both $\sigma$ of such a sum: $z$ says what to keep, $r$ how much of
+# the past the new candidate $n$ may see.
 #
 # $$h_t = (1 - z) \odot n + z \odot h_{t-1} \qquad n = \tanh\big(x W_n + b_n + r \odot (h_{t-1} U_n + c_n)\big)$$
 
@@ -488,7 +489,7 @@ assert (f_keras == 1).all() and f_torch.abs().max() < 2 / np.sqrt(32)
 
 # %% [markdown]
 # Keras opens the forget gate (bias 1) and starts $U$ orthogonal: such a matrix turns a vector and keeps its length. PyTorch draws
-# everything within $\pm 1/\sqrt d$. The same code may then learn in one and not in the other; section 6 shows it.
+# everything within $\pm 1/\sqrt d$. Section 6 shows what such a start is worth.
 #
 # ### Padding
 # Sentences in a batch are filled up to the longest. `padding_mask` is True where a step is real. At a padded step our version
@@ -741,7 +742,7 @@ plot.show(
 
 # %% [markdown]
 # The first sentence lies some 15 to 22 words before the end. From there the RNN hears next to nothing. An LSTM as PyTorch starts it
-# ($f \approx 0.5$) hears about a thousandth. One line opens the gate: `bias_ih_l0[d : 2 * d] = 3`. **Predict** its bar.
+# ($f \approx 0.5$) hears less than a hundredth. One line opens the gate: `bias_ih_l0[d : 2 * d] = 3`. **Predict** its bar.
 
 # %% tags=["free"]
 opened = [train(nn.LSTM, 0, seed, open_gate, epochs=20) for seed in range(3)]
@@ -755,7 +756,7 @@ assert means[2] < means[4] - 0.05
 band("LSTM with open gate, how they felt at first, worst of 3", min(at_first["LSTM, f bias 3"]), 0.97, 0.03)
 
 # %% [markdown]
-# One number at the start decides. The GRU starts little better than the LSTM, and still finds its way: a gate can open *while* it
+# One line at the start decides. The GRU starts little better than the LSTM, and still finds its way: a gate can open *while* it
 # learns, if enough gradient trickles through. And since it is distance that hurts, the plain RNN has a cure of its own: read from
 # the other end.
 
