@@ -35,15 +35,16 @@ def lesson(real):
     wanted = (
         "import tempfile",
         "def build(",
-        "import evaluate, fit",
         "class Sounds",
         "def build_digits",
         "def learn_digits",
+        "def raw(",
+        "class Flat",
     )
     space: dict = {}
-    for start in (*wanted, "def raw(", "class Flat"):
+    for start in wanted:
         cell = next(c for c in cells if start in c and not c.startswith(" [markdown]"))
-        body = cell.split("\npackaged")[0].split("\nread =")[0].split("\nknown, new")[0].split("\nmodel =")[0]
+        body = cell.split("\nread =")[0].split("\nknown, new")[0].split("\nmodel =")[0]  # definitions only
         exec(body, space)
         space |= {"digits": real[0], "unseen": real[1]}
     return space
