@@ -104,6 +104,14 @@ def _through(layers, size, width=_width, step=lambda k, d: (k - 1) * d, grow=lam
     return int(size), int(field)
 
 
+def _read(layers, size):
+    """The width, and the pixels that one output reads, without the holes between them."""
+    pixels = {0}
+    for k, s, _, d in reversed(layers):
+        pixels = {pixel * s + m * d for pixel in pixels for m in range(k)}
+    return sizes(layers, size)[0], len(pixels)
+
+
 def _wide(width):
     return lambda layers, size: _through(layers, size, width=width)
 
@@ -146,6 +154,7 @@ _SIZES_MISTAKES = [
     (_seen(grow=lambda jump, s: s), "Your jump is the last stride only. Strides multiply: 2 and then 2 make 4."),
     (_seen(grow=lambda jump, s: jump + s - 1), "You added strides up. They multiply: 2 and then 3 make 6."),
     (_seen(step=lambda k, d: k - 1), "Your field forgets the dilation: k weights, d apart, reach (k − 1)·d steps."),
+    (_read, "You counted only the pixels that are read. The field is from the first to the last, holes included."),
     (_seen(step=lambda k, d: k * d), "Your field adds k steps a layer. A kernel reaches k − 1 steps further, not k."),
     (
         lambda layers, size: (sizes(layers, size)[0], min(sizes(layers, size)[1], size)),
@@ -163,6 +172,7 @@ def check_sizes(answer):
     networks = [
         ([(3, 1, 0, 1)], 10),
         ([(3, 3, 0, 1)], 10),
+        ([(3, 1, 0, 1), (2, 1, 0, 5)], 20),
         ([(3, 2, 1, 1), (3, 1, 0, 3)], 28),
         ([(3, 1, 1, 1), (2, 2, 0, 1), (3, 1, 1, 1), (2, 2, 0, 1), (3, 1, 1, 1)], 28),
         ([(7, 2, 3, 1), (3, 2, 1, 1), (3, 1, 1, 1)], 224),

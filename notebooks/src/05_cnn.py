@@ -360,7 +360,7 @@ for sizes in ((28, 1, 8), (14, 8, 16), (7, 16, 32)):
 torch.set_num_threads(threads)
 
 # %% [markdown]
-# The loop is the slow one. The factor that remains, forward and backward, is small, and never above ten. Where does it go? On the first
+# The loop is the slow one. The factor that remains, forward and backward, is small, never above ten. Where does it go? On the first
 # layer into the *copy*, longer than the product: each pixel is written nine times. Later into the way back: nine slopes for each
 # pixel are *added up*, plane by plane. The products are as fast as anyone's; PyTorch saves traffic around them.
 #

@@ -67,6 +67,13 @@ def whole_at_the_end(layers, size):
     return int(size), from_the_end(layers, 99)[1]
 
 
+def without_holes(layers, size):
+    seen = np.array([0])
+    for kernel, stride, _, dilation in layers[::-1]:
+        seen = np.unique(seen[:, None] * stride + dilation * np.arange(kernel))
+    return in_floats(layers, size)[0], len(seen)
+
+
 def sizes(
     width=lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s + 1, reach=lambda k, d: (k - 1) * d, jumps=None
 ):
@@ -215,6 +222,7 @@ ANSWERS = {
             (sizes(width=lambda n, k, s, p, d: int(np.ceil((n + 2 * p - d * (k - 1) - 1) / s)) + 1), "rounded up"),
             (sizes(width=lambda n, k, s, p, d: round((n + 2 * p - d * (k - 1) - 1) / s + 1)), "to the nearest"),
             (sizes(width=lambda n, k, s, p, d: n // s), "by the stride alone"),
+            (without_holes, "holes included"),
             (lambda layers, size: (in_floats(layers, size)[0], min(in_floats(layers, size)[1], size)), "padding count"),
             (own_stride, "own stride"),
             (sizes(jumps=lambda jump, s: 1), "ignores strides"),

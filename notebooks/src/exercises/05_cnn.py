@@ -80,7 +80,8 @@ check("05.1", convolve)
 # $$o = \left\lfloor \frac{n + 2p - d(k-1) - 1}{s} \right\rfloor + 1 \qquad
 # r \leftarrow r + (k-1)\,d\,j, \quad j \leftarrow j\,s$$
 #
-# with $r = j = 1$ at the input. (Places in the padding count as seen, so $r$ may be more than the picture has.)
+# with $r = j = 1$ at the input. (From the first pixel to the last: holes and padding count, so $r$ may be
+# more than the picture has.)
 #
 # **Example.** Two layers, 28 pixels: a 3×3 convolution with stride 2 and padding 1, then another with dilation 2.
 
