@@ -1,4 +1,4 @@
-"""Lesson 13's long runs: `make results 13`, about eight minutes of one core. Seeds 0-4; learning speed, 0-2.
+"""Lesson 13's long runs: `make results 13`, eight to twelve minutes of one core. Seeds 0-4; learning speed, 0-2.
 
 Every run trains on `mood`'s 6,000 training samples and is measured on its test set (probes on its validation set).
 """

@@ -22,6 +22,7 @@ from mmcourse import plot
 from mmcourse.datasets import information, load, mood, results
 from mmcourse.evaluate import band, confusion_matrix, mean_and_interval
 
+# %%
 np.set_printoptions(precision=3, suppress=True)
 train, validation, test = (load("mood", split) for split in ("train", "validation", "test"))
 names = list(test.modalities)
@@ -49,6 +50,7 @@ import keras
 from keras import layers
 
 
+# %%
 def skeleton(widths=(32, 32, 32)):
     words, voice = keras.Input((None,), dtype="int64", name="words"), keras.Input((None, 40), name="voice")
     face = keras.Input((32, 32, 3), name="face")
@@ -78,6 +80,7 @@ classifier = keras.Model(broken.inputs, broken.outputs[0])
 classifier.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
 
 
+# %% tags=["free"]
 def tutorial_flow(ds, seed=None):
     return ds.tf_dataset(64, seed=seed).map(lambda batch: ({m: batch[m] for m in names}, batch["label"]))
 
@@ -154,6 +157,7 @@ def softmax(scores):
     return e / e.sum(-1, keepdims=True)
 
 
+# %%
 text, audio, image = (np.array(part) for part in broken({m: batch[m] for m in names})[1:])  # (8, 32) each
 weights = softmax(text @ image.T)  # (8, 8): samples by samples
 by_hand = weights @ audio
@@ -204,6 +208,9 @@ x = rng.normal(size=(8, 3, 4))  # sample, modality, width
 x = x / np.sqrt((x**2).mean(-1, keepdims=True))
 S = x + rng.normal(size=(3, 4))  # one mark a modality
 Q, K, V = (S @ rng.normal(size=(4, 4)) for _ in range(3))
+
+
+# %%
 A = softmax(Q @ K.swapaxes(1, 2) / np.sqrt(4))  # (8, 3, 3): for each sample, modality by modality
 h = (S + A @ V).mean(axis=1)
 A.shape, h.shape
@@ -221,6 +228,7 @@ from mmcourse.keras import train as keras_training
 from mmcourse.keras.fusion_sums import unit_scale
 
 
+# %%
 class Repaired(keras.Model):
     def __init__(self, width=32):
         super().__init__()
@@ -268,6 +276,7 @@ from mmcourse.torch.attention import MultiHeadAttention
 from mmcourse.torch.train import fit, predict
 
 
+# %%
 class UnitScale(nn.Module):
     def __init__(self, encoder):
         super().__init__()
@@ -355,6 +364,7 @@ ceilings = {
 }
 joint = ["concatenate", "gated unit", "tensor", "attention"]
 ceilings |= {method: mood.bayes_accuracy(names) for method in joint}
+
 mean, half = zip(*(mean_and_interval(methods[m]["accuracy"]) for m in ceilings), strict=True)
 fig = plot.against_ceiling(
     list(ceilings), mean, list(ceilings.values()), half, title="How close does each method come?", chance=prior.max()
@@ -365,7 +375,7 @@ plot.show(
 
 # %% [markdown]
 # The strokes are exact. A late vote's ceiling is the best *sum of separate scores*, 0.858; what training finds among the sums is
-# 0.791 in theory, and late fusion stops near there. Is the rest beyond doubt? Seeds are paired: same seed, same order of
+# 0.791 in theory, and late fusion stops little above that. Is the rest beyond doubt? Seeds are paired: same seed, same order of
 # batches, so look at differences.
 
 # %%
@@ -376,7 +386,7 @@ for name, accuracy in interacting.items():
     over = accuracy - mood.additive_accuracy()
     print(f"{name:12} beats the better late vote by {100 * gain:4.1f} ± {100 * width:.1f} points,", end=" ")
     print(f"the best possible vote by {100 * over.min():.1f} or more")
-    assert gain - width > 0.08 and over.mean() >= 0.04
+    assert gain - width > 0.05 and over.mean() >= 0.04
 assert round(mood.additive_accuracy(), 3) == 0.858 and round(mood.loglinear_accuracy(), 3) == 0.791
 band("live run against the stored mean", reached - np.mean([s[-1] for s in stored["subsets"]["with"]]), 0, 0.025)
 
@@ -391,12 +401,14 @@ band("live run against the stored mean", reached - np.mean([s[-1] for s in store
 sarcastic = (facts["face_cue"] == "smirk") & (facts["words_cue"] != "neutral")
 cells = mood.JOINT[:, 3][:, :, [0, 2]]  # smirk; every voice; negative and positive words
 possible = cells.max(0).sum() / cells.sum()
+
+# %%
 on_sarcasm = {m: np.mean(methods[m]["sarcasm"]) for m in ceilings}
 fig = plot.against_ceiling(
     list(on_sarcasm),
     list(on_sarcasm.values()),
     possible,
-    title=f"Who understands the {sarcastic.sum()} sarcastic messages?",
+    title=f"Who reads the {sarcastic.sum()} sarcastic messages right?",
 )
 plot.show(
     fig,
@@ -423,6 +435,7 @@ from itertools import combinations
 subsets = [pair for k in (1, 2, 3) for pair in combinations(names, k)]
 best = np.array([mood.bayes_accuracy(s) for s in subsets])
 without, with_dropout = (np.mean(stored["subsets"][way], axis=0) for way in ("without", "with"))
+
 y = np.arange(7)[::-1]
 fig, ax = plot.plt.subplots(figsize=(7, 4))
 fig.suptitle("What is left when modalities are missing?", x=0.01, ha="left", fontweight="bold")
@@ -440,7 +453,6 @@ plot.show(fig, alt="Seven subsets: with modality dropout all seeds lie at the ce
 for subset, ceiling_here, before, after in zip(subsets, best, without, with_dropout, strict=True):
     print(f"{' + '.join(subset):21} ceiling {ceiling_here:.3f}   without {before:.3f}   with {after:.3f}")
 
-# %%
 assert (with_dropout[:6] > without[:6] + 0.02).all() and np.abs(with_dropout - best).max() < 0.03
 band("price of dropout when all are there, in accuracy", without[6] - with_dropout[6], 0.013, 0.01)
 band("mean distance from the seven ceilings, with dropout", np.mean(best - with_dropout), 0.012, 0.01)
@@ -479,7 +491,7 @@ sure = torch.tensor([40.0, 38.0, 24.0])  # summed over a batch: face, voice, wor
 print("held back:", F.modulation(sure, alpha=0.5).numpy())
 
 # %% [markdown]
-# The others: give the slow encoder a higher learning rate; give each encoder **a loss of its own**, through a small head that is thrown away
+# The others: give the slow encoder a higher learning rate ("faster words": four times); give each encoder **a loss of its own**, through a small head that is thrown away
 # later; bring all vectors to **unit scale**. Here is the third, live, beside the untreated model: three more lines in the loop.
 
 
@@ -536,18 +548,20 @@ fig = plot.curves(
     ylabel="probe of the words encoder",
 )
 plot.show(
-    fig, alt="Words probe by epoch: unit scale and own losses rise to 0.65, untreated and modulated stay near 0.55."
+    fig, alt="Words probe by epoch: unit scale and own losses rise to 0.64, alone to 0.59, all others stay near 0.55."
 )
 
 # %%
+assert max(np.mean([run["accuracy"] for run in speed[way]]) for way in ("faster words", "gradient modulation")) < 0.82
 after = {way: [run["accuracy"] for run in speed[way]] for way in shown if way != "alone"}
 for way, accuracy in after.items():
     print(f"{way:20} test accuracy after five epochs {np.round(accuracy, 3)}")
 
 # %% [markdown]
-# Bringing vectors to one scale, one line, and losses of their own both cure it. Gradient modulation does *not*, in this setting, for two
-# reasons that you can check. First, its measure hardly sees the trouble: the ratios stay close to 1. Second, Adam divides each
-# gradient by its own size, so a gradient times $k$ gives the same step. (Peng et al. use SGD.)
+# Bringing vectors to one scale, one line, cures it, and so do losses of their own, nearly always. A fourfold rate for the words
+# does nothing here. Nor does gradient modulation, for two reasons that you can check. First, its measure hardly sees the
+# trouble: the ratios stay close to 1. Second, Adam divides each gradient by its own size, so a gradient times a constant $k$ gives the
+# same step. (Peng et al. use SGD.)
 
 # %%
 ratios = np.array([run["ratios"] for run in speed["nothing"]])
@@ -599,6 +613,8 @@ assert np.isclose(sum(truth.values()), mood.bayes_accuracy(names) - prior.max())
 
 # %% tags=["free"]
 measured = shapley({(): prior.max(), **{s: accuracy_with(s) for s in subsets}})
+
+# %% tags=["free"]
 fig, ax = plot.plt.subplots(figsize=(7, 2.6))
 fig.suptitle("What does each modality add, on average?", x=0.01, ha="left", fontweight="bold")
 for row, m in enumerate(reversed(names)):
@@ -614,7 +630,7 @@ plot.show(
 
 # %%
 for m in names:
-    band(f"Shapley value of the {m}, measured minus truth", measured[m] - truth[m], -0.005, 0.025)
+    band(f"Shapley value of the {m}, measured minus truth", measured[m] - truth[m], -0.008, 0.025)
 assert singles["voice"] > singles["words"] and truth["voice"] < truth["words"] - 0.05
 
 # %% [markdown]
@@ -635,6 +651,8 @@ with torch.no_grad():
         m: torch.cat([model.encoders[m](batch[m], batch["padding_mask"].get(m)) for batch in unseen]).numpy()
         for m in names
     }
+
+# %% tags=["free"]
 cluster = {m: KMeans(4, n_init=5, random_state=0).fit_predict(vectors[m]) for m in names}
 
 
@@ -659,10 +677,13 @@ plot.show(
 )
 
 # %%
-band("largest error in bits", np.abs(estimated - true_bits).max(), 0.03, 0.03)
+band("largest error in bits", np.abs(estimated - true_bits).max(), 0.06, 0.05)
 assert true_bits[:, 3].argmax() == estimated[:, 3].argmax() == pairs.index(("face", "words"))
 
 # %% [markdown]
+# The picture from data is the table's, a little paler: what an encoder misreads counts as noise, and synergy suffers first, since it
+# needs both to be right.
+#
 # Vectors keep what a *label* throws away. Had you used each single model's answer in place of clusters, the smirk, which favours no
 # feeling, would have vanished, and the synergy with it.
 #
@@ -675,19 +696,23 @@ answer = logits.argmax(1)
 fig = plot.confusion(confusion_matrix(test.labels, answer), test.classes)
 plot.show(fig, alt="Confusion of the live model: most errors are between a feeling and neutral.")
 
-# %% tags=["free"]
 cues = [np.array([mood.CUES[m].index(cue) for cue in facts[f"{m}_cue"]]) for m in names]
 ideal = mood.JOINT[:, *cues].argmax(0)
 wrong, unavoidable = answer != test.labels, ideal != test.labels
 print(f"{wrong.sum()} errors of {len(test)}; {(wrong & unavoidable).sum()} of them the best possible rule makes too,")
 print(f"{(wrong & ~unavoidable).sum()} it does not; {(~wrong & unavoidable).sum()} times the model was right by luck")
+negated = np.array([" not " in words for words in test.column("words")])
+print(
+    f"with a 'not': {negated[wrong & ~unavoidable].mean():.0%} of the avoidable errors, {negated.mean():.0%} of all messages"
+)
 
 # %%
-band("share of the errors that nobody could avoid", (wrong & unavoidable).sum() / wrong.sum(), 0.7, 0.15)
+band("share of the errors that nobody could avoid", (wrong & unavoidable).sum() / wrong.sum(), 0.68, 0.13)
 print(unavoidable.sum(), "of the 1,500 messages mislead even somebody who knows the table")
 
 # %% [markdown]
-# Look and listen. First a message that nobody could get right; then one that the model should have.
+# Compare the last two shares: they say which sentences to work on. Now look and listen. First a message that nobody could get right;
+# then one that the model should have.
 
 
 # %% tags=["free"]
@@ -723,6 +748,7 @@ from mmcourse.datasets import reviews
 from mmcourse.datasets.public import REVIEWS
 
 
+# %% tags=["free"]
 def text_branch(seed=0):
     parts = {split: reviews.load(split) for split in ("train", "test")}
     torch.manual_seed(seed)
@@ -758,8 +784,7 @@ else:
 # The ratios were close to 1, and Adam undoes a factor on the gradient.</details>
 # <details><summary>The voice alone is better than the words alone. Why is its Shapley value smaller?</summary>
 # What it says is mostly said by the others too; the words turn valuable together with the face.</details>
-
-# %% [markdown]
+#
 # ## 10 · Exercises
 # Four tasks wait in [the exercise notebook](exercises/13_sentiment.ipynb): Shapley values, gradient modulation, a vote with gaps, and the choice
 # of a model to ship.
