@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -190,6 +191,13 @@ def test_channels_last_changes_the_memory_and_not_the_numbers():
     one, two = (run(Conv(), loader, channels_last=flag)[0] for flag in (False, True))
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler, and there is no g++ here")
+def test_a_compiled_model_learns_the_same():
+    (plain, history), (compiled, same) = run(), run(compile=True)
+    assert [h["loss"] for h in same] == pytest.approx([h["loss"] for h in history], rel=1e-4)
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
 
 
 def test_logs_can_be_read_back(tmp_path):
