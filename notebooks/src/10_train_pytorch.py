@@ -302,7 +302,7 @@ band("trimodal test accuracy as a share of its ceiling", reached["all three"] / 
 commonest = np.bincount(test.labels).max() / len(test)
 for name in names:
     single = build(name)
-    fit(single, loader, epochs=10, progress=False)
+    fit(single, loader, epochs=5 if name == "face" else 10, progress=False)  # the face learns sooner
     reached[name] = test_accuracy(single)
 fig = plot.against_ceiling(list(reached), list(reached.values()), list(ceiling.values()), chance=commonest)
 plot.show(fig, alt="Four bars that almost touch their ceilings: all three near 0.92 of 0.93, each alone near 0.67.")
