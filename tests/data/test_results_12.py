@@ -38,8 +38,9 @@ def test_a_short_search_gives_the_stored_figures(make, folder, stored):
     tried = make.searches(make.search.load(folder), repeats=1, budget=3)
     assert set(tried) == set(stored["search"])
     for name, trials in tried.items():
-        again = make.search_figures(trials)["best"][0]
-        assert again == pytest.approx(stored["search"][name]["best"][0][:3], abs=0.02), name
+        same = 1 if name == "Gaussian process" else 3  # KerasTuner takes seed 0 for none: only its first trial is fixed
+        again = make.search_figures(trials)["best"][0][:same]
+        assert again == pytest.approx(stored["search"][name]["best"][0][:same], abs=0.02), name
 
 
 def test_stored_searches_are_whole(make, stored):
