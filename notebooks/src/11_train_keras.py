@@ -113,7 +113,7 @@ band("first losses apart by", naive_gap[0], 0, 1e-12)
 assert naive_gap.max() > 0.01
 
 # %% [markdown]
-# They start equal to twelve digits, and part within some twenty steps. Nothing is broken. "Adam at 0.01" is simply not one thing.
+# They start equal to twelve digits, and part within thirty steps. Nothing is broken. "Adam at 0.01" is simply not one thing.
 # Which of the two is right is no question; *that* they are two you must know before you compare results.
 #
 # ## 2 · The idea by hand
