@@ -199,8 +199,8 @@ mixed({m: batch[m] for m in names})
 # $$\bar x_m = \frac{x_m}{\mathrm{rms}(x_m)} \qquad S = [\bar x_1 + e_1;\ \bar x_2 + e_2;\ \bar x_3 + e_3] \qquad
 # h = \tfrac13 \textstyle\sum_m \big(S + \mathrm{softmax}(QK^\top / \sqrt{d})\,V\big)_m$$
 #
-# $Q$, $K$, $V$ are linear maps of $S$ (Vaswani et al. 2017, arXiv 1706.03762). Three by three weights for each sample, and
-# nobody else's.
+# rms is the root of the mean square of a vector's numbers, $d$ how many there are. $Q$, $K$, $V$ are linear maps of $S$ (Vaswani
+# et al. 2017, arXiv 1706.03762). Three by three weights for each sample, and nobody else's.
 
 # %%
 rng = np.random.default_rng(13)
@@ -350,10 +350,10 @@ band("test accuracy of attention with modality dropout", reached, 0.905, 0.025)
 
 # %% [markdown]
 # Now the methods side by side: five seeds each, ten epochs, same encoders at unit scale, no setting tuned for any of them. That
-# takes some minutes, so it is loaded here; `make results 13` makes it anew. (The live run above is one more seed of it.)
+# takes some minutes, so it is loaded here; `make results 13` makes it anew. (None of these has the modality dropout of the live run.)
 #
 # Two kinds of late fusion: readers trained apart, whose opinions are multiplied and the prior divided out twice; and the same
-# formula trained as one model.
+# formula trained as one model. The gated unit and the tensor are those of lesson 09.
 
 # %%
 methods = stored["methods"]
@@ -374,8 +374,8 @@ plot.show(
 )
 
 # %% [markdown]
-# The strokes are exact. A late vote's ceiling is the best *sum of separate scores*, 0.858; what training finds among the sums is
-# 0.791 in theory, and late fusion stops little above that. Is the rest beyond doubt? Seeds are paired: same seed, same order of
+# The strokes are exact. A late vote's ceiling is the best *sum of separate scores*, 0.858; the sum that cross-entropy
+# prefers reaches 0.791 in theory, and late fusion stops little above that. Is the rest beyond doubt? Seeds are paired: same seed, same order of
 # batches, so look at differences.
 
 # %%
@@ -423,7 +423,7 @@ assert max(on_sarcasm[m] for m in votes) < 0.8
 
 # %% [markdown]
 # Words alone are wrong nine times in ten: they believe what is said. A vote can be saved by the voice, but has no way to say
-# *because of this smirk, turn the words around*. Everybody else learned it.
+# *because of this smirk, turn the words around*. The four methods that let modalities interact learned it.
 #
 # ## 6 · Take it apart
 # ### When a modality is missing
@@ -448,7 +448,10 @@ ax.set(yticks=y, yticklabels=[" + ".join(s) for s in subsets], xlabel="test accu
 ax.text(0.21, 0.35, "stroke: exact ceiling of that subset", color=plot.ORANGE)
 ax.text(0.21, 0.0, "blue: with modality dropout", color=plot.BLUE)
 ax.text(0.21, -0.35, "grey: without", color=plot.GREY)
-plot.show(fig, alt="Seven subsets: with modality dropout all seeds lie at the ceiling's foot, without it far below.")
+plot.show(
+    fig,
+    alt="Seven subsets, five seeds: with dropout close to each ceiling; without it mostly well below, save when all are there.",
+)
 
 # %%
 for subset, ceiling_here, before, after in zip(subsets, best, without, with_dropout, strict=True):
@@ -479,11 +482,12 @@ print("test accuracy in company:", np.round([run["accuracy"] for run in speed["n
 
 # %% [markdown]
 # The words encoder learns *less* in company than alone. Face and voice were quicker, brought the loss down, and left little
-# gradient for the words. Sarcasm needs the words, so the whole model waits at a vote's 0.80. Such a model is called **greedy** (Wang, Tran
-# and Feiszli 2020, arXiv 1905.12681: the best single modality may even beat the joint model).
+# gradient for the words. Sarcasm needs the words, so the whole model waits at a vote's 0.80. Such a model is called **greedy** (Wu
+# et al. 2022, arXiv 2202.05306). The best single modality may even beat the joint model (Wang, Tran and Feiszli 2020, arXiv 1905.12681).
 #
 # Four cures have been proposed. The first slows whoever is ahead, **gradient modulation** (Peng et al. 2022, arXiv 2203.15332): with
-# $s_u$, how sure modality $u$ alone is of the right class, multiply the gradient of encoder $u$, not of the head, by
+# $s_u$, how sure modality $u$ alone is of the right class, and $\alpha$, how hard to brake, multiply the gradient of encoder $u$, not
+# of the head, by
 #
 # $$k_u = 1 - \tanh(\alpha \rho_u) \text{ if } \rho_u > 1, \text{ else } 1 \qquad \rho_u = \frac{s_u}{\text{mean of the others' } s}$$
 
@@ -589,7 +593,8 @@ print("three steps of Adam, gradients times 1 and times 0.3: the same")
 #
 # $$\phi_m = \sum_{S \not\ni m} \frac{|S|!\,(M - 1 - |S|)!}{M!}\,\big(v(S \cup m) - v(S)\big)$$
 #
-# $v(S)$ is the accuracy with the subset $S$ present, and $v(\emptyset)$ the guess. The seven subsets of the live model give
+# $S$ is now any subset without $m$, $|S|$ how many are in it, $M = 3$. $v(S)$ is the accuracy with $S$ present, and $v(\emptyset)$ the
+# guess; the fraction is the share of the orders in which exactly $S$ comes before $m$. The seven subsets of the live model give
 # it, and the seven exact ceilings give the truth.
 
 # %%
@@ -627,7 +632,7 @@ ax.set(
     yticks=range(3), yticklabels=names[::-1], xlim=(0, 0.3), xlabel="Shapley value in accuracy (stroke: from ceilings)"
 )
 plot.show(
-    fig, alt="Shapley values: face about 0.21, words about 0.20, voice about 0.13, each close to the exact value."
+    fig, alt="Shapley values: face and words about 0.2 each, voice about 0.13; the exact values are close to them."
 )
 
 # %%
@@ -682,12 +687,18 @@ plot.show(
 band("largest error in bits", np.abs(estimated - true_bits).max(), 0.06, 0.05)
 assert true_bits[:, 3].argmax() == estimated[:, 3].argmax() == pairs.index(("face", "words"))
 
+# The same from the table, if all that is kept of a face or of words is the likeliest feeling:
+face_says, words_say = (np.eye(3)[mood.JOINT.sum(others).argmax(0)] for others in ((2, 3), (1, 2)))
+labels_only = information.decompose(np.einsum("yfw,fa,wb->yab", mood.JOINT.sum(2), face_says, words_say))["synergy"]
+print(f"synergy of face and words {true_bits[1, 3]:.2f} bits; of their single answers {labels_only:.2f}")
+assert labels_only < true_bits[1, 3] / 2
+
 # %% [markdown]
 # The picture from data is the table's, a little paler: what an encoder misreads counts as noise, and synergy suffers first, since it
 # needs both to be right.
 #
-# Vectors keep what a *label* throws away. Had you used each single model's answer in place of clusters, the smirk, which favours no
-# feeling, would have vanished, and the synergy with it.
+# Vectors keep what a *label* throws away. Had you used each single model's answer in place of clusters, a smirk would have looked like a
+# frown (alone, both speak for "negative"), and half of the synergy would have vanished.
 #
 # ### Errors
 # Which feelings are confused, and how many of the errors could anybody have avoided? The table's own best answer sees the true cues: where it is wrong, the
@@ -701,8 +712,12 @@ plot.show(fig, alt="Confusion of the live model: most errors are between a feeli
 cues = [np.array([mood.CUES[m].index(cue) for cue in facts[f"{m}_cue"]]) for m in names]
 ideal = mood.JOINT[:, *cues].argmax(0)
 wrong, unavoidable = answer != test.labels, ideal != test.labels
-print(f"{wrong.sum()} errors of {len(test)}; {(wrong & unavoidable).sum()} of them the best possible rule makes too,")
-print(f"{(wrong & ~unavoidable).sum()} it does not; {(~wrong & unavoidable).sum()} times the model was right by luck")
+print(
+    f"{wrong.sum()} errors of {len(test)}; in {(wrong & unavoidable).sum()} of them the best possible rule is wrong too,"
+)
+print(
+    f"in {(wrong & ~unavoidable).sum()} it is right; {(~wrong & unavoidable).sum()} times the model was right by luck"
+)
 negated = np.array([" not " in words for words in test.column("words")])
 print(
     f"with a 'not': {negated[wrong & ~unavoidable].mean():.0%} of the avoidable errors, {negated.mean():.0%} of all messages"
@@ -724,11 +739,13 @@ print(unavoidable.sum(), "of the 1,500 messages mislead even somebody who knows 
 def present_error(i):
     print(test[i]["words"])
     print("cues:", {m: str(facts[f"{m}_cue"][i]) for m in names})
-    print("felt:", test.classes[test.labels[i]], " answered:", test.classes[answer[i]])
+    felt, best, answered = (test.classes[y[i]] for y in (test.labels, ideal, answer))
+    print(f"felt: {felt}  best rule: {best}  answered: {answered}")
     plot.audio(test[i]["voice"], test.sample_rate, label="Its voice")
 
 
-hopeless, avoidable = np.flatnonzero(wrong & unavoidable)[0], np.flatnonzero(wrong & ~unavoidable)[0]
+hopeless = np.flatnonzero(wrong & unavoidable & (answer == ideal))[0]  # the best rule's own error
+avoidable = np.flatnonzero(wrong & ~unavoidable)[0]
 present_error(hopeless)
 
 # %% tags=["free"]
@@ -738,7 +755,7 @@ fig = plot.images(faces, ["nobody could know", "the model should have"])
 plot.show(fig, alt="Two drawn faces of wrongly judged messages.")
 
 # %% [markdown]
-# The first is noise in the world: cues that point away from the feeling. No training removes it, and a score above the ceiling would be a
+# The first is noise in the world: cues that go with another feeling more often than with this one. No training removes it, and a score above the ceiling would be a
 # reason for alarm. Only the second kind is worth your work: look whose cue was misread.
 #
 # What this data set makes easy: the length of a clip alone gives its cue away, and where the model gets a "not" right, the pattern of the
@@ -796,6 +813,6 @@ else:
 #
 # ## Sources
 # Vaswani et al. 2017, arXiv 1706.03762 · Kittler et al. 1998, *On combining classifiers* · Arevalo et al. 2017, arXiv 1702.01992 · Zadeh et al. 2017,
-# arXiv 1707.07250 · Neverova et al. 2016, arXiv 1501.00102 · Wang, Tran, Feiszli 2020, arXiv 1905.12681 · Peng et al. 2022, arXiv 2203.15332 · Shapley
+# arXiv 1707.07250 · Neverova et al. 2016, arXiv 1501.00102 · Wang, Tran, Feiszli 2020, arXiv 1905.12681 · Wu et al. 2022, arXiv 2202.05306 · Peng et al. 2022, arXiv 2203.15332 · Shapley
 # 1953, *A value for n-person games* · Bertschinger et al. 2014, arXiv 1311.2852 · Liang et al. 2023, arXiv 2302.12247 · Pang and Lee 2005, *Seeing
 # stars* · Zadeh et al. 2016, arXiv 1606.06259 · Castro et al. 2019, arXiv 1906.01815.

@@ -78,7 +78,8 @@ check("13.1", shapley)
 #
 # Difficulty 2 of 3 · 10 minutes · 2 points
 #
-# Gradient modulation (Peng et al. 2022, arXiv 2203.15332): $s_u$ says how sure modality $u$ alone is of the right class. With
+# Gradient modulation (Peng et al. 2022, arXiv 2203.15332): $s_u$ says how sure modality $u$ alone is of the right class,
+# $\alpha$ how hard to brake. With
 #
 # $$\rho_u = \frac{s_u}{\text{mean of the others' } s} \qquad k_u = 1 - \tanh(\alpha \rho_u) \text{ if } \rho_u > 1, \text{ else } 1$$
 #
