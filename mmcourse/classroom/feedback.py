@@ -52,11 +52,17 @@ def publish(graded: Graded, out: Path) -> Path:
 
 
 def give_back(out: Path, folder: Path) -> list[str]:
-    """Each student's page as `folder`/<student>/feedback.html, where the student has such a folder; returns who has."""
-    pages = [page for page in sorted((out / "feedback").glob("*.html")) if (folder / page.stem).is_dir()]
-    for page in pages:
-        write(folder / page.stem / "feedback.html", page.read_text(encoding="utf-8"))
-    return [page.stem for page in pages]
+    """Each student's page as `folder`/<student>/feedback.html, where there is such a folder; returns who has it now."""
+    returned = []
+    for page in sorted((out / "feedback").glob("*.html")):
+        place = folder / page.stem
+        try:
+            if place.is_dir() and not place.is_symlink():
+                write(place / "feedback.html", page.read_text(encoding="utf-8"))
+                returned.append(page.stem)
+        except OSError:  # the folder may be the student's own, with anything in the page's way
+            continue
+    return returned
 
 
 # ---------------------------------------------------------------- the table

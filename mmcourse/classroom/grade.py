@@ -191,7 +191,9 @@ def own_secret(path: Path) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """A file, whole or not at all."""
+    """A file, whole or not at all; a link that a student laid in its way is not followed."""
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8", errors="replace")
+    part.unlink(missing_ok=True)
+    with part.open("x", encoding="utf-8", errors="replace") as file:
+        file.write(text)
     os.replace(part, path)

@@ -114,7 +114,7 @@ class Proxy:
         try:
             result = wire.decode(reply.get("value"))
             self._write_back(args, reply)
-        except (ValueError, TypeError, RecursionError, MemoryError):
+        except wire.REFUSED:
             self.session.stop()
             self.stopped = "answered with what is no plain data"
             raise ChildProcessError(self.stopped) from None
@@ -159,7 +159,7 @@ def answer_of(session: Session, name: str) -> Any:
         if reply.get("function") is True:
             return Proxy(session, name)
         return wire.decode(reply["value"]) if "value" in reply else ...
-    except (ValueError, TypeError, RecursionError, MemoryError):
+    except wire.REFUSED:
         session.stop()
         raise Stopped("answered with what is no plain data") from None
 

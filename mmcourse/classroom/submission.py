@@ -9,10 +9,12 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 20 << 20
+MOST_FILES, DEEPEST = 200, 8  # of one student: files, and folders in folders
 LITTER = {".DS_Store", ".git", ".gitkeep", ".ipynb_checkpoints", "Thumbs.db", "__MACOSX"}
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
 CHECKED = re.compile(r"""\bcheck\(\s*["'](\d\d)\.\d+["']""")
@@ -60,7 +62,7 @@ def collect(folder: Path, lessons: Iterable[str], out: Path | None = None) -> It
         if place.is_symlink() or not place.is_dir():
             yield Submission(student, place, problem="no student's folder; hand in as DIR/<student>/<notebook>")
             continue
-        for path in sorted(_files(place), key=lambda path: (path.stem in known, path.name)):
+        for path in sorted(islice(_files(place), MOST_FILES), key=lambda path: (path.stem in known, path.name)):
             one = read(student, path, known)
             if one.lesson in found:
                 yield Submission(student, found[one.lesson].path, problem="left out: another file is of this lesson")
@@ -75,7 +77,8 @@ def collect(folder: Path, lessons: Iterable[str], out: Path | None = None) -> It
 def _files(place: Path) -> Iterator[Path]:
     """Files of one student; linked folders are not followed."""
     for root, folders, names in os.walk(place):
-        folders[:] = [name for name in sorted(folders) if name not in LITTER][:50]
+        deep = len(Path(root).relative_to(place).parts) >= DEEPEST
+        folders[:] = [] if deep else [name for name in sorted(folders) if name not in LITTER][:50]
         yield from (Path(root) / name for name in sorted(names)[:200] if name not in LITTER)
 
 

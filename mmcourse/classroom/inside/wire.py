@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 MOST_KEYS = 10_000  # of a dict or set from outside: keys may be chosen to collide
+MOST_LETTERS = 1 << 24  # of an array of texts: each of them takes the room of the longest
 DEPTH = 12  # of lists in lists; JSON itself is read no deeper than Python's own limit
+REFUSED = (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError)  # what `decode` may raise
 
 
 class BrokenWire(Exception):
@@ -87,7 +89,7 @@ def decode(obj: Any, depth: int = DEPTH + 2) -> Any:
     if kind in ("opaque", "blank"):
         return Opaque() if kind == "opaque" else ...
     if kind == "complex":
-        real, imag = map(float, _is(body, list))
+        real, imag = (_is(part, float) for part in _is(body, list))
         return complex(real, imag)
     if kind == "array":
         return _numbers(obj)
@@ -131,6 +133,8 @@ def _numbers(obj: dict) -> Any:
 
 def _texts(items: list, shape: tuple[int, ...]) -> np.ndarray:
     kind = str if items and all(isinstance(item, str) for item in items) else object
+    if kind is str and len(items) * max(map(len, items)) > MOST_LETTERS:
+        raise ValueError("an array of texts: expected shorter ones")
     array = np.empty(len(items), dtype=object)
     array[:] = items
     return array.astype(kind).reshape(shape)
