@@ -60,6 +60,14 @@ _F1_MISTAKES = [
         "That is the mean precision. F1 needs the recall too: 2PR / (P + R) for each class.",
     ),
     (
+        _by_class(lambda p, r, t: r.mean()),
+        "That is the mean recall. F1 needs the precision too: 2PR / (P + R) for each class.",
+    ),
+    (
+        _by_class(lambda p, r, t: _f1(p, r).mean() / 2),
+        "Half of what it should be: F1 is 2PR / (P + R), with the 2.",
+    ),
+    (
         _by_class(lambda p, r, t: ((p + r) / 2).mean()),
         "You took the plain mean of precision and recall. F1 is the harmonic one: 2PR / (P + R).",
     ),
@@ -77,7 +85,7 @@ _F1_MISTAKES = [
     ),
     (
         lambda y, p, n: macro_f1(y, p, n) * n / len(np.unique(y)),
-        "You averaged over the classes that occur in the labels only. All `n_classes` count, absent ones with 0.",
+        "You averaged over the classes that occur only. All `n_classes` count, absent ones with 0.",
     ),
 ]
 
@@ -96,14 +104,18 @@ def check_macro_f1(answer):
 # ---------------------------------------------------------------- 12.2
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
     """Expected calibration error over equal bins of confidence."""
-    return float(_gap(labels, probabilities, bins, lambda gap, share: (np.abs(gap) * share).sum()))
+    return float(_gap(labels, probabilities, bins, _expected))
 
 
-def _gap(labels, p, bins, rule, confidence=None):
+def _expected(gap, share):
+    return (np.abs(gap) * share).sum()
+
+
+def _gap(labels, p, bins, rule, confidence=None, number=np.ceil):
     """A rule of the gaps (accuracy minus confidence) and the shares of the bins that hold something."""
     confidence = p.max(axis=1) if confidence is None else confidence
     right = p.argmax(axis=1) == labels
-    bin_of = np.clip(np.ceil(confidence * bins), 1, bins)
+    bin_of = number(confidence * bins)
     filled = [bin_of == k for k in np.unique(bin_of)]
     gaps = np.array([right[b].mean() - confidence[b].mean() for b in filled])
     return rule(gaps, np.array([b.mean() for b in filled]))
@@ -131,10 +143,19 @@ _ECE_MISTAKES = [
         "That is the largest gap, the *maximum* calibration error. Expected: the mean, weighted by share.",
     ),
     (
-        lambda y, p, n: _gap(y, p, n, lambda gap, share: (np.abs(gap) * share).sum(), p[np.arange(len(y)), y]),
+        lambda y, p, n: _gap(y, p, n, _expected, p[np.arange(len(y)), y], lambda x: np.clip(np.ceil(x), 1, n)),
         "You took the probability of the true class. Confidence is the *largest* probability, right or wrong.",
     ),
+    (
+        lambda y, p, n: _gap(y, p, n, _expected, number=np.floor),
+        "With four bins 0.75 lies on an edge and belongs to the bin *below* it: `np.ceil`, not `int` or `np.floor`.",
+    ),
+    (
+        lambda y, p, n: _gap(y, p, n, lambda gap, share: np.nan),
+        "NaN: the mean of an empty bin is 0/0. Leave out the bins that hold nothing.",
+    ),
 ]
+_ON_EDGES = np.array([0.75, 0.8125, 0.625, 0.75, 0.875, 0.9375])  # with four or eight bins; exact in binary
 
 
 @exercise("12.2", title="Does it keep its promises?", points=2, difficulty=2, minutes=10)
@@ -145,6 +166,7 @@ def check_calibration_error(answer):
     for n, classes, bins in ((40, 3, 10), (25, 2, 5), (60, 5, 7), (1, 3, 10)):
         p = g.dirichlet(np.full(classes, 0.6), n)
         inputs.append((g.integers(0, classes, n), p, bins))
+    inputs.append((np.array([0, 1, 0, 1, 0, 1]), np.stack([_ON_EDGES, 1 - _ON_EDGES], axis=1), 4))
     agree(answer, calibration_error, inputs, mistakes=_ECE_MISTAKES)
     return "Zero would mean: of all answers given with 80 % confidence, 80 % are right."
 
@@ -183,6 +205,14 @@ _COMPARE_MISTAKES = [
         "You counted all that is right. Count where exactly one of the two is right: A right and B wrong.",
     ),
     (
+        lambda y, a, b: _compared(y, a, b, lambda i, j: min(1.0, _tail(i, j, min(i, j) - 1))),
+        "Your sum stops one short: `range(m)` ends at m - 1, so take `range(min(n_a, n_b) + 1)`.",
+    ),
+    (
+        lambda y, a, b: _compared(y, a, b, lambda i, j: 1.0 if i + j > 62 else _exact(i, j)),
+        "NumPy's whole numbers end at 2**63: turn the counts into plain `int` before `2**n`.",
+    ),
+    (
         lambda y, a, b: _compared(y, a, b, lambda i, j: _tail(i, j, min(i, j), 1.0)),
         "Your p-value has one side only. B could as well have lost that clearly: times two.",
     ),
@@ -192,12 +222,27 @@ _COMPARE_MISTAKES = [
     ),
     (
         lambda y, a, b: _compared(y, a, b, lambda i, j: min(1, _tail(i, j, max(i, j)))),
-        "Your sum runs up to the larger count. Add the chances up to the *smaller* one.",
+        "Your p-value is 1 everywhere. Does the sum stop at the *smaller* count, and is it divided by `2**n`?",
     ),
     (
         lambda y, a, b: _compared(y, a, b, lambda i, j: min(1, 2 * comb(i + j, min(i, j)) / 2 ** (i + j))),
         "You took the chance of exactly this outcome. Add those of everything at least as uneven.",
     ),
+    (
+        lambda y, a, b: _compared(y, a, b, verdict=lambda i, j, p: "not shown" if p < 0.05 else "B" if j > i else "A"),
+        "Your verdict is the wrong way round: a *small* p says that this is hardly luck.",
+    ),
+    (
+        lambda y, a, b: _compared(y, a, b, verdict=lambda i, j, p: "not shown" if p >= 0.05 else "A" if j > i else "B"),
+        "You name the loser: where only B is right more often, the verdict is B.",
+    ),
+    *[
+        (
+            lambda y, a, b, x=x: _compared(y, a, b, level=x),
+            f"Your verdict asks for p < {x}. It should ask for p < 0.05.",
+        )
+        for x in (0.01, 0.1)
+    ],
     (
         lambda y, a, b: _compared(y, a, b, verdict=lambda i, j, p: "B" if j > i else "A" if i > j else "not shown"),
         "You name whoever is ahead. A lead may be luck: it counts only if p is below 0.05.",
@@ -216,8 +261,8 @@ def _pair(only_a, only_b, both, neither, shuffle):
     return labels, np.where(np.isin(kinds, (0, 2)), labels, 3), np.where(np.isin(kinds, (1, 2)), labels, 4)
 
 
-_CASES = [(1, 3, 3, 1), (2, 11, 9, 3), (11, 2, 5, 5), (3, 10, 20, 4), (1, 9, 2, 2), (4, 15, 30, 9), (5, 5, 7, 2)]
-_CASES += [(0, 0, 6, 2), (0, 6, 1, 0), (40, 80, 300, 60), (7, 9, 0, 0)]
+_CASES = [(0, 8, 0, 0), (1, 3, 3, 1), (2, 11, 9, 3), (11, 2, 5, 5), (3, 10, 20, 4), (1, 9, 2, 2), (4, 15, 30, 9)]
+_CASES += [(5, 5, 7, 2), (0, 0, 6, 2), (40, 80, 300, 60), (7, 9, 0, 0)]
 
 
 @exercise("12.3", title="Does B beat A?", points=3, difficulty=2, minutes=12)
@@ -240,6 +285,12 @@ def _reported(valid, test, chosen=None, value=None, flattered=None):
     return chosen, float(value), float(valid[chosen].mean() - value if flattered is None else flattered)
 
 
+def _run(valid, test, k):
+    """One run of setting k alone, the one that validation liked best."""
+    j = valid[k].argmax()
+    return int(k), float(test[k, j]), float(valid[k, j] - test[k, j])
+
+
 _REPORT_MISTAKES = [
     (
         lambda v, t: _reported(v, t, t.mean(axis=1).argmax()),
@@ -252,6 +303,22 @@ _REPORT_MISTAKES = [
     (
         lambda v, t: _reported(v, t, v.max(axis=1).argmax()),
         "You chose the setting with the luckiest seed. Take the mean over seeds first, then the best setting.",
+    ),
+    (
+        lambda v, t: _reported(v, t, np.median(v, axis=1).argmax()),
+        "You chose by the median over seeds. The mean is asked for.",
+    ),
+    (
+        lambda v, t: _run(v, t, v.argmax() // v.shape[1]),
+        "You report one lucky run. Choose by the mean over seeds, and report the mean over seeds.",
+    ),
+    (
+        lambda v, t: _run(v, t, v.mean(axis=1).argmax()),
+        "You report one seed of the right setting. The number to report is the mean over seeds.",
+    ),
+    (
+        lambda v, t: (report(v, t)[0] + 1, *report(v, t)[1:]),
+        "Your settings count from 1. The first row is setting 0, as `argmax` counts.",
     ),
     (
         lambda v, t: _reported(v, t, value=v.mean(axis=1).max()),
@@ -276,6 +343,8 @@ def check_report(answer):
         [[0.71, 0.70], [0.70, 0.72], [0.69, 0.73], [0.75, 0.73]],
     )
     inputs.append(tuple(map(np.array, first)))
+    one_good_seed = [[0.74, 0.74, 0.74], [0.70, 0.91, 0.70]], [[0.75, 0.74, 0.73], [0.72, 0.71, 0.73]]
+    inputs.append(tuple(map(np.array, one_good_seed)))
     for settings, seeds in ((6, 3), (20, 5), (4, 1), (2, 8)):
         quality = g.uniform(0.6, 0.7, (settings, 1))
         inputs.append(tuple(np.round(quality + g.normal(0, 0.04, (2, settings, seeds)), 3)))

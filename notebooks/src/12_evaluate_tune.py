@@ -25,7 +25,7 @@ from mmcourse.evaluate import band
 # %% [markdown]
 # ## 1 · The question
 # A colleague trains a small network on `mood` with 100 different settings. Each is scored on the same 150 test messages, and the
-# best setting is reported. (This was really done. Runs that take minutes are stored, and `make results 12` makes them again.)
+# best setting is reported. (A **setting** is a choice of the knobs of training. This was really done. Runs that take minutes are stored, and `make results 12` makes them again.)
 
 # %%
 stored = results("12")
@@ -126,8 +126,8 @@ for name, guess in {"A": a, "B": b}.items():
 #
 # $$\text{log loss} = -\frac1n\sum_i \log p_{i y_i} \qquad \text{Brier} = \frac1n\sum_i\sum_k \big(p_{ik} - [y_i = k]\big)^2$$
 #
-# Both are smallest when you say what you truly believe (Brier 1950). For calibration alone, sort samples into bins $B$ by
-# confidence; the **expected calibration error** is
+# $[y_i = k]$ is 1 where it holds, else 0. Both are smallest when you say what you truly believe (Brier 1950). For calibration alone, sort
+# samples into bins $B$ (of $|B|$ samples each) by their confidence, the largest probability; the **expected calibration error** is
 #
 # $$\text{ECE} = \sum_B \frac{|B|}{n}\,\big|\,\text{accuracy}(B) - \text{confidence}(B)\,\big|$$
 
@@ -150,7 +150,7 @@ print("the ten predictions:", round(ece(np.array([0] * 6 + [1] * 4), ten), 2))
 #
 # ### Does B beat A?
 # Both took the same test, so look at the samples where exactly one is right: $n_A$ and $n_B$ of them. If neither were better, each of these
-# would be a fair coin. How often do coins fall at least that unevenly? That is the $p$-value of McNemar's test (1947):
+# would be a fair coin. How often do coins fall at least that unevenly? That is the $p$-value of McNemar's test (1947), in its exact form:
 #
 # $$p = \min\Big(1,\; 2\sum_{k=0}^{\min(n_A, n_B)} \binom{n_A+n_B}{k}\, 2^{-(n_A+n_B)}\Big)$$
 
@@ -180,7 +180,7 @@ print("by hand, in mmcourse.evaluate and in scikit-learn: equal")
 
 # %% [markdown]
 # ### The best of many
-# $N$ models, all equally good: each is right with probability $q$ on each of $n$ test samples. The score of the *best* has expectation
+# $N$ models, all equally good: each is right with probability $q$ on each of $n$ test samples, independently of the others. The score of the *best* has expectation
 #
 # $$E[\max] = \frac1n \sum_{k=0}^{n-1} \big(1 - F(k)^N\big)$$
 #
@@ -207,7 +207,8 @@ band("what 100 equal models gain by luck alone", best_of(100) - best_of(1), 0.08
 # ## 4 · The same with a library
 # ### Cross-validation
 # Few data? Let each sample be tested once: split into $k$ **folds**, train on all but one, test on that one, $k$ times. scikit-learn has
-# the folds. The question is what a fold may share with the rest. Lesson 04 had people in rooms; here are twelve of them.
+# the folds. The question is what a fold may share with the rest. Lesson 04 had people in rooms; here are 36 of them.
+# The model is lesson 04's black box, a support vector machine (`SVC`).
 
 # %%
 from mmcourse.datasets import avdigits_voices
@@ -276,7 +277,8 @@ plot.show(fig, alt="Folds by clip 0.97; folds by person 0.76 and strangers 0.77,
 # the spread over five drawings of the twelve.) Note where `StandardScaler` stands: *inside* the pipeline, so that it too
 # learns from the training folds only.
 #
-# The interval has the same trap. 960 recordings are not 960 independent facts if they come from 24 people. Resample *people*:
+# The interval has the same trap. 960 recordings are not 960 independent facts if they come from 24 people. Resample *people* (drawing anew
+# from what was measured, with replacement, is the **bootstrap**):
 
 # %%
 right = model.fit(x[known], y[known]).predict(x[~known]) == y[~known]
@@ -288,8 +290,9 @@ for name, facts in {"recordings": right, "people": of}.items():
 
 # %% [markdown]
 # ## 5 · At work
-# Now `mood`, with a network small enough to train in half a second. Its input is plain statistics: a face of 16 × 16, mean and spread of
-# each mel band, counts of words. The code lies in a file, because several processes will need it in section 6. Only the training loop is written
+# Now `mood`, with a network small enough to train in a second or two. Its input is plain statistics: a face of 16 × 16, mean and spread of
+# each mel band, counts of words. The code lies in a file, because several processes will need it in section 6. (It needs Optuna: on Colab, run
+# `%pip install optuna keras-tuner` first.) Only the training loop is written
 # out here: it *yields* the network after each epoch, so that whoever watches can stop.
 
 # %%
@@ -337,13 +340,14 @@ def logits(net, split):
 
 
 nets = [last(train(*data["train"], epochs=8, seed=seed)) for seed in range(5)]
-small = few(*data["train"], n=600)
+small = few(*data["train"], n=600)  # drawn by chance
 ours, theirs = (logits(last(f(*small, epochs=3)), "test") for f in (train, search_12.train))
 print("the file holds the same loop:", np.array_equal(ours, theirs))
 
 # %% [markdown]
 # ### Two kinds of luck
-# Another seed gives another network; another test set gives another score. One recipe, five seeds:
+# Another seed gives another network; another test set gives another score. One recipe, five seeds, and the
+# 95 % interval of each kind of luck:
 
 # %% tags=["free"]
 found = [accuracy(y_test, logits(net, "test")) for net in nets]
@@ -363,7 +367,7 @@ band("half-width of the interval for 1,500 messages", (high - low) / 2, 0.020, 0
 
 # %% [markdown]
 # Say which one your interval is about. The first is about the *recipe*; the second about *this network*. A gain of one point from
-# one seed on 1,500 messages is neither.
+# one seed on 1,500 messages is inside both.
 #
 # ### Paired beats unpaired
 # Average the probabilities of the five networks: an **ensemble**. Does it beat network 0?
@@ -397,7 +401,7 @@ print("McNemar: p < 0.05 against at least three of the five")
 values = np.array([[evaluate.mcnemar(y_test, one, other)[2] for other in alone] for one in alone])
 seeds = [f"seed {seed}" for seed in range(5)]
 fig = plot.matrix(values, "Do equal recipes pass for different?", seeds, seeds, form=".3f")
-plot.show(fig, alt="McNemar p-values between five networks that differ in their seed only.")
+plot.show(fig, alt="p-values of ten pairs of networks that differ in their seed only: some lie below 0.05.")
 print("pairs with p < 0.05:", int((values < 0.05).sum() / 2), "of 10")
 
 # %% [markdown]
@@ -420,7 +424,8 @@ for name, p in {"before": before, "after": after}.items():
 # %% tags=["free"]
 fig, axes = plot.plt.subplots(1, 2, figsize=(7.4, 3.6), sharey=True)
 for ax, p, name in zip(axes, (before, after), ("as trained", f"temperature {T:.1f}"), strict=True):
-    confidence, share_right, share = evaluate.reliability(y_test, p)
+    bins = np.array(evaluate.reliability(y_test, p))  # (3, 10)
+    confidence, share_right, share = bins[:, bins[2] > 0.01]
     ax.plot([0.3, 1], [0.3, 1], ":", color=plot.GREY)
     ax.plot(confidence, share_right, color=plot.BLUE)
     ax.scatter(confidence, share_right, 20 + 600 * share, color=plot.BLUE)
@@ -436,12 +441,12 @@ band("calibration error as trained", ece(y_test, before), 0.26, 0.05)
 band("calibration error after one number", ece(y_test, after), 0.03, 0.025)
 
 # %% [markdown]
-# (The larger the dot, the more predictions.) It was wrong three times in ten while swearing it was right. One number, fitted on
-# validation data, made the promises true, and not one answer changed.
+# (The larger the dot, the more predictions; bins with 15 or fewer are not drawn.) Nearly sure, it was right about seven times in ten. One number, fitted on
+# validation data, made the promises nearly true, and not one answer changed.
 #
 # ## 6 · Take it apart
 # ### Over-fitting, watched
-# Back to 600 messages. After every epoch, measure the loss on what was learned from and on validation data. (Dotted: the epoch at which to stop.)
+# A network that learns its samples by heart **over-fits**. Back to 600 messages. After every epoch, measure the loss on what was learned from and on validation data. (Dotted: the epoch at which to stop.)
 
 
 # %%
@@ -532,7 +537,8 @@ band("accuracy that dropout adds", mean["dropout 0.7"][0] - mean["nothing"][0], 
 # and augmentation help the loss only: the same person mirrored is no new person. Without measuring each alone you would not know.
 #
 # ### The best cure: more data
-# Train on part of the data: the small network, stopped early, and the course's trimodal model, whose encoders learn. Three seeds each, stored.
+# Train on part of the data: the small network, stopped early, and the course's trimodal model, whose encoders learn. Three seeds each, stored
+# (the bands run from the lowest to the highest).
 # **Predict:** is 6,000 enough?
 
 # %%
@@ -556,14 +562,14 @@ assert trimodal[:, 2].mean() < mood.loglinear_accuracy() < trimodal[:, 3].min()
 
 # %% [markdown]
 # At 6,000 the trimodal model has 99 % of the ceiling: more data would buy one point at most. The small network still climbs. And mind the jump
-# between 1,500 and 3,000: before it the model adds up votes, after it a face can turn the words around. A curve may look tame
+# between 1,500 and 3,000: before it the model is no better than a vote, which adds up the cues; after it, it is: a face can turn the words around. A curve may look tame
 # just before it jumps, so extrapolate with care.
 #
 # ### Looking for settings
 # Four knobs, a budget of 24 trials. **Grid**: all combinations of a few values. **Random**: draw each knob (Bergstra and Bengio
-# 2012). **Bayesian**: learn from the trials so far where to look; Optuna's TPE compares good trials with bad ones (Bergstra and
-# others 2011), KerasTuner fits a Gaussian process. In Optuna a search is a function that gets a `trial`. (On Colab, run
-# `%pip install optuna keras-tuner` first.)
+# 2012). **Bayesian**: learn from the trials so far where to look; Optuna's TPE (tree-structured Parzen estimator) compares good trials with bad ones (Bergstra and
+# others 2011), KerasTuner fits a Gaussian process. A **trial** is one setting, trained and
+# scored. In Optuna the search calls a function that gets a `trial` and asks it for values.
 
 # %% tags=["free"]
 import optuna
@@ -600,10 +606,13 @@ shown = ax.scatter(
 ax.set(xscale="log", xlabel="learning rate", ylabel="validation accuracy")
 fig.colorbar(shown, label="trial", pad=0.01)
 fig.suptitle("Where does TPE look?", x=0.01, ha="left", fontsize=12, fontweight="bold")
-plot.show(fig, alt="24 trials: early ones are spread out, later ones gather at rates between 0.0003 and 0.01.")
+plot.show(
+    fig, alt="24 trials: the best lie at rates between 0.0005 and 0.01; more than half of the later ones look there."
+)
 
 # %% [markdown]
-# One search is one throw of dice. So each of the four was repeated 16 times (stored), with equal budget and the same objective; KerasTuner may
+# More than half of the time it looks where it was good, else elsewhere, in case something better hides there. One search is one
+# throw of dice. So each of the four was repeated 16 times (stored), with equal budget and the same objective; KerasTuner may
 # search anything whose `run_trial` you write. **Predict** the order after 24 trials.
 
 # %%
@@ -613,7 +622,10 @@ means = {name: values.mean(axis=0)[3:] for name, values in best.items()}  # from
 labels = {"xlabel": "trials", "ylabel": "best validation accuracy so far"}
 fig = plot.curves(means, title="Which search wins at equal budget?", x=np.arange(4, 25), **labels)
 fig.axes[0].set_xticks(range(4, 25, 4))
-plot.show(fig, alt="Best so far against trials: four rising curves that end within two points of one another.")
+plot.show(
+    fig,
+    alt="Best so far against trials: four rising curves that end within one point of one another. The Gaussian process leads at first.",
+)
 
 # %%
 for name in ("grid", "random", "TPE", "Gaussian process"):
@@ -626,6 +638,7 @@ for name in ("grid", "random", "TPE", "Gaussian process"):
 ends = [values[:, -1].mean() for values in best.values()]
 more = best["random"][:, -1].mean() - best["random"][:, 5].mean()
 print(f"best and worst method differ by {100 * (max(ends) - min(ends)):.1f} points")
+print("ahead after", {n: max(means, key=lambda name: means[name][n - 4]) for n in (4, 8, 12, 16, 20, 24)})
 print(f"random search with 24 trials instead of 6 gains {100 * more:.1f}")
 
 # %% tags=["free"]
@@ -633,13 +646,14 @@ harder = [accuracy(y_valid, logits(net, "validation")) - accuracy(y_test, logits
 print(f"five networks of section 5: validation minus test {np.mean(harder):.3f}")
 
 # %% [markdown]
-# No clear winner. TPE and the grid end half a point above random search; KerasTuner's Gaussian process, which begins in a corner of the space, gains
-# nothing on it. (The grid was lucky: the values we gave it happened to suit.) Four times the *trials* brought three times what any choice of method did. With costly trials or many
-# knobs that may change; so measure, and start at random. All four winners keep less than validation promised, and not only because choosing
-# flatters: the test voices are also a little harder, as five networks that nobody chose show.
+# No clear winner. KerasTuner's Gaussian process leads from the fourth trial to the twelfth, then stands still; TPE and the grid end half a point above random
+# search. (TPE's first ten trials *are* random ones, hence the common start. The grid was lucky: the values we gave it happened to suit.)
+# Four times the *trials* brought three times what any choice of method did. With costly trials or many knobs that may change; so measure,
+# and start at random. All four winners keep less than validation promised. Do not blame the choosing alone: five networks that nobody chose
+# lose about as much, since the test messages are a little harder.
 #
 # ### The same in KerasTuner
-# For a Keras model you write a function that builds it from `hp`; `search` takes what `fit` takes. Two trials show the form.
+# For a Keras model you write a function that builds it from `hp` (hyperparameters, the knobs); `search` takes what `fit` takes. Two trials show the form.
 
 # %% tags=["free"]
 import tempfile
@@ -666,7 +680,7 @@ print("the better of two:", {k: float(f"{v:.2g}") for k, v in tuner.get_best_hyp
 
 # %% [markdown]
 # ### Killed, and resumed
-# A search may take days. Keep it in a file (or a data base), not in memory: Optuna writes each trial to a journal. Start a search
+# A search may take days. Keep it in a file (or a database), not in memory: Optuna writes each trial to a journal. Start a search
 # in another process, wait for three finished trials, and kill it without warning.
 
 # %% tags=["free"]
@@ -699,7 +713,7 @@ print("killed; in the journal are", survived, "finished trials")
 
 # %% [markdown]
 # Resume by loading the study and going on; better still, let **two** processes go on at once. They share nothing but the journal, and each sees
-# what the other has found. With a data base in its place, the same works across machines.
+# what the other has found. With a database in its place, the same works across machines.
 
 # %% tags=["free"]
 pair = [worker(trials=survived + 6, seed=seed) for seed in (1, 2)]
@@ -735,10 +749,10 @@ assert abs(gap[0]) < 0.01 and gap[-1] > 0.03
 
 # %% [markdown]
 # Trying more did find better settings, up to a point; the promise went on growing after that. It is milder than the nine points of section 3 because these settings are *not*
-# equal: most of the hundred never had a chance. The remedy is cheap: let validation choose, and test that one setting, once.
+# equal (most of the hundred never had a chance) and share their luck on the same messages. It has a name, the **winner's curse**. The remedy is cheap: let validation choose, and test that one setting, once.
 #
 # ## 7 · At full size
-# The same two folds on real recordings: six people, 3,000 clips of the Free Spoken Digit Dataset, where it has been fetched (`mmcourse data
+# The same two kinds of folds on real recordings: six people, half of the 3,000 clips of the Free Spoken Digit Dataset, where it has been fetched (`mmcourse data
 # fetch`).
 
 # %% tags=["free"]

@@ -78,19 +78,32 @@ def ece_masks(labels, probabilities, bins):
     return sum(n * abs(a - c) for n, a, c in bins_of(labels, probabilities, bins)) / len(labels)
 
 
-def ece_sums(labels, probabilities, bins):
+def ece_sums(labels, probabilities, bins, number=np.ceil):
     confidence = probabilities.max(1)
-    where = np.minimum((confidence * bins).astype(int), bins - 1)
-    gap = np.bincount(where, (probabilities.argmax(1) == labels) - confidence, bins)
+    where = number(confidence * bins).astype(int)
+    gap = np.bincount(where, (probabilities.argmax(1) == labels) - confidence)
     return np.abs(gap).sum() / len(labels)
 
 
 def ece_loop(labels, probabilities, bins):
     total = [0.0] * bins
     for y, row in zip(labels.tolist(), probabilities.tolist(), strict=True):
-        top = max(row)
-        total[min(int(top * bins), bins - 1)] += (row.index(top) == y) - top
+        top, k = max(row), 0
+        while top > (k + 1) / bins:
+            k += 1
+        total[k] += (row.index(top) == y) - top
     return sum(map(abs, total)) / len(labels)
+
+
+def ece_digitize(labels, probabilities, bins):
+    where = np.digitize(probabilities.max(1), np.linspace(0, 1, bins + 1), right=True)
+    return ece_sums(labels, probabilities, bins, lambda _: where)
+
+
+def ece_empty(labels, probabilities, bins):
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    inside = [np.ceil(confidence * bins) == k for k in range(1, bins + 1)]
+    return sum(m.mean() * abs(right[m].mean() - confidence[m].mean()) for m in inside)
 
 
 # ---------------------------------------------------------------- 12.3
@@ -163,6 +176,11 @@ def changed(**parts):
     return report
 
 
+def one_run(validation, test, k):
+    j = validation[k].argmax()
+    return k, test[k, j], validation[k, j] - test[k, j]
+
+
 ANSWERS = {
     "12.1": Answers(
         right=[f1_loop, f1_library, f1_by_matrix],
@@ -173,13 +191,15 @@ ANSWERS = {
             (f1_each, "The macro average is their mean"),
             (lambda y, p, n: rates(y, p, n)[0].mean(), "mean precision"),
             (lambda y, p, n: (rates(y, p, n)[0] + rates(y, p, n)[1]).mean() / 2, "harmonic"),
+            (lambda y, p, n: rates(y, p, n)[1].mean(), "mean recall"),
+            (lambda y, p, n: f1_loop(y, p, n) / 2, "with the 2"),
             (f1_nan(np.mean), "gives 0/0"),
             (f1_nan(np.nanmean), "left out the classes"),
-            (lambda y, p, n: f1_loop(y, p, n) * n / len(set(y.tolist())), "occur in the labels only"),
+            (lambda y, p, n: f1_loop(y, p, n) * n / len(set(y.tolist())), "classes that occur only"),
         ],
     ),
     "12.2": Answers(
-        right=[ece_masks, ece_sums, ece_loop],
+        right=[ece_masks, ece_sums, ece_loop, ece_digitize],
         wrong=[
             (lambda y, p, n: np.mean([abs(a - c) for _, a, c in bins_of(y, p, n)]), "plain mean over bins"),
             (lambda y, p, n: sum(k * (a - c) for k, a, c in bins_of(y, p, n)) / len(y), "opposite sign cancel"),
@@ -189,6 +209,8 @@ ANSWERS = {
                 lambda y, p, n: sum(k * abs(a - c) for k, a, c in bins_of(y, p, n, p[np.arange(len(y)), y])) / len(y),
                 "probability of the true class",
             ),
+            (lambda y, p, n: ece_sums(y, p, n, np.floor), "lies on an edge"),
+            (ece_empty, "mean of an empty bin"),
             (lambda y, p, n: ece_masks(y, p, n) / len(bins_of(y, p, n)), "weighted already"),
         ],
     ),
@@ -199,8 +221,14 @@ ANSWERS = {
             (all_right, "counted all that is right"),
             (but(p=lambda i, j, p: tail(i + j, min(i, j))), "one side only"),
             (but(p=lambda i, j, p: 2 * tail(i + j, min(i, j))), "exceeds 1"),
-            (but(p=lambda i, j, p: min(1, 2 * tail(i + j, max(i, j)))), "up to the larger count"),
+            (but(p=lambda i, j, p: min(1, 2 * tail(i + j, max(i, j)))), "stop at the *smaller* count"),
             (but(p=exactly), "exactly this outcome"),
+            (but(p=lambda i, j, p: min(1, 2 * tail(i + j, min(i, j) - 1)) if min(i, j) else 0.0), "one short"),
+            (but(p=lambda i, j, p: p if i + j < 63 else 1.0), "plain `int`"),
+            (but(verdict=lambda i, j, p: "not shown" if p < 0.05 else "B" if j > i else "A"), "wrong way round"),
+            (but(verdict=lambda i, j, p: "not shown" if p >= 0.05 else "A" if j > i else "B"), "name the loser"),
+            (but(verdict=lambda i, j, p: "not shown" if p >= 0.1 else "B" if j > i else "A"), "asks for p < 0.1."),
+            (but(verdict=lambda i, j, p: "not shown" if p >= 0.01 else "B" if j > i else "A"), "asks for p < 0.01."),
             (but(verdict=lambda i, j, p: "B" if j > i else "A" if i > j else "not shown"), "whoever is ahead"),
             (but(verdict=lambda i, j, p: "B" if p < 0.05 and j > i else "not shown"), "sure loss of B"),
             (lambda y, a, b: by_counting(y, a, b)[:3], "should be 4 values"),
@@ -214,6 +242,10 @@ ANSWERS = {
             (changed(choose=lambda v, t: v.max(1).argmax()), "luckiest seed"),
             (changed(report=lambda v, t: v.mean(1).max()), "report the validation accuracy"),
             (changed(choose=lambda v, t: v.mean(0).argmax()), "averaged over settings"),
+            (changed(choose=lambda v, t: np.median(v, 1).argmax()), "the median over seeds"),
+            (lambda v, t: one_run(v, t, v.max(1).argmax()), "one lucky run"),
+            (lambda v, t: one_run(v, t, v.mean(1).argmax()), "one seed of the right setting"),
+            (lambda v, t: (honest(v, t)[0] + 1, *honest(v, t)[1:]), "count from 1"),
             (lambda v, t: (*honest(v, t)[:2], -honest(v, t)[2]), "wrong sign"),
             (lambda v, t: honest(v, t)[:2], "should be 3 values"),
         ],

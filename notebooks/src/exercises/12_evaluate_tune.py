@@ -74,7 +74,7 @@ check("12.1", macro_f1)
 #
 # Difficulty 2 of 3 · 10 minutes · 2 points
 #
-# **Confidence** is the largest probability of a row. Cut the range from 0 to 1 into `bins` equal bins (each open on the left, so that 0.75
+# **Confidence** is the largest probability of a row, and the answer is its class. Cut the range from 0 to 1 into `bins` equal bins (each open on the left, so that 0.75
 # belongs to the bin from 0.5 to 0.75 when there are four). In every bin that holds samples, compare the share of right answers with the mean confidence, and
 # add up:
 #
@@ -188,8 +188,8 @@ check("12.3", compare)
 #
 # Difficulty 2 of 3 · 10 minutes · 2 points
 #
-# A search tried several settings, each with several seeds. For every run there is a validation accuracy and, on a computer that nobody should have looked
-# at, a test accuracy. The report names one setting and one number. Which?
+# A search tried several settings, each with several seeds. For every run there is a validation accuracy and a test accuracy, which nobody should have looked
+# at yet. The report names one setting and one number. Which?
 
 # %%
 validation = np.array([[0.70, 0.72], [0.76, 0.74], [0.60, 0.78], [0.66, 0.70]])  # (settings, seeds)
