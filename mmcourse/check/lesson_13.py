@@ -62,6 +62,14 @@ _SHAPLEY_MISTAKES = [
         lambda a: {m: a[(m,)] for m in NAMES},
         "That is the accuracy of each alone. Wanted is what each *adds*, averaged over the orders.",
     ),
+    (
+        lambda a: {m: a[NAMES[: k + 1]] - a[NAMES[:k]] for k, m in enumerate(NAMES)},
+        "That is one order only: face, voice, words. There are six, and each counts as much.",
+    ),
+    (
+        lambda a: _weighted(a, (1 / 2, 0, 1 / 2)),
+        "You averaged coming first and coming last. In two of the six orders a modality comes second: those count too.",
+    ),
 ]
 
 
@@ -85,10 +93,10 @@ def _ratio(sure):
     return sure * (len(sure) - 1) / (sure.sum() - sure)
 
 
-def _modulated(ratio, slow=lambda a, r: 1 - np.tanh(a * r), where=lambda r: r > 1):
+def _modulated(ratio, slow=lambda a, r: 1 - np.tanh(a * r), where=lambda r: r > 1, other=1.0):
     def wrong(sure, alpha):
         r = ratio(np.asarray(sure, float))
-        return np.where(where(r), slow(alpha, r), 1.0)
+        return np.where(where(r), slow(alpha, r), other)
 
     return wrong
 
@@ -117,6 +125,14 @@ _MODULATION_MISTAKES = [
     (
         _modulated(_ratio, slow=lambda a, r: 1 - np.tanh(r)),
         "You left out alpha: 1 - tanh(alpha ρ).",
+    ),
+    (
+        _modulated(_ratio, other=0.0),
+        "You stop those who are behind: a gradient times 0 is none. Their coefficient is 1.",
+    ),
+    (
+        _modulated(_ratio, where=lambda r: r < 1),
+        "You slow those who are behind. The formula is for ρ > 1; the others keep 1.",
     ),
     (
         lambda sure, alpha: _ratio(np.asarray(sure, float)),
@@ -172,6 +188,10 @@ _VOTE_MISTAKES = [
         "The rows do not sum to 1: divide by their sum.",
     ),
     (
+        lambda p, present, prior: _vote(p, ~np.asarray(present), prior),
+        "You multiply the opinions of those who are absent. In `present`, True means there.",
+    ),
+    (
         lambda p, present, prior: (
             (np.asarray(p) * np.asarray(present).T[:, :, None]).sum(0) / np.asarray(present).sum(1, keepdims=True)
         ),
@@ -194,12 +214,11 @@ def check_vote(answer):
 # ---------------------------------------------------------------- 13.4
 def expected(accuracy, there):
     """Expected accuracy in use: `accuracy` by subset (sorted tuples), `there` the chance of each modality."""
-    names = sorted(there)
-    return sum(_chance(s, there, names) * accuracy[s] for s in _subsets(names))
+    return sum(_chance(s, there) * accuracy[s] for s in _subsets(sorted(there)))
 
 
-def _chance(subset, there, names):
-    return float(np.prod([there[m] if m in subset else 1 - there[m] for m in names]))
+def _chance(subset, there, combine=np.prod):
+    return float(combine([p if m in subset else 1 - p for m, p in there.items()]))
 
 
 def _choose(value):
@@ -209,6 +228,7 @@ def _choose(value):
 choose = _choose(expected)
 
 _SHIP_MISTAKES = [
+    (_choose(lambda a, there: -expected(a, there)), "You chose the model that is right least often."),
     (
         _choose(lambda a, there: a[tuple(sorted(there))]),
         "You chose by the accuracy with everything there. In use, that is only one of the cases.",
@@ -229,12 +249,33 @@ _SHIP_MISTAKES = [
         _choose(lambda a, there: sum(np.prod([there[m] for m in s]) * v for s, v in a.items())),
         "A subset also needs the others to be *absent*: multiply by 1 - there[m] for each of them.",
     ),
+    (
+        _choose(lambda a, there: sum(_chance(s, there) * v for s, v in a.items() if s)),
+        "You left out the case with nothing there. Then a model guesses, and not all guess equally well.",
+    ),
+    (
+        _choose(lambda a, there: a[max(a, key=lambda s: _chance(s, there))]),
+        "You looked only at the likeliest case. All eight count, each by its chance.",
+    ),
+    (
+        _choose(lambda a, there: sum(_chance(s, there, sum) * v for s, v in a.items())),
+        "You added the three chances up. That three things happen at once has the *product* of their chances.",
+    ),
+    (
+        _choose(lambda a, there: sum(p * a[(m,)] for m, p in there.items())),
+        "You counted only the cases with one modality there. There are eight, from nothing to everything.",
+    ),
 ]
 
 
 # Accuracies in hundredths by _subsets(), and the chance that face, voice and words are there: found by search, so that
-# in each case exactly one of the mistakes above, in their order, chooses the other model.
+# each mistake above has a case in which no other mistake before it in `_CASES` chooses the other model.
 _CASES = [
+    ((40, 50, 50, 50, 60, 60, 60, 70), (40, 60, 60, 60, 70, 70, 70, 80), (0.9, 0.8, 0.7)),
+    ((38, 65, 67, 41, 67, 70, 71, 72), (38, 74, 43, 61, 93, 86, 69, 97), (0.8, 0.9, 0.1)),
+    ((38, 51, 68, 52, 84, 58, 87, 92), (38, 41, 64, 67, 83, 84, 67, 84), (0.9, 0.1, 0.1)),
+    ((38, 46, 42, 60, 58, 61, 61, 62), (38, 72, 65, 46, 83, 89, 77, 89), (0.4, 0.4, 0.7)),
+    ((38, 46, 63, 50, 74, 57, 71, 75), (22, 45, 51, 55, 63, 73, 56, 74), (0.3, 0.1, 0.2)),
     ((38, 64, 74, 68, 82, 71, 78, 87), (38, 42, 75, 51, 80, 63, 83, 93), (0.8, 0.7, 0.5)),
     ((38, 60, 56, 49, 68, 89, 60, 95), (38, 60, 45, 59, 79, 64, 78, 93), (0.9, 0.3, 0.9)),
     ((38, 41, 42, 68, 72, 73, 88, 89), (38, 49, 48, 52, 58, 71, 60, 77), (0.5, 0.8, 0.7)),

@@ -712,12 +712,9 @@ plot.show(fig, alt="Confusion of the live model: most errors are between a feeli
 cues = [np.array([mood.CUES[m].index(cue) for cue in facts[f"{m}_cue"]]) for m in names]
 ideal = mood.JOINT[:, *cues].argmax(0)
 wrong, unavoidable = answer != test.labels, ideal != test.labels
-print(
-    f"{wrong.sum()} errors of {len(test)}; in {(wrong & unavoidable).sum()} of them the best possible rule is wrong too,"
-)
-print(
-    f"in {(wrong & ~unavoidable).sum()} it is right; {(~wrong & unavoidable).sum()} times the model was right by luck"
-)
+both = (wrong & unavoidable).sum()
+print(f"{wrong.sum()} errors of {len(test)}; in {both} of them the best possible rule is wrong too,")
+print(f"in {wrong.sum() - both} it is right; {unavoidable.sum() - both} times the model was right by luck")
 negated = np.array([" not " in words for words in test.column("words")])
 print(
     f"with a 'not': {negated[wrong & ~unavoidable].mean():.0%} of the avoidable errors, {negated.mean():.0%} of all messages"

@@ -120,6 +120,14 @@ def by_steps(models, there):
     return sorted(models, key=lambda name: value(models[name]))[-1]
 
 
+def factors(subset, there):
+    return [there[m] if m in subset else 1 - there[m] for m in NAMES]
+
+
+def chance(subset, there):
+    return np.prod(factors(subset, there))
+
+
 def choosing(value):
     return lambda models, there: max(models, key=lambda name: value(models[name], there))
 
@@ -136,6 +144,11 @@ ANSWERS = {
             (lambda a: by_orders(a, orders=1), "sums over the six orders"),
             (lambda a: {m: v / (a[NAMES] - a[()]) for m, v in by_orders(a).items()}, "units of accuracy"),
             (lambda a: {m: a[(m,)] for m in NAMES}, "accuracy of each alone"),
+            (
+                lambda a: dict(zip(NAMES, np.diff([a[()], a[("face",)], a[("face", "voice")], a[NAMES]]), strict=True)),
+                "one order only",
+            ),
+            (lambda a: {m: (gains(a, m)[0] + gains(a, m)[-1]) / 2 for m in NAMES}, "coming first and coming last"),
         ],
     ),
     "13.2": Answers(
@@ -148,6 +161,8 @@ ANSWERS = {
             (lambda s, alpha: np.where(rho(s) > 1, np.tanh(alpha * rho(s)), 1), "tanh itself"),
             (lambda s, alpha: np.where(rho(s) > 1, 1 - np.tanh(rho(s)), 1), "left out alpha"),
             (lambda s, alpha: rho(s), "These are the ratios"),
+            (lambda s, alpha: np.where(rho(s) > 1, 1 - np.tanh(alpha * rho(s)), 0), "a gradient times 0"),
+            (lambda s, alpha: np.where(rho(s) < 1, 1 - np.tanh(alpha * rho(s)), 1), "You slow those who are behind"),
         ],
     ),
     "13.3": Answers(
@@ -160,11 +175,13 @@ ANSWERS = {
             (voting(lambda t: np.maximum(t.sum(1, keepdims=True) - 1.0, 0)), "With nobody there"),
             (unnormalised, "do not sum to 1"),
             (averaged, "mean of the opinions"),
+            (lambda p, present, prior: sample_by_sample(p, ~present, prior), "those who are absent"),
         ],
     ),
     "13.4": Answers(
         right=[by_masks, by_steps],
         wrong=[
+            (choosing(lambda a, there: -sum(chance(s, there) * v for s, v in a.items())), "right least often"),
             (choosing(lambda a, there: a[NAMES]), "only one of the cases"),
             (choosing(lambda a, there: sum(a.values())), "the same weight"),
             (choosing(lambda a, there: min(v for s, v in a.items() if s)), "worst case"),
@@ -173,6 +190,10 @@ ANSWERS = {
                 choosing(lambda a, there: sum(np.prod([there[m] for m in s]) * v for s, v in a.items())),
                 "others to be *absent*",
             ),
+            (choosing(lambda a, there: sum(chance(s, there) * v for s, v in a.items() if s)), "nothing there"),
+            (choosing(lambda a, there: a[max(a, key=lambda s: chance(s, there))]), "the likeliest case"),
+            (choosing(lambda a, there: sum(np.mean(factors(s, there)) * v for s, v in a.items())), "chances up"),
+            (choosing(lambda a, there: sum(there[m] * a[(m,)] for m in NAMES)), "with one modality there"),
         ],
     ),
 }
