@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 
 import numpy as np
 
@@ -66,6 +67,20 @@ _RATE_MISTAKES = [
         "The cosine lacks its π: it ends at cos(1), not at cos(π).",
     ),
     (
+        _rate(rise=lambda s, t, w: 0.5 - 0.5 * math.cos(math.pi * s / w)),
+        "Your warm-up is curved. A straight line was asked: step / warmup.",
+    ),
+    (_rate(shape=lambda x: 1.0), "After the warm-up your rate stays at the peak. It should fall along half a cosine."),
+    (_rate(shape=lambda x: 1 + math.cos(math.pi * x)), "Twice too high after the warm-up: ½ + ½·cos, not 1 + cos."),
+    (
+        _rate(fall=lambda s, t, w: (s - w) / (t - 1 - w)),
+        "Your last step has rate 0. Only step `total`, which never comes, would: divide by total - warmup.",
+    ),
+    (
+        lambda s, t, w, peak: learning_rate(s, t, w, peak if s < w else 1.0),
+        "After the warm-up your rate lacks the peak: multiply that part by it too.",
+    ),
+    (
         lambda step, total, warmup, peak: learning_rate(step, total, warmup, 1.0),
         "That is the factor between 0 and 1. Multiply it by the peak rate.",
     ),
@@ -74,7 +89,7 @@ _RATE_MISTAKES = [
 
 @exercise("10.1", title="The rate of a step", points=1, difficulty=1, minutes=8)
 def check_learning_rate(answer):
-    inputs = [(2, 10, 4, 0.3), (4, 10, 4, 0.5), (7, 10, 4, 0.5), (9, 10, 4, 0.1), (0, 10, 4, 0.1), (55, 200, 10, 3e-3)]
+    inputs = [(1, 10, 4, 0.4), (4, 10, 4, 0.4), (6, 10, 4, 0.5), (9, 10, 4, 0.1), (0, 10, 4, 0.1), (55, 200, 10, 3e-3)]
     agree(answer, learning_rate, [*inputs, (0, 8, 0, 2.0), (5, 8, 0, 2.0)], mistakes=_RATE_MISTAKES, atol=1e-9)
     return "Up in a line while Adam's means fill, down along a cosine while the weights settle."
 
@@ -116,7 +131,7 @@ _CLIP_MISTAKES = [
     ),
     (
         lambda gs, c: _scaled(gs, c, max(_norms(gs))),
-        "You took the longest array's length. The common length is the root of the sum of all squares.",
+        "You took the length of one array only. The common length is the root of the sum of all squares.",
     ),
     (
         lambda gs, c: _scaled(gs, c, _total(gs) ** 2),
@@ -148,7 +163,7 @@ def _total(gradients):
 @exercise("10.2", title="One factor for all", points=2, difficulty=2, minutes=10)
 def check_clip(answer):
     g = rng("10.2")
-    inputs = [([np.array([1.0, 2.0]), np.array([[4.0, 2.0]])], 2.0), ([np.array([0.3, -0.4]), np.array([[0.0]])], 2.0)]
+    inputs = [([np.array([1.0, 2.0]), np.array([[4.0, -2.0]])], 2.0), ([np.array([0.3, -0.4]), np.array([[0.0]])], 2.0)]
     for scale, limit in ((3.0, 1.5), (0.05, 5.0), (2.0, 0.5)):
         inputs.append(([(scale * g.normal(size=shape)).round(2) for shape in ((4, 3), (3,), (2, 2, 2))], limit))
     agree(answer, clip, inputs, mistakes=_CLIP_MISTAKES)
@@ -175,27 +190,38 @@ def _first(rules, *skipped):
     return next((name for name, fits in rules.items() if fits and name not in skipped), "healthy")
 
 
-def _last_rule(loss, val_loss, classes):
-    return next((name for name, fits in reversed(_rules(loss, val_loss, classes).items()) if fits), "healthy")
+def _in_order(order):
+    def answer(*args):
+        rules = _rules(*args)
+        return _first({name: rules[name] for name in order})
+
+    return answer
 
 
-def _by_training(loss, val_loss, classes):
-    rules = _rules(loss, val_loss, classes)
-    return _first({**rules, "overfits": val_loss[-1] > 1.1 * loss[-1]})
-
-
-def _against_first(loss, val_loss, classes):
-    return _first({**_rules(loss, val_loss, classes), "overfits": val_loss[-1] > 1.1 * val_loss[0]})
+def _overfits(rule):
+    return lambda loss, val, classes: _first({**_rules(loss, val, classes), "overfits": rule(loss, val)})
 
 
 _DIAGNOSIS_MISTAKES = [
     (
         lambda *a: "diverged" if math.isnan(a[0][-1]) else _first(_rules(*a), "diverged"),
-        "You look for NaN in the last training loss only. NaN or inf anywhere, in either list, counts.",
+        "A NaN or inf escapes you: it counts anywhere, in either list, not only at the end of the training loss.",
     ),
     (
         lambda *a: _first(_rules(*a), "diverged"),
         "You never say that a run diverged: comparisons with NaN are all False. Ask that first, with isfinite.",
+    ),
+    (
+        lambda *a: _first(_rules(*a, known=math.log10)),
+        "That is not the loss of an ignorant model: ln C, the natural logarithm, `math.log(classes)`.",
+    ),
+    (
+        lambda *a: _first({**_rules(*a), "bad start": abs(a[1][0] - math.log(a[2])) > 0.5}),
+        "You judge the start by validation, which is measured after a whole epoch. Take the first *training* loss.",
+    ),
+    (
+        lambda *a: _first({**_rules(*a), "learned nothing": a[0][-1] > 0.95 * a[0][0]}),
+        "You compare the last training loss with the first. Compare it with an ignorant model's, ln C.",
     ),
     (
         lambda *a: _first(_rules(*a, known=math.log2)),
@@ -211,14 +237,22 @@ _DIAGNOSIS_MISTAKES = [
     ),
     (
         lambda *a: _first(_rules(*a), "bad start"),
-        "You never look at the first loss. It should be within 0.5 of ln C.",
+        "The first loss is more than 0.5 from ln C, and you do not say so: that is a bad start.",
     ),
     (
-        _by_training,
+        _overfits(lambda loss, val: val[-1] > 1.1 * loss[-1]),
         "You compare validation with training. They always differ: compare validation with its own lowest value.",
     ),
     (
-        _against_first,
+        _overfits(lambda loss, val: max(val) > 1.1 * min(val)),
+        "You take the highest validation loss. What counts is where the run ends: its *last* one against its lowest.",
+    ),
+    (
+        _overfits(lambda loss, val: val[-1] > 1.1 * val[-2]),
+        "You compare with the epoch before. A loss may climb in small steps: compare with the lowest of all.",
+    ),
+    (
+        _overfits(lambda loss, val: val[-1] > 1.1 * val[0]),
         "You compare with the first validation loss. A run can overfit and end below it: compare with the lowest.",
     ),
     (
@@ -229,26 +263,40 @@ _DIAGNOSIS_MISTAKES = [
         lambda *a: _first(_rules(*a), "learned nothing"),
         "You never say that a run learned nothing: its last training loss is above 0.95 ln C.",
     ),
-    (
-        _last_rule,
-        "Two rules fit this run. The first in the list counts: later ones only follow from it.",
-    ),
+]
+_RULES = ("diverged", "bad start", "learned nothing", "overfits")
+_DIAGNOSIS_MISTAKES += [
+    (_in_order(order), "Two rules fit this run. The first in the list counts: later ones only follow from it.")
+    for order in list(permutations(_RULES))[1:]
 ]
 
+_NAN, _INF = float("nan"), float("inf")
 _RUNS = [
-    ([1.05, 0.7, 0.5, 0.4], [1.0, 0.7, 0.55, 0.52], 3),
+    ([1.15, 0.9, 0.8, 0.7], [0.8, 0.75, 0.72, 0.71], 3),
+    ([1.50, 0.8, 0.6, 0.45], [1.0, 0.6, 0.5, 0.47], 3),
+    ([1.10, 0.8, 0.7, 0.65], [0.5, 0.48, 0.46, 0.47], 3),
+    ([1.05, 0.7, 0.55, 0.5], [1.0, 0.5, 0.6, 0.52], 3),
     ([1.10, 0.6, 0.2, 0.05], [0.9, 0.7, 1.0, 1.2], 3),
-    ([1.10, 0.6, 0.2, 0.05], [0.9, 0.7, 0.8, 0.88], 3),
+    ([1.10, 0.6, 0.2, 0.05], [0.5, 0.4, 0.9, 0.92], 3),
+    ([1.10, 0.6, 0.2, 0.05], [0.9, 0.7, 0.8, 0.87], 3),
+    ([1.10, 0.6, 0.4, 0.2], [0.4, 0.2, 0.22, 0.23], 3),
     ([1.10, 0.6, 0.5, 0.2], [0.8, 0.45, 0.46, 0.49], 3),
+    ([1.09, 0.6, 0.5, 0.45], [0.66, 0.6, 0.55, 0.52], 2),
+    ([2.30, 2.2, 2.15, 2.12], [2.3, 2.0, 2.1, 2.15], 10),
     ([2.30, 1.2, 0.9, 0.8], [1.4, 1.1, 0.95, 1.0], 10),
     ([1.10, 1.1, 1.09, 1.1], [1.1, 1.1, 1.1, 1.1], 3),
-    ([1.10, 0.9, float("nan"), float("nan")], [1.0, 1.2, float("nan"), float("nan")], 3),
-    ([1.10, 0.9, 0.8, 0.7], [1.0, 0.9, float("inf"), 0.8], 3),
+    ([2.30, 2.3, 2.25, 2.21], [2.3, 2.3, 2.25, 2.2], 10),
+    ([1.50, 1.2, 1.10, 1.08], [1.1, 1.1, 1.1, 1.1], 3),
+    ([1.10, 0.9, 1.00, 1.09], [1.1, 1.1, 1.1, 1.1], 3),
+    ([1.10, 0.9, _NAN, _NAN], [1.0, 1.2, _NAN, _NAN], 3),
+    ([1.10, 0.9, 0.8, 0.7], [1.0, 0.9, _INF, 0.8], 3),
+    ([1.10, _INF, 0.8, 0.7], [1.0, 0.9, 0.85, 0.8], 3),
+    ([3.00, 2.0, 1.5, 1.2], [2.0, 1.5, 1.3, 1.25], 10),
     ([7.50, 3.0, 2.2, 1.5], [4.0, 2.5, 2.0, 1.6], 10),
     ([0.20, 0.1, 0.05, 0.04], [0.3, 0.2, 0.2, 0.2], 3),
     ([9.00, 4.0, 3.0, 2.9], [4.0, 3.0, 5.0, 6.0], 10),
+    ([7.50, 3.0, _NAN, _NAN], [4.0, 3.0, _NAN, _NAN], 10),
     ([1.40, 1.4, 1.39, 1.38], [1.4, 1.5, 1.6, 1.7], 4),
-    ([0.70, 0.6, 0.5, 0.45], [0.66, 0.6, 0.55, 0.52], 2),
 ]
 
 

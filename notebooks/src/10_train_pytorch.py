@@ -70,13 +70,14 @@ for step in range(5):
 # That is the symptom of a forgotten `zero_grad`. You will meet it again with a real model.
 #
 # ## 3 · The formula
-# A plain step is too simple for a network: gradients of different weights differ a thousandfold. **AdamW** (Loshchilov and
+# A plain step is too simple for a network: gradients of different weights can differ a thousandfold. **AdamW** (Loshchilov and
 # Hutter 2019, arXiv 1711.05101) keeps a running mean $m$ of the gradient $g$ and one, $v$, of its square:
 #
 # $$w \leftarrow w - \eta\lambda w \qquad m \leftarrow \beta_1 m + (1-\beta_1)\,g \qquad v \leftarrow \beta_2 v + (1-\beta_2)\,g^2$$
 # $$w \leftarrow w - \eta\;\frac{m/(1-\beta_1^t)}{\sqrt{v/(1-\beta_2^t)} + \epsilon}$$
 #
-# $\eta$ is the learning rate, $\lambda$ the weight decay, $t$ the number of the step.
+# $\eta$ is the learning rate, $\lambda$ the weight decay, $t$ the number of the step, from 1; $\beta_1$ and $\beta_2$ say how much of a mean
+# is kept, a small $\epsilon$ avoids dividing by 0. Both means start at 0, too low at first: dividing by $1-\beta^t$ corrects that.
 
 
 # %%
@@ -101,7 +102,7 @@ print("your AdamW and PyTorch's:", w.round(4))
 
 # %% [markdown]
 # Look at the first step alone: $m/(1-\beta_1)$ is $g$, the root is $|g|$, and the quotient is ±1. *Every* weight moves by the
-# full rate, whatever its gradient. Keep that in mind: it is why there is a warm-up, and it comes back in section 6.
+# full rate, however small its gradient. Keep that in mind: it is why there is a warm-up, and it comes back in section 6.
 
 # %%
 first, _, _ = adamw(np.zeros(3), np.array([1.0, 100.0, 0.01]), 0, 0, t=1, rate=0.1, decay=0)
@@ -109,7 +110,8 @@ print("first step for gradients 1, 100 and 0.01:", first.round(4))
 
 # %% [markdown]
 # **The schedule.** The rate climbs from 0 in a straight line (Goyal et al. 2017, arXiv 1706.02677), then falls along half a
-# cosine (Loshchilov and Hutter 2017, arXiv 1608.03983). With $S$ steps in all and $s_0 = 0.3\,S$ of them to warm up:
+# cosine (Loshchilov and Hutter 2017, arXiv 1608.03983). With $S$ steps in all and $s_0 = 0.3\,S$ of them to warm up, step $s$,
+# counted from 0, has the rate $\eta\,f(s)$:
 #
 # $$f(s) = \begin{cases} s/s_0 & s < s_0 \\ \tfrac12 + \tfrac12\cos\!\big(\pi\,\tfrac{s-s_0}{S-s_0}\big) & \text{else}\end{cases}$$
 
@@ -153,8 +155,8 @@ print(f"length before {norm:.3f}, by hand {np.sqrt(12 * 3**2 + 3 * 4**2):.3f}")
 print(f"ratio of the two kinds: {(layer[0].bias.grad[0] / layer[0].weight.grad[0, 0]):.3f}, as before -4/3")
 
 # %% [markdown]
-# **Averaging.** Late in training the weights tremble around a good place. A running mean of them, the **EMA**, is closer
-# to it (Polyak and Juditsky 1992): $\bar w \leftarrow d\,\bar w + (1-d)\,w$ after each step. A number that trembles around 3:
+# **Averaging.** Late in training the weights tremble around a good place. A running mean of them $\bar w$, the **EMA** (exponential moving
+# average), is closer to it (Polyak and Juditsky 1992): $\bar w \leftarrow d\,\bar w + (1-d)\,w$ after each step, $d$ just below 1. A number that trembles around 3:
 
 # %%
 trembling = 3 + rng.normal(size=400)
@@ -331,7 +333,7 @@ class Sounds(nn.Module):
         self.net = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), *quarters, nn.Linear(4 * channels, width))
 
     def forward(self, x, padding_mask=None):
-        x = nn.functional.pad(x, (0, 0, 0, 64 - x.shape[1]))  # (b, 64, 32): the longest clip has 63 frames
+        x = nn.functional.pad(x, (0, 0, 0, 64 - x.shape[1]))  # (b, 64, 32): zeros added, or cut
         if self.training:
             x = x + torch.randn_like(x)
         return self.net(x.transpose(1, 2))
@@ -368,7 +370,7 @@ from mmcourse.preprocess.audio import log_mel
 
 
 def raw(data):
-    """Pixels (n, 784), sound wave (n, 6000), log-mel in decibels (n, 1920)."""
+    """Pixels (n, 784), the first 6,000 numbers of the sound wave (n, 6000), log-mel in decibels (n, 1920)."""
     clips = data.column("voice")  # every clip once (`store`), and which one each sample plays (`index`)
     waves, mels = np.zeros((len(clips.store), 6000), np.float32), np.zeros((len(clips.store), 60, 32), np.float32)
     for wave, mel, clip in zip(waves, mels, clips.store, strict=True):
@@ -407,6 +409,7 @@ def flat_accuracy(parts, unseen_parts):
 mean, spread = known[2].mean(axis=0), known[2].std(axis=0) + 1e-6
 scaled, scaled_new = (known[2] - mean) / spread, (new[2] - mean) / spread
 read["pixels alone, flat"] = flat_accuracy(known[:1], new[:1])
+read["wave alone, flat"] = flat_accuracy(known[1:2], new[1:2])
 read["pixels, wave"] = flat_accuracy(known[:2], new[:2])
 read["pixels, log-mel"] = flat_accuracy([known[0], known[2]], [new[0], new[2]])
 read["pixels, scaled log-mel"] = flat_accuracy([known[0], scaled], [new[0], scaled_new])
@@ -414,7 +417,10 @@ read["pixels, scaled log-mel"] = flat_accuracy([known[0], scaled], [new[0], scal
 # %% tags=["free"]
 title, bars = "Does hearing help to read digits?", list(read.values())
 fig = plot.against_ceiling(list(read), bars, [None] * len(read), title=title, chance=0.1)
-plot.show(fig, alt="Seven accuracies: both with encoders is best; pixels beside a raw wave is far below pixels alone.")
+plot.show(
+    fig,
+    alt="Eight accuracies: both with encoders is best; pixels beside a raw wave is far below pixels alone; a wave alone is near chance.",
+)
 
 # %%
 band(
@@ -424,13 +430,14 @@ band(
     0.05,
 )
 band("pixels beside a wave, against pixels alone", read["pixels, wave"] - read["pixels alone, flat"], -0.14, 0.06)
-gain = read["pixels, scaled log-mel"] - read["pixels alone, flat"]
-assert gain > 0 and read["image + voice"] > max(read["pixels, log-mel"], read["pixels, scaled log-mel"])
+band("a wave alone, unseen voices", read["wave alone, flat"], 0.15, 0.08)
+assert read["pixels, scaled log-mel"] > read["pixels, log-mel"] > read["pixels alone, flat"]
+assert read["image + voice"] > max(read["pixels, log-mel"], read["pixels, scaled log-mel"])
 
 # %% [markdown]
 # A second modality made it *worse*. In a wave nothing stands at the same place twice, but 6,000 numbers are enough to know each
-# training clip by heart: then the pixels are hardly needed, and on new voices that knowledge is worth nothing. Log-mel helps a little, scaled a
-# little more, encoders most. Joining early is not wrong; joining *before anything has been understood* is.
+# training clip by heart: then the pixels are hardly needed, and on new voices that knowledge is worth little: the wave alone is near chance. Log-mel helps a little,
+# scaled a little more, encoders most. (For such small pictures alone, no encoder is needed.) Joining early is not wrong; joining *before anything has been understood* is.
 
 # %% [markdown]
 # ## 6 · Take it apart
@@ -480,11 +487,13 @@ band("what warm-up is worth at three times the rate", gap, 0.2, 0.15)
 assert last["no warm-up"]["val_accuracy"] > last["rate × 3, no warm-up"]["val_accuracy"] + 0.05
 assert last["rate × 3"]["val_accuracy"] > last["the same, clipped"]["val_accuracy"] + 0.05
 assert last["modality dropout"]["accuracy"] < last["the recipe"]["accuracy"] - 0.03
+assert max(last[name]["val_loss"] for name in ("EMA 0.98", "modality dropout")) < last["the recipe"]["val_loss"] - 0.05
 
 # %% [markdown]
 # At its own rate the recipe gets by without a warm-up. One change ruins the run: a high rate *without* it. In the first steps every weight moves by the full rate, in a direction
 # that one batch has chosen, and the model never recovers. Clipping does not save it: AdamW divides by the gradient's size, so
-# short gradients make steps just as long. All else is within a few points, and with 1,500 validation messages two may be luck. Dropout and averaging lower the *loss* of what is learned by heart, which is their job.
+# short gradients make steps just as long. All else is within a few points, and with 1,500 validation messages two may be luck. Dropout and averaging
+# lower the validation *loss*, which also counts how sure a wrong answer was.
 
 # %% [markdown]
 # ### Early stopping
@@ -493,11 +502,13 @@ assert last["modality dropout"]["accuracy"] < last["the recipe"]["accuracy"] - 0
 
 # %% tags=["free"]
 stopped, short = trial(patience=3)
-whole = runs["the recipe"][1]
-lines = {"training": [h["loss"] for h in whole], "validation": [h["val_loss"] for h in whole]}
+full = runs["the recipe"][1]
+lines = {"training": [h["loss"] for h in full], "validation": [h["val_loss"] for h in full]}
+lowest = 1 + np.argmin([h["val_loss"] for h in short])
+print("stopped after epoch", len(short), "- lowest validation loss in epoch", lowest)
 best = {"the best, kept": min(h["val_loss"] for h in short)}
 fig = plot.curves(lines, title="When does it begin to learn by heart?", levels=best)
-plot.show(fig, alt="Training loss falls towards zero while validation loss turns up after a few epochs.")
+plot.show(fig, alt="Training loss falls to about 0.2 while validation loss turns up after a few epochs.")
 
 # %%
 assert len(short) < 10 and evaluate(stopped, validation.torch_loader(500))["val_loss"] < last["the recipe"]["val_loss"]
@@ -567,7 +578,7 @@ assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.paramet
 print("resumed run equals the undisturbed one: every bit of", sum(p.numel() for p in whole.parameters()), "weights")
 
 # %% [markdown]
-# The tests do this with `SIGKILL`, at random steps and in the middle of writing the checkpoint. It works because a file is
+# The tests do this with `SIGKILL` (the system ends the program at once), at random steps and in the middle of writing the checkpoint. It works because a file is
 # written under another name, forced onto the disk, and only then renamed: at every moment there is one whole checkpoint.
 # It is made of numbers and JSON (`safetensors`); loading it cannot run anybody's code, as unpickling can.
 #
@@ -593,6 +604,7 @@ def moved(complete):
 with_all, fresh = moved(True), moved(False)
 band("mean move with the saved optimiser", with_all.mean(), 0.07, 0.05)
 band("mean move with a fresh one", fresh.mean(), 0.7, 0.1)
+band("share of weights that a fresh one moves by the full rate", (fresh > 0.9).mean(), 0.67, 0.1)
 
 # %% tags=["free"]
 fig, ax = plot.plt.subplots()
@@ -608,16 +620,18 @@ fig.suptitle("How far does the next step move each weight?", x=0.01, ha="left", 
 ax.set(xlabel="move, in units of the learning rate", ylabel="% of the weights")
 plot.show(
     fig,
-    alt="With the saved optimiser most weights move a small part of the rate; with a fresh one most move by the full rate.",
+    alt="With the saved optimiser most weights move a small part of the rate; with a fresh one two in three move by the full rate.",
 )
 
 # %% [markdown]
-# The fresh Adam moves nearly every weight by the full rate, as at the very first step, only now without warm-up. Nobody notices that
+# The fresh Adam moves two weights in three by the full rate, as at the very first step, only now without warm-up. (The rest
+# hardly move: behind a ReLU that is 0 in the whole batch there is no gradient.) Nobody notices that
 # in a log of ten hours, and the end may even be as good. But it is another run: it cannot be compared, and a bug in it
 # cannot be played again.
 #
 # ### Logs
-# `fit` has written the loss of every step, before and after the cut, into TensorBoard's files. Read them back:
+# `fit` has written the loss of every step, before and after the cut, into files for TensorBoard, a viewer of training
+# logs. Read them back:
 
 # %%
 import logging
@@ -656,7 +670,7 @@ fig = plot.curves(
 )
 plot.show(
     fig,
-    alt="The right loop's loss falls to 0.6; without zero_grad it swings, mostly above the loss of knowing nothing.",
+    alt="The right loop's loss falls to 0.6; without zero_grad it swings around the loss of knowing nothing.",
 )
 
 # %%
@@ -712,18 +726,18 @@ for dtype in (torch.float16, torch.bfloat16):
 # has it: `amp="auto"`. Here:
 
 # %% tags=["free"]
-from mmcourse.runtime import device, profile
+from mmcourse.runtime import device
 from mmcourse.torch.recipe import half_precision
 
 print("device", device(), "- autocast to", half_precision("auto", torch.device(device())))
 
 # %% [markdown]
 # ## 7 · At full size
-# On a GPU the same call with wider encoders, `compile=True` (PyTorch writes one kernel for many operations: a minute to
+# On a GPU the same call with wider encoders, `compile=True` (PyTorch writes one GPU program for many operations: a minute to
 # start, worth it in long runs) and `channels_last=True` (the order in memory that its convolutions want).
 
 # %% tags=["free"]
-if profile() == "gpu":
+if profile == "gpu":  # noqa: F821 — the set-up cell defines it
     wide = {"face": FaceEncoder(256, channels=(64, 128)), "voice": VoiceEncoder(40, 256, channels=128)}
     wide["words"] = WordsEncoder(len(train.vocabulary), 256)
     large = MultimodalClassifier(wide, Concatenate([256] * 3, 1024), 3).to(device())
@@ -738,7 +752,7 @@ else:
 # %% tags=["free"]
 from mmcourse.datasets import sources
 
-if missing := [source.name for source in sources() if not source.present()]:
+if missing := [source.name for source in sources() if source.name != "reviews" and not source.present()]:
     print(
         f"Not run: {', '.join(missing)} not fetched yet. It would have shown image, voice and both on real recordings."
     )
@@ -754,7 +768,7 @@ else:
 # %% [markdown]
 # ## 8 · What to remember
 # - Rate, forward, loss, `zero_grad`, `backward`, `step`: know the symptom of each that is missing.
-# - The learning rate matters most. Warm up, then let it fall; decay matrices, leave biases alone.
+# - A high rate needs a warm-up. Let it climb, then fall; decay matrices, leave biases alone.
 # - First loss $\ln C$, gradients everywhere, then train. Judge by unseen data against a ceiling.
 # - A run is more than its weights: optimiser, step, place in the data, random numbers. Save all of it, atomically.
 # - Joined raw, a second modality can be worse than none. Encoders first.

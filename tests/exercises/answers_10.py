@@ -105,6 +105,21 @@ def backwards(loss, val_loss, classes):
     return plainly(loss, val_loss, classes)
 
 
+def start_first(loss, val_loss, classes):
+    if abs(loss[0] - math.log(classes)) > 0.5:
+        return "bad start"
+    return plainly(loss, val_loss, classes)
+
+
+def by_first_loss(loss, val_loss, classes):
+    answer = plainly(loss, val_loss, classes)
+    if answer in ("diverged", "bad start"):
+        return answer
+    if loss[-1] > 0.95 * loss[0]:
+        return "learned nothing"
+    return "overfits" if val_loss[-1] > 1.1 * min(val_loss) else "healthy"
+
+
 ANSWERS = {
     "10.1": Answers(
         right=[by_numpy, by_half_angle],
@@ -113,7 +128,12 @@ ANSWERS = {
             (rate(rise=lambda s, w: 1), "no warm-up"),
             (rate(start=0, length=lambda t, w: t), "rate jumps where the warm-up ends"),
             (rate(length=lambda t, w: t), "does not reach 0"),
-            (rate(shape=lambda x: 1 - x), "straight line"),
+            (rate(rise=lambda s, w: (1 - math.cos(math.pi * s / w)) / 2), "warm-up is curved"),
+            (rate(length=lambda t, w: t - 1 - w), "last step has rate 0"),
+            (rate(shape=lambda x: 1), "stays at the peak"),
+            (rate(shape=lambda x: 1 + math.cos(math.pi * x)), "Twice too high"),
+            (lambda s, t, w, p: by_half_angle(s, t, w, p if s < w else 1), "lacks the peak"),
+            (rate(shape=lambda x: 1 - x), "falls in a straight line"),
             (rate(shape=lambda x: math.cos(math.pi * x)), "goes below 0"),
             (rate(shape=lambda x: math.cos(math.pi * x / 2)), "quarter of a cosine"),
             (rate(shape=lambda x: (1 + math.cos(x)) / 2), "lacks its π"),
@@ -128,6 +148,8 @@ ANSWERS = {
             (clipped(common, lambda g, c, n: g * c / n), "short ones too"),
             (clipped(lambda gs: sum(np.linalg.norm(g) for g in gs)), "added up the lengths"),
             (clipped(lambda gs: common(gs) ** 2), "root is missing"),
+            (clipped(lambda gs: np.linalg.norm(gs[0])), "2.236 times"),
+            (clipped(lambda gs: np.linalg.norm(gs[-1])), "length of one array"),
             (clipped(lambda gs: max(np.abs(g).max() for g in gs)), "largest single number"),
             (clipped(common, lambda g, c, n: g / max(n, c)), "lacks the limit"),
             (clipped(common, lambda g, c, n: g * (n <= c)), "throw long gradients away"),
@@ -137,16 +159,22 @@ ANSWERS = {
         right=[plainly, in_one_go],
         wrong=[
             (saying(finite=lambda a, b: True), "never say that a run diverged"),
-            (saying(finite=lambda a, b: not math.isnan(a[-1])), "NaN in the last training loss only"),
+            (saying(finite=lambda a, b: not math.isnan(a[-1])), "A NaN or inf escapes you"),
             (saying(ignorant=math.log2), "base 2"),
             (saying(ignorant=lambda c: math.log(3)), "compare with ln 3 always"),
             (saying(low=False), "far *below* ln C"),
-            (saying(start=False), "never look at the first loss"),
+            (saying(start=False), "first loss is more than 0.5 from ln C"),
             (saying(over=lambda a, b: b[-1] > 1.1 * a[-1]), "compare validation with training"),
             (saying(over=lambda a, b: b[-1] > 1.1 * b[0]), "first validation loss"),
             (saying(over=lambda a, b: False), "never say that a run overfits"),
             (saying(nothing=False), "never say that a run learned nothing"),
-            (backwards, "Two rules fit"),
+            (saying(ignorant=math.log10), "natural logarithm"),
+            (saying(over=lambda a, b: b[-1] > 1.1 * b[-2]), "with the epoch before"),
+            (saying(over=lambda a, b: max(b) > 1.1 * min(b)), "highest validation loss"),
+            (saying(finite=lambda a, b: np.isfinite(b).all()), "inf, 0.8, 0.7], [1.0, 0.9, 0.85"),
+            (by_first_loss, "the last training loss with the first"),
+            (start_first, "start_first([7.5"),
+            (backwards, "backwards([9.0"),
         ],
     ),
 }

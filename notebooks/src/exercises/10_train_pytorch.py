@@ -28,6 +28,8 @@ np.set_printoptions(precision=3, suppress=True)
 #
 # $$\text{peak}\cdot\frac{s}{w} \qquad\text{then}\qquad \text{peak}\cdot\Big(\tfrac12 + \tfrac12\cos\big(\pi\,\tfrac{s-w}{S-w}\big)\Big)$$
 #
+# with $s$ the `step`, $w$ the number of `warmup` steps and $S$ the `total`.
+#
 # **Example.** Ten steps, four of them to warm up, peak 0.5. Step 7 is halfway between 4 and 10:
 
 # %%

@@ -21,7 +21,8 @@ def _(g):
     yield "during the warm-up", 1, lambda: _schedule(g, False)
     yield "after the warm-up", 2, lambda: _schedule(g, True)
     yield "without a warm-up", 1, lambda: _schedule(g, True, 0)
-    yield "first step", 1, lambda: (0, *_schedule(g, True)[1:])
+    lengths = cycle([None, 0])
+    yield "first step", 1, lambda: (0, *_schedule(g, True, next(lengths))[1:])
 
 
 def _gradients(g, arrays, factor):
@@ -37,30 +38,38 @@ def _(g):
     yield "a single array", 1, lambda: _gradients(g, 1, g.uniform(0.3, 1.5))
 
 
-def _run(g, first, last, climb=1.0, noise=0.03, broken=None):
+def _run(g, first, last, climb=1.0, hump=1.0, noise=0.03, broken=None):
     """Losses that fall from `first` to `last` times ln C; validation ends `climb` times above its lowest."""
     classes, epochs = int(g.choice([2, 4, 5, 10])), int(g.integers(4, 9))
     loss = math.log(classes) * np.geomspace(first, last, epochs) * (1 + noise * g.uniform(0, 1, epochs))
-    val = 1.05 * np.sort(g.uniform(0.6, 0.95, epochs))[::-1] * max(first, 0.8)
-    val[-1] = climb * val[:-1].min()
+    val = np.sort(g.uniform(0.6, 0.95, epochs))[::-1] * max(first, 0.8) * g.choice([0.4, 1.05, 2])
+    val[-2:] = climb * val[:-2].min() * np.array([hump, 1])  # up in one go, or up and down again
     if broken:
-        [loss, val][g.integers(2)][g.integers(1, epochs - (g.random() < 0.5))] = g.choice(broken)
+        where, value = broken
+        [loss, val][where][g.integers(1, epochs - 1)] = value
     return loss.tolist(), val.tolist(), classes
 
 
 @hidden("10.3")
 def _(g):
     def healthy():
-        return _run(g, 1, g.uniform(0.2, 0.7), g.uniform(0.9, 1.07))
+        return _run(g, g.uniform(0.85, 1.2), g.uniform(0.2, 0.7), g.uniform(0.9, 1.07), g.choice([1, 1.3]))
 
     def overfits():
-        return _run(g, 1, g.uniform(0.02, 0.7), g.uniform(1.15, 1.4))
+        return _run(g, 1, g.uniform(0.02, 0.7), g.uniform(1.12, 1.4))
 
+    def learned():
+        return _run(g, g.uniform(0.85, 1.2), g.uniform(0.88, 1.02), g.choice([1.0, 1.3]))
+
+    def start():
+        return _run(g, g.choice([0.1, 0.7, 1.3, 1.4, 2.5]), g.choice([0.08, 0.5, 1.3]), g.choice([1.0, 1.3]))
+
+    ends = cycle([(0, math.inf), (1, math.nan), (1, math.inf), (0, math.nan)])
     for name, weight, sick in (
         ("does it overfit?", 1, overfits),
-        ("did it learn anything?", 1, lambda: _run(g, 1, g.uniform(0.98, 1.02), g.choice([1.0, 1.3]))),
-        ("a bad start?", 2, lambda: _run(g, g.choice([0.1, 2.5]), g.choice([0.08, 0.5, 1.3]), g.choice([1.0, 1.3]))),
-        ("did it diverge?", 1, lambda: _run(g, g.choice([1, 2.5]), 0.5, broken=[math.nan, math.inf])),
+        ("did it learn anything?", 1, learned),
+        ("a bad start?", 2, start),
+        ("did it diverge?", 1, lambda: _run(g, g.choice([1, 2.5]), 0.5, broken=next(ends))),
     ):
         turns = cycle([sick, sick, healthy if sick is overfits else overfits])
         yield name, weight, lambda turns=turns: next(turns)()
