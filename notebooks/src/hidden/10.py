@@ -56,13 +56,17 @@ def _(g):
         return _run(g, g.uniform(0.85, 1.2), g.uniform(0.2, 0.7), g.uniform(0.9, 1.07), g.choice([1, 1.3]))
 
     def overfits():
-        return _run(g, 1, g.uniform(0.02, 0.7), g.uniform(1.12, 1.4))
+        return _run(g, 1, g.uniform(0.02, 0.7), next(climbs))
+
+    lasts = cycle([0.96, 0.92])  # just above 0.95 and, noise included, just below
 
     def learned():
-        return _run(g, g.uniform(0.85, 1.2), g.uniform(0.88, 1.02), g.choice([1.0, 1.3]))
+        return _run(g, g.uniform(0.85, 1.2), next(lasts), g.choice([1.0, 1.3]))
+
+    firsts, climbs = cycle([1.4, 0.1, 2.5]), cycle([1.15, 1.4])
 
     def start():
-        return _run(g, g.choice([0.1, 0.7, 1.3, 1.4, 2.5]), g.choice([0.08, 0.5, 1.3]), g.choice([1.0, 1.3]))
+        return _run(g, next(firsts), g.choice([0.08, 0.5, 1.3]), g.choice([1.0, 1.3]))
 
     ends = cycle([(0, math.inf), (1, math.nan), (1, math.inf), (0, math.nan)])
     for name, weight, sick in (
