@@ -268,8 +268,8 @@ _SHIP_MISTAKES = [
 ]
 
 
-# Accuracies in hundredths by _subsets(), and the chance that face, voice and words are there: found by search. The
-# first case tells the largest from the smallest; each further mistake meets one that it alone, of those left, gets wrong.
+# Accuracies in hundredths by _subsets(), and the chance that face, voice and words are there: found by search.
+# The first tells the largest from the smallest; each further mistake meets one that it alone, of those left, fails.
 _CASES = [
     ((40, 50, 50, 50, 60, 60, 60, 70), (40, 60, 60, 60, 70, 70, 70, 80), (0.9, 0.8, 0.7)),
     ((38, 65, 67, 41, 67, 70, 71, 72), (38, 74, 43, 61, 93, 86, 69, 97), (0.8, 0.9, 0.1)),
