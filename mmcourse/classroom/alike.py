@@ -43,7 +43,9 @@ def _first(cells: Sequence[str]) -> Iterator[str]:
     left = MOST_LETTERS
     for cell in cells:
         yield cell[:left]
-        left -= min(left, len(cell))
+        left -= len(cell) + 1
+        if left <= 0:
+            return
 
 
 def _runs(found: list[str]) -> Iterator[tuple[str, ...]]:

@@ -56,9 +56,12 @@ def collect(folder: Path, lessons: Iterable[str], out: Path | None = None) -> It
     places = [x for x in sorted(folder.iterdir()) if x.name not in LITTER and x != out] if folder.is_dir() else []
     if not any(place.is_dir() for place in places):
         raise FileNotFoundError(f"{folder}: expected a folder with one folder for each student, such as {folder}/ada/")
-    known = list(lessons)
+    known, taken = list(lessons), {place.name for place in places}
     for place in places:
         student, found = safe_name(place.name), dict[str, Submission]()
+        while student != place.name and student in taken:  # who takes another's tame name takes no more than that
+            student = safe_name(f"{student} ")
+        taken.add(student)
         if place.is_symlink() or not place.is_dir():
             yield Submission(student, place, problem="no student's folder; hand in as DIR/<student>/<notebook>")
             continue

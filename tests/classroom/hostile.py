@@ -229,6 +229,39 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             "shape and bytes must agree",
             None,
         ),
+        "answers with a complex number beyond floats": Attack(
+            [HONEST, RUNNER + "wire.encode = lambda v, depth=0: {'complex': [10**400, 0]}\nbayes_accuracy = 1"],
+            "floats only; the process is ended",
+            None,
+        ),
+        "answers with texts in the room of the longest": Attack(
+            answer(
+                "wire.encode = lambda v, depth=0: {'texts': ['x' * 2000] + [''] * 50_000, 'shape': [50_001]}\n"
+                "return 0.0",
+                RUNNER,
+            ),
+            "limit on letters",
+            None,
+        ),
+        "tells of changes to what was not given": Attack(
+            answer(
+                "return 0.0",
+                RUNNER + "old = wire.send\nwire.send = lambda line, m: old(line, {**m, 'changed': {'7': 1}})",
+            ),
+            "the process is ended",
+            None,
+        ),
+        "tells of broken cells in deep nesting": Attack(
+            cell(
+                RUNNER + "text = b'{\"ran\": [{\"error\": ' + b'[' * 940 + b']' * 940 + b'}]}'\n"
+                "for line in lines: line.sendall(len(text).to_bytes(8, 'big') + text)"
+            ),
+            "short text; an answer without its question ends the process",
+            None,
+        ),
+        "tells of cells without end": Attack(
+            cell(RUNNER + "while True:\n    for line in lines: wire.send(line, {'cell': 1})"), "time in all", None
+        ),
         "never reads its questions": Attack(
             cell(RUNNER + "import time\nwire.receive = lambda *a: time.sleep(99)"), "time", None
         ),
@@ -294,6 +327,22 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
                 "class D:\n    def __del__(self): time.sleep(1e6)\nd = D()"
             ),
             "ended from outside",
+        ),
+        "stops itself": Attack(answer("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"), "ended from outside"),
+        "becomes another program": Attack(
+            answer("import os\nos.set_inheritable(3, True)\nos.execv('/bin/sleep', ['sleep', '1000'])"),
+            "the same walls; ended from outside",
+        ),
+        "raises what never ends to be told": Attack(
+            answer(
+                "class Endless(Exception):\n    def __str__(self):\n        while True: pass\nraise Endless()",
+            ),
+            "told by its builtin kind",
+        ),
+        "raises what ends the iteration": Attack(answer("raise StopIteration"), "a wrong answer like any other"),
+        "raises what ends the process when told": Attack(
+            cell("import os\nclass Last(Exception):\n    def __str__(self): os._exit(0)\nraise Last()"),
+            "run again without that cell",
         ),
         "raises what is no Exception": Attack(answer("raise BaseException('x')"), "caught"),
         "recurses without end": Attack(

@@ -12,7 +12,10 @@ import hostile
 import pytest
 from class_of import QUICK, Listener, attacked, hand_in, points, slug
 
+from mmcourse.classroom.alike import alike
+from mmcourse.classroom.feedback import give_back
 from mmcourse.classroom.grade import grade
+from mmcourse.classroom.submission import collect, safe_name
 
 NAMES = list(hostile.attacks(Path("/nowhere"), 1))
 HARMLESS = {"results", "sub"}
@@ -142,3 +145,47 @@ def test_names_that_would_hurt_a_path_a_table_or_a_page(sandbox, tmp_path, name)
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", student) and len(student) < 64
     assert sum(points(graded, student).values()) == 6
     assert any("another is used" in why for _, _, why in graded.problems)
+
+
+def test_folders_without_end_cost_only_themselves(tmp_path, monkeypatch):
+    for student in ("deep", "many", "zz"):
+        hand_in(tmp_path, student, hostile.notebook(hostile.HONEST))
+    monkeypatch.chdir(tmp_path / "deep")
+    for _ in range(1200):
+        os.mkdir("a")
+        os.chdir("a")
+    for k in range(300):
+        (tmp_path / "many" / f"{k}.txt").touch()
+    found = list(collect(tmp_path, ["00_start_here"]))
+    for _ in range(1200):  # too deep for who tidies up
+        os.chdir("..")
+        os.rmdir("a")
+    assert [one.student for one in found if not one.problem] == ["deep", "many", "zz"] and len(found) < 250
+
+
+def test_nobody_takes_the_place_of_another(tmp_path):
+    for student in ("a b", safe_name("a b")):
+        hand_in(tmp_path, student, hostile.notebook(hostile.HONEST))
+    found = {one.path.parent.name: one.student for one in collect(tmp_path, ["00_start_here"]) if not one.problem}
+    assert found[safe_name("a b")] == safe_name("a b") != found["a b"]
+
+
+def test_code_without_end_is_not_compared_to_its_end():
+    start = time.process_time()
+    endless = "\n".join(f"x{k} {'+-*/%|&^'[k % 8]} y{k % 13}[{'abc'[k % 3]}]" for k in range(200_000))
+    assert alike([("eve", [endless]), ("mallory", [""] * 1_000_000)], []) == []
+    assert time.process_time() - start < 20
+
+
+def test_what_lies_in_the_way_of_a_page_is_not_followed(tmp_path):
+    (tmp_path / "feedback").mkdir()
+    kept = tmp_path / "kept.txt"
+    kept.write_text("kept")
+    for name in ("link", "page", "pipe", "folder", "zz"):
+        (tmp_path / "feedback" / f"{name}.html").write_text(name)
+        (tmp_path / "back" / name).mkdir(parents=True)
+    (tmp_path / "back/link/.feedback.html.part").symlink_to(kept)
+    (tmp_path / "back/page/feedback.html").symlink_to(kept)
+    os.mkfifo(tmp_path / "back/pipe/.feedback.html.part")
+    (tmp_path / "back/folder/feedback.html").mkdir()
+    assert give_back(tmp_path, tmp_path / "back") == ["link", "page", "pipe", "zz"] and kept.read_text() == "kept"
