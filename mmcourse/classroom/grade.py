@@ -135,7 +135,7 @@ def grade(
     """
     require(unsafe)
     journal = out / "journal"
-    journal.mkdir(parents=True, exist_ok=True)
+    journal.mkdir(parents=True, exist_ok=True, mode=0o700)  # grades are nobody else's
     plan = read_release(release) if release else None
     known = plan.lessons if plan else tuple(lesson.name for lesson in select(["all"]) if lesson.exercise.is_file())
     submissions = list(collect(folder.resolve(), known, out.resolve()))

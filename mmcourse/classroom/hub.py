@@ -76,6 +76,14 @@ def read_accounts(folder: Path) -> dict[str, str]:
         return {row["student"]: row["password"] for row in csv.DictReader(file)}
 
 
+def plain_folder(path: Path) -> Path:
+    """A real folder there, whatever a student laid in its place: a link would lead our writing elsewhere."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    path.mkdir(exist_ok=True)
+    return path
+
+
 def fill_home(folder: Path, student: str) -> None:
     """Lessons, and the student's own exercises where DIR/release has them; nothing that is there is overwritten."""
     home, released = folder / "students" / student, folder / "release" / "students" / student
@@ -83,12 +91,12 @@ def fill_home(folder: Path, student: str) -> None:
     exercises = released if released.is_dir() else book / "exercises"
     sources = {"lessons": book.glob("[0-9]*.ipynb"), "exercises": exercises.glob("*.ipynb")}
     for name, paths in sources.items():
-        (home / name).mkdir(parents=True, exist_ok=True)
+        place = plain_folder(home / name)
         for path in paths:
-            if not (copy := home / name / path.name).exists():
+            if not os.path.lexists(copy := place / path.name):
                 shutil.copyfile(path, copy)
     for name in ("submitted", "feedback"):
-        (home / name).mkdir(exist_ok=True)
+        plain_folder(home / name)
 
 
 def free_port() -> int:

@@ -257,8 +257,7 @@ band("mean loss of the last epoch", np.mean(losses[-16:]), 0.5, 0.2)
 # %%
 packaged = build(*names)
 history = fit(packaged, few.torch_loader(64, seed=0), epochs=4, progress=False)
-sizes = np.tile([64] * 15 + [40], 4)  # the last batch of an epoch is smaller
-by_epoch = (np.array(losses) * sizes).reshape(4, 16).sum(axis=1) / 1000
+by_epoch = np.reshape(losses, (4, 16)) @ ([64] * 15 + [40]) / 1000  # the last batch of an epoch is smaller
 assert np.allclose(by_epoch, [h["loss"] for h in history], rtol=1e-6)
 assert all(torch.equal(a, b) for a, b in zip(model.parameters(), packaged.parameters(), strict=True))
 print("your loop and fit: the same four losses, and every weight equal to the last bit")
@@ -356,9 +355,8 @@ def learn_digits(model, data, test):
     return float((predict(model, test.torch_loader(500)).argmax(axis=1) == test.labels).mean())
 
 
-read = {
-    " + ".join(n): learn_digits(build_digits(*n), digits, unseen) for n in (["image"], ["voice"], ["image", "voice"])
-}
+trials = ["image"], ["voice"], ["image", "voice"]
+read = {" + ".join(n): learn_digits(build_digits(*n), digits, unseen) for n in trials}
 print({name: round(value, 3) for name, value in read.items()})
 
 # %% [markdown]
@@ -640,9 +638,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it would remark that the run was restarted
 logs = EventAccumulator(str(folder / "tensorboard")).Reload()
-logged = [event.value for event in logs.Scalars("step/loss")]
-assert len(logged) == 64
-print(len(logged), "steps logged;", ", ".join(logs.Tags()["scalars"]))
+assert len(logs.Scalars("step/loss")) == 64
+print("64 steps logged;", ", ".join(logs.Tags()["scalars"]))
 
 # %% [markdown]
 # The same logs in a browser: `tensorboard --logdir` with your run's folder.

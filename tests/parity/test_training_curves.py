@@ -31,10 +31,16 @@ def doubled(module, args):
     return ({k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in args[0].items()},)
 
 
+def use(precision):
+    """`floatx` alone is not enough: Keras keeps the policy that the process's first layer was made with."""
+    keras.config.set_floatx(precision)
+    keras.config.set_dtype_policy(precision)
+
+
 @pytest.fixture(params=["float64", "float32"])
 def pair(request):
     """The two models, equal in every number, in that precision."""
-    keras.config.set_floatx(request.param)
+    use(request.param)
     torch.manual_seed(0)
     ours, theirs = model(torch_encoders, torch_fusion), model(keras_encoders, keras_fusion)
     if request.param == "float64":
@@ -42,7 +48,7 @@ def pair(request):
     theirs.build(None)
     copy_weights(ours, theirs)
     yield request.param, ours, theirs
-    keras.config.set_floatx("float32")
+    use("float32")
 
 
 def losses_of_steps(monkeypatch, pair, **options):

@@ -1,0 +1,65 @@
+"""The hub's class folder: accounts that stay, homes that lead nowhere else, names that are names."""
+
+import pytest
+
+pytest.importorskip("jupyterhub")
+
+from mmcourse.classroom import hub
+
+
+def test_accounts_are_made_once_and_kept_to_the_instructor(tmp_path):
+    first = hub.prepare(tmp_path, ["ada", "ben"])
+    assert hub.prepare(tmp_path, ["ada", "ben", "cleo"]).items() >= first.items()
+    assert hub.read_accounts(tmp_path).keys() == {"ada", "ben", "cleo"}
+    assert (tmp_path / "accounts.csv").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "students" / "ada").stat().st_mode & 0o077 == 0
+
+
+def test_a_home_is_filled_once_and_own_work_stays(tmp_path):
+    hub.prepare(tmp_path, ["ada"])
+    hub.fill_home(tmp_path, "ada")
+    exercise = tmp_path / "students" / "ada" / "exercises" / "00_start_here.ipynb"
+    exercise.write_text("my work")
+    hub.fill_home(tmp_path, "ada")
+    assert exercise.read_text() == "my work"
+
+
+def test_links_laid_by_a_student_are_not_followed(tmp_path):
+    hub.prepare(tmp_path, ["eve"])
+    home, outside = tmp_path / "students" / "eve", tmp_path / "outside"
+    outside.mkdir()
+    (home / "exercises").symlink_to(outside)
+    (home / "lessons").mkdir()
+    (home / "lessons" / "00_start_here.ipynb").symlink_to(outside / "planted")
+    hub.fill_home(tmp_path, "eve")
+    assert not list(outside.iterdir())
+    assert not (home / "exercises").is_symlink() and (home / "exercises" / "00_start_here.ipynb").is_file()
+
+
+def test_released_notebooks_of_the_student_come_before_the_public_ones(tmp_path):
+    hub.prepare(tmp_path, ["ada"])
+    own = tmp_path / "release" / "students" / "ada"
+    own.mkdir(parents=True)
+    (own / "00_start_here.ipynb").write_text("with numbers of her own")
+    hub.fill_home(tmp_path, "ada")
+    found = list((tmp_path / "students" / "ada" / "exercises").iterdir())
+    assert [path.read_text() for path in found] == ["with numbers of her own"]
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "Ada", "ada ben", "-x", "é", "a" * 33])
+def test_a_name_that_is_no_plain_name_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="expected 1 to 32"):
+        hub.names(f"ada,{name}", tmp_path)
+
+
+def test_a_roster_in_the_folder_names_the_students(tmp_path):
+    (tmp_path / "roster.csv").write_text("student\nada\nben\n")
+    assert hub.names("someone", tmp_path) == ["ada", "ben"]
+
+
+def test_a_taken_port_is_named_with_the_remedy():
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with pytest.raises(OSError, match="choose another with --port"):
+            hub.require_free(taken.getsockname()[1])
