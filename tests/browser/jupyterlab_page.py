@@ -144,6 +144,10 @@ class Notebook:
         self.page.wait_for_function(f"() => !{WIDGET}.context.model.dirty", timeout=30_000)
         return nbformat.read(self.file, as_version=4)
 
+    def close(self) -> None:
+        """End the kernel, which would keep its memory for as long as the server runs."""
+        self.page.evaluate(f"() => {WIDGET}.sessionContext.shutdown()")
+
 
 def forget_outputs(path: Path) -> None:
     """Take outputs and counts out of a notebook file, so that only a real run can bring them back."""

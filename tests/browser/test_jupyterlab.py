@@ -91,6 +91,7 @@ def test_the_lesson_runs_to_its_end_and_is_saved(page, server, tmp_path, lesson)
     silent = [c.source for c, s in zip(committed.cells, saved.cells, strict=True) if c.get("outputs") and not s.outputs]
     assert silent == []
     page.locator(".jp-CodeCell .jp-OutputArea img").last.scroll_into_view_if_needed()
+    notebook.close()
 
 
 def test_an_exercise_names_a_wrong_answer_and_passes_a_right_one(page, server, tmp_path):
