@@ -70,6 +70,9 @@ def test_nothing_is_harmed(run):
     while left := left & processes():
         assert time.monotonic() < end, f"processes left over: {left}"
         time.sleep(0.5)
+    with (folder / "results" / "grades.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * len(graded.records) and {row["student"] for row in rows} >= {"0-honest", "zz-honest"}
 
 
 def test_no_attack_stops_the_clock(run):

@@ -62,9 +62,10 @@ def test_constraints_are_exact_sorted_and_public():
 
 
 def test_what_is_installed_here_is_what_is_pinned():
-    """Every package that the extras bring is pinned: else two installs on two days differ. (`make bench` adds its own.)"""
+    """Every package that the extras bring is pinned: else two installs on two days differ."""
     from importlib import metadata
 
+    # `make bench` installs its own
     asked = [r for r in requirements() if str(r) not in {str(Requirement(line)) for line in EXTRAS["bench"]}]
     pinned, seen, waiting = pins(), set(), {(canonicalize_name(r.name), frozenset(r.extras)) for r in asked}
     while waiting:
