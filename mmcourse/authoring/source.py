@@ -13,6 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from . import budget
+from .fingerprint import text_sha
 
 MARKER = re.compile(r"^# %%(?!%)")
 BEGIN, END, BLANK = "# BEGIN SOLUTION", "# END SOLUTION", "# BLANK:"
@@ -116,10 +117,8 @@ def exercise_text(source: Source, slug: str, measured: dict, solved: bool) -> No
 
 def _assemble(source: Source, texts: list[str], where: str, slug: str, measured: dict) -> NotebookNode:
     """Title card with badge and budget, setup cell, then the author's cells with stable ids."""
-    badge = (
-        "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-        f"(https://colab.research.google.com/github/{slug}/blob/{where}.ipynb)"
-    ).replace("/blob/", "/blob/main/")
+    # A link, not the usual picture: that one comes from the network, and offline it would be a broken picture.
+    badge = f"[Open in Colab](https://colab.research.google.com/github/{slug}/blob/main/{where}.ipynb)"
     seen: Counter[str] = Counter()
     cells = []
     for index, (cell, text) in enumerate(zip(source.cells, texts, strict=True)):
@@ -131,7 +130,7 @@ def _assemble(source: Source, texts: list[str], where: str, slug: str, measured:
         cells.append(_cell(cell.cell_type, text, tags, _id(source.path.stem, cell, seen)))
         if index == 0:
             cells.append(_cell("code", SETUP.format(slug=slug), ["setup"], "setup"))
-    metadata = METADATA | {"mmcourse": {**measured, "source_sha": source.sha}}
+    metadata = METADATA | {"mmcourse": {**measured, "source_sha": source.sha, "text_sha": text_sha(cells)}}
     return nbformat.v4.new_notebook(cells=cells, metadata=nbformat.from_dict(metadata), nbformat_minor=5)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmcourse import progress
 from mmcourse.check import render
 from mmcourse.check.verdict import NotAttempted, Wrong
 
@@ -135,4 +136,5 @@ def check(id: str, answer: Any = ...) -> Result:
     """Judge `answer` to exercise `id`, show the feedback, return the `Result`. No answer makes it raise."""
     result = judge(id, answer)
     render.show(result)
+    progress.record(result)
     return result
