@@ -39,7 +39,8 @@ def test_only_the_environment_and_the_course_without_its_checks_are_there(inside
 
 def test_the_environment_tells_nothing(inside):
     assert set(inside("dict(os.environ)")) <= {*walls.ENVIRONMENT, "PWD", "LC_CTYPE"}
-    assert set(inside("os.listdir('/proc')")) <= {"cpuinfo", "meminfo"}, "no process can be looked into"
+    assert set(inside("os.listdir('/proc')")) <= {"cpuinfo", "meminfo", "self"}, "no process can be looked into"
+    assert inside("os.listdir('/proc/self')") == ["exe"] and inside("os.path.exists('/proc/self/exe')") is False
 
 
 def test_powers_are_given_up(inside):
