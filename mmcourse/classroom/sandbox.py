@@ -26,7 +26,7 @@ from mmcourse.datasets import data_dir
 
 INSIDE = Path(__file__).with_name("inside")
 PACKAGE = Path(mmcourse.__file__).parent
-ALLOWED = {"__init__", "course", "datasets", "evaluate", "keras", "numpy", "plot", "preprocess", "quiet"}
+ALLOWED = {"__init__", "course", "datasets", "evaluate", "io", "keras", "numpy", "plot", "preprocess", "quiet"}
 ALLOWED |= {"runtime", "torch"}
 ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime")
 # What /proc/self/exe says. TensorFlow ends the process where it cannot read this link, and where the link's name
