@@ -44,6 +44,6 @@ def check_choice(name: str, value, choices: Iterable[str]) -> str:
 def describe(value) -> str:
     """A value as messages show it: short, on one line, and without the address of an object."""
     if isinstance(value, numbers.Real | str | bytes | tuple | list | type(None)):
-        text = repr(value.item() if hasattr(value, "item") else value)
+        text = repr(getattr(value, "item", lambda: value)())  # 3.0, not np.float64(3.0)
         return text if len(text) <= 60 else text[:57] + "..."
     return f"a {type(value).__name__}"

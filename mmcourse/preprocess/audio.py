@@ -239,7 +239,7 @@ def _filterbank(dtype: np.dtype, *settings) -> np.ndarray:
 
 def mel_spectrogram(
     wave,
-    sample_rate: int,
+    sample_rate: float,
     n_fft: int = 512,
     hop_length: int = 256,
     n_mels: int = 40,

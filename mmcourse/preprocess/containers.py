@@ -232,7 +232,9 @@ def _check_flac(data: bytes, name: str) -> Sound:
 
 
 def _check_ogg(data: bytes, name: str) -> Sound:
-    position, ended, granules = 0, set(), {}
+    position = 0
+    ended: set[int] = set()
+    granules: dict[int, int] = {}
     while data[position : position + 4] == b"OggS" and position + 27 <= len(data):
         flags, granule, serial = struct.unpack_from("<BqI", data, position + 5)
         segments = data[position + 27 : position + 27 + data[position + 26]]
