@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from mmcourse.authoring.execute import execute
+from mmcourse.authoring.source import METADATA
 
 pytestmark = pytest.mark.xdist_group("browser")
 CELLS = [
@@ -32,7 +33,8 @@ draw.show(layers, alt="Three layers.")""",
 def server(tmp_path_factory):
     """JupyterLab over one notebook as it would be committed: run without a reader, its outputs saved, not trusted."""
     folder, scratch = tmp_path_factory.mktemp("course"), tmp_path_factory.mktemp("jupyter")
-    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in CELLS])
+    cells = [nbformat.v4.new_code_cell(text) for text in CELLS]
+    nb = nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
     execute(nb)
     nbformat.write(nb, folder / "knobs.ipynb")
     running = lab.Server(folder, scratch)
