@@ -161,9 +161,9 @@ def _agreeing(name: str, weight: float, inputs: list[tuple], public: Public) -> 
     def judge(answer: Any) -> None:
         agree(answer, public.reference, inputs, mistakes=public.mistakes, **public.settings)
 
-    results = [public.reference(*map(compare._copied, args)) for args in inputs]
+    results = [public.reference(*map(compare.copied, args)) for args in inputs]
     compared = {key: value for key, value in public.settings.items() if key != "what"}
-    alike = all(compare._matches(result, results[0], compared) for result in results)
+    alike = all(compare.matches(result, results[0], compared) for result in results)
     return Part(name, weight, judge, tuple(text for _, text in public.mistakes), guessable=alike)
 
 
@@ -174,8 +174,8 @@ def _drawn(written: list[tuple[str, float, Inputs]], public: Public, least: int 
 
     def look(k: int, draw: Callable[[], tuple]) -> None:
         args = draw()
-        passed = [(args, public.reference(*map(compare._copied, args)))]
-        left = [mistake for mistake in untold[k] if not compare._refuted(mistake[0], passed, public.settings)]
+        passed = [(args, public.reference(*map(compare.copied, args)))]
+        left = [mistake for mistake in untold[k] if not compare.refuted(mistake[0], passed, public.settings)]
         if len(inputs[k]) < least or len(left) < len(untold[k]):
             inputs[k].append(args)
         untold[k] = left
