@@ -71,7 +71,7 @@ _ATTEND_MISTAKES = [
 
 @exercise("attention.1", title="Attention in four lines", points=2, difficulty=1, minutes=8)
 def check_attend(answer):
-    g = rng("attention.1")
+    g = rng("07.1")
     q, k = np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 2.0, 1.0, 0.0], [0.0, 1.0, 3.0, 1.0]]), np.eye(4)[:3]
     inputs = [(q, k, np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]]))]
     for n, m, d_k, d_v in ((5, 3, 8, 2), (1, 4, 2, 5), (4, 4, 3, 3), (3, 1, 2, 2)):
@@ -171,7 +171,7 @@ _MASK_MISTAKES = [
 
 @exercise("attention.2", title="Masks that hold in every corner", points=2, difficulty=2, minutes=12)
 def check_masked_weights(answer):
-    g = rng("attention.2")
+    g = rng("07.2")
     right_padded = np.array([[True, True, False], [True, True, True]])
     left_padded = np.array([[False, True, True, True], [False, False, True, True]])
     nothing = np.array([[False] * 4, [True, False, True, False]])
@@ -239,7 +239,7 @@ _MATTERED_MISTAKES = [
 
 @exercise("attention.3", title="Which word really mattered?", points=2, difficulty=2, minutes=10)
 def check_who_mattered(answer):
-    g = rng("attention.3")
+    g = rng("07.3")
     # Looked at most: 0. Moves the logit most: 1, downwards. Largest value: 2. Moves it most upwards: 3.
     values = np.array([[0.1, 0.0], [-8.0, 1.0], [0.0, 20.0], [2.0, 1.0]])
     inputs = [(np.array([0.6, 0.1, 0.1, 0.2]), values, np.array([1.0, 0.0]))]

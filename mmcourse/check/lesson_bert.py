@@ -65,7 +65,7 @@ _HIDE_MISTAKES = [
 
 @exercise("bert.1", title="Hide words by the rule", points=2, difficulty=2, minutes=10)
 def check_hide(answer):
-    g = rng("bert.1")
+    g = rng("08.2")
     first = (
         np.array([2, 11, 12, 13, 14, 3]),
         np.array([False, True, False, True, True, False]),

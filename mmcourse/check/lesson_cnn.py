@@ -62,7 +62,7 @@ _CONVOLVE_MISTAKES = [
 
 @exercise("cnn.1", title="True convolution", points=2, difficulty=1, minutes=8)
 def check_convolve(answer):
-    g = rng("cnn.1")
+    g = rng("05.1")
     small = np.array([[0.0, 0.5, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), np.array([[1.0, 2.0], [3.0, 4.0]])
     shapes = (
         ((5, 6), (3, 3)),
@@ -318,7 +318,7 @@ _VERDICT_MISTAKES = [
 
 @exercise("cnn.3", title="What is wrong with this gradient?", points=2, difficulty=3, minutes=12)
 def check_verdict(answer):
-    g = rng("cnn.3")
+    g = rng("05.3")
     small, hole = np.array([[1.0, -2.0], [3.0, 4.0]]), np.array([[0.0, 2.0, 0.0], [-3.0, 5.0, 1.0]])
     odd, even = np.array([[-1.0, 2.0], [-2.0, 1.0]]), np.array([[1.0, 2.0], [2.0, 1.0]])  # turned: times −1, or equal
     real, balanced = g.normal(size=(3, 3)), np.array([[1.0, -3.0], [5.0, -3.0]])  # the sum is 0

@@ -92,7 +92,7 @@ _F1_MISTAKES = [
 
 @exercise("evaluate.1", title="Macro F1 by hand", points=1, difficulty=1, minutes=8)
 def check_macro_f1(answer):
-    g, inputs = rng("evaluate.1"), [(np.array([0, 0, 0, 0, 1, 2]), np.array([0, 0, 1, 1, 1, 2]), 3)]
+    g, inputs = rng("12.1"), [(np.array([0, 0, 0, 0, 1, 2]), np.array([0, 0, 1, 1, 1, 2]), 3)]
     inputs.append((np.array([0, 1, 1, 1, 1, 2]), np.array([1, 1, 1, 1, 0, 1]), 3))
     inputs += [(*g.integers(0, k, (2, n)), k) for k, n in ((2, 9), (4, 40), (5, 12))]
     inputs.append((g.integers(0, 2, 20), g.integers(0, 3, 20), 4))  # class 3 never comes, class 2 is only called
@@ -160,7 +160,7 @@ _ON_EDGES = np.array([0.75, 0.8125, 0.625, 0.75, 0.875, 0.9375])  # with four or
 
 @exercise("evaluate.2", title="Does it keep its promises?", points=2, difficulty=2, minutes=10)
 def check_calibration_error(answer):
-    g = rng("evaluate.2")
+    g = rng("12.2")
     five = np.array([0.95, 0.85, 0.7, 0.66, 0.58])
     inputs = [(np.array([0, 1, 0, 0, 1]), np.stack([five, 1 - five], axis=1), 4)]
     for n, classes, bins in ((40, 3, 10), (25, 2, 5), (60, 5, 7), (1, 3, 10)):

@@ -81,7 +81,7 @@ _GATE_MISTAKES = [
 
 @exercise("fusion.1", title="A gated unit by hand", points=1, difficulty=1, minutes=8)
 def check_gated_unit(answer):
-    g = rng("fusion.1")
+    g = rng("09.1")
     inputs = []
     for b, d1, d2, k in ((2, 2, 3, 2), (5, 3, 3, 4), (1, 4, 2, 3)):
         shapes = ((b, d1), (b, d2), (d1, k), (d2, k), (d1 + d2, k))
@@ -138,7 +138,7 @@ _WEIGHT_MISTAKES = [
 
 @exercise("fusion.2", title="The full tensor inside the low-rank one", points=3, difficulty=3, minutes=14)
 def check_full_weight(answer):
-    g = rng("fusion.2")
+    g = rng("09.2")
     inputs = []
     for rank, n1, n2, n3, k in ((2, 2, 2, 2, 1), (3, 4, 2, 3, 5), (1, 2, 3, 4, 2), (4, 3, 3, 3, 3)):
         inputs.append(tuple(g.normal(size=(rank, n, k)).round(2) for n in (n1, n2, n3)))
@@ -206,7 +206,7 @@ _MIXING_MISTAKES = [
 
 @exercise("fusion.3", title="Who is mixed with whom?", points=2, difficulty=2, minutes=8)
 def check_interaction(answer):
-    g = rng("fusion.3")
+    g = rng("09.3")
     inputs = []
     for b, dims, k in ((2, (1, 2, 1), 3), (4, (3, 2, 5), 6), (3, (2, 2, 2), 3), (1, (3, 1, 2), 2)):
         shapes = [(b, d) for d in dims] + [(d, k) for d in dims]

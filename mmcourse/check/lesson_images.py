@@ -80,7 +80,7 @@ def _without_ties(picture: np.ndarray, k: int) -> np.ndarray:
 
 @exercise("images.1", title="Shrink by the mean", points=1, difficulty=1, minutes=8)
 def check_shrink(answer):
-    g = rng("images.1")
+    g = rng("01.1")
     first = np.array([[[10], [20], [200], [255]], [[30], [47], [255], [251]]], dtype=np.uint8)
     inputs = [(first, 2)]
     for shape, k in (((6, 9, 3), 3), ((8, 4, 3), 2), ((5, 10, 1), 5), ((4, 6, 3), 1)):
@@ -163,7 +163,7 @@ _EDGE_MISTAKES = [
 
 @exercise("images.2", title="How strong is the edge?", points=2, difficulty=2, minutes=12)
 def check_edge_strength(answer):
-    g = rng("images.2")
+    g = rng("01.2")
     first = np.array([[0.0, 0.5, 0.0, 1.0], [0.0, 0.0, 1.0, 0.25], [0.5, 0.0, 0.0, 1.0]])
     inputs = [(first,), *((g.random(shape),) for shape in ((5, 7), (8, 3), (6, 6)))]
     agree(answer, edge_strength, inputs, mistakes=_EDGE_MISTAKES)
@@ -295,7 +295,7 @@ _CAPTIONS = [
 
 @exercise("images.3", title="Mirror the whole scene", points=3, difficulty=2, minutes=15)
 def check_mirror_scene(answer):
-    g = rng("images.3")
+    g = rng("01.3")
     first = np.zeros((3, 6, 3), np.uint8)
     first[0, :2], first[1, 1] = (250, 0, 40), (9, 8, 7)
     inputs = [(first, np.array([[0, 0, 2, 2]]), _CAPTIONS[0])]

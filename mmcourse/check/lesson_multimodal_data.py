@@ -78,7 +78,7 @@ _PAD_MISTAKES = [
 
 @exercise("multimodal_data.1", title="Padding, and the mask", points=1, difficulty=1, minutes=7)
 def check_pad_batch(answer):
-    g = rng("multimodal_data.1")
+    g = rng("04.1")
     small = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [[7.0, 8.0]], [[9.0, 1.0], [2.0, 3.0]]
     inputs = [([np.array(sequence) for sequence in small],)]
     inputs += [([g.normal(size=(t, d)) for t in lengths],) for lengths, d in (((2, 5, 3), 2), ((4,), 3), ((3, 3), 1))]
@@ -213,7 +213,7 @@ _KAPPA_MISTAKES = [
 
 @exercise("multimodal_data.3", title="Agreement beyond chance", points=2, difficulty=2, minutes=8)
 def check_kappa(answer):
-    g = rng("multimodal_data.3")
+    g = rng("04.3")
     tables = [np.array([[20, 5], [10, 15]]), np.array([[2, 6], [4, 3]])]
     tables += [g.integers(1, 12, (k, k)) + 9 * np.eye(k, dtype=int) for k in (2, 3, 5)]
     agree(answer, kappa, [(table,) for table in tables], mistakes=_KAPPA_MISTAKES)
@@ -299,7 +299,7 @@ def _judge_split(answer, mask: np.ndarray, groups: np.ndarray, share: float) -> 
 
 @exercise("multimodal_data.4", title="A split that does not leak", points=3, difficulty=3, minutes=12)
 def check_split_by_group(answer):
-    g = rng("multimodal_data.4")
+    g = rng("04.4")
     even = np.repeat(["ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal"], 4)
     uneven = np.repeat([31, 7, 12, 25, 3], [40, 5, 5, 5, 5])
     cases = [(even, 0.25, 0), (g.permutation(even), 0.25, 1), (uneven, 0.2, 2), (g.permutation(uneven), 0.4, 3)]

@@ -61,7 +61,7 @@ _STEP_MISTAKES = [
 
 @exercise("rnn.1", title="One step of an LSTM", points=2, difficulty=1, minutes=8)
 def check_lstm_step(answer):
-    g = rng("rnn.1")
+    g = rng("06.1")
     zeros = np.zeros((1, 4))
     inputs = [(np.array([[1.0]]), np.array([[0.0]]), np.array([[2.0]]), zeros, zeros, np.array([0.0, 1.0, 0.5, -1.0]))]
     for b, d_in, d in ((2, 3, 2), (1, 2, 4), (5, 1, 3)):
@@ -235,7 +235,7 @@ _JUDGE_MISTAKES = [
 
 @exercise("rnn.3", title="Will it learn that far back?", points=3, difficulty=3, minutes=12)
 def check_judge(answer):
-    g = rng("rnn.3")
+    g = rng("06.3")
     inputs = [(np.array([[0.5]]), np.array([[0.8], [0.6], [0.3]]), np.array([1.0]))]
     for d, t, scale, size in ((3, 5, 0.6, 0.9), (2, 8, 2.5, 0.4), (2, 3, 1.6, 0.3)):
         inputs.append((scale * g.normal(size=(d, d)), size * g.uniform(-1, 1, (t, d)), 3 * g.normal(size=d)))

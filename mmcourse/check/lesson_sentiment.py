@@ -75,7 +75,7 @@ _SHAPLEY_MISTAKES = [
 
 @exercise("sentiment.1", title="What did each modality add?", points=2, difficulty=2, minutes=12)
 def check_shapley(answer):
-    g, tables = rng("sentiment.1"), []
+    g, tables = rng("13.1"), []
     tables.append(dict(zip(_subsets(), (0.4, 0.6, 0.6, 0.5, 0.7, 0.9, 0.6, 1.0), strict=True)))
     tables += [{s: round(float(v), 2) for s, v in zip(_subsets(), g.uniform(0.3, 1, 8), strict=True)} for _ in range(3)]
     agree(answer, shapley, [(table,) for table in tables], mistakes=_SHAPLEY_MISTAKES)
@@ -144,7 +144,7 @@ _MODULATION_MISTAKES = [
 @exercise("sentiment.2", title="Hold back who is ahead", points=2, difficulty=2, minutes=10)
 def check_coefficients(answer):
     inputs = [(np.array([0.6, 0.3]), 1.0), (np.array([0.9, 0.7, 0.2]), 0.5), (np.array([0.5, 0.5, 0.5]), 0.3)]
-    inputs.append((rng("sentiment.2").uniform(0.2, 0.9, 4).round(2), 0.1))
+    inputs.append((rng("13.2").uniform(0.2, 0.9, 4).round(2), 0.1))
     agree(answer, coefficients, inputs, mistakes=_MODULATION_MISTAKES)
     return "Multiply each encoder's gradient by it, and leave the head alone."
 
@@ -202,7 +202,7 @@ _VOTE_MISTAKES = [
 
 @exercise("sentiment.3", title="A vote with gaps", points=2, difficulty=2, minutes=12)
 def check_vote(answer):
-    g, prior = rng("sentiment.3"), np.array([0.5, 0.2, 0.3])
+    g, prior = rng("13.3"), np.array([0.5, 0.2, 0.3])
     p = np.array([[[0.6, 0.2, 0.2]], [[0.3, 0.3, 0.4]], [[0.1, 0.1, 0.8]]])
     inputs = [(p[:2], np.array([[True, True]]), prior), (p, np.array([[True, True, False]]), prior)]
     every = np.array(list(product([True, False], repeat=3)))

@@ -88,7 +88,7 @@ _TFIDF_MISTAKES = [
 
 @exercise("text.1", title="TF-IDF for any table", points=2, difficulty=2, minutes=10)
 def check_tf_idf(answer):
-    g = rng("text.1")
+    g = rng("02.2")
     # In the first, texts that have a word once, more than once, and at all are three different numbers.
     tables = [np.array([[2, 1, 0], [3, 1, 1]]), np.array([[1, 1, 0], [2, 0, 1]])]
     tables += [

@@ -69,7 +69,7 @@ _SETTING_MISTAKES = [
 
 @exercise("train_keras.1", title="Settings in translation", points=2, difficulty=1, minutes=9)
 def check_translate(answer):
-    g = rng("train_keras.1")
+    g = rng("11.1")
     inputs = [(0.1, 1e-8, 1, 0.003, 0.01), (0.25, 1e-6, 40, 0.001, 0.02)]
     for _ in range(4):
         inputs.append((round(float(g.uniform(0.01, 0.4)), 2), 1e-8, int(g.integers(2, 5000)), 0.002, 0.004))
@@ -143,7 +143,7 @@ _GRU_MISTAKES = [
 
 @exercise("train_keras.2", title="A GRU moves house", points=3, difficulty=2, minutes=12)
 def check_to_keras(answer):
-    g = rng("train_keras.2")
+    g = rng("11.2")
     inputs = []
     for h, d in ((1, 2), (2, 3), (4, 4), (3, 1)):
         inputs.append(tuple(g.normal(size=shape).round(2) for shape in ((3 * h, d), (3 * h, h), (3 * h,), (3 * h,))))
@@ -221,7 +221,7 @@ _STOP_MISTAKES = [
 
 @exercise("train_keras.3", title="When does it stop, and with what?", points=2, difficulty=2, minutes=9)
 def check_early_stopping(answer):
-    g = rng("train_keras.3")
+    g = rng("11.3")
     inputs = [
         ([0.9, 0.7, 0.8, 0.75, 0.76, 0.77, 0.6, 0.5], 2),
         ([0.9, 0.7, 0.8, 0.75, 0.6, 0.65, 0.64, 0.63, 0.2], 3),

@@ -84,7 +84,7 @@ _BLOCK_MISTAKES = [
 
 @exercise("transformers.1", title="A post-norm block", points=2, difficulty=2, minutes=12)
 def check_block(answer):
-    g = rng("transformers.1")
+    g = rng("08.1")
     inputs = []
     for n, d, hidden in ((2, 3, 4), (4, 3, 5), (3, 6, 2), (1, 4, 4)):
         look = 0.1 + g.random((n, n))
