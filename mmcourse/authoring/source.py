@@ -18,7 +18,8 @@ MARKER = re.compile(r"^# %%(?!%)")
 BEGIN, END, BLANK = "# BEGIN SOLUTION", "# END SOLUTION", "# BLANK:"
 TAGS = {"free", "raises-exception", "hide-input", "setup", "target", "variant"}
 CHOICES = re.compile(r"[ \t]+# of: .+$", re.MULTILINE)  # what a variant cell can be; readers see one of them
-CHECK = re.compile(r"^\s*(?:\w+\s*=\s*)?check\(\s*[\"'](\d\d\.\d+)[\"']", re.MULTILINE)
+CHECK = re.compile(r"^\s*(?:\w+\s*=\s*)?check\(\s*[\"']([a-z][a-z0-9_]*\.\d+)[\"']", re.MULTILINE)
+LINK = re.compile(r"(?<=\]\()((?:\.\./)?(?:exercises/|solutions/)?)([a-z][a-z0-9_]*?)((?:_deeper)?\.ipynb)")
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {
@@ -55,6 +56,11 @@ class Source:
     text: str
     cells: list[NotebookNode]
     lines: list[int]
+
+    @property
+    def name(self) -> str:
+        """What its cells' ids are made from: the lesson's slug and the file's own name."""
+        return f"{self.path.parent.name}/{self.path.stem}"
 
     @property
     def sha(self) -> str:
@@ -94,27 +100,31 @@ def read(path: Path) -> Source:
     return source
 
 
-def lesson_text(source: Source, slug: str, measured: dict) -> NotebookNode:
-    """The lesson without outputs."""
+def lesson_text(source: Source, name: str, slug: str, measured: dict, numbers: dict[str, str]) -> NotebookNode:
+    """The lesson ``name`` ("13_fusion") without outputs; ``numbers`` (slug → "13") complete its links to lessons."""
     if "{{budget}}" not in source.cells[0].source:
         raise SourceError(f"{source.where(0)}: the title card needs a line `{{{{budget}}}}`; the build fills it in")
     for index, cell in enumerate(source.cells):
         for marker in (BEGIN, END):
             if marker in cell.source:
                 raise SourceError(f"{source.where(index)}: `{marker}` belongs in an exercise source, not in a lesson")
-    return _assemble(source, [c.source for c in source.cells], f"notebooks/{source.path.stem}", slug, measured)
+    return _assemble(source, [c.source for c in source.cells], f"notebooks/{name}", slug, measured, numbers)
 
 
-def exercise_text(source: Source, slug: str, measured: dict, solved: bool) -> NotebookNode:
+def exercise_text(
+    source: Source, name: str, slug: str, measured: dict, numbers: dict[str, str], solved: bool
+) -> NotebookNode:
     """The exercise notebook without outputs: with solutions, or with blanks in their place."""
     _check_exercises(source)
     edit = _solve if solved else _blank
     texts = [edit(source, i) if c.cell_type == "code" else c.source for i, c in enumerate(source.cells)]
     folder = "solutions" if solved else "exercises"
-    return _assemble(source, texts, f"notebooks/{folder}/{source.path.stem}", slug, measured)
+    return _assemble(source, texts, f"notebooks/{folder}/{name}", slug, measured, numbers)
 
 
-def _assemble(source: Source, texts: list[str], where: str, slug: str, measured: dict) -> NotebookNode:
+def _assemble(
+    source: Source, texts: list[str], where: str, slug: str, measured: dict, numbers: dict[str, str]
+) -> NotebookNode:
     """Title card with badge and budget, setup cell, then the author's cells with stable ids."""
     badge = (
         "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
@@ -128,11 +138,23 @@ def _assemble(source: Source, texts: list[str], where: str, slug: str, measured:
             text = badge + "\n\n" + text.replace("{{budget}}", budget.line(measured))
         if "variant" in tags:
             text = CHOICES.sub("", text)
-        cells.append(_cell(cell.cell_type, text, tags, _id(source.path.stem, cell, seen)))
+        if cell.cell_type == "markdown":
+            text = numbered(text, numbers)
+        cells.append(_cell(cell.cell_type, text, tags, _id(source.name, cell, seen)))
         if index == 0:
             cells.append(_cell("code", SETUP.format(slug=slug), ["setup"], "setup"))
     metadata = METADATA | {"mmcourse": {**measured, "source_sha": source.sha}}
     return nbformat.v4.new_notebook(cells=cells, metadata=nbformat.from_dict(metadata), nbformat_minor=5)
+
+
+def numbered(text: str, numbers: dict[str, str]) -> str:
+    """Links to lessons as built notebooks are named: ``](fusion.ipynb)`` becomes ``](13_fusion.ipynb)``."""
+
+    def link(match: re.Match) -> str:
+        folder, slug, ending = match.groups()
+        return f"{folder}{numbers[slug]}_{slug}{ending}" if slug in numbers else match[0]
+
+    return LINK.sub(link, text)
 
 
 def _id(name: str, cell: NotebookNode, seen: Counter[str]) -> str:
@@ -214,4 +236,4 @@ def _check_exercises(source: Source) -> None:
             hints = solutions = 0
             checks += 1
     if not checks:
-        raise SourceError(f'{source.path}:1: an exercise source needs at least one `check("NN.n", answer)` cell')
+        raise SourceError(f'{source.path}:1: an exercise source needs at least one `check("SLUG.n", answer)` cell')

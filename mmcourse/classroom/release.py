@@ -207,7 +207,7 @@ def filled(source: Source, variants: dict[str, dict[str, Any]]) -> Source:
 
 def _points(text: str, worth: dict[str, float]) -> str:
     """Points as they are here, in an exercise's heading and in the sum on the title card."""
-    heading = re.match(r"## (\d\d\.\d+) ", text)
+    heading = re.match(r"## ([a-z]\w*\.\d+) ", text)
     value = sum(worth.values()) if text.startswith("# ") else heading and worth.get(heading[1])
     if not value:
         return text
