@@ -61,8 +61,9 @@ class Lesson:
 
     @property
     def exercise_source(self) -> Path:
-        """The py:percent text of the exercises, with solution markers."""
-        return self.home / "exercises_text.py"
+        """The exercises: written as data, or, in lessons that have not moved yet, their py:percent text."""
+        data = self.home / "exercises.py"
+        return data if data.is_file() else self.home / "exercises_text.py"
 
     @property
     def notebook(self) -> Path:

@@ -21,6 +21,9 @@ from mmcourse.authoring import select
 from mmcourse.authoring.source import read
 from mmcourse.check import NotAttempted, Wrong, agree, compare, info
 from mmcourse.classroom.variants import keyed, space, variant_cells
+from mmcourse.exercise import Exercise, find
+from mmcourse.exercise import parts as exercise_parts
+from mmcourse.exercise.exercise import OWN_SEEDS
 
 TRIES, MORE_TRIES = 10, 100  # draws for each part, and for a mistake that no part shows so far
 GUESSED = "This could be a guess: it counts as soon as one of the other parts is right."
@@ -143,6 +146,8 @@ def parts(exercise: str, secret: str, variant: dict[str, Any] | None = None) -> 
 @lru_cache(maxsize=4096)
 def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> tuple[Part, ...]:
     g = np.random.default_rng(int.from_bytes(keyed(secret, exercise, variant)))
+    if data := find(exercise):
+        return tuple(_from_data(data, g, dict(variant)))
     write = _load(_lesson(exercise)).get(exercise)
     found = recorded(exercise, g)
     made = list(_own_case(exercise, dict(variant), found[0])) if found else []
@@ -153,6 +158,30 @@ def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> 
         drawn = [item for item in written if not isinstance(item, Part)]
         made += [item for item in written if isinstance(item, Part)] + (_drawn(drawn, found[0]) if drawn else [])
     return tuple(made)
+
+
+def _from_data(exercise: Exercise, g: np.random.Generator, variant: dict[str, Any]) -> Iterator[Part]:
+    """The parts of an exercise that is written as data; first the student's own numbers, which the student has seen."""
+    own = exercise.own_input(variant.get("seed", OWN_SEEDS[0]))
+    if own is not None:
+        yield _part_of(exercise, exercise_parts.Part("numbers of your own"), [own])
+    for part, inputs in exercise.hidden_inputs(g):
+        yield _part_of(exercise, part, inputs)
+
+
+def _part_of(exercise: Exercise, part: exercise_parts.Part, inputs: list[tuple]) -> Part:
+    """One part with its inputs, as grading needs it."""
+    drawn = [(part, args) for args in inputs]
+    messages = tuple(mistake.message for mistake in exercise.mistakes)
+    guessable = exercise.same_result(part, inputs)
+    return Part(
+        part.name,
+        part.weight,
+        lambda answer: exercise.check_on(answer, drawn),
+        messages,
+        part.advice or DIFFERENT,
+        guessable,
+    )
 
 
 def _agreeing(name: str, weight: float, inputs: list[tuple], public: Public) -> Part:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mmcourse.check import CheckFailed
+from mmcourse.check.compare import copied, matches
 from mmcourse.exercise.compare import check_against_reference, differs
 from mmcourse.exercise.mutants import Written, make_mutant
 from mmcourse.exercise.parts import Draw, Part, drawn_options
@@ -162,6 +163,14 @@ class Exercise:
             return tuple(self.own(g))
         assert self.draw is not None
         return tuple(self.draw(g, **drawn_options(dict(self.own), g)))
+
+    def same_result(self, part: Part, inputs: list[tuple]) -> bool:
+        """Whether one result is right for all of these inputs, so that it could be guessed."""
+        if part.judge or self.judge:
+            return False
+        results = [self.reference(*copied(args)) for args in inputs]
+        settings = {key: value for key, value in self.settings.items() if key != "what"}
+        return all(matches(result, results[0], settings) for result in results)
 
     # ------------------------------------------------------------ judging
     def check(self, answer: Any) -> str:

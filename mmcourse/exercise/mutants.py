@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,7 +77,8 @@ def source_of(function: Callable) -> str:
 
 
 def _compiled(reference: Callable, source: str, title: str) -> Callable:
-    names: dict[str, Any] = dict(vars(inspect.getmodule(reference)))
+    module = getattr(reference, "__globals__", None) or vars(sys.modules[reference.__module__])  # a class has no globals
+    names: dict[str, Any] = dict(module)
     exec(compile(source, f"<{reference.__name__} with {title!r}>", "exec"), names)
     return names[reference.__name__]
 

@@ -16,27 +16,19 @@ from mmcourse.exercise.statement import statement_cells
 BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
 
 
-def notebook_text(lesson: Lesson, number: str, title: str) -> str:
-    """py:percent text with solution markers, as the build reads it.
-
-    Parameters
-    ----------
-    lesson : the exercises
-    number : the lesson's number on the map, which is part of file names
-    title : title of the lesson
-    """
-    name = f"{number}_{lesson.slug}"
+def notebook_text(lesson: Lesson, title: str) -> str:
+    """py:percent text with solution markers, as the build reads it; `title` is the lesson's."""
     points = f"{lesson.points} point{'s' * (lesson.points != 1)}"
     card = (
-        f"# Exercises {number} · {title}\n\n*{lesson.promise}*\n\n{{{{budget}}}}\n\n"
-        f"**Lesson**: [{number} · {title}](../{name}.ipynb) · **{points}, about {lesson.minutes} minutes** · "
+        f"# Exercises · {title}\n\n*{lesson.promise}*\n\n{{{{budget}}}}\n\n"
+        f"**Lesson**: [{title}](../{lesson.slug}.ipynb) · **{points}, about {lesson.minutes} minutes** · "
         f"{lesson.uses}\n\n"
         "Replace each blank with your code, run the cell, then run the `check` below it. It says what is wrong, "
         "not only that it is."
     )
     done = (
         "## Done?\n\nRun the whole notebook once more from the top. One way to solve each task is in\n"
-        f"[the solutions](../solutions/{name}.ipynb). Another way that passes is just as right."
+        f"[the solutions](../solutions/{lesson.slug}.ipynb). Another way that passes is just as right."
     )
     cells = [markdown(card), code(lesson.setup)]
     for exercise in lesson.exercises:
