@@ -77,8 +77,8 @@ def source_of(function: Callable) -> str:
 
 
 def _compiled(reference: Callable, source: str, title: str) -> Callable:
-    module = getattr(reference, "__globals__", None) or vars(sys.modules[reference.__module__])  # a class has no globals
-    names: dict[str, Any] = dict(module)
+    module = getattr(reference, "__globals__", None)  # a function knows its module's names, a class does not
+    names: dict[str, Any] = dict(vars(sys.modules[reference.__module__]) if module is None else module)
     exec(compile(source, f"<{reference.__name__} with {title!r}>", "exec"), names)
     return names[reference.__name__]
 
