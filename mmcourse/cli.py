@@ -166,7 +166,7 @@ def list_data() -> None:
     rows = table("Name", "What", "Licence", ">Size", "Here?")
     for source in sources():
         here = "yes" if source.present() else "no"
-        rows.add_row(source.name, source.description, source.licence, f"{source.bytes / 1e6:.1f} MB", here)
+        rows.add_row(source.name, source.description, source.license, f"{source.bytes / 1e6:.1f} MB", here)
     show(rows)
 
 
@@ -200,7 +200,7 @@ def verify(names: Names = None) -> None:
         problems = source.verify() if source.present() else [f"not here; run `mmcourse data fetch {source.name}`"]
         bad += bool(problems)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        print(f"{source.name}: {problems[0] + more if problems else f'all {len(source.files)} files verified'}")
+        print(f"{source.name}: {problems[0] + more if problems else f'all {len(source.registry)} files verified'}")
     raise typer.Exit(1 if bad else 0)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from mmcourse.io import atomic_write
 from mmcourse.runtime import SLUG, usable_cores
 
 from . import budget, clean, gate, source
@@ -133,7 +134,5 @@ def _write(nb: NotebookNode, path: Path) -> bool:
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    atomic_write(path, text)
     return True

@@ -52,7 +52,7 @@ def _sklearn_table() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mnist() -> tuple[np.ndarray, np.ndarray]:
-    packed = public.MNIST.read(public.bar(public.MNIST))
+    packed = public.MNIST.read(public.progress_bar(public.MNIST))
     pixels, digits = (gzip.decompress(packed[f"t10k-{name}-ubyte.gz"]) for name in ("images-idx3", "labels-idx1"))
     images = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, SIDE, SIDE)  # after the IDX headers
     return images, np.frombuffer(digits, np.uint8, offset=8).astype(np.int64)

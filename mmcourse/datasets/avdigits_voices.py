@@ -56,7 +56,7 @@ def _shipped():
 
 
 def _fsdd():
-    files = sorted(public.FSDD.read(public.bar(public.FSDD)).items())
+    files = sorted(public.FSDD.read(public.progress_bar(public.FSDD)).items())
     waves = [_loudest(_wav(content)) for _, content in files]
     digit, speaker, take = zip(*(name.removesuffix(".wav").split("_") for name, _ in files), strict=True)
     home = {who: split for split in SPLITS for who in FSDD_SPEAKERS[split]}
@@ -87,4 +87,4 @@ def add_noise(waves: list[np.ndarray], numbers: np.ndarray, snr_db: float, seed:
 
 def log_mels(waves: list[np.ndarray]) -> list[np.ndarray]:
     """Log-mel frames of each wave, float32 (t, 32) in dB: windows of 32 ms every 16 ms."""
-    return [audio.log_mel(clip, SAMPLE_RATE, n_fft=256, hop=128, n_mels=32, top_db=80.0) for clip in waves]
+    return [audio.log_mel(clip, SAMPLE_RATE, n_fft=256, hop_length=128, n_mels=32, top_db=80.0) for clip in waves]

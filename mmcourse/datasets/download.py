@@ -82,15 +82,15 @@ def fetch(
     """
     folder = cache_dir() if folder is None else Path(folder)
     target = folder / name
-    with locked(folder, name):
-        if problem_with(target, sha256, size) is None:
+    with file_lock(folder, name):
+        if find_problem(target, sha256, size) is None:
             return target
-        part = obtain(name, urls, folder, sha256=sha256, size=size, progress=progress)
+        part = download(name, urls, folder, sha256=sha256, size=size, progress=progress)
         os.replace(part, target)
     return target
 
 
-def obtain(
+def download(
     name: str,
     urls: Sequence[str],
     folder: Path,
@@ -102,19 +102,19 @@ def obtain(
     """Download to the ``.part`` file, verify it and return its path; the caller holds the lock and moves it."""
     if os.environ.get("MMCOURSE_OFFLINE", "0") not in ("", "0"):
         raise DownloadError(f"{name} is not in {folder} and MMCOURSE_OFFLINE is set; unset it and {AGAIN}")
-    part = workspace(folder) / f"{name}.part"
-    require_space(folder, name, (size or 0) - (part.stat().st_size if part.exists() else 0))
+    part = incomplete_dir(folder) / f"{name}.part"
+    require_free_space(folder, name, (size or 0) - (part.stat().st_size if part.exists() else 0))
     problems = []
-    for url in addresses(name, urls):
+    for url in candidate_urls(name, urls):
         try:
             _download(url, part, size, progress)
         except (_Cut, urllib.error.URLError, http.client.HTTPException, OSError) as error:
             if isinstance(error, OSError) and error.errno in NO_SPACE:
                 _discard(part)
-                raise DownloadError(disk_full(folder, name, size)) from error
+                raise DownloadError(disk_full_message(folder, name, size)) from error
             problems.append(f"{urlsplit(url).netloc}: {_reason(error)}")
             continue
-        problem = problem_with(part, sha256, size)
+        problem = find_problem(part, sha256, size)
         if problem is None:
             return part
         _discard(part)
@@ -126,7 +126,7 @@ def obtain(
     )
 
 
-def addresses(name: str, urls: Sequence[str]) -> list[str]:
+def candidate_urls(name: str, urls: Sequence[str]) -> list[str]:
     """The addresses to try: those of ``MMCOURSE_MIRROR`` (base + name) when it is set, else `urls`."""
     mirrors = os.environ.get("MMCOURSE_MIRROR", "").split()
     found = [f"{base.rstrip('/')}/{name}" for base in mirrors] or list(urls)
@@ -144,7 +144,7 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def problem_with(path: Path, sha256: str | None, size: int | None) -> str | None:
+def find_problem(path: Path, sha256: str | None, size: int | None) -> str | None:
     """Say in a few words how a file differs from what it should be; None when it does not."""
     if not path.is_file():
         return "is missing"
@@ -156,7 +156,7 @@ def problem_with(path: Path, sha256: str | None, size: int | None) -> str | None
     return None
 
 
-def workspace(folder: Path) -> Path:
+def incomplete_dir(folder: Path) -> Path:
     """The folder for unfinished work inside a cache folder, created on demand."""
     place = folder / ".incomplete"
     try:
@@ -168,16 +168,16 @@ def workspace(folder: Path) -> Path:
     return place
 
 
-def require_space(folder: Path, name: str, needed: int) -> None:
+def require_free_space(folder: Path, name: str, needed: int) -> None:
     """Refuse before the first byte when the disk cannot hold `needed` more bytes."""
     if needed > 0 and shutil.disk_usage(folder).free < needed:
-        raise DownloadError(disk_full(folder, name, needed))
+        raise DownloadError(disk_full_message(folder, name, needed))
 
 
 @contextlib.contextmanager
-def locked(folder: Path, name: str) -> Iterator[None]:
+def file_lock(folder: Path, name: str) -> Iterator[None]:
     """Hold `name` for this process alone; the system frees the lock when a process dies, so none goes stale."""
-    with open(workspace(folder) / f"{name}.lock", "a+b") as file:
+    with open(incomplete_dir(folder) / f"{name}.lock", "a+b") as file:
         deadline = time.monotonic() + LOCK_PATIENCE
         while not _try_lock(file.fileno()):
             if time.monotonic() > deadline:
@@ -277,7 +277,7 @@ def _discard(part: Path) -> None:
     part.with_suffix(".part.version").unlink(missing_ok=True)
 
 
-def disk_full(folder: Path, name: str, needed: int | None) -> str:
+def disk_full_message(folder: Path, name: str, needed: int | None) -> str:
     """The line that says what does not fit where, how much it takes and how much is free."""
     amount = f"{needed / 1e6:.1f} MB are needed" if needed else "more space is needed"
     free = shutil.disk_usage(folder).free / 1e6

@@ -17,7 +17,7 @@ from mmcourse.datasets import download
 from mmcourse.datasets.base import data_dir
 from mmcourse.datasets.download import AGAIN, DownloadError, Progress
 
-ROOM_FOR_ARCHIVES = 200e6  # bytes; an archive that unpacks to more than this is not one of ours
+MAX_UNPACKED_BYTES = 200e6  # bytes; an archive that unpacks to more than this is not one of ours
 
 Contents = dict[str, bytes]  # by file name; out here, since `Source` has a field of that name
 
@@ -28,10 +28,10 @@ class Source:
 
     name: str
     description: str
-    licence: str
+    license: str
     bytes: int  # to download
-    homes: tuple[str, ...]
-    read_manifest: Callable[[], dict[str, str]]
+    urls: tuple[str, ...]
+    load_registry: Callable[[], dict[str, str]]
 
     @property
     def folder(self) -> Path:
@@ -39,17 +39,17 @@ class Source:
         return download.cache_dir() / self.name
 
     @property
-    def files(self) -> dict[str, str]:
+    def registry(self) -> dict[str, str]:
         """File name → SHA-256."""
-        return self.read_manifest()
+        return self.load_registry()
 
     def present(self) -> bool:
         """Whether all files are there (a quick look; `verify` reads them)."""
-        return self.folder.is_dir() and set(self.files) <= set(os.listdir(self.folder))
+        return self.folder.is_dir() and set(self.registry) <= set(os.listdir(self.folder))
 
     def verify(self) -> list[str]:
         """Read every file; return one sentence for each that is missing or damaged (an empty list: all is well)."""
-        checks = ((name, download.problem_with(self.folder / name, sha, None)) for name, sha in self.files.items())
+        checks = ((name, download.find_problem(self.folder / name, sha, None)) for name, sha in self.registry.items())
         return [f"{self.folder / name} {problem}" for name, problem in checks if problem]
 
     def fetch(self, progress: Progress | None = None) -> Path:
@@ -67,14 +67,14 @@ class Source:
     def read(self, progress: Progress | None = None) -> Contents:
         """The verified bytes of every file, which are fetched first where they are missing or damaged."""
         found = self._read()
-        if any(hashlib.sha256(found.get(name, b"")).hexdigest() != sha for name, sha in self.files.items()):
+        if any(hashlib.sha256(found.get(name, b"")).hexdigest() != sha for name, sha in self.registry.items()):
             self.fetch(progress)
             found = self._read()
         return found
 
     def _read(self) -> Contents:
         found = {}
-        for name in self.files:
+        for name in self.registry:
             with contextlib.suppress(FileNotFoundError), open(os.path.join(self.folder, name), "rb") as file:
                 found[name] = file.read()
         return found
@@ -91,13 +91,13 @@ class Files(Source):
 
     def _fetch(self, progress: Progress | None) -> None:
         done = 0
-        for (name, sha256), size in zip(self.files.items(), self.sizes, strict=True):
+        for (name, sha256), size in zip(self.registry.items(), self.sizes, strict=True):
 
             def step(so_far: int, _: int | None, before: int = done) -> None:
                 if progress is not None:
                     progress(before + so_far, self.bytes)
 
-            urls = [f"{home.rstrip('/')}/{name}" for home in self.homes]
+            urls = [f"{base.rstrip('/')}/{name}" for base in self.urls]
             download.fetch(name, urls, sha256=sha256, size=size, folder=self.folder, progress=step)
             done += size
 
@@ -110,12 +110,12 @@ class Archive(Source):
 
     def _fetch(self, progress: Progress | None) -> None:
         cache = self.folder.parent
-        with download.locked(cache, self.name):
+        with download.file_lock(cache, self.name):
             if self.present() and not self.verify():  # another process was faster
                 return
-            packed = download.obtain(self.archive, self.homes, cache, progress=progress)
+            packed = download.download(self.archive, self.urls, cache, progress=progress)
             try:
-                unpack(packed, self.folder, self.files)
+                unpack(packed, self.folder, self.registry)
             finally:
                 packed.unlink(missing_ok=True)  # good or bad, it is not needed again
                 packed.with_suffix(".part.version").unlink(missing_ok=True)
@@ -133,7 +133,9 @@ def unpack(archive: Path, target: Path, wanted: dict[str, str]) -> None:
         The archive is damaged, unsafe, incomplete or not the one expected; `target` is as before.
     """
     name = archive.name.removesuffix(".part")
-    work = download.workspace(target.parent) / target.name  # the lock is ours: what lies there is from a killed process
+    work = (
+        download.incomplete_dir(target.parent) / target.name
+    )  # the lock is ours: what lies there is from a killed process
     old = work.with_name(f"{target.name}.old")
     needed = None
     try:
@@ -142,7 +144,7 @@ def unpack(archive: Path, target: Path, wanted: dict[str, str]) -> None:
         with tarfile.open(archive, "r:gz") as tar:
             members = _safe_members(tar, name)
             needed = sum(member.size for member in members.values())
-            download.require_space(target.parent, name, needed)
+            download.require_free_space(target.parent, name, needed)
             _extract(tar, members, wanted, work, name)
         if target.exists():  # an older, damaged copy
             shutil.rmtree(old, ignore_errors=True)
@@ -154,7 +156,7 @@ def unpack(archive: Path, target: Path, wanted: dict[str, str]) -> None:
         if isinstance(error, DownloadError):
             raise
         if error.errno in download.NO_SPACE:
-            raise DownloadError(download.disk_full(target.parent, name, needed)) from error
+            raise DownloadError(download.disk_full_message(target.parent, name, needed)) from error
         raise DownloadError(f"cannot unpack {name} to {target}: {error.strerror or error}; {AGAIN}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -163,7 +165,7 @@ def unpack(archive: Path, target: Path, wanted: dict[str, str]) -> None:
 
 def _safe_members(tar: tarfile.TarFile, name: str) -> dict[str, tarfile.TarInfo]:
     """Base name → member for every regular file; an unsafe archive raises."""
-    found, room = {}, ROOM_FOR_ARCHIVES
+    found, room = {}, MAX_UNPACKED_BYTES
     for member in tar:
         posix, windows = PurePosixPath(member.name), PureWindowsPath(member.name)
         if ".." in windows.parts or posix.is_absolute() or windows.is_absolute() or windows.drive:
@@ -173,7 +175,7 @@ def _safe_members(tar: tarfile.TarFile, name: str) -> dict[str, tarfile.TarInfo]
         room -= member.size
         if room < 0:
             raise DownloadError(
-                f"{name} was refused and deleted: it unpacks to more than {ROOM_FOR_ARCHIVES / 1e6:.0f} MB"
+                f"{name} was refused and deleted: it unpacks to more than {MAX_UNPACKED_BYTES / 1e6:.0f} MB"
             )
         if member.isfile():
             found[posix.name] = member
@@ -190,11 +192,11 @@ def _extract(
             continue
         with tar.extractfile(member) as packed, open(folder / base, "wb") as file:  # type: ignore[union-attr]
             shutil.copyfileobj(packed, file)
-        if problem := download.problem_with(folder / base, wanted[base], None):
+        if problem := download.find_problem(folder / base, wanted[base], None):
             raise DownloadError(f"{base} in {name}: {problem}; the archive was deleted: {AGAIN}")
 
 
-def _fsdd_manifest() -> dict[str, str]:
+def _load_fsdd_registry() -> dict[str, str]:
     lines = (data_dir() / "avdigits" / "fsdd-v1.0.10.sha256").read_text(encoding="ascii").splitlines()
     return {name: sha for sha, name in (line.split() for line in lines)}
 
@@ -202,10 +204,10 @@ def _fsdd_manifest() -> dict[str, str]:
 MNIST = Files(
     name="mnist-t10k",
     description="MNIST test part: 10,000 handwritten digits, 28×28 grey (LeCun, Cortes and Burges)",
-    licence="no licence stated by its authors; derived from NIST SD 3 and 7, free for research and teaching",
+    license="no licence stated by its authors; derived from NIST SD 3 and 7, free for research and teaching",
     bytes=1_648_877 + 4_542,
-    homes=("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"),
-    read_manifest=lambda: {
+    urls=("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"),
+    load_registry=lambda: {
         "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
         "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     },
@@ -215,23 +217,23 @@ MNIST = Files(
 FSDD = Archive(
     name="fsdd-1.0.10",
     description="Free Spoken Digit Dataset v1.0.10: 3,000 recordings by 6 speakers, 8 kHz (Jakobovski and others)",
-    licence="CC BY-SA 4.0",
+    license="CC BY-SA 4.0",
     bytes=15_596_412,
-    homes=("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",),
-    read_manifest=_fsdd_manifest,
+    urls=("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",),
+    load_registry=_load_fsdd_registry,
     archive="fsdd-1.0.10.tar.gz",
 )
 
 REVIEWS = Files(
     name="reviews",
     description="Sentence polarity v1.0: 10,662 film-review sentences, positive or negative (Pang and Lee 2005)",
-    licence="none stated by its authors; published for research",
+    license="none stated by its authors; published for research",
     bytes=612_506 + 626_395,
-    homes=(
+    urls=(
         "https://raw.githubusercontent.com/dennybritz/cnn-text-classification-tf/"
         "a0d0e9742b3dc42194955e78858f7be93027c75e/data/rt-polaritydata",
     ),
-    read_manifest=lambda: {
+    load_registry=lambda: {
         "rt-polarity.neg": "2d11cfbc790f1cd96d78339f41ce53ced1efa83cd22d37d6788fa3fe3d17e2fd",
         "rt-polarity.pos": "4134882974a28d0c7b5151256f0e33a6169984ee7372c279e673f1114f475d58",
     },
@@ -239,7 +241,7 @@ REVIEWS = Files(
 )
 
 
-def bar(source: Source) -> Progress:
+def progress_bar(source: Source) -> Progress:
     """A progress callback that draws a bar from the first byte on, and so draws none when nothing is fetched."""
     drawn: list = []
 

@@ -55,6 +55,6 @@ def home(sentence: str) -> str:
 
 
 def _lines() -> tuple[list[str], list[str]]:
-    found = public.REVIEWS.read(public.bar(public.REVIEWS))
+    found = public.REVIEWS.read(public.progress_bar(public.REVIEWS))
     negative, positive = (found[f"rt-polarity.{part}"].decode("utf-8").split("\n") for part in ("neg", "pos"))
     return [line.strip() for line in negative if line.strip()], [line.strip() for line in positive if line.strip()]

@@ -225,6 +225,6 @@ def vocabulary() -> tuple[str, ...]:
 
 @functools.cache
 def chinese_words() -> tuple[str, ...]:
-    """Words that a Chinese caption is cut into by `mmcourse.preprocess.text.longest_match`."""
+    """Words that a Chinese caption is cut into by `mmcourse.preprocess.text.maximum_matching`."""
     glue = "一个 两个 三个 四个 图形 画面 中间 左边 右边 上边 下边 左上角 左下角 右上角 右下角 还有 一共 背景".split()
     return tuple(sorted({word for entries in CHINESE.values() for word in entries} | {*glue, *"的在有是和"}))

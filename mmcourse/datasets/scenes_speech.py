@@ -90,7 +90,7 @@ def word_mels(split: str) -> tuple[dict[str, np.ndarray], ...]:
 
 
 def _floored(wave: np.ndarray) -> np.ndarray:
-    return np.maximum(audio.log_mel(wave, SAMPLE_RATE, hop=HOP), np.float32(FLOOR))
+    return np.maximum(audio.log_mel(wave, SAMPLE_RATE, hop_length=HOP), np.float32(FLOOR))
 
 
 @functools.cache

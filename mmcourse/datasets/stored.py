@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import mmcourse
+from mmcourse.io import atomic_write
 
 
 def results(lesson: str) -> dict[str, Any]:
@@ -27,11 +27,9 @@ def results(lesson: str) -> dict[str, Any]:
 
 
 def save_results(lesson: str, figures: dict[str, Any]) -> Path:
-    """Write a lesson's figures, whole or not at all; returns the file."""
+    """Write a lesson's figures, atomically; returns the file."""
     path = lesson_dir(lesson) / "results.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(figures, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    atomic_write(path, json.dumps(figures, indent=1, sort_keys=True, allow_nan=False) + "\n")
     return path
 
 

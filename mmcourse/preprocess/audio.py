@@ -18,7 +18,7 @@ from mmcourse.preprocess.mel import mel_filterbank as mel_filterbank
 from mmcourse.preprocess.mel import mel_to_hz as mel_to_hz
 from mmcourse.preprocess.source import read_bytes
 
-RATES = (4_000, 192_000)  # Hz; beyond these a header is damaged, or the sound is not speech
+SAMPLE_RATES = (4_000, 192_000)  # Hz; beyond these a header is damaged, or the sound is not speech
 
 
 def read(source, sample_rate: int | None = None, max_seconds: float = 600.0) -> tuple[np.ndarray, int]:
@@ -73,8 +73,10 @@ class _Bytes(io.BytesIO):
 def _check_header(name, n, rate, max_seconds):
     if n == 0:
         raise InputError(name, "holds no samples", "record it again, or leave it out")
-    if not RATES[0] <= rate <= RATES[1]:
-        raise InputError(name, f"a sample rate of {rate} Hz, outside {RATES[0]}-{RATES[1]}", "check the file's header")
+    if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
+        raise InputError(
+            name, f"a sample rate of {rate} Hz, outside {SAMPLE_RATES[0]}-{SAMPLE_RATES[1]}", "check the file's header"
+        )
     if n > max_seconds * rate:
         raise InputError(name, f"{n / rate:,.0f} s long, more than {max_seconds:g}", "cut it, or raise max_seconds")
 
@@ -111,7 +113,7 @@ def dft(x: np.ndarray) -> np.ndarray:
     return x @ np.exp(-2j * np.pi * np.outer(n, n) / max(len(n), 1))
 
 
-def window(name: str, n: int) -> np.ndarray:
+def get_window(name: str, n: int) -> np.ndarray:
     """A periodic window of `n` samples, float64 (n,): a sum of cosines that falls towards 0 at both ends.
 
     "Periodic" means that sample n would equal sample 0, which is what a transform of length n assumes.
@@ -124,28 +126,32 @@ def window(name: str, n: int) -> np.ndarray:
     return sum((-1) ** k * a * np.cos(k * angle) for k, a in enumerate(terms[name]))
 
 
-def frame_count(n: int, n_fft: int = 512, hop: int = 256, center: bool = True) -> int:
+def num_frames(n: int, n_fft: int = 512, hop_length: int = 256, center: bool = True) -> int:
     """Number of frames that a wave of `n` samples gives; for the padding mask of a batch."""
-    if hop < 1 or n_fft < 1:
-        raise InputError("frames", f"n_fft and hop must be at least 1, got {n_fft} and {hop}", "choose whole samples")
+    if hop_length < 1 or n_fft < 1:
+        raise InputError(
+            "frames", f"n_fft and hop_length must be at least 1, got {n_fft} and {hop_length}", "choose whole samples"
+        )
     padded = n + 2 * (n_fft // 2) if center else n
     if padded < n_fft:
         remedy = "pad it, use center=True, or a smaller n_fft"
         raise InputError("wave", f"{n} samples do not fill one frame of {n_fft}", remedy)
-    return 1 + (padded - n_fft) // hop
+    return 1 + (padded - n_fft) // hop_length
 
 
-def frames(wave: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
-    """Cut ``(..., n)`` into overlapping frames ``(..., t, n_fft)``, one every `hop` samples: a view, not a copy."""
-    frame_count(wave.shape[-1], n_fft, hop, center=False)  # complains when there is none
-    return np.lib.stride_tricks.sliding_window_view(wave, n_fft, axis=-1)[..., ::hop, :]
+def frame(wave: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:
+    """Cut ``(..., n)`` into overlapping frames ``(..., t, n_fft)``, every `hop_length` samples: a view, not a copy."""
+    num_frames(wave.shape[-1], n_fft, hop_length, center=False)  # complains when there is none
+    return np.lib.stride_tricks.sliding_window_view(wave, n_fft, axis=-1)[..., ::hop_length, :]
 
 
-def stft(wave, n_fft: int = 512, hop: int = 256, shape: str = "hann", center: bool = True, pad_mode: str = "constant"):
-    """Short-time Fourier transform: X[t, k] = Σ_n w_n x_(t·hop+n) e^(-2πi kn/n_fft).
+def stft(
+    wave, n_fft: int = 512, hop_length: int = 256, window: str = "hann", center: bool = True, pad_mode: str = "constant"
+):
+    """Short-time Fourier transform: X[t, k] = Σ_n w_n x_(t·hop_length+n) e^(-2πi kn/n_fft).
 
     With `center`, n_fft // 2 samples are added at each end ("constant": zeros; "reflect": a mirror), so that frame t
-    is centred on sample t·hop and the first and last sounds are not lost. Without it, frame t *starts* there.
+    is centred on sample t·hop_length and the first and last sounds are not lost. Without it, frame t *starts* there.
 
     Parameters
     ----------
@@ -158,7 +164,7 @@ def stft(wave, n_fft: int = 512, hop: int = 256, shape: str = "hann", center: bo
     wave = check_wave(wave)
     if center:
         wave = np.pad(wave, [(0, 0)] * (wave.ndim - 1) + [(n_fft // 2, n_fft // 2)], mode=pad_mode)
-    return rfft(frames(wave, n_fft, hop) * window(shape, n_fft).astype(wave.dtype))
+    return rfft(frame(wave, n_fft, hop_length) * get_window(window, n_fft).astype(wave.dtype))
 
 
 @functools.lru_cache(32)
@@ -173,14 +179,14 @@ def mel_spectrogram(
     wave,
     sample_rate: int,
     n_fft: int = 512,
-    hop: int = 256,
+    hop_length: int = 256,
     n_mels: int = 40,
     *,
     fmin=0.0,
     fmax=None,
     htk=False,
     norm="slaney",
-    shape="hann",
+    window="hann",
     center=True,
     pad_mode="constant",
 ) -> np.ndarray:
@@ -197,14 +203,14 @@ def mel_spectrogram(
     wave = check_wave(wave)
     bank = _bank(wave.dtype, sample_rate, n_fft, n_mels, fmin, fmax, htk, norm)
     clips = wave.reshape(-1, wave.shape[-1])
-    n_frames = frame_count(wave.shape[-1], n_fft, hop, center)
-    out = np.empty((len(clips), n_frames, n_mels), wave.dtype)
-    step = max(1, 4096 // n_frames)  # clips at once: enough for a quick product, few enough for the processor's cache
-    power = np.empty((step, n_frames, len(bank)), wave.dtype)
+    frames = num_frames(wave.shape[-1], n_fft, hop_length, center)
+    out = np.empty((len(clips), frames, n_mels), wave.dtype)
+    step = max(1, 4096 // frames)  # clips at once: enough for a quick product, few enough for the processor's cache
+    power = np.empty((step, frames, len(bank)), wave.dtype)
     for start in range(0, len(clips), step):
         part = clips[start : start + step]
         for clip, row in zip(part, power, strict=False):
-            spectrum = stft(clip, n_fft, hop, shape, center, pad_mode)
+            spectrum = stft(clip, n_fft, hop_length, window, center, pad_mode)
             np.add(spectrum.real**2, spectrum.imag**2, out=row)
         rows = out[start : start + step].reshape(-1, n_mels)  # one large product: threads meet once, not for each clip
         np.matmul(power[: len(part)].reshape(-1, len(bank)), bank, out=rows)
@@ -221,7 +227,7 @@ def power_to_db(power, ref: float = 1.0, amin: float = 1e-10, top_db: float | No
     return db if top_db is None else np.maximum(db, db.max(axis=(-2, -1), keepdims=True) - top_db)
 
 
-def log_mel(wave, sample_rate: int, n_fft: int = 512, hop: int = 256, n_mels: int = 40, *, top_db=None, **mel):
+def log_mel(wave, sample_rate: int, n_fft: int = 512, hop_length: int = 256, n_mels: int = 40, *, top_db=None, **mel):
     """Log-mel frames in decibels: what most models of speech are given to hear.
 
     Parameters
@@ -229,23 +235,23 @@ def log_mel(wave, sample_rate: int, n_fft: int = 512, hop: int = 256, n_mels: in
     wave : float32 or float64 (..., n)
         One clip or a batch; digital silence gives -100 dB.
     sample_rate : int, in Hz
-    n_fft, hop : int, in samples
+    n_fft, hop_length : int, in samples
     n_mels : int
     top_db : float, optional
         Floor below each clip's loudest value.
     **mel
-        `fmin`, `fmax`, `htk`, `norm`, `shape`, `center`, `pad_mode`: see `mel_spectrogram`, `stft`.
+        `fmin`, `fmax`, `htk`, `norm`, `window`, `center`, `pad_mode`: see `mel_spectrogram`, `stft`.
 
     Returns
     -------
-    the wave's dtype (..., t, n_mels), t = `frame_count` (n, n_fft, hop)
+    the wave's dtype (..., t, n_mels), t = `num_frames` (n, n_fft, hop_length)
 
     Raises
     ------
     InputError
         Not floats, no samples, or NaN.
     """
-    return power_to_db(mel_spectrogram(wave, sample_rate, n_fft, hop, n_mels, **mel), top_db=top_db)
+    return power_to_db(mel_spectrogram(wave, sample_rate, n_fft, hop_length, n_mels, **mel), top_db=top_db)
 
 
 def dct(x: np.ndarray, n: int | None = None) -> np.ndarray:
@@ -268,18 +274,24 @@ def mfcc(wave, sample_rate: int, n_mfcc: int = 13, *, top_db: float | None = 80.
     return dct(log_mel(wave, sample_rate, top_db=top_db, **mel), n_mfcc)
 
 
-def resample(wave: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
-    """Change the sample rate of ``(..., n)`` by a polyphase filter; ⌈n · new_rate / rate⌉ samples come out.
+def resample(wave: np.ndarray, sample_rate: int, new_sample_rate: int) -> np.ndarray:
+    """Change the sample rate of ``(..., n)`` with a polyphase filter.
 
-    Up by `new_rate`/gcd, low-pass below half the smaller rate so that nothing folds back, down by `rate`/gcd.
+    Upsample by new/gcd, low-pass below half the smaller rate so that nothing aliases, downsample by old/gcd.
+
+    Returns
+    -------
+    the wave's dtype (..., ⌈n · new_sample_rate / sample_rate⌉)
     """
     from scipy.signal import resample_poly  # here: the slowest import of this file
 
-    for value in (rate, new_rate):
-        if int(value) != value or not RATES[0] <= value <= RATES[1]:
-            raise InputError("sample rate", f"expected a whole number of {RATES} Hz, got {value}", "check both rates")
-    common = gcd(int(rate), int(new_rate))
-    return resample_poly(check_wave(wave), int(new_rate) // common, int(rate) // common, axis=-1)
+    for value in (sample_rate, new_sample_rate):
+        if int(value) != value or not SAMPLE_RATES[0] <= value <= SAMPLE_RATES[1]:
+            raise InputError(
+                "sample rate", f"expected a whole number of {SAMPLE_RATES} Hz, got {value}", "check both rates"
+            )
+    common = gcd(int(sample_rate), int(new_sample_rate))
+    return resample_poly(check_wave(wave), int(new_sample_rate) // common, int(sample_rate) // common, axis=-1)
 
 
 def preemphasis(wave: np.ndarray, coefficient: float = 0.97) -> np.ndarray:

@@ -19,19 +19,19 @@ def random_crop(image, size: tuple[int, int], rng: np.random.Generator, pad: int
     return image[top : top + size[0], left : left + size[1]]
 
 
-def random_flip(image, rng: np.random.Generator, p: float = 0.5) -> np.ndarray:
+def random_horizontal_flip(image, rng: np.random.Generator, p: float = 0.5) -> np.ndarray:
     """Left-right mirror with probability `p`. It lies where left and right matter: text, digits, "left of"."""
     return check_image(image)[:, ::-1] if rng.random() < p else check_image(image)
 
 
-def colour_jitter(image, rng: np.random.Generator, brightness=0.2, contrast=0.2, saturation=0.2) -> np.ndarray:
+def color_jitter(image, rng: np.random.Generator, brightness=0.2, contrast=0.2, saturation=0.2) -> np.ndarray:
     """Multiply light, contrast and saturation by factors uniform on 1 ± the argument; float32 (h, w, 3) in 0..1.
 
     It lies where colour is the answer.
     """
     image = to_float(image)
-    light, spread, colour = (1 + rng.uniform(-x, x) for x in (brightness, contrast, saturation))
+    light, spread, chroma = (1 + rng.uniform(-x, x) for x in (brightness, contrast, saturation))
     image = image * light
     image = image.mean() + (image - image.mean()) * spread
     gray = (image @ LUMA)[..., None]
-    return np.clip(gray + (image - gray) * colour, 0, 1).astype(np.float32)
+    return np.clip(gray + (image - gray) * chroma, 0, 1).astype(np.float32)

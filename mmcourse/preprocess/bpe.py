@@ -3,20 +3,20 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-SPACE = "▁"  # a space, written so that it can be seen; every word starts with one
-LONGEST = 40  # characters of a word; without spaces, a page of Chinese would be a single one
+WORD_BOUNDARY = "▁"  # a space, written so that it can be seen; every word starts with one
+MAX_WORD_LENGTH = 40  # characters of a word; without spaces, a page of Chinese would be a single one
 
 
 def split_words(text: str) -> list[str]:
     """Words of a text, each with its space in front, so that pieces can be joined again without loss.
 
-    A word of more than LONGEST characters is cut; only its first part has the space.
+    A word of more than MAX_WORD_LENGTH characters is cut; only its first part has the space.
     """
-    words = [SPACE + word for word in text.split()]
-    return [word[i : i + LONGEST] for word in words for i in range(0, len(word), LONGEST)]
+    words = [WORD_BOUNDARY + word for word in text.split()]
+    return [word[i : i + MAX_WORD_LENGTH] for word in words for i in range(0, len(word), MAX_WORD_LENGTH)]
 
 
-def merge(symbols: tuple, pair: tuple, new) -> tuple:
+def merge_pair(symbols: tuple, pair: tuple, new) -> tuple:
     """Replace each `pair` of neighbours by `new`, from the left."""
     out, i = [], 0
     while i < len(symbols):
@@ -29,7 +29,7 @@ def merge(symbols: tuple, pair: tuple, new) -> tuple:
     return tuple(out)
 
 
-def learn(words: Mapping[str, int], vocab_size: int, min_count: int = 1) -> tuple[list[str], list[tuple[str, str]]]:
+def train_bpe(words: Mapping[str, int], vocab_size: int, min_count: int = 1) -> tuple[list[str], list[tuple[str, str]]]:
     """Join the commonest pair of neighbours, again and again, until there are `vocab_size` tokens.
 
     Equal counts: the pair whose tokens came first, the alphabet counting in code-point order. The `tokenizers`
@@ -72,13 +72,13 @@ def learn(words: Mapping[str, int], vocab_size: int, min_count: int = 1) -> tupl
             tokens.append(text)
         for index in places.pop(pair):
             add(index, -1)
-            spelled[index] = merge(spelled[index][0], pair, ids[text]), spelled[index][1]
+            spelled[index] = merge_pair(spelled[index][0], pair, ids[text]), spelled[index][1]
             add(index, 1)
         del counts[pair]
     return tokens, merges
 
 
-class BytePairs:
+class BPETokenizer:
     """Cuts text into learnt subwords and joins them again.
 
     Attributes
@@ -94,9 +94,9 @@ class BytePairs:
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int = 300, min_count: int = 1):
         """Learn from texts; in Chinese, what stands between spaces counts as one word."""
-        return cls(*learn(Counter(word for text in texts for word in split_words(text)), vocab_size, min_count))
+        return cls(*train_bpe(Counter(word for text in texts for word in split_words(text)), vocab_size, min_count))
 
-    def segment_word(self, word: str) -> list[str]:
+    def tokenize_word(self, word: str) -> list[str]:
         """Apply the merges to one word, the earliest learnt first."""
         symbols = tuple(word)
         while len(symbols) > 1:
@@ -104,13 +104,13 @@ class BytePairs:
             pair = min(pairs, key=lambda p: self._rank.get(p, len(self.merges)))
             if pair not in self._rank:
                 break
-            symbols = merge(symbols, pair, pair[0] + pair[1])
+            symbols = merge_pair(symbols, pair, pair[0] + pair[1])
         return list(symbols)
 
-    def segment(self, text: str) -> list[str]:
+    def tokenize(self, text: str) -> list[str]:
         """Text to subwords; characters never seen stay single, and a `Vocabulary` will call them <unk>."""
-        return [token for word in split_words(text) for token in self.segment_word(word)]
+        return [token for word in split_words(text) for token in self.tokenize_word(word)]
 
-    def join(self, tokens: Iterable[str]) -> str:
-        """Subwords to text: the inverse of `segment`, up to the number of spaces."""
-        return "".join(tokens).replace(SPACE, " ").strip()
+    def detokenize(self, tokens: Iterable[str]) -> str:
+        """Subwords to text: the inverse of `tokenize`, up to the number of spaces."""
+        return "".join(tokens).replace(WORD_BOUNDARY, " ").strip()

@@ -34,7 +34,7 @@ def gaussian_kernel(sigma: float) -> np.ndarray:
     return np.outer(bell, bell) / bell.sum() ** 2
 
 
-def thin(strength, right, down) -> np.ndarray:
+def non_maximum_suppression(strength, right, down) -> np.ndarray:
     """Keep a pixel only if no neighbour *across* the edge is stronger: bool (h, w)."""
     sector = np.round(np.arctan2(down, right) / (np.pi / 4)).astype(int) % 4  # 0: across is left-right
     padded = np.pad(strength, 1)
@@ -59,7 +59,7 @@ def canny(gray, low: float = 0.2, high: float = 0.5, sigma: float = 1.0) -> np.n
     if strength.max() < 1e-4:  # a flat picture: what is left is rounding
         return np.zeros(gray.shape, bool)
     strength = strength / strength.max()
-    chains, count = label(thin(strength, right, down) & (strength > low), structure=np.ones((3, 3)))
+    chains, count = label(non_maximum_suppression(strength, right, down) & (strength > low), structure=np.ones((3, 3)))
     strong = np.zeros(count + 1, bool)
     strong[chains[strength > high]] = True
     return strong[chains] & (chains > 0)

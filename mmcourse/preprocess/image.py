@@ -195,7 +195,7 @@ def to_float(image) -> np.ndarray:
     return image.astype(np.float32) / np.float32(255) if image.dtype == np.uint8 else image
 
 
-def normalise(image, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)) -> np.ndarray:
+def normalize(image, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)) -> np.ndarray:
     """(x - mean) / std for each channel of (..., c), x in 0..1; mean and std come from the *training* pictures."""
     mean, std = (np.asarray(value, dtype=np.float32) for value in (mean, std))
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):

@@ -2,32 +2,32 @@
 
 import numpy as np
 
-IGNORE = -100  # where nothing is asked; cross-entropy in PyTorch passes it over
+IGNORE_INDEX = -100  # where nothing is asked; cross-entropy in PyTorch passes it over
 
 
-def mask_tokens(ids, maskable, mask_id, vocab_size, rng, rate=0.15):
-    """Choose `rate` of the maskable tokens; of the chosen, 80 % become [MASK], 10 % any token, 10 % stay.
+def mask_tokens(ids, maskable, mask_token_id, vocab_size, rng, mask_prob=0.15):
+    """Choose `mask_prob` of the maskable tokens; of the chosen, 80 % become [MASK], 10 % any token, 10 % stay.
 
     Parameters
     ----------
     ids : int64 (b, n)
     maskable : bool (b, n), False at padding and special tokens
-    mask_id, vocab_size : int
+    mask_token_id, vocab_size : int
     rng : numpy Generator
 
     Returns
     -------
     inputs : int64 (b, n), what the model sees
-    labels : int64 (b, n), the true token where one was chosen, else IGNORE
+    labels : int64 (b, n), the true token where one was chosen, else IGNORE_INDEX
     """
-    chosen = maskable & (rng.random(ids.shape) < rate)
+    chosen = maskable & (rng.random(ids.shape) < mask_prob)
     fate = rng.random(ids.shape)
-    inputs = np.where(chosen & (fate < 0.8), mask_id, ids)
+    inputs = np.where(chosen & (fate < 0.8), mask_token_id, ids)
     inputs = np.where(chosen & (fate >= 0.9), rng.integers(vocab_size, size=ids.shape), inputs)
-    return inputs, np.where(chosen, ids, IGNORE)
+    return inputs, np.where(chosen, ids, IGNORE_INDEX)
 
 
-class Bigrams:
+class BigramModel:
     """What counting neighbours can guess: the baseline that a language model has to beat.
 
     Every text starts and ends with a special token, so that each word has two neighbours.
@@ -45,7 +45,7 @@ class Bigrams:
         self.counts[0] = self.counts[:, 0] = 0
         self.unigram = np.bincount(ids[ids > 0], minlength=vocab_size).astype(float)
 
-    def guess(self, ids, where, special, both=True):
+    def predict(self, ids, where, special, both=True):
         """The likeliest token at each True of `where`, (k,), by the token before it and, if `both`, the one after it.
 
         A neighbour that is hidden itself (`where`) tells nothing. Tokens of `special` are never guessed.

@@ -45,7 +45,7 @@ def read(source, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise InputError("encoding", f"{encoding!r} is unknown", "utf-8, utf-16, gb18030 and latin-1 exist") from None
 
 
-def normalise(text: str, lower: bool = True) -> str:
+def normalize(text: str, lower: bool = True) -> str:
     """One spelling for what looks the same: NFKC, no invisible or control characters, single spaces, small letters.
 
     Zero-width joiners stay: emoji and Persian need them. Half of a surrogate pair becomes U+FFFD, so that the result
@@ -59,7 +59,7 @@ def normalise(text: str, lower: bool = True) -> str:
     return " ".join(text.split())
 
 
-def tokenise(text: str) -> list[str]:
+def tokenize(text: str) -> list[str]:
     """Words, single punctuation marks and emoji, and single characters of Chinese and Japanese, in order.
 
     "Don't go, 你好!" gives Don't · go · , · 你 · 好 · !
@@ -67,7 +67,7 @@ def tokenise(text: str) -> list[str]:
     return TOKEN.findall(text)
 
 
-def longest_match(text: str, words: Iterable[str]) -> list[str]:
+def maximum_matching(text: str, words: Iterable[str]) -> list[str]:
     """Cut text without spaces into known words: always the longest that fits, else one character."""
     words = set(words) - {""}
     longest = max(map(len, words), default=1)
@@ -102,7 +102,7 @@ class Vocabulary:
         counts: Counter[str] = Counter()
         for tokens in sequences:
             if isinstance(tokens, str):
-                raise InputError("sequences", "expected lists of tokens, got a string", "tokenise it first")
+                raise InputError("sequences", "expected lists of tokens, got a string", "tokenize it first")
             counts.update(tokens)
         kept = [t for t in counts if counts[t] >= min_count and t not in (PAD, UNK)]
         kept.sort(key=lambda token: (-counts[token], token))
@@ -131,7 +131,7 @@ class Vocabulary:
         padding_mask = np.zeros(ids.shape, dtype=bool)
         for row, (mask, tokens) in zip(ids, zip(padding_mask, sequences, strict=True), strict=True):
             if isinstance(tokens, str):
-                raise InputError("sequences", "expected lists of tokens, got a string", "tokenise it first")
+                raise InputError("sequences", "expected lists of tokens, got a string", "tokenize it first")
             known = [self.id(token) for token in tokens[:length]]
             row[: len(known)], mask[: len(known)] = known, True
         return ids, padding_mask

@@ -41,12 +41,12 @@ def read(source, mode: str = "RGB", max_frames: int = 1_000, max_pixels: int = 2
         name, pairs = str(source), _read_folder(Path(source), mode, max_pixels)
     else:
         data, name = read_bytes(source, "video")
-        decode = _read_film if is_film(data) else _read_pictures
+        decode = _read_film if is_video(data) else _read_pictures
         pairs = decode(data, name, mode, max_pixels)
     return _stack(pairs, name, max_frames, max_pixels)
 
 
-def is_film(data: bytes) -> bool:
+def is_video(data: bytes) -> bool:
     """Whether these bytes are MP4, MOV, WebM, Matroska or AVI: by content, not by name."""
     picture = data[8:12] in (b"avif", b"avis", b"heic", b"mif1")
     return (data[4:8] == b"ftyp" and not picture) or data[:4] == b"\x1aE\xdf\xa3" or data[8:12] == b"AVI "

@@ -20,9 +20,9 @@ def skip_gram_pairs(sentences: Sequence[Sequence[int]], window: int = 2) -> tupl
     return centers, contexts
 
 
-def noise_distribution(contexts: np.ndarray, n_words: int) -> np.ndarray:
-    """Negatives are drawn by count^(3/4): rarer words more often than their share. float64 (n_words,)."""
-    weights = np.bincount(contexts, minlength=n_words) ** 0.75
+def noise_distribution(contexts: np.ndarray, vocab_size: int) -> np.ndarray:
+    """Negatives are drawn by count^(3/4): rarer words more often than their share. float64 (vocab_size,)."""
+    weights = np.bincount(contexts, minlength=vocab_size) ** 0.75
     return weights / weights.sum()
 
 
@@ -41,17 +41,17 @@ def loss_and_gradients(v: np.ndarray, u: np.ndarray) -> tuple[float, np.ndarray,
     sign = np.where(np.arange(u.shape[1]) == 0, 1, -1)
     score = sign * np.einsum("bd,bkd->bk", v, u)
     loss = np.logaddexp(0, -score).sum(axis=1).mean()
-    slope = -sign * np.exp(-np.logaddexp(0, score)) / len(v)  # d loss / d (u·v) = -sign · σ(-score) / b
-    return float(loss), np.einsum("bk,bkd->bd", slope, u), slope[..., None] * v[:, None]
+    grad_score = -sign * np.exp(-np.logaddexp(0, score)) / len(v)  # d loss / d (u·v) = -sign · σ(-score) / b
+    return float(loss), np.einsum("bk,bkd->bd", grad_score, u), grad_score[..., None] * v[:, None]
 
 
 def train(
     sentences: Sequence[Sequence[int]],
-    n_words: int,
+    vocab_size: int,
     rng: np.random.Generator,
     dim: int = 16,
     window: int = 2,
-    negatives: int = 5,
+    num_negatives: int = 5,
     epochs: int = 10,
     batch_size: int = 64,
     lr: float = 0.1,
@@ -60,27 +60,27 @@ def train(
 
     Parameters
     ----------
-    sentences : lists of word ids below `n_words`
+    sentences : lists of word ids below `vocab_size`
     lr : float
         First step for each pair, not for the batch's mean: a word's vector moves by the sum over its pairs. Of a
         small vocabulary a large batch holds the same word many times: make it smaller if the loss grows.
 
     Returns
     -------
-    vectors : float64 (n_words, dim), of the words as centres
-    losses : list of float, the mean of each epoch; it starts from (1 + negatives) ln 2
+    vectors : float64 (vocab_size, dim), of the words as centres
+    losses : list of float, the mean of each epoch; it starts from (1 + num_negatives) ln 2
     """
     centers, contexts = skip_gram_pairs(sentences, window)
     if not len(centers):
         raise InputError("sentences", "no word has a neighbour", "pass sentences of two words or more")
-    noise = noise_distribution(contexts, n_words)
-    V, U = rng.uniform(-0.5 / dim, 0.5 / dim, (n_words, dim)), np.zeros((n_words, dim))
+    noise = noise_distribution(contexts, vocab_size)
+    V, U = rng.uniform(-0.5 / dim, 0.5 / dim, (vocab_size, dim)), np.zeros((vocab_size, dim))
     losses, n_batches = [], max(len(centers) // batch_size, 1)
     for epoch in range(epochs):
         total = 0.0
         for i, batch in enumerate(np.array_split(rng.permutation(len(centers)), n_batches)):
             step = lr * (1 - (epoch + i / n_batches) / epochs)
-            others = rng.choice(n_words, (len(batch), negatives), p=noise)
+            others = rng.choice(vocab_size, (len(batch), num_negatives), p=noise)
             targets = np.concatenate([contexts[batch, None], others], axis=1)  # (b, 1 + k)
             loss, dv, du = loss_and_gradients(V[centers[batch]], U[targets])
             np.add.at(V, centers[batch], -step * len(batch) * dv)
@@ -90,7 +90,7 @@ def train(
     return V, losses
 
 
-def neighbours(vectors: np.ndarray, query, k: int = 5, exclude: Sequence[int] = ()) -> list[tuple[int, float]]:
+def most_similar(vectors: np.ndarray, query, k: int = 5, exclude: Sequence[int] = ()) -> list[tuple[int, float]]:
     """The `k` rows whose direction is nearest to `query` (a row's number, or a vector): (row, cosine)."""
     if np.ndim(query) == 0:
         query, exclude = vectors[query], [*exclude, int(query)]
@@ -103,4 +103,4 @@ def neighbours(vectors: np.ndarray, query, k: int = 5, exclude: Sequence[int] = 
 
 def analogy(vectors: np.ndarray, a: int, b: int, c: int, k: int = 1) -> list[tuple[int, float]]:
     """`a` is to `b` as `c` is to …: the rows nearest to b - a + c, other than these three."""
-    return neighbours(vectors, vectors[b] - vectors[a] + vectors[c], k, exclude=(a, b, c))
+    return most_similar(vectors, vectors[b] - vectors[a] + vectors[c], k, exclude=(a, b, c))

@@ -323,7 +323,7 @@ def test_cut_archive_of_unknown_length_is_resumed():
 
 
 def test_archive_bomb_is_refused(cache, monkeypatch):
-    monkeypatch.setattr(public, "ROOM_FOR_ARCHIVES", 20_000)
+    monkeypatch.setattr(public, "MAX_UNPACKED_BYTES", 20_000)
     with serve(files={"set.tar.gz": tar_gz()}) as server, pytest.raises(DownloadError, match="unpacks to more than"):
         archive_source(server.url).fetch()
     assert contents(cache) == []
@@ -384,8 +384,8 @@ def test_two_processes_unpack_once(cache):
 def test_killed_process_leaves_no_lock_behind(cache):
     with serve(files={"a.bin": BODY}) as server:
         holder = subprocess.Popen(
-            [sys.executable, "-c", "import sys, time, pathlib\nfrom mmcourse.datasets.download import locked\n"
-             "with locked(pathlib.Path(sys.argv[1]), 'a.bin'):\n    print('held', flush=True); time.sleep(60)",
+            [sys.executable, "-c", "import sys, time, pathlib\nfrom mmcourse.datasets.download import file_lock\n"
+             "with file_lock(pathlib.Path(sys.argv[1]), 'a.bin'):\n    print('held', flush=True); time.sleep(60)",
              str(cache)], stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert holder.stdout.readline() == "held\n"

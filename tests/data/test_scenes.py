@@ -20,7 +20,7 @@ from mmcourse.datasets import (
     scenes_world,
 )
 from mmcourse.datasets.scenes_world import COLOURS, HELD_OUT, SHAPES, SIZES
-from mmcourse.preprocess.text import longest_match
+from mmcourse.preprocess.text import maximum_matching
 
 WORLD = [scenes_world.make(5, i) for i in range(1500)]
 
@@ -168,7 +168,7 @@ def test_chinese_captions_say_the_same():
     words = set(scenes_captions.chinese_words())
     for scene in WORLD:
         text = scenes_captions.chinese(scene)
-        tokens = longest_match(text, words)
+        tokens = maximum_matching(text, words)
         assert set(tokens) - words <= set("，。、")
         things = [thing.names for thing in scene.things]
         for position in (1, 2):

@@ -34,23 +34,23 @@ def test_dft_equals_numpy():
 
 @pytest.mark.parametrize("name", ["hann", "hamming", "blackman"])
 def test_windows_equal_scipy(name):
-    np.testing.assert_allclose(audio.window(name, 400), scipy.signal.get_window(name, 400), atol=1e-12)
+    np.testing.assert_allclose(audio.get_window(name, 400), scipy.signal.get_window(name, 400), atol=1e-12)
 
 
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("pad_mode", ["constant", "reflect"])
-@pytest.mark.parametrize("n_fft, hop", [(512, 256), (400, 160), (255, 100)])
-def test_stft_equals_librosa(n_fft, hop, center, pad_mode):
-    ours = audio.stft(chirp(), n_fft, hop, center=center, pad_mode=pad_mode)
-    theirs = librosa.stft(chirp(), n_fft=n_fft, hop_length=hop, center=center, pad_mode=pad_mode)
+@pytest.mark.parametrize("n_fft, hop_length", [(512, 256), (400, 160), (255, 100)])
+def test_stft_equals_librosa(n_fft, hop_length, center, pad_mode):
+    ours = audio.stft(chirp(), n_fft, hop_length, center=center, pad_mode=pad_mode)
+    theirs = librosa.stft(chirp(), n_fft=n_fft, hop_length=hop_length, center=center, pad_mode=pad_mode)
     np.testing.assert_allclose(ours.T, theirs, atol=1e-5)
-    assert len(ours) == audio.frame_count(RATE, n_fft, hop, center)
+    assert len(ours) == audio.num_frames(RATE, n_fft, hop_length, center)
 
 
 def test_stft_is_the_dft_of_each_windowed_frame():
     wave = chirp(0.1)
     ours = audio.stft(wave, 64, 32, center=False)
-    frame = wave[3 * 32 : 3 * 32 + 64] * audio.window("hann", 64)
+    frame = wave[3 * 32 : 3 * 32 + 64] * audio.get_window("hann", 64)
     np.testing.assert_allclose(ours[3], audio.dft(frame)[:33], atol=1e-10)
 
 
@@ -248,7 +248,7 @@ def test_missing_folder_and_wrong_arguments(tmp_path):
     with pytest.raises(InputError, match="highest frequency"):
         audio.log_mel(chirp(), RATE, fmax=9_000)
     with pytest.raises(InputError, match="window: expected one of"):
-        audio.window("triangle", 4)
+        audio.get_window("triangle", 4)
     with pytest.raises(InputError, match="silent"):
         audio.add_noise(np.zeros(10), 10, np.random.default_rng(0))
     with pytest.raises(InputError, match="whole number"):

@@ -192,14 +192,14 @@ def test_grayscale_equals_pillow():
         image.grayscale(image.to_channels_first(picture(7, 9)))
 
 
-def test_normalise_and_channel_order():
-    out = image.normalise(picture(), (0.1, 0.2, 0.3), (0.5, 0.25, 1.0))
+def test_normalize_and_channel_order():
+    out = image.normalize(picture(), (0.1, 0.2, 0.3), (0.5, 0.25, 1.0))
     assert out.dtype == np.float32
     np.testing.assert_allclose(out[..., 1], (picture()[..., 1] / 255 - 0.2) / 0.25, atol=1e-6)
     first = image.to_channels_first(picture())
     assert first.shape == (3, 12, 16) and (image.to_channels_last(first) == picture()).all()
     with pytest.raises(InputError, match="std"):
-        image.normalise(picture(), (0, 0, 0), (1, 1, 0))
+        image.normalize(picture(), (0, 0, 0), (1, 1, 0))
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (1, 5), (5, 3)])
@@ -235,11 +235,11 @@ def test_augmentation_is_seeded_and_leaves_its_input():
     pixels = picture(20, 24)
     crop = augment.random_crop(pixels, (8, 9), rng(3), pad=2)
     assert crop.shape == (8, 9, 3) and (crop == augment.random_crop(pixels, (8, 9), rng(3), pad=2)).all()
-    flips = [(augment.random_flip(pixels, rng(seed)) == pixels[:, ::-1]).all() for seed in range(200)]
+    flips = [(augment.random_horizontal_flip(pixels, rng(seed)) == pixels[:, ::-1]).all() for seed in range(200)]
     assert 70 < sum(flips) < 130
-    jittered = augment.colour_jitter(pixels, rng(0))
+    jittered = augment.color_jitter(pixels, rng(0))
     assert jittered.dtype == np.float32 and 0 <= jittered.min() and jittered.max() <= 1
-    np.testing.assert_allclose(augment.colour_jitter(pixels, rng(0), 0, 0, 0), image.to_float(pixels), atol=1e-6)
+    np.testing.assert_allclose(augment.color_jitter(pixels, rng(0), 0, 0, 0), image.to_float(pixels), atol=1e-6)
     assert (pixels == picture(20, 24)).all()
     with pytest.raises(InputError, match="at most"):
         augment.random_crop(pixels, (21, 4), rng())

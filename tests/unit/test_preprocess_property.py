@@ -80,7 +80,7 @@ def usable(array):
     """What a lesson does next with a picture (..., h, w, 3)."""
     assert array.dtype == np.uint8 and array.shape[-1] == 3 and array.size
     small = image.resize(array, (5, 7), "area")
-    assert np.isfinite(image.normalise(small)).all()
+    assert np.isfinite(image.normalize(small)).all()
     assert np.isfinite(edges.sobel(image.grayscale(small))).all()
 
 
@@ -165,7 +165,7 @@ def test_audio(case):
     if expected is not None:
         assert rate == expected[1] and (len(wave) == expected[0] or expected[2] == "IMA_ADPCM")
     mel = audio.log_mel(wave[:50_000], rate)
-    assert np.isfinite(mel).all() and len(mel) == audio.frame_count(min(len(wave), 50_000))
+    assert np.isfinite(mel).all() and len(mel) == audio.num_frames(min(len(wave), 50_000))
     assert np.isfinite(audio.mfcc(audio.resample(wave[:2_000], rate, 16_000), 16_000)).all()
 
 
@@ -186,22 +186,22 @@ def test_text(case, errors):
         assert "empty" in str(error) or (errors == "strict" and "byte" in str(error))
         return
     assert expected is None or out == expected[0].removeprefix("\ufeff")
-    clean = text.normalise(out)
-    assert clean == text.normalise(clean) and clean.encode("utf-8") is not None
-    tokens = text.tokenise(clean)
+    clean = text.normalize(out)
+    assert clean == text.normalize(clean) and clean.encode("utf-8") is not None
+    tokens = text.tokenize(clean)
     assert not any(set(token) & set(" \n\t\0") for token in tokens)
     assert "".join(tokens) == "".join(c for c in clean if not c.isspace() and (c != "_" or "_" in "".join(tokens)))
     vocabulary = text.Vocabulary.build([tokens])
     ids, padding_mask = vocabulary.encode([tokens, []])
     assert vocabulary.decode(ids[0]) == tokens and padding_mask.sum() == len(tokens)
     assert np.isfinite(text.tf_idf(text.bag_of_words([tokens, []], vocabulary))).all()
-    model = bpe.BytePairs.train([clean], 40)
-    assert model.join(model.segment(clean)) == clean.replace("▁", " ").strip()
+    model = bpe.BPETokenizer.train([clean], 40)
+    assert model.detokenize(model.tokenize(clean)) == clean.replace("▁", " ").strip()
 
 
 @CASES
 @given(st.text(max_size=80))
 def test_any_string_is_normalised_once_and_for_all(raw):
-    clean = text.normalise(raw)
-    assert clean == text.normalise(clean)
-    assert text.normalise(raw, lower=False) == text.normalise(text.normalise(raw, lower=False), lower=False)
+    clean = text.normalize(raw)
+    assert clean == text.normalize(clean)
+    assert text.normalize(raw, lower=False) == text.normalize(text.normalize(raw, lower=False), lower=False)

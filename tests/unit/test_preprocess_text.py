@@ -54,8 +54,8 @@ def test_read_drops_the_mark_and_names_the_bad_byte(tmp_path):
         ("", ""),
     ],
 )
-def test_normalise(raw, clean):
-    assert text.normalise(raw) == clean == text.normalise(clean)
+def test_normalize(raw, clean):
+    assert text.normalize(raw) == clean == text.normalize(clean)
 
 
 @pytest.mark.parametrize(
@@ -70,25 +70,25 @@ def test_normalise(raw, clean):
         ("  ", []),
     ],
 )
-def test_tokenise(raw, tokens):
-    assert text.tokenise(raw) == tokens
+def test_tokenize(raw, tokens):
+    assert text.tokenize(raw) == tokens
 
 
-def test_longest_match_segments_chinese():
+def test_maximum_matching_segments_chinese():
     words = ["红色", "红", "圆形", "上面", "在", "的"]
-    assert text.longest_match("红色的圆形在它上面", words) == ["红色", "的", "圆形", "在", "它", "上面"]
-    assert text.longest_match("", words) == []
+    assert text.maximum_matching("红色的圆形在它上面", words) == ["红色", "的", "圆形", "在", "它", "上面"]
+    assert text.maximum_matching("", words) == []
 
 
 def test_a_line_of_a_megabyte_takes_seconds_at_most():
     line = "word 你好 🙂 " * 80_000
     start = time.perf_counter()
-    tokens = text.tokenise(text.normalise(line))
+    tokens = text.tokenize(text.normalize(line))
     assert len(tokens) == 4 * 80_000
-    assert len(bpe.BytePairs.train([line], 30).segment("word 你好")) == 2
+    assert len(bpe.BPETokenizer.train([line], 30).tokenize("word 你好")) == 2
     page = "".join(np.random.default_rng(0).choice(list("红色的圆在蓝方块上面"), 350_000))  # 1 MB without a space
-    model = bpe.BytePairs.train([page[:20_000]], 60)
-    assert model.join(model.segment(page)) == page and len(text.tokenise(page)) == len(page)
+    model = bpe.BPETokenizer.train([page[:20_000]], 60)
+    assert model.detokenize(model.tokenize(page)) == page and len(text.tokenize(page)) == len(page)
     assert time.perf_counter() - start < 60
 
 
@@ -112,8 +112,8 @@ def test_vocabulary():
     [
         (lambda: Vocabulary(["a", "a"]), "distinct"),
         (lambda: Vocabulary(["<pad>"]), "distinct"),
-        (lambda: Vocabulary.build(["a string"]), "Tokenise"),
-        (lambda: Vocabulary(["a"]).encode(["a string"]), "Tokenise"),
+        (lambda: Vocabulary.build(["a string"]), "Tokenize"),
+        (lambda: Vocabulary(["a"]).encode(["a string"]), "Tokenize"),
         (lambda: Vocabulary(["a"]).decode([5]), "expected 0 to 2"),
         (lambda: Vocabulary.from_json("{"), "not JSON"),
         (lambda: Vocabulary.from_json('["a"]'), "starts with"),
@@ -126,7 +126,7 @@ def test_vocabulary_errors(call, message):
 
 
 def test_counts_equal_scikit_learn():
-    lists = [text.tokenise(text.normalise(line)) for line in TEXTS]
+    lists = [text.tokenize(text.normalize(line)) for line in TEXTS]
     vocabulary = Vocabulary.build(lists)
     theirs = CountVectorizer(analyzer=lambda tokens: tokens, vocabulary=vocabulary.tokens).fit_transform(lists)
     counts = text.bag_of_words(lists, vocabulary)
@@ -154,29 +154,29 @@ def test_merges_equal_the_library_even_in_ties(seed):
     alphabet = list("abcd红")[: rng.integers(1, 6)]
     words = ["".join(rng.choice(alphabet, rng.integers(1, 9))) for _ in range(rng.integers(1, 25))]
     size, min_count = int(rng.integers(2, 50)), int(rng.integers(0, 4))
-    _, merges = bpe.learn(Counter(words), size, min_count)
+    _, merges = bpe.train_bpe(Counter(words), size, min_count)
     theirs, tokenizer = library_merges(words, size, min_count)
     assert merges == theirs
-    model = bpe.BytePairs(_, merges)
+    model = bpe.BPETokenizer(_, merges)
     for word in words:
-        assert model.segment_word(word) == tokenizer.encode(word).tokens
+        assert model.tokenize_word(word) == tokenizer.encode(word).tokens
 
 
 def test_byte_pairs_on_the_course_texts():
-    lines = [text.normalise(line) for line in TEXTS] * 3
-    model = bpe.BytePairs.train(lines, 80)
-    words = [bpe.SPACE + word for line in lines for word in line.split()]
+    lines = [text.normalize(line) for line in TEXTS] * 3
+    model = bpe.BPETokenizer.train(lines, 80)
+    words = [bpe.WORD_BOUNDARY + word for line in lines for word in line.split()]
     assert model.merges == library_merges(words, 80)[0] and len(model.tokens) == 80
     for line in lines:
-        assert model.join(model.segment(line)) == line
-    assert model.segment("") == [] and "".join(model.segment("🙂")) == "▁🙂"
-    assert any(len(token) > 1 and "红" in token for token in model.segment("红色的圆"))
+        assert model.detokenize(model.tokenize(line)) == line
+    assert model.tokenize("") == [] and "".join(model.tokenize("🙂")) == "▁🙂"
+    assert any(len(token) > 1 and "红" in token for token in model.tokenize("红色的圆"))
 
 
 def test_merges_equal_the_library_on_real_text(real_data):
     lines = (real_data / "rt-polarity.pos").read_text("latin-1").splitlines()[:1000]
     words = Counter(word for line in lines for word in line.split())
-    assert bpe.learn(words, 400)[1] == library_merges(list(words.elements()), 400)[0]
+    assert bpe.train_bpe(words, 400)[1] == library_merges(list(words.elements()), 400)[0]
 
 
 def test_skip_gram_pairs_and_noise():
@@ -213,7 +213,7 @@ def test_skip_gram_learns_which_words_keep_the_same_company():
     ignorant = word2vec.train(sentences, 12, rng, dim=8, epochs=1, lr=1e-9)[1][0]
     assert abs(ignorant - 6 * np.log(2)) < 1e-6 and losses[-1] < losses[0] < ignorant
     for word in range(4):
-        assert {row for row, _ in word2vec.neighbours(vectors, word, 3)} == {0, 1, 2, 3} - {word}
+        assert {row for row, _ in word2vec.most_similar(vectors, word, 3)} == {0, 1, 2, 3} - {word}
     with pytest.raises(InputError, match="no word has a neighbour"):
         word2vec.train([[1]], 3, rng)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmcourse.datasets import corpus, data_dir
-from mmcourse.preprocess.masking import IGNORE, Bigrams, mask_tokens
+from mmcourse.preprocess.masking import IGNORE_INDEX, BigramModel, mask_tokens
 
 FOLDER = data_dir() / "models" / "tiny-bert"
 FILES = ("config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt")
@@ -76,7 +76,7 @@ def test_masking_follows_the_rule():
     ids = np.arange(1_000_000).reshape(1000, 1000) % 500 + 10
     maskable = ids > 100
     inputs, labels = mask_tokens(ids, maskable, 4, 510, np.random.default_rng(0))
-    asked = labels != IGNORE
+    asked = labels != IGNORE_INDEX
     assert not asked[~maskable].any() and (labels[asked] == ids[asked]).all() and (inputs[~asked] == ids[~asked]).all()
     assert abs(asked[maskable].mean() - 0.15) < 0.002
     assert abs((inputs[asked] == 4).mean() - 0.8) < 0.005
@@ -85,13 +85,13 @@ def test_masking_follows_the_rule():
 
 def test_bigrams_guess_what_follows():
     ids = np.array([[2, 5, 6, 7, 3], [2, 5, 6, 8, 3], [2, 5, 6, 8, 3], [2, 9, 5, 6, 3]])
-    bigrams = Bigrams(ids, 10)
+    bigrams = BigramModel(ids, 10)
     where = np.array([[False, False, False, True, False]])
-    assert bigrams.guess(ids[:1], where, [0, 1, 2, 3, 4], both=False).tolist() == [8]
+    assert bigrams.predict(ids[:1], where, [0, 1, 2, 3, 4], both=False).tolist() == [8]
     where = np.array([[False, True, False, False, False]])
-    assert bigrams.guess(ids[:1], where, [0, 1, 2, 3, 4]).tolist() == [5]
+    assert bigrams.predict(ids[:1], where, [0, 1, 2, 3, 4]).tolist() == [5]
     both = np.array([[False, True, True, False, False]])  # a hidden neighbour tells nothing
-    assert bigrams.guess(ids[:1], both, [0, 1, 2, 3, 4]).tolist() == [5, 6]
+    assert bigrams.predict(ids[:1], both, [0, 1, 2, 3, 4]).tolist() == [5, 6]
 
 
 def test_messages_mostly_agree_and_the_splits_differ():

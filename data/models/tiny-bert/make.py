@@ -19,7 +19,7 @@ from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 
 from mmcourse.datasets import corpus
-from mmcourse.preprocess.masking import IGNORE, Bigrams, mask_tokens
+from mmcourse.preprocess.masking import IGNORE_INDEX, BigramModel, mask_tokens
 from mmcourse.torch.train import warmup_cosine
 
 HERE = Path(__file__).resolve().parent
@@ -114,9 +114,9 @@ def masked_accuracy(model, table, train_ids, tokenizer) -> dict[str, float]:
     ids, special = table["input_ids"], tokenizer.all_special_ids
     rng = np.random.default_rng(SEED)
     _, labels = mask_tokens(ids, ~np.isin(ids, special), tokenizer.mask_token_id, model.config.vocab_size, rng)
-    where = labels != IGNORE
+    where = labels != IGNORE_INDEX
     truth = labels[where]
-    bigrams = Bigrams(train_ids, model.config.vocab_size)
+    bigrams = BigramModel(train_ids, model.config.vocab_size)
     inputs = {k: torch.from_numpy(v) for k, v in table.items()}
     inputs["input_ids"] = torch.from_numpy(np.where(where, tokenizer.mask_token_id, ids))
     model.eval()
@@ -124,8 +124,8 @@ def masked_accuracy(model, table, train_ids, tokenizer) -> dict[str, float]:
     unigram = np.where(np.isin(np.arange(len(bigrams.unigram)), special), 0, bigrams.unigram).argmax()
     return {
         "unigram": float((truth == unigram).mean()),
-        "bigram": float((truth == bigrams.guess(ids, where, special, both=False)).mean()),
-        "bigram, both sides": float((truth == bigrams.guess(ids, where, special)).mean()),
+        "bigram": float((truth == bigrams.predict(ids, where, special, both=False)).mean()),
+        "bigram, both sides": float((truth == bigrams.predict(ids, where, special)).mean()),
         "tiny-bert": float((truth == logits[where]).mean()),
         "tokens": int(where.sum()),
     }

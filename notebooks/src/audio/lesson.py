@@ -222,29 +222,29 @@ plot.show(fig, alt="Without a window the level falls slowly to -33 dB; with a Ha
 # %%
 from scipy.signal import get_window
 
-assert np.allclose(hann, get_window("hann", 64)) and np.allclose(hann, audio.window("hann", 64))
+assert np.allclose(hann, get_window("hann", 64)) and np.allclose(hann, audio.get_window("hann", 64))
 print("periodic equals symmetric?", np.allclose(hann, np.hanning(64)))
 
 # %% [markdown]
 # ### Frames over time: the STFT
 # Speech changes, so one spectrum for a whole word says little. Cut the wave into short overlapping **frames** of `n_fft`
-# samples, one every `hop` samples, and transform each. This is the short-time Fourier transform:
+# samples, one every `hop_length` samples, and transform each. This is the short-time Fourier transform:
 #
 # $$X_{t,k} = \sum_n w_n\, x_{t \cdot \text{hop} + n}\, e^{-2\pi i k n / N}$$
 
 
 # %%
-def stft(wave, n_fft=256, hop=128):
+def stft(wave, n_fft=256, hop_length=128):
     """Windowed frames, transformed: (n,) → complex (t, 1 + n_fft // 2)."""
     wave = np.pad(wave, n_fft // 2)  # centre: frame t has its middle at sample t · hop
     window = get_window("hann", n_fft)
-    starts = range(0, len(wave) - n_fft + 1, hop)
+    starts = range(0, len(wave) - n_fft + 1, hop_length)
     return np.stack([np.fft.rfft(wave[s : s + n_fft] * window) for s in starts])
 
 
 spectrum = stft(a)
 print(a.shape, "→", spectrum.shape, "  frames of 32 ms every 16 ms, bins of", SAMPLE_RATE / 256, "Hz")
-print("without centring:", audio.frame_count(len(a), 256, 128, center=False), "frames")
+print("without centring:", audio.num_frames(len(a), 256, 128, center=False), "frames")
 
 # %% [markdown]
 # The padding line is a convention. With it ("centre"), the first and last sounds get frames of their own. Without it, frame

@@ -28,7 +28,7 @@ from PIL import Image
 from PIL.Image import Resampling
 
 from mmcourse import plot
-from mmcourse.preprocess.image import grayscale, normalise, read, resize, to_float
+from mmcourse.preprocess.image import grayscale, normalize, read, resize, to_float
 
 jpeg = (files("sklearn.datasets.images") / "china.jpg").read_bytes()
 china = read(jpeg)
@@ -187,7 +187,7 @@ print("furthest from Pillow's rounded grey:", np.abs(by_hand - grey).max().round
 # %%
 x = to_float(china)  # 0..255 to 0..1
 mean, spread = x.mean(axis=(0, 1)), x.std(axis=(0, 1))
-z = normalise(china, mean, spread)
+z = normalize(china, mean, spread)
 print("before: mean", x.mean(axis=(0, 1)).round(2), "spread", x.std(axis=(0, 1)).round(2))
 print("after:  mean", (z.mean(axis=(0, 1)).round(2) + 0.0), "spread", z.std(axis=(0, 1)).round(2))
 
@@ -354,12 +354,12 @@ print(f"(the bomb has {len(bomb) / 1000:.0f} kB, and {9000 * 6000 * 3 / 1e6:.0f}
 # crest, and keep weak pixels only where they touch a strong one.
 
 # %%
-from mmcourse.preprocess.edges import canny, convolve2d, gaussian_kernel, thin
+from mmcourse.preprocess.edges import canny, convolve2d, gaussian_kernel, non_maximum_suppression
 
 blurred = convolve2d(g, gaussian_kernel(1.0))
 right, down = convolve(blurred, sobel), convolve(blurred, sobel.T)
 force = np.hypot(right, down) / np.hypot(right, down).max()
-crest = thin(force, right, down)  # stronger than both neighbours across the edge
+crest = non_maximum_suppression(force, right, down)  # stronger than both neighbours across the edge
 weak, strong = crest & (force > 0.1), crest & (force > 0.4)
 
 # %%
@@ -535,7 +535,7 @@ plot.show(fig, alt="Above, the roof's stripes change width and slope from size t
 # *the change does not alter the answer*. Here are four changes. Which promises hold?
 
 # %%
-from mmcourse.preprocess.augment import random_crop, random_flip
+from mmcourse.preprocess.augment import random_crop, random_horizontal_flip
 
 digits = load("avdigits", "train", difficulty="easy")
 six = digits.column("image")[np.flatnonzero(digits.labels == 6)[0]]
@@ -589,7 +589,7 @@ questions = {
 # %%
 changes = {
     "none": lambda p, rng: p,
-    "mirror": random_flip,  # a coin decides: mirror or not
+    "mirror": random_horizontal_flip,  # a coin decides: mirror or not
     "half turn": lambda p, rng: p[::-1, ::-1] if rng.random() < 0.5 else p,
     "new hue": lambda p, rng: hue(p, rng.integers(256)) if p.shape[-1] == 3 else p,
 }

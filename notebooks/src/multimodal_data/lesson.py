@@ -228,7 +228,7 @@ print(film["words"], pictures.shape, f"{1 / seconds[0]:.0f} pictures a second")
 # When the disc shows up, somebody makes it pop: 1.2 s of sound at 16 kHz, the pop at 0.5 s.
 
 # %%
-rate, fps, hop = 16_000, 10, 256
+rate, fps, hop_length = 16_000, 10, 256
 t = np.arange(int(1.2 * rate)) / rate
 since = np.maximum(t - 0.5, 0)  # seconds since the pop began
 pop = 55 * since * np.exp(-25 * since) * np.sin(2 * np.pi * 440 * t)
@@ -242,8 +242,8 @@ plot.audio(sound, rate, label="A pop in the middle of the film")
 # $$j(i) = \left\lfloor \frac{i \cdot \text{hop} \cdot r}{f_s} \right\rfloor$$
 
 # %%
-mel = audio.log_mel(sound, rate, hop=hop)  # (76, 40), one frame every 16 ms
-picture_of = np.arange(len(mel)) * hop * fps // rate  # whole numbers: no rounding can creep in
+mel = audio.log_mel(sound, rate, hop_length=hop_length)  # (76, 40), one frame every 16 ms
+picture_of = np.arange(len(mel)) * hop_length * fps // rate  # whole numbers: no rounding can creep in
 picture_of = np.minimum(picture_of, len(pictures) - 1)  # the last frame is centred at the very end
 print(len(mel), "frames of sound; to each picture belong", np.bincount(picture_of))
 
@@ -284,7 +284,7 @@ plot.show(
 
 # %%
 in_step = np.stack([mel[picture_of == j].mean(axis=0) for j in range(len(pictures))])
-late = (60 * 62.5 - 60 * fps * 6) * hop / rate
+late = (60 * 62.5 - 60 * fps * 6) * hop_length / rate
 print("sound in step with pictures", in_step.shape, f"  blocks of six are off by {late:.1f} s after a minute")
 print(f"one minute of 640 × 480 pixels at 25 a second: {60 * 25 * 480 * 640 * 3 / 1e9:.2f} GB")
 print("so models see a few pictures, the middles of equal pieces; 4 of 12:", video.sample_indices(12, 4))

@@ -80,10 +80,10 @@ print(one, two, one == two, len(one), len(two))
 
 # %%
 for raw in (two, "Ｒｅｄ", "红色，蓝色", "ﬁne", "  Red\t\u200bsquare "):
-    print(ascii(raw), "->", text.normalise(raw))
+    print(ascii(raw), "->", text.normalize(raw))
 
 # %% [markdown]
-# `normalise` also removes invisible characters and makes letters small. Each step *forgets* something: "US" and "us" become one word.
+# `normalize` also removes invisible characters and makes letters small. Each step *forgets* something: "US" and "us" become one word.
 # Clean as much as your question allows, and not more.
 #
 # ### From characters to tokens
@@ -91,8 +91,8 @@ for raw in (two, "Ｒｅｄ", "红色，蓝色", "ﬁne", "  Red\t\u200bsquare "
 # Chinese character, or one punctuation mark.
 
 # %%
-print(text.tokenise(text.normalise("I didn't enjoy it!")))
-print(text.tokenise(text.normalise(chinese[short[0]])))
+print(text.tokenize(text.normalize("I didn't enjoy it!")))
+print(text.tokenize(text.normalize(chinese[short[0]])))
 
 # %% [markdown]
 # Chinese has no spaces. Single characters are safe but short; 红 and 色 together are one word, *red*. If you have a list of words you can cut the
@@ -101,7 +101,7 @@ print(text.tokenise(text.normalise(chinese[short[0]])))
 # %%
 from mmcourse.datasets.scenes_captions import chinese_words
 
-print(text.longest_match(text.normalise(chinese[short[0]]), chinese_words()))
+print(text.maximum_matching(text.normalize(chinese[short[0]]), chinese_words()))
 
 # %% [markdown]
 # ### From tokens to a bag of words
@@ -245,15 +245,15 @@ import json
 
 from tokenizers import Tokenizer, models, trainers
 
-lines = [" ".join(text.tokenise(text.normalise(line))) for line in captions]
-ours = bpe.BytePairs.train(lines, vocab_size=150)
+lines = [" ".join(text.tokenize(text.normalize(line))) for line in captions]
+ours = bpe.BPETokenizer.train(lines, vocab_size=150)
 library = Tokenizer(models.BPE())
 every = [word for line in lines for word in bpe.split_words(line)]
 library.train_from_iterator(every, trainers.BpeTrainer(vocab_size=150, show_progress=False))
 merges = [tuple(pair) for pair in json.loads(library.to_str())["model"]["merges"]]
 assert merges == ours.merges
 print(f"{len(merges)} merges, all equal; the first five: {merges[:5]}")
-print(ours.segment("a reddish starfish"))
+print(ours.tokenize("a reddish starfish"))
 
 # %% [markdown]
 # **NLTK** brings tokenisers for every taste. There is no right one, only one that fits: look at *didn't*, at *3.5-star* and at the
@@ -452,7 +452,7 @@ band("last loss, PyTorch", np.mean([history[-1] for _, history in runs]), 2.10, 
 
 # %% tags=["free"]
 def near(word, k=5, table=vectors):
-    return [vocabulary.tokens[i] for i, _ in word2vec.neighbours(table, vocabulary.id(word), k)]
+    return [vocabulary.tokens[i] for i, _ in word2vec.most_similar(table, vocabulary.id(word), k)]
 
 
 for word in ("red", "star", "huge", "above", "striped"):
@@ -610,7 +610,7 @@ cleanings = {
 
 
 def cut(sentence, removed, pairs):
-    words = [w for w in text.tokenise(text.normalise(sentence)) if w.isalpha() and w not in removed]
+    words = [w for w in text.tokenize(text.normalize(sentence)) if w.isalpha() and w not in removed]
     return words + [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)] * pairs
 
 
@@ -680,10 +680,11 @@ band("pairs, all words but not", without_not, 0.99, 0.015)
 
 # %%
 sizes = [70, 90, 120, 160, 220, 300]
-texts = {"English": lines[:1000], "Chinese": [text.normalise(line) for line in chinese[:1000]]}
+texts = {"English": lines[:1000], "Chinese": [text.normalize(line) for line in chinese[:1000]]}
 lengths = {
     name: [
-        np.mean([len(m.segment(line)) for line in some[:200]]) for m in (bpe.BytePairs.train(some, s) for s in sizes)
+        np.mean([len(m.tokenize(line)) for line in some[:200]])
+        for m in (bpe.BPETokenizer.train(some, s) for s in sizes)
     ]
     for name, some in texts.items()
 }
@@ -694,8 +695,8 @@ plot.show(
     fig,
     alt="Tokens a caption fall with vocabulary size: English from about 53 to 20, Chinese from about 32 to 9.",
 )
-pieces = bpe.BytePairs.train(texts["Chinese"], 220)
-print(" · ".join(pieces.segment(texts["Chinese"][short[0]])))
+pieces = bpe.BPETokenizer.train(texts["Chinese"], 220)
+print(" · ".join(pieces.tokenize(texts["Chinese"][short[0]])))
 
 # %% [markdown]
 # They never cross: Chinese starts with some 60 characters, each already a piece of a word. Larger pieces make shorter sequences, but each is seen
@@ -725,7 +726,7 @@ try:
     bert = AutoModel.from_pretrained("bert-base-uncased", **local).get_input_embeddings().weight.detach().numpy()
     print(tokenizer.tokenize("a reddish starfish"))
     scarlet = tokenizer.convert_tokens_to_ids("scarlet")
-    print(tokenizer.convert_ids_to_tokens([i for i, _ in word2vec.neighbours(bert, scarlet, 5)]))
+    print(tokenizer.convert_ids_to_tokens([i for i, _ in word2vec.most_similar(bert, scarlet, 5)]))
 except OSError:
     print("not run: BERT's files are not here. It would cut 'a reddish starfish' and show scarlet's neighbours")
 

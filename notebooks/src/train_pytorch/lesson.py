@@ -372,7 +372,7 @@ def raw(data):
     clips = data.column("voice")  # every clip once (`store`), and which one each sample plays (`index`)
     waves, mels = np.zeros((len(clips.store), 6000), np.float32), np.zeros((len(clips.store), 60, 32), np.float32)
     for wave, mel, clip in zip(waves, mels, clips.store, strict=True):
-        frames = log_mel(clip, 8000, n_fft=256, hop=128, n_mels=32, top_db=80)[:60]
+        frames = log_mel(clip, 8000, n_fft=256, hop_length=128, n_mels=32, top_db=80)[:60]
         wave[: len(clip)], mel[: len(frames)] = clip[:6000], frames
     pixels = data.features()["image"].reshape(len(data), -1)
     return pixels, waves[clips.index], mels[clips.index].reshape(len(data), -1)

@@ -375,11 +375,11 @@ with torch.no_grad():
 
 # %%
 assert (folder / "model.safetensors").stat().st_size < 2e6
-bigrams, special, truth = masking.Bigrams(ids, len(tokenizer)), tokenizer.all_special_ids, unseen[where]
+bigrams, special, truth = masking.BigramModel(ids, len(tokenizer)), tokenizer.all_special_ids, unseen[where]
 right = {
     "commonest word": truth == share.argmax(),
-    "bigram": truth == bigrams.guess(unseen, where, special, both=False),
-    "both neighbours": truth == bigrams.guess(unseen, where, special),
+    "bigram": truth == bigrams.predict(unseen, where, special, both=False),
+    "both neighbours": truth == bigrams.predict(unseen, where, special),
     "tiny BERT": truth == guess[where],
 }
 fig = plot.against_ceiling(
