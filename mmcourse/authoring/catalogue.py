@@ -121,15 +121,20 @@ def lessons(root: Path | str | None = None) -> list[Lesson]:
         For a source whose slug is not on the map.
     """
     folder = notebooks_dir(root)
-    numbers = {entry.slug: entry.number for entry in course_map(root)}
+    places = {entry.slug: entry.number for entry in course_map(root)}
     built = [match for path in folder.glob("*.ipynb") if (match := _NAME.match(path.stem.removesuffix(_DEEPER)))]
     sources = {path.parent.name for name in SOURCES for path in folder.glob(f"src/*/{name}")}
-    if unknown := sorted(sources - set(numbers)):
+    if unknown := sorted(sources - set(places)):
         raise ValueError(f"notebooks/src/{unknown[0]}: not on the map; add a line for it to {folder / 'map.toml'}")
-    found = {slug: numbers[slug] for slug in sources}
+    found = {slug: places[slug] for slug in sources}
     for match in built:
-        found.setdefault(match[2], numbers.get(match[2], match[1]))
+        found.setdefault(match[2], places.get(match[2], match[1]))
     return [_lesson(folder, number, slug) for slug, number in sorted(found.items(), key=lambda item: item[1])]
+
+
+def lesson_numbers(root: Path | str | None = None) -> dict[str, str]:
+    """Slug → number of every lesson that exists."""
+    return {lesson.slug: lesson.number for lesson in lessons(root)}
 
 
 def select(wanted: Iterable[str | int] | None = None, root: Path | str | None = None) -> list[Lesson]:

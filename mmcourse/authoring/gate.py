@@ -9,19 +9,19 @@ import nbformat
 from nbformat import NotebookNode
 
 from . import clean, source
-from .catalogue import Lesson, lessons
+from .catalogue import Lesson, lesson_numbers
 
 MEASURED = ("seconds", "peak_mb", "cores", "bands")
 
 
 def text_of(lesson: Lesson, path: Path, slug: str, measured: dict) -> NotebookNode:
     """The notebook that belongs at ``path``, without outputs, from the lesson's sources."""
-    numbers = {x.slug: x.number for x in lessons(lesson.folder.parent)}
+    known = lesson_numbers(lesson.folder.parent)
     if path in (lesson.notebook, lesson.deeper):
         text = source.read(lesson.source if path == lesson.notebook else lesson.deeper_source)
-        return source.lesson_text(text, path.stem, slug, measured, numbers)
+        return source.lesson_text(text, slug, measured, known)
     text = source.read(lesson.exercise_source)
-    return source.exercise_text(text, lesson.name, slug, measured, numbers, solved=path == lesson.solution)
+    return source.exercise_text(text, slug, measured, known, solved=path == lesson.solution)
 
 
 def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:

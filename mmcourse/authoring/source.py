@@ -62,6 +62,11 @@ class Source:
         """What its cells' ids are made from: the lesson's slug and the file's own name."""
         return f"{self.path.parent.name}/{self.path.stem}"
 
+    def built_name(self, numbers: dict[str, str]) -> str:
+        """File name of the notebook made from it, such as ``13_fusion`` or ``13_fusion_deeper``."""
+        lesson = self.path.parent.name
+        return f"{numbers[lesson]}_{lesson}{'_deeper' * (self.path.stem == 'deeper')}"
+
     @property
     def sha(self) -> str:
         """SHA-256 of the text, kept in the built notebook."""
@@ -116,35 +121,33 @@ def _text(path: Path) -> str:
         raise SourceError(f"{path}: {type(error).__name__}: {error}") from error
 
 
-def lesson_text(source: Source, name: str, slug: str, measured: dict, numbers: dict[str, str]) -> NotebookNode:
-    """The lesson ``name`` ("13_fusion") without outputs; ``numbers`` (slug → "13") complete its links to lessons."""
+def lesson_text(source: Source, slug: str, measured: dict, numbers: dict[str, str]) -> NotebookNode:
+    """The lesson without outputs; ``numbers`` (slug → "13") complete its links to other lessons."""
     if "{{budget}}" not in source.cells[0].source:
         raise SourceError(f"{source.where(0)}: the title card needs a line `{{{{budget}}}}`; the build fills it in")
     for index, cell in enumerate(source.cells):
         for marker in (BEGIN, END):
             if marker in cell.source:
                 raise SourceError(f"{source.where(index)}: `{marker}` belongs in an exercise source, not in a lesson")
-    return _assemble(source, [c.source for c in source.cells], f"notebooks/{name}", slug, measured, numbers)
+    return _assemble(source, [c.source for c in source.cells], "notebooks", slug, measured, numbers)
 
 
-def exercise_text(
-    source: Source, name: str, slug: str, measured: dict, numbers: dict[str, str], solved: bool
-) -> NotebookNode:
+def exercise_text(source: Source, slug: str, measured: dict, numbers: dict[str, str], solved: bool) -> NotebookNode:
     """The exercise notebook without outputs: with solutions, or with blanks in their place."""
     _check_exercises(source)
     edit = _solve if solved else _blank
     texts = [edit(source, i) if c.cell_type == "code" else c.source for i, c in enumerate(source.cells)]
     folder = "solutions" if solved else "exercises"
-    return _assemble(source, texts, f"notebooks/{folder}/{name}", slug, measured, numbers)
+    return _assemble(source, texts, f"notebooks/{folder}", slug, measured, numbers)
 
 
 def _assemble(
-    source: Source, texts: list[str], where: str, slug: str, measured: dict, numbers: dict[str, str]
+    source: Source, texts: list[str], folder: str, slug: str, measured: dict, numbers: dict[str, str]
 ) -> NotebookNode:
     """Title card with badge and budget, setup cell, then the author's cells with stable ids."""
     badge = (
         "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-        f"(https://colab.research.google.com/github/{slug}/blob/{where}.ipynb)"
+        f"(https://colab.research.google.com/github/{slug}/blob/{folder}/{source.built_name(numbers)}.ipynb)"
     ).replace("/blob/", "/blob/main/")
     seen: Counter[str] = Counter()
     cells = []

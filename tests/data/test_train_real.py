@@ -11,7 +11,7 @@ from loopback import serve
 from mmcourse.datasets import load
 
 FILES = ("fsdd-1.0.10.tar.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
-SOURCE = Path(__file__).parents[2] / "notebooks" / "src" / "14_train_pytorch.py"
+SOURCE = Path(__file__).parents[2] / "notebooks" / "src" / "train_pytorch" / "lesson.py"
 
 
 @pytest.fixture(scope="module")
