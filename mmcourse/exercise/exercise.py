@@ -68,6 +68,10 @@ class Exercise:
         """The name that the learner's answer has in the notebook."""
         return self.reference.__name__
 
+    def counts(self) -> tuple[int, int, int]:
+        """How many parts, mistakes (with a message of their own) and statement rows (that ask for something) it has."""
+        return len(self.parts), len(self.mistakes), sum(row.kind == "says" for row in self.statement)
+
     # ------------------------------------------------------------ mistakes
     @cached_property
     def mutants(self) -> list[tuple[Callable, str]]:

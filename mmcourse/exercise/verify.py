@@ -118,6 +118,17 @@ def ignoring(exercise: Exercise, row: Row) -> list[Callable]:
     return _made(exercise, named[0])
 
 
+def rows_and_parts(exercise: Exercise) -> Iterator[tuple[str, list[str]]]:
+    """(sentence of the statement or message of a mistake, parts with a public input that shows it ignored or made)."""
+    for row in exercise.statement:
+        if row.kind == "says":
+            shown = [parts_that_show(exercise, answer) for answer in ignoring(exercise, row)]
+            yield f"says: {row.text}", list(dict.fromkeys(sum(shown, [])))
+    for mistake in exercise.mistakes:
+        shown = [parts_that_show(exercise, answer) for answer in _made(exercise, mistake)]
+        yield f"mistake: {mistake.message}", list(dict.fromkeys(sum(shown, [])))
+
+
 def parts_that_show(exercise: Exercise, answer: Callable) -> list[str]:
     """Names of the parts with a public input on which this answer is wrong."""
     names = [part.name for part, args in exercise.public_inputs if _is_wrong(exercise, answer, part, args)]
