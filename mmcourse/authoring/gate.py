@@ -12,6 +12,9 @@ from . import clean, source
 from .catalogue import Lesson, lesson_numbers
 
 MEASURED = ("seconds", "peak_mb", "cores", "bands")
+RECORDED = (*MEASURED, "blanks")  # the last one only where a lesson has blanks
+# the blank's number alone, so that `findall` gives it
+BLANK_IDS = re.compile(r"^\w+\s*=\s*check\(\s*[\"']([a-z]\w*\.blank\.\d+)[\"']", re.MULTILINE)
 
 
 def text_of(lesson: Lesson, path: Path, slug: str, measured: dict) -> NotebookNode:
@@ -39,10 +42,11 @@ def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
     if missing:
         return [f"{name} was not made by the build (no {', '.join(missing)} in its metadata): {remedy}"]
     try:
-        want = text_of(lesson, path, slug, {k: stored[k] for k in MEASURED})
+        want = text_of(lesson, path, slug, {k: stored[k] for k in RECORDED if k in stored})
     except source.SourceError as error:
         return [str(error)]
     found = _differences(nb, want) or _metadata_differences(nb, want)
+    found += _untried_blanks(nb, stored.get("blanks", []))
     found += notebook_faults(nb, path, lesson) + limits(nb, path, lesson)
     return [f"{name}: {x}: {remedy}" for x in found]
 
@@ -50,8 +54,10 @@ def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
 def notebook_faults(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
     """Faults of outputs and exercises, as sentences that name the cell."""
     found = clean.faults(nb)
-    if path in (lesson.exercise, lesson.solution):
-        found += _check_faults(nb, "passed" if path == lesson.solution else "not attempted yet")
+    if path in (lesson.notebook, lesson.deeper):
+        found += _check_faults(nb, "not attempted yet", BLANK_IDS)
+    else:
+        found += _check_faults(nb, "passed" if path == lesson.solution else "not attempted yet", source.CHECK)
     return [f"{clean.describe(nb, x.cell)} {x.message}" for x in found]
 
 
@@ -109,11 +115,17 @@ def _metadata_differences(nb: NotebookNode, want: NotebookNode) -> list[str]:
     return []
 
 
-def _check_faults(nb: NotebookNode, wanted: str) -> list[clean.Fault]:
+def _untried_blanks(nb: NotebookNode, tried: list[str]) -> list[str]:
+    """Blanks whose answers the build did not run."""
+    there = [id for c in nb.cells if c.cell_type == "code" for id in BLANK_IDS.findall(c.source)]
+    return [] if there == tried else [f"the notebook is stale: its blanks are {there}, the build tried {tried}"]
+
+
+def _check_faults(nb: NotebookNode, wanted: str, pattern: re.Pattern) -> list[clean.Fault]:
     """In a solution every check passes; in a blank notebook every check says that nothing was attempted."""
     found = []
     for index, cell in enumerate(nb.cells):
-        if cell.cell_type == "code" and (numbers := source.CHECK.findall(cell.source)):
+        if cell.cell_type == "code" and (numbers := pattern.findall(cell.source)):
             shown = " ".join(" ".join(clean.texts(cell)).split())
             for number in numbers:
                 if f"{number} {wanted}" not in shown:

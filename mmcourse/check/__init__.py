@@ -23,18 +23,19 @@ options) and `Wrong` (raise it with any message). Known answers go to `tests/exe
 import sys
 from types import ModuleType
 
+from mmcourse.check.blanks import blank
 from mmcourse.check.compare import agree, call, choice, plain, rng, same
 from mmcourse.check.core import Exercise, Result, check, exercise, exercises, info, judge
 from mmcourse.check.verdict import CheckFailed, NotAttempted, Wrong
 
-__all__ = ["CheckFailed", "Exercise", "NotAttempted", "Result", "Wrong", "agree", "call", "check", "choice", "exercise"]
-__all__ += ["exercises", "info", "judge", "plain", "rng", "same"]
+__all__ = ["CheckFailed", "Exercise", "NotAttempted", "Result", "Wrong", "agree", "blank", "call", "check", "choice"]
+__all__ += ["exercise", "exercises", "info", "judge", "plain", "rng", "same"]
 
 
 class _Callable(ModuleType):
     """Lets a learner who wrote `from mmcourse import check` call it all the same."""
 
-    def __call__(self, *args, **kwargs) -> Result:
+    def __call__(self, *args, **kwargs):
         return check(*args, **kwargs)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmcourse.check import render
+from mmcourse.check import blanks, render
 from mmcourse.check.verdict import NotAttempted, Wrong
 
 _REGISTER: dict[str, Exercise] = {}
@@ -137,8 +137,37 @@ def judge(id: str, answer: Any = ...) -> Result:
         return verdict("wrong", f"This answer, of type {kind}, could not be judged: {type(error).__name__}: {error}")
 
 
-def check(id: str, answer: Any = ...) -> Result:
-    """Judge `answer` to exercise `id`, show the feedback, return the `Result`. No answer makes it raise."""
+def check(id: str, answer: Any = ..., *given: Any) -> Any:
+    """Judge `answer` to exercise `id`, show the feedback, return the `Result`. No answer makes it raise.
+
+    For a blank inside a lesson ("attention.blank.2") it returns the answer itself if that is right, and the course's
+    own version if not. `given` is what that version is made from, where the lesson says so.
+    """
+    if blanks.ID.fullmatch(str(id)):
+        return _check_blank(str(id), answer, given)
+    if given:
+        raise TypeError(f"check({id!r}, answer) takes one answer, got {1 + len(given)}: put them into one tuple")
     result = judge(id, answer)
     render.show(result)
     return result
+
+
+def _check_blank(id: str, answer: Any, given: tuple) -> Any:
+    """Show the verdict on a blank, and return what the lesson goes on with."""
+    try:
+        it = blanks.find(id)
+    except ValueError as error:
+        render.show(Result("unknown exercise", str(error), 0, 0, id))
+        return answer
+    status, message = "passed", ""
+    try:
+        blanks.judge(it, answer, given)
+    except NotAttempted:
+        status, message = "not attempted yet", blanks.OURS
+    except Wrong as error:
+        status, message = "wrong", f"{error}\n{blanks.OURS}"
+    except Exception as error:  # an answer odd enough to break the check itself is still only a wrong answer
+        kind, problem = type(answer).__name__, f"{type(error).__name__}: {error}"
+        status, message = "wrong", f"This answer, of type {kind}, could not be judged: {problem}\n{blanks.OURS}"
+    render.show(Result(status, message, 0, 0, id, it.title))
+    return answer if status == "passed" else it.version(given)

@@ -7,6 +7,7 @@ the same files in `mmcourse/_lessons/SLUG/exercises.py`: everything but the righ
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -112,9 +113,14 @@ def folder() -> Path:
     return sources if sources.is_dir() else PACKAGE / "_lessons"
 
 
+def is_written(path: Path) -> bool:
+    """Whether this exercises.py holds exercises; one that begins no `lesson(...)` holds blanks of the lesson only."""
+    return path.is_file() and bool(re.search(r"^lesson\(", path.read_text(encoding="utf-8"), re.MULTILINE))
+
+
 def slugs() -> list[str]:
     """Lessons whose exercises are written as data, in order of name."""
-    return sorted(path.parent.name for path in folder().glob("*/exercises.py"))
+    return sorted(path.parent.name for path in folder().glob("*/exercises.py") if is_written(path))
 
 
 @cache

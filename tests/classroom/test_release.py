@@ -56,9 +56,9 @@ def test_what_a_release_holds(settings: dict):
     assert set(tree(out)) == {*students, *rest}
     assert (out / "points.csv").read_text().splitlines()[:2] == [
         "exercise,lesson,title,points",
-        "00.1,00_start_here,The best accuracy there is,4",
+        "start_here.1,00_start_here,The best accuracy there is,4",
     ]
-    assert "01.2,01_images,How strong is the edge?,0.5" in (out / "points.csv").read_text()
+    assert "images.2,01_images,How strong is the edge?,0.5" in (out / "points.csv").read_text()
     assert [x.answer for x in made.exercises if x.lesson == "00_start_here"] == [
         "bayes_accuracy", "late_fusion", "worth_it"
     ]  # fmt: skip
@@ -83,7 +83,7 @@ def test_student_notebooks_give_nothing_away(everything: Path, number: str):
     source = read(lesson.exercise_source)
     solved = [line.strip() for cell in source.cells for line in _solution(cell.source)]
     secrets = [line for line in solved if len(line) > 20 and not line.startswith(("return ", "for ", "if "))]
-    hidden = (lesson.folder / "src" / "hidden" / f"{number}.py").read_text(encoding="utf-8").splitlines()
+    hidden = (lesson.home / "hidden.py").read_text(encoding="utf-8").splitlines()
     for student in ("ada", "ben"):
         nb = nbformat.read(everything / "students" / student / lesson.exercise.name, as_version=4)
         code = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "code")
@@ -274,10 +274,10 @@ def test_rosters_as_spreadsheets_save_them(tmp_path: Path):
 
 def test_points_are_read_and_refused_by_name(tmp_path: Path):
     path = tmp_path / "points.csv"
-    path.write_text("exercise,points\n00.1,2\n00.2,0.5\n", encoding="utf-8")
+    path.write_text("exercise,points\nstart_here.1,2\nstart_here.2,0.5\n", encoding="utf-8")
     assert read_points(str(path), ["start_here.1", "start_here.2"]) == {"start_here.1": 2, "start_here.2": 0.5}
     for text, said in {
-        "00.9=1": "no exercise '00.9'",
+        "start_here.9=1": "no exercise 'start_here.9'",
         "start_here.1=0": "above 0",
         "start_here.1=much": "got 'much'",
     }.items():

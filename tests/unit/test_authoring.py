@@ -125,7 +125,7 @@ def test_an_inserted_cell_changes_no_other_id(tmp_path, books):
         (CARD + '# %% tags=["fre"]\n1\n', "tiny/lesson.py:4: unknown tag ['fre']"),
         (
             CARD + "# %%\n# BEGIN SOLUTION\n1\n# END SOLUTION\n",
-            "tiny/lesson.py:5: `# BEGIN SOLUTION` belongs in an exercise",
+            "tiny/lesson.py:5: this blank has no check after it",
         ),
     ],
 )
