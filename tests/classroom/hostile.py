@@ -118,11 +118,11 @@ BLOCKED += "signal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
 LOOP = "while True:\n    try:\n        while True: pass\n    except BaseException: pass\n"
 SECRETS = [
     ROOT / "notebooks/solutions/00_start_here.ipynb",
-    ROOT / "notebooks/src/exercises/00_start_here.py",
-    ROOT / "notebooks/src/hidden/00.py",
-    ROOT / "mmcourse/check/lesson_00.py",
+    ROOT / "notebooks/src/start_here/exercises_text.py",
+    ROOT / "notebooks/src/start_here/hidden.py",
+    ROOT / "mmcourse/check/lesson_start_here.py",
     ROOT / "mmcourse/classroom/hidden.py",
-    ROOT / "tests/exercises/answers_00.py",
+    ROOT / "tests/exercises/answers_start_here.py",
 ]
 
 
@@ -210,11 +210,14 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             "none of them is in the sandbox",
         ),
         "imports the checks": Attack(
-            answer("from mmcourse.check.lesson_00 import bayes_accuracy as f\nreturn f(joint)"),
+            answer("from mmcourse.check.lesson_start_here import bayes_accuracy as f\nreturn f(joint)"),
             "the checks are not in the sandbox",
         ),
         "imports the hidden tests": Attack(
-            answer("from mmcourse.classroom import hidden\nreturn hidden.recorded('00.1', None)[0].reference(joint)"),
+            answer(
+                "from mmcourse.classroom import hidden\n"
+                "return hidden.recorded('start_here.1', None)[0].reference(joint)"
+            ),
             "the grader is not in the sandbox",
         ),
         **{
@@ -254,7 +257,7 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
         "patches NumPy": Attack(cell(HONEST + PATCHED), "judged outside", None),
         "patches mmcourse.check": Attack(answer("return 0.0", CHECK), "judged outside"),
         "calls check in the cell": Attack(
-            cell("check('00.1', lambda joint: joint.max(axis=0).sum())"), "a silent stub"
+            cell("check('start_here.1', lambda joint: joint.max(axis=0).sum())"), "a silent stub"
         ),
         # ------------------------------------------------ the runner's own protocol
         "makes the runner say passed": Attack(
@@ -492,7 +495,11 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
         },
         # ------------------------------------------------ the notebook itself
         "edits the check cells": Attack(
-            [HONEST, ZERO, "from mmcourse import check\ncheck = lambda *a: print('✓ 00.1 passed')\ncheck('00.1', 1)"],
+            [
+                HONEST,
+                ZERO,
+                "from mmcourse import check\ncheck = lambda *a: print('✓ 00.1 passed')\ncheck('start_here.1', 1)",
+            ],
             "exercises and names come from the release",
         ),
         "names the function alike in other letters": Attack(

@@ -48,9 +48,9 @@ def processes() -> set[str]:
 def test_attack_earns_nothing_and_costs_only_itself(run, name):
     folder, graded, attacks, _, _ = run
     earned = points(graded, slug(name))
-    assert earned["00.1"] == 0, name
+    assert earned["start_here.1"] == 0, name
     honest = attacks[name].honest
-    assert honest is None or earned["00.2"] + earned["00.3"] == honest
+    assert honest is None or earned["start_here.2"] + earned["start_here.3"] == honest
 
 
 def test_the_run_goes_on(run):
@@ -105,7 +105,7 @@ def test_the_attack_would_work_without_walls(tmp_path, name):
     attack = hostile.attacks(tmp_path / "results", listener.port)[name]
     hand_in(tmp_path / "sub", "eve", hostile.notebook(*attack.cells))
     graded = grade(tmp_path / "sub", tmp_path / "results", limits=QUICK, unsafe=True)
-    assert points(graded, "eve")["00.1"] == 1, "the attack itself is broken: it proves nothing"
+    assert points(graded, "eve")["start_here.1"] == 1, "the attack itself is broken: it proves nothing"
 
 
 @pytest.mark.parametrize("name", hostile.SECOND_COPIES)
