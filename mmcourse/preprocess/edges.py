@@ -12,7 +12,7 @@ SOBEL = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]])  # flipped by the convolu
 def convolve2d(image, kernel, pad_mode: str = "edge") -> np.ndarray:
     """True convolution Y[i, j] = Σ_mn K[m, n] X[i-m, j-n] of (..., h, w), same size; the borders are repeated.
 
-    Frameworks leave out the flip and still call it convolution; see the lesson on CNNs.
+    Frameworks leave out the flip and still call it convolution; see lesson cnn.
     """
     image, kernel = to_float(image), np.asarray(kernel)
     check_choice("pad_mode", pad_mode, ("edge", "constant", "reflect", "symmetric", "wrap"))
