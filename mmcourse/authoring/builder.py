@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from mmcourse.exercise.registry import load
+from mmcourse.exercise.verify import problems
 from mmcourse.io import atomic_write
 from mmcourse.runtime import SLUG, usable_cores
 
@@ -47,7 +49,7 @@ def build(
     Parameters
     ----------
     lessons
-        Numbers, slugs or names; None or ``"all"`` for every lesson.
+        Slugs, numbers or names; None or ``"all"`` for every lesson.
     root
         Folder that holds ``notebooks/``; the repository by default.
     progress
@@ -68,10 +70,13 @@ def build(
     faults: list[str] = []
     for lesson in select(lessons, root):
         for path in lesson.built:
-            if only and (path == lesson.notebook) != (only == "lesson"):
+            if only and (path in (lesson.notebook, lesson.deeper)) != (only == "lesson"):
                 continue
             if check:
                 faults += gate.stale(lesson, path, SLUG)
+                continue
+            if path == lesson.exercise and (unsound := _unsound(lesson)):
+                faults += unsound
                 continue
             try:
                 built.append(_build_one(lesson, path, progress))
@@ -80,6 +85,17 @@ def build(
     if faults:
         raise BuildError("\n".join(faults))
     return built
+
+
+def _unsound(lesson: Lesson) -> list[str]:
+    """What is wrong with the lesson's exercises themselves, where they are written as data."""
+    if lesson.exercise_source.name != "exercises.py":
+        return []
+    try:
+        exercises = load(lesson.exercise_source).exercises
+    except Exception as error:  # an author's own code raises what it will
+        return [f"{lesson.exercise_source}: {type(error).__name__}: {error}"]
+    return [f"{lesson.exercise_source}: {problem}" for exercise in exercises for problem in problems(exercise)]
 
 
 def _build_one(lesson: Lesson, path: Path, progress: Progress | None) -> Built:
