@@ -27,6 +27,7 @@ draw.show(layers, alt="Three layers.")""",
     "mine = widgets.guess('Which word?', ['cat', 'mat'])",
     "mine.compare('cat')",
 ]
+THEMES = {"JupyterLab Light": "light.ipynb", "JupyterLab Dark": "dark.ipynb"}
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +37,14 @@ def server(tmp_path_factory):
     cells = [nbformat.v4.new_code_cell(text) for text in CELLS]
     nb = nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
     execute(nb)
-    nbformat.write(nb, folder / "knobs.ipynb")
+    for name in THEMES.values():  # a copy each: a reader's run is saved into it
+        nbformat.write(nb, folder / name)
     running = lab.Server(folder, scratch)
     yield running
     running.stop()
 
 
-@pytest.fixture(params=["JupyterLab Light", "JupyterLab Dark"])
+@pytest.fixture(params=THEMES)
 def page(browser, request, tmp_path):
     """A page of a laptop's size, in one theme."""
     page = browser.new_page(
@@ -61,7 +63,7 @@ def picture_is_painted(image) -> bool:
 
 
 def test_a_reader_looks_turns_guesses_and_saves(page, server):
-    notebook = lab.Notebook(page, server, "knobs.ipynb")
+    notebook = lab.Notebook(page, server, THEMES[page.theme])
     if "Dark" in page.theme:
         page.evaluate(f"() => window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{page.theme}'}})")
         page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
