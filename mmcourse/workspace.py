@@ -20,6 +20,7 @@ from typing import Any
 
 import mmcourse
 from mmcourse.authoring import Lesson, lessons, notebooks_dir
+from mmcourse.authoring.catalogue import course_map
 from mmcourse.authoring.fingerprint import text_sha, was_edited
 from mmcourse.io import atomic_write, dated_name, keep_dated_copy, remove_stale_parts
 from mmcourse.progress import COURSE, STATE, Task, write_start_page
@@ -321,9 +322,8 @@ def _read_handed(folder: Path) -> dict[str, Handed]:
 
 def _notebooks(lesson: Lesson) -> Iterable[Notebook]:
     """The notebooks that a learner gets of a lesson: the lesson, its second notebook, and the blank exercises."""
-    deeper = getattr(lesson, "deeper", None)
-    for kind, source in (("lesson", lesson.notebook), ("deeper", deeper), ("exercises", lesson.exercise)):
-        if source and source.is_file():
+    for kind, source in (("lesson", lesson.notebook), ("deeper", lesson.deeper), ("exercises", lesson.exercise)):
+        if source.is_file():
             notebook = _read(source)
             is_own_work = was_edited(notebook)
             content = _personal(notebook, source.stem)
@@ -397,26 +397,25 @@ def _described(
 
 def _map(root: Path | None) -> list[dict[str, str]]:
     """Every lesson of the course's map: number, slug, part, and what it teaches."""
-    from mmcourse.authoring import catalogue
-
-    entries = catalogue.course_map(root) if hasattr(catalogue, "course_map") else []
-    return [{"number": x.number, "slug": x.slug, "part": x.part, "teaches": x.teaches} for x in entries]
+    entries = course_map(root)
+    parts = list(dict.fromkeys(entry.part for entry in entries))
+    return [asdict(entry) | {"part": f"Part {parts.index(entry.part)} · {entry.part}"} for entry in entries]
 
 
 def _tasks(kind: str, content: bytes, path: str) -> Iterable[Task]:
     """Exercises of an exercise notebook, blanks of a lesson, in order; titles and points as registered."""
-    from mmcourse.check import info
+    from mmcourse.check import blanks, info
 
     code = ["".join(cell["source"]) for cell in json.loads(content)["cells"] if cell["cell_type"] == "code"]
     for task in dict.fromkeys(id for text in code for id in _TASK.findall(text)):
-        is_blank = ".blank." in task
+        is_blank = blanks.ID.fullmatch(task) is not None
         if is_blank != (kind != "exercises"):
             continue
         try:
-            known = info(task)
-            yield Task(task, known.title, known.points, path, is_blank)
-        except ValueError:
-            yield Task(task, "", 0, path, is_blank)
+            title, points = (blanks.find(task).title, 0) if is_blank else (info(task).title, info(task).points)
+        except Exception:  # reading a lesson's exercises may need a package that is not installed here
+            title, points = "", 0
+        yield Task(task, title, points, path, is_blank)
 
 
 def _sha(content: bytes) -> str:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 
 OFFLINE = Path(__file__).parent / "offline"
 CELL_SECONDS = 300
+WITHOUT_READER = {"MMCOURSE_WIDGETS": "static"}  # nobody turns a knob: the first state is shown
 Progress = Callable[[int, int], None]
 
 
@@ -52,6 +53,7 @@ def offline_environment(scratch: Path | str) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": "-1",
         "MMCOURSE_PROFILE": "laptop",
         "MMCOURSE_OFFLINE": "1",
+        **WITHOUT_READER,
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
@@ -65,6 +67,7 @@ def execute(
     passes: int = 1,
     timeout: int = CELL_SECONDS,
     offline: bool = True,
+    then: Sequence[NotebookNode] = (),
 ) -> Usage:
     """Run every cell of ``nb`` in place.
 
@@ -78,6 +81,9 @@ def execute(
         Seconds allowed to one cell.
     offline
         False for a learner's own run, which may use the network and a GPU.
+    then
+        Code cells that are run afterwards in the same kernel, unmeasured; they are filled with their outputs, and
+        are not part of the notebook.
 
     Raises
     ------
@@ -93,7 +99,7 @@ def execute(
             progress(cell_index, len(nb.cells))
 
     with tempfile.TemporaryDirectory(prefix="mmcourse-", ignore_cleanup_errors=True) as scratch:
-        env = offline_environment(scratch) if offline else dict(os.environ)
+        env = offline_environment(scratch) if offline else os.environ | WITHOUT_READER
         kernel: Any = _kernel()
         client = NotebookClient(
             nb, km=kernel, timeout=timeout, record_timing=False, coalesce_streams=True, store_widget_state=False,
@@ -107,6 +113,11 @@ def execute(
                     for index, cell in enumerate(nb.cells):
                         client.execute_cell(cell, index)
                 seconds = time.perf_counter() - start
+                count = len(nb.cells)
+                for cell in then:
+                    nb.cells.append(cell)  # nbclient runs only what is in the notebook
+                    client.execute_cell(cell, len(nb.cells) - 1)
+                del nb.cells[count:]
         except CellExecutionError as error:
             raise ExecutionError(last[0], f"{error.ename}: {error.evalue}") from error
         except CellTimeoutError as error:
