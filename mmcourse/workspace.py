@@ -264,8 +264,9 @@ class _Course:
         remove_stale_parts(folder)
         remove_stale_parts(folder / STATE)
         self.handed = _read_handed(folder)
-        self.lessons = [lesson for lesson in lessons(root) if lesson.notebook.is_file()]
-        self.notebooks = [notebook for lesson in self.lessons for notebook in _notebooks(lesson)]
+        handed_out = {lesson: list(_notebooks(lesson)) for lesson in lessons(root)}
+        self.lessons = [lesson for lesson, notebooks in handed_out.items() if notebooks]
+        self.notebooks = [notebook for notebooks in handed_out.values() for notebook in notebooks]
         self._written: list[bytes] = []
 
     def replace(self, new: Notebook) -> list[Path]:

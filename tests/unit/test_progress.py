@@ -15,7 +15,7 @@ from mmcourse import cli, progress
 from mmcourse.check import check
 from mmcourse.check.core import Result
 
-RIGHT = {"00.1": lambda joint: joint.max(axis=0).sum()}
+RIGHT = {"start_here.1": lambda joint: joint.max(axis=0).sum()}
 
 
 def task(id: str, points: int = 1, notebook: str = "exercises/00_a.ipynb", is_blank: bool = False) -> dict:
@@ -26,7 +26,7 @@ def task(id: str, points: int = 1, notebook: str = "exercises/00_a.ipynb", is_bl
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A learner's folder of three lessons, in which this process stands."""
     lessons = [
-        ("00", "a", [task("00.1"), task("00.2", 2)]),
+        ("00", "a", [task("start_here.1"), task("start_here.2", 2)]),
         ("01", "b", [task("b.blank.1", 0, "01_b.ipynb", True), task("01.1", 3)]),
         ("02", "c", [task("02.1")]),
     ]
@@ -62,51 +62,58 @@ def log(folder: Path) -> Path:
 
 # ---------------------------------------------------------------- noting
 def test_a_check_notes_its_verdict_with_points_and_time(folder: Path):
-    check("00.1", lambda joint: joint.max(axis=1).sum())
-    check("00.1", RIGHT["00.1"])
+    check("start_here.1", lambda joint: joint.max(axis=1).sum())
+    check("start_here.1", RIGHT["start_here.1"])
     check("no.such.exercise", 1)
     lines = [json.loads(line) for line in log(folder).read_text().splitlines() if line]
     assert [(x["id"], x["status"], x["points"], x["max_points"]) for x in lines] == [
-        ("00.1", "wrong", 0, 1),
-        ("00.1", "passed", 1, 1),
+        ("start_here.1", "wrong", 0, 1),
+        ("start_here.1", "passed", 1, 1),
     ]
     assert all(x["time"].endswith("+00:00") for x in lines)
 
 
 def test_a_notebook_outside_a_learners_folder_notes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    assert check("00.1", RIGHT["00.1"]).passed
+    assert check("start_here.1", RIGHT["start_here.1"]).passed
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_notebooks_own_place_counts_also_after_chdir(folder: Path, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("JPY_SESSION_NAME", str(folder / "exercises" / "00_a.ipynb"))
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    note("00.1")
-    assert progress.read_results(folder) == {"00.1": "passed"}
+    note("start_here.1")
+    assert progress.read_results(folder) == {"start_here.1": "passed"}
 
 
 def test_passed_stays_passed_and_the_latest_comes_last(folder: Path):
-    for id, status in (("00.1", "passed"), ("00.2", "wrong"), ("00.1", "wrong"), ("01.1", "not attempted yet")):
+    for id, status in (
+        ("start_here.1", "passed"),
+        ("start_here.2", "wrong"),
+        ("start_here.1", "wrong"),
+        ("01.1", "not attempted yet"),
+    ):
         note(id, status)
     assert list(progress.read_results(folder).items()) == [
-        ("00.2", "wrong"),
-        ("00.1", "passed"),
+        ("start_here.2", "wrong"),
+        ("start_here.1", "passed"),
         ("01.1", "not attempted yet"),
     ]
 
 
 def test_half_a_line_and_foreign_lines_spoil_nothing(folder: Path):
-    note("00.1")
+    note("start_here.1")
     with log(folder).open("ab") as file:  # what a full disk, another tool and a curious learner leave
-        file.write(b'\n[1]\nnull\n{"id": 3, "status": "passed"}\n\xff\xfe\n' + b"[" * 100_000 + b'\n{"id": "00.')
-    note("00.2")
-    assert progress.read_results(folder) == {"00.1": "passed", "00.2": "passed"}
+        file.write(
+            b'\n[1]\nnull\n{"id": 3, "status": "passed"}\n\xff\xfe\n' + b"[" * 100_000 + b'\n{"id": "start_here.'
+        )
+    note("start_here.2")
+    assert progress.read_results(folder) == {"start_here.1": "passed", "start_here.2": "passed"}
 
 
 def test_many_kernels_note_at_once(folder: Path):
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(note, [f"00.{number}" for number in range(200)]))
+        list(pool.map(note, [f"start_here.{number}" for number in range(200)]))
     assert len(progress.read_results(folder)) == 200
     assert not [path for path in folder.rglob("*") if path.name.endswith(".part")]
 
@@ -124,7 +131,7 @@ BREAKERS = {
 @pytest.mark.parametrize("breaker", BREAKERS)
 def test_whatever_is_wrong_with_the_folder_the_check_stands_and_says_so_once(folder: Path, capsys, breaker: str):
     BREAKERS[breaker](folder)
-    assert check("00.1", RIGHT["00.1"]).passed and check("00.1", RIGHT["00.1"]).passed
+    assert check("start_here.1", RIGHT["start_here.1"]).passed and check("start_here.1", RIGHT["start_here.1"]).passed
     assert capsys.readouterr().out.count("This verdict is valid, but `mmcourse progress` could not note it") == 1
     assert not (folder / "elsewhere").exists()
 
@@ -142,12 +149,12 @@ def test_a_full_disk_never_fails_a_check(folder: Path, capsys, monkeypatch: pyte
             patch.setattr(os, "write", lambda handle, data: real(handle, data[:written]))
         else:
             patch.setattr(os, "write", full)
-        results = [check("00.1", RIGHT["00.1"]) for _ in range(3)]
+        results = [check("start_here.1", RIGHT["start_here.1"]) for _ in range(3)]
     assert all(result.passed for result in results)
     printed = capsys.readouterr().out
     assert printed.count("could not note it") == 1 and ("No space left" in printed or "the disk is full" in printed)
-    note("00.2")  # there is room again
-    assert progress.read_results(folder)["00.2"] == "passed"
+    note("start_here.2")  # there is room again
+    assert progress.read_results(folder)["start_here.2"] == "passed"
 
 
 def test_a_real_limit_of_the_system_never_fails_a_check(folder: Path):
@@ -158,7 +165,7 @@ from mmcourse.check import check
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 for _ in range(2):
-    result = check("00.1", lambda joint: joint.max(axis=0).sum())
+    result = check("start_here.1", lambda joint: joint.max(axis=0).sum())
 assert result.passed
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
@@ -172,7 +179,7 @@ def test_a_folder_that_was_deleted_under_the_kernel(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(gone)
     monkeypatch.setattr(progress, "_told_about_failure", False)
     gone.rmdir()
-    assert check("00.1", RIGHT["00.1"]).passed
+    assert check("start_here.1", RIGHT["start_here.1"]).passed
 
 
 # ---------------------------------------------------------------- what is next
@@ -180,15 +187,23 @@ def test_a_folder_that_was_deleted_under_the_kernel(tmp_path: Path, monkeypatch:
     ("notes", "text", "notebook"),
     [
         ([], "Begin with 00 · Lesson a", "00_a.ipynb"),
-        ([("00.1", "not attempted yet")], "Begin with 00 · Lesson a", "00_a.ipynb"),
-        ([("00.1", "wrong")], "Do exercise 00.1 · Title of 00.1 (1 point)", "exercises/00_a.ipynb"),
-        ([("00.1", "passed")], "Do exercise 00.2 · Title of 00.2 (2 points)", "exercises/00_a.ipynb"),
-        ([("00.2", "passed"), ("00.1", "passed")], "Open 01 · Lesson b", "01_b.ipynb"),
+        ([("start_here.1", "not attempted yet")], "Begin with 00 · Lesson a", "00_a.ipynb"),
+        (
+            [("start_here.1", "wrong")],
+            "Do exercise start_here.1 · Title of start_here.1 (1 point)",
+            "exercises/00_a.ipynb",
+        ),
+        (
+            [("start_here.1", "passed")],
+            "Do exercise start_here.2 · Title of start_here.2 (2 points)",
+            "exercises/00_a.ipynb",
+        ),
+        ([("start_here.2", "passed"), ("start_here.1", "passed")], "Open 01 · Lesson b", "01_b.ipynb"),
         ([("01.1", "passed")], "Fill in the blank b.blank.1 · Title of b.blank.1", "01_b.ipynb"),
         ([("02.1", "passed")], "Open 00 · Lesson a", "00_a.ipynb"),
         ([("unknown.7", "passed")], "Open 00 · Lesson a", "00_a.ipynb"),
         (
-            [(x, "passed") for x in ("00.1", "00.2", "b.blank.1", "01.1", "02.1")],
+            [(x, "passed") for x in ("start_here.1", "start_here.2", "b.blank.1", "01.1", "02.1")],
             "You have done everything that there is. Well done!",
             "",
         ),
@@ -201,7 +216,7 @@ def test_the_next_step(folder: Path, notes: list[tuple[str, str]], text: str, no
 
 
 def test_points_exercises_and_blanks_are_counted(folder: Path):
-    for id in ("00.2", "b.blank.1"):
+    for id in ("start_here.2", "b.blank.1"):
         note(id)
     found = progress.read_progress(folder)
     assert [(x.points, x.max_points, x.count(False), x.count(True)) for x in found.lessons] == [
@@ -214,29 +229,29 @@ def test_points_exercises_and_blanks_are_counted(folder: Path):
 
 # ---------------------------------------------------------------- the page and the command
 def test_the_start_page_follows_each_check(folder: Path):
-    note("00.1")
+    note("start_here.1")
     page = (folder / "START.md").read_text()
-    assert "**Next step:** [Do exercise 00.2 · Title of 00.2 (2 points)](exercises/00_a.ipynb)" in page
+    assert r"[Do exercise start\_here.2 · Title of start\_here.2 (2 points)](exercises/00_a.ipynb)" in page
     assert "**So far:** 1 of 7 points · 1 of 4 exercises · 0 of 1 blank" in page
     assert r"| ◐ | [00 · Lesson a](00_a.ipynb) | a \| b | [1 of 2](exercises/00_a.ipynb) | 1 of 3 |" in page
     assert "### Part 0" in page and "### Part 1" in page and "Not written yet: later" in page
-    note("00.2")
+    note("start_here.2")
     assert "| ✓ | [00 · Lesson a]" in (folder / "START.md").read_text()
     assert [path.name for path in folder.glob("START*")] == ["START.md"], "our own page is not kept"
 
 
 def test_a_start_page_into_which_somebody_wrote_is_kept(folder: Path):
-    note("00.1")
+    note("start_here.1")
     page = folder / "START.md"
     own = page.read_text() + "my own note\n"
     page.write_text(own)
-    note("00.2")
+    note("start_here.2")
     (kept,) = [path for path in folder.glob("START*.md") if path != page]
     assert kept.read_text() == own and "my own note" not in page.read_text()
 
 
 def test_the_command_shows_it_all(folder: Path, capsys: pytest.CaptureFixture[str]):
-    for id in ("00.1", "b.blank.1"):
+    for id in ("start_here.1", "b.blank.1"):
         note(id)
     assert not cli.app(["progress"], standalone_mode=False)
     printed = capsys.readouterr().out
