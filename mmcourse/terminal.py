@@ -1,9 +1,13 @@
-"""What commands print: one-line failures, tables, and progress on stderr so that stdout can be piped."""
+"""What commands print: one-line failures, tables, and progress on stderr so that stdout can be piped.
+
+Text from outside is printed through `visible`: it can neither move the cursor nor turn the line around.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
@@ -79,3 +83,20 @@ def one_line(text: str) -> str:
     """First line of a message, without colours."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text).strip().splitlines() or ["unknown error"]
     return plain[0][:300]
+
+
+def visible(text: str) -> str:
+    """Text from outside, for a terminal, a page or a table: what would be obeyed is shown instead.
+
+    Control characters, terminal escapes, marks that change the direction of writing, characters without width and
+    lone surrogates appear as `\\x1b`, `\\u202e` and so on; line breaks and tabs too. Everything else stays.
+    """
+    return "".join(_shown(letter) for letter in text)
+
+
+def _shown(letter: str) -> str:
+    # Cc control, Cf format (direction, zero width), Cs surrogates, Zl and Zp line breaks
+    if unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return letter
+    number = ord(letter)
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}" if number < 65536 else f"\\U{number:08x}"

@@ -7,6 +7,7 @@ no network, no home, no other process. What bubblewrap cannot limit, `inside/jai
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -28,10 +29,19 @@ PACKAGE = Path(mmcourse.__file__).parent
 ALLOWED = {"__init__", "course", "datasets", "evaluate", "io", "keras", "numpy", "plot", "preprocess", "quiet"}
 ALLOWED |= {"runtime", "torch"}
 ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime")
+# What /proc/self/exe says. TensorFlow ends the process where it cannot read this link, and where the link's name
+# contains "python" it goes on to read /proc/self/cmdline, which is not there either.
+PROGRAM = "/env/worker"
+# A framework that is imported anywhere is loaded before the first cell: neither its time nor its address space is
+# the student's. An import that this does not find works all the same, within the cell's own limits.
+FRAMEWORK = re.compile(r"^[ \t]*(?:import|from)[ \t]+(?:[\w., \t]*[., \t])?(torch|keras|tensorflow)\b", re.MULTILINE)
 BOOT = "import sys; sys.path += sys.argv[1:]; import worker; worker.main()"
+START_SECONDS = 120  # a framework's first import on a busy machine, before its files are in memory
 ENVIRONMENT = {
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
+    "KERAS_BACKEND": "tensorflow",  # the course's own; a cell that sets another still may
+    "MALLOC_ARENA_MAX": "2",  # each thread's own arena would reserve address space that nothing uses
     "MPLBACKEND": "Agg",
     "PATH": "/usr/bin:/bin",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -147,6 +157,7 @@ def bwrap(secret: Iterable[Path], empty: str, paths: list[str]) -> list[str]:
     command += [*_system(), "--dev", "/dev", "--dir", "/tmp", "--dir", "/proc"]
     for name in ("cpuinfo", "meminfo"):  # and no more of /proc: through it, bwrap's own process could be written to
         command += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
+    command += ["--dir", "/proc/self", "--symlink", PROGRAM, "/proc/self/exe"]
     for folder in sorted({str(parent) for _, inside in _binds() for parent in Path(inside).parents} - {"/"}):
         command += ["--dir", folder]  # those that bwrap makes by itself, only root may enter
     for outside, inside in _binds():
@@ -158,6 +169,12 @@ def bwrap(secret: Iterable[Path], empty: str, paths: list[str]) -> list[str]:
 
 def _start(*paths: str) -> list[str]:
     return [_python(), "-I", "-S", "-B", "-c", BOOT, *paths]
+
+
+def frameworks(cells: Iterable[str]) -> list[str]:
+    """The frameworks that these cells import; Keras runs on TensorFlow here, whose import is the slow part."""
+    found = {name for text in cells for name in FRAMEWORK.findall(text)}
+    return sorted({"tensorflow" if name == "keras" else name for name in found})
 
 
 class Worker:
@@ -190,9 +207,10 @@ class Worker:
         if _is_root() and not self.unsafe:
             limits["uid"] = 10_000 + secrets.randbelow(50_000)
         hello = {"limits": limits, "cells": cells, "sandboxed": not self.unsafe, "paths": self.paths}
+        hello["frameworks"] = frameworks(text for _, text in cells)
         try:
             self.send({**hello, "folder": str(Path(self.folder.name) / "home")})
-            if self.receive(60) != {"ready": True}:
+            if self.receive(START_SECONDS) != {"ready": True}:
                 raise wire.BrokenWire("not ready")
         except (OSError, wire.BrokenWire):
             self.process.kill()

@@ -229,7 +229,10 @@ def _if_float(dtype: str) -> Callable:
 
 
 def disguises(answer: Any, skip: Collection[str] = ()) -> dict[str, Any]:
-    """The same right answer in other clothes: narrower floats, lists."""
+    """The same right answer in other clothes: narrower floats, lists.
+
+    Not float16: no statement allows it, and its rounding (5e-4) is five times the bar.
+    """
     if isinstance(answer, type) or "*" in skip:
         return {}
 
@@ -239,5 +242,21 @@ def disguises(answer: Any, skip: Collection[str] = ()) -> dict[str, Any]:
     def narrow(dtype: str) -> Callable:
         return lambda value: value if isinstance(value, (str, list)) else _if_float(dtype)(value)
 
-    changes = {"list": plain_list, "float32": narrow("float32"), "float16": narrow("float16")}
+    changes = {"list": plain_list, "float32": narrow("float32")}
     return {name: on_result(answer, change) for name, change in changes.items() if name not in skip}
+
+
+def rounded(answer: Any) -> tuple[Any, Any] | None:
+    """The answer in float16, and the very same numbers in float64: both deserve the same verdict."""
+    if isinstance(answer, type):
+        return None
+
+    def both(dtype: str) -> Callable:
+        def change(value: Any) -> Any:
+            if isinstance(value, (str, list)):
+                return value
+            return _if_float(dtype)(_if_float("float16")(value))
+
+        return change
+
+    return on_result(answer, both("float16")), on_result(answer, both("float64"))

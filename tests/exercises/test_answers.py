@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from exercise_harness import attacks, blanks, disguises, known_answers
+from exercise_harness import attacks, blanks, disguises, known_answers, rounded
 
 from mmcourse.check import exercises, judge
 
@@ -74,6 +74,15 @@ def test_blank_is_not_attempted(id, name):
 def test_disguise_is_accepted(id, name):
     result = judge(id, disguises(KNOWN[id].right[0])[name])
     assert result.status == "passed", result.message
+
+
+@pytest.mark.parametrize("id", [id for id, known in KNOWN.items() if "*" not in known.skip])
+def test_the_dtype_of_an_answer_does_not_move_the_bar(id):
+    """Known mistakes gained points by `astype(float16)`; a right answer is held to the same bar in every dtype."""
+    for answer in [KNOWN[id].right[0], *(wrong for wrong, _ in KNOWN[id].wrong)]:
+        if pair := rounded(answer):
+            half, double = (judge(id, one).status for one in pair)
+            assert half == double
 
 
 @pytest.mark.parametrize("id", KNOWN)

@@ -255,7 +255,9 @@ def test_what_is_wrong_is_said(got, want, fragment):
         (np.array([1.0, 2.0]), (1.0, 2.0)),
         (TABLE, TABLE + 0j),
         ([True, False], np.array([True, False])),
-        (np.float16(0.3333), 1 / 3),
+        (np.float16(0.375), 0.375),
+        (np.float16(0.3333), np.float16(1 / 3)),
+        (0.3330, np.float16(1 / 3)),
         (["a", np.str_("b")], ["a", "b"]),
         (np.array(["a", "b"]).tolist(), ["a", "b"]),
         ({"b": 2.0, "a": [1]}, {"a": np.array([1]), "b": 2}),
@@ -273,12 +275,28 @@ def test_every_right_way_is_right(got, want):
 def test_one_wrong_value_is_found_in_every_width(dtype):
     g = np.random.default_rng(0)
     for _ in range(20):
-        want = g.uniform(0.5, 1, g.integers(1, 6, 2))
+        want = g.integers(512, 1024, g.integers(1, 6, 2)) / 1024  # exact in every width
         got = want.astype(dtype)
         same(got, want)
         at = tuple(int(g.integers(n)) for n in want.shape)
         got[at] += 0.05
         assert f"index [{at[0]}, {at[1]}]" in message_of(same, got, want)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_the_reference_sets_the_bar_and_not_the_dtype_of_the_answer(dtype):
+    torch = pytest.importorskip("torch")
+    third, near = (torch.tensor([value], dtype=getattr(torch, dtype)) for value in (1 / 3, 0.3345))
+    assert f"{dtype} keeps only" in message_of(same, third, np.array([1 / 3]))
+    assert "keeps only" not in message_of(same, near + 1, np.array([1 / 3])), "rounding is not what is wrong here"
+    same(near, third)
+    assert message_of(same, {"a": (near,)}, {"a": (np.array([1 / 3]),)})
+
+
+@pytest.mark.parametrize("got", [5.0, -np.inf, 1e300])
+def test_infinity_excuses_nothing(got):
+    assert "expected inf" in message_of(same, np.array([1.0, got]), np.array([1.0, np.inf]))
+    same(np.array([1.0, np.inf]), np.array([1.0, np.inf]))
 
 
 def test_hints_are_not_given_where_the_mistake_makes_no_difference():

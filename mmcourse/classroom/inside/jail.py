@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import platform
 import resource
@@ -64,10 +65,52 @@ def _done(status: int, what: str) -> None:
         raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
 
 
+def limit_memory(megabytes: int, seconds: int) -> None:
+    """Limit what is used from here on: memory of every kind beyond what is mapped now, and processor time.
+
+    A framework reserves more than a gigabyte of address space when it is loaded, most of it its own code. So the
+    limit is set after that, and relative to it; an absolute one would have to be as large as the largest framework.
+    """
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _lower("RLIMIT_CPU", int(used.ru_utime + used.ru_stime) + 1 + seconds)
+    _lower("RLIMIT_AS", address_space() + megabytes * MEGABYTE)
+
+
+def address_space() -> int:
+    """Bytes that are mapped now, to within a megabyte: the least limit under which one more page can be mapped.
+
+    /proc/self/statm would say so, but it is not in the sandbox.
+    """
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    hard = before[1]
+    low, high = 0, 1 << 47
+    try:
+        while high - low > MEGABYTE:
+            middle = (low + high) // 2
+            try:
+                resource.setrlimit(resource.RLIMIT_AS, (middle, hard))
+                mmap.mmap(-1, mmap.PAGESIZE).close()
+                high = middle
+            except (MemoryError, OSError, ValueError):
+                low = middle
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    return high
+
+
+def _lower(name: str, value: int) -> None:
+    """Set a limit for good, where this system has it; never above one that is there already."""
+    number = getattr(resource, name, None)
+    if number is None:
+        return
+    hard = resource.getrlimit(number)[1]
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(number, (value, value))
+
+
 def _resources(limits: dict[str, Any]) -> None:
     wanted = {
-        "RLIMIT_AS": limits["memory_mb"] * MEGABYTE,
-        "RLIMIT_CPU": limits["cpu"],
         "RLIMIT_FSIZE": limits["files_mb"] * MEGABYTE,
         "RLIMIT_NOFILE": 128,
         "RLIMIT_NPROC": limits["threads"],
@@ -76,11 +119,7 @@ def _resources(limits: dict[str, Any]) -> None:
         "RLIMIT_MEMLOCK": 0,
     }
     for name, value in wanted.items():
-        number = getattr(resource, name, None)
-        if number is not None:
-            hard = resource.getrlimit(number)[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(number, (value, value))
+        _lower(name, value)
 
 
 def _no_powers(libc: Any) -> None:
