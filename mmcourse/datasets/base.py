@@ -451,7 +451,7 @@ def _crc(value: Any, total: int = 0) -> int:
             total = _crc(value[key], zlib.crc32(key.encode(), total))
         return total
     array = np.ascontiguousarray(value)
-    return zlib.crc32(array, zlib.crc32(f"{array.dtype} {array.shape}".encode(), total))
+    return zlib.crc32(array.tobytes(), zlib.crc32(f"{array.dtype} {array.shape}".encode(), total))
 
 
 def map_columns(targets: Column | dict[str, Column], function: Callable[[Column], Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,7 +78,7 @@ def torch_loader(
 
     # A generator of its own, so that reading data does not move the one that the model's weights and dropout use.
     own = torch.Generator()
-    return DataLoader(rows, batch_sampler=sampler, collate_fn=collate, generator=own)  # type: ignore[arg-type]
+    return DataLoader(rows, batch_sampler=sampler, collate_fn=collate, generator=own)
 
 
 def tf_dataset(
@@ -99,7 +99,7 @@ def tf_dataset(
     def mask(column: Column) -> tensorflow.TensorSpec:
         return tf.TensorSpec((None, column.store.shape[1] if fixed_length else None), tf.bool)
 
-    def target(column: Column):
+    def target(column: Column) -> Any:
         return values(column) if column.lengths is None else {"values": values(column), "padding_mask": mask(column)}
 
     def pairs():
