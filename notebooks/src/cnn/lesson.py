@@ -495,7 +495,7 @@ class Cnn(nn.Module):
         return third(x).relu()  # → (b, 32, 7, 7)
 
     def forward(self, batch):
-        maps = self.maps(batch["image"])
+        maps = self.maps(batch["inputs"]["image"])
         found = maps.flatten(1) if self.keeps_place else maps.amax((2, 3))  # (b, 1568) or (b, 32)
         return self.out(found)  # (b, 10)
 
@@ -505,7 +505,8 @@ def batches(pictures, labels, size=64):
     """What `fit` takes: batches as dicts, images channels-first, in an order drawn once."""
     order = np.random.default_rng(0).permutation(len(labels))
     x, y = torch.tensor(conventions.channels_first(pictures)[order]), torch.tensor(labels[order])
-    return [{"image": images, "label": part} for images, part in zip(x.split(size), y.split(size), strict=True)]
+    parts = zip(x.split(size), y.split(size), strict=True)
+    return [{"inputs": {"image": images}, "target": labels} for images, labels in parts]
 
 
 def logits(model, pictures):
@@ -557,7 +558,7 @@ class KerasCnn(keras.Model):
 
     def call(self, batch):
         first, second, third = self.convolutions
-        x = keras.ops.max_pool(first(batch["image"]), 2)  # (b, 28, 28, 1) → (b, 14, 14, 8)
+        x = keras.ops.max_pool(first(batch["inputs"]["image"]), 2)  # (b, 28, 28, 1) → (b, 14, 14, 8)
         x = keras.ops.max_pool(second(x), 2)  # → (b, 7, 7, 16)
         return self.out(keras.ops.max(third(x), axis=(1, 2)))  # → (b, 32) → (b, 10)
 
@@ -573,8 +574,10 @@ import tensorflow as tf
 
 import mmcourse.keras.train as keras_train
 
-x_all, y_all = (torch.cat([part[name] for part in wandering_batches]).numpy() for name in ("image", "label"))
-flow = tf.data.Dataset.from_tensor_slices({"image": conventions.channels_last(x_all), "label": y_all}).batch(64)
+x_all = torch.cat([part["inputs"]["image"] for part in wandering_batches]).numpy()  # (n, 1, 28, 28)
+y_all = torch.cat([part["target"] for part in wandering_batches]).numpy()
+x_keras = {"inputs": {"image": conventions.channels_last(x_all)}}
+flow = tf.data.Dataset.from_tensor_slices((x_keras, y_all)).batch(64)  # pairs, as Keras wants them
 keras_history = keras_train.fit(keras_cnn, flow, epochs=6, progress=False)
 both = {"PyTorch": curves[0], "Keras": [epoch["accuracy"] for epoch in keras_history]}
 title, levels = "Do both learn to find a wandering digit?", {"linear, test": linear_wandering, "chance": 0.1}

@@ -499,7 +499,7 @@ class Reader(nn.Module):
         self.squeeze = nn.Sequential(nn.ReLU(), nn.Dropout(0.2), nn.Linear(encoder.width, width))
 
     def vector(self, batch):
-        return self.squeeze(self.encoder(batch[self.name], batch["padding_mask"].get(self.name)))  # (b, 16)
+        return self.squeeze(self.encoder(batch["inputs"][self.name], batch["padding_mask"].get(self.name)))  # (b, 16)
 
     def forward(self, batch):
         return self.logits(self.vector(batch))
@@ -651,7 +651,6 @@ plot.show(
 
 # %%
 from mmcourse.keras import encoders as keras_encoders
-from mmcourse.keras.train import with_labels
 
 
 def build(encoders, fusion):
@@ -664,8 +663,8 @@ torch.manual_seed(0)
 ours, theirs = build(encoders, torch_fusion), build(keras_encoders, keras_fusion)
 subset = train.subset(np.arange(2000))
 feed = subset.torch_loader(64, seed=0, fixed_length=True)
-feed_keras = with_labels(subset.tf_dataset(64, seed=0, fixed_length=True))
-theirs(next(iter(with_labels(subset.tf_dataset(64, fixed_length=True))))[0])
+feed_keras = subset.tf_dataset(64, seed=0, fixed_length=True)
+theirs(next(iter(subset.tf_dataset(64, fixed_length=True)))[0])
 copy_weights(ours, theirs)
 
 # %% tags=["free"]
@@ -674,12 +673,12 @@ theirs.compile(keras.optimizers.Adam(3e-3, epsilon=1e-8), keras.losses.SparseCat
 torch_losses, keras_losses = [], []
 for _ in range(4):
     for batch in feed:
-        loss = nn.functional.cross_entropy(ours(batch), batch["label"])
+        loss = nn.functional.cross_entropy(ours(batch), batch["target"])
         adam.zero_grad()
         loss.backward()
         adam.step()
         torch_losses.append(loss.item())
-    keras_losses += [float(theirs.train_on_batch(inputs, labels)) for inputs, labels in feed_keras]
+    keras_losses += [float(theirs.train_on_batch(x, y)) for x, y in feed_keras]
 fig = plot.curves(
     {"PyTorch": torch_losses, "Keras": keras_losses},
     title="Do both learn the same?",
@@ -704,9 +703,10 @@ expect_within("loss of the last 32 steps", np.mean(keras_losses[-32:]), 0.57, 0.
 # %%
 @torch.no_grad()
 def blank(batch):
-    silence = torch.full_like(batch["voice"], batch["voice"].min().item())
-    unknown = torch.ones_like(batch["words"])  # id 1 is <unk>
-    batch |= {"face": torch.zeros_like(batch["face"]), "voice": silence, "words": unknown}
+    inputs = batch["inputs"]
+    silence = torch.full_like(inputs["voice"], inputs["voice"].min().item())
+    unknown = torch.ones_like(inputs["words"])  # id 1 is <unk>
+    batch["inputs"] = {"face": torch.zeros_like(inputs["face"]), "voice": silence, "words": unknown}
     return torch.stack([(r.vector(batch) - m) / s for r, (m, s) in zip(readers, scale, strict=True)])
 
 

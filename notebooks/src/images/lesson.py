@@ -430,13 +430,14 @@ class Looker(nn.Module):
         self.net = nn.Sequential(FaceEncoder(32, side, channels), nn.ReLU(), nn.Linear(32, classes))
 
     def forward(self, batch):
-        return self.net(batch["image"])  # (b, c, h, w) → (b, classes)
+        return self.net(batch["inputs"]["image"])  # (b, c, h, w) → (b, classes)
 
 
 # %%
 def loader(pictures, labels, seed=None):
     x = torch.from_numpy(np.moveaxis(to_float(pictures), -1, 1).copy())  # (n, c, h, w)
-    samples = [{"image": image, "label": label} for image, label in zip(x, torch.from_numpy(labels), strict=True)]
+    pairs = zip(x, torch.from_numpy(labels), strict=True)
+    samples = [{"inputs": {"image": image}, "target": label} for image, label in pairs]
     order = torch.Generator().manual_seed(seed or 0)
     return DataLoader(samples, batch_size=64, shuffle=seed is not None, generator=order)
 

@@ -593,8 +593,9 @@ class Reader(nn.Module):
         return self.layer(x)[0] if self.layer else (x * real).cumsum(1) / real.cumsum(1)
 
     def forward(self, batch):
-        last = (batch["words"] > 0).sum(1) - 1  # (b,) the last real step
-        h = self.states(batch["words"])[torch.arange(len(last)), last]  # (b, t, width) → (b, width)
+        ids = batch["inputs"]["words"]  # (b, t)
+        last = (ids > 0).sum(1) - 1  # (b,) the last real step
+        h = self.states(ids)[torch.arange(len(last)), last]  # (b, t, width) → (b, width)
         return self.out(self.hidden(h).relu())
 
 
@@ -605,7 +606,7 @@ from mmcourse.torch.train import fit, predict
 def batches(ids, feelings, asked, size=64):
     """Batches for the question about sentence `asked`: −1 the last, 0 the first."""
     parts = zip(ids.split(size), feelings[:, asked].split(size), strict=True)
-    return [{"words": words, "label": label} for words, label in parts]
+    return [{"inputs": {"words": words}, "target": label} for words, label in parts]
 
 
 def train(layer, asked, seed, prepare=None, **options):
@@ -667,7 +668,7 @@ from mmcourse.keras import train as keras_train
 
 
 def as_tf(ids, labels):
-    return tf.data.Dataset.from_tensor_slices({"words": ids.numpy(), "label": labels.numpy()}).batch(64)
+    return tf.data.Dataset.from_tensor_slices(({"inputs": {"words": ids.numpy()}}, labels.numpy())).batch(64)
 
 
 new = as_tf(new_ids, new_feelings[:, -1])

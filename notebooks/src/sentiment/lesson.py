@@ -82,7 +82,7 @@ classifier.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logit
 
 # %% tags=["free"]
 def tutorial_flow(ds, seed=None):
-    return ds.tf_dataset(64, seed=seed).map(lambda batch: ({m: batch[m] for m in names}, batch["label"]))
+    return ds.tf_dataset(64, seed=seed).map(lambda x, target: (x["inputs"], target))
 
 
 classifier.fit(tutorial_flow(train, seed=0), epochs=3, shuffle=False, verbose=0)
@@ -108,11 +108,17 @@ def rows(batch, keep):
     return {k: rows(v, keep) if isinstance(v, dict) else v[keep] for k, v in batch.items()}
 
 
+def changed(batch, name, values, mask=None):
+    """The same batch with other values, and if given another padding mask, for one modality."""
+    masks = batch["padding_mask"] if mask is None else batch["padding_mask"] | {name: mask}
+    return batch | {"inputs": batch["inputs"] | {name: values}, "padding_mask": masks}
+
+
 def padded(batch, frames=40):
     """The same batch with more padding behind each voice."""
-    voice, mask = batch["voice"], batch["padding_mask"]["voice"]
+    voice, mask = batch["inputs"]["voice"], batch["padding_mask"]["voice"]
     more = np.pad(voice, ((0, 0), (0, frames), (0, 0))), np.pad(mask, ((0, 0), (0, frames)))
-    return batch | {"voice": more[0], "padding_mask": batch["padding_mask"] | {"voice": more[1]}}
+    return changed(batch, "voice", *more)
 
 
 # %% [markdown]
@@ -125,14 +131,10 @@ def padded(batch, frames=40):
 def questions(logits):
     mine, other = rows(batch, [0]), rows(batch, [1])
     before = logits(mine)
-    same_words = {
-        "words": other["words"],
-        "padding_mask": mine["padding_mask"] | {"words": other["padding_mask"]["words"]},
-    }
     moved = {
         "neighbours": logits(batch)[:1],
-        "words": logits(mine | same_words),
-        "face": logits(mine | {"face": other["face"]}),
+        "words": logits(changed(mine, "words", other["inputs"]["words"], other["padding_mask"]["words"])),
+        "face": logits(changed(mine, "face", other["inputs"]["face"])),
         "padding": logits(padded(mine)),
     }
     return {name: bool(np.abs(after - before).max() > 1e-3) for name, after in moved.items()}
@@ -142,7 +144,7 @@ import warnings
 
 warnings.filterwarnings("ignore", message="You are using a softmax")  # see below
 wanted = {"neighbours": False, "words": True, "face": True, "padding": False}
-found = questions(lambda b: np.array(classifier({m: b[m] for m in names})))
+found = questions(lambda b: np.array(classifier(b["inputs"])))
 for name in wanted:
     print(f"{name:11} moves the answer: {found[name]!s:6} should: {wanted[name]}")
 
@@ -158,7 +160,7 @@ def softmax(scores):
 
 
 # %%
-text, audio, image = (np.array(part) for part in broken({m: batch[m] for m in names})[1:])  # (8, 32) each
+text, audio, image = (np.array(part) for part in broken(batch["inputs"])[1:])  # (8, 32) each
 weights = softmax(text @ image.T)  # (8, 8): samples by samples
 by_hand = weights @ audio
 by_keras = np.array(layers.Attention()([text, audio, image]))
@@ -182,7 +184,7 @@ plot.show(fig, alt="Weights of eight messages over the voices of all eight; the 
 
 # %% tags=["raises-exception"]
 mixed = skeleton(widths=(64, 32, 128))
-mixed({m: batch[m] for m in names})
+mixed(batch["inputs"])
 
 # %% [markdown]
 # A product of text and image needs equal widths; making them equal silenced the only complaint. So the faults are:
@@ -238,7 +240,7 @@ class Repaired(keras.Model):
         self.hidden, self.head = layers.Dense(128, activation="relu"), layers.Dense(3)
 
     def call(self, batch):
-        xs = [getattr(self, m)(batch[m], batch["padding_mask"].get(m)) for m in names]
+        xs = [getattr(self, m)(batch["inputs"][m], batch["padding_mask"].get(m)) for m in names]
         steps = ops.stack([unit_scale(x) for x in xs], axis=1) + self.kind(ops.arange(3))  # (b, 3, 32)
         steps = steps + self.attention(steps, steps)
         return self.head(self.hidden(ops.mean(steps, axis=1)))
@@ -526,7 +528,8 @@ def race(own_losses, epochs=5, rate=1e-2):
     loader = train.torch_loader(64, seed=0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warmup_cosine(step, epochs * len(loader)))
     for batch in (batch for _ in range(epochs) for batch in loader):
-        xs, y = [model.encoders[m](batch[m], batch["padding_mask"].get(m)) for m in names], batch["label"]
+        xs = [model.encoders[m](batch["inputs"][m], batch["padding_mask"].get(m)) for m in names]
+        y = batch["target"]
         loss = cross_entropy(model.head(model.fusion(xs)), y)
         if own_losses:
             loss = loss + sum(cross_entropy(head(x), y) for head, x in zip(heads, xs, strict=True))
@@ -654,10 +657,10 @@ assert singles["voice"] > singles["words"] and truth["voice"] < truth["words"] -
 from sklearn.cluster import KMeans
 
 unseen = [batch for split in (validation, test) for batch in split.torch_loader(500)]
-labels = np.concatenate([batch["label"] for batch in unseen])
+labels = np.concatenate([batch["target"] for batch in unseen])
 with torch.no_grad():
     vectors = {
-        m: torch.cat([model.encoders[m](batch[m], batch["padding_mask"].get(m)) for batch in unseen]).numpy()
+        m: torch.cat([model.encoders[m](b["inputs"][m], b["padding_mask"].get(m)) for b in unseen]).numpy()
         for m in names
     }
 

@@ -59,7 +59,7 @@ plot.show(fig, alt="A small drawn face with one corner of the mouth pulled up: a
 # voice or face) decided it for you?
 
 # %%
-test.classes[message["label"]]
+test.classes[message["target"]]
 
 # %% [markdown]
 # The words are kind, and the message is not. You knew because you did something that no single sense could do: you let the
@@ -189,9 +189,10 @@ print(f"counted on {len(train)} messages {simulated:.3f}, exact {ceiling['all th
 
 # %%
 batch = next(train.batches(batch_size=64, seed=0))
-print("face ", batch["face"].shape, "  batch, height, width, colour")
-print("voice", batch["voice"].shape, "    batch, time, frequency band (lesson audio)")
-print("words", batch["words"].shape, "        batch, position in the sentence")
+inputs = batch["inputs"]
+print("face ", inputs["face"].shape, "  batch, height, width, colour")
+print("voice", inputs["voice"].shape, "    batch, time, frequency band (lesson audio)")
+print("words", inputs["words"].shape, "        batch, position in the sentence")
 print("real words of the first sentence:", batch["padding_mask"]["words"][0].sum())
 
 # %% [markdown]
@@ -214,7 +215,7 @@ class Trimodal(nn.Module):
         self.logits = nn.Linear(hidden, classes)
 
     def forward(self, batch):
-        h = [encoder(batch[m], batch["padding_mask"].get(m)) for m, encoder in self.encoders.items()]
+        h = [encoder(batch["inputs"][m], batch["padding_mask"].get(m)) for m, encoder in self.encoders.items()]
         h = torch.cat([rms_norm(h_m, h_m.shape[-1:], eps=1e-5) for h_m in h], dim=-1)  # 3 × (b, 32) → (b, 96)
         return self.logits(self.hidden(h).relu())  # (b, 96) → (b, 128) → (b, 3)
 
@@ -249,7 +250,7 @@ from mmcourse.evaluate import expect_within
 assert round(np.log(3), 3) == 1.099
 first = next(iter(train.torch_loader(batch_size=512, seed=0)))
 with torch.no_grad():
-    loss = nn.functional.cross_entropy(model(first), first["label"])
+    loss = nn.functional.cross_entropy(model(first), first["target"])
 expect_within("loss before training", loss, 1.10, 0.15)
 
 # %% [markdown]
@@ -286,7 +287,7 @@ packaged.encoders.load_state_dict(model.encoders.state_dict())
 packaged.fusion.out.load_state_dict(model.hidden.state_dict())
 packaged.head.load_state_dict(model.logits.state_dict())
 
-keras_batch = next(iter(train.tf_dataset(batch_size=512, seed=0)))
+keras_batch, _ = next(iter(train.tf_dataset(batch_size=512, seed=0)))  # a batch without its target, and the target
 keras_model(keras_batch)  # the first call makes the weights
 print(f"{copy_weights(packaged, keras_model):,} numbers copied")
 
@@ -304,11 +305,11 @@ print("your class, the package and Keras: equal logits to four decimals")
 
 # %%
 optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
-before = nn.functional.cross_entropy(model(first), first["label"])
+before = nn.functional.cross_entropy(model(first), first["target"])
 before.backward()
 optimiser.step()
 with torch.no_grad():
-    after = nn.functional.cross_entropy(model(first), first["label"])
+    after = nn.functional.cross_entropy(model(first), first["target"])
 assert after < before
 print("the loss fell")
 
@@ -458,7 +459,7 @@ for name, p_name in zip(test.classes, belief, strict=True):
 smiling = np.flatnonzero(facts["face_cue"] == "smile")[0]
 other = next(iter(test.subset([smiling]).torch_loader(batch_size=1)))
 with torch.no_grad():
-    swapped = model({**one, "face": other["face"]}).softmax(dim=-1)[0].numpy()
+    swapped = model({**one, "inputs": {**one["inputs"], "face": other["inputs"]["face"]}}).softmax(dim=-1)[0].numpy()
 fig = plot.matrix(
     np.stack([belief, swapped]),
     "What does a smile in place of the smirk change?",

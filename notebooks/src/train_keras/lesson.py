@@ -82,10 +82,11 @@ EPOCHS, STEPS = 3, 60
 def run_torch(model, optimiser, rate=None):
     losses, loader = [], small.torch_loader(32, seed=0)
     for batch in [batch for _ in range(EPOCHS) for batch in loader]:
-        batch |= {m: batch[m].to(model.head.weight.dtype) for m in ("face", "voice")}
+        for m in ("face", "voice"):
+            batch["inputs"][m] = batch["inputs"][m].to(model.head.weight.dtype)
         for group in optimiser.param_groups if rate else []:
             group["lr"] = rate(len(losses))
-        loss = nn.functional.cross_entropy(model(batch), batch["label"])
+        loss = nn.functional.cross_entropy(model(batch), batch["target"])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -94,16 +95,13 @@ def run_torch(model, optimiser, rate=None):
 
 
 # %%
-from mmcourse.keras.train import with_labels
-
-
 def crossentropy():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # computes in the precision set when it is made
 
 
 def run_keras(model, optimiser):
     model.compile(optimiser, crossentropy())
-    flow = with_labels(small.tf_dataset(32, seed=0))  # (inputs, labels), each pass the next epoch's order
+    flow = small.tf_dataset(32, seed=0)  # pairs (x, target), each pass the next epoch's order
     return np.array([float(model.train_on_batch(x, y)) for _ in range(EPOCHS) for x, y in flow])
 
 
@@ -207,15 +205,14 @@ print("AdamW in PyTorch's form:", w.numpy().round(3))
 # Back to float32, and through a whole training in Keras, part by part.
 #
 # ### Data: `tf.data`
-# A `tf.data.Dataset` is a pipeline: a source, then `map`, `batch`, `prefetch`. Ours hands out finished batches; `map` splits off
-# the label, since `fit` wants pairs.
+# A `tf.data.Dataset` is a pipeline: a source, then `map`, `batch`, `prefetch`. Ours hands out finished
+# batches as pairs, since `fit` wants them so: what the model sees, and the target.
 
 # %%
 use("float32")
-flow = train.tf_dataset(64, seed=0)
-pairs = flow.map(lambda batch: ({k: v for k, v in batch.items() if k != "label"}, batch["label"])).prefetch(2)
-inputs, labels = next(iter(pairs))
-print({m: tuple(inputs[m].shape) for m in train.modalities}, "labels", labels.shape)
+pairs = train.tf_dataset(64, seed=0).prefetch(2)
+example, target = next(iter(pairs))  # example: inputs, padding_mask, modality_mask
+print({m: tuple(x.shape) for m, x in example["inputs"].items()}, "target", target.shape)
 
 # %% [markdown]
 # Is it the data that PyTorch gets? The order depends on (seed, epoch) alone, in both. Only the picture's axes differ: channels last
@@ -223,10 +220,11 @@ print({m: tuple(inputs[m].shape) for m in train.modalities}, "labels", labels.sh
 
 # %%
 batch = next(iter(train.torch_loader(64, seed=0)))
-assert np.array_equal(labels, batch["label"]) and np.array_equal(inputs["words"], batch["words"])
-assert np.array_equal(inputs["face"], batch["face"].permute(0, 2, 3, 1))
-print("Keras  ", inputs["face"].shape)
-print("PyTorch", tuple(batch["face"].shape))
+assert np.array_equal(target, batch["target"])
+assert np.array_equal(example["inputs"]["words"], batch["inputs"]["words"])
+assert np.array_equal(example["inputs"]["face"], batch["inputs"]["face"].permute(0, 2, 3, 1))
+print("Keras  ", example["inputs"]["face"].shape)
+print("PyTorch", tuple(batch["inputs"]["face"].shape))
 
 # %% [markdown]
 # ### The model, subclassed
@@ -254,8 +252,8 @@ class Trimodal(keras.Model):
         self.scale = UnitScale()
         self.hidden, self.logits = keras.layers.Dense(4 * width, activation="relu"), keras.layers.Dense(3)
 
-    def call(self, x):
-        mask = x["padding_mask"]
+    def call(self, batch):
+        x, mask = batch["inputs"], batch["padding_mask"]
         h = [self.face(x["face"]), self.voice(x["voice"], mask["voice"]), self.words(x["words"], mask["words"])]
         h = keras.ops.concatenate([self.scale(h_m) for h_m in h], -1)
         return self.logits(self.hidden(h))  # 3 × (b, 16) → (b, 48) → (b, 64) → (b, 3)
@@ -263,7 +261,7 @@ class Trimodal(keras.Model):
 
 keras.utils.set_random_seed(0)
 subclassed = Trimodal()
-subclassed(inputs).shape  # the first call makes the weights
+subclassed(example).shape  # the first call makes the weights
 
 # %% [markdown]
 # ### The same, functional
@@ -274,22 +272,22 @@ subclassed(inputs).shape  # the first call makes the weights
 keras.utils.set_random_seed(0)
 x = {"face": keras.Input((32, 32, 3), name="face"), "voice": keras.Input((None, 40), name="voice")}
 x["words"] = keras.Input((None,), dtype="int64", name="words")
-x["padding_mask"] = {m: keras.Input((None,), dtype="bool") for m in ("voice", "words")}
+mask = {m: keras.Input((None,), dtype="bool", name=f"{m}_mask") for m in ("voice", "words")}
 h = [K.FaceEncoder(16, name="face_encoder")(x["face"])]
-h += [K.VoiceEncoder(40, 16, name="voice_encoder")(x["voice"], x["padding_mask"]["voice"])]
-h += [K.WordsEncoder(words, 16, name="words_encoder")(x["words"], x["padding_mask"]["words"])]
+h += [K.VoiceEncoder(40, 16, name="voice_encoder")(x["voice"], mask["voice"])]
+h += [K.WordsEncoder(words, 16, name="words_encoder")(x["words"], mask["words"])]
 h = keras.layers.Concatenate()([UnitScale()(h_m) for h_m in h])
 h = keras.layers.Dense(64, activation="relu", name="hidden")(h)
 logits = keras.layers.Dense(3, name="logits")(h)
-functional = keras.Model(x, logits)
+functional = keras.Model({"inputs": x, "padding_mask": mask}, logits)
 print(f"{functional.count_params():,} weights functional, {subclassed.count_params():,} subclassed")
 
 # %%
-known = {name: inputs[name] for name in x}  # `present` has no Input: leave it out
+known = {name: example[name] for name in ("inputs", "padding_mask")}  # `modality_mask` has no Input: leave it out
 for name in ("face_encoder", "voice_encoder", "words_encoder", "hidden", "logits"):
     own = getattr(subclassed, name.removesuffix("_encoder"))
     functional.get_layer(name).set_weights(own.get_weights())
-gap = np.abs(functional(known) - subclassed(inputs)).max()
+gap = np.abs(functional(known) - subclassed(example)).max()
 expect_within("largest difference of the logits", gap, 0, 1e-5)
 
 # %% [markdown]
@@ -326,8 +324,8 @@ subclassed.compile(
     loss=crossentropy(),
     metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
 )
-few = with_labels(small.tf_dataset(32, seed=0))
-check = with_labels(validation.subset(np.arange(500)).tf_dataset(250))
+few = small.tf_dataset(32, seed=0)
+check = validation.subset(np.arange(500)).tf_dataset(250)
 history = subclassed.fit(
     few, validation_data=check, epochs=EPOCHS, callbacks=callbacks, shuffle=False, verbose=0
 ).history
@@ -364,7 +362,7 @@ print("weights that do not decay:", excluded[0], "before saving,", excluded[1], 
 # %%
 subclassed.export(folder / "served", input_signature=[pairs.element_spec[0]], verbose=False)
 served = tf.saved_model.load(folder / "served")
-gap = np.abs(served.serve(inputs) - loaded(inputs)).max()
+gap = np.abs(served.serve(example) - loaded(example)).max()
 expect_within("exported model apart by", gap, 0, 1e-4)
 
 # %% [markdown]
@@ -386,11 +384,11 @@ class Watched(Trimodal):
 
 # %%
 plain, watched = Trimodal(), Watched()
-plain(inputs), watched(inputs)
+plain(example), watched(example)
 watched.set_weights(plain.get_weights())
 for model in (plain, watched):
     model.compile(keras.optimizers.SGD(0.1), crossentropy())
-first = plain.train_on_batch(inputs, labels), watched.train_on_batch(inputs, labels, return_dict=True)
+first = plain.train_on_batch(example, target), watched.train_on_batch(example, target, return_dict=True)
 assert np.isclose(first[0], first[1]["loss"], rtol=1e-5)
 gap = max(np.abs(a - b).max() for a, b in zip(plain.get_weights(), watched.get_weights(), strict=True))
 expect_within("weights apart after the step", gap, 0, 1e-5)
@@ -707,7 +705,7 @@ def with_keras(data, backup, stop=False):
     net.compile(keras.optimizers.Adam(0.01), crossentropy())
     callbacks = [keras.callbacks.BackupAndRestore(backup)]
     callbacks += [keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: power_cut(epoch))] if stop else []
-    net.fit(with_labels(data), epochs=4, shuffle=False, verbose=0, callbacks=callbacks)
+    net.fit(data, epochs=4, shuffle=False, verbose=0, callbacks=callbacks)
     return net.get_weights()
 
 

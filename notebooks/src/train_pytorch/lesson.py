@@ -176,7 +176,7 @@ assert abs(mean - 3) < 0.3
 loader = train.torch_loader(batch_size=64, seed=0)
 batch = next(iter(loader))
 for name in train.modalities:
-    print(f"{name:6}{tuple(batch[name].shape)}")
+    print(f"{name:6}{tuple(batch['inputs'][name].shape)}")
 print("batches an epoch:", len(loader))
 
 # %% [markdown]
@@ -206,7 +206,7 @@ print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
 
 # %%
 logits = model(batch)  # (64, 3)
-loss = nn.functional.cross_entropy(logits, batch["label"])
+loss = nn.functional.cross_entropy(logits, batch["target"])
 loss.backward()
 expect_within("first loss", loss.item(), 1.10, 0.08)
 assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
@@ -231,7 +231,7 @@ def loop(model, batches, total, learning_rate=1e-2, weight_decay=0.3, optimiser=
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * warmup_cosine(step, total)  # 1 the rate of this step
         logits = model(batch)  # 2 forward
-        loss = cross_entropy(logits, batch["label"])  # 3 how wrong
+        loss = cross_entropy(logits, batch["target"])  # 3 how wrong
         optimiser.zero_grad()  # 4 forget the gradient before
         loss.backward()  # 5 the new one
         optimiser.step()  # 6 move
@@ -393,16 +393,16 @@ class Flat(nn.Module):
         self.net = nn.Sequential(nn.Linear(width, 128), nn.ReLU(), nn.Linear(128, 10))
 
     def forward(self, batch):
-        return self.net(batch["x"])
+        return self.net(batch["inputs"]["x"])
 
 
 def flat_accuracy(parts, unseen_parts):
     x, x_unseen = (torch.from_numpy(np.concatenate(p, axis=1)) for p in (parts, unseen_parts))
     y = torch.from_numpy(digits.labels)
     model = Flat(x.shape[1])  # fit takes any list of batches
-    batches = [{"x": a, "label": b} for a, b in zip(x.split(64), y.split(64), strict=True)]
+    batches = [{"inputs": {"x": a}, "target": b} for a, b in zip(x.split(64), y.split(64), strict=True)]
     fit(model, batches, epochs=5, learning_rate=3e-3, progress=False)
-    return float((predict(model, [{"x": x_unseen}]).argmax(axis=1) == unseen.labels).mean())
+    return float((predict(model, [{"inputs": {"x": x_unseen}}]).argmax(axis=1) == unseen.labels).mean())
 
 
 # %% tags=["free"]
@@ -688,7 +688,7 @@ everybody = next(iter(test.torch_loader(1500)))
 
 def by_hand_accuracy(model):
     with torch.no_grad():
-        return (model(everybody).argmax(1) == everybody["label"]).float().mean().item()
+        return (model(everybody).argmax(1) == everybody["target"]).float().mean().item()
 
 
 torch.manual_seed(0)
@@ -702,8 +702,8 @@ print("train mode: two answers, both too low; eval mode: one answer")
 # write the spoilt model over the good one. `fit` stops, and names the step and a way out.
 
 # %%
-spoilt = [{**batch} for batch in every[:10]]
-spoilt[3]["face"] = spoilt[3]["face"] / 0  # infinite
+spoilt = [{**batch, "inputs": {**batch["inputs"]}} for batch in every[:10]]
+spoilt[3]["inputs"]["face"] /= 0  # infinite
 try:
     fit(build(*names), spoilt, epochs=1, progress=False)
 except FloatingPointError as error:
