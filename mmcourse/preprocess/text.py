@@ -80,9 +80,9 @@ def _remedy(data: bytes, encoding: str, reason: str) -> str:
     for mark, found in BYTE_ORDER_MARKS.items():
         if data.startswith(mark) and _decodes(data, found) and codecs.lookup(found) != codecs.lookup(encoding):
             return f'its byte-order mark says {found}: pass encoding="{found}"'
-    found = _utf_without_mark(data)
-    if found is not None:
-        return f'pass encoding="{found}"'
+    unmarked = _utf_without_mark(data)
+    if unmarked is not None:
+        return f'pass encoding="{unmarked}"'
     if "end of data" in reason or "truncated" in reason or "incomplete" in reason:
         return 'it ends in the middle of a character: download it again, or pass errors="replace" to go on'
     candidates = [name for name in ("utf-8", *LEGACY) if _decodes(data, name)]
