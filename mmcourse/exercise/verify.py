@@ -185,4 +185,4 @@ def _own_numbers(exercise: Exercise) -> Iterator[str]:
     if max(own_cell(exercise, seed).count(",") for seed in list(OWN_SEEDS)[:5]) > OWN_NUMBERS_AT_MOST:
         yield f"more than {OWN_NUMBERS_AT_MOST} own numbers: choose smaller ones, they are written out"
     for case in cases[:5]:
-        exercise.reference(*case)  # type: ignore[misc]
+        exercise.expected(*case)  # type: ignore[misc]
