@@ -101,7 +101,7 @@ class Exercise:
     # ------------------------------------------------------------ answers that a probe uses
     def usable(self, answer: Any) -> Any:
         """The answer as a function of inputs: itself, or, where it is a class or a training function, its probe."""
-        if self.use is None or isinstance(answer, Probed):
+        if self.use is None or isinstance(getattr(answer, "__wrapped__", answer), Probed):
             return answer
         return Probed(answer, self.framework, self.use)
 

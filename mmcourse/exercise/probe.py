@@ -57,6 +57,10 @@ class Probed:
         if code is not None:
             self.__code__ = code  # where an error's own lines are looked for
 
+    def describe_input(self, args: tuple) -> str:
+        """With which input it was tried, for the message of an error."""
+        return format_use(self.answer, self.use, args)
+
     @property
     def text(self) -> tuple[str, str, str]:
         """What the sandbox is sent: the helpers, the probe, and the probe's name."""
