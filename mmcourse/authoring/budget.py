@@ -6,6 +6,7 @@ import math
 import re
 
 LIMIT_SECONDS = 90.0
+LIMIT_MB = 2500
 BAND = re.compile(r"^(?P<name>.+) within (?P<target>-?[\d.]+) ± (?P<tolerance>[\d.]+)\s*$", re.MULTILINE)
 
 
