@@ -201,9 +201,9 @@ plot.show(
 )
 
 # %%
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 
-band("loss after sixty steps, in nats", float(np.mean(losses[-10:])), 3.95, 0.35)
+expect_within("loss after sixty steps, in nats", float(np.mean(losses[-10:])), 3.95, 0.35)
 
 # %% [markdown]
 # First it learns which words are frequent, from the bias alone; reading neighbours comes later, and reading feelings last. The shipped model went on
@@ -240,8 +240,8 @@ plot.show(
     alt="Share of hidden words named rightly: commonest word about 0.14, bigram 0.34, both neighbours 0.5, tiny BERT "
     "0.6.",
 )
-band("masked-token accuracy on unseen captions", right["tiny BERT"].mean(), 0.61, 0.04)
-band("gain over both neighbours", right["tiny BERT"].mean() - right["both neighbours"].mean(), 0.13, 0.04)
+expect_within("masked-token accuracy on unseen captions", right["tiny BERT"].mean(), 0.61, 0.04)
+expect_within("gain over both neighbours", right["tiny BERT"].mean() - right["both neighbours"].mean(), 0.13, 0.04)
 
 # %% [markdown]
 # It beats counting because it looks further than one word. It cannot reach 1: whether a disc is *tiny* or *little* is a coin toss in
@@ -404,9 +404,9 @@ plot.show(
 
 # %% tags=["target"]
 means = {name: values.mean(0) for name, values in curve.items()}
-band("fine-tuned accuracy with 128 labels", means["fine-tuned"][2], 0.945, 0.035)
-band("gain over counted words with 128 labels", means["fine-tuned"][2] - means["counted words"][2], 0.20, 0.06)
-band("gain over from scratch with 128 labels", means["fine-tuned"][2] - means["from scratch"][2], 0.25, 0.08)
+expect_within("fine-tuned accuracy with 128 labels", means["fine-tuned"][2], 0.945, 0.035)
+expect_within("gain over counted words with 128 labels", means["fine-tuned"][2] - means["counted words"][2], 0.20, 0.06)
+expect_within("gain over from scratch with 128 labels", means["fine-tuned"][2] - means["from scratch"][2], 0.25, 0.08)
 
 # %% [markdown]
 # Hidden words taught the reader which words belong together; the labels only have to name the groups. With hundreds of labels counting catches up.

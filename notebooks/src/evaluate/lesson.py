@@ -19,7 +19,7 @@ import numpy as np
 
 from mmcourse import evaluate, plot
 from mmcourse.datasets import lesson_dir, load, results
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 
 # %% [markdown]
 # ## 1 · The question
@@ -230,9 +230,9 @@ def three_numbers(known):
 # %% tags=["target"]
 twelves = [np.isin(person, np.random.default_rng(s).permutation(36)[:12]) for s in range(5)]
 by_clip, by_person, strangers = (numbers := np.array([three_numbers(k) for k in twelves])).mean(axis=0)
-band("cross-validation by clip", by_clip, 0.97, 0.02)
-band("cross-validation by person", by_person, 0.76, 0.05)
-band("accuracy on strangers", strangers, 0.76, 0.05)
+expect_within("cross-validation by clip", by_clip, 0.97, 0.02)
+expect_within("cross-validation by person", by_person, 0.76, 0.05)
+expect_within("accuracy on strangers", strangers, 0.76, 0.05)
 
 # %%
 names, spread = ["folds by clip", "folds by person", "24 strangers"], numbers.std(axis=0)
@@ -327,10 +327,10 @@ print(
 print(f"seed 0 alone, another test set of 1,500: {low:.3f} to {high:.3f}")
 
 # %% tags=["target"]
-band("mean accuracy of the small network", np.mean(found), 0.80, 0.025)
+expect_within("mean accuracy of the small network", np.mean(found), 0.80, 0.025)
 
 # %%
-band("half-width of the interval for 1,500 messages", (high - low) / 2, 0.020, 0.001)
+expect_within("half-width of the interval for 1,500 messages", (high - low) / 2, 0.020, 0.001)
 
 # %% [markdown]
 # Say which one your interval is about. The first is about the *recipe*; the second about *this network*. A gain of one point from
@@ -356,7 +356,7 @@ print("gain {:.3f}, interval {:.3f} to {:.3f}".format(*evaluate.paired_bootstrap
 # %%
 alone = [logits(net, "test") for net in nets]
 gains = [accuracy(y_test, together) - accuracy(y_test, one) for one in alone]
-band("gain of the ensemble over one network, mean of five", np.mean(gains), 0.025, 0.015)
+expect_within("gain of the ensemble over one network, mean of five", np.mean(gains), 0.025, 0.015)
 assert np.median([evaluate.mcnemar(y_test, one, together)[2] for one in alone]) < 0.05
 print("McNemar: p < 0.05 against at least three of the five")
 
@@ -404,8 +404,8 @@ plot.show(fig, alt="Left: confidence near 1, right 0.7 of the time. Right, after
 
 # %%
 assert (before.argmax(axis=1) == after.argmax(axis=1)).all()
-band("calibration error as trained", ece(y_test, before), 0.26, 0.05)
-band("calibration error after one number", ece(y_test, after), 0.03, 0.025)
+expect_within("calibration error as trained", ece(y_test, before), 0.26, 0.05)
+expect_within("calibration error after one number", ece(y_test, after), 0.03, 0.025)
 
 # %% [markdown]
 # (The larger the dot, the more predictions; bins with 15 or fewer are not drawn.) Nearly sure, it was right about seven times in ten. One number, fitted on
@@ -494,10 +494,10 @@ plot.show(fig, alt="Dropout has the best accuracy; log loss falls from 1.75 to 0
 
 # %%
 mean = {name: values.mean(axis=0) for name, values in measured.items()}
-band("log loss without a cure", mean["nothing"][1], 1.75, 0.35)
-band("log loss with early stopping", mean["early stopping"][1], 0.75, 0.06)
-band("log loss with dropout", mean["dropout 0.7"][1], 0.75, 0.06)
-band("accuracy that dropout adds", mean["dropout 0.7"][0] - mean["nothing"][0], 0.030, 0.018)
+expect_within("log loss without a cure", mean["nothing"][1], 1.75, 0.35)
+expect_within("log loss with early stopping", mean["early stopping"][1], 0.75, 0.06)
+expect_within("log loss with dropout", mean["dropout 0.7"][1], 0.75, 0.06)
+expect_within("accuracy that dropout adds", mean["dropout 0.7"][0] - mean["nothing"][0], 0.030, 0.018)
 
 # %% [markdown]
 # Dropout alone adds about three points, and mends the probabilities as well as early stopping, which adds none but costs nothing. Weight decay
@@ -551,8 +551,8 @@ else:
     x = np.reshape([[part.mean(axis=0) for part in np.array_split(mel, 8)] for mel in mels], (len(mels), -1))
     plainly = cross_val_score(model, x, real.digit[some], cv=StratifiedKFold(6, shuffle=True, random_state=0))
     grouped = cross_val_score(model, x, real.digit[some], cv=GroupKFold(6), groups=real.speaker[some])
-    band("real people, folds by clip", plainly.mean(), 0.98, 0.02)
-    band("real people, folds by speaker", grouped.mean(), 0.63, 0.06)
+    expect_within("real people, folds by clip", plainly.mean(), 0.98, 0.02)
+    expect_within("real people, folds by speaker", grouped.mean(), 0.63, 0.06)
 
 # %% [markdown]
 # ## 8 · What to remember

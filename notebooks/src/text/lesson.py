@@ -21,7 +21,7 @@ import numpy as np
 
 from mmcourse import plot
 from mmcourse.datasets import load
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 from mmcourse.preprocess import text
 
 scenes, mood = load("scenes", "train"), load("mood", "train")
@@ -287,18 +287,20 @@ plot.show(
 
 # %%
 level = {case: results[case].mean() for case in cases}
-band("single words: what stop words are worth", level["all words", False] - level["no stop words", False], 0.012, 0.02)
-band("pairs: what stop words are worth", level["all words", True] - level["no stop words", True], 0.12, 0.03)
-band(
+expect_within(
+    "single words: what stop words are worth", level["all words", False] - level["no stop words", False], 0.012, 0.02
+)
+expect_within("pairs: what stop words are worth", level["all words", True] - level["no stop words", True], 0.12, 0.03)
+expect_within(
     "pairs: what the one word not is worth",
     level["no stop words but not", True] - level["no stop words", True],
     0.09,
     0.03,
 )
 behind = level["no stop words", True] - level["all words", False]
-band("pairs without stop words, less single words with them", behind, -0.03, 0.025)
-band("single words, on sentences with not", results["all words", False][:, has_not].mean(), 0.52, 0.08)
-band("pairs, on sentences with not", results["all words", True][:, has_not].mean(), 0.98, 0.03)
+expect_within("pairs without stop words, less single words with them", behind, -0.03, 0.025)
+expect_within("single words, on sentences with not", results["all words", False][:, has_not].mean(), 0.52, 0.08)
+expect_within("pairs, on sentences with not", results["all words", True][:, has_not].mean(), 0.98, 0.03)
 
 # %% [markdown]
 # The catch: for *single words* the textbook is right, stop words hardly matter, because a bag cannot use "not" anyway. It adds up votes, and "not" turns a vote around:
@@ -308,7 +310,7 @@ band("pairs, on sentences with not", results["all words", True][:, has_not].mean
 
 # %%
 without_not = np.mean([right({"not"}, True, seed).mean() for seed in range(5)])
-band("pairs, all words but not", without_not, 0.99, 0.015)
+expect_within("pairs, all words but not", without_not, 0.99, 0.015)
 
 # %% [markdown]
 # Nothing is lost! In these sentences "not" never comes alone: "not great *at all*", "*did* not like it *one bit*". Text is redundant, and our grammar more so than life.

@@ -27,7 +27,7 @@ from transformers import BertModel, BertTokenizer, ViTConfig, ViTModel
 
 from mmcourse import plot
 from mmcourse.datasets import data_dir, load
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 from mmcourse.numpy.transformer import feed_forward, patches
 from mmcourse.parity import compare, formulas
 from mmcourse.torch.transformer import VisionTransformer
@@ -305,8 +305,8 @@ plot.show(
 )
 
 # %%
-band("CNN accuracy", raced["CNN"][0], 0.575, 0.05)
-band("lead of the CNN over 16-pixel words", raced["CNN"][0] - raced["ViT, 16-pixel words"][0], 0.09, 0.07)
+expect_within("CNN accuracy", raced["CNN"][0], 0.575, 0.05)
+expect_within("lead of the CNN over 16-pixel words", raced["CNN"][0] - raced["ViT, 16-pixel words"][0], 0.09, 0.07)
 
 # %% [markdown]
 # At equal cost the CNN wins: it *knows* that neighbours belong together and that a star is a star anywhere, while the ViT must learn both

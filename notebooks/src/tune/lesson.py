@@ -19,7 +19,7 @@ import numpy as np
 
 from mmcourse import evaluate, plot
 from mmcourse.datasets import lesson_dir, load, results
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 
 # %% [markdown]
 # ## 1 · The question
@@ -53,7 +53,7 @@ def best_of(models, q=0.72, n=150):
 
 for models in (1, 10, 100):
     print(f"best of {models:3}: {best_of(models):.3f}")
-band("what 100 equal models gain by luck alone", best_of(100) - best_of(1), 0.089, 0.001)
+expect_within("what 100 equal models gain by luck alone", best_of(100) - best_of(1), 0.089, 0.001)
 
 # %% [markdown]
 # Nearly nine points, and none of the models is better than any other. Choosing by a score spoils the score.

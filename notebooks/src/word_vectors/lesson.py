@@ -22,7 +22,7 @@ import numpy as np
 
 from mmcourse import plot
 from mmcourse.datasets import load
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 from mmcourse.preprocess import text
 
 scenes = load("scenes", "train")
@@ -268,8 +268,8 @@ runs = [train_torch(seed) for seed in range(2)]
 both = {"NumPy": losses, "PyTorch": [history for _, history in runs]}
 fig = plot.curves(both, title="Do both learn the same thing?", levels={"knows nothing": 6 * np.log(2)})
 plot.show(fig, alt="Both losses fall from about 2.5 to 2.1; a model that knows nothing has 4.16.")
-band("last loss, NumPy", losses[-1], 2.10, 0.03)
-band("last loss, PyTorch", np.mean([history[-1] for _, history in runs]), 2.10, 0.03)
+expect_within("last loss, NumPy", losses[-1], 2.10, 0.03)
+expect_within("last loss, PyTorch", np.mean([history[-1] for _, history in runs]), 2.10, 0.03)
 
 # %% [markdown]
 # **Neighbours** are the words whose vectors point the same way: the cosine of their angle is near 1 (0 at right angles).
@@ -291,8 +291,8 @@ synonym = {"red": "scarlet", "orange": "amber", "yellow": "golden", "green": "em
 synonym |= {"blue": "azure", "purple": "violet"}
 colours = {*synonym, *synonym.values(), "white", "black"}
 pure = [np.mean([w in colours for c in colours for w in near(c, table=t)]) for t in (vectors, *(r[0] for r in runs))]
-band("share of colours among the neighbours of colours", np.mean(pure), 0.99, 0.01)
-band("the same by chance", (len(colours) - 1) / (len(vocabulary) - 3), 0.14, 0.01)
+expect_within("share of colours among the neighbours of colours", np.mean(pure), 0.99, 0.01)
+expect_within("the same by chance", (len(colours) - 1) / (len(vocabulary) - 3), 0.14, 0.01)
 
 # %% [markdown]
 # See it. The two directions in which 32-dimensional vectors differ most make a flat map.
@@ -346,8 +346,8 @@ def share_right(table):
     return np.mean([analogy(a, synonym[a], c, table) == synonym[c] for a in synonym for c in synonym if a != c])
 
 
-band("analogies right, NumPy", share_right(vectors), 0.94, 0.06)
-band("analogies right, PyTorch, mean of two seeds", np.mean([share_right(t) for t, _ in runs]), 0.94, 0.06)
+expect_within("analogies right, NumPy", share_right(vectors), 0.94, 0.06)
+expect_within("analogies right, PyTorch, mean of two seeds", np.mean([share_right(t) for t, _ in runs]), 0.94, 0.06)
 
 # %% [markdown]
 # Are the walks parallel? The sideways axis is their mean direction; upwards is what else tells the plain colours apart most.
@@ -412,7 +412,7 @@ ax.axline((0, 0), slope=1, color=plot.GREY, linestyle=":")
 ax.set(xlabel="counted: log [p(o|c) / (5 P(o))]", ylabel="learnt: u · v")
 fig.suptitle("Do the vectors know more than counts?", x=0.01, ha="left", fontweight="bold")
 plot.show(fig, alt="A cloud of points close to the diagonal: what skip-gram learns is nearly the logarithm of counts.")
-band("correlation of learnt and counted", np.corrcoef(theory, learnt)[0, 1], 0.99, 0.01)
+expect_within("correlation of learnt and counted", np.corrcoef(theory, learnt)[0, 1], 0.99, 0.01)
 
 # %% [markdown]
 # No: they are counts, squeezed from 97 numbers a word into 32. That is why meaning came out, and why it is only *this* world's meaning.
