@@ -131,7 +131,7 @@ def _build_one(lesson: Lesson, path: Path, progress: Progress | None, force: boo
     _put_text(nb, gate.text_of(lesson, path, SLUG, measured))
     if found := gate.notebook_faults(nb, path, lesson):
         raise BuildError("\n".join(f"{name}: {x}" for x in found))
-    notes = gate.limits(nb, path, lesson)
+    notes = gate.limits(nb)
     if holds_own_work(path):  # asked again: somebody may have saved it while the cells ran
         if not force:
             _refuse_edited(lesson, path, name)

@@ -15,11 +15,12 @@ from mmcourse import cli, progress
 from mmcourse.check import check
 from mmcourse.check.core import Result
 
+EXERCISES = "exercises/00_a.ipynb"
 RIGHT = {"start_here.1": lambda joint: joint.max(axis=0).sum()}
 
 
 def task(id: str, points: int = 1, notebook: str = "exercises/00_a.ipynb", is_blank: bool = False) -> dict:
-    return {"id": id, "title": f"Title of {id}", "points": points, "notebook": notebook, "is_blank": is_blank}
+    return {"id": id, "title": f"About {id}", "points": points, "notebook": notebook, "is_blank": is_blank}
 
 
 @pytest.fixture
@@ -190,16 +191,16 @@ def test_a_folder_that_was_deleted_under_the_kernel(tmp_path: Path, monkeypatch:
         ([("start_here.1", "not attempted yet")], "Begin with 00 · Lesson a", "00_a.ipynb"),
         (
             [("start_here.1", "wrong")],
-            "Do exercise start_here.1 · Title of start_here.1 (1 point)",
+            "Do exercise start_here.1 · About start_here.1 (1 point)",
             "exercises/00_a.ipynb",
         ),
         (
             [("start_here.1", "passed")],
-            "Do exercise start_here.2 · Title of start_here.2 (2 points)",
+            "Do exercise start_here.2 · About start_here.2 (2 points)",
             "exercises/00_a.ipynb",
         ),
         ([("start_here.2", "passed"), ("start_here.1", "passed")], "Open 01 · Lesson b", "01_b.ipynb"),
-        ([("01.1", "passed")], "Fill in the blank b.blank.1 · Title of b.blank.1", "01_b.ipynb"),
+        ([("01.1", "passed")], "Fill in the blank b.blank.1 · About b.blank.1", "01_b.ipynb"),
         ([("02.1", "passed")], "Open 00 · Lesson a", "00_a.ipynb"),
         ([("unknown.7", "passed")], "Open 00 · Lesson a", "00_a.ipynb"),
         (
@@ -231,7 +232,7 @@ def test_points_exercises_and_blanks_are_counted(folder: Path):
 def test_the_start_page_follows_each_check(folder: Path):
     note("start_here.1")
     page = (folder / "START.md").read_text()
-    assert r"[Do exercise start\_here.2 · Title of start\_here.2 (2 points)](exercises/00_a.ipynb)" in page
+    assert r"[Do exercise start\_here.2 · About start\_here.2 (2 points)](exercises/00_a.ipynb)" in page
     assert "**So far:** 1 of 7 points · 1 of 4 exercises · 0 of 1 blank" in page
     assert r"| ◐ | [00 · Lesson a](00_a.ipynb) | a \| b | [1 of 2](exercises/00_a.ipynb) | 1 of 3 |" in page
     assert "### Part 0" in page and "### Part 1" in page and "Not written yet: later" in page
@@ -256,7 +257,7 @@ def test_the_command_shows_it_all(folder: Path, capsys: pytest.CaptureFixture[st
     assert not cli.app(["progress"], standalone_mode=False)
     printed = capsys.readouterr().out
     assert "00 · Lesson a" in printed and "1 of 3" in printed and "1 of 1" in printed
-    assert "Next: Do exercise 01.1 · Title of 01.1 (3 points)" in printed
+    assert "Next: Do exercise 01.1 · About 01.1 (3 points)" in printed
     assert str(folder / "exercises" / "00_a.ipynb") in printed
 
 
