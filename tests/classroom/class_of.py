@@ -8,7 +8,7 @@ from pathlib import Path
 
 import hostile
 
-from mmcourse.classroom.feedback import publish
+from mmcourse.classroom.feedback import write_reports
 from mmcourse.classroom.grade import Graded, grade
 from mmcourse.classroom.sandbox import Limits
 
@@ -54,7 +54,7 @@ def attacked(folder: Path, jobs: int = 2) -> tuple[Graded, dict[str, hostile.Att
     for name, attack in attacks.items():
         hand_in(folder / "sub", slug(name), hostile.notebook(*attack.cells))
     graded = grade(folder / "sub", out, limits=QUICK, jobs=jobs)
-    publish(graded, out)
+    write_reports(graded, out)
     return graded, attacks, listener
 
 
