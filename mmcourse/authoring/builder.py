@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from mmcourse.exercise.registry import load
+from mmcourse.exercise.verify import problems
 from mmcourse.io import atomic_write
 from mmcourse.runtime import SLUG, usable_cores
 
@@ -47,7 +49,7 @@ def build(
     Parameters
     ----------
     lessons
-        Numbers, slugs or names; None or ``"all"`` for every lesson.
+        Slugs, numbers or names; None or ``"all"`` for every lesson.
     root
         Folder that holds ``notebooks/``; the repository by default.
     progress
@@ -68,10 +70,13 @@ def build(
     faults: list[str] = []
     for lesson in select(lessons, root):
         for path in lesson.built:
-            if only and (path == lesson.notebook) != (only == "lesson"):
+            if only and (path in (lesson.notebook, lesson.deeper)) != (only == "lesson"):
                 continue
             if check:
                 faults += gate.stale(lesson, path, SLUG)
+                continue
+            if path == lesson.exercise and (unsound := _unsound(lesson)):
+                faults += unsound
                 continue
             try:
                 built.append(_build_one(lesson, path, progress))
@@ -82,14 +87,26 @@ def build(
     return built
 
 
+def _unsound(lesson: Lesson) -> list[str]:
+    """What is wrong with the lesson's exercises themselves, where they are written as data."""
+    if lesson.exercise_source.name != "exercises.py":
+        return []
+    try:
+        exercises = load(lesson.exercise_source).exercises
+    except Exception as error:  # an author's own code raises what it will
+        return [f"{lesson.exercise_source}: {type(error).__name__}: {error}"]
+    return [f"{lesson.exercise_source}: {problem}" for exercise in exercises for problem in problems(exercise)]
+
+
 def _build_one(lesson: Lesson, path: Path, progress: Progress | None) -> Built:
     name = str(path.relative_to(lesson.folder.parent))
     try:
         nb = gate.text_of(lesson, path, SLUG, {})
     except source.SourceError as error:
         raise BuildError(str(error)) from error
+    filled = _filled_blanks(lesson) if path == lesson.notebook else []
     try:
-        usage = execute(nb, progress and (lambda done, total: progress(name, done, total)))
+        usage = execute(nb, progress and (lambda done, total: progress(name, done, total)), then=filled)
     except ExecutionError as error:
         raise BuildError(f"{name}: {clean.describe(nb, error.cell)} failed: {error}") from error
     clean.clean(nb)
@@ -102,11 +119,41 @@ def _build_one(lesson: Lesson, path: Path, progress: Progress | None) -> Built:
         },
         _stored(path),
     )
+    if filled:
+        measured["blanks"] = _tried_blanks(filled, name)
     _put_text(nb, gate.text_of(lesson, path, SLUG, measured))
     if found := gate.notebook_faults(nb, path, lesson):
         raise BuildError("\n".join(f"{name}: {x}" for x in found))
     notes = gate.limits(nb, path, lesson)
     return Built(path, usage.seconds, usage.peak_mb, measured["bands"], _write(nb, path), notes)
+
+
+def _filled_blanks(lesson: Lesson) -> list[NotebookNode]:
+    """Cells that fill in a lesson's blanks, to be run after it; one more for each blank tries its check."""
+    cells = []
+    for text, ids in source.solved_cells(source.read(lesson.source)):
+        cells.append(nbformat.v4.new_code_cell(text, metadata={"mmcourse": ids}))
+        for id in ids:
+            trial = f"from mmcourse.check import blanks as _b; print(*_b.faults(_b.find({id!r})), sep=chr(10))"
+            cells.append(nbformat.v4.new_code_cell(trial))
+    return cells
+
+
+def _tried_blanks(filled: list[NotebookNode], name: str) -> list[str]:
+    """The blanks whose answers passed their checks and whose checks are sound; every fault of them ends the build."""
+    faults, passed = [], []
+    for cell in filled:
+        shown = " ".join(" ".join(clean.texts(cell)).split())
+        for id in cell.metadata.get("mmcourse", []):
+            if f"{id} passed" in shown:
+                passed.append(id)
+            else:
+                faults.append(f"{name}: the answer of {id} should pass its check, which says: {shown[:300]}")
+        if "mmcourse" not in cell.metadata and shown:
+            faults.append(f"{name}: {shown}")
+    if faults:
+        raise BuildError("\n".join(faults))
+    return passed
 
 
 def _put_text(nb: NotebookNode, text: NotebookNode) -> None:

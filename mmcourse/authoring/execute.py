@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ def execute(
     passes: int = 1,
     timeout: int = CELL_SECONDS,
     offline: bool = True,
+    then: Sequence[NotebookNode] = (),
 ) -> Usage:
     """Run every cell of ``nb`` in place.
 
@@ -78,6 +79,9 @@ def execute(
         Seconds allowed to one cell.
     offline
         False for a learner's own run, which may use the network and a GPU.
+    then
+        Code cells that are run afterwards in the same kernel, unmeasured; they are filled with their outputs, and
+        are not part of the notebook.
 
     Raises
     ------
@@ -107,6 +111,11 @@ def execute(
                     for index, cell in enumerate(nb.cells):
                         client.execute_cell(cell, index)
                 seconds = time.perf_counter() - start
+                count = len(nb.cells)
+                for cell in then:
+                    nb.cells.append(cell)  # nbclient runs only what is in the notebook
+                    client.execute_cell(cell, len(nb.cells) - 1)
+                del nb.cells[count:]
         except CellExecutionError as error:
             raise ExecutionError(last[0], f"{error.ename}: {error.evalue}") from error
         except CellTimeoutError as error:

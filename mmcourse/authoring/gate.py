@@ -9,22 +9,28 @@ import nbformat
 from nbformat import NotebookNode
 
 from . import clean, source
-from .catalogue import Lesson
+from .catalogue import Lesson, lesson_numbers
 
 MEASURED = ("seconds", "peak_mb", "cores", "bands")
+RECORDED = (*MEASURED, "blanks")  # the last one only where a lesson has blanks
+# the blank's number alone, so that `findall` gives it
+BLANK_IDS = re.compile(r"^\w+\s*=\s*check\(\s*[\"']([a-z]\w*\.blank\.\d+)[\"']", re.MULTILINE)
 
 
 def text_of(lesson: Lesson, path: Path, slug: str, measured: dict) -> NotebookNode:
     """The notebook that belongs at ``path``, without outputs, from the lesson's sources."""
-    if path == lesson.notebook:
-        return source.lesson_text(source.read(lesson.source), slug, measured)
-    return source.exercise_text(source.read(lesson.exercise_source), slug, measured, solved=path == lesson.solution)
+    known = lesson_numbers(lesson.folder.parent)
+    if path in (lesson.notebook, lesson.deeper):
+        text = source.read(lesson.source if path == lesson.notebook else lesson.deeper_source)
+        return source.lesson_text(text, slug, measured, known)
+    text = source.read(lesson.exercise_source)
+    return source.exercise_text(text, slug, measured, known, solved=path == lesson.solution)
 
 
 def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
     """Everything wrong with one committed notebook, each with its cell and the remedy; empty when it is fresh."""
     name = path.relative_to(lesson.folder.parent)
-    remedy = f"run `mmcourse build {lesson.number}`"
+    remedy = f"run `mmcourse build {lesson.slug}`"
     if not path.is_file():
         return [f"{name} is missing: {remedy}"]
     try:
@@ -36,10 +42,11 @@ def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
     if missing:
         return [f"{name} was not made by the build (no {', '.join(missing)} in its metadata): {remedy}"]
     try:
-        want = text_of(lesson, path, slug, {k: stored[k] for k in MEASURED})
+        want = text_of(lesson, path, slug, {k: stored[k] for k in RECORDED if k in stored})
     except source.SourceError as error:
         return [str(error)]
     found = _differences(nb, want) or _metadata_differences(nb, want)
+    found += _untried_blanks(nb, stored.get("blanks", []))
     found += notebook_faults(nb, path, lesson) + limits(nb, path, lesson)
     return [f"{name}: {x}: {remedy}" for x in found]
 
@@ -47,14 +54,19 @@ def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
 def notebook_faults(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
     """Faults of outputs and exercises, as sentences that name the cell."""
     found = clean.faults(nb)
-    if path != lesson.notebook:
-        found += _check_faults(nb, "passed" if path == lesson.solution else "not attempted yet")
+    if path in (lesson.notebook, lesson.deeper):
+        found += _check_faults(nb, "not attempted yet", BLANK_IDS)
+    else:
+        found += _check_faults(nb, "passed" if path == lesson.solution else "not attempted yet", source.CHECK)
     return [f"{clean.describe(nb, x.cell)} {x.message}" for x in found]
 
 
 def limits(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
     """Limits of time and shape that a committed notebook must keep."""
-    return [f"{clean.describe(nb, x.cell)} {x.message}" for x in clean.limit_faults(nb, path == lesson.notebook)]
+    return [
+        f"{clean.describe(nb, x.cell)} {x.message}"
+        for x in clean.limit_faults(nb, path in (lesson.notebook, lesson.deeper))
+    ]
 
 
 def broken_links(path: Path) -> list[str]:
@@ -103,11 +115,17 @@ def _metadata_differences(nb: NotebookNode, want: NotebookNode) -> list[str]:
     return []
 
 
-def _check_faults(nb: NotebookNode, wanted: str) -> list[clean.Fault]:
+def _untried_blanks(nb: NotebookNode, tried: list[str]) -> list[str]:
+    """Blanks whose answers the build did not run."""
+    there = [id for c in nb.cells if c.cell_type == "code" for id in BLANK_IDS.findall(c.source)]
+    return [] if there == tried else [f"the notebook is stale: its blanks are {there}, the build tried {tried}"]
+
+
+def _check_faults(nb: NotebookNode, wanted: str, pattern: re.Pattern) -> list[clean.Fault]:
     """In a solution every check passes; in a blank notebook every check says that nothing was attempted."""
     found = []
     for index, cell in enumerate(nb.cells):
-        if cell.cell_type == "code" and (numbers := source.CHECK.findall(cell.source)):
+        if cell.cell_type == "code" and (numbers := pattern.findall(cell.source)):
             shown = " ".join(" ".join(clean.texts(cell)).split())
             for number in numbers:
                 if f"{number} {wanted}" not in shown:

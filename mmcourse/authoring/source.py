@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
+import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,11 @@ MARKER = re.compile(r"^# %%(?!%)")
 BEGIN, END, BLANK = "# BEGIN SOLUTION", "# END SOLUTION", "# BLANK:"
 TAGS = {"free", "raises-exception", "hide-input", "setup", "target", "variant"}
 CHOICES = re.compile(r"[ \t]+# of: .+$", re.MULTILINE)  # what a variant cell can be; readers see one of them
-CHECK = re.compile(r"^\s*(?:\w+\s*=\s*)?check\(\s*[\"'](\d\d\.\d+)[\"']", re.MULTILINE)
+CHECK = re.compile(r"^\s*(?:\w+\s*=\s*)?check\(\s*[\"']([a-z][a-z0-9_]*\.\d+)[\"']", re.MULTILINE)
+LINK = re.compile(r"(?<=\]\()((?:\.\./)?(?:exercises/|solutions/)?)([a-z][a-z0-9_]*?)((?:_deeper)?\.ipynb)")
+BLANK_CHECK = re.compile(r"^(?P<name>\w+)\s*=\s*check\(\s*[\"'](?P<id>[a-z]\w*\.blank\.\d+)[\"']", re.MULTILINE)
+ANY_BLANK_CHECK = re.compile(r"check\(\s*[\"'][^\"']*\bblank\b")
+MOST_BLANK_LINES = 8
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {
@@ -57,9 +63,26 @@ class Source:
     lines: list[int]
 
     @property
+    def name(self) -> str:
+        """What its cells' ids are made from: the lesson's slug and the file's own name."""
+        return f"{self.path.parent.name}/{self.path.stem}"
+
+    def built_name(self, numbers: dict[str, str]) -> str:
+        """File name of the notebook made from it, such as ``13_fusion`` or ``13_fusion_deeper``."""
+        lesson = self.path.parent.name
+        return f"{numbers[lesson]}_{lesson}{'_deeper' * (self.path.stem == 'deeper')}"
+
+    @property
     def sha(self) -> str:
         """SHA-256 of the text, kept in the built notebook."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def slug(self) -> str:
+        """The lesson's slug, from the folder (``fusion/lesson.py``) or the file's name (``09_fusion.py``)."""
+        if self.path.stem in ("lesson", "deeper", "exercises"):
+            return self.path.parent.name
+        return re.sub(r"^\d+_", "", self.path.stem)
 
     def where(self, cell: int, line: int = 1) -> str:
         """``file:line`` of a line of a cell; the marker stands above its first line."""
@@ -74,7 +97,7 @@ def read(path: Path) -> Source:
     SourceError
         If it does not open with a markdown title card, a tag is unknown, or the cells cannot be told apart.
     """
-    text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    text = _text(path)
     try:
         cells = jupytext.reads(text, fmt="py:percent").cells
     except Exception as error:  # jupytext raises many kinds; the author needs the file
@@ -94,31 +117,71 @@ def read(path: Path) -> Source:
     return source
 
 
-def lesson_text(source: Source, slug: str, measured: dict) -> NotebookNode:
-    """The lesson without outputs."""
+def _text(path: Path) -> str:
+    """The py:percent text of a source; that of exercises written as data is made from them."""
+    text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    if path.name != "exercises.py":
+        return text
+    from mmcourse.exercise.notebook import notebook_text
+    from mmcourse.exercise.registry import load
+
+    lesson = path.with_name("lesson.py")
+    title = re.search(r"^# # (.+)$", lesson.read_text(encoding="utf-8"), re.MULTILINE) if lesson.is_file() else None
+    try:
+        return notebook_text(load(path), title[1].strip() if title else path.parent.name)
+    except Exception as error:  # an author's own code raises what it will
+        raise SourceError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def lesson_text(source: Source, slug: str, measured: dict, numbers: dict[str, str]) -> NotebookNode:
+    """The lesson without outputs; what the reader fills in is blank, and its answer is folded below.
+
+    ``numbers`` (slug → "13") complete its links to other lessons.
+    """
     if "{{budget}}" not in source.cells[0].source:
         raise SourceError(f"{source.where(0)}: the title card needs a line `{{{{budget}}}}`; the build fills it in")
+    answers = _lesson_blanks(source)
+    code = [c.cell_type == "code" for c in source.cells]
+    texts = [_blank(source, i, gap=True) if code[i] else c.source for i, c in enumerate(source.cells)]
+    return _assemble(source, texts, "notebooks", slug, measured, numbers, answers)
+
+
+def solved_cells(source: Source) -> list[tuple[str, list[str]]]:
+    """The cells of a lesson that hold a blank or its check, filled in, with the blanks that each one checks."""
+    found = []
     for index, cell in enumerate(source.cells):
-        for marker in (BEGIN, END):
-            if marker in cell.source:
-                raise SourceError(f"{source.where(index)}: `{marker}` belongs in an exercise source, not in a lesson")
-    return _assemble(source, [c.source for c in source.cells], f"notebooks/{source.path.stem}", slug, measured)
+        if cell.cell_type == "code":
+            ids = [match["id"] for match in BLANK_CHECK.finditer(cell.source)]
+            if ids or _regions(source, index):
+                found.append((_solve(source, index), ids))
+    return found
 
 
-def exercise_text(source: Source, slug: str, measured: dict, solved: bool) -> NotebookNode:
+def exercise_text(source: Source, slug: str, measured: dict, numbers: dict[str, str], solved: bool) -> NotebookNode:
     """The exercise notebook without outputs: with solutions, or with blanks in their place."""
     _check_exercises(source)
     edit = _solve if solved else _blank
     texts = [edit(source, i) if c.cell_type == "code" else c.source for i, c in enumerate(source.cells)]
     folder = "solutions" if solved else "exercises"
-    return _assemble(source, texts, f"notebooks/{folder}/{source.path.stem}", slug, measured)
+    return _assemble(source, texts, f"notebooks/{folder}", slug, measured, numbers)
 
 
-def _assemble(source: Source, texts: list[str], where: str, slug: str, measured: dict) -> NotebookNode:
-    """Title card with badge and budget, setup cell, then the author's cells with stable ids."""
+def _assemble(
+    source: Source,
+    texts: list[str],
+    folder: str,
+    slug: str,
+    measured: dict,
+    numbers: dict[str, str],
+    answers: dict[int, str] | None = None,
+) -> NotebookNode:
+    """Title card with badge and budget, setup cell, then the author's cells with stable ids.
+
+    ``answers`` holds text to put below a cell, by its index.
+    """
     badge = (
         "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-        f"(https://colab.research.google.com/github/{slug}/blob/{where}.ipynb)"
+        f"(https://colab.research.google.com/github/{slug}/blob/{folder}/{source.built_name(numbers)}.ipynb)"
     ).replace("/blob/", "/blob/main/")
     seen: Counter[str] = Counter()
     cells = []
@@ -128,11 +191,26 @@ def _assemble(source: Source, texts: list[str], where: str, slug: str, measured:
             text = badge + "\n\n" + text.replace("{{budget}}", budget.line(measured))
         if "variant" in tags:
             text = CHOICES.sub("", text)
-        cells.append(_cell(cell.cell_type, text, tags, _id(source.path.stem, cell, seen)))
+        if cell.cell_type == "markdown":
+            text = numbered(text, numbers)
+        cells.append(_cell(cell.cell_type, text, tags, _id(source.name, cell, seen)))
         if index == 0:
             cells.append(_cell("code", SETUP.format(slug=slug), ["setup"], "setup"))
+        if answers and index in answers:
+            answer = nbformat.v4.new_markdown_cell(answers[index])
+            cells.append(_cell("markdown", answer.source, [], _id(source.name, answer, seen)))
     metadata = METADATA | {"mmcourse": {**measured, "source_sha": source.sha}}
     return nbformat.v4.new_notebook(cells=cells, metadata=nbformat.from_dict(metadata), nbformat_minor=5)
+
+
+def numbered(text: str, numbers: dict[str, str]) -> str:
+    """Links to lessons as built notebooks are named: ``](fusion.ipynb)`` becomes ``](13_fusion.ipynb)``."""
+
+    def link(match: re.Match) -> str:
+        folder, slug, ending = match.groups()
+        return f"{folder}{numbers[slug]}_{slug}{ending}" if slug in numbers else match[0]
+
+    return LINK.sub(link, text)
 
 
 def _id(name: str, cell: NotebookNode, seen: Counter[str]) -> str:
@@ -159,13 +237,15 @@ def _solve(source: Source, index: int) -> str:
     return "\n".join(x for x in lines if x.strip() not in (BEGIN, END) and not x.strip().startswith(BLANK))
 
 
-def _blank(source: Source, index: int) -> str:
-    """A code cell with each solution replaced by its blank."""
+def _blank(source: Source, index: int, gap: bool = False) -> str:
+    """A code cell with each solution replaced by its blank; with ``gap`` that is ``...`` in the place of the value."""
     lines = source.cells[index].source.split("\n")
     for begin, end in reversed(_regions(source, index)):
         indent = lines[begin][: len(lines[begin]) - len(lines[begin].lstrip())]
         first = begin - 1 if begin and lines[begin - 1].strip().startswith(BLANK) else begin
         blanks = [x.strip().removeprefix(BLANK).strip() for x in lines[first:end] if x.strip().startswith(BLANK)]
+        if not blanks and gap:
+            blanks = [_gap(source, index, begin, lines[begin + 1 : end])]
         if not blanks and not indent:
             raise SourceError(
                 f"{source.where(index, begin + 1)}: a solution outside a function needs its blank: "
@@ -174,6 +254,69 @@ def _blank(source: Source, index: int) -> str:
         new = blanks or ['raise NotImplementedError("your turn")']
         lines[first : end + 1] = [indent + x for x in new]
     return "\n".join(lines)
+
+
+def _gap(source: Source, index: int, begin: int, solution: list[str]) -> str:
+    """``return ...`` or ``name = ...``: the last statement of a solution without its value."""
+    try:
+        last = ast.parse(textwrap.dedent("\n".join(solution))).body[-1]
+    except (SyntaxError, IndexError):
+        last = None
+    if isinstance(last, ast.Return):
+        return "return ..."
+    if isinstance(last, ast.Assign) and len(last.targets) == 1:
+        return f"{ast.unparse(last.targets[0])} = ..."
+    raise SourceError(
+        f"{source.where(index, begin + 1)}: a blank ends in `return …` or `name = …`, of which the reader sees "
+        "`return ...` or `name = ...`. Write `# BLANK: name = ...` inside the markers to show something else"
+    )
+
+
+def _lesson_blanks(source: Source) -> dict[int, str]:
+    """The folded answers by the cell that they stand below; every blank must be hinted at and checked."""
+    answers: dict[int, str] = {}
+    hints, number = 0, 0
+    solutions: list[str] = []
+    opened = 0  # the cell of the first solution that waits for its check
+    for index, cell in enumerate(source.cells):
+        if cell.cell_type == "markdown":
+            hints += len(re.findall(r"<details>\s*<summary>\s*Hint", cell.source))
+            continue
+        lines = cell.source.split("\n")
+        for begin, end in _regions(source, index):
+            opened = opened if solutions else index
+            written = [x for x in lines[begin + 1 : end] if not x.strip().startswith(BLANK)]
+            if len(written) > MOST_BLANK_LINES:
+                where = source.where(index, begin + 1)
+                raise SourceError(f"{where}: a blank of {len(written)} lines is too long, at most {MOST_BLANK_LINES}")
+            solutions.append(textwrap.dedent("\n".join(written)))
+        checks = list(BLANK_CHECK.finditer(cell.source))
+        if len(checks) != len(ANY_BLANK_CHECK.findall(cell.source)):
+            raise SourceError(
+                f"{source.where(index)}: a blank's check hands back what the lesson goes on with: write "
+                '`name = check("SLUG.blank.k", name)` on a line of its own'
+            )
+        if len(checks) > 1:
+            raise SourceError(f"{source.where(index)}: one blank's check in a cell, so that its answer can follow it")
+        for match in checks:
+            number += 1
+            wanted = f"{source.slug}.blank.{number}"
+            if match["id"] != wanted:
+                raise SourceError(f"{source.where(index)}: this is blank {wanted!r}, not {match['id']!r}")
+            if not solutions:
+                raise SourceError(f"{source.where(index)}: {wanted} has no `{BEGIN}` before its check")
+            if not hints:
+                hint = "`<details><summary>Hint</summary>…</details>` in markdown"
+                raise SourceError(f"{source.where(index)}: {wanted} has no folded hint before its check: {hint}")
+            code = "\n\n".join(solutions)
+            answers[index] = f"<details><summary>Answer</summary>\n\n```python\n{code}\n```\n\n</details>"
+            hints, solutions = 0, []
+    if solutions:
+        raise SourceError(
+            f"{source.where(opened)}: this blank has no check after it: write "
+            f'`name = check("{source.slug}.blank.{number + 1}", name)`'
+        )
+    return answers
 
 
 def _regions(source: Source, index: int) -> list[tuple[int, int]]:
@@ -214,4 +357,4 @@ def _check_exercises(source: Source) -> None:
             hints = solutions = 0
             checks += 1
     if not checks:
-        raise SourceError(f'{source.path}:1: an exercise source needs at least one `check("NN.n", answer)` cell')
+        raise SourceError(f'{source.path}:1: an exercise source needs at least one `check("SLUG.n", answer)` cell')

@@ -1,11 +1,11 @@
-"""Feedback that teaches: `check("00.1", answer)` says what is wrong with an answer, not only that it is wrong.
+"""Feedback that teaches: `check("start_here.1", answer)` says what is wrong with an answer, not only that it is wrong.
 
 For learners::
 
     from mmcourse.check import check
-    check("00.1", my_function)
+    check("start_here.1", my_function)
 
-For authors of checks (`mmcourse/check/lesson_NN.py`)::
+For authors of checks (`mmcourse/check/lesson_SLUG.py`)::
 
     from mmcourse.check import agree, exercise, rng
 
@@ -17,24 +17,25 @@ For authors of checks (`mmcourse/check/lesson_NN.py`)::
         return "A word of praise, or nothing."
 
 Smaller pieces are `call` (the learner's function, on copies), `same` (values, with hints), `choice` (one of several
-options) and `Wrong` (raise it with any message). Known answers go to `tests/exercises/answers_NN.py`.
+options) and `Wrong` (raise it with any message). Known answers go to `tests/exercises/answers_SLUG.py`.
 """
 
 import sys
 from types import ModuleType
 
+from mmcourse.check.blanks import blank
 from mmcourse.check.compare import agree, call, choice, plain, rng, same
 from mmcourse.check.core import Exercise, Result, check, exercise, exercises, info, judge
-from mmcourse.check.verdict import NotAttempted, Wrong
+from mmcourse.check.verdict import CheckFailed, NotAttempted, Wrong
 
-__all__ = ["Exercise", "NotAttempted", "Result", "Wrong", "agree", "call", "check", "choice", "exercise"]
-__all__ += ["exercises", "info", "judge", "plain", "rng", "same"]
+__all__ = ["CheckFailed", "Exercise", "NotAttempted", "Result", "Wrong", "agree", "blank", "call", "check", "choice"]
+__all__ += ["exercise", "exercises", "info", "judge", "plain", "rng", "same"]
 
 
 class _Callable(ModuleType):
     """Lets a learner who wrote `from mmcourse import check` call it all the same."""
 
-    def __call__(self, *args, **kwargs) -> Result:
+    def __call__(self, *args, **kwargs):
         return check(*args, **kwargs)
 
 

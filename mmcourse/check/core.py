@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmcourse.check import render
+from mmcourse.check import blanks, render
 from mmcourse.check.verdict import NotAttempted, Wrong
 
 _REGISTER: dict[str, Exercise] = {}
@@ -54,10 +55,10 @@ class Result:
 
 
 def exercise(id: str, *, title: str, points: int, difficulty: int, minutes: int) -> Callable:
-    """Register the decorated function as the check of exercise `id` ("NN.k")."""
+    """Register the decorated function as the check of exercise `id` ("SLUG.k")."""
     lesson, _, number = id.partition(".")
-    if not (len(lesson) == 2 and lesson.isdigit() and number.isdigit()):
-        raise ValueError(f'exercise id: expected "NN.k" such as "00.1", got {id!r}')
+    if not (re.fullmatch(r"[a-z][a-z0-9_]*", lesson) and number.isdigit()):
+        raise ValueError(f'exercise id: expected "SLUG.k" such as "start_here.1", got {id!r}')
     if difficulty not in (1, 2, 3) or points < 1 or minutes < 1:
         raise ValueError(f"exercise {id}: expected difficulty 1-3, points and minutes of at least 1")
 
@@ -73,18 +74,23 @@ def exercise(id: str, *, title: str, points: int, difficulty: int, minutes: int)
 
 
 def _load(lesson: str | None = None) -> None:
-    """Import the checks of one lesson, or of all."""
+    """Import the checks of one lesson, or of all: those written as data, and those that have not moved yet."""
+    from mmcourse.exercise import registry
+
+    for slug in registry.slugs() if lesson is None else [lesson]:
+        found = registry.find_lesson(slug)
+        for x in found.exercises if found else []:
+            _REGISTER[x.id] = Exercise(x.id, x.title, x.points, x.difficulty, x.minutes, x.check)
     package = importlib.import_module("mmcourse.check")
     for module in pkgutil.iter_modules(package.__path__):
         if module.name.startswith("lesson_") and lesson in (None, module.name.removeprefix("lesson_")):
             importlib.import_module(f"mmcourse.check.{module.name}")
 
 
-def exercises(lesson: str | int | None = None) -> list[Exercise]:
-    """All exercises, or one lesson's ("00" or 0), in order."""
-    wanted = None if lesson is None else f"{int(lesson):02d}"
-    _load(wanted)
-    found = [e for e in _REGISTER.values() if wanted in (None, e.lesson)]
+def exercises(lesson: str | None = None) -> list[Exercise]:
+    """All exercises, or those of one lesson ("fusion"), in order."""
+    _load(lesson)
+    found = [e for e in _REGISTER.values() if lesson in (None, e.lesson)]
     return sorted(found, key=lambda e: (e.lesson, int(e.id.split(".")[1])))
 
 
@@ -97,11 +103,11 @@ def info(id: str) -> Exercise:
         If there is no such exercise; the message names the nearest ones.
     """
     if isinstance(id, str) and id not in _REGISTER:
-        _load(id[:2])
+        _load(id.partition(".")[0])
     if isinstance(id, str) and id in _REGISTER:
         return _REGISTER[id]
     known = [e.id for e in exercises()]
-    same = [k for k in known if k.startswith(str(id).partition(".")[0].zfill(2) + ".")]  # "0.1" means lesson 00
+    same = [k for k in known if k.startswith(str(id).partition(".")[0] + ".")]
     near = difflib.get_close_matches(str(id), same or known, n=3, cutoff=0.4) or (same or known)[:3]
     raise ValueError(f"There is no exercise {id!r}. The nearest are: {', '.join(near) or 'none yet'}.")
 
@@ -131,8 +137,37 @@ def judge(id: str, answer: Any = ...) -> Result:
         return verdict("wrong", f"This answer, of type {kind}, could not be judged: {type(error).__name__}: {error}")
 
 
-def check(id: str, answer: Any = ...) -> Result:
-    """Judge `answer` to exercise `id`, show the feedback, return the `Result`. No answer makes it raise."""
+def check(id: str, answer: Any = ..., *given: Any) -> Any:
+    """Judge `answer` to exercise `id`, show the feedback, return the `Result`. No answer makes it raise.
+
+    For a blank inside a lesson ("attention.blank.2") it returns the answer itself if that is right, and the course's
+    own version if not. `given` is what that version is made from, where the lesson says so.
+    """
+    if blanks.ID.fullmatch(str(id)):
+        return _check_blank(str(id), answer, given)
+    if given:
+        raise TypeError(f"check({id!r}, answer) takes one answer, got {1 + len(given)}: put them into one tuple")
     result = judge(id, answer)
     render.show(result)
     return result
+
+
+def _check_blank(id: str, answer: Any, given: tuple) -> Any:
+    """Show the verdict on a blank, and return what the lesson goes on with."""
+    try:
+        it = blanks.find(id)
+    except ValueError as error:
+        render.show(Result("unknown exercise", str(error), 0, 0, id))
+        return answer
+    status, message = "passed", ""
+    try:
+        blanks.judge(it, answer, given)
+    except NotAttempted:
+        status, message = "not attempted yet", blanks.OURS
+    except Wrong as error:
+        status, message = "wrong", f"{error}\n{blanks.OURS}"
+    except Exception as error:  # an answer odd enough to break the check itself is still only a wrong answer
+        kind, problem = type(answer).__name__, f"{type(error).__name__}: {error}"
+        status, message = "wrong", f"This answer, of type {kind}, could not be judged: {problem}\n{blanks.OURS}"
+    render.show(Result(status, message, 0, 0, id, it.title))
+    return answer if status == "passed" else it.version(given)

@@ -22,6 +22,8 @@ _LOOK = {
 def _headline(result: Result) -> str:
     if not result.title:
         return f"{result.id} {result.status}"
+    if not result.max_points:  # a blank inside a lesson
+        return f"{result.id} {result.status} · {result.title}"
     unit = "point" if result.max_points == 1 else "points"
     score = f"{result.points} of {result.max_points} {unit}"
     return f"{result.id} {result.status} · {result.title} · {score}"

@@ -49,16 +49,10 @@ def data_files() -> Iterator[tuple[str, Path]]:
 
 def source_files(lesson: Lesson) -> Iterator[tuple[str, Path]]:
     """(name, file) below notebooks/src, without what belongs to other lessons: exercises, hidden tests, variants."""
-    others = [other for other in lessons() if other.name != lesson.name]
+    others = {other.slug for other in lessons()} - {lesson.slug}
     for name, path in _files(lesson.folder / "src"):
-        if not any(_belongs(name, other) for other in others):
+        if Path(name).parts[0] not in others:
             yield f"sources/{name}", path
-
-
-def _belongs(name: str, lesson: Lesson) -> bool:
-    """Whether a file is one lesson's own, by the names of its folders and its own."""
-    stems = {Path(part).stem for part in Path(name).parts}
-    return bool(stems & {lesson.name, lesson.slug, lesson.number})
 
 
 def python() -> str:

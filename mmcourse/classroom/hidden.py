@@ -1,6 +1,6 @@
 """Hidden tests: parts of an exercise, on inputs that nobody can foretell without the course's secret.
 
-They are written in `notebooks/src/hidden/NN.py`, outside the wheel, as inputs alone; what is right, and which
+They are written in `notebooks/src/SLUG/hidden.py`, outside the wheel, as inputs alone; what is right, and which
 mistakes have a name, is taken from the public check. What a student may see of a part is its name and its advice.
 """
 
@@ -21,6 +21,9 @@ from mmcourse.authoring import select
 from mmcourse.authoring.source import read
 from mmcourse.check import NotAttempted, Wrong, agree, compare, info
 from mmcourse.classroom.variants import keyed, space, variant_cells
+from mmcourse.exercise import Exercise, find
+from mmcourse.exercise import parts as exercise_parts
+from mmcourse.exercise.exercise import OWN_SEEDS
 
 TRIES, MORE_TRIES = 10, 100  # draws for each part, and for a mistake that no part shows so far
 GUESSED = "This could be a guess: it counts as soon as one of the other parts is right."
@@ -148,7 +151,9 @@ def parts(exercise: str, secret: str, variant: dict[str, Any] | None = None) -> 
 @lru_cache(maxsize=128)  # each run draws others
 def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> tuple[Part, ...]:
     g = np.random.default_rng(int.from_bytes(keyed(secret, exercise, variant)))
-    write = _load(exercise[:2]).get(exercise)
+    if data := find(exercise):
+        return tuple(_from_data(data, g, dict(variant)))
+    write = _load(_lesson(exercise)).get(exercise)
     found = recorded(exercise, g)
     made = list(_own_case(exercise, dict(variant), found[0])) if found else []
     if write is None:
@@ -160,15 +165,39 @@ def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> 
     return tuple(made)
 
 
+def _from_data(exercise: Exercise, g: np.random.Generator, variant: dict[str, Any]) -> Iterator[Part]:
+    """The parts of an exercise that is written as data; first the student's own numbers, which the student has seen."""
+    own = exercise.own_input(variant.get("seed", OWN_SEEDS[0]))
+    if own is not None:
+        yield _part_of(exercise, exercise_parts.Part(OWN_NUMBERS), [own])
+    for part, inputs in exercise.hidden_inputs(g):
+        yield _part_of(exercise, part, inputs)
+
+
+def _part_of(exercise: Exercise, part: exercise_parts.Part, inputs: list[tuple]) -> Part:
+    """One part with its inputs, as grading needs it."""
+    drawn = [(part, args) for args in inputs]
+    messages = tuple(mistake.message for mistake in exercise.mistakes)
+    guessable = exercise.same_result(part, inputs)
+    return Part(
+        part.name,
+        part.weight,
+        lambda answer: exercise.check_on(answer, drawn),
+        messages,
+        part.advice or DIFFERENT,
+        guessable,
+    )
+
+
 def _agreeing(name: str, weight: float, inputs: list[tuple], public: Public) -> Part:
     """A part that holds the answer to the public check's reference on these inputs."""
 
     def judge(answer: Any) -> None:
         agree(answer, public.reference, inputs, mistakes=public.mistakes, **public.settings)
 
-    results = [public.reference(*map(compare._copied, args)) for args in inputs]
+    results = [public.reference(*map(compare.copied, args)) for args in inputs]
     compared = {key: value for key, value in public.settings.items() if key != "what"}
-    alike = all(compare._matches(result, results[0], compared) for result in results)
+    alike = all(compare.matches(result, results[0], compared) for result in results)
     return Part(name, weight, judge, tuple(text for _, text in public.mistakes), guessable=alike)
 
 
@@ -179,8 +208,8 @@ def _drawn(written: list[tuple[str, float, Inputs]], public: Public, least: int 
 
     def look(k: int, draw: Callable[[], tuple]) -> None:
         args = draw()
-        passed = [(args, public.reference(*map(compare._copied, args)))]
-        left = [mistake for mistake in untold[k] if not compare._refuted(mistake[0], passed, public.settings)]
+        passed = [(args, public.reference(*map(compare.copied, args)))]
+        left = [mistake for mistake in untold[k] if not compare.refuted(mistake[0], passed, public.settings)]
         if len(inputs[k]) < least or len(left) < len(untold[k]):
             inputs[k].append(args)
         untold[k] = left
@@ -197,7 +226,7 @@ def _drawn(written: list[tuple[str, float, Inputs]], public: Public, least: int 
 
 def _own_case(exercise: str, variant: dict[str, Any], public: Public) -> Iterator[Part]:
     """The numbers of the student's own variant cell: the one part whose inputs the student has seen."""
-    if text := _variant_texts(exercise[:2]).get(exercise):
+    if text := _variant_texts(_lesson(exercise)).get(exercise):
         names: dict[str, Any] = {"np": np, "print": lambda *_, **__: None}
         exec(space(text).filled(variant), names)  # our own source, not a student's
         yield _agreeing(OWN_NUMBERS, 1, [names["yours"]], public)
@@ -237,15 +266,20 @@ def recorded(exercise: str, g: np.random.Generator) -> list[Public]:
     return found
 
 
+def _lesson(exercise: str) -> str:
+    """The slug in an exercise's id."""
+    return exercise.partition(".")[0]
+
+
 @cache
 def _load(lesson: str) -> dict[str, Callable]:
     """The written parts of a lesson; none where it has no file."""
-    folder = select([lesson])[0].folder / "src" / "hidden"
+    folder = select([lesson])[0].home
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: the hidden tests are not here. Grade in a clone of the course's repository")
-    path = folder / f"{lesson}.py"
+    path = folder / "hidden.py"
     if path.is_file():
         spec = importlib.util.spec_from_file_location(f"mmcourse_hidden_{lesson}", path)
         assert spec and spec.loader
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    return {key: write for key, write in _WRITTEN.items() if key.startswith(lesson)}
+    return {key: write for key, write in _WRITTEN.items() if _lesson(key) == lesson}

@@ -17,7 +17,7 @@ from mmcourse.authoring.catalogue import select
 from mmcourse.classroom.untrusted import LITTER, File, Unreadable, opened_folder, read_file, read_files
 
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
-CHECKED = re.compile(r"""\bcheck\(\s*["']([a-z0-9_]+)\.\d+["']""")
+CHECKED = re.compile(r"""\bcheck\(\s*["']([a-z][a-z0-9_]*)\.\d+["']""")
 ASKED = re.compile(r"""\bcheck\(\s*["'][a-z0-9_]+\.\d+["']\s*,\s*([^\W\d]\w*)\s*\)""")
 # Folders and files that the tools themselves write: who had such a name could pass for the course.
 RESERVED = {"everyone", "feedback", "feedback.html", "grades.csv", "hub", "instructor", "journal", "points.csv"}
@@ -291,7 +291,7 @@ def lesson_of(path: Path, cells: Sequence[str], lessons: Sequence[str]) -> str:
         return by_name[0]
     asked = Counter(id for text in cells for id in CHECKED.findall(text))
     most = max(sorted(asked), key=lambda id: asked[id]) if asked else ""
-    by_check = [lesson for lesson in lessons if most and most in lesson.partition("_")[::2]]
+    by_check = [lesson for lesson in lessons if most and most == lesson.partition("_")[2]]
     if not by_check:
         raise Unreadable("of no lesson that is graded: keep the notebook's name")
     return by_check[0]
@@ -302,8 +302,8 @@ def holds_answers(cells: Sequence[str], lesson: str) -> bool:
 
     A lesson may use such a name too; so a notebook that is mostly the lesson's own cells is the lesson.
     """
-    number, _, slug = lesson.partition("_")
-    if any({number, slug} & set(CHECKED.findall(text)) for text in cells):
+    slug = lesson.partition("_")[2]
+    if any(slug in CHECKED.findall(text) for text in cells):
         return True
     names = "|".join(map(re.escape, sorted(asked_names(lesson))))
     if not names:  # the lesson's blank is not here: nothing can be said

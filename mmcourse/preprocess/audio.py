@@ -1,37 +1,43 @@
 """Sound: from a file to log-mel frames, every step written out.
 
-Time runs along the last axis of a wave, ``(..., n)``, and along the last axis but one of anything made of frames,
-``(..., t, bins)``, so that one frame is one row; Librosa has it the other way round. Leading axes are a batch.
+Time runs along the last axis of a wave, ``(..., n)``, and along the second-to-last axis of anything made of frames,
+``(..., t, bins)``, so that each frame is one row; Librosa has it the other way round. Leading axes are a batch.
 float64 waves are computed in float64, all others in float32.
 """
 
 import functools
 import io
+import warnings
 from math import gcd
 
 import numpy as np
-from scipy.fft import rfft  # the same as NumPy's, and twice as fast for many short frames
+from scipy.fft import rfft  # gives the same as NumPy's, and is twice as fast for many short frames
 
+from mmcourse.preprocess.arguments import check_choice, check_generator, check_integer, check_number
+from mmcourse.preprocess.containers import DOWNLOAD_AGAIN, MAX_PADDING, REWRITE, check_container
 from mmcourse.preprocess.errors import InputError
 from mmcourse.preprocess.mel import hz_to_mel as hz_to_mel  # the mel scale belongs to this module's functions
 from mmcourse.preprocess.mel import mel_filterbank as mel_filterbank
 from mmcourse.preprocess.mel import mel_to_hz as mel_to_hz
+from mmcourse.preprocess.mel import warn_of_empty_filters
 from mmcourse.preprocess.source import read_bytes
 
-SAMPLE_RATES = (4_000, 192_000)  # Hz; beyond these a header is damaged, or the sound is not speech
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 192_000  # Hz; beyond these a header is damaged, or the sound is not speech
+BLOCK = 1 << 20  # samples, of all channels, that are decoded at a time
 
 
 def read(source, sample_rate: int | None = None, max_seconds: float = 600.0) -> tuple[np.ndarray, int]:
-    """Decode WAV (8, 16, 24, 32 bit, float), FLAC, OGG or MP3 to one channel.
+    """Decode WAV, FLAC, OGG (Vorbis, Opus), MP3, AIFF, AU, CAF or W64 to one channel.
 
-    The content decides the format, not the file's extension. Channels are averaged. Float files that overshoot are
-    clipped to [-1, 1], as a loudspeaker would.
+    The content decides the format, not the file's extension. The sound is decoded to its end, and that must be where
+    the header says it is. Channels are averaged. Float files that overshoot are clipped to [-1, 1], as a loudspeaker
+    would.
 
     Parameters
     ----------
     source : path, bytes or binary file
     sample_rate : int, optional
-        Resample to this many samples a second.
+        Resample to this many samples per second.
     max_seconds : float
         Refuse longer sounds.
 
@@ -43,21 +49,30 @@ def read(source, sample_rate: int | None = None, max_seconds: float = 600.0) -> 
     Raises
     ------
     FileNotFoundError, InputError
-        Missing; or empty, damaged, without samples, not a number, or too long.
+        Missing; or empty, damaged, cut short, without samples, not a number, or too long.
     """
-    import soundfile  # here, so that the mathematics below loads without it
-
+    max_seconds = check_number("max_seconds", max_seconds, above=0)
+    if sample_rate is not None:
+        sample_rate = check_integer("sample_rate", sample_rate, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE)
     data, name = read_bytes(source, "sound")
+    sound = check_container(data, name)
     try:
-        with soundfile.SoundFile(_Bytes(data)) as file:
-            rate = file.samplerate
-            _check_header(name, file.frames, rate, max_seconds)
-            wave = file.read(dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, TypeError) as error:
+        wave, original_rate = _decode(sound.data, name, max_seconds)
+    except _DecoderError as error:
         problem = f"cannot be decoded as a sound ({error})"
-        raise InputError(name, problem, "check that it is a whole WAV, FLAC, OGG or MP3 file") from None
-    wave = _check_samples(name, wave).mean(axis=1)
-    return (wave, rate) if sample_rate is None else (resample(wave, rate, sample_rate), sample_rate)
+        raise InputError(name, problem, "check that it is whole, and a WAV, FLAC, OGG, MP3 or AIFF file") from None
+    if sound.num_samples is not None and len(wave) != sound.num_samples:
+        problem = f"its header promises {sound.num_samples:,} samples, but it holds {len(wave):,}"
+        raise InputError(name, problem, DOWNLOAD_AGAIN if len(wave) < sound.num_samples else REWRITE)
+    if sound.num_without_padding and len(wave) - MAX_PADDING < sound.num_without_padding < len(wave):
+        wave = wave[: sound.num_without_padding]
+    if sample_rate is None:
+        return wave, original_rate
+    return resample(wave, original_rate, sample_rate), sample_rate
+
+
+class _DecoderError(Exception):
+    """libsndfile's own words, without the address of the object it read from."""
 
 
 class _Bytes(io.BytesIO):
@@ -70,26 +85,58 @@ class _Bytes(io.BytesIO):
             return super().seek(0)
 
 
-def _check_header(name, n, rate, max_seconds):
-    if n == 0:
+def _decode(data: bytes, name: str, max_seconds: float) -> tuple[np.ndarray, int]:
+    """Decode block by block to the end, whatever length the header states: float32 (n,), and the sample rate."""
+    import soundfile  # here, so that the mathematics below loads without it
+
+    class Stream(soundfile.SoundFile):
+        """Read forwards only: some codecs cannot seek, and after the end of a stream no seek succeeds."""
+
+        def seekable(self) -> bool:
+            return False
+
+    blocks: list[np.ndarray] = []
+    num_samples = 0
+    try:
+        with Stream(_Bytes(data)) as file:
+            rate, stated = file.samplerate, file.frames
+            _check_rate(name, rate)
+            block = np.empty((max(1, BLOCK // file.channels), file.channels), np.float32)
+            while length := len(part := file.read(out=block)):
+                num_samples += length
+                if num_samples > max_seconds * rate:
+                    raise _too_long(name, max(num_samples, stated if stated < 2**48 else 0), rate, max_seconds)
+                blocks.append(_check_samples(name, part))
+    except (soundfile.LibsndfileError, TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise _DecoderError(getattr(error, "error_string", str(error)).strip(" .")) from None
+    if not num_samples:
         raise InputError(name, "holds no samples", "record it again, or leave it out")
-    if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
-        raise InputError(
-            name, f"a sample rate of {rate} Hz, outside {SAMPLE_RATES[0]}-{SAMPLE_RATES[1]}", "check the file's header"
-        )
-    if n > max_seconds * rate:
-        raise InputError(name, f"{n / rate:,.0f} s long, more than {max_seconds:g}", "cut it, or raise max_seconds")
+    if stated < 2**48 and num_samples < stated:  # a header that states no length counts as the largest number
+        raise InputError(name, f"its header promises {stated:,} samples, but it holds {num_samples:,}", DOWNLOAD_AGAIN)
+    return np.concatenate(blocks), rate
 
 
-def _check_samples(name, wave):
-    if not len(wave):
-        raise InputError(name, "its header promises samples, but it holds none", "it was cut short: fetch it again")
-    peak = float(np.abs(wave).max())  # NaN and inf survive a maximum
+def _check_rate(name, rate):
+    if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
+        problem = f"a sample rate of {rate} Hz, outside {MIN_SAMPLE_RATE}-{MAX_SAMPLE_RATE}"
+        raise InputError(name, problem, "check the file's header")
+
+
+def _too_long(name, num_samples, rate, max_seconds):
+    problem = f"at least {num_samples / rate:,.0f} s long, more than {max_seconds:g}"
+    return InputError(name, problem, "cut it, or raise max_seconds")
+
+
+def _check_samples(name, block):
+    """Check decoded samples (n, channels); return their mean over the channels, clipped: (n,)."""
+    peak = float(np.abs(block).max())  # NaN and inf survive a maximum
     if not np.isfinite(peak):
         raise InputError(name, "holds NaN or infinite samples", "repair the file, for instance with np.nan_to_num")
     if peak > 8:
         raise InputError(name, f"samples reach {peak:g}, where 1 is full scale", "divide by the peak and save again")
-    return np.clip(wave, -1, 1)  # (n, channels)
+    return np.clip(block, -1, 1).mean(axis=1)
 
 
 def check_wave(wave, where: str = "wave") -> np.ndarray:
@@ -113,25 +160,30 @@ def dft(x: np.ndarray) -> np.ndarray:
     return x @ np.exp(-2j * np.pi * np.outer(n, n) / max(len(n), 1))
 
 
+WINDOWS = {  # the terms of each sum of cosines
+    "hann": (0.5, 0.5),
+    "hamming": (0.54, 0.46),
+    "blackman": (0.42, 0.5, 0.08),
+    "rectangular": (1.0,),
+}
+
+
 def get_window(name: str, n: int) -> np.ndarray:
     """A periodic window of `n` samples, float64 (n,): a sum of cosines that falls towards 0 at both ends.
 
     "Periodic" means that sample n would equal sample 0, which is what a transform of length n assumes.
     Harris 1978, *On the use of windows for harmonic analysis with the discrete Fourier transform*.
     """
-    terms = {"hann": (0.5, 0.5), "hamming": (0.54, 0.46), "blackman": (0.42, 0.5, 0.08), "rectangular": (1.0,)}
-    if name not in terms:
-        raise InputError("window", f'expected one of {", ".join(terms)}, got "{name}"', "choose one of them")
+    terms = WINDOWS[check_choice("window", name, WINDOWS)]
+    n = check_integer("n", n)
     angle = 2 * np.pi * np.arange(n) / n
-    return sum((-1) ** k * a * np.cos(k * angle) for k, a in enumerate(terms[name]))
+    return sum((-1) ** k * a * np.cos(k * angle) for k, a in enumerate(terms))
 
 
 def num_frames(n: int, n_fft: int = 512, hop_length: int = 256, center: bool = True) -> int:
-    """Number of frames that a wave of `n` samples gives; for the padding mask of a batch."""
-    if hop_length < 1 or n_fft < 1:
-        raise InputError(
-            "frames", f"n_fft and hop_length must be at least 1, got {n_fft} and {hop_length}", "choose whole samples"
-        )
+    """Number of frames that a wave of `n` samples gives, for instance for the padding mask of a batch."""
+    n = check_integer("n", n, low=0)
+    n_fft, hop_length = check_integer("n_fft", n_fft), check_integer("hop_length", hop_length)
     padded = n + 2 * (n_fft // 2) if center else n
     if padded < n_fft:
         remedy = "pad it, use center=True, or a smaller n_fft"
@@ -140,18 +192,24 @@ def num_frames(n: int, n_fft: int = 512, hop_length: int = 256, center: bool = T
 
 
 def frame(wave: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:
-    """Cut ``(..., n)`` into overlapping frames ``(..., t, n_fft)``, every `hop_length` samples: a view, not a copy."""
-    num_frames(wave.shape[-1], n_fft, hop_length, center=False)  # complains when there is none
-    return np.lib.stride_tricks.sliding_window_view(wave, n_fft, axis=-1)[..., ::hop_length, :]
+    """Cut ``(..., n)`` into overlapping frames ``(..., t, n_fft)``, `hop_length` samples apart: a view, not a copy."""
+    num_frames(wave.shape[-1], n_fft, hop_length, center=False)  # raises when there is none
+    return np.lib.stride_tricks.sliding_window_view(wave, int(n_fft), axis=-1)[..., :: int(hop_length), :]
 
 
 def stft(
-    wave, n_fft: int = 512, hop_length: int = 256, window: str = "hann", center: bool = True, pad_mode: str = "constant"
-):
+    wave,
+    n_fft: int = 512,
+    hop_length: int = 256,
+    window: str = "hann",
+    center: bool = True,
+    pad_mode: str = "constant",
+) -> np.ndarray:
     """Short-time Fourier transform: X[t, k] = Σ_n w_n x_(t·hop_length+n) e^(-2πi kn/n_fft).
 
-    With `center`, n_fft // 2 samples are added at each end ("constant": zeros; "reflect": a mirror), so that frame t
-    is centred on sample t·hop_length and the first and last sounds are not lost. Without it, frame t *starts* there.
+    With `center`, n_fft // 2 samples are added at each end ("constant": zeros; "reflect": a mirror image), so that
+    frame t is centred on sample t·hop_length and the first and last sounds are not lost. Without it, frame t *starts*
+    there.
 
     Parameters
     ----------
@@ -162,22 +220,26 @@ def stft(
     complex64 or complex128 (..., t, 1 + n_fft // 2): from 0 Hz to half the sample rate
     """
     wave = check_wave(wave)
+    n_fft = check_integer("n_fft", n_fft)
     if center:
+        check_choice("pad_mode", pad_mode, ("constant", "reflect", "edge", "symmetric", "wrap"))
         wave = np.pad(wave, [(0, 0)] * (wave.ndim - 1) + [(n_fft // 2, n_fft // 2)], mode=pad_mode)
     return rfft(frame(wave, n_fft, hop_length) * get_window(window, n_fft).astype(wave.dtype))
 
 
 @functools.lru_cache(32)
-def _bank(dtype: np.dtype, *settings) -> np.ndarray:
+def _filterbank(dtype: np.dtype, *settings) -> np.ndarray:
     """The filter bank (1 + n_fft // 2, n_mels), kept: for a short clip it costs as much as the rest."""
-    bank = mel_filterbank(*settings).T.astype(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the caller warns each time, not only when the bank is made
+        bank = mel_filterbank(*settings).T.astype(dtype)
     bank.setflags(write=False)
     return bank
 
 
 def mel_spectrogram(
     wave,
-    sample_rate: int,
+    sample_rate: float,
     n_fft: int = 512,
     hop_length: int = 256,
     n_mels: int = 40,
@@ -199,13 +261,22 @@ def mel_spectrogram(
     Returns
     -------
     the wave's dtype (..., t, n_mels)
+
+    Warns
+    -----
+    UserWarning
+        Some bands are narrower than the distance between two frequencies of the transform, and stay 0.
     """
     wave = check_wave(wave)
-    bank = _bank(wave.dtype, sample_rate, n_fft, n_mels, fmin, fmax, htk, norm)
+    n_fft, n_mels = check_integer("n_fft", n_fft), check_integer("n_mels", n_mels)
+    fmin, fmax = check_number("fmin", fmin), None if fmax is None else check_number("fmax", fmax)
+    sample_rate = check_number("sample_rate", sample_rate, above=0)
+    bank = _filterbank(wave.dtype, sample_rate, n_fft, n_mels, fmin, fmax, htk, norm)  # (1 + n_fft // 2, n_mels)
+    warn_of_empty_filters(bank.T, sample_rate, n_fft, fmin, fmax, htk)
     clips = wave.reshape(-1, wave.shape[-1])
     frames = num_frames(wave.shape[-1], n_fft, hop_length, center)
     out = np.empty((len(clips), frames, n_mels), wave.dtype)
-    step = max(1, 4096 // frames)  # clips at once: enough for a quick product, few enough for the processor's cache
+    step = max(1, 4096 // frames)  # clips at once: enough for a fast product, few enough for the processor's cache
     power = np.empty((step, frames, len(bank)), wave.dtype)
     for start in range(0, len(clips), step):
         part = clips[start : start + step]
@@ -220,15 +291,21 @@ def mel_spectrogram(
 def power_to_db(power, ref: float = 1.0, amin: float = 1e-10, top_db: float | None = None) -> np.ndarray:
     """Decibels, 10 log10(max(power, amin) / ref), for power of shape (..., t, bins).
 
-    `top_db` lifts what lies more than that below the clip's loudest value; Librosa takes the loudest of the whole
-    array, which lets one clip of a batch change the others.
+    `top_db` raises what lies more than that below the clip's loudest value; Librosa takes the loudest of the whole
+    array, so that one clip of a batch changes the others.
     """
+    amin = check_number("amin", amin, above=0)
+    ref = check_number("ref", ref, low=0)
     db = 10 * np.log10(np.maximum(power, amin)) - 10 * np.log10(max(ref, amin)).astype(np.asarray(power).dtype)
-    return db if top_db is None else np.maximum(db, db.max(axis=(-2, -1), keepdims=True) - top_db)
+    if top_db is None:
+        return db
+    return np.maximum(db, db.max(axis=(-2, -1), keepdims=True) - check_number("top_db", top_db, low=0))
 
 
-def log_mel(wave, sample_rate: int, n_fft: int = 512, hop_length: int = 256, n_mels: int = 40, *, top_db=None, **mel):
-    """Log-mel frames in decibels: what most models of speech are given to hear.
+def log_mel(
+    wave, sample_rate: int, n_fft: int = 512, hop_length: int = 256, n_mels: int = 40, *, top_db=None, **mel
+) -> np.ndarray:
+    """Log-mel frames in decibels: the input of most speech models.
 
     Parameters
     ----------
@@ -250,6 +327,11 @@ def log_mel(wave, sample_rate: int, n_fft: int = 512, hop_length: int = 256, n_m
     ------
     InputError
         Not floats, no samples, or NaN.
+
+    Warns
+    -----
+    UserWarning
+        Some bands stay empty: see `mel_spectrogram`.
     """
     return power_to_db(mel_spectrogram(wave, sample_rate, n_fft, hop_length, n_mels, **mel), top_db=top_db)
 
@@ -258,20 +340,39 @@ def dct(x: np.ndarray, n: int | None = None) -> np.ndarray:
     """First `n` terms of the orthonormal cosine transform (type II) over the last axis.
 
     C_k = s_k Σ_j x_j cos(π k (2j+1) / 2N), with s_0 = √(1/N) and s_k = √(2/N).
+
+    Raises
+    ------
+    InputError
+        More terms are wanted than there are values: N values have N terms.
     """
     x = np.asarray(x)
     size = x.shape[-1]
-    k = np.arange(size if n is None else n)
+    n = size if n is None else check_integer("n", n)
+    if n > size:
+        raise InputError("n", f"{size} values have {size} terms, got {n}", f"ask for at most {size}")
+    k = np.arange(n)
     basis = np.cos(np.pi * np.outer(2 * np.arange(size) + 1, k) / (2 * size))  # (N, n)
     return x @ (basis * np.sqrt(np.where(k == 0, 1, 2) / size)).astype(x.dtype)
 
 
-def mfcc(wave, sample_rate: int, n_mfcc: int = 13, *, top_db: float | None = 80.0, **mel) -> np.ndarray:
+def mfcc(
+    wave, sample_rate: int, n_mfcc: int = 13, *, n_mels: int = 40, top_db: float | None = 80.0, **mel
+) -> np.ndarray:
     """Mel-frequency cepstral coefficients (..., t, n_mfcc): the cosine transform of each log-mel frame.
 
-    The first few hold the broad shape of the spectrum and little of the pitch. Davis & Mermelstein 1980.
+    The first few describe the broad shape of the spectrum and little of the pitch. Davis & Mermelstein 1980.
+
+    Raises
+    ------
+    InputError
+        As `log_mel`; or `n_mfcc` is greater than `n_mels`, which is how many coefficients exist.
     """
-    return dct(log_mel(wave, sample_rate, top_db=top_db, **mel), n_mfcc)
+    n_mfcc, n_mels = check_integer("n_mfcc", n_mfcc), check_integer("n_mels", n_mels)
+    if n_mfcc > n_mels:
+        problem = f"{n_mels} mel bands have {n_mels} coefficients, got n_mfcc={n_mfcc}"
+        raise InputError("n_mfcc", problem, f"pass n_mfcc={n_mels} or less, or n_mels={n_mfcc} or more")
+    return dct(log_mel(wave, sample_rate, n_mels=n_mels, top_db=top_db, **mel), n_mfcc)
 
 
 def resample(wave: np.ndarray, sample_rate: int, new_sample_rate: int) -> np.ndarray:
@@ -285,23 +386,26 @@ def resample(wave: np.ndarray, sample_rate: int, new_sample_rate: int) -> np.nda
     """
     from scipy.signal import resample_poly  # here: the slowest import of this file
 
-    for value in (sample_rate, new_sample_rate):
-        if int(value) != value or not SAMPLE_RATES[0] <= value <= SAMPLE_RATES[1]:
-            raise InputError(
-                "sample rate", f"expected a whole number of {SAMPLE_RATES} Hz, got {value}", "check both rates"
-            )
-    common = gcd(int(sample_rate), int(new_sample_rate))
-    return resample_poly(check_wave(wave), int(new_sample_rate) // common, int(sample_rate) // common, axis=-1)
+    old = check_integer("sample_rate", sample_rate, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE)
+    new = check_integer("new_sample_rate", new_sample_rate, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE)
+    common = gcd(old, new)
+    return resample_poly(check_wave(wave), new // common, old // common, axis=-1)
 
 
 def preemphasis(wave: np.ndarray, coefficient: float = 0.97) -> np.ndarray:
-    """y_n = x_n - c·x_(n-1): lifts the high frequencies, which speech has little of."""
+    """y_n = x_n - c·x_(n-1): raises the high frequencies, which are weak in speech."""
     wave = check_wave(wave)
+    coefficient = check_number("coefficient", coefficient)
     return np.concatenate([wave[..., :1], wave[..., 1:] - wave.dtype.type(coefficient) * wave[..., :-1]], axis=-1)
 
 
 def add_noise(wave, snr_db: float, rng: np.random.Generator, noise=None) -> np.ndarray:
-    """Add `noise` (white if None; else broadcast to the wave) at 10 log10(P_signal / P_noise) = `snr_db`, clip by clip.
+    """Add noise to each clip of (..., n) so that 10 log10(P_signal / P_noise) = `snr_db`.
+
+    Parameters
+    ----------
+    noise : float, broadcastable to the wave, optional
+        White noise if it is not given.
 
     Raises
     ------
@@ -309,24 +413,48 @@ def add_noise(wave, snr_db: float, rng: np.random.Generator, noise=None) -> np.n
         The wave or the noise is silent: no ratio of powers exists.
     """
     wave = check_wave(wave)
-    noise = rng.standard_normal(wave.shape) if noise is None else check_wave(noise, "noise")
-    signal, power = (np.mean(np.square(x, dtype=np.float64), axis=-1, keepdims=True) for x in (wave, noise))
-    if not (np.all(signal > 0) and np.all(power > 0)):
+    snr_db = check_number("snr_db", snr_db)
+    if noise is None:
+        noise = check_generator(rng).standard_normal(wave.shape)
+    else:
+        noise = check_wave(noise, "noise")
+    signal_power = np.mean(np.square(wave, dtype=np.float64), axis=-1, keepdims=True)
+    noise_power = np.mean(np.square(noise, dtype=np.float64), axis=-1, keepdims=True)
+    if not (np.all(signal_power > 0) and np.all(noise_power > 0)):
         raise InputError("add_noise", "the wave or the noise is silent", "leave silent clips as they are")
-    return (wave + noise * np.sqrt(signal / power / 10 ** (snr_db / 10))).astype(wave.dtype)
+    return (wave + noise * np.sqrt(signal_power / noise_power / 10 ** (snr_db / 10))).astype(wave.dtype)
 
 
-def spec_augment(mel, rng: np.random.Generator, n_time=2, max_time=20, n_mel=2, max_mel=8, fill=None) -> np.ndarray:
-    """Hide random stripes of frames and of bands in each clip of (..., t, m): the model must not lean on any one.
+def spec_augment(
+    mel,
+    rng: np.random.Generator,
+    num_time_masks: int = 2,
+    time_mask_param: int = 20,
+    num_freq_masks: int = 2,
+    freq_mask_param: int = 8,
+    fill_value: float | None = None,
+) -> np.ndarray:
+    """Mask random stripes of frames and of bands in each clip of (..., t, m), so that a model relies on none of them.
 
-    Stripe widths are uniform on 0..max. `fill` is the clip's mean unless given. Park et al. 2019, arXiv 1904.08779.
+    Widths are uniform on 0 to `time_mask_param` frames and 0 to `freq_mask_param` bands. `fill_value` is the clip's
+    mean unless given. Park et al. 2019, arXiv 1904.08779.
     """
+    masks = (  # axis, how many, greatest width
+        (0, check_integer("num_time_masks", num_time_masks, 0), check_integer("time_mask_param", time_mask_param, 0)),
+        (1, check_integer("num_freq_masks", num_freq_masks, 0), check_integer("freq_mask_param", freq_mask_param, 0)),
+    )
+    rng = check_generator(rng)
     out = np.array(mel)
+    if out.ndim < 2 or out.dtype.kind != "f":
+        problem = f"expected floats (..., t, m), got {out.dtype} of shape {out.shape}"
+        raise InputError("mel", problem, "pass what log_mel returns")
+    if fill_value is not None:
+        fill_value = check_number("fill_value", fill_value)
     for clip in out.reshape(-1, *out.shape[-2:]):
-        value = clip.mean() if fill is None else fill
-        for axis, count, widest in ((0, n_time, max_time), (1, n_mel, max_mel)):
+        value = clip.mean() if fill_value is None else fill_value
+        for axis, count, max_width in masks:
             for _ in range(count):
-                width = rng.integers(0, min(widest, clip.shape[axis]) + 1)
+                width = rng.integers(0, min(max_width, clip.shape[axis]) + 1)
                 start = rng.integers(0, clip.shape[axis] - width + 1)
                 clip.swapaxes(0, axis)[start : start + width] = value
     return out

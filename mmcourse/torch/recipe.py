@@ -36,8 +36,13 @@ def clip_gradients(parameters, largest):
 
 def half_precision(amp, device):
     """The dtype of autocast or None. "auto": what an NVIDIA GPU is fast in, nothing elsewhere. Or a name, or False."""
-    if amp == "auto":
-        amp = ("bfloat16" if torch.cuda.is_bf16_supported() else "float16") if device.type == "cuda" else False
+    if amp == "auto" and device.type == "cuda":
+        with torch.cuda.device(device):
+            # Emulation is slower than float16: a T4 (Colab's free GPU) has no bfloat16 of its own.
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        amp = "bfloat16" if native else "float16"
+    elif amp == "auto":
+        amp = False
     if amp not in ("bfloat16", "float16", False):
         raise ValueError(f'amp: expected "auto", "bfloat16", "float16" or False, got {amp!r}')
     return getattr(torch, amp) if amp else None

@@ -85,22 +85,24 @@ def test_no_line_of_a_roster_is_ever_lost(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("00.1=1,00.1=2", "given twice"),
-        ("exercise;points\n00.1;1,5\n", "write the decimal sign as a point"),
-        ("exercise,points\n00.1,1\n00.1,2\n", "line 3: points of 00.1 are given twice"),
-        ("exercise,points\n00.1,1e400\n", "line 2"),
-        ("exercise,points,points\n00.1,1,2\n", "2 columns are called 'points'"),
+        ("start_here.1=1,start_here.1=2", "given twice"),
+        ("exercise;points\nstart_here.1;1,5\n", "write the decimal sign as a point"),
+        ("exercise,points\nstart_here.1,1\nstart_here.1,2\n", "line 3: points of start_here.1 are given twice"),
+        ("exercise,points\nstart_here.1,1e400\n", "line 2"),
+        ("exercise,points,points\nstart_here.1,1,2\n", "2 columns are called 'points'"),
     ],
 )
 def test_points_are_refused_with_their_reason(tmp_path, given, said):
     if "\n" in given:
         given = str(roster(tmp_path, given))
     with pytest.raises(ValueError, match=said):
-        read_points(given, ["00.1"])
+        read_points(given, ["start_here.1"])
 
 
 def test_points_may_have_decimals_and_semicolons(tmp_path):
-    assert read_points(str(roster(tmp_path, "Exercise;Points\n00.1;2.0\n")), ["00.1"]) == {"00.1": 2}
+    assert read_points(str(roster(tmp_path, "Exercise;Points\nstart_here.1;2.0\n")), ["start_here.1"]) == {
+        "start_here.1": 2
+    }
 
 
 def test_an_empty_file_and_other_columns(tmp_path):

@@ -1,8 +1,10 @@
 """`fit` in PyTorch: each option does what its formula says, and every accident has a clear end."""
 
+import contextlib
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -288,3 +290,19 @@ def test_a_damaged_checkpoint(tmp_path, how):
         run(folder=tmp_path, resume=True)
     with pytest.raises(FileNotFoundError, match="expected the file"):
         checkpoint.load_weights(Net(), tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize(
+    "capability, dtype",
+    [((7, 5), torch.float16), ((7, 0), torch.float16), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)],
+    ids=["T4", "V100", "A100", "H100"],
+)
+def test_autocast_takes_bfloat16_only_where_the_card_has_it(monkeypatch, capability, dtype):
+    """A T4 would emulate bfloat16, which is slower than float16. The cards are faked: only the choice is tested."""
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=capability[0]))
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True)  # by emulation
+    assert recipe.half_precision("auto", torch.device("cuda")) is dtype

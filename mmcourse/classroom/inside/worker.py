@@ -7,9 +7,9 @@ shares this process and may do to it what it likes: whatever comes out is judged
 from __future__ import annotations
 
 import builtins
+import importlib
 import os
 import random
-import re
 import signal
 import socket
 import sys
@@ -20,11 +20,10 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
+import cells
 import jail
 import numpy as np
 import wire
-
-_MAGIC = re.compile(r"^(\s*)([%!].*|\S+\?{1,2}\s*)$", re.MULTILINE)
 
 
 def main() -> None:
@@ -35,7 +34,10 @@ def main() -> None:
     for number in (0, 1, 2):
         os.dup2(nothing, number)
     sys.path.remove(os.path.dirname(__file__))
+    sys.path.insert(0, "")  # a cell may import the module that an earlier one wrote, as in a notebook
     os.chdir("/tmp" if hello["sandboxed"] else hello["folder"])
+    load(hello["frameworks"])
+    jail.limit_memory(hello["limits"]["memory_mb"], hello["limits"]["cpu"])
     wire.send(line, {"ready": True})
     student = Student(hello["limits"]["cell"])
     for number, source in chain(hello["cells"], student.missed(hello["cells"])):
@@ -45,6 +47,15 @@ def main() -> None:
     while True:
         request = wire.receive(line)
         wire.send(line, {"id": request["id"], **student.serve(request)})
+
+
+def load(frameworks: list[str]) -> None:
+    """Import these before the first cell. One that is not installed is missed where a cell imports it."""
+    for name in frameworks:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            pass
 
 
 def stub() -> types.ModuleType:
@@ -66,7 +77,8 @@ class Student:
         sys.modules["mmcourse.check"] = stub()
         sys.modules["__main__"] = module = types.ModuleType("__main__")
         self.names: dict[str, Any] = module.__dict__
-        self.names.update(__builtins__=builtins, display=lambda *_, **__: None, get_ipython=lambda: None)
+        self.names["__builtins__"] = builtins
+        self.notebook = cells.Notebook(module)
         self.seconds = seconds
         self.broken: dict[int, dict] = {}
         self.lacking: set[int] = set()
@@ -77,15 +89,15 @@ class Student:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                limited(self.seconds, exec, compiled(source, f"cell {number}"), self.names)
+                limited(self.seconds, self.notebook.run, source, f"cell {number}")
         except BaseException as error:
             if isinstance(error, NameError):
                 self.lacking.add(number)
             self.broken[number] = {"cell": number, "line": line_of(error), "message": said(error), **told(error)}
 
-    def missed(self, cells: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    def missed(self, sources: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         """Cells that lacked a name, for a second try: they may stand above the cell that gives it."""
-        yield from [(number, source) for number, source in cells if number in self.lacking]
+        yield from [(number, source) for number, source in sources if number in self.lacking]
 
     def serve(self, request: dict) -> dict:
         """Answer one request: look a name up, or call it."""
@@ -98,18 +110,6 @@ class Student:
             return call(answer, wire.decode(request["args"]), wire.decode(request["kwargs"]), request["seconds"])
         except BaseException as error:
             return told(error)
-
-
-def compiled(source: str, name: str) -> types.CodeType:
-    """The cell as code; a notebook's own commands (%magic, !shell, help?) are left out."""
-    if source.lstrip().startswith("%%"):
-        source = source.lstrip().partition("\n")[2]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return compile(source, name, "exec")
-        except SyntaxError:
-            return compile(_MAGIC.sub(r"\1pass", source), name, "exec")
 
 
 def limited(seconds: float, function: Callable, *args: Any, **kwargs: Any) -> Any:
