@@ -24,7 +24,7 @@ from markupsafe import Markup, escape
 from mmcourse.classroom.alike import alike
 from mmcourse.classroom.grade import Graded, write_returned
 from mmcourse.classroom.release import EVERYONE
-from mmcourse.classroom.submission import code_cells
+from mmcourse.classroom.submission import code_cells, is_reserved
 from mmcourse.classroom.untrusted import Unreadable, opened_folder
 from mmcourse.io import atomic_write, private_folder
 from mmcourse.terminal import visible
@@ -99,7 +99,8 @@ def rows(graded: Graded) -> list[tuple[Any, ...]]:
     ]
     here = {(student, exercise) for student, exercise, *_ in found}
     named = graded.release.students if graded.release.students != EVERYONE else ()
-    students = dict.fromkeys([*named, *(one.student for one in graded.submissions)])
+    handed = (one.student for one in graded.submissions if not is_reserved(one.student))
+    students = dict.fromkeys([*named, *handed])
     for student in students:
         for x in graded.release.exercises:
             if (student, x.id) not in here:

@@ -348,7 +348,8 @@ def _earlier_notebooks(
         place = f"{one.student}__{one.lesson}.json"
         if not one.problem or not one.lesson or place in records:
             continue
-        if earlier := read_sealed(journal / place, key, "record"):
+        earlier = read_sealed(journal / place, key, "record") or {}
+        if (earlier.get("student"), earlier.get("lesson")) == (one.student, one.lesson):
             records[place] = earlier
             remarks.append((one.student, one.path.name, "the notebook that was handed in before keeps its grade"))
     return remarks
