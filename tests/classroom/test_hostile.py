@@ -119,7 +119,7 @@ def test_a_second_copy_would_earn_the_point_were_it_not_hidden(sandbox, tmp_path
     monkeypatch.setattr(walls, "other_copies", lambda: ())
     hand_in(tmp_path / "sub", "eve", hostile.notebook(*hostile.seeks(out, hostile.SECOND_COPIES[name])))
     graded = grade(tmp_path / "sub", tmp_path / "results", limits=QUICK)
-    assert points(graded, "eve")["00.1"] == 1, "the attack itself is broken: it proves nothing"
+    assert points(graded, "eve")["start_here.1"] == 1, "the attack itself is broken: it proves nothing"
 
 
 def test_copies_in_any_folder_that_is_shown_are_found(tmp_path):
