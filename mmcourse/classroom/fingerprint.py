@@ -21,6 +21,7 @@ from mmcourse.datasets import data_dir
 
 LEFT_OUT = {"__pycache__", ".ipynb_checkpoints"}
 PAGES = {"alike.py", "cli.py", "doctor.py", "feedback.py", "templates"}  # they show grades and decide none
+NO_CODE = (".md", ".part", ".pyc")
 SITES = ("site-packages", "dist-packages")
 
 
@@ -73,7 +74,7 @@ def _files(root: Path) -> Iterable[tuple[str, Path]]:
     found = []
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if name not in LEFT_OUT]
-        found += [Path(folder) / name for name in names if not name.endswith((".pyc", ".part"))]
+        found += [Path(folder) / name for name in names if not name.endswith(NO_CODE)]
     return sorted((path.relative_to(root).as_posix(), path) for path in found)
 
 
