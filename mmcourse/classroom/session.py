@@ -103,11 +103,19 @@ class Proxy:
         self.stopped = ""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._ask(args, {"kwargs": wire.encode(kwargs)})
+
+    def run_probe(self, helpers: str, probe: str, use: str, args: tuple) -> Any:
+        """Use the student's class or training function by a probe, which is sent as text."""
+        return self._ask(args, {"helpers": helpers, "probe": probe, "use": use})
+
+    def _ask(self, args: tuple, more: dict[str, Any]) -> Any:
+        """Send arguments, get the result or the error."""
         seconds = min(self.session.limits.call, self.end - time.monotonic())
         if self.stopped or seconds <= 0:
             raise TimeoutError(self.stopped)
         try:
-            sent = {"args": wire.encode(args), "kwargs": wire.encode(kwargs)}
+            sent = {"args": wire.encode(args), **more}
             reply = self.session.ask(self.__name__, seconds, **sent)
         except Stopped as error:
             self.stopped = str(error)
