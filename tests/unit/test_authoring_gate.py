@@ -138,17 +138,29 @@ def test_a_source_with_a_fault_is_told_as_such(course):
     assert len(told(course)) == 2 and "without `# END SOLUTION`" in told(course)[0]
 
 
-def test_too_slow_too_few_cells_and_too_long_cells(course, tmp_path):
+def test_too_slow(course):
     assert "took 91 s, the limit is 90 s" in doctor(course, lambda nb: nb.metadata.mmcourse.update(seconds=91))[-1]
-    long = "# %%\n" + "x = 1\n" * 21
-    root = tiny_course.write(tmp_path / "long", "# %% [markdown]\n# # T\n# {{budget}}\n\n" + long * 4, None)
+
+
+def test_long_lines_are_a_warning_and_in_the_second_edition_a_fault(tmp_path):
+    wide = f"x = '{'w' * 100}'\n"
+    text = f'# %% [markdown]\n# # T\n# {{{{budget}}}}\n\n# %%\n{wide}\n# %% tags=["hide-input"]\n{wide}'
+    root = tiny_course.write(tmp_path, text, None)
     (result,) = build(root=root)
-    assert result.notes == [
-        "the notebook has 6 cells, a lesson has 40 to 90",
-        "the notebook has a median code cell of 21 lines, at most 6 is read",
-        "the notebook has 4 of 5 code cells above 20 lines",
-    ]
-    assert len(told(root)) == 3
+    said = f"cell 3 (code, `x = '{'w' * 55}`) has a line of 106 characters, at most 88 fit: `x = '{'w' * 45}…`"
+    assert result.notes == [f"warning: {said}"]  # not of the folded cell
+    assert told(root) == []
+    (root / "notebooks" / "src" / "glossary.toml").write_text('second_edition = ["tiny"]\n')
+    (result,) = build(root=root)
+    assert result.notes == [said, "the notebook has 0 blanks, a lesson has 3 to 5"]
+    assert len(told(root)) == 2
+
+
+def test_plumbing_is_folded_in_jupyterlab_and_in_colab(course):
+    nb = nbformat.read(lessons(course)[0].notebook, as_version=4)
+    folded = [c for c in nb.cells if "hide-input" in c.metadata.get("tags", [])]
+    assert folded and all(c.metadata.jupyter.source_hidden and c.metadata.cellView == "form" for c in folded)
+    assert not any("cellView" in c.metadata for c in nb.cells if c not in folded)
 
 
 @pytest.mark.parametrize(
