@@ -6,6 +6,7 @@ import math
 import re
 
 LIMIT_SECONDS = 90.0
+LIMIT_MB = 2500
 NUMBER = r"-?\d+(?:\.\d+)?"
 # a line that `mmcourse.evaluate.expect_within` prints
 EXPECTED = re.compile(

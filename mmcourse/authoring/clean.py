@@ -78,11 +78,16 @@ def faults(nb: NotebookNode) -> list[Fault]:
 
 
 def limit_faults(nb: NotebookNode) -> list[Fault]:
-    """Too slow. The gate minds; a build in progress may not."""
-    seconds = nb.metadata.mmcourse.seconds
-    if seconds > budget.LIMIT_SECONDS:
-        return [Fault(None, f"took {seconds:.0f} s, the limit is {budget.LIMIT_SECONDS:.0f} s: train less")]
-    return []
+    """Too slow, or too large in memory for a laptop. The gate minds; a build in progress may not."""
+    found = []
+    measured = nb.metadata.mmcourse
+    if measured.seconds > budget.LIMIT_SECONDS:
+        message = f"took {measured.seconds:.0f} s, the limit is {budget.LIMIT_SECONDS:.0f} s: train less"
+        found.append(Fault(None, message))
+    if measured.peak_mb > budget.LIMIT_MB:
+        message = f"took {measured.peak_mb:,.0f} MB, the limit is {budget.LIMIT_MB:,} MB: laptops have 8 GB"
+        found.append(Fault(None, message))
+    return found
 
 
 def long_lines(nb: NotebookNode) -> list[Fault]:
