@@ -50,7 +50,7 @@ def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
         return [str(error)]
     found = _differences(nb, want) or _metadata_differences(nb, want)
     found += _untried_blanks(nb, stored.get("blanks", []))
-    found += notebook_faults(nb, path, lesson) + limits(nb)
+    found += notebook_faults(nb, path, lesson) + limits(nb, path, lesson)
     return [f"{name}: {x}: {remedy}" for x in found]
 
 
