@@ -1,4 +1,4 @@
-# make lab     set up once, then open JupyterLab at lesson 00     make lab ARGS="--no-browser --port 8899"
+# make lab     set up once, then open JupyterLab at the first lesson     make lab ARGS="--no-browser --port 8899"
 # make test    set up once, then lint, types and every test       make test ARGS="-k cli"
 # The environment is .venv. Its last file, .venv/complete, is written only after everything was installed and
 # holds what it was made from; without it, or when it tells of another Python or folder, .venv is made anew.
@@ -11,12 +11,12 @@ JOBS ?= 2
 ARGS ?=
 
 help:
-	@printf '%s\n' 'make lab      open JupyterLab at lesson 00 (ARGS="--no-browser --port 8899" is passed on)' \
+	@printf '%s\n' 'make lab      open JupyterLab at the first lesson (ARGS="--no-browser --port 8899" is passed on)' \
 	  'make test     lint, types and every test (ARGS="-k fusion" is passed to pytest)' \
 	  'make lint     ruff and mypy alone' \
 	  'make setup    only make or refresh .venv (PYTHON=/path/to/python3 chooses the Python)' \
 	  'make build    the wheel, in dist/' \
-	  'make results 13   make the stored figures of long runs anew (data/results)' \
+	  'make results sentiment   make a lesson'"'"'s stored figures of long runs anew' \
 	  'make bench    training speed side by side: ours, a bare loop, Lightning, Keras (benchmarks/)' \
 	  'make hub      a JupyterHub to try a class on this machine (ARGS="--dir class --students ada,ben")' \
 	  'make clean    remove .venv, dist and caches'
@@ -66,16 +66,16 @@ lint: setup
 build: setup
 	@$(BIN)/python -m build --wheel --no-isolation
 
-# `make results 12 13`: the words after `results` are lessons, not targets.
+# `make results tune sentiment`: the words after `results` are lessons, not targets.
 ifeq (results,$(firstword $(MAKECMDGOALS)))
 LESSONS := $(wordlist 2,99,$(MAKECMDGOALS))
 $(if $(LESSONS),$(eval $(LESSONS):;@:))
 endif
 results: setup
-	@[ -n "$(LESSONS)" ] || { echo 'Which lesson? For instance: make results 13'; exit 2; }
+	@[ -n "$(LESSONS)" ] || { echo 'Which lesson? For instance: make results sentiment'; exit 2; }
 	@for lesson in $(LESSONS); do \
-	  [ -f data/results/make_$$lesson.py ] || { echo "Lesson $$lesson has no long runs: there is no data/results/make_$$lesson.py"; exit 2; }; \
-	  $(BIN)/python data/results/make_$$lesson.py || exit 1; \
+	  [ -f notebooks/src/$$lesson/make_results.py ] || { echo "Lesson $$lesson has no long runs: there is no notebooks/src/$$lesson/make_results.py"; exit 2; }; \
+	  $(BIN)/python notebooks/src/$$lesson/make_results.py || exit 1; \
 	done
 
 bench: setup

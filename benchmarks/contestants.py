@@ -68,7 +68,7 @@ class Timed:
 
 # ---------------------------------------------------------------- PyTorch
 def torch_model():
-    """The trimodal model of lesson 10 at laptop size."""
+    """The trimodal model of lesson train_pytorch at laptop size."""
     import torch
 
     from mmcourse.torch import encoders, fusion

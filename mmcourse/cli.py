@@ -33,7 +33,7 @@ app = typer.Typer(
 data = typer.Typer(no_args_is_help=True, help="Public data that some lessons can use: list, fetch, verify.")
 app.add_typer(data, name="data")
 
-Numbers = Annotated[list[str], typer.Argument(metavar="NN…", help="Lessons by number or name, or all.")]
+Numbers = Annotated[list[str], typer.Argument(metavar="SLUG…", help="Lessons by slug or number, or all.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Data by name; all by default.")]
 
 
@@ -58,16 +58,16 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Show the vers
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(
     context: typer.Context,
-    lesson: Annotated[str, typer.Argument(metavar="[NN]", help="Lesson to open, by number or name.")] = "00",
+    lesson: Annotated[str, typer.Argument(metavar="[SLUG]", help="Lesson to open, by slug or number.")] = "0",
 ) -> None:
-    """Open JupyterLab at a lesson. Further options go to JupyterLab: mmcourse lab 09 --no-browser --port 8899."""
+    """Open JupyterLab at a lesson. Further options go to JupyterLab: mmcourse lab fusion --no-browser --port 8899."""
     extra = list(context.args)
     if lesson.startswith("-"):  # `lab --no-browser`: an option, not a lesson
-        lesson, extra = "00", [lesson, *extra]
+        lesson, extra = "0", [lesson, *extra]
     require("jupyterlab", "ipykernel")
     chosen = select([lesson])[0]
     if not chosen.notebook.is_file():
-        fail(f"lesson {chosen.name} is not built yet; run `mmcourse build {chosen.number}`")
+        fail(f"lesson {chosen.name} is not built yet; run `mmcourse build {chosen.slug}`")
     folder = workbench(chosen.folder)
     root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []  # a container has no other user
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
@@ -130,12 +130,12 @@ def doctor() -> None:
 
 @app.command()
 def build(
-    numbers: Annotated[list[str] | None, typer.Argument(metavar="[NN…]", help="Lessons; all by default.")] = None,
+    numbers: Annotated[list[str] | None, typer.Argument(metavar="[SLUG…]", help="Lessons; all by default.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Build nothing; exit 1 if a notebook is stale.")] = False,
 ) -> None:
     """For authors: make the notebooks of lessons from notebooks/src, or check that they are fresh."""
     require("jupytext", "nbclient", "nbformat", "psutil")
-    chosen = [lesson.number for lesson in select(numbers or ["all"])]
+    chosen = [lesson.slug for lesson in select(numbers or ["all"])]
     from mmcourse.authoring import build as build_lessons
     from mmcourse.authoring.builder import BuildError
 

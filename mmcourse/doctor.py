@@ -122,7 +122,7 @@ def check_lesson(lesson: Lesson, blocked: list[Finding]) -> Finding:
         book = json.loads(lesson.notebook.read_text(encoding="utf-8"))
         text = "\n".join("".join(cell["source"]) for cell in book["cells"] if cell["cell_type"] == "code")
     except FileNotFoundError:
-        finding.problem, finding.remedy = "not built yet", f"run `mmcourse build {lesson.number}`"
+        finding.problem, finding.remedy = "not built yet", f"run `mmcourse build {lesson.slug}`"
         return finding
     except (OSError, ValueError, KeyError, TypeError) as error:
         finding.problem = f"{lesson.notebook.name} is damaged ({type(error).__name__})"

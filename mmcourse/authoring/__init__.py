@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .catalogue import Lesson, lessons, notebooks_dir, select
+from .catalogue import Lesson, course_map, lessons, notebooks_dir, select
 
 if TYPE_CHECKING:
     from .builder import Built
 
-__all__ = ["Lesson", "build", "lessons", "notebooks_dir", "select"]
+__all__ = ["Lesson", "build", "course_map", "lessons", "notebooks_dir", "select"]
 
 
 def build(

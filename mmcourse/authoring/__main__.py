@@ -1,4 +1,4 @@
-"""``python -m mmcourse.authoring [NN ...] [--check] [--only lesson|exercises]``."""
+"""``python -m mmcourse.authoring [SLUG ...] [--check] [--only lesson|exercises]``."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def build(
     Parameters
     ----------
     lessons
-        Numbers, slugs or names; None or ``"all"`` for every lesson.
+        Slugs, numbers or names; None or ``"all"`` for every lesson.
     root
         Folder that holds ``notebooks/``; the repository by default.
     progress
@@ -68,7 +68,7 @@ def build(
     faults: list[str] = []
     for lesson in select(lessons, root):
         for path in lesson.built:
-            if only and (path == lesson.notebook) != (only == "lesson"):
+            if only and (path in (lesson.notebook, lesson.deeper)) != (only == "lesson"):
                 continue
             if check:
                 faults += gate.stale(lesson, path, SLUG)

@@ -1,9 +1,14 @@
-"""Which lessons exist, and where each of their files lies."""
+"""Which lessons exist, and where each of their files lies.
+
+A lesson is known by its slug. Its number is its place on the map, ``notebooks/map.toml``, and stands only in the names
+of built notebooks.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +16,23 @@ from pathlib import Path
 import mmcourse
 
 _NAME = re.compile(r"(\d\d)_([a-z0-9_]+)$")
+_DEEPER = "_deeper"
+SOURCES = ("lesson.py", "exercises.py", "exercises_text.py")  # a folder of notebooks/src with one of these is a lesson
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the map: a lesson that exists, or that is still to be written."""
+
+    number: str
+    slug: str
+    part: str
+    teaches: str
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """One lesson: its number, slug and title, and the folder that holds all its files."""
+    """One lesson: its number, slug and title, and the folder of all notebooks."""
 
     number: str
     slug: str
@@ -24,23 +41,38 @@ class Lesson:
 
     @property
     def name(self) -> str:
-        """File name without its ending, such as ``00_start_here``."""
+        """File name of the built notebook without its ending, such as ``00_start_here``."""
         return f"{self.number}_{self.slug}"
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds everything written for this lesson."""
+        return self.folder / "src" / self.slug
 
     @property
     def source(self) -> Path:
         """The py:percent text of the lesson."""
-        return self.folder / "src" / f"{self.name}.py"
+        return self.home / "lesson.py"
+
+    @property
+    def deeper_source(self) -> Path:
+        """The py:percent text of the second notebook: traps, proofs, costs. Few lessons have one."""
+        return self.home / "deeper.py"
 
     @property
     def exercise_source(self) -> Path:
         """The py:percent text of the exercises, with solution markers."""
-        return self.folder / "src" / "exercises" / f"{self.name}.py"
+        return self.home / "exercises_text.py"
 
     @property
     def notebook(self) -> Path:
         """The built lesson."""
         return self.folder / f"{self.name}.ipynb"
+
+    @property
+    def deeper(self) -> Path:
+        """The built second notebook."""
+        return self.folder / f"{self.name}{_DEEPER}.ipynb"
 
     @property
     def exercise(self) -> Path:
@@ -56,7 +88,8 @@ class Lesson:
     def built(self) -> list[Path]:
         """The notebooks that the sources of this lesson give."""
         lesson = [self.notebook] if self.source.is_file() else []
-        return lesson + ([self.exercise, self.solution] if self.exercise_source.is_file() else [])
+        deeper = [self.deeper] if self.deeper_source.is_file() else []
+        return lesson + deeper + ([self.exercise, self.solution] if self.exercise_source.is_file() else [])
 
 
 def notebooks_dir(root: Path | str | None = None) -> Path:
@@ -68,20 +101,43 @@ def notebooks_dir(root: Path | str | None = None) -> Path:
     return repository if repository.is_dir() else package / "_notebooks"
 
 
+def course_map(root: Path | str | None = None) -> list[Entry]:
+    """Every lesson of the map in order, whether it is written yet or not; numbers count from 00."""
+    path = notebooks_dir(root) / "map.toml"
+    if not path.is_file():
+        return []
+    parts = tomllib.loads(path.read_text(encoding="utf-8"))["part"]
+    lines = [(line["slug"], part["title"], line["teaches"]) for part in parts for line in part["lessons"]]
+    return [Entry(f"{n:02d}", *line) for n, line in enumerate(lines)]
+
+
 def lessons(root: Path | str | None = None) -> list[Lesson]:
-    """All lessons, in order of number: from their sources, or from built notebooks where no source is shipped."""
+    """All lessons that exist, in order: from their sources, or from built notebooks where no source is shipped.
+
+    Raises
+    ------
+    ValueError
+        For a source whose slug is not on the map.
+    """
     folder = notebooks_dir(root)
-    names = {
-        p.stem
-        for pattern in ("src/*.py", "src/exercises/*.py", "*.ipynb")
-        for p in folder.glob(pattern)
-        if _NAME.match(p.stem)
-    }
-    return [_lesson(folder, name) for name in sorted(names)]
+    places = {entry.slug: entry.number for entry in course_map(root)}
+    built = [match for path in folder.glob("*.ipynb") if (match := _NAME.match(path.stem.removesuffix(_DEEPER)))]
+    sources = {path.parent.name for name in SOURCES for path in folder.glob(f"src/*/{name}")}
+    if unknown := sorted(sources - set(places)):
+        raise ValueError(f"notebooks/src/{unknown[0]}: not on the map; add a line for it to {folder / 'map.toml'}")
+    found = {slug: places[slug] for slug in sources}
+    for match in built:
+        found.setdefault(match[2], places.get(match[2], match[1]))
+    return [_lesson(folder, number, slug) for slug, number in sorted(found.items(), key=lambda item: item[1])]
+
+
+def lesson_numbers(root: Path | str | None = None) -> dict[str, str]:
+    """Slug → number of every lesson that exists."""
+    return {lesson.slug: lesson.number for lesson in lessons(root)}
 
 
 def select(wanted: Iterable[str | int] | None = None, root: Path | str | None = None) -> list[Lesson]:
-    """The lessons asked for by number, slug or name; all of them for ``None`` or ``"all"``.
+    """The lessons asked for by slug, number or name; all of them for ``None`` or ``"all"``.
 
     Raises
     ------
@@ -97,14 +153,13 @@ def select(wanted: Iterable[str | int] | None = None, root: Path | str | None = 
         text = f"{int(item):02d}" if str(item).isdigit() else str(item)
         match = [x for x in known if text in (x.number, x.slug, x.name)]
         if not match:
-            listed = ", ".join(x.name for x in known) or f"none: {notebooks_dir(root)} holds no lesson"
+            listed = ", ".join(x.slug for x in known) or f"none: {notebooks_dir(root)} holds no lesson"
             raise ValueError(f"there is no lesson {str(item)!r}; lessons that exist: {listed}")
         found += [x for x in match if x not in found]
     return found
 
 
-def _lesson(folder: Path, name: str) -> Lesson:
-    number, slug = name.split("_", 1)
+def _lesson(folder: Path, number: str, slug: str) -> Lesson:
     lesson = Lesson(number, slug, "", folder)
     return Lesson(number, slug, _title(lesson) or slug.replace("_", " ").capitalize(), folder)
 
@@ -121,5 +176,4 @@ def _title(lesson: Lesson) -> str:
             return ""
     else:
         return ""
-    title = heading.group(1).strip() if heading else ""
-    return re.sub(rf"^(Lesson )?{lesson.number}\s*[·:.–-]?\s*", "", title)
+    return heading.group(1).strip() if heading else ""

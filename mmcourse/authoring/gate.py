@@ -9,7 +9,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from . import clean, source
-from .catalogue import Lesson
+from .catalogue import Lesson, lesson_numbers
 
 MEASURED = ("seconds", "peak_mb", "cores", "bands")
 RECORDED = (*MEASURED, "blanks")  # the last one only where a lesson has blanks
@@ -19,15 +19,18 @@ BLANK_IDS = re.compile(r"^\w+\s*=\s*check\(\s*[\"']([a-z]\w*\.blank\.\d+)[\"']",
 
 def text_of(lesson: Lesson, path: Path, slug: str, measured: dict) -> NotebookNode:
     """The notebook that belongs at ``path``, without outputs, from the lesson's sources."""
-    if path == lesson.notebook:
-        return source.lesson_text(source.read(lesson.source), slug, measured)
-    return source.exercise_text(source.read(lesson.exercise_source), slug, measured, solved=path == lesson.solution)
+    known = lesson_numbers(lesson.folder.parent)
+    if path in (lesson.notebook, lesson.deeper):
+        text = source.read(lesson.source if path == lesson.notebook else lesson.deeper_source)
+        return source.lesson_text(text, slug, measured, known)
+    text = source.read(lesson.exercise_source)
+    return source.exercise_text(text, slug, measured, known, solved=path == lesson.solution)
 
 
 def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
     """Everything wrong with one committed notebook, each with its cell and the remedy; empty when it is fresh."""
     name = path.relative_to(lesson.folder.parent)
-    remedy = f"run `mmcourse build {lesson.number}`"
+    remedy = f"run `mmcourse build {lesson.slug}`"
     if not path.is_file():
         return [f"{name} is missing: {remedy}"]
     try:
@@ -51,7 +54,7 @@ def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
 def notebook_faults(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
     """Faults of outputs and exercises, as sentences that name the cell."""
     found = clean.faults(nb)
-    if path == lesson.notebook:
+    if path in (lesson.notebook, lesson.deeper):
         found += _check_faults(nb, "not attempted yet", BLANK_IDS)
     else:
         found += _check_faults(nb, "passed" if path == lesson.solution else "not attempted yet", source.CHECK)
@@ -60,7 +63,10 @@ def notebook_faults(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
 
 def limits(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
     """Limits of time and shape that a committed notebook must keep."""
-    return [f"{clean.describe(nb, x.cell)} {x.message}" for x in clean.limit_faults(nb, path == lesson.notebook)]
+    return [
+        f"{clean.describe(nb, x.cell)} {x.message}"
+        for x in clean.limit_faults(nb, path in (lesson.notebook, lesson.deeper))
+    ]
 
 
 def broken_links(path: Path) -> list[str]:

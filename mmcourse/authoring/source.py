@@ -20,7 +20,8 @@ MARKER = re.compile(r"^# %%(?!%)")
 BEGIN, END, BLANK = "# BEGIN SOLUTION", "# END SOLUTION", "# BLANK:"
 TAGS = {"free", "raises-exception", "hide-input", "setup", "target", "variant"}
 CHOICES = re.compile(r"[ \t]+# of: .+$", re.MULTILINE)  # what a variant cell can be; readers see one of them
-CHECK = re.compile(r"^\s*(?:\w+\s*=\s*)?check\(\s*[\"'](\d\d\.\d+)[\"']", re.MULTILINE)
+CHECK = re.compile(r"^\s*(?:\w+\s*=\s*)?check\(\s*[\"']([a-z][a-z0-9_]*\.\d+)[\"']", re.MULTILINE)
+LINK = re.compile(r"(?<=\]\()((?:\.\./)?(?:exercises/|solutions/)?)([a-z][a-z0-9_]*?)((?:_deeper)?\.ipynb)")
 BLANK_CHECK = re.compile(r"^(?P<name>\w+)\s*=\s*check\(\s*[\"'](?P<id>[a-z]\w*\.blank\.\d+)[\"']", re.MULTILINE)
 ANY_BLANK_CHECK = re.compile(r"check\(\s*[\"'][^\"']*\bblank\b")
 MOST_BLANK_LINES = 8
@@ -60,6 +61,16 @@ class Source:
     text: str
     cells: list[NotebookNode]
     lines: list[int]
+
+    @property
+    def name(self) -> str:
+        """What its cells' ids are made from: the lesson's slug and the file's own name."""
+        return f"{self.path.parent.name}/{self.path.stem}"
+
+    def built_name(self, numbers: dict[str, str]) -> str:
+        """File name of the notebook made from it, such as ``13_fusion`` or ``13_fusion_deeper``."""
+        lesson = self.path.parent.name
+        return f"{numbers[lesson]}_{lesson}{'_deeper' * (self.path.stem == 'deeper')}"
 
     @property
     def sha(self) -> str:
@@ -106,14 +117,17 @@ def read(path: Path) -> Source:
     return source
 
 
-def lesson_text(source: Source, slug: str, measured: dict) -> NotebookNode:
-    """The lesson without outputs; what the reader fills in is blank, and its answer is folded below."""
+def lesson_text(source: Source, slug: str, measured: dict, numbers: dict[str, str]) -> NotebookNode:
+    """The lesson without outputs; what the reader fills in is blank, and its answer is folded below.
+
+    ``numbers`` (slug → "13") complete its links to other lessons.
+    """
     if "{{budget}}" not in source.cells[0].source:
         raise SourceError(f"{source.where(0)}: the title card needs a line `{{{{budget}}}}`; the build fills it in")
     answers = _lesson_blanks(source)
     code = [c.cell_type == "code" for c in source.cells]
     texts = [_blank(source, i, gap=True) if code[i] else c.source for i, c in enumerate(source.cells)]
-    return _assemble(source, texts, f"notebooks/{source.path.stem}", slug, measured, answers)
+    return _assemble(source, texts, "notebooks", slug, measured, numbers, answers)
 
 
 def solved_cells(source: Source) -> list[tuple[str, list[str]]]:
@@ -127,17 +141,23 @@ def solved_cells(source: Source) -> list[tuple[str, list[str]]]:
     return found
 
 
-def exercise_text(source: Source, slug: str, measured: dict, solved: bool) -> NotebookNode:
+def exercise_text(source: Source, slug: str, measured: dict, numbers: dict[str, str], solved: bool) -> NotebookNode:
     """The exercise notebook without outputs: with solutions, or with blanks in their place."""
     _check_exercises(source)
     edit = _solve if solved else _blank
     texts = [edit(source, i) if c.cell_type == "code" else c.source for i, c in enumerate(source.cells)]
     folder = "solutions" if solved else "exercises"
-    return _assemble(source, texts, f"notebooks/{folder}/{source.path.stem}", slug, measured)
+    return _assemble(source, texts, f"notebooks/{folder}", slug, measured, numbers)
 
 
 def _assemble(
-    source: Source, texts: list[str], where: str, slug: str, measured: dict, answers: dict[int, str] | None = None
+    source: Source,
+    texts: list[str],
+    folder: str,
+    slug: str,
+    measured: dict,
+    numbers: dict[str, str],
+    answers: dict[int, str] | None = None,
 ) -> NotebookNode:
     """Title card with badge and budget, setup cell, then the author's cells with stable ids.
 
@@ -145,7 +165,7 @@ def _assemble(
     """
     badge = (
         "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-        f"(https://colab.research.google.com/github/{slug}/blob/{where}.ipynb)"
+        f"(https://colab.research.google.com/github/{slug}/blob/{folder}/{source.built_name(numbers)}.ipynb)"
     ).replace("/blob/", "/blob/main/")
     seen: Counter[str] = Counter()
     cells = []
@@ -155,14 +175,26 @@ def _assemble(
             text = badge + "\n\n" + text.replace("{{budget}}", budget.line(measured))
         if "variant" in tags:
             text = CHOICES.sub("", text)
-        cells.append(_cell(cell.cell_type, text, tags, _id(source.path.stem, cell, seen)))
+        if cell.cell_type == "markdown":
+            text = numbered(text, numbers)
+        cells.append(_cell(cell.cell_type, text, tags, _id(source.name, cell, seen)))
         if index == 0:
             cells.append(_cell("code", SETUP.format(slug=slug), ["setup"], "setup"))
         if answers and index in answers:
             answer = nbformat.v4.new_markdown_cell(answers[index])
-            cells.append(_cell("markdown", answer.source, [], _id(source.path.stem, answer, seen)))
+            cells.append(_cell("markdown", answer.source, [], _id(source.name, answer, seen)))
     metadata = METADATA | {"mmcourse": {**measured, "source_sha": source.sha}}
     return nbformat.v4.new_notebook(cells=cells, metadata=nbformat.from_dict(metadata), nbformat_minor=5)
+
+
+def numbered(text: str, numbers: dict[str, str]) -> str:
+    """Links to lessons as built notebooks are named: ``](fusion.ipynb)`` becomes ``](13_fusion.ipynb)``."""
+
+    def link(match: re.Match) -> str:
+        folder, slug, ending = match.groups()
+        return f"{folder}{numbers[slug]}_{slug}{ending}" if slug in numbers else match[0]
+
+    return LINK.sub(link, text)
 
 
 def _id(name: str, cell: NotebookNode, seen: Counter[str]) -> str:
@@ -309,4 +341,4 @@ def _check_exercises(source: Source) -> None:
             hints = solutions = 0
             checks += 1
     if not checks:
-        raise SourceError(f'{source.path}:1: an exercise source needs at least one `check("NN.n", answer)` cell')
+        raise SourceError(f'{source.path}:1: an exercise source needs at least one `check("SLUG.n", answer)` cell')

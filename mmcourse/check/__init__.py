@@ -1,11 +1,11 @@
-"""Feedback that teaches: `check("00.1", answer)` says what is wrong with an answer, not only that it is wrong.
+"""Feedback that teaches: `check("start_here.1", answer)` says what is wrong with an answer, not only that it is wrong.
 
 For learners::
 
     from mmcourse.check import check
-    check("00.1", my_function)
+    check("start_here.1", my_function)
 
-For authors of checks (`mmcourse/check/lesson_NN.py`)::
+For authors of checks (`mmcourse/check/lesson_SLUG.py`)::
 
     from mmcourse.check import agree, exercise, rng
 
@@ -17,7 +17,7 @@ For authors of checks (`mmcourse/check/lesson_NN.py`)::
         return "A word of praise, or nothing."
 
 Smaller pieces are `call` (the learner's function, on copies), `same` (values, with hints), `choice` (one of several
-options) and `Wrong` (raise it with any message). Known answers go to `tests/exercises/answers_NN.py`.
+options) and `Wrong` (raise it with any message). Known answers go to `tests/exercises/answers_SLUG.py`.
 """
 
 import sys

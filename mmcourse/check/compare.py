@@ -21,7 +21,7 @@ Hint = tuple[Any, str]
 
 
 def rng(id: str) -> np.random.Generator:
-    """The random numbers of exercise `id`: the same for every learner and every run."""
+    """The random numbers of a name: the same for every learner and every run. (Names are the first edition's ids.)"""
     return np.random.default_rng(zlib.crc32(id.encode()))
 
 

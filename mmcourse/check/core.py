@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,10 +55,10 @@ class Result:
 
 
 def exercise(id: str, *, title: str, points: int, difficulty: int, minutes: int) -> Callable:
-    """Register the decorated function as the check of exercise `id` ("NN.k")."""
+    """Register the decorated function as the check of exercise `id` ("SLUG.k")."""
     lesson, _, number = id.partition(".")
-    if not (len(lesson) == 2 and lesson.isdigit() and number.isdigit()):
-        raise ValueError(f'exercise id: expected "NN.k" such as "00.1", got {id!r}')
+    if not (re.fullmatch(r"[a-z][a-z0-9_]*", lesson) and number.isdigit()):
+        raise ValueError(f'exercise id: expected "SLUG.k" such as "start_here.1", got {id!r}')
     if difficulty not in (1, 2, 3) or points < 1 or minutes < 1:
         raise ValueError(f"exercise {id}: expected difficulty 1-3, points and minutes of at least 1")
 
@@ -80,11 +81,10 @@ def _load(lesson: str | None = None) -> None:
             importlib.import_module(f"mmcourse.check.{module.name}")
 
 
-def exercises(lesson: str | int | None = None) -> list[Exercise]:
-    """All exercises, or one lesson's ("00" or 0), in order."""
-    wanted = None if lesson is None else f"{int(lesson):02d}"
-    _load(wanted)
-    found = [e for e in _REGISTER.values() if wanted in (None, e.lesson)]
+def exercises(lesson: str | None = None) -> list[Exercise]:
+    """All exercises, or those of one lesson ("fusion"), in order."""
+    _load(lesson)
+    found = [e for e in _REGISTER.values() if lesson in (None, e.lesson)]
     return sorted(found, key=lambda e: (e.lesson, int(e.id.split(".")[1])))
 
 
@@ -97,11 +97,11 @@ def info(id: str) -> Exercise:
         If there is no such exercise; the message names the nearest ones.
     """
     if isinstance(id, str) and id not in _REGISTER:
-        _load(id[:2])
+        _load(id.partition(".")[0])
     if isinstance(id, str) and id in _REGISTER:
         return _REGISTER[id]
     known = [e.id for e in exercises()]
-    same = [k for k in known if k.startswith(str(id).partition(".")[0].zfill(2) + ".")]  # "0.1" means lesson 00
+    same = [k for k in known if k.startswith(str(id).partition(".")[0] + ".")]
     near = difflib.get_close_matches(str(id), same or known, n=3, cutoff=0.4) or (same or known)[:3]
     raise ValueError(f"There is no exercise {id!r}. The nearest are: {', '.join(near) or 'none yet'}.")
 

@@ -17,10 +17,10 @@ classroom = typer.Typer()
 
 @classroom.command()
 def release(
-    numbers: Annotated[list[str], typer.Argument(metavar="NN…", help="Lessons by number or name, or all.")],
+    numbers: Annotated[list[str], typer.Argument(metavar="SLUG…", help="Lessons by slug or number, or all.")],
     to: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the release.")],
     roster: Annotated[Path | None, typer.Option(help="CSV with a column `student`.")] = None,
-    points: Annotated[str, typer.Option(help="00.1=2,00.2=3, or a CSV file: exercise,points.")] = "",
+    points: Annotated[str, typer.Option(help="fusion.1=2,fusion.2=3, or a CSV file: exercise,points.")] = "",
     secret: Annotated[Path | None, typer.Option(help="The course's secret; made once by default.")] = None,
     format: Annotated[str, typer.Option(help="mmcourse, or nbgrader for its source/ folder.")] = "mmcourse",
 ) -> None:

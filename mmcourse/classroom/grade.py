@@ -50,10 +50,9 @@ class Task:
 @cache
 def code_version(lesson: str) -> str:
     """A fingerprint of all code that decides a lesson's points."""
-    here, check = Path(__file__).parent, Path(__file__).parents[1] / "check"
+    here, check, home = Path(__file__).parent, Path(__file__).parents[1] / "check", select([lesson])[0].home
     files = [here / name for name in ("grade.py", "hidden.py", "sandbox.py", "session.py", "variants.py")]
-    files += [*here.glob("inside/*.py"), *check.glob("[!l]*.py"), check / f"lesson_{lesson[:2]}.py"]
-    files += [select([lesson])[0].folder / "src" / "hidden" / f"{lesson[:2]}.py"]
+    files += [*here.glob("inside/*.py"), *check.glob("[!l]*.py"), check / f"lesson_{home.name}.py", home / "hidden.py"]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files) if path.is_file())).hexdigest()
 
 
@@ -139,7 +138,7 @@ def grade(
     plan = read_release(release) if release else None
     known = plan.lessons if plan else tuple(lesson.name for lesson in select(["all"]) if lesson.exercise.is_file())
     submissions = list(collect(folder.resolve(), known, out.resolve()))
-    found = sorted({one.lesson[:2] for one in submissions if one.lesson})
+    found = sorted({one.lesson for one in submissions if one.lesson})
     plan = plan or unreleased(found, own_secret(journal / "secret.txt"))
     hidden = tuple(str(path.resolve()) for path in (folder, out, release) if path)
     tasks = [task_of(one, plan, limits, unsafe, hidden) for one in submissions if not one.problem]

@@ -1,6 +1,6 @@
 """Hidden tests: parts of an exercise, on inputs that nobody can foretell without the course's secret.
 
-They are written in `notebooks/src/hidden/NN.py`, outside the wheel, as inputs alone; what is right, and which
+They are written in `notebooks/src/SLUG/hidden.py`, outside the wheel, as inputs alone; what is right, and which
 mistakes have a name, is taken from the public check. What a student may see of a part is its name and its advice.
 """
 
@@ -143,7 +143,7 @@ def parts(exercise: str, secret: str, variant: dict[str, Any] | None = None) -> 
 @lru_cache(maxsize=4096)
 def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> tuple[Part, ...]:
     g = np.random.default_rng(int.from_bytes(keyed(secret, exercise, variant)))
-    write = _load(exercise[:2]).get(exercise)
+    write = _load(_lesson(exercise)).get(exercise)
     found = recorded(exercise, g)
     made = list(_own_case(exercise, dict(variant), found[0])) if found else []
     if write is None:
@@ -192,7 +192,7 @@ def _drawn(written: list[tuple[str, float, Inputs]], public: Public, least: int 
 
 def _own_case(exercise: str, variant: dict[str, Any], public: Public) -> Iterator[Part]:
     """The numbers of the student's own variant cell: the one part whose inputs the student has seen."""
-    if text := _variant_texts(exercise[:2]).get(exercise):
+    if text := _variant_texts(_lesson(exercise)).get(exercise):
         names: dict[str, Any] = {"np": np, "print": lambda *_, **__: None}
         exec(space(text).filled(variant), names)  # our own source, not a student's
         yield _agreeing("numbers of your own", 1, [names["yours"]], public)
@@ -232,15 +232,20 @@ def recorded(exercise: str, g: np.random.Generator) -> list[Public]:
     return found
 
 
+def _lesson(exercise: str) -> str:
+    """The slug in an exercise's id."""
+    return exercise.partition(".")[0]
+
+
 @cache
 def _load(lesson: str) -> dict[str, Callable]:
     """The written parts of a lesson; none where it has no file."""
-    folder = select([lesson])[0].folder / "src" / "hidden"
+    folder = select([lesson])[0].home
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: the hidden tests are not here. Grade in a clone of the course's repository")
-    path = folder / f"{lesson}.py"
+    path = folder / "hidden.py"
     if path.is_file():
         spec = importlib.util.spec_from_file_location(f"mmcourse_hidden_{lesson}", path)
         assert spec and spec.loader
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    return {key: write for key, write in _WRITTEN.items() if key.startswith(lesson)}
+    return {key: write for key, write in _WRITTEN.items() if _lesson(key) == lesson}

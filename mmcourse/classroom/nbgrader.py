@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbformat import NotebookNode
 
+from mmcourse.authoring.catalogue import lesson_numbers
 from mmcourse.authoring.source import BEGIN, BLANK, CHECK, END, Source, exercise_text
 from mmcourse.classroom.variants import keyed
 from mmcourse.runtime import SLUG
@@ -29,7 +30,7 @@ round({points} * share(grade_parts("{id}", {answer}, "{key}")), 2)
 
 def source_notebook(source: Source, made: Release) -> NotebookNode:
     """An exercise source as nbgrader's master copy: `nbgrader generate_assignment` makes the blank from it."""
-    nb = exercise_text(source, SLUG, {}, solved=True)
+    nb = exercise_text(source, SLUG, {}, lesson_numbers(), solved=True)
     nb.cells[0].source = re.sub(r"^.*\n\n|\*\*Budget:.*\n\n", "", nb.cells[0].source)
     marked = [source.cells[0], None, *source.cells[1:]]  # the build puts its set-up cell second
     exercises = {x.id: x for x in made.exercises}

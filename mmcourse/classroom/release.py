@@ -20,6 +20,7 @@ from nbformat import NotebookNode
 
 from mmcourse import __version__
 from mmcourse.authoring import Lesson, select
+from mmcourse.authoring.catalogue import lesson_numbers
 from mmcourse.authoring.source import CHECK, Source, exercise_text, read
 from mmcourse.check import info
 from mmcourse.classroom.roster import read_points, read_roster
@@ -186,7 +187,7 @@ def student_notebook(lesson: Lesson, source: Source, made: Release, student: str
     """One student's blank notebook, with the student's own values, without outputs."""
     variants = {x.id: made.variant(student, x.id) for x in made.exercises if x.lesson == lesson.name}
     measured = nbformat.read(lesson.exercise, as_version=4).metadata.mmcourse
-    nb = exercise_text(filled(source, variants), SLUG, measured, solved=False)
+    nb = exercise_text(filled(source, variants), SLUG, measured, lesson_numbers(), solved=False)
     nb.cells[0].source = nb.cells[0].source.split("\n\n", 1)[1]  # the badge opens the public notebook, not this one
     worth = {x.id: x.points for x in made.exercises if x.lesson == lesson.name}
     for cell in nb.cells:
@@ -207,7 +208,7 @@ def filled(source: Source, variants: dict[str, dict[str, Any]]) -> Source:
 
 def _points(text: str, worth: dict[str, float]) -> str:
     """Points as they are here, in an exercise's heading and in the sum on the title card."""
-    heading = re.match(r"## (\d\d\.\d+) ", text)
+    heading = re.match(r"## ([a-z]\w*\.\d+) ", text)
     value = sum(worth.values()) if text.startswith("# ") else heading and worth.get(heading[1])
     if not value:
         return text

@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 
 import mmcourse
+from mmcourse.classroom.copies import copies
 from mmcourse.classroom.inside import wire
 from mmcourse.datasets import data_dir
 
@@ -28,6 +29,8 @@ INSIDE = Path(__file__).with_name("inside")
 PACKAGE = Path(mmcourse.__file__).parent
 ALLOWED = {"__init__", "course", "datasets", "evaluate", "io", "keras", "numpy", "plot", "preprocess", "quiet"}
 ALLOWED |= {"runtime", "torch"}
+SYSTEM = tuple(f"/usr/{name}" for name in ("bin", "lib", "lib32", "lib64", "libexec", "local/lib", "sbin"))
+SYSTEM += tuple(f"/usr/share/{name}" for name in ("fontconfig", "fonts", "zoneinfo"))
 ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime")
 # What /proc/self/exe says. TensorFlow ends the process where it cannot read this link, and where the link's name
 # contains "python" it goes on to read /proc/self/cmdline, which is not there either.
@@ -111,14 +114,22 @@ def _sites() -> list[str]:
 
 def _binds() -> list[tuple[str, str]]:
     """(outside, inside) of everything that can be read inside, besides the system's own folders."""
-    binds = [] if sys.base_prefix.startswith("/usr") else [(sys.base_prefix, sys.base_prefix)]
-    binds += [(path, f"/env/site{k}") for k, path in enumerate(_sites())]
+    binds = _packages()
     binds += [(str(part), f"/env/course/mmcourse/{part.name}") for part in PACKAGE.iterdir() if part.stem in ALLOWED]
     return [*binds, (str(data_dir()), "/env/course/mmcourse/_data"), (str(INSIDE), "/env/inside")]
 
 
+def _packages() -> list[tuple[str, str]]:
+    """(outside, inside) of Python and its packages, not ours."""
+    binds = [] if sys.base_prefix == "/usr" else [(sys.base_prefix, sys.base_prefix)]
+    return binds + [(path, f"/env/site{k}") for k, path in enumerate(_sites())]
+
+
 def _system() -> list[str]:
-    arguments = ["--ro-bind", "/usr", "/usr"]
+    """Programs, libraries, fonts and time zones; not all of /usr, where classes and courses may lie too."""
+    arguments = ["--dir", "/usr", "--dir", "/usr/local", "--dir", "/usr/share"]
+    for path in SYSTEM:
+        arguments += ["--ro-bind-try", path, path]
     for name in ("bin", "lib", "lib32", "lib64", "sbin"):
         if os.path.islink(f"/{name}"):
             arguments += ["--symlink", os.readlink(f"/{name}"), f"/{name}"]
@@ -129,20 +140,26 @@ def _system() -> list[str]:
     return arguments
 
 
-def _masks(secret: Iterable[Path], empty: str) -> list[str]:
-    """An empty folder over each secret place that lies inside something bound."""
-    places = {path.resolve() for path in secret if path.is_dir()}
+def other_copies() -> tuple[Path, ...]:
+    """Copies of the course, the one that runs included, in what the sandbox shows of this machine."""
+    return copies([*SYSTEM, *(outside for outside, _ in _packages())])
+
+
+def _masks(secret: Iterable[Path], empty: Path) -> list[str]:
+    """An empty folder or file over each secret place that lies inside something bound."""
+    places = {path.resolve() for path in secret if path.exists()}
     arguments = []
-    for outside, inside in [("/usr", "/usr"), *_binds()]:
+    for outside, inside in [*((path, path) for path in SYSTEM), *_binds()]:
         root = Path(outside).resolve()
         here = {place for place in places if root in place.parents}
         for place in sorted(here):
             if not here & set(place.parents):
-                arguments += ["--ro-bind", empty, f"{inside}/{place.relative_to(root)}"]
+                cover = empty if place.is_dir() else empty.with_name("nothing")
+                arguments += ["--ro-bind", str(cover), f"{inside}/{place.relative_to(root)}"]
     return arguments
 
 
-def bwrap(secret: Iterable[Path], empty: str, paths: list[str]) -> list[str]:
+def bwrap(secret: Iterable[Path], empty: Path, paths: list[str]) -> list[str]:
     """The command that starts the worker behind walls; `secret` folders are never seen inside."""
     program = shutil.which("bwrap")
     if program is None:
@@ -162,7 +179,8 @@ def bwrap(secret: Iterable[Path], empty: str, paths: list[str]) -> list[str]:
         command += ["--dir", folder]  # those that bwrap makes by itself, only root may enter
     for outside, inside in _binds():
         command += ["--ro-bind", outside, inside]
-    hidden = [*secret, PACKAGE, *([PACKAGE.parent] if (PACKAGE.parent / "notebooks").is_dir() else [])]
+    hidden = [*secret, *other_copies(), PACKAGE]
+    hidden += [PACKAGE.parent] if (PACKAGE.parent / "notebooks").is_dir() else []
     command += [*_masks(hidden, empty), "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]
     return [*command, *_start("/env/inside", *paths)]
 
@@ -185,10 +203,11 @@ class Worker:
         self.folder = tempfile.TemporaryDirectory(prefix="mmcourse-")
         empty, home = (Path(self.folder.name) / name for name in ("empty", "home"))
         empty.mkdir(mode=0o755)
+        (empty.parent / "nothing").touch(mode=0o644)
         home.mkdir()
         sites = [f"/env/site{k}" for k in range(len(_sites()))]
         self.paths = [str(PACKAGE.parent), *_sites()] if unsafe else ["/env/course", *sites]
-        command = _start(str(INSIDE), *self.paths) if unsafe else bwrap(secret, str(empty), self.paths)
+        command = _start(str(INSIDE), *self.paths) if unsafe else bwrap(secret, empty, self.paths)
         environment = {**ENVIRONMENT, "HOME": str(home), "TMPDIR": str(home)} if unsafe else {}
         self.line, theirs = socket.socketpair()
         with theirs:

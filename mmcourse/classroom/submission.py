@@ -17,7 +17,7 @@ MOST_BYTES = 20 << 20
 MOST_FILES, DEEPEST = 200, 8  # of one student: files, and folders in folders
 LITTER = {".DS_Store", ".git", ".gitkeep", ".ipynb_checkpoints", "Thumbs.db", "__MACOSX"}
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
-CHECKED = re.compile(r"""\bcheck\(\s*["'](\d\d)\.\d+["']""")
+CHECKED = re.compile(r"""\bcheck\(\s*["']([a-z][a-z0-9_]*)\.\d+["']""")
 
 
 class Unreadable(Exception):
@@ -135,7 +135,7 @@ def lesson_of(path: Path, cells: list[str], lessons: list[str]) -> str:
     if by_name := [lesson for lesson in lessons if lesson in path.name]:
         return by_name[0]
     asked = [number for text in cells for number in CHECKED.findall(text)]
-    by_check = [lesson for lesson in lessons if asked and lesson[:2] == max(set(asked), key=asked.count)]
+    by_check = [lesson for lesson in lessons if asked and lesson.partition("_")[2] == max(set(asked), key=asked.count)]
     if not by_check:
         raise Unreadable("of no lesson that is graded: keep the notebook's name")
     return by_check[0]

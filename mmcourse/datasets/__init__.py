@@ -10,7 +10,7 @@ from .public import sources
 from .stored import results, save_results
 
 __all__ = ["NAMES", "SPLITS", "Column", "Dataset", "Features", "Gather", "Lazy", "data_dir", "load", "pad"]
-__all__ += ["results", "save_results", "sources"]
+__all__ += ["lesson_dir", "results", "save_results", "sources"]
 
 NAMES = ("avdigits", "mood", "scenes")
 

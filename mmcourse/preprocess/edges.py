@@ -11,7 +11,7 @@ SOBEL = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]])  # flipped by the convolu
 def convolve2d(image, kernel, pad_mode: str = "edge") -> np.ndarray:
     """True convolution Y[i, j] = Σ_mn K[m, n] X[i-m, j-n] of (..., h, w), same size; the borders are repeated.
 
-    Frameworks leave out the flip and call it convolution too; see lesson 05.
+    Frameworks leave out the flip and call it convolution too; see lesson cnn.
     """
     image, kernel = to_float(image), np.asarray(kernel)
     if kernel.ndim != 2 or not (kernel.shape[0] % 2 and kernel.shape[1] % 2):

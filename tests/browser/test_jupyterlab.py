@@ -103,13 +103,13 @@ def test_an_exercise_names_a_wrong_answer_and_passes_a_right_one(page, server, t
     assert str(blank).count("not attempted yet") >= 3
 
     notebook.retype("def bayes_accuracy", WRONG)
-    told = notebook.rerun('check("00.1"', "wrong")
+    told = notebook.rerun('check("start_here.1"', "wrong")
     assert "You took the largest value of each row" in told and "look down each column" in told
     shoot(page, tmp_path, "exercise_00_wrong")
 
     notebook.retype("def bayes_accuracy", RIGHT)
-    told = notebook.rerun('check("00.1"', "passed")
+    told = notebook.rerun('check("start_here.1"', "passed")
     assert "You took the largest value" not in told and "1 of 1 point" in told
     saved = notebook.save()
-    (cell,) = (c for c in saved.cells if c.cell_type == "code" and 'check("00.1"' in c.source)
+    (cell,) = (c for c in saved.cells if c.cell_type == "code" and 'check("start_here.1"' in c.source)
     assert "passed" in str(cell.outputs)

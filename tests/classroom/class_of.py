@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from pathlib import Path
 
@@ -53,7 +54,12 @@ def attacked(folder: Path, jobs: int = 2) -> tuple[Graded, dict[str, hostile.Att
         hand_in(folder / "sub", student, hostile.notebook(hostile.HONEST, hostile.RIGHT))
     for name, attack in attacks.items():
         hand_in(folder / "sub", slug(name), hostile.notebook(*attack.cells))
-    graded = grade(folder / "sub", out, limits=QUICK, jobs=jobs)
+    sites = hostile.lay_second_copies(out)
+    sys.path += sites
+    try:
+        graded = grade(folder / "sub", out, limits=QUICK, jobs=jobs)
+    finally:
+        sys.path[:] = [path for path in sys.path if path not in sites]
     publish(graded, out)
     return graded, attacks, listener
 

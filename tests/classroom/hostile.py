@@ -6,6 +6,7 @@ Nothing here leaves the machine or outlives its process; the worst of it fills a
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,12 +118,85 @@ BLOCKED += "signal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
 LOOP = "while True:\n    try:\n        while True: pass\n    except BaseException: pass\n"
 SECRETS = [
     ROOT / "notebooks/solutions/00_start_here.ipynb",
-    ROOT / "notebooks/src/exercises/00_start_here.py",
-    ROOT / "notebooks/src/hidden/00.py",
-    ROOT / "mmcourse/check/lesson_00.py",
+    ROOT / "notebooks/src/start_here/exercises_text.py",
+    ROOT / "notebooks/src/start_here/hidden.py",
+    ROOT / "mmcourse/check/lesson_start_here.py",
     ROOT / "mmcourse/classroom/hidden.py",
-    ROOT / "tests/exercises/answers_00.py",
+    ROOT / "tests/exercises/answers_start_here.py",
 ]
+
+
+# Only made, never connected to anything: (name, family, kind, protocol).
+SOCKETS = [("AF_NETLINK", 16, 3, 0), ("AF_ALG", 38, 5, 0), ("AF_VSOCK", 40, 1, 0), ("AF_PACKET", 17, 2, 0)]
+# On x86_64 and aarch64 alike, as all newer calls: each succeeds for an ordinary user of some machine.
+SYSTEM_CALLS = [
+    ("open_tree on /", 428, "-100, b'/', 1"),
+    ("io_uring_setup", 425, "1, bytearray(120)"),
+    ("pidfd_open on itself", 434, "os.getpid(), 0"),
+    ("quotactl_fd", 443, "0, 0, 0, 0"),
+]
+CALLS = """import ctypes, os
+held = [bytes(x) if isinstance(x, bytearray) else x for x in (%d, %s)]
+assert ctypes.CDLL(None).syscall(*held) >= 0
+return joint.max(axis=0).sum()"""
+REFERENCE = "def bayes_accuracy(joint):\n    return joint.max(axis=0).sum()\n"
+# Where a second copy of the course may lie among the packages, and how it is packed. The references in them are our
+# own line above: what counts is whether the sandbox shows the file, not what the course calls it this year.
+SECOND_COPIES = {
+    "a package": {"lib/site-packages/mmcourse/check/answers.py": REFERENCE},
+    "a package in the user's own folder": {"user/site-packages/mmcourse/check/answers.py": REFERENCE},
+    "the lessons of a wheel": {"lib/site-packages/course_data/_lessons/start_here/exercises.py": REFERENCE},
+    "the sources of a checkout": {"lib/site-packages/work/notebooks/src/start_here/exercises.py": REFERENCE},
+    "a package under another name": {
+        "lib/site-packages/old/check/answers.py": REFERENCE,
+        "lib/site-packages/old/classroom/__init__.py": "",
+        "lib/site-packages/old/datasets/__init__.py": "",
+    },
+    "an egg": {"lib/site-packages/mmcourse-0.1-py3.11.egg!mmcourse/check/answers.py": REFERENCE},
+    "a wheel that was never unpacked": {"lib/site-packages/cached/course.whl!mmcourse/_lessons/answers.py": REFERENCE},
+    "a nameless zip on a .pth line": {
+        "lib/site-packages/bundle!mmcourse/check/answers.py": REFERENCE,
+        "lib/site-packages/bundle.pth": "bundle\n",
+    },
+}
+SEEK = """
+import glob, os, zipfile
+names = {'np': np}
+for site in [*sorted(glob.glob('/env/site*')), *%r]:
+    place, _, member = os.path.join(site, %r).partition('!')
+    try:
+        text = zipfile.ZipFile(place).read(member).decode() if member else open(place).read()
+        exec(text, names)
+    except (OSError, KeyError, zipfile.BadZipFile):
+        pass
+"""
+
+
+def second_copies(out: Path) -> Path:
+    """Where copies of the course are laid for a run that writes to `out`: beside it, where nothing is hidden."""
+    return out.parent.parent / f"{out.parent.name}-second"
+
+
+def lay_second_copies(out: Path) -> list[str]:
+    """Make every second copy; returns the folders of packages that they are in, for sys.path."""
+    for files in SECOND_COPIES.values():
+        for name, text in files.items():
+            place, _, member = name.partition("!")
+            path = second_copies(out) / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if member:
+                with zipfile.ZipFile(path, "w") as archive:
+                    archive.writestr(member, text)
+            else:
+                path.write_text(text)
+    return [str(second_copies(out) / name / "site-packages") for name in ("lib", "user")]
+
+
+def seeks(out: Path, files: dict[str, str]) -> list[str]:
+    """Cells that take the reference from a second copy, wherever the packages are seen."""
+    first = next(iter(files)).split("/site-packages/")[1]
+    sites = [str(second_copies(out) / name / "site-packages") for name in ("lib", "user")]
+    return answer("return names['bayes_accuracy'](joint)", SEEK % (sites, first))
 
 
 def attacks(out: Path, port: int) -> dict[str, Attack]:
@@ -136,13 +210,20 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             "none of them is in the sandbox",
         ),
         "imports the checks": Attack(
-            answer("from mmcourse.check.lesson_00 import bayes_accuracy as f\nreturn f(joint)"),
+            answer("from mmcourse.check.lesson_start_here import bayes_accuracy as f\nreturn f(joint)"),
             "the checks are not in the sandbox",
         ),
         "imports the hidden tests": Attack(
-            answer("from mmcourse.classroom import hidden\nreturn hidden.recorded('00.1', None)[0].reference(joint)"),
+            answer(
+                "from mmcourse.classroom import hidden\n"
+                "return hidden.recorded('start_here.1', None)[0].reference(joint)"
+            ),
             "the grader is not in the sandbox",
         ),
+        **{
+            f"imports a second copy: {name}": Attack(seeks(out, files), "every copy among the packages is hidden")
+            for name, files in SECOND_COPIES.items()
+        },
         "looks for the answer in memory": Attack(
             answer(
                 "import gc\nfor f in gc.get_objects():\n"
@@ -176,7 +257,7 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
         "patches NumPy": Attack(cell(HONEST + PATCHED), "judged outside", None),
         "patches mmcourse.check": Attack(answer("return 0.0", CHECK), "judged outside"),
         "calls check in the cell": Attack(
-            cell("check('00.1', lambda joint: joint.max(axis=0).sum())"), "a silent stub"
+            cell("check('start_here.1', lambda joint: joint.max(axis=0).sum())"), "a silent stub"
         ),
         # ------------------------------------------------ the runner's own protocol
         "makes the runner say passed": Attack(
@@ -331,7 +412,7 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
         "stops itself": Attack(answer("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"), "ended from outside"),
         "becomes another program": Attack(
             answer("import os\nos.set_inheritable(3, True)\nos.execv('/bin/sleep', ['sleep', '1000'])"),
-            "the same walls; ended from outside",
+            "denied by the filter",
         ),
         "raises what never ends to be told": Attack(
             answer(
@@ -398,9 +479,27 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             ),
             "no capabilities",
         ),
+        **{
+            f"opens a socket of family {name}": Attack(
+                answer(f"import socket\nsocket.socket({family}, {kind}, {protocol})\nreturn joint.max(axis=0).sum()"),
+                "the filter allows three families",
+            )
+            for name, family, kind, protocol in SOCKETS
+        },
+        **{
+            f"calls {name}": Attack(
+                answer(CALLS % (number, arguments)),
+                "denied by the filter",
+            )
+            for name, number, arguments in SYSTEM_CALLS
+        },
         # ------------------------------------------------ the notebook itself
         "edits the check cells": Attack(
-            [HONEST, ZERO, "from mmcourse import check\ncheck = lambda *a: print('✓ 00.1 passed')\ncheck('00.1', 1)"],
+            [
+                HONEST,
+                ZERO,
+                "from mmcourse import check\ncheck = lambda *a: print('✓ 00.1 passed')\ncheck('start_here.1', 1)",
+            ],
             "exercises and names come from the release",
         ),
         "names the function alike in other letters": Attack(

@@ -19,9 +19,9 @@ sys.path.insert(0, str(EXERCISES))
 from exercise_harness import attacks, blanks, disguises, known_answers  # noqa: E402
 
 KNOWN = known_answers()
-LESSONS = sorted({id[:2] for id in KNOWN})
+LESSONS = sorted({id.partition(".")[0] for id in KNOWN})
 GENERIC = (
-    LESSONS if os.environ.get("MMCOURSE_ALL") else ["00", "02", "04"]
+    LESSONS if os.environ.get("MMCOURSE_ALL") else ["start_here", "text", "multimodal_data"]
 )  # arrays; dicts and texts; lists, generators
 # Inside there are no tests: the answers' own harness comes as text.
 HARNESS = """
@@ -37,7 +37,7 @@ def expressions(lesson: str, generic: bool) -> dict[tuple[str, int], dict[str, s
     """(kind, k) → the k-th answer of this kind to each exercise, as code."""
     found: dict[tuple[str, int], dict[str, str]] = {}
     for id, known in KNOWN.items():
-        if id[:2] != lesson:
+        if id.partition(".")[0] != lesson:
             continue
         made = {
             "right": [f"ANSWERS[{id!r}].right[{k}]" for k in range(len(known.right))],

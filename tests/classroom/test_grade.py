@@ -42,8 +42,8 @@ def graded(folder: Path, **notebooks: str):
 
 def test_the_solution_earns_all_and_the_blank_nothing(sandbox, tmp_path):
     done = graded(tmp_path, ada=LESSON.solution.read_text(), ben=LESSON.exercise.read_text())
-    assert points(done, "ada") == {"00.1": 1, "00.2": 2, "00.3": 3}
-    assert points(done, "ben") == {"00.1": 0, "00.2": 0, "00.3": 0}
+    assert points(done, "ada") == {"start_here.1": 1, "start_here.2": 2, "start_here.3": 3}
+    assert points(done, "ben") == {"start_here.1": 0, "start_here.2": 0, "start_here.3": 0}
     assert {x["status"] for x in done.records[1]["exercises"]} == {"not attempted"}
     assert not done.problems and not done.records[0]["cells"]
 
@@ -63,7 +63,7 @@ def test_a_cell_that_breaks_costs_only_what_needs_it(sandbox, tmp_path):
     cells = done.records[0]["cells"]
     assert [cell for cell, _, _ in cells] == [3, 4, 5]
     assert [what.split(":")[0] for _, _, what in cells] == ["ModuleNotFoundError", "ZeroDivisionError", "SyntaxError"]
-    assert points(done, "ben") == {"00.1": 1, "00.2": 0, "00.3": 0}
+    assert points(done, "ben") == {"start_here.1": 1, "start_here.2": 0, "start_here.3": 0}
 
 
 ODD = {
@@ -98,7 +98,7 @@ def test_notebooks_as_students_hand_them_in(sandbox, tmp_path):
 
 @pytest.mark.parametrize("name", ["Copy of 00_start_here (1).ipynb", "00_start_here_ada.ipynb", "homework.ipynb"])
 def test_a_renamed_notebook_is_recognised(sandbox, tmp_path, name):
-    hand_in(tmp_path / "sub", "ada", notebook(HONEST, RIGHT, 'check("00.1", bayes_accuracy)'), name)
+    hand_in(tmp_path / "sub", "ada", notebook(HONEST, RIGHT, 'check("start_here.1", bayes_accuracy)'), name)
     done = grade(tmp_path / "sub", tmp_path / "out", limits=QUICK)
     assert sum(points(done, "ada").values()) == 6
 
@@ -113,14 +113,16 @@ def test_of_two_notebooks_the_one_with_the_right_name_counts(sandbox, tmp_path):
 
 def test_a_release_gives_points_variants_and_the_roster(sandbox, tmp_path):
     (tmp_path / "roster.csv").write_text("student\nada\nben\n")
-    release(["00"], tmp_path / "rel", tmp_path / "roster.csv", "00.1=10")
+    release(["00"], tmp_path / "rel", tmp_path / "roster.csv", "start_here.1=10")
     hand_in(tmp_path / "rel" / "submitted", "ada", notebook(HONEST, RIGHT))
     hand_in(tmp_path / "rel" / "submitted", "stranger", notebook(HONEST, RIGHT))
     done = CliRunner().invoke(app, ["grade", str(tmp_path / "rel"), "--out", str(tmp_path / "out"), "--jobs", "1"])
     assert done.exit_code == 0, done.output
     with (tmp_path / "out" / "grades.csv").open(newline="") as file:
         table = {(row["student"], row["exercise"]): row for row in csv.DictReader(file)}
-    assert table["ada", "00.1"]["points"] == "10.0" and table["ben", "00.1"]["status"] == "not handed in"
+    assert (
+        table["ada", "start_here.1"]["points"] == "10.0" and table["ben", "start_here.1"]["status"] == "not handed in"
+    )
     assert "not on the roster" in (tmp_path / "out" / "summary.html").read_text()
     assert (tmp_path / "out" / "feedback" / "ben.html").is_file()
 

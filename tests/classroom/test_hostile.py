@@ -12,7 +12,9 @@ import hostile
 import pytest
 from class_of import QUICK, Listener, attacked, hand_in, points, slug
 
+from mmcourse.classroom import sandbox as walls
 from mmcourse.classroom.alike import alike
+from mmcourse.classroom.copies import copies
 from mmcourse.classroom.feedback import give_back
 from mmcourse.classroom.grade import grade
 from mmcourse.classroom.submission import collect, safe_name
@@ -46,9 +48,9 @@ def processes() -> set[str]:
 def test_attack_earns_nothing_and_costs_only_itself(run, name):
     folder, graded, attacks, _, _ = run
     earned = points(graded, slug(name))
-    assert earned["00.1"] == 0, name
+    assert earned["start_here.1"] == 0, name
     honest = attacks[name].honest
-    assert honest is None or earned["00.2"] + earned["00.3"] == honest
+    assert honest is None or earned["start_here.2"] + earned["start_here.3"] == honest
 
 
 def test_the_run_goes_on(run):
@@ -103,7 +105,34 @@ def test_the_attack_would_work_without_walls(tmp_path, name):
     attack = hostile.attacks(tmp_path / "results", listener.port)[name]
     hand_in(tmp_path / "sub", "eve", hostile.notebook(*attack.cells))
     graded = grade(tmp_path / "sub", tmp_path / "results", limits=QUICK, unsafe=True)
+    assert points(graded, "eve")["start_here.1"] == 1, "the attack itself is broken: it proves nothing"
+
+
+@pytest.mark.parametrize("name", hostile.SECOND_COPIES)
+def test_a_second_copy_would_earn_the_point_were_it_not_hidden(sandbox, tmp_path, monkeypatch, name):
+    """The attack in the sandbox itself, without the search for copies: so it is the search that holds it back."""
+    out = tmp_path / "class" / "results"
+    for site in hostile.lay_second_copies(out):
+        monkeypatch.syspath_prepend(site)
+    monkeypatch.setattr(walls, "other_copies", lambda: ())
+    hand_in(tmp_path / "sub", "eve", hostile.notebook(*hostile.seeks(out, hostile.SECOND_COPIES[name])))
+    graded = grade(tmp_path / "sub", tmp_path / "results", limits=QUICK)
     assert points(graded, "eve")["00.1"] == 1, "the attack itself is broken: it proves nothing"
+
+
+def test_copies_in_any_folder_that_is_shown_are_found(tmp_path):
+    """As where one lies in /usr/lib or below Python's own folder, which a test cannot write to."""
+    hostile.lay_second_copies(tmp_path / "class" / "results")
+    folder = hostile.second_copies(tmp_path / "class" / "results")
+    (folder / "lib/site-packages/mmcourse-0.1.dist-info").mkdir()
+    (folder / "lib/site-packages/harmless/notebooks").mkdir(parents=True)
+    (folder / "lib/site-packages/broken.zip").write_bytes(b"PK no zip")
+    found = {str(path.relative_to(folder)) for path in copies([str(folder)])}
+    assert found == {
+        *(f"lib/site-packages/{name}" for name in ("mmcourse", "course_data/_lessons", "work/notebooks", "old")),
+        *(f"lib/site-packages/{name}" for name in ("mmcourse-0.1-py3.11.egg", "cached/course.whl", "bundle")),
+        "user/site-packages/mmcourse",
+    }
 
 
 def test_files_that_are_no_notebooks(sandbox, tmp_path):

@@ -33,7 +33,7 @@ def test_the_image_holds_a_wheel_and_no_checkout():
 
 def test_the_start_command_fills_a_home_once(tmp_path, monkeypatch):
     code = VALUES["singleuser"]["lifecycleHooks"]["postStart"]["exec"]["command"][2]
-    assert code == "from mmcourse.cli import select, workbench; workbench(select(['00'])[0].folder)"
+    assert code == "from mmcourse.cli import select, workbench; workbench(select(['start_here'])[0].folder)"
     shipped = tmp_path / "_notebooks"
     (shipped / "exercises").mkdir(parents=True)
     (shipped / "exercises" / "00_start_here.ipynb").write_text("blank")

@@ -20,7 +20,7 @@ from mmcourse.classroom.release import EVERYONE, read_release, release
 from mmcourse.classroom.roster import read_points, read_roster
 from mmcourse.classroom.variants import assign, space, variant_cells
 
-LESSONS = [x.number for x in authoring.lessons() if x.exercise_source.is_file() and x.exercise.is_file()]
+LESSONS = [x.slug for x in authoring.lessons() if x.exercise_source.is_file() and x.exercise.is_file()]
 SECRET = "a secret for tests only"
 
 
@@ -48,7 +48,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # ---------------------------------------------------------------- what is written
 def test_what_a_release_holds(settings: dict):
-    made = release(["00", "01"], points="00.1=4,01.2=0.5", **settings)
+    made = release(["00", "01"], points="start_here.1=4,images.2=0.5", **settings)
     out = settings["to"]
     books = [f"{name}.ipynb" for name in ("00_start_here", "01_images")]
     students = [f"students/{s}/{b}" for s in ("ada", "ben", "s-0042@uni.edu") for b in books]
@@ -56,9 +56,9 @@ def test_what_a_release_holds(settings: dict):
     assert set(tree(out)) == {*students, *rest}
     assert (out / "points.csv").read_text().splitlines()[:2] == [
         "exercise,lesson,title,points",
-        "00.1,00_start_here,The best accuracy there is,4",
+        "start_here.1,00_start_here,The best accuracy there is,4",
     ]
-    assert "01.2,01_images,How strong is the edge?,0.5" in (out / "points.csv").read_text()
+    assert "images.2,01_images,How strong is the edge?,0.5" in (out / "points.csv").read_text()
     assert [x.answer for x in made.exercises if x.lesson == "00_start_here"] == [
         "bayes_accuracy", "late_fusion", "worth_it"
     ]  # fmt: skip
@@ -83,7 +83,7 @@ def test_student_notebooks_give_nothing_away(everything: Path, number: str):
     source = read(lesson.exercise_source)
     solved = [line.strip() for cell in source.cells for line in _solution(cell.source)]
     secrets = [line for line in solved if len(line) > 20 and not line.startswith(("return ", "for ", "if "))]
-    hidden = (lesson.folder / "src" / "hidden" / f"{number}.py").read_text(encoding="utf-8").splitlines()
+    hidden = (lesson.home / "hidden.py").read_text(encoding="utf-8").splitlines()
     for student in ("ada", "ben"):
         nb = nbformat.read(everything / "students" / student / lesson.exercise.name, as_version=4)
         code = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "code")
@@ -133,7 +133,7 @@ def test_the_same_student_always_gets_the_same_variant_and_no_neighbour_has_it(s
     made = release(["00"], **settings)
     shutil.rmtree(settings["to"])
     again = release(["00", "01"], **settings)
-    for exercise in ("00.1", "00.2", "00.3"):
+    for exercise in ("start_here.1", "start_here.2", "start_here.3"):
         given = [made.variant(student, exercise) for student in made.students]
         assert given == [again.variant(student, exercise) for student in made.students]
         assert given[0] != given[1] != given[2]
@@ -145,23 +145,23 @@ def test_the_same_student_always_gets_the_same_variant_and_no_neighbour_has_it(s
 def test_neighbours_differ_even_where_there_are_two_values():
     students = [f"student{k}" for k in range(300)]
     two = space("k = 1  # of: 1, 2")
-    given = [assign(SECRET, "00.1", students, two)[s]["k"] for s in students]
+    given = [assign(SECRET, "start_here.1", students, two)[s]["k"] for s in students]
     assert all(a != b for a, b in itertools.pairwise(given))
     wide = space('k = 1  # of: 1 to 9\nname = "a"  # of: "a", "b"')
-    one, next_one = (list(assign(SECRET, x, students, wide).values()) for x in ("00.1", "00.2"))
+    one, next_one = (list(assign(SECRET, x, students, wide).values()) for x in ("start_here.1", "start_here.2"))
     assert all(a != b for a, b in itertools.pairwise(one))
     together = np.mean([a["k"] == b["k"] for a, b in zip(one, next_one, strict=True)])
     assert 0.04 < together < 0.2, "assignments of two exercises are independent"
     assert {x["k"] for x in one} == set(range(1, 10)) and {x["name"] for x in one} == {"a", "b"}
-    longer = assign(SECRET, "00.1", [*students, "late"], wide)
+    longer = assign(SECRET, "start_here.1", [*students, "late"], wide)
     assert [longer[s] for s in students] == one, "who comes later changes nobody's"
 
 
 def test_without_a_roster_there_is_one_notebook_with_the_usual_values(settings: dict):
     made = release(["00"], settings["to"], secret=settings["secret"])
-    assert made.students == EVERYONE and made.variant("everyone", "00.1") == {"seed": 1}
+    assert made.students == EVERYONE and made.variant("everyone", "start_here.1") == {"seed": 1}
     assert (settings["to"] / "students/everyone/00_start_here.ipynb").is_file()
-    assert made.variant("a stranger", "00.1") == {"seed": 1} and made.variant("ada", "99.1") == {}
+    assert made.variant("a stranger", "start_here.1") == {"seed": 1} and made.variant("ada", "99.1") == {}
 
 
 @pytest.mark.parametrize("cell", ["seed = 1", "seed = 1  # of: 1 to 1", "seed = 1  # of: one, two"])
@@ -178,7 +178,7 @@ def test_the_same_settings_again_change_nothing_and_others_are_refused(settings:
     before = tree(settings["to"])
     release(["00"], **settings)
     release(["00"], settings["to"], settings["roster"])  # the secret of the release itself
-    for other in ({"points": "00.1=9"}, {"format": "nbgrader"}, {"numbers": ["00", "01"]}):
+    for other in ({"points": "start_here.1=9"}, {"format": "nbgrader"}, {"numbers": ["00", "01"]}):
         with pytest.raises(ValueError, match="other settings; choose another folder"):
             release(**{"numbers": ["00"], **settings, **other})
     settings["secret"].write_text("another secret for tests", encoding="utf-8")
@@ -274,13 +274,17 @@ def test_rosters_as_spreadsheets_save_them(tmp_path: Path):
 
 def test_points_are_read_and_refused_by_name(tmp_path: Path):
     path = tmp_path / "points.csv"
-    path.write_text("exercise,points\n00.1,2\n00.2,0.5\n", encoding="utf-8")
-    assert read_points(str(path), ["00.1", "00.2"]) == {"00.1": 2, "00.2": 0.5}
-    for text, said in {"00.9=1": "no exercise '00.9'", "00.1=0": "above 0", "00.1=much": "got 'much'"}.items():
+    path.write_text("exercise,points\nstart_here.1,2\nstart_here.2,0.5\n", encoding="utf-8")
+    assert read_points(str(path), ["start_here.1", "start_here.2"]) == {"start_here.1": 2, "start_here.2": 0.5}
+    for text, said in {
+        "start_here.9=1": "no exercise 'start_here.9'",
+        "start_here.1=0": "above 0",
+        "start_here.1=much": "got 'much'",
+    }.items():
         with pytest.raises(ValueError, match=said):
-            read_points(text, ["00.1"])
+            read_points(text, ["start_here.1"])
     with pytest.raises(FileNotFoundError):
-        read_points(str(tmp_path / "missing.csv"), ["00.1"])
+        read_points(str(tmp_path / "missing.csv"), ["start_here.1"])
 
 
 def test_the_command_says_what_it_made_and_what_is_wrong(settings: dict):

@@ -18,8 +18,8 @@ from mmcourse.classroom import hidden  # noqa: E402
 from mmcourse.classroom.hidden import grade_parts, parts, share  # noqa: E402
 from mmcourse.classroom.variants import space  # noqa: E402
 
-HERE = {x.number for x in lessons() if x.exercise_source.is_file()}
-KNOWN = {id: known for id, known in known_answers().items() if id[:2] in HERE}
+HERE = {x.slug for x in lessons() if x.exercise_source.is_file()}
+KNOWN = {id: known for id, known in known_answers().items() if id.partition(".")[0] in HERE}
 SECRETS = ("a test's secret", "another one")
 
 
@@ -58,7 +58,7 @@ def test_attacks_blanks_and_disguises(id: str):
 
 def variant(id: str, at: int) -> dict[str, Any]:
     """The values at this place of each list of the exercise's space; {} where it has none."""
-    text = hidden._variant_texts(id[:2]).get(id)
+    text = hidden._variant_texts(id.partition(".")[0]).get(id)
     return {name: values[at % len(values)] for name, values in space(text).choices.items()} if text else {}
 
 
@@ -75,19 +75,21 @@ def inputs(id: str, *settings: Any) -> list[str]:
 
 
 def test_inputs_follow_from_secret_exercise_and_variant_alone():
-    first = inputs("00.1", "s1", {"seed": 1})
+    first = inputs("start_here.1", "s1", {"seed": 1})
     hidden._parts.cache_clear()
-    assert inputs("00.1", "s1", {"seed": 1}) == first
-    for other in (inputs("00.1", "s2", {"seed": 1}), inputs("00.1", "s1", {"seed": 2})):
+    assert inputs("start_here.1", "s1", {"seed": 1}) == first
+    for other in (inputs("start_here.1", "s2", {"seed": 1}), inputs("start_here.1", "s1", {"seed": 2})):
         assert not set(first) & set(other[1:])
-    assert inputs("00.1", "s2", {"seed": 1})[0] == first[0], "the student's own numbers do not depend on the secret"
+    assert inputs("start_here.1", "s2", {"seed": 1})[0] == first[0], (
+        "the student's own numbers do not depend on the secret"
+    )
 
 
 def test_an_answer_learned_from_the_public_check_earns_its_own_case_alone():
-    public = hidden.recorded("00.2", np.random.default_rng(0))[0]
-    right = KNOWN["00.2"].right[0]
+    public = hidden.recorded("start_here.2", np.random.default_rng(0))[0]
+    right = KNOWN["start_here.2"].right[0]
     known = {repr(args): right(*args) for args in public.inputs}
-    outcomes = grade_parts("00.2", lambda *args: known.get(repr(args), 0.5), "s")
+    outcomes = grade_parts("start_here.2", lambda *args: known.get(repr(args), 0.5), "s")
     assert not any(x.passed for x in outcomes)
 
 
@@ -96,26 +98,26 @@ def test_what_an_error_says_is_not_shown(kind: type):
     def tell(joint: Any) -> Any:
         raise kind(f"the input was {joint.tolist()}")
 
-    for outcome in grade_parts("00.1", tell, "s"):
+    for outcome in grade_parts("start_here.1", tell, "s"):
         assert outcome.advice in {f"Your function raised {kind.__name__}.", hidden.DIFFERENT}
         assert not re.search(r"\d", outcome.advice)
 
 
 def test_partial_credit():
-    forgets_single_seeds = lambda s, f, c: KNOWN["00.3"].right[0](s, f, c) if len(s) > 1 else (0, 0, True)  # noqa: E731
-    outcomes = {x.name: x.passed for x in grade_parts("00.3", forgets_single_seeds, "s")}
+    forgets_single_seeds = lambda s, f, c: KNOWN["start_here.3"].right[0](s, f, c) if len(s) > 1 else (0, 0, True)  # noqa: E731
+    outcomes = {x.name: x.passed for x in grade_parts("start_here.3", forgets_single_seeds, "s")}
     assert not outcomes.pop("a single seed") and all(outcomes.values())
 
 
 def test_without_written_parts_the_check_itself_is_run_with_other_numbers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(hidden, "_load", lambda lesson: {})
-    for id in ("00.2", "04.4"):
+    for id in ("start_here.2", "multimodal_data.4"):
         hidden._parts.cache_clear()
         names = [part.name for part in parts(id, "s")]
         assert names[-1] == "as the check says" and len(names) <= 2
         assert share(grade_parts(id, KNOWN[id].right[0], "s")) == 1
         assert not any(x.passed for x in grade_parts(id, KNOWN[id].wrong[0][0], "s"))
-    assert inputs("00.2", "s")[-1] not in inputs("00.2", "t")
+    assert inputs("start_here.2", "s")[-1] not in inputs("start_here.2", "t")
     hidden._parts.cache_clear()
 
 

@@ -42,7 +42,7 @@ def python(course: Path, *arguments: str) -> str:
 
 def export(course: Path, lessons: list[authoring.Lesson]) -> None:
     """All these lessons as one assignment, "all", and what two students hand in: the solutions, and nothing done."""
-    release([x.number for x in lessons], course, format="nbgrader")
+    release([x.slug for x in lessons], course, format="nbgrader")
     (course / "source" / "all").mkdir()
     for path in (course / "source").glob("*/*.ipynb"):
         shutil.move(path, course / "source" / "all" / path.name)

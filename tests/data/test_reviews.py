@@ -60,7 +60,7 @@ def test_vocabulary_is_of_training_alone(parts):
     ]
 
 
-def test_text_branch_of_lesson_13(parts):
+def test_text_branch_of_lesson_sentiment(parts):
     """The branch that reads mood's words, on real words: far above chance, well short of what a large model does."""
     import torch
 

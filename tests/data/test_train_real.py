@@ -1,4 +1,4 @@
-"""Lesson 10 on real recordings: both modalities beat the better one by ten points; a raw wave beside pixels harms."""
+"""Training on real recordings: both modalities beat the better one by ten points; a raw wave beside pixels harms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from loopback import serve
 from mmcourse.datasets import load
 
 FILES = ("fsdd-1.0.10.tar.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
-SOURCE = Path(__file__).parents[2] / "notebooks" / "src" / "10_train_pytorch.py"
+SOURCE = Path(__file__).parents[2] / "notebooks" / "src" / "train_pytorch" / "lesson.py"
 
 
 @pytest.fixture(scope="module")

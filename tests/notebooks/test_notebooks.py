@@ -16,7 +16,7 @@ SLOWEST_FIRST = sorted(zip(BUILT, NAMES, strict=True), key=lambda x: x[0][0].not
 
 @pytest.mark.parametrize("path", [x[1] for x, _ in SLOWEST_FIRST], ids=[name for _, name in SLOWEST_FIRST])
 def test_running_it_gives_the_committed_outputs(path, tmp_path):
-    assert path.is_file(), f"{path.name} is not built: run `mmcourse build {path.name[:2]}`"
+    assert path.is_file(), f"{path.name} is not built: run `mmcourse build`"
     passed, failure = nbval_run.run(path, tmp_path)
     if failure:
         pytest.fail(f"{path.name}: {passed} cells passed, then:\n{failure}", pytrace=False)
@@ -35,8 +35,8 @@ def test_no_notebook_is_without_a_source():
     assert there <= {path for _, path in BUILT}, "notebooks that no source gives: remove them or write their source"
 
 
-def test_lesson_00_runs_twice_in_one_kernel():
-    (lesson,) = (x for x in lessons() if x.number == "00")
+def test_the_first_lesson_runs_twice_in_one_kernel():
+    (lesson,) = (x for x in lessons() if x.slug == "start_here")
     nb = nbformat.read(lesson.notebook, as_version=4)
     execute(nb, passes=2)
     code = [c for c in nb.cells if c.cell_type == "code"]

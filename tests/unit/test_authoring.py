@@ -15,7 +15,7 @@ from mmcourse.authoring.builder import BuildError
 from mmcourse.authoring.execute import ExecutionError, execute
 
 KINDS = ("notebook", "exercise", "solution")
-CARD = "# %% [markdown]\n# # 00 · Tiny\n# {{budget}}\n"
+CARD = "# %% [markdown]\n# # Tiny\n# {{budget}}\n"
 HINTS = (
     "# %% [markdown]\n# <details><summary>Hint 1</summary>a</details><details><summary>Hint 2</summary>b</details>\n"
 )
@@ -68,7 +68,7 @@ def test_the_blank_hides_every_solution_and_says_not_attempted(books):
         assert "BEGIN SOLUTION" not in text and "END SOLUTION" not in text and "BLANK" not in text
     sources = [c.source for c in books["exercise"].cells]
     assert 'def three():\n    """Three."""\n    raise NotImplementedError("your turn")' in sources
-    assert 'answer = ...\ncheck("00.2", answer)' in sources
+    assert 'answer = ...\ncheck("tiny.2", answer)' in sources
     assert blank.count("not attempted yet\\n") == 2
     assert solved.count("passed\\n") == 2
 
@@ -119,13 +119,13 @@ def test_an_inserted_cell_changes_no_other_id(tmp_path, books):
 @pytest.mark.parametrize(
     ("lesson", "told"),
     [
-        ("print(1)\n", "00_tiny.py:1: every cell starts with `# %%`"),
-        ("# %%\nprint(1)\n", "00_tiny.py:1: the first cell must be a markdown title card"),
-        ("# %% [markdown]\n# # 00 · Tiny\n", "00_tiny.py:2: the title card needs a line `{{budget}}`"),
-        (CARD + '# %% tags=["fre"]\n1\n', "00_tiny.py:4: unknown tag ['fre']"),
+        ("print(1)\n", "tiny/lesson.py:1: every cell starts with `# %%`"),
+        ("# %%\nprint(1)\n", "tiny/lesson.py:1: the first cell must be a markdown title card"),
+        ("# %% [markdown]\n# # Tiny\n", "tiny/lesson.py:2: the title card needs a line `{{budget}}`"),
+        (CARD + '# %% tags=["fre"]\n1\n', "tiny/lesson.py:4: unknown tag ['fre']"),
         (
             CARD + "# %%\n# BEGIN SOLUTION\n1\n# END SOLUTION\n",
-            "00_tiny.py:5: this blank has no check after it",
+            "tiny/lesson.py:5: this blank has no check after it",
         ),
     ],
 )
@@ -138,23 +138,29 @@ def test_a_wrong_lesson_source_is_named_with_its_line(tmp_path, lesson, told):
 @pytest.mark.parametrize(
     ("cells", "told"),
     [
-        ("# %%\nx = 1\n# BEGIN SOLUTION\n", "00_tiny.py:6: `# BEGIN SOLUTION` without `# END SOLUTION`"),
-        ("# %%\n# END SOLUTION\n", "00_tiny.py:5: `# END SOLUTION` without its partner"),
-        ("# %%\n# BEGIN SOLUTION\n# BEGIN SOLUTION\n# END SOLUTION\n", "00_tiny.py:6: `# BEGIN SOLUTION` without its"),
-        ("# %%\nx = 1  # BEGIN SOLUTION\n", "00_tiny.py:5: write the marker alone on its line"),
-        ("# %% [markdown]\n# BEGIN SOLUTION\n", "00_tiny.py:5: solution markers belong in code cells"),
-        (HINTS + "# %%\n# BEGIN SOLUTION\nx = 1\n# END SOLUTION\n", "00_tiny.py:7: a solution outside a function"),
+        ("# %%\nx = 1\n# BEGIN SOLUTION\n", "exercises_text.py:6: `# BEGIN SOLUTION` without `# END SOLUTION`"),
+        ("# %%\n# END SOLUTION\n", "exercises_text.py:5: `# END SOLUTION` without its partner"),
         (
-            '# %%\n# BEGIN SOLUTION\n# END SOLUTION\ncheck("00.1", 1)\n',
-            "00_tiny.py:5: exercise 00.1 has 0 folded hints",
+            "# %%\n# BEGIN SOLUTION\n# BEGIN SOLUTION\n# END SOLUTION\n",
+            "exercises_text.py:6: `# BEGIN SOLUTION` without its",
         ),
-        (HINTS + '# %%\ncheck("00.1", 1)\n', "00_tiny.py:7: exercise 00.1 has no `# BEGIN SOLUTION`"),
-        ("# %%\n1\n", "00_tiny.py:1: an exercise source needs at least one `check("),
+        ("# %%\nx = 1  # BEGIN SOLUTION\n", "exercises_text.py:5: write the marker alone on its line"),
+        ("# %% [markdown]\n# BEGIN SOLUTION\n", "exercises_text.py:5: solution markers belong in code cells"),
+        (
+            HINTS + "# %%\n# BEGIN SOLUTION\nx = 1\n# END SOLUTION\n",
+            "exercises_text.py:7: a solution outside a function",
+        ),
+        (
+            '# %%\n# BEGIN SOLUTION\n# END SOLUTION\ncheck("tiny.1", 1)\n',
+            "exercises_text.py:5: exercise tiny.1 has 0 folded hints",
+        ),
+        (HINTS + '# %%\ncheck("tiny.1", 1)\n', "exercises_text.py:7: exercise tiny.1 has no `# BEGIN SOLUTION`"),
+        ("# %%\n1\n", "exercises_text.py:1: an exercise source needs at least one `check("),
     ],
 )
 def test_a_wrong_exercise_source_is_named_with_its_line(tmp_path, cells, told):
     if "check(" not in cells and "needs at least" not in told:
-        cells += HINTS + '# %%\n# BEGIN SOLUTION\n# BLANK: y = ...\ny = 1\n# END SOLUTION\ncheck("00.9", 1)\n'
+        cells += HINTS + '# %%\n# BEGIN SOLUTION\n# BLANK: y = ...\ny = 1\n# END SOLUTION\ncheck("tiny.9", 1)\n'
     root = tiny_course.write(tmp_path, CARD + "# %%\n1\n", CARD + cells)
     with pytest.raises(BuildError) as error:
         build(root=root, only="exercises")
@@ -220,7 +226,7 @@ def test_a_picture_needs_alt_text(tmp_path):
 
 def test_a_solution_that_its_check_rejects_is_not_written(tmp_path):
     root = tiny_course.write(tmp_path, exercises=tiny_course.EXERCISES.replace("secret + 1", "secret + 2"))
-    with pytest.raises(BuildError, match="should show '00.1 passed', but shows: 00.1 wrong"):
+    with pytest.raises(BuildError, match="should show 'tiny.1 passed', but shows: tiny.1 wrong"):
         build(root=root, only="exercises")
     assert [p.parent.name for p in notebooks_dir(root).rglob("*.ipynb")] == ["exercises"]
 
@@ -231,7 +237,7 @@ def test_the_catalogue_knows_lessons_by_number_slug_and_name(built, tmp_path):
     assert (lesson.number, lesson.slug, lesson.title, lesson.name) == ("00", "tiny", "Tiny", "00_tiny")
     assert select(["00", 0, "tiny", "00_tiny", "all"], root) == select(None, root) == select("0", root) == [lesson]
     assert [x.path for x in results] == lesson.built
-    with pytest.raises(ValueError, match="no lesson '42'; lessons that exist: 00_tiny"):
+    with pytest.raises(ValueError, match="no lesson '42'; lessons that exist: tiny"):
         select([42], root)
     installed = tmp_path / "notebooks"  # a wheel ships notebooks without sources
     installed.mkdir()
@@ -250,7 +256,7 @@ def test_the_module_builds_checks_and_fails_with_one_line(built, capsys):
     root = str(built[0].folder.parent)
     assert main(["--check", "--root", root]) == 0
     assert main(["99", "--root", root]) == 2
-    assert capsys.readouterr().err.strip() == "there is no lesson '99'; lessons that exist: 00_tiny"
+    assert capsys.readouterr().err.strip() == "there is no lesson '99'; lessons that exist: tiny"
     assert main(["00", "--only", "exercises", "--root", root]) == 0
     assert len(capsys.readouterr().out.strip().split("\n")) == 2
 

@@ -94,7 +94,7 @@ def test_each_fault_has_its_own_message_and_the_remedy(course, fault):
     found = doctor(course, change)
     both = {"kind": "expected", "state": "holds widget state"}  # one change, two consequences
     assert fragment in found[0] and [both[fault] in x for x in found[1:]] == [True] * (fault in both), found
-    assert found[0].startswith("notebooks/00_tiny.ipynb") and found[0].endswith("run `mmcourse build 00`")
+    assert found[0].startswith("notebooks/00_tiny.ipynb") and found[0].endswith("run `mmcourse build tiny`")
 
 
 def test_the_alt_text_of_a_committed_figure_is_needed(course):
@@ -118,7 +118,7 @@ def test_a_changed_byte_that_shows_in_no_cell_is_stale_too(course):
     source = lessons(course)[0].source
     source.write_text(source.read_text() + "\n\n")
     assert told(course) == [
-        "notebooks/00_tiny.ipynb: the notebook is stale: its source changed after the build: run `mmcourse build 00`"
+        "notebooks/00_tiny.ipynb: the notebook is stale: its source changed after the build: run `mmcourse build tiny`"
     ]
 
 
@@ -141,7 +141,7 @@ def test_a_source_with_a_fault_is_told_as_such(course):
 def test_too_slow_too_few_cells_and_too_long_cells(course, tmp_path):
     assert "took 91 s, the limit is 90 s" in doctor(course, lambda nb: nb.metadata.mmcourse.update(seconds=91))[-1]
     long = "# %%\n" + "x = 1\n" * 21
-    root = tiny_course.write(tmp_path / "long", "# %% [markdown]\n# # 00 · T\n# {{budget}}\n\n" + long * 4, None)
+    root = tiny_course.write(tmp_path / "long", "# %% [markdown]\n# # T\n# {{budget}}\n\n" + long * 4, None)
     (result,) = build(root=root)
     assert result.notes == [
         "the notebook has 6 cells, a lesson has 40 to 90",
@@ -154,18 +154,18 @@ def test_too_slow_too_few_cells_and_too_long_cells(course, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "state", "fragment"),
     [
-        ("solution", "wrong", "should show '00.1 passed'"),
-        ("exercise", "passed", "should show '00.1 not attempted yet'"),
+        ("solution", "wrong", "should show 'tiny.1 passed'"),
+        ("exercise", "passed", "should show 'tiny.1 not attempted yet'"),
     ],
 )
 def test_solutions_pass_and_blanks_are_not_attempted(course, kind, state, fragment):
     def change(nb):
         for cell in nb.cells:
-            if cell.source.startswith('check("00.1"'):
-                cell.outputs[0].text = f"00.1 {state}\n"
+            if cell.source.startswith('check("tiny.1"'):
+                cell.outputs[0].text = f"tiny.1 {state}\n"
 
     (message,) = doctor(course, change, kind)
-    assert fragment in message and f"shows: 00.1 {state}" in message and 'code, `check("00.1", three)`' in message
+    assert fragment in message and f"shows: tiny.1 {state}" in message and 'code, `check("tiny.1", three)`' in message
 
 
 def test_a_link_to_a_missing_notebook_is_found(course):

@@ -389,7 +389,7 @@ def test_an_author_is_told_what_is_wrong_with_a_blank(tmp_path, old, new, messag
     assert old in BLANKS
     root = tiny_course.write(tmp_path, lesson_with(BLANKS.replace(old, new, 1)), exercises=None)
     with pytest.raises(SourceError, match=message):
-        lesson_text(read(lessons(root)[0].source), SLUG, {})
+        lesson_text(read(lessons(root)[0].source), SLUG, {}, {"tiny": "00"})
 
 
 def test_a_blank_can_show_something_else(tmp_path):
@@ -397,7 +397,7 @@ def test_a_blank_can_show_something_else(tmp_path):
         "    factor = 2\n", "    # BLANK: factor = ...\n    # BLANK: return factor * x\n    factor = 2\n"
     )
     root = tiny_course.write(tmp_path, lesson_with(text), exercises=None)
-    nb = lesson_text(read(lessons(root)[0].source), SLUG, {})
+    nb = lesson_text(read(lessons(root)[0].source), SLUG, {}, {"tiny": "00"})
     shown = next(c.source for c in nb.cells if c.source.startswith("def double"))
     assert "    factor = ...\n    return factor * x\n" in shown
 

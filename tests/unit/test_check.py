@@ -14,16 +14,16 @@ from mmcourse.check import Wrong, agree, call, check, choice, core, exercise, ex
 
 @pytest.fixture
 def register(monkeypatch):
-    """A register of the test's own: `register(function)` makes it exercise 98.1."""
+    """A register of the test's own: `register(function)` makes it exercise tryout.1."""
     monkeypatch.setattr(core, "_REGISTER", {})
     monkeypatch.setattr(core, "_load", lambda lesson=None: None)
-    make = exercise("98.1", title="Column sums", points=2, difficulty=1, minutes=3)
+    make = exercise("tryout.1", title="Column sums", points=2, difficulty=1, minutes=3)
     make(_check_sums)
     return make
 
 
 def _check_sums(answer):
-    inputs = [(np.arange(4.0).reshape(2, 2),), (rng("98.1").normal(size=(3, 5)),)]
+    inputs = [(np.arange(4.0).reshape(2, 2),), (rng("tryout.1").normal(size=(3, 5)),)]
     agree(answer, lambda x: x.sum(axis=0), inputs, mistakes=[(lambda x: x.sum(axis=1), "Those are row sums.")])
 
 
@@ -35,14 +35,22 @@ def message_of(function, *args, **kwargs):
 
 # ---------------------------------------------------------------- register
 def test_metadata_is_there_for_graders():
-    first = info("00.1")
-    assert (first.id, first.lesson, first.points, first.difficulty) == ("00.1", "00", 1, 1)
-    assert [e.id for e in exercises(0)] == ["00.1", "00.2", "00.3"] == [e.id for e in exercises("00")]
+    first = info("start_here.1")
+    assert (first.id, first.lesson, first.points, first.difficulty) == ("start_here.1", "start_here", 1, 1)
+    assert [e.id for e in exercises("start_here")] == ["start_here.1", "start_here.2", "start_here.3"]
 
 
 @pytest.mark.parametrize(
     ("id", "near"),
-    [("00.9", "00."), ("0.1", "00.1"), ("9.2", "09.2"), (3, "03."), ("zz", "00."), ("", "00."), (None, "00.")],
+    [
+        ("start_here.9", "start_here."),
+        ("fusionn.2", "fusion.2"),
+        ("text.7", "text."),
+        (3, ""),
+        ("zz", ""),
+        ("", ""),
+        (None, ""),
+    ],
 )
 def test_unknown_exercise_names_the_nearest(id, near):
     result = judge(id, 1)
@@ -53,14 +61,14 @@ def test_unknown_exercise_names_the_nearest(id, near):
 
 
 def test_the_nearest_is_named():
-    assert "00.1" in judge("00.11").message and "00.2" in judge("0.2").message
+    assert "start_here.1" in judge("start_here.11").message and "start_here.2" in judge("starthere.2").message
 
 
 def test_bad_registrations_are_refused(register):
-    with pytest.raises(ValueError, match='expected "NN.k"'):
+    with pytest.raises(ValueError, match='expected "SLUG.k"'):
         exercise("1.1", title="", points=1, difficulty=1, minutes=1)
     with pytest.raises(ValueError, match="difficulty 1-3"):
-        exercise("98.2", title="", points=1, difficulty=4, minutes=1)
+        exercise("tryout.2", title="", points=1, difficulty=4, minutes=1)
     register(_check_sums)  # a reloaded module registers again
     with pytest.raises(ValueError, match="registered twice"):
         register(lambda answer: None)
@@ -68,7 +76,7 @@ def test_bad_registrations_are_refused(register):
 
 # ---------------------------------------------------------------- verdicts
 def test_a_right_answer_earns_its_points(register):
-    result = judge("98.1", lambda x: x.sum(0))
+    result = judge("tryout.1", lambda x: x.sum(0))
     assert (result.status, result.points, result.max_points, result.passed) == ("passed", 2, 2, True)
 
 
@@ -76,7 +84,7 @@ def test_mistake_by_name_then_place_then_call(register):
     def rows(x):
         return x.sum(1)
 
-    assert judge("98.1", rows).message.split("\n") == [
+    assert judge("tryout.1", rows).message.split("\n") == [
         "Those are row sums.",
         "The result at index [0]: expected 2, got 1 (2 of 2 values differ).",
         "Called as `rows([[0.0, 1.0], [2.0, 3.0]])`.",
@@ -87,7 +95,7 @@ def test_an_error_is_told_with_its_line_and_input(register):
     def divides(x):
         return x.sum(0) / [][0]
 
-    message = judge("98.1", divides).message
+    message = judge("tryout.1", divides).message
     assert "raised IndexError: list index out of range" in message
     assert "In `divides`, line" in message and "`return x.sum(0) / [][0]`" in message
     assert "The input was [[0.0, 1.0], [2.0, 3.0]]." in message
@@ -97,12 +105,12 @@ def test_an_error_deep_in_a_library_shows_the_learners_line(register):
     def stacks(x):
         return np.linalg.inv(x[:, :1])
 
-    message = judge("98.1", stacks).message
+    message = judge("tryout.1", stacks).message
     assert "raised LinAlgError" in message and "`return np.linalg.inv(x[:, :1])`" in message
 
 
 def test_wrong_number_of_arguments(register):
-    assert "could not even be called" in judge("98.1", lambda: 1).message
+    assert "could not even be called" in judge("tryout.1", lambda: 1).message
 
 
 def _exits(x):
@@ -135,8 +143,8 @@ ODD = {
 
 @pytest.mark.parametrize("odd", ODD)
 def test_nothing_that_an_answer_does_gets_out(register, odd, capsys):
-    assert check("98.1", ODD[odd]()).status == "wrong"
-    assert "✗ 98.1 wrong" in capsys.readouterr().out
+    assert check("tryout.1", ODD[odd]()).status == "wrong"
+    assert "✗ tryout.1 wrong" in capsys.readouterr().out
 
 
 def test_the_learner_can_still_interrupt(register):
@@ -144,7 +152,7 @@ def test_the_learner_can_still_interrupt(register):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        check("98.1", interrupted)
+        check("tryout.1", interrupted)
 
 
 def test_nested_functions_keep_their_not_implemented(register):
@@ -154,8 +162,8 @@ def test_nested_functions_keep_their_not_implemented(register):
     def frameworks_own(x):
         raise NotImplementedError("Module is missing forward")
 
-    assert judge("98.1", blank).status == "not attempted yet" == judge("98.1").status
-    assert "missing forward" in judge("98.1", frameworks_own).message
+    assert judge("tryout.1", blank).status == "not attempted yet" == judge("tryout.1").status
+    assert "missing forward" in judge("tryout.1", frameworks_own).message
 
 
 # ---------------------------------------------------------------- call
@@ -340,11 +348,11 @@ def test_notebooks_get_html_and_text_and_a_mark_for_tools(register, monkeypatch)
     monkeypatch.setattr(IPython, "get_ipython", lambda: object())
     monkeypatch.setattr("IPython.display.publish_display_data", lambda data, metadata: sent.append((data, metadata)))
     for answer in (lambda x: x.sum(0), lambda x: x.sum(1), ...):
-        check("98.1", answer)
+        check("tryout.1", answer)
     (passed, mark), (wrong, _), (blank, _) = sent
-    assert mark == {"mmcourse": {"exercise": "98.1", "status": "passed"}}
-    assert passed["text/plain"] == "✓ 98.1 passed · Column sums · 2 of 2 points"
-    assert "✗" in wrong["text/html"] and "98.1 wrong" in wrong["text/html"] and "<code>" in wrong["text/html"]
+    assert mark == {"mmcourse": {"exercise": "tryout.1", "status": "passed"}}
+    assert passed["text/plain"] == "✓ tryout.1 passed · Column sums · 2 of 2 points"
+    assert "✗" in wrong["text/html"] and "tryout.1 wrong" in wrong["text/html"] and "<code>" in wrong["text/html"]
     assert "not attempted yet" in blank["text/html"]
     assert all('role="status"' in data["text/html"] for data, _ in sent)
 
@@ -353,14 +361,14 @@ def test_learners_text_cannot_become_markup(register):
     def scripted(x):
         raise ValueError("<script>alert(1)</script>")
 
-    html = render.html(judge("98.1", scripted))
+    html = render.html(judge("tryout.1", scripted))
     assert "<script>" not in html and "&lt;script&gt;" in html
 
 
 def test_verdict_as_a_cells_value_shows_nothing_more(register):
     from IPython.core.formatters import DisplayFormatter
 
-    assert DisplayFormatter().format(judge("98.1")) == ({}, {})
+    assert DisplayFormatter().format(judge("tryout.1")) == ({}, {})
 
 
 def test_old_terminals_get_what_they_can_show(register, monkeypatch):
@@ -368,22 +376,22 @@ def test_old_terminals_get_what_they_can_show(register, monkeypatch):
 
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
     monkeypatch.setattr(sys, "stdout", stdout)
-    check("98.1", lambda x: x.sum(0))
+    check("tryout.1", lambda x: x.sum(0))
     stdout.flush()
-    assert stdout.buffer.getvalue().decode("cp1252").startswith("? 98.1 passed · Column sums")
+    assert stdout.buffer.getvalue().decode("cp1252").startswith("? tryout.1 passed · Column sums")
 
 
 def test_terminal_ipython_and_plain_python_show_text():
-    code = "from mmcourse.check import check; r = check('00.1', lambda p: p.max(axis=1).sum())"
+    code = "from mmcourse.check import check; r = check('start_here.1', lambda p: p.max(axis=1).sum())"
     for command in ([sys.executable, "-c"], [sys.executable, "-m", "IPython", "--no-banner", "--quick", "-c"]):
         done = subprocess.run([*command, code], capture_output=True, text=True, timeout=60)
-        assert "✗ 00.1 wrong" in done.stdout and "largest value of each row" in done.stdout, done.stderr
+        assert "✗ start_here.1 wrong" in done.stdout and "largest value of each row" in done.stdout, done.stderr
 
 
 def test_the_module_itself_can_be_called():
     from mmcourse import check as called
 
-    assert called is module and called("00.1").status == "not attempted yet"
+    assert called is module and called("start_here.1").status == "not attempted yet"
 
 
 def test_checks_need_no_framework():

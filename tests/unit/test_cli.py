@@ -75,7 +75,7 @@ def test_version():
 @pytest.mark.parametrize("command", ["lab", "run", "build"])
 def test_unknown_lesson_lists_the_known_ones(command: str):
     line = one_line(mmcourse(command, "77"))
-    assert "no lesson '77'" in line and all(lesson.name in line for lesson in lessons())
+    assert "no lesson '77'" in line and all(lesson.slug in line for lesson in lessons())
 
 
 def test_unknown_data_lists_the_known_ones():
@@ -234,6 +234,6 @@ def test_doctor_tells_an_unbuilt_and_a_damaged_lesson(course: Path):
     (course / "00_good.ipynb").write_text("{")
     lesson = select(["01"])[0]
     lesson.notebook.unlink()
-    assert "mmcourse build 01" in doctor.check_lesson(lesson, []).remedy
+    assert "mmcourse build bad" in doctor.check_lesson(lesson, []).remedy
     lesson.notebook.write_text("{")
     assert "is damaged" in doctor.check_lesson(lesson, []).problem

@@ -19,8 +19,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EXTRAS = PROJECT["optional-dependencies"]
 FLOORS = {  # from ARCHITECTURE: imports only go down
     3: {"cli", "doctor", "terminal", "authoring", "classroom"},
-    2: {"check", "plot", "evaluate", "parity"},
-    1: {"datasets", "preprocess", "numpy", "torch", "keras", "runtime", "quiet"},
+    2: {"check", "plot", "draw", "evaluate", "parity"},
+    1: {"datasets", "preprocess", "numpy", "torch", "keras", "runtime", "io", "quiet"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 ROOMS = {"numpy", "torch", "keras"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 LESSON = """\
 # %% [markdown]
-# # 00 · Tiny
+# # Tiny
 #
 # A promise.
 #
@@ -50,7 +50,7 @@ open("left_behind.txt", "w").write("not beside the notebook");
 
 EXERCISES = """\
 # %% [markdown]
-# # Exercises 00 · Tiny
+# # Exercises · Tiny
 
 # %%
 def check(number, answer):
@@ -61,7 +61,7 @@ def check(number, answer):
     print(number, "not attempted yet" if right is None or answer is ... else "passed" if right else "wrong")
 
 # %% [markdown]
-# ## 00.1 Three as a function
+# ## tiny.1 Three as a function
 # <details><summary>Hint 1</summary>Two and one.</details>
 #
 # <details><summary>Hint 2</summary>Return it.</details>
@@ -75,10 +75,10 @@ def three():
     # END SOLUTION
 
 # %%
-check("00.1", three)
+check("tiny.1", three)
 
 # %% [markdown]
-# ## 00.2 Three as a number
+# ## tiny.2 Three as a number
 # <details><summary>Hint 1</summary>Count.</details>
 # <details><summary>Hint 2</summary>Write it.</details>
 
@@ -88,15 +88,22 @@ check("00.1", three)
 secret = 1
 answer = secret + 2
 # END SOLUTION
-check("00.2", answer)
+check("tiny.2", answer)
+"""
+
+MAP = """\
+[[part]]
+title = "Start"
+lessons = [{ slug = "tiny", teaches = "how a lesson is built" }]
 """
 
 
 def write(root: Path, lesson: str = LESSON, exercises: str | None = EXERCISES) -> Path:
     """Sources of the small course under ``root``; returns ``root``."""
-    folder = root / "notebooks" / "src" / "exercises"
+    folder = root / "notebooks" / "src" / "tiny"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder.parent / "00_tiny.py").write_text(lesson, encoding="utf-8")
+    (root / "notebooks" / "map.toml").write_text(MAP, encoding="utf-8")
+    (folder / "lesson.py").write_text(lesson, encoding="utf-8")
     if exercises:
-        (folder / "00_tiny.py").write_text(exercises, encoding="utf-8")
+        (folder / "exercises_text.py").write_text(exercises, encoding="utf-8")
     return root

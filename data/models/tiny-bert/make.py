@@ -56,7 +56,7 @@ def encode(tokenizer, texts) -> list[dict]:
 
 
 def counted_vectors(tables, vocabulary, width, tokenizer) -> tuple[np.ndarray, np.ndarray]:
-    """Word vectors to start from (lesson 02): which tokens share a text more often than chance, in `width` numbers.
+    """Word vectors to start from (lesson text): which tokens share a text more often than chance, in `width` numbers.
 
     Positive pointwise mutual information, its largest singular vectors, spread 0.1. Returns the vectors
     (vocabulary, width) and which tokens occur at all.
