@@ -162,6 +162,35 @@ def build(
             print(f"{item.path.relative_to(item.path.parents[1])}: {note}")
 
 
+@app.command()
+def exercises(
+    lessons: Annotated[list[str] | None, typer.Argument(metavar="[SLUG…]", help="Lessons; all by default.")] = None,
+    rows: Annotated[bool, typer.Option("--rows", help="Also show which part shows each sentence and mistake.")] = False,
+) -> None:
+    """For authors: list every exercise with the number of its parts, mistakes and statement rows."""
+    from rich.markup import escape
+
+    from mmcourse.check import exercises as registered
+    from mmcourse.exercise import find
+    from mmcourse.exercise.verify import rows_and_parts
+
+    chosen = [lesson.slug for lesson in select(lessons or ["all"])]
+    known = [x for slug in chosen for x in registered(slug)]
+    shown = table("Exercise", "Title", ">Points", ">Minutes", ">Parts", ">Mistakes", ">Statement rows")
+    for x in known:
+        data = find(x.id)
+        counts = data.counts() if data else ("", "", "not moved yet")
+        shown.add_row(x.id, x.title, str(x.points), str(x.minutes), *map(str, counts))
+    show(shown)
+    for data in filter(None, (find(x.id) for x in known if rows)):
+        details = table(data.id, "Shown by")
+        for text, parts in rows_and_parts(data):
+            details.add_row(escape(text), ", ".join(parts) or "nothing!")
+        show(details)
+    total = f"{len(known)} exercises, {sum(x.points for x in known)} points, {sum(x.minutes for x in known)} minutes"
+    print(f"{total}; {sum(find(x.id) is not None for x in known)} written as data.")
+
+
 @data.command("list")
 def list_data() -> None:
     """Show the public data, where it comes from, its licence, size, and whether it is here."""

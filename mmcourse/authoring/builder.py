@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from mmcourse.exercise.registry import load
+from mmcourse.exercise.verify import problems
 from mmcourse.io import atomic_write
 from mmcourse.runtime import SLUG, usable_cores
 
@@ -73,6 +75,9 @@ def build(
             if check:
                 faults += gate.stale(lesson, path, SLUG)
                 continue
+            if path == lesson.exercise and (unsound := _unsound(lesson)):
+                faults += unsound
+                continue
             try:
                 built.append(_build_one(lesson, path, progress))
             except BuildError as error:
@@ -80,6 +85,17 @@ def build(
     if faults:
         raise BuildError("\n".join(faults))
     return built
+
+
+def _unsound(lesson: Lesson) -> list[str]:
+    """What is wrong with the lesson's exercises themselves, where they are written as data."""
+    if lesson.exercise_source.name != "exercises.py":
+        return []
+    try:
+        exercises = load(lesson.exercise_source).exercises
+    except Exception as error:  # an author's own code raises what it will
+        return [f"{lesson.exercise_source}: {type(error).__name__}: {error}"]
+    return [f"{lesson.exercise_source}: {problem}" for exercise in exercises for problem in problems(exercise)]
 
 
 def _build_one(lesson: Lesson, path: Path, progress: Progress | None) -> Built:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mmcourse
+from mmcourse.exercise.registry import is_written
 
 _NAME = re.compile(r"(\d\d)_([a-z0-9_]+)$")
 _DEEPER = "_deeper"
@@ -61,8 +62,9 @@ class Lesson:
 
     @property
     def exercise_source(self) -> Path:
-        """The py:percent text of the exercises, with solution markers."""
-        return self.home / "exercises_text.py"
+        """The exercises: written as data, or, in lessons that have not moved yet, their py:percent text."""
+        data = self.home / "exercises.py"
+        return data if is_written(data) else self.home / "exercises_text.py"
 
     @property
     def notebook(self) -> Path:

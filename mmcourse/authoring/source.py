@@ -121,7 +121,7 @@ def read(path: Path) -> Source:
     SourceError
         If it does not open with a markdown title card, a tag is unknown, or the cells cannot be told apart.
     """
-    text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    text = _text(path)
     try:
         cells = jupytext.reads(text, fmt="py:percent").cells
     except Exception as error:  # jupytext raises many kinds; the author needs the file
@@ -139,6 +139,22 @@ def read(path: Path) -> Source:
         if cell.cell_type == "markdown" and re.search(r"(BEGIN|END) SOLUTION", cell.source):
             raise SourceError(f"{source.where(index)}: solution markers belong in code cells, not in markdown")
     return source
+
+
+def _text(path: Path) -> str:
+    """The py:percent text of a source; that of exercises written as data is made from them."""
+    text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    if path.name != "exercises.py":
+        return text
+    from mmcourse.exercise.notebook import notebook_text
+    from mmcourse.exercise.registry import load
+
+    lesson = path.with_name("lesson.py")
+    title = re.search(r"^# # (.+)$", lesson.read_text(encoding="utf-8"), re.MULTILINE) if lesson.is_file() else None
+    try:
+        return notebook_text(load(path), title[1].strip() if title else path.parent.name)
+    except Exception as error:  # an author's own code raises what it will
+        raise SourceError(f"{path}: {type(error).__name__}: {error}") from error
 
 
 def lesson_text(source: Source, slug: str, measured: dict, numbers: dict[str, str]) -> NotebookNode:

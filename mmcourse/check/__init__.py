@@ -26,10 +26,10 @@ from types import ModuleType
 from mmcourse.check.blanks import blank
 from mmcourse.check.compare import agree, call, choice, plain, rng, same
 from mmcourse.check.core import Exercise, Result, check, exercise, exercises, info, judge
-from mmcourse.check.verdict import NotAttempted, Wrong
+from mmcourse.check.verdict import CheckFailed, NotAttempted, Wrong
 
-__all__ = ["Exercise", "NotAttempted", "Result", "Wrong", "agree", "blank", "call", "check", "choice", "exercise"]
-__all__ += ["exercises", "info", "judge", "plain", "rng", "same"]
+__all__ = ["CheckFailed", "Exercise", "NotAttempted", "Result", "Wrong", "agree", "blank", "call", "check", "choice"]
+__all__ += ["exercise", "exercises", "info", "judge", "plain", "rng", "same"]
 
 
 class _Callable(ModuleType):

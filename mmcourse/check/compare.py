@@ -15,7 +15,7 @@ from mmcourse.check.guard import explain, time_limit
 from mmcourse.check.values import plain
 from mmcourse.check.verdict import NotAttempted, Wrong
 
-__all__ = ["agree", "call", "choice", "plain", "rng", "same"]
+__all__ = ["agree", "assert_close", "call", "choice", "copied", "matches", "plain", "quietly", "refuted", "rng", "same"]
 
 Hint = tuple[Any, str]
 
@@ -38,7 +38,7 @@ def call(function: Any, *args: Any, seconds: float = 20, **kwargs: Any) -> Any:
     if not callable(function):
         kind = values.kind(function)
         raise Wrong(f"A function is wanted, but the answer is {kind}. Pass its name, without calling it.")
-    given, given_kw = tuple(map(_copied, args)), {name: _copied(value) for name, value in kwargs.items()}
+    given, given_kw = tuple(map(copied, args)), {name: copied(value) for name, value in kwargs.items()}
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"), time_limit(seconds):
             warnings.simplefilter("ignore")
@@ -57,7 +57,7 @@ def call(function: Any, *args: Any, seconds: float = 20, **kwargs: Any) -> Any:
     return result
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
     """A deep copy; what cannot be copied (a tensor inside a graph, an open file) is handed over as it is."""
     try:
         return copy.deepcopy(value)
@@ -74,7 +74,7 @@ def _unchanged(now: Sequence[Any], before: Sequence[Any]) -> None:
             )
 
 
-def same(
+def assert_close(
     got: Any,
     want: Any,
     what: str = "The result",
@@ -100,14 +100,14 @@ def same(
         values.compare(got, want, what, **settings)
     except Wrong as generic:
         for value, message in hints:
-            value = _quietly(value)
-            if _matches(got, value, settings) and not _matches(value, want, settings):
+            value = quietly(value)
+            if matches(got, value, settings) and not matches(value, want, settings):
                 where = f"\n{generic.where}" if isinstance(generic, values.Difference) else ""
                 raise Wrong(message + where) from None
         raise
 
 
-def _quietly(value: Any) -> Any:
+def quietly(value: Any) -> Any:
     """A mistake's value; a mistake that cannot even be computed here gives None, which equals nothing."""
     if not callable(value):
         return value
@@ -119,12 +119,16 @@ def _quietly(value: Any) -> Any:
         return None
 
 
-def _matches(got: Any, value: Any, settings: dict) -> bool:
+def matches(got: Any, value: Any, settings: dict) -> bool:
+    """Whether two values count as equal under these settings."""
     try:
         values.compare(got, value, "", nan_equal=True, **settings)
     except (Wrong, NotAttempted):
         return False
     return True
+
+
+same = assert_close  # as checks that have not moved to exercises.py call it
 
 
 def agree(
@@ -142,25 +146,25 @@ def agree(
     mistakes = list(mistakes)
     passed: list[tuple[tuple, Any]] = []
     for args in inputs:
-        got, want = call(answer, *args), reference(*map(_copied, args))
+        got, want = call(answer, *args), reference(*map(copied, args))
         try:
-            same(got, want, **settings)
+            assert_close(got, want, **settings)
         except Wrong:
-            possible = [hint for hint in mistakes if not _refuted(hint[0], passed, settings)]
-            hints = [(lambda wrong=wrong, args=args: wrong(*map(_copied, args)), text) for wrong, text in possible]
+            possible = [hint for hint in mistakes if not refuted(hint[0], passed, settings)]
+            hints = [(lambda wrong=wrong, args=args: wrong(*map(copied, args)), text) for wrong, text in possible]
             try:
-                same(got, want, hints=hints, **settings)
+                assert_close(got, want, hints=hints, **settings)
             except Wrong as error:
-                raise Wrong(f"{error}\nCalled as {values.spelled(answer, args)}.") from None
+                raise Wrong(f"{error}\nCalled as {values.format_call(answer, args)}.") from None
         passed.append((args, want))
 
 
-def _refuted(wrong: Callable, passed: Iterable[tuple[tuple, Any]], settings: dict) -> bool:
+def refuted(wrong: Callable, passed: Iterable[tuple[tuple, Any]], settings: dict) -> bool:
     """Whether the answer was right on an input where this mistake is not: then it is another mistake."""
     compared = {key: value for key, value in settings.items() if key != "what"}
     for args, want in passed:
-        value = _quietly(lambda args=args: wrong(*map(_copied, args)))
-        if value is not None and not _matches(value, want, compared):
+        value = quietly(lambda args=args: wrong(*map(copied, args)))
+        if value is not None and not matches(value, want, compared):
             return True
     return False
 

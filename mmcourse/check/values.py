@@ -60,7 +60,7 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 90 else f"{text[:60]}…"
 
 
-def spelled(function: Any, args: tuple) -> str:
+def format_call(function: Any, args: tuple) -> str:
     """The call as code, for the head of a message."""
     name = getattr(function, "__name__", "<unnamed>")
     return f"`{'your_function' if name.startswith('<') else name}({described(args, {})})`"
@@ -287,7 +287,7 @@ def _pattern(a: np.ndarray, b: np.ndarray, slack: np.ndarray) -> str:
         return bool(np.all(np.abs(a - other) <= slack * scale))
 
     if not a.any():
-        return " Every value is 0: is the result ever filled in?"
+        return " Every value is 0: is the result ever filled in?" if a.size > 1 else ""
     if equals(-b):
         return " Only the sign is wrong."
     if a.ndim == 2 and a.shape == a.T.shape and equals(b.T):

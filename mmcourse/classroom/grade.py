@@ -53,6 +53,7 @@ def code_version(lesson: str) -> str:
     here, check, home = Path(__file__).parent, Path(__file__).parents[1] / "check", select([lesson])[0].home
     files = [here / name for name in ("grade.py", "hidden.py", "sandbox.py", "session.py", "variants.py")]
     files += [*here.glob("inside/*.py"), *check.glob("[!l]*.py"), check / f"lesson_{home.name}.py", home / "hidden.py"]
+    files += [*Path(__file__).parents[1].glob("exercise/*.py"), home / "exercises.py"]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files) if path.is_file())).hexdigest()
 
 

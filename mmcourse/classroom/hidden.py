@@ -21,6 +21,9 @@ from mmcourse.authoring import select
 from mmcourse.authoring.source import read
 from mmcourse.check import NotAttempted, Wrong, agree, compare, info
 from mmcourse.classroom.variants import keyed, space, variant_cells
+from mmcourse.exercise import Exercise, find
+from mmcourse.exercise import parts as exercise_parts
+from mmcourse.exercise.exercise import OWN_SEEDS
 
 TRIES, MORE_TRIES = 10, 100  # draws for each part, and for a mistake that no part shows so far
 GUESSED = "This could be a guess: it counts as soon as one of the other parts is right."
@@ -143,6 +146,8 @@ def parts(exercise: str, secret: str, variant: dict[str, Any] | None = None) -> 
 @lru_cache(maxsize=4096)
 def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> tuple[Part, ...]:
     g = np.random.default_rng(int.from_bytes(keyed(secret, exercise, variant)))
+    if data := find(exercise):
+        return tuple(_from_data(data, g, dict(variant)))
     write = _load(_lesson(exercise)).get(exercise)
     found = recorded(exercise, g)
     made = list(_own_case(exercise, dict(variant), found[0])) if found else []
@@ -155,15 +160,39 @@ def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> 
     return tuple(made)
 
 
+def _from_data(exercise: Exercise, g: np.random.Generator, variant: dict[str, Any]) -> Iterator[Part]:
+    """The parts of an exercise that is written as data; first the student's own numbers, which the student has seen."""
+    own = exercise.own_input(variant.get("seed", OWN_SEEDS[0]))
+    if own is not None:
+        yield _part_of(exercise, exercise_parts.Part("numbers of your own"), [own])
+    for part, inputs in exercise.hidden_inputs(g):
+        yield _part_of(exercise, part, inputs)
+
+
+def _part_of(exercise: Exercise, part: exercise_parts.Part, inputs: list[tuple]) -> Part:
+    """One part with its inputs, as grading needs it."""
+    drawn = [(part, args) for args in inputs]
+    messages = tuple(mistake.message for mistake in exercise.mistakes)
+    guessable = exercise.same_result(part, inputs)
+    return Part(
+        part.name,
+        part.weight,
+        lambda answer: exercise.check_on(answer, drawn),
+        messages,
+        part.advice or DIFFERENT,
+        guessable,
+    )
+
+
 def _agreeing(name: str, weight: float, inputs: list[tuple], public: Public) -> Part:
     """A part that holds the answer to the public check's reference on these inputs."""
 
     def judge(answer: Any) -> None:
         agree(answer, public.reference, inputs, mistakes=public.mistakes, **public.settings)
 
-    results = [public.reference(*map(compare._copied, args)) for args in inputs]
+    results = [public.reference(*map(compare.copied, args)) for args in inputs]
     compared = {key: value for key, value in public.settings.items() if key != "what"}
-    alike = all(compare._matches(result, results[0], compared) for result in results)
+    alike = all(compare.matches(result, results[0], compared) for result in results)
     return Part(name, weight, judge, tuple(text for _, text in public.mistakes), guessable=alike)
 
 
@@ -174,8 +203,8 @@ def _drawn(written: list[tuple[str, float, Inputs]], public: Public, least: int 
 
     def look(k: int, draw: Callable[[], tuple]) -> None:
         args = draw()
-        passed = [(args, public.reference(*map(compare._copied, args)))]
-        left = [mistake for mistake in untold[k] if not compare._refuted(mistake[0], passed, public.settings)]
+        passed = [(args, public.reference(*map(compare.copied, args)))]
+        left = [mistake for mistake in untold[k] if not compare.refuted(mistake[0], passed, public.settings)]
         if len(inputs[k]) < least or len(left) < len(untold[k]):
             inputs[k].append(args)
         untold[k] = left

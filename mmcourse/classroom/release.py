@@ -24,7 +24,7 @@ from mmcourse.authoring.catalogue import lesson_numbers
 from mmcourse.authoring.source import CHECK, Source, exercise_text, read
 from mmcourse.check import info
 from mmcourse.classroom.roster import read_points, read_roster
-from mmcourse.classroom.variants import assign, keyed, space, variant_cells
+from mmcourse.classroom.variants import assign, fill, keyed, space, variant_cells
 from mmcourse.runtime import SLUG
 
 EVERYONE = ("everyone",)  # the one "student" of a release without a roster
@@ -202,7 +202,7 @@ def filled(source: Source, variants: dict[str, dict[str, Any]]) -> Source:
     """The source with these values in its variant cells."""
     cells = [nbformat.from_dict(cell) for cell in source.cells]
     for exercise, index in variant_cells(source).items():
-        cells[index].source = space(cells[index].source).filled(variants.get(exercise, {}))
+        cells[index].source = fill(exercise, cells[index].source, variants.get(exercise, {}))
     return replace(source, cells=cells)
 
 

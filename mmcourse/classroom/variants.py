@@ -16,6 +16,8 @@ from math import prod
 from typing import Any, NamedTuple
 
 from mmcourse.authoring.source import CHECK, Source, SourceError
+from mmcourse.exercise import find
+from mmcourse.exercise.notebook import own_cell
 
 LINE = re.compile(r"^(?P<name>[a-z]\w*) = (?P<value>[^#\n]+?)[ \t]+# of: (?P<choices>.+)$", re.MULTILINE)
 
@@ -31,6 +33,17 @@ class Space(NamedTuple):
         """The cell as a student sees it: these values, and no word of other ones."""
         told = {name: repr(value) for name, value in values.items()}
         return LINE.sub(lambda line: f"{line['name']} = {told.get(line['name'], line['value'])}", self.text)
+
+
+def fill(exercise: str, text: str, values: dict[str, Any]) -> str:
+    """The variant cell of an exercise with these values, and no word of other ones.
+
+    `text` is the cell as its source has it; where the exercise is written as data, its numbers are drawn anew.
+    """
+    data = find(exercise)
+    if data is not None and "seed" in values:
+        text = own_cell(data, values["seed"])
+    return space(text).filled(values)
 
 
 def variant_cells(source: Source) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EXTRAS = PROJECT["optional-dependencies"]
 FLOORS = {  # from ARCHITECTURE: imports only go down
     3: {"cli", "__main__", "doctor", "terminal", "authoring", "classroom"},
-    2: {"check", "plot", "draw", "evaluate", "parity"},
+    2: {"check", "exercise", "plot", "draw", "evaluate", "parity"},
     1: {"datasets", "preprocess", "numpy", "torch", "keras", "runtime", "environment", "io", "quiet"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
@@ -148,6 +149,25 @@ def test_the_wheel_holds_lessons_data_and_licences_but_no_solutions(tmp_path: Pa
     assert {name.split("/")[-1] for name in names if "/licenses/" in name} == {"LICENSE", "LICENSE-text"}
     assert not [name for name in names if not name.startswith(("mmcourse/", "mmcourse-"))], "nothing beside the package"
     assert wheel.stat().st_size < 40e6
+    # Checks work where the wheel is installed, and no right answer lies beside them.
+    data = {path.parent.name for path in (ROOT / "notebooks/src").glob("*/exercises.py")}
+    assert {f"mmcourse/_lessons/{slug}/exercises.py" for slug in data} <= set(names)
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(tmp_path / "installed")
+    for slug in sorted(data):
+        text = (tmp_path / "installed/mmcourse/_lessons" / slug / "exercises.py").read_text(encoding="utf-8")
+        assert "@right" not in text and "exercise(" in text
+    code = """
+import mmcourse
+from mmcourse.exercise import all_exercises
+from mmcourse.check import judge
+for x in all_exercises():
+    assert judge(x.id, x.reference).passed and judge(x.id, x.mutants[0][0]).status == "wrong" and not x.right, x.id
+print(mmcourse.__file__, len(all_exercises()))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0 and str(tmp_path) in run.stdout, run.stderr
 
 
 def is_shipped(path: Path) -> bool:

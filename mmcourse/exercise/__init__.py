@@ -1,0 +1,18 @@
+"""Exercises, each written once, as data.
+
+For learners: `from mmcourse.check import check`. For authors, in `notebooks/src/SLUG/exercises.py`::
+
+    from mmcourse.exercise import between, context, edit, example, exercise, lesson, part, right, says
+
+CONTRIBUTING.md, "An exercise", takes you through one.
+"""
+
+from mmcourse.exercise.exercise import Exercise
+from mmcourse.exercise.memo import remembered
+from mmcourse.exercise.mutants import edit
+from mmcourse.exercise.parts import between, in_turn, one_of, part
+from mmcourse.exercise.registry import all_exercises, exercise, find, find_lesson, lesson, right
+from mmcourse.exercise.statement import context, example, paragraph, says
+
+__all__ = ["Exercise", "all_exercises", "between", "context", "edit", "example", "exercise", "find", "find_lesson"]
+__all__ += ["in_turn", "lesson", "one_of", "paragraph", "part", "remembered", "right", "says"]

@@ -1,0 +1,474 @@
+"""Four exercises on fusion by hand: a gate, the full tensor, samples kept apart, a choice from a table."""
+
+import numpy as np
+
+from mmcourse.datasets import information
+from mmcourse.exercise import (
+    between,
+    context,
+    edit,
+    example,
+    exercise,
+    in_turn,
+    lesson,
+    paragraph,
+    part,
+    remembered,
+    right,
+    says,
+)
+
+information = remembered(information)  # each table is solved once
+
+lesson(
+    "fusion",
+    promise="Build a gate, find the full tensor inside a small one, part people who were mixed up, and choose a "
+    "method from a table.",
+    setup="""
+import numpy as np
+
+from mmcourse.check import check
+from mmcourse.datasets import information
+
+np.set_printoptions(precision=3, suppress=True)
+""",
+)
+
+
+def normals(g, *shapes):
+    """Arrays of these shapes from a normal distribution, with two decimals."""
+    return tuple(g.normal(size=shape).round(2) for shape in shapes)
+
+
+# ---------------------------------------------------------------- 1
+def gated_unit(x1, x2, w1, w2, wz):
+    """Gated multimodal unit of two modalities, (b, k)."""
+    both = np.concatenate([x1, x2], axis=1)  # (b, d1 + d2)
+    s = both @ wz  # (b, k)
+    z = 1 / (1 + np.exp(-s))
+    h1 = np.tanh(x1 @ w1)
+    h2 = np.tanh(x2 @ w2)
+    return z * h1 + (1 - z) * h2
+
+
+def draw_unit(g, b, d1, d2, k):
+    return normals(g, (b, d1), (b, d2), (d1, k), (d2, k), (d1 + d2, k))
+
+
+unit = exercise(
+    "fusion.1",
+    gated_unit,
+    title="A gated unit by hand",
+    points=1,
+    difficulty=1,
+    minutes=8,
+    statement=[
+        context("Two modalities, one gate (Arevalo et al. 2017, arXiv 1702.01992), no biases:"),
+        says(
+            r"$$h_1 = \tanh(x_1 W_1), \quad h_2 = \tanh(x_2 W_2), \quad z = \sigma([x_1; x_2]\, W_z), "
+            r"\quad h = z \odot h_1 + (1 - z) \odot h_2$$",
+            mistake="The gate lacks its sigmoid",
+        ),
+        context("**Example.** A gate of 0.9 takes nine parts of the first and one part of the second."),
+        example("h1, h2, z = 0.5, -0.5, 0.9\nprint(z * h1 + (1 - z) * h2)"),
+        says(
+            "**Write** `gated_unit(x1, x2, w1, w2, wz)` for `x1` of shape `(b, d1)`, `x2` `(b, d2)`, `w1` `(d1, k)`, "
+            "`w2` `(d2, k)` and `wz` `(d1 + d2, k)`.",
+            mistake="You joined [x2; x1]",
+        ),
+        says("Return `(b, k)`.", ignored=edit("return z * h1 + (1 - z) * h2", "return (z * h1 + (1 - z) * h2)[0]")),
+    ],
+    hints=[
+        "The gate must see both modalities: join `x1` and `x2` along the axis of features before multiplying by `wz`.",
+        "`np.concatenate([x1, x2], axis=1)` is `(b, d1 + d2)`. σ is `1 / (1 + np.exp(-s))`, and tanh is not squashed "
+        "again.",
+    ],
+    draw=draw_unit,
+    parts=[
+        part("modalities of two widths", b=between(2, 5), d1=2, d2=between(3, 5), k=between(2, 4)),
+        part("modalities of one width", b=between(2, 5), d1=3, d2=3, k=between(2, 4)),
+        part("one sample", b=1, d1=between(2, 4), d2=between(2, 4), k=between(2, 4)),
+    ],
+    own={"b": 1, "d1": 1, "d2": 1, "k": 1},
+    mistakes={
+        "Your gate looks at x1 only. It decides between both, so it must see both: [x1; x2] times all of wz.": (
+            "s = x1 @ wz[: x1.shape[1]]"
+        ),
+        "Your gate looks at x2 only. It decides between both, so it must see both: [x1; x2] times all of wz.": (
+            "s = x2 @ wz[x1.shape[1] :]"
+        ),
+        "Gate and rest are exchanged: z belongs to the first modality, 1 - z to the second.": (
+            "z = 1 / (1 + np.exp(s))"
+        ),
+        "You multiplied both by z. The second gets what the first does not: 1 - z.": "return z * h1 + z * h2",
+        "The second modality is not gated at all: multiply it by 1 - z.": "return z * h1 + h2",
+        "You squashed the hidden vectors with a sigmoid. They take tanh, which can be negative; the gate is a "
+        "sigmoid.": "h1 = 1 / (1 + np.exp(-x1 @ w1))\nh2 = 1 / (1 + np.exp(-x2 @ w2))",
+        "The hidden vectors lack their tanh.": "h1 = x1 @ w1\nh2 = x2 @ w2",
+        "Your gate is a tanh and can be negative. A gate is a share between 0 and 1: use the sigmoid.": (
+            "z = np.tanh(s)"
+        ),
+        "You joined [x2; x1]. The rows of wz belong to [x1; x2], in that order.": (
+            "both = np.concatenate([x2, x1], axis=1)"
+        ),
+        "The gate lacks its sigmoid, so it is no share between 0 and 1.": "z = s",
+    },
+    praise="Each entry of z is a share: what one modality gives up, the other gets.",
+)
+
+
+@right(unit)
+def gate_in_parts(x1, x2, w1, w2, wz):
+    s = x1 @ wz[: x1.shape[1]] + x2 @ wz[x1.shape[1] :]
+    z = 1 / (1 + np.exp(-s))
+    h2 = np.tanh(x2 @ w2)
+    return h2 + z * (np.tanh(x1 @ w1) - h2)
+
+
+@right(unit)
+def gate_by_loops(x1, x2, w1, w2, wz):
+    rows = []
+    for a, b in zip(x1, x2, strict=True):
+        z = 0.5 * (1 + np.tanh(np.hstack([a, b]) @ wz / 2))
+        rows.append([z[i] * np.tanh(a @ w1[:, i]) + (1 - z[i]) * np.tanh(b @ w2[:, i]) for i in range(w1.shape[1])])
+    return rows
+
+
+# ---------------------------------------------------------------- 2
+def full_weight(a, b, c):
+    """The weight (n1, n2, n3, k) of the full tensor that low-rank factors stand for."""
+    return np.einsum("rio,rjo,rko->ijko", a, b, c)
+
+
+def draw_factors(g, rank, k, n):
+    return normals(g, *((rank, size, k) for size in n))
+
+
+def draw_any_factors(g, rank, k):
+    return draw_factors(g, rank, k, g.integers(2, 5, 3))
+
+
+weight = exercise(
+    "fusion.2",
+    full_weight,
+    title="The full tensor inside the low-rank one",
+    points=3,
+    difficulty=3,
+    minutes=14,
+    statement=[
+        context(
+            r"Low-rank tensor fusion is $\sum_r (\bar x_1 A_r) \odot (\bar x_2 B_r) \odot (\bar x_3 C_r)$, each "
+            r"$\bar x_m = [x_m; 1]$. It is tensor fusion with one big weight that is never formed."
+        ),
+        says("Form it: find $W$ with", mistake="You summed over the rank first"),
+        says(
+            r"$$\sum_{ijk} \bar x_{1i}\, \bar x_{2j}\, \bar x_{3k}\, W_{ijk,o} = \text{the same numbers, for every "
+            r"input}$$",
+            mistake="You took the mean over the rank",
+        ),
+        context("**Example** with two modalities, rank 1 and one output: the weight is an outer product."),
+        example('a, b = np.array([1.0, 2.0]), np.array([3.0, -1.0, 0.5])\nprint(np.einsum("i,j->ij", a, b))'),
+        says(
+            "**Write** `full_weight(a, b, c)` for factors `(R, n1, k)`, `(R, n2, k)`, `(R, n3, k)`, their rows for "
+            "the 1 included.",
+            mistake="rows of the 1s",
+        ),
+        says("Return $W$, `(n1, n2, n3, k)`.", mistake="The axes are in reverse order"),
+    ],
+    hints=[
+        r"Write out the product for one $r$ and one output $o$: which numbers stand beside "
+        r"$\bar x_{1i}\, \bar x_{2j}\, \bar x_{3k}$?",
+        r"$W_{ijk,o} = \sum_r A_{rio} B_{rjo} C_{rko}$. One `np.einsum` says exactly that: letters that are not in the "
+        "result are summed, `o` stays in all four places.",
+    ],
+    draw=draw_any_factors,
+    parts=[
+        part("one output", rank=between(2, 4), k=1),
+        part("several ranks and outputs", weight=2, rank=between(2, 4), k=between(2, 4)),
+        part("rank 1", rank=1, k=between(2, 4)),
+        part("modalities of one width", draw=draw_factors, rank=between(2, 4), k=3, n=(3, 3, 3)),
+    ],
+    own=lambda g: tuple(g.integers(-9, 10, (1, 2, 1)) * 1.0 for _ in range(3)),
+    mistakes={
+        "You summed over the rank first and then multiplied. A product of sums is not a sum of products: sum last.": (
+            'return np.einsum("io,jo,ko->ijko", a.sum(0), b.sum(0), c.sum(0))'
+        ),
+        "These are the R outer products, one for each rank. They still need adding up over r.": (
+            'return np.einsum("rio,rjo,rko->rijko", a, b, c)'
+        ),
+        "You took the mean over the rank. The formula sums.": (
+            'return np.einsum("rio,rjo,rko->ijko", a, b, c) / len(a)'
+        ),
+        "The axes are in reverse order: the first modality comes first, (n1, n2, n3, k).": (
+            'return np.einsum("rio,rjo,rko->kjio", a, b, c)'
+        ),
+        "The output axis comes last: (n1, n2, n3, k).": 'return np.einsum("rio,rjo,rko->oijk", a, b, c)',
+        "You summed over the outputs as well. Each output o has a weight of its own: keep that axis, last.": (
+            'return np.einsum("rio,rjo,rko->ijk", a, b, c)'
+        ),
+        "You cut off the rows of the 1s. They hold the terms of one and two modalities.": (
+            'return np.einsum("rio,rjo,rko->ijko", a[:, :-1], b[:, :-1], c[:, :-1])'
+        ),
+        "That is the first rank alone. Add the others.": ('return np.einsum("rio,rjo,rko->ijko", a[:1], b[:1], c[:1])'),
+        "The numbers are right, but flat. Keep an axis for each modality: (n1, n2, n3, k).": (
+            'return np.einsum("rio,rjo,rko->ijko", a, b, c).reshape(-1, a.shape[-1])'
+        ),
+    },
+    praise="The same function, with R·(n1 + n2 + n3)·k numbers in place of n1·n2·n3·k.",
+)
+
+
+@right(weight)
+def weight_by_loops(a, b, c):
+    total = 0
+    for r in range(a.shape[0]):
+        total = total + a[r][:, None, None] * b[r][None, :, None] * c[r][None, None]
+    return total
+
+
+@right(weight)
+def weight_by_broadcasting(a, b, c):
+    return (a[:, :, None, None] * b[:, None, :, None] * c[:, None, None]).sum(axis=0)
+
+
+# ---------------------------------------------------------------- 3
+def interaction(x1, x2, x3, w1, w2, w3):
+    """Product of the three mapped vectors of each sample, (b, k)."""
+    return (x1 @ w1) * (x2 @ w2) * (x3 @ w3)
+
+
+def mixed(x1, x2, x3, w1, w2, w3):
+    """The product of the first sample's vector with everybody else's, (b, b, k)."""
+    return (x1 @ w1)[:, None] * (x2 @ w2)[None] * (x3 @ w3)
+
+
+def draw_three(g, b, k):
+    dims = g.integers(1, 6, 3)
+    return normals(g, *((b, d) for d in dims), *((d, k) for d in dims))
+
+
+def draw_own_three(g):
+    inputs = (g.integers(-3, 4, (2, 1)) * 1.0 for _ in range(3))
+    return *inputs, *(g.integers(1, 4, (1, 1)) * 1.0 for _ in range(3))
+
+
+product = exercise(
+    "fusion.3",
+    interaction,
+    title="Who is mixed with whom?",
+    points=2,
+    difficulty=2,
+    minutes=8,
+    statement=[
+        context(
+            "This layer is after a piece of widely used public code. It should give each sample the product of its "
+            "own three mapped vectors. It runs, trains, and even reaches a fair accuracy."
+        ),
+        example('''
+def broken(x1, x2, x3, w1, w2, w3):
+    """Three-way product: xm is (b, dm), wm is (dm, k)."""
+    pairs = (x1 @ w1)[:, None] * (x2 @ w2)[None]
+    return pairs * (x3 @ w3)
+
+
+rng = np.random.default_rng(0)
+xs, ws = [rng.normal(size=(4, d)) for d in (3, 2, 5)], [rng.normal(size=(d, 6)) for d in (3, 2, 5)]
+print("4 samples, 6 outputs each, but:", broken(*xs, *ws).shape)
+'''),
+        says(
+            "**Write** `interaction(x1, x2, x3, w1, w2, w3)` that returns `(b, k)`:",
+            mistake="You summed over the outputs",
+        ),
+        says(
+            "row $i$ depends on row $i$ of the inputs and on nobody else's.",
+            mistake="you summed the mixture over the batch",
+        ),
+    ],
+    hints=[
+        "What do `[:, None]` and `[None]` do to shapes `(4, 6)`? Which entries of the result belong to one sample only?",
+        "All three mapped arrays are `(b, k)` already. Multiply them as they are; a sum over the extra axis would hide "
+        "the fault, not mend it.",
+    ],
+    draw=draw_three,
+    parts=[
+        part("several samples", weight=2, b=between(2, 4), k=between(5, 6)),
+        part("more samples than outputs", b=between(4, 6), k=between(2, 3)),
+        part("as many samples as outputs", draw=lambda g: draw_three(g, *[g.integers(2, 6)] * 2)),
+        part("one sample", b=1, k=between(2, 5)),
+    ],
+    own=draw_own_three,
+    mistakes={
+        "One output for every pair of samples: the batch is mixed. One person's face still meets another's words.": (
+            mixed
+        ),
+        "The shape is right, but you summed the mixture over the batch: each row now depends on everybody.": [
+            lambda *args: mixed(*args).sum(0),
+            lambda *args: mixed(*args).sum(1),
+        ],
+        "The shape is right, but you averaged the mixture over the batch: each row now depends on everybody.": [
+            lambda *args: mixed(*args).mean(0),
+            lambda *args: mixed(*args).mean(1),
+        ],
+        "You kept what belongs to the first sample of one modality, beside the others of the rest: still mixed.": [
+            lambda *args: mixed(*args)[0],
+            lambda *args: mixed(*args)[:, 0],
+        ],
+        "That is a sum. Samples are kept apart now, but the interaction is gone: multiply.": (
+            "return (x1 @ w1) + (x2 @ w2) + (x3 @ w3)"
+        ),
+        "The third modality is missing from the product.": "return (x1 @ w1) * (x2 @ w2)",
+        "You summed over the outputs. Keep all k of them: (b, k).": [
+            "return ((x1 @ w1) * (x2 @ w2) * (x3 @ w3)).sum(1)",
+            "return ((x1 @ w1) * (x2 @ w2) * (x3 @ w3)).sum(1, keepdims=True)",
+        ],
+    },
+    praise="Change one sample, and only its own row moves. Test every layer of yours this way.",
+)
+
+
+@right(product)
+def by_sample(x1, x2, x3, w1, w2, w3):
+    rows = []
+    for i in range(len(x1)):
+        rows.append((x1[i] @ w1) * (x2[i] @ w2) * (x3[i] @ w3))
+    return np.array(rows)
+
+
+@right(product)
+def diagonal(x1, x2, x3, w1, w2, w3):
+    return np.einsum("bi,ik,bj,jk,bl,lk->bk", x1, w1, x2, w2, x3, w3)
+
+
+# ---------------------------------------------------------------- 4
+def choose(joint):
+    """The simplest family within 0.01 of the joint ceiling."""
+    best = information.bayes_accuracy(joint)
+    single = max(information.bayes_accuracy(information.marginal(joint, [m])) for m in (0, 1))
+    late = information.additive_accuracy(joint)
+    if single >= best - 0.01:
+        return "single"
+    if late >= best - 0.01:
+        return "late"
+    return "interaction"
+
+
+TABLES = {  # p(y, x1, x2) in whole numbers: for each answer, and for each way to go wrong
+    "neither cue alone": [[[1, 0], [0, 1]], [[0, 1], [1, 0]]],
+    "either cue says all": [[[1, 0], [0, 0]], [[0, 0], [0, 1]]],
+    "the first cue says all": [[[1, 1], [0, 0]], [[0, 0], [1, 1]]],
+    "only the first cue says something": [[[9, 9], [1, 1]], [[1, 1], [9, 9]]],
+    "only the second cue says something": [[[9, 1], [9, 1]], [[1, 9], [1, 9]]],
+    "independent given y": [[[64, 16], [16, 4]], [[9, 21], [21, 49]]],
+    "the second cue adds half a point": [[[400, 50], [45, 5]], [[45, 55], [200, 200]]],
+    "the likeliest sum is not the best": [[[5, 6], [0, 6]], [[3, 4], [5, 2]]],
+    "two steps of 0.008 down": [[[175, 121], [75, 129]], [[75, 129], [175, 121]]],
+    "single 0.008 below 0.624": [[[165, 121], [85, 85]], [[85, 129], [165, 165]]],
+    "late 0.008 below 0.624": [[[165, 85], [85, 129]], [[85, 165], [165, 121]]],
+}
+
+
+def draw_table(g, name):
+    """This table with labels and values of the cues in another order; the right answer stays."""
+    joint = np.array(TABLES[name])
+    for axis in range(3):
+        joint = np.take(joint, g.permutation(joint.shape[axis]), axis)
+    return (joint / joint.sum(),)
+
+
+def draw_own_table(g):
+    return (g.multinomial(40, np.ones(8) / 8).reshape(2, 2, 2) / 40,)
+
+
+choice = exercise(
+    "fusion.4",
+    choose,
+    title="Which method would you choose?",
+    points=2,
+    difficulty=2,
+    minutes=10,
+    statement=[
+        context("You are given `joint[y, x1, x2]`, the probability of label and two cues."),
+        says(
+            "Name the *simplest* family whose ceiling is at most 0.01 below the joint ceiling:",
+            mistake="You allow no slack",
+        ),
+        says('- `"single"`: the better of the two cues alone,', mistake="take the better of the two"),
+        says(
+            '- `"late"`: the best sum of separate scores, `information.additive_accuracy(joint)`,',
+            mistake="That is what maximum likelihood picks",
+        ),
+        says('- `"interaction"`: anything less will not do.', mistake="You always choose late"),
+        paragraph(),
+        context(
+            "The other ceilings: `information.bayes_accuracy(table)`, and `information.marginal(joint, [0])` is the "
+            "table of the first cue."
+        ),
+        example("""
+xor = np.zeros((2, 2, 2))
+xor[[0, 0, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0]] = 1 / 4
+alone = information.bayes_accuracy(information.marginal(xor, [0]))
+print("XOR:", alone, information.additive_accuracy(xor), information.bayes_accuracy(xor), "-> interaction")
+"""),
+        says("**Write** `choose(joint)`, which returns one of the three words.", ignored=lambda joint: joint.argmax()),
+    ],
+    hints=[
+        "Three numbers first: the larger single ceiling, the additive one, the joint one. Compare with the joint one, "
+        "not with 1.",
+        "Ask in the order single, late, interaction, and return at the first that is enough. `ceiling >= best - 0.01`.",
+    ],
+    draw=draw_table,
+    parts=[
+        part("is one cue enough?", name=in_turn("only the first cue says something", "neither cue alone")),
+        part("is the other one?", name=in_turn("only the second cue says something", "independent given y")),
+        part("is a sum enough?", name=in_turn("the likeliest sum is not the best", "neither cue alone")),
+        part("close calls", weight=2, name=in_turn(*list(TABLES)[6:])),
+        part("no noise", name=in_turn(*list(TABLES)[:3])),
+    ],
+    constant={"joint": "two labels and two cues with two values each, so the sizes stay"},
+    own=draw_own_table,
+    mistakes={
+        "That is what maximum likelihood picks among the sums, not the best sum: use `additive_accuracy`.": (
+            "late = information.loglinear_accuracy(joint)"
+        ),
+        "You allow no slack. A ceiling at most 0.01 below the joint one counts as enough.": edit("0.01", "0.0"),
+        "Your slack is too wide: 0.01 is meant, one percentage point of accuracy.": edit("0.01", "0.1"),
+        "You allow one percent of the ceiling. The slack is 0.01 itself, one percentage point.": edit(
+            "best - 0.01", "0.99 * best"
+        ),
+        "You compare a single cue with late fusion. Compare each ceiling with the joint one: two small steps down can "
+        "be too far together.": edit("single >= best", "single >= late"),
+        "You looked at the first cue only. Either of the two may be enough alone.": edit("(0, 1)", "(0,)"),
+        "You compare with 1. Nobody reaches 1 here: the joint ceiling is the measure.": "best = 1.0",
+        "You always choose interaction. It is never below, but often no better: the simplest that is enough is "
+        "wanted.": lambda joint: "interaction",
+        "Here one cue is enough: take the better of the two, and ask it first.": [
+            edit("max(", "min("),
+            edit("(0, 1)", "(1,)"),
+        ],
+        'You never answer "single". Where one cue is enough, joining only adds weights: ask that first.': "single = 0",
+        "You always choose late fusion. Compare its ceiling with the single one and with the joint one.": (
+            lambda joint: "late"
+        ),
+    },
+    praise="Two ceilings, computed before any training, say whether fusion and interaction are worth their weights.",
+)
+
+
+@right(choice)
+def from_the_top(joint):
+    top = joint.max(axis=0).sum()
+    if top - information.additive_accuracy(joint) > 0.01:
+        return "interaction"
+    alone = [joint.sum(axis=axis).max(axis=0).sum() for axis in (1, 2)]
+    return "late" if top - max(alone) > 0.01 else "single"
+
+
+@right(choice)
+def by_order(joint):
+    best = information.bayes_accuracy(joint)
+    ceilings = {
+        "single": max(information.bayes_accuracy(joint.sum(axis=1)), information.bayes_accuracy(joint.sum(axis=2))),
+        "late": information.additive_accuracy(joint),
+        "interaction": best,
+    }
+    return next(name for name, value in ceilings.items() if value + 0.01 >= best)

@@ -1,0 +1,44 @@
+"""Verdicts and messages on all known answers stay what they were before exercises were written as data.
+
+`stored_verdicts.json` holds [status, message] of every answer in answers_*.py, as the first edition's checks gave them.
+Inputs are drawn anew, so numbers may differ; the verdict and the mistake that is named may not, unless it is listed in
+`BETTER` with what is said now.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from exercise_harness import known_answers
+
+from mmcourse.check import judge
+
+STORED = json.loads(Path(__file__).with_name("stored_verdicts.json").read_text(encoding="utf-8"))
+KNOWN = known_answers()
+BETTER = {  # (exercise, k-th wrong answer): how the message begins now
+    ("fusion.4", 4): "Your slack is too wide: # is meant, one percentage point of accuracy.",
+    ("fusion.4", 0): "You always choose interaction. It is never below, but often no better: the simplest that is "
+    "enough is wanted.",
+}
+
+
+def named(message: str) -> str:
+    """The mistake that a message names: its first line, with numbers and shapes left out."""
+    return re.sub(r"\((#, ?)+#?\)", "(#)", re.sub(r"-?\d+(\.\d+)?(e[+-]\d+)?", "#", message.split("\n")[0]))
+
+
+@pytest.mark.parametrize("id", STORED)
+def test_verdicts_are_the_stored_ones(id: str):
+    for answer, (status, _) in zip(KNOWN[id].right, STORED[id]["right"], strict=True):
+        assert judge(id, answer).status == status == "passed"
+    changed = []
+    for k, ((answer, _), (status, message)) in enumerate(zip(KNOWN[id].wrong, STORED[id]["wrong"], strict=True)):
+        result = judge(id, answer)
+        assert (result.status, status) == ("wrong", "wrong"), (k, message)
+        wanted = BETTER.get((id, k), named(message))
+        if named(result.message) != wanted:
+            changed.append((k, message, result.message))
+    assert not changed
