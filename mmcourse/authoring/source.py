@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from mmcourse.runtime import DISTRIBUTION, NOT_PUBLISHED, published, wheel_url
 
 from . import budget
+from .fingerprint import text_sha
 from .imports import needed_modules
 
 MARKER = re.compile(r"^# %%(?!%)")
@@ -203,10 +204,9 @@ def _assemble(
 
     ``answers`` holds text to put below a cell, by its index.
     """
-    badge = (
-        "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-        f"(https://colab.research.google.com/github/{slug}/blob/{folder}/{source.built_name(numbers)}.ipynb)"
-    ).replace("/blob/", "/blob/main/")
+    # A link, not the usual picture: that one comes from the network, and offline it would be a broken picture.
+    path = f"{folder}/{source.built_name(numbers)}.ipynb"
+    badge = f"[Open in Colab](https://colab.research.google.com/github/{slug}/blob/main/{path})"
     seen: Counter[str] = Counter()
     cells = []
     for index, (cell, text) in enumerate(zip(source.cells, texts, strict=True)):
@@ -223,7 +223,7 @@ def _assemble(
         if answers and index in answers:
             answer = nbformat.v4.new_markdown_cell(answers[index])
             cells.append(_cell("markdown", answer.source, [], _id(source.name, answer, seen)))
-    metadata = METADATA | {"mmcourse": {**measured, "source_sha": source.sha}}
+    metadata = METADATA | {"mmcourse": {**measured, "source_sha": source.sha, "text_sha": text_sha(cells)}}
     return nbformat.v4.new_notebook(cells=cells, metadata=nbformat.from_dict(metadata), nbformat_minor=5)
 
 
