@@ -88,9 +88,10 @@ def page(terms: list[Term], links: dict[str, str]) -> str:
 
 
 def render(folder: Path) -> str:
-    """The page of the glossary under ``folder`` (``notebooks``)."""
-    built = {path.stem.split("_", 1)[1]: path.name for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
-    return page(read(folder), built)
+    """The page of the glossary under ``folder`` (``notebooks``); it links the lessons that are written."""
+    from .catalogue import lessons
+
+    return page(read(folder), {x.slug: x.notebook.name for x in lessons(folder.parent) if x.source.is_file()})
 
 
 def not_introduced(terms: list[Term], texts: dict[str, str]) -> list[str]:
