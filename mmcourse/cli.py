@@ -9,11 +9,13 @@ import time
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from mmcourse.classroom.commands import classroom
+from mmcourse.environment import expand_home, make_output_printable, use_writable_caches
 from mmcourse.terminal import cell_progress, error_console, fail, one_line, show, table
 
 if TYPE_CHECKING:
@@ -39,8 +41,10 @@ Names = Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Data
 
 def main() -> None:
     """Entry point: what a person can mend is one line on stderr and exit 2, not a traceback."""
+    make_output_printable()
+    use_writable_caches()  # kernels and JupyterLab inherit them
     try:
-        app()
+        app(prog_name="mmcourse")
     except BrokenPipeError:  # `mmcourse doctor | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -349,22 +353,42 @@ def run_one(notebook: Path, target: Path) -> tuple[float, float, str]:
     from mmcourse.authoring.execute import ExecutionError, execute
 
     start, error, peak_mb = time.perf_counter(), "", 0.0
+    try:
+        book = nbformat.read(notebook, as_version=4)
+    except (OSError, ValueError) as problem:
+        return 0.0, 0.0, f"cannot be read: {one_line(str(problem))}"
     with cell_progress() as progress:
         try:
-            book = nbformat.read(notebook, as_version=4)
             # Offline would hide a learner's GPU.
             usage = execute(book, lambda done, total: progress(notebook.stem, done, total), offline=False)
             seconds, peak_mb = usage.seconds, usage.peak_mb
         except ExecutionError as problem:
             seconds, error = time.perf_counter() - start, f"cell {problem.cell + 1}: {one_line(str(problem))}"
-        except (OSError, ValueError) as problem:
-            return 0.0, 0.0, f"cannot be read: {one_line(str(problem))}"
+        except (OSError, RuntimeError, ValueError) as problem:
+            why = one_line(str(problem)) if str(problem) else type(problem).__name__
+            return 0.0, 0.0, f"no kernel starts: {why}; `mmcourse doctor` says more"
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(book, target)
     return seconds, peak_mb, error
 
 
+class HomeCommand(TyperCommand):
+    """A command that expands ``~`` in each path it is given: a shell leaves ``--to=~/x`` and quoted paths alone."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context, with paths expanded."""
+        context = super().make_context(info_name, args, parent, **extra)
+        for name, value in context.params.items():
+            if isinstance(value, Path):
+                context.params[name] = expand_home(value)
+            elif isinstance(value, list | tuple):
+                context.params[name] = type(value)(expand_home(x) if isinstance(x, Path) else x for x in value)
+        return context
+
+
 app.registered_commands += classroom.registered_commands  # release, grade, hub, submit
+for command in [*app.registered_commands, *data.registered_commands]:
+    command.cls = HomeCommand
 
 if __name__ == "__main__":
     main()

@@ -52,7 +52,7 @@ def test_title_card_has_badge_and_measured_budget_and_the_setup_cell_follows(boo
         card, setup = books[kind].cells[:2]
         link = f"https://colab.research.google.com/github/{SLUG}/blob/main/notebooks/{path}00_tiny.ipynb"
         assert card.source.startswith(f"[Open in Colab]({link})\n"), "a link: a picture would come from the network"
-        assert SLUG in setup.source and setup.metadata.tags == ["setup"] and not setup.outputs
+        assert "import setup" in setup.source and setup.metadata.tags == ["setup"] and not setup.outputs
     card = books["notebook"].cells[0].source
     assert "under half a minute · 0.5 GB of memory · no downloads" in card
     assert "**Target:** accuracy 0.93 ± 0.02" in card and "{{" not in card
