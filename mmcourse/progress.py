@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -314,7 +315,7 @@ def start_page(progress: Progress) -> str:
     ]
     for part in dict.fromkeys([x.part for x in progress.lessons] + [x["part"] for x in progress.coming]):
         lines += _part(part, progress)
-    return "\n".join([*lines, *_HELP])
+    return "\n".join([*lines, *_HELP, "", _where_the_command_is(), "", _LAST])
 
 
 def _part(part: str, progress: Progress) -> list[str]:
@@ -366,13 +367,21 @@ _HELP = [
     "and stays noted. To see the newest state of this page, close it and open it again.",
     "- Your notebooks are yours: an update brings new lessons and never writes over one that you edited.",
     "",
-    "| In a terminal | |",
+    "| Command | |",
     "|:--|:--|",
     "| `mmcourse lab` | opens this folder, with new and improved lessons |",
-    "| `mmcourse lab --fresh 00` | brings lesson 00 back as new; yours is kept beside it under a dated name |",
-    "| `mmcourse lab --solution 00` | puts the solved exercises of lesson 00 into this folder |",
+    "| `mmcourse lab --fresh start_here` | brings that lesson back as new; yours is kept beside it, with a date |",
+    "| `mmcourse lab --solution start_here` | puts the solved exercises of that lesson into this folder |",
     "| `mmcourse progress` | shows points, exercises, blanks, and what comes next |",
     "| `mmcourse doctor` | says what is wrong if something does not run |",
-    "",
-    "This page is written anew as you go on; keep notes of your own in another file.",
 ]
+_LAST = "This page is written anew as you go on; keep notes of your own in another file."
+
+
+def _where_the_command_is() -> str:
+    """How to write these commands on this machine."""
+    command = Path(sys.executable).with_name("mmcourse")
+    text = "`mmcourse progress` and `mmcourse doctor` also run in a notebook's cell, with `!` before them."
+    if command.is_file():
+        text += f" In a terminal that does not know `mmcourse`, write `{command}` instead."
+    return text

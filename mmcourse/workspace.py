@@ -188,7 +188,12 @@ def lay_out_jupyterlab(folder: Path) -> list[str]:
 def jupyter_environment() -> dict[str, str]:
     """Environment for JupyterLab: the course's defaults (a person's own settings win), and this Python's kernel."""
     paths = [str(LAB_CONFIG), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
-    return os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(paths), "JUPYTER_PREFER_ENV_PATH": "1"}
+    programs = [str(Path(sys.executable).parent), *filter(None, [os.environ.get("PATH")])]  # for `!mmcourse progress`
+    return os.environ | {
+        "JUPYTER_CONFIG_PATH": os.pathsep.join(paths),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "PATH": os.pathsep.join(programs),
+    }
 
 
 def checked_folder(folder: Path, root: Path | None = None) -> Path:

@@ -6,15 +6,16 @@ Screenshots go to the folder in MMCOURSE_SCREENSHOTS, where that is set.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import jupyterlab_page as lab
 import pytest
-from test_jupyterlab import RIGHT, browser, shoot  # noqa: F401 - browser is a fixture
 
 from mmcourse.authoring import select
 from mmcourse.progress import read_progress
@@ -22,6 +23,7 @@ from mmcourse.workspace import LAYOUT
 
 pytestmark = pytest.mark.xdist_group("browser")
 LESSON = select(["start_here"])[0]
+RIGHT = "def bayes_accuracy(joint):\n    return joint.max(axis=0).sum()"
 SCREEN = {"width": 1366, "height": 768}
 BOTH_THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
 BROKEN_PICTURES = "() => [...document.images].filter(x => x.complete && !x.naturalWidth).map(x => x.src.slice(0, 200))"
@@ -69,7 +71,7 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def page(browser, theme, tmp_path, request):  # noqa: F811
+def page(browser, theme, tmp_path, request):
     """A laptop's screen; every request to another host is noted in `page.strangers`."""
     context = browser.new_context(viewport=SCREEN, color_scheme=theme)
     page = context.new_page()
@@ -78,7 +80,8 @@ def page(browser, theme, tmp_path, request):  # noqa: F811
         "request", lambda it: urlsplit(it.url).hostname not in ("127.0.0.1", None) and page.strangers.append(it.url)
     )
     yield page
-    shoot(page, tmp_path, request.node.name)
+    name = re.sub(r"\W+", "_", request.node.name).strip("_")
+    page.screenshot(path=Path(os.environ.get("MMCOURSE_SCREENSHOTS") or tmp_path) / f"{name}.png")
     context.close()
 
 
