@@ -91,7 +91,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Files(Source):
-    """Plain files, each fetched by itself from the first home that has it."""
+    """Plain files, each fetched by itself from the first address that has it."""
 
     sizes: tuple[int, ...] = ()
 
@@ -110,7 +110,7 @@ class Files(Source):
 
 @dataclass(frozen=True)
 class Archive(Source):
-    """A .tar.gz whose own bytes may change at its home: its members are what is verified."""
+    """A .tar.gz whose own bytes may change where it is published: its members are verified."""
 
     archive: str = ""  # its name on a mirror
 
