@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jupyterlab_page as lab
 import pytest
-from test_jupyterlab import RIGHT, WRONG, browser  # noqa: F401 - a fixture
+from test_jupyterlab import RIGHT, WRONG
 
 pytestmark = pytest.mark.serial
 EXERCISE = "exercises/00_start_here.ipynb"
