@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-<<<<<<< HEAD
-import sys
-=======
 import shutil
 import subprocess
->>>>>>> main
+import sys
 import tempfile
 import tomllib
 from collections import Counter
@@ -34,10 +31,10 @@ def real_data() -> Path:
     return folder
 
 
-<<<<<<< HEAD
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--changed", action="store_true", help="only tests that a change since main can touch")
-=======
+
+
 @pytest.fixture(scope="session")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder that holds ``notebooks/`` as the course has it, for tests that run or compare built notebooks.
@@ -75,7 +72,6 @@ def _as_committed(path: Path, root: Path) -> bytes | None:
     if known.returncode == 0 or os.environ.get("CI"):
         return None  # a learner's own notebook, or a new one: whoever asks for it by name will judge it
     pytest.skip(f"{name}: you worked in it, and without git the course's own version is not known")
->>>>>>> main
 
 
 @pytest.hookimpl(tryfirst=True)

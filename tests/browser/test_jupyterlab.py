@@ -65,15 +65,9 @@ def counts(nb):
     return [c.execution_count for c in nb.cells if c.cell_type == "code" and c.source.strip()]
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("lesson", [x for x in select(LESSONS) if x.notebook.is_file()], ids=lambda x: x.name)
-def test_the_lesson_runs_to_its_end_and_is_saved(page, server, tmp_path, lesson):
-    committed = nbformat.read(lesson.notebook, as_version=4)
-=======
-@pytest.mark.parametrize("lesson", [lesson for lesson in select() if lesson.notebook.is_file()], ids=lambda x: x.name)
 def test_the_lesson_runs_to_its_end_and_is_saved(page, server, tmp_path, lesson, course):
     committed = nbformat.read(course / "notebooks" / lesson.notebook.name, as_version=4)
->>>>>>> main
     file = server.folder / lesson.notebook.name
     assert set(counts(nbformat.read(file, as_version=4))) == {None}  # what follows cannot be left over
     notebook = lab.Notebook(page, server, file.name)
