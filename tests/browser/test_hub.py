@@ -53,7 +53,8 @@ def connects(port):
 ports = [known["shell_port"], known["iopub_port"], {port}]
 print("PROBE ports", ports, all(map(connects, ports)))
 print("PROBE reaches", [port for port in {others!r} if connects(port)])
-print("PROBE ids", os.getuid() != 0, [line.split()[1] for line in open("/proc/self/status") if line[:6] in ("CapPrm", "CapEff")])
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print("PROBE ids", os.getuid() != 0, [status[name].strip() for name in ("CapPrm", "CapEff")])
 """
 HEARD = "import time; time.sleep(1); print('HEARD', len(heard))"
 

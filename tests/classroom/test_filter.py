@@ -25,9 +25,11 @@ NAMESPACES = {"MOUNT": 0x20000, "CGROUP": 1 << 25, "UTS": 1 << 26, "IPC": 1 << 2
 NAMESPACES["NETWORK"] = 1 << 30
 
 
-def verdict(machine: str, number: int, argument: int = 0, arch: int | None = None, programs: bool = False) -> int:
+def verdict(
+    machine: str, number: int, argument: int = 0, third: int = 0, arch: int | None = None, programs: bool = False
+) -> int:
     """What the kernel would do with this call: the filter, interpreted."""
-    shown = {0: number, 4: jail._ARCH[machine] if arch is None else arch, 16: argument & 0xFFFFFFFF}
+    shown = {0: number, 4: jail._ARCH[machine] if arch is None else arch, 16: argument & 0xFFFFFFFF, 32: third}
     code, at, held = jail.filter_of(machine, programs), 0, 0
     while True:
         operation, yes, no, value = code[at]
@@ -73,6 +75,10 @@ def test_sockets_of_three_families_and_no_other(machine):
         allowed = [family for family in range(50) if verdict(machine, number, family) == ALLOW]
         assert allowed == [1, 2, 10]
         assert {verdict(machine, number, family) for family in range(50)} == {ALLOW, NO_FAMILY}
+        # where a student works, a kernel may list the interfaces of its own network, and ask netlink nothing else
+        allowed = [family for family in range(50) if verdict(machine, number, family, programs=True) == ALLOW]
+        assert allowed == [1, 2, 10, 16]
+        assert {verdict(machine, number, 16, third, programs=True) for third in range(1, 30)} == {NO_FAMILY}
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -47,12 +47,13 @@ _DENIED = {
 NEWEST = 462  # mseal, Linux 6.10
 _SOCKET, _SOCKETPAIR = {"x86_64": 41, "aarch64": 198}, {"x86_64": 53, "aarch64": 199}
 _FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: in a network of its own, where there is nobody
+_NETLINK, _NETLINK_ROUTE = 16, 0
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _CLONE_THREAD, _CLONE_NEW = 0x10000, 0x7E020000  # the second: any new namespace
 _LOAD, _EQUAL, _AT_LEAST, _HAS_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _DENY, _NO_SUCH_CALL, _NO_SUCH_FAMILY = _ERRNO | 1, _ERRNO | 38, _ERRNO | 97
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # places in what the filter is shown of a call
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32  # places in what the filter is shown of a call
 
 
 def confine(limits: dict[str, Any], sandboxed: bool) -> None:
@@ -166,7 +167,7 @@ def filter_of(machine: str, programs: bool = False) -> list[tuple[int, int, int,
 
     Not an allow list: Python and three frameworks make several hundred different calls. Denied are the calls named
     above, all that are newer than NEWEST, processes (threads may start), new namespaces, and sockets of every family
-    but three. Where a student works, other `programs` may be started.
+    but three. Where a student works, other `programs` may be started, and the own network's interfaces be listed.
     """
     code = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, _ARCH[machine]), (_RETURN, 0, 0, _KILL)]
     code += [(_LOAD, 0, 0, _NUMBER)]
@@ -182,11 +183,15 @@ def filter_of(machine: str, programs: bool = False) -> list[tuple[int, int, int,
     code += [(_HAS_BIT, 0, 2, 0xFFFFFFFF if programs else _CLONE_THREAD)]
     code += [(_HAS_BIT, 1, 0, _CLONE_NEW), (_RETURN, 0, 0, _ALLOW)]
     code += [(_RETURN, 0, 0, _DENY)]
-    code += [(_EQUAL, 1, 0, _SOCKET[machine]), (_EQUAL, 0, len(_FAMILIES) + 2, _SOCKETPAIR[machine])]
-    code += [(_LOAD, 0, 0, _FIRST_ARGUMENT)]
-    for k, family in enumerate(_FAMILIES):
-        code += [(_EQUAL, len(_FAMILIES) - k, 0, family)]
-    code += [(_RETURN, 0, 0, _NO_SUCH_FAMILY), (_RETURN, 0, 0, _ALLOW)]
+    allowed, denied = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _NO_SUCH_FAMILY)
+    judge = [(_LOAD, 0, 0, _FIRST_ARGUMENT)]
+    for family in _FAMILIES:
+        judge += [(_EQUAL, 0, 1, family), allowed]
+    if programs:  # Jupyter's kernels ask for the names of the network's interfaces, which are this network's own
+        judge += [(_EQUAL, 0, 3, _NETLINK), (_LOAD, 0, 0, _THIRD_ARGUMENT), (_EQUAL, 0, 1, _NETLINK_ROUTE), allowed]
+    judge += [denied]
+    code += [(_EQUAL, 1, 0, _SOCKET[machine]), (_EQUAL, 0, len(judge), _SOCKETPAIR[machine])]
+    code += [*judge, allowed]
     return code
 
 
