@@ -127,13 +127,13 @@ def bare(epochs: int) -> Clock:
             loss_sum = right = 0.0
             for batch in loader:
                 logits = model(batch)
-                loss = torch.nn.functional.cross_entropy(logits, batch["label"])
+                loss = torch.nn.functional.cross_entropy(logits, batch["target"])
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
                 schedule.step()
                 loss_sum += loss.item()
-                right += (logits.argmax(1) == batch["label"]).sum().item()
+                right += (logits.argmax(1) == batch["target"]).sum().item()
 
     return torch_run(train)
 
@@ -158,9 +158,9 @@ def lightning(epochs: int, barebones: bool = False) -> Clock:
 
         def training_step(self, batch, _):
             logits = self.model(batch)
-            loss = torch.nn.functional.cross_entropy(logits, batch["label"])
+            loss = torch.nn.functional.cross_entropy(logits, batch["target"])
             if not barebones:
-                right = (logits.argmax(1) == batch["label"]).float().mean()
+                right = (logits.argmax(1) == batch["target"]).float().mean()
                 self.log_dict({"loss": loss, "accuracy": right}, on_epoch=True, on_step=False, batch_size=len(logits))
             return loss
 
@@ -199,7 +199,7 @@ def keras_model():
         "words": encoders.WordsEncoder(len(data.vocabulary), width=32),
     }
     model = encoders.MultimodalClassifier(parts, fusion.Concatenate([32] * 3, 128), classes=3)
-    model(next(iter(data.tf_dataset(batch_size=BATCH, fixed_length=True))))
+    model(next(iter(data.tf_dataset(batch_size=BATCH, fixed_length=True)))[0])
     return model
 
 
@@ -251,8 +251,7 @@ def keras_plain(epochs: int) -> Clock:
         schedule = keras.optimizers.schedules.CosineDecay(0.0, total - up, warmup_target=RATE, warmup_steps=up)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.AdamW(schedule, DECAY), loss, metrics=["accuracy"])
-        pairs = flow.map(lambda batch: ({k: v for k, v in batch.items() if k != "label"}, batch["label"]))
-        model.fit(pairs, epochs=epochs, shuffle=False, verbose=0, callbacks=[told])
+        model.fit(flow, epochs=epochs, shuffle=False, verbose=0, callbacks=[told])
         return epochs
 
     return keras_run(train)

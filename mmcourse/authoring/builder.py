@@ -124,7 +124,7 @@ def _build_one(lesson: Lesson, path: Path, progress: Progress | None) -> Built:
     _put_text(nb, gate.text_of(lesson, path, SLUG, measured))
     if found := gate.notebook_faults(nb, path, lesson):
         raise BuildError("\n".join(f"{name}: {x}" for x in found))
-    notes = gate.limits(nb, path, lesson)
+    notes = gate.limits(nb)
     return Built(path, usage.seconds, usage.peak_mb, measured["bands"], _write(nb, path), notes)
 
 

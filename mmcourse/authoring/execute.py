@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 
 OFFLINE = Path(__file__).parent / "offline"
 CELL_SECONDS = 300
+WITHOUT_READER = {"MMCOURSE_WIDGETS": "static"}  # nobody turns a knob: the first state is shown
 Progress = Callable[[int, int], None]
 
 
@@ -52,6 +53,7 @@ def offline_environment(scratch: Path | str) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": "-1",
         "MMCOURSE_PROFILE": "laptop",
         "MMCOURSE_OFFLINE": "1",
+        **WITHOUT_READER,
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
@@ -97,7 +99,7 @@ def execute(
             progress(cell_index, len(nb.cells))
 
     with tempfile.TemporaryDirectory(prefix="mmcourse-", ignore_cleanup_errors=True) as scratch:
-        env = offline_environment(scratch) if offline else dict(os.environ)
+        env = offline_environment(scratch) if offline else os.environ | WITHOUT_READER
         kernel: Any = _kernel()
         client = NotebookClient(
             nb, km=kernel, timeout=timeout, record_timing=False, coalesce_streams=True, store_widget_state=False,

@@ -47,7 +47,7 @@ def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
         return [str(error)]
     found = _differences(nb, want) or _metadata_differences(nb, want)
     found += _untried_blanks(nb, stored.get("blanks", []))
-    found += notebook_faults(nb, path, lesson) + limits(nb, path, lesson)
+    found += notebook_faults(nb, path, lesson) + limits(nb)
     return [f"{name}: {x}: {remedy}" for x in found]
 
 
@@ -61,12 +61,9 @@ def notebook_faults(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
     return [f"{clean.describe(nb, x.cell)} {x.message}" for x in found]
 
 
-def limits(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
-    """Limits of time and shape that a committed notebook must keep."""
-    return [
-        f"{clean.describe(nb, x.cell)} {x.message}"
-        for x in clean.limit_faults(nb, path in (lesson.notebook, lesson.deeper))
-    ]
+def limits(nb: NotebookNode) -> list[str]:
+    """Limits of time and memory that a committed notebook must keep."""
+    return [f"{clean.describe(nb, x.cell)} {x.message}" for x in clean.limit_faults(nb)]
 
 
 def broken_links(path: Path) -> list[str]:

@@ -87,6 +87,17 @@ def _load(lesson: str | None = None) -> None:
             importlib.import_module(f"mmcourse.check.{module.name}")
 
 
+def _load_one(id: str) -> None:
+    """Register one exercise, and no framework that it does not need."""
+    from mmcourse.exercise import find
+
+    x = find(id)
+    if x is None:
+        _load(id.partition(".")[0])
+    else:
+        _REGISTER[x.id] = Exercise(x.id, x.title, x.points, x.difficulty, x.minutes, x.check)
+
+
 def exercises(lesson: str | None = None) -> list[Exercise]:
     """All exercises, or those of one lesson ("fusion"), in order."""
     _load(lesson)
@@ -103,7 +114,7 @@ def info(id: str) -> Exercise:
         If there is no such exercise; the message names the nearest ones.
     """
     if isinstance(id, str) and id not in _REGISTER:
-        _load(id.partition(".")[0])
+        _load_one(id)
     if isinstance(id, str) and id in _REGISTER:
         return _REGISTER[id]
     known = [e.id for e in exercises()]

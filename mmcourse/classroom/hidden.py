@@ -28,6 +28,8 @@ from mmcourse.exercise.exercise import OWN_SEEDS
 TRIES, MORE_TRIES = 10, 100  # draws for each part, and for a mistake that no part shows so far
 GUESSED = "This could be a guess: it counts as soon as one of the other parts is right."
 DIFFERENT = "Your result differs from the right one in this case."
+RAISED = "Your function raised an error in this case."  # which one, a hidden input could have chosen
+OWN_NUMBERS = "numbers of your own"  # the one part whose inputs the student has seen
 ADVICE = {  # how a message of the checks begins → what may be shown of it
     "A function is wanted": "A function is wanted: pass its name, without calling it.",
     "Your function changes its input": "Your function changes its input in place: work on a copy.",
@@ -127,8 +129,11 @@ def _advice(message: str, part: Part) -> str:
     for start, advice in ADVICE.items():
         if message.startswith(start):
             return advice
-    error = message.partition("Your function raised ")[2].partition(":")[0].split("\n")[0]
-    return f"Your function raised {error}." if hasattr(builtins, error) and error.isalpha() else part.advice
+    if not message.startswith("Your function raised "):
+        return part.advice
+    error = message.removeprefix("Your function raised ").partition(":")[0].split("\n")[0]
+    known = part.name == OWN_NUMBERS and hasattr(builtins, error) and error.isalpha()
+    return f"Your function raised {error}." if known else RAISED
 
 
 # ---------------------------------------------------------------- parts
@@ -143,7 +148,7 @@ def parts(exercise: str, secret: str, variant: dict[str, Any] | None = None) -> 
     return list(_parts(exercise, secret, tuple(sorted((variant or {}).items()))))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=128)  # each run draws others
 def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> tuple[Part, ...]:
     g = np.random.default_rng(int.from_bytes(keyed(secret, exercise, variant)))
     if data := find(exercise):
@@ -164,7 +169,7 @@ def _from_data(exercise: Exercise, g: np.random.Generator, variant: dict[str, An
     """The parts of an exercise that is written as data; first the student's own numbers, which the student has seen."""
     own = exercise.own_input(variant.get("seed", OWN_SEEDS[0]))
     if own is not None:
-        yield _part_of(exercise, exercise_parts.Part("numbers of your own"), [own])
+        yield _part_of(exercise, exercise_parts.Part(OWN_NUMBERS), [own])
     for part, inputs in exercise.hidden_inputs(g):
         yield _part_of(exercise, part, inputs)
 
@@ -224,7 +229,7 @@ def _own_case(exercise: str, variant: dict[str, Any], public: Public) -> Iterato
     if text := _variant_texts(_lesson(exercise)).get(exercise):
         names: dict[str, Any] = {"np": np, "print": lambda *_, **__: None}
         exec(space(text).filled(variant), names)  # our own source, not a student's
-        yield _agreeing("numbers of your own", 1, [names["yours"]], public)
+        yield _agreeing(OWN_NUMBERS, 1, [names["yours"]], public)
 
 
 @cache

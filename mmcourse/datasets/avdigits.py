@@ -15,7 +15,7 @@ import numpy as np
 
 from . import avdigits_images as images
 from . import avdigits_voices as voices
-from .base import SPLITS, Column, Dataset, Gather, check_split, pad
+from .base import SPLITS, Column, Dataset, IndexedView, check_split, pad
 
 SIZES = {"embedded": (4000, 1000, 1000), "real": (8000, 1000, 1000)}  # samples: train, validation, test
 Settings = dict[str, dict[str, Any]]
@@ -76,9 +76,9 @@ def load(
         split,
         classes=[str(digit) for digit in range(10)],
         labels=digits[image],
-        columns={"image": pixels[image], "voice": Gather(waves, which)},
+        columns={"image": pixels[image], "voice": IndexedView(waves, which)},
         meta={"speaker": clips.speaker[clip], "take": clips.take[clip], "clip": clip, "image_index": number[image]},
-        featurise=lambda: {
+        preprocess=lambda: {
             "image": Column(pixels.astype(np.float32) / 255, image),
             "voice": pad(_standardised(waves, waves if split == "train" else hear(train)), which),
         },

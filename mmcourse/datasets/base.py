@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +38,10 @@ def check_split(split: str) -> str:
     return split
 
 
-class Gather(Sequence):
+class IndexedView(Sequence):
     """A column kept as `store[index[i]]`, so that what many samples share (a spoken clip) is held once.
+
+    An element that is an array is handed out read-only: writing to it would change every sample that shares it.
 
     Parameters
     ----------
@@ -55,12 +58,16 @@ class Gather(Sequence):
         return len(self.index)
 
     def __getitem__(self, i):
-        if isinstance(i, (int, np.integer)):
-            return self.store[self.index[i]]
-        return Gather(self.store, self.index[i])
+        if not isinstance(i, (int, np.integer)):
+            return IndexedView(self.store, self.index[i])
+        element = self.store[self.index[i]]
+        if isinstance(element, np.ndarray):
+            element = element.view()
+            element.flags.writeable = False
+        return element
 
 
-class Lazy(Sequence):
+class LazySequence(Sequence):
     """A column that is made by `make()` when first looked at, and then kept."""
 
     def __init__(self, make: Callable[[], Any], n: int):
@@ -97,6 +104,37 @@ class Column:
         longest = self.store.shape[1] if fixed_length else int(lengths.max(initial=1))
         return self.store[ids, :longest], np.arange(longest) < lengths[:, None]
 
+    def element(self, row: int) -> Any:
+        """One sample's values without padding, as a copy; a plain number where there is one only."""
+        i = self.index[row]
+        value = np.array(self.store[i])
+        if value.ndim == 0:
+            return value.item()
+        return value if self.lengths is None else value[: self.lengths[i]]
+
+    def check(self, name: str, n: int) -> Column:
+        """This column, or a ValueError with `name` where it does not hold n samples."""
+        if len(self.index) != n:
+            raise ValueError(f"{name}: expected {n} rows, one per sample, got {len(self.index)}")
+        index = np.asarray(self.index)
+        if index.dtype.kind not in "iu":
+            raise ValueError(f"{name}: expected an index of whole numbers, got {index.dtype}")
+        if n and not 0 <= index.min() <= index.max() < len(self.store):
+            raise ValueError(
+                f"{name}: expected an index within the {len(self.store)} elements of the store, "
+                f"got {index.min()} to {index.max()}"
+            )
+        if self.lengths is not None:
+            lengths = np.asarray(self.lengths)
+            if lengths.shape != (len(self.store),) or lengths.dtype.kind not in "iu":
+                raise ValueError(f"{name}: expected one whole-number length for each of {len(self.store)} elements")
+            if len(lengths) and not 0 <= lengths.min() <= lengths.max() <= self.store.shape[1]:
+                raise ValueError(
+                    f"{name}: expected lengths between 0 and {self.store.shape[1]}, "
+                    f"got {lengths.min()} to {lengths.max()}"
+                )
+        return self
+
 
 def pad(elements: Sequence[np.ndarray], index: np.ndarray | None = None) -> Column:
     """A Column out of arrays (t_i, ...) of different length, padded with zeros."""
@@ -109,18 +147,29 @@ def pad(elements: Sequence[np.ndarray], index: np.ndarray | None = None) -> Colu
 
 
 class Dataset:
-    """Aligned samples of several modalities with one label each; `mmcourse.datasets.load` makes them.
+    """Aligned samples of several modalities, each with a target; `mmcourse.datasets.load` makes them.
+
+    The target of each sample is a class (give `classes` and `labels`) or anything else (give `targets`): a number, a
+    vector, boxes, a sequence. `with_target` makes one of the modalities the target.
 
     Parameters
     ----------
     name, split : str
-    classes : names of the labels
-    labels : int64 (n,)
     columns : raw modality by name, each a sequence over the n samples
     meta : further facts of each sample, arrays (n,)
-    featurise : () -> {modality: Column} over the same n samples; called once, when first needed
-    sample_rate : samples a second of the sound
+    preprocess : () -> {modality: Column} over the same n samples; called once, when first needed
+    classes : names of the classes
+    labels : whole numbers (n,), the class of each sample: 0 ≤ label < number of classes
+    targets : instead of labels. An array (n, ...), a list of n arrays (t_i, ...) of different length, a Column, or a
+        dict of these by name.
+    sample_rate : samples per second of the sound
     vocabulary : words by their id, for a data set with text
+
+    Raises
+    ------
+    ValueError
+        Labels that are not whole numbers or name no class, targets that are not numbers or not finite, columns of
+        another length than the samples.
     """
 
     def __init__(
@@ -128,25 +177,29 @@ class Dataset:
         name: str,
         split: str,
         *,
-        classes: Sequence[str],
-        labels: np.ndarray,
         columns: dict[str, Sequence],
         meta: dict[str, np.ndarray],
-        featurise: Callable[[], dict[str, Column]],
+        preprocess: Callable[[], dict[str, Column]],
+        classes: Sequence[str] = (),
+        labels: np.ndarray | Sequence[int] | None = None,
+        targets: Any = None,
         sample_rate: int | None = None,
         vocabulary: Sequence[str] | None = None,
     ):
         self.name, self.split, self.classes = name, check_split(split), tuple(classes)
         self.sample_rate, self.vocabulary = sample_rate, vocabulary
+        if "target" in columns:
+            raise ValueError("columns: no modality can be called 'target', which is the name of the target; rename it")
         self.modalities = tuple(sorted(columns))
-        self._labels, self._columns, self._meta = np.asarray(labels, np.int64), columns, meta
-        self._features = functools.cache(featurise)
-        self._rows = np.arange(len(self._labels))
-        self.present = np.ones((len(self), len(columns)), bool)
+        self._columns, self._meta, self._preprocess = columns, meta, functools.cache(preprocess)
+        self._targets, n = _check_targets(self.classes, labels, targets)
+        self._has_labels, self._target_modality = labels is not None, None
+        self._rows = np.arange(n)
+        self._present = np.ones((n, len(columns)), bool)
         parts: dict[str, Any] = {**columns, **meta}
         for key, column in parts.items():
-            if len(column) != len(self):
-                raise ValueError(f"{key}: expected {len(self)} elements, one a label, got {len(column)}")
+            if len(column) != n:
+                raise ValueError(f"{key}: expected {n} elements, one per target, got {len(column)}")
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -156,8 +209,26 @@ class Dataset:
 
     @property
     def labels(self) -> np.ndarray:
-        """int64 (n,)"""
-        return self._labels[self._rows]
+        """The class of each sample, int64 (n,).
+
+        Raises
+        ------
+        AttributeError
+            The targets are not classes.
+        """
+        if not self._has_labels:
+            raise AttributeError(f"labels: the targets of {self.name} are not classes; see its `targets`")
+        return self._targets.store[self._rows]  # type: ignore[union-attr]
+
+    @property
+    def targets(self) -> Any:
+        """The targets of all samples, as a batch has them: an array, {"values", "padding_mask"}, or a dict of these."""
+        return self.features().target(np.arange(len(self)))
+
+    @property
+    def modality_mask(self) -> dict[str, np.ndarray]:
+        """Which samples have which modality: {modality: bool (n,)}."""
+        return {m: self._present[:, i].copy() for i, m in enumerate(self.modalities)}
 
     @property
     def meta(self) -> dict[str, np.ndarray]:
@@ -165,38 +236,72 @@ class Dataset:
         return {key: value[self._rows] for key, value in self._meta.items()}
 
     def __getitem__(self, i: int) -> dict[str, Any]:
-        """Raw modalities and label of one sample; a missing modality is None."""
+        """Raw modalities of one sample by name, and its "target". All are copies; a missing modality is None."""
+        if not isinstance(i, (int, np.integer)):
+            raise TypeError(f"index: expected a whole number, got {i!r}; `subset` takes several samples")
         row = self._rows[i]
-        there = dict(zip(self.modalities, self.present[i], strict=True))
-        sample = {m: self._columns[m][row] if there[m] else None for m in self.modalities}
-        return {**sample, "label": int(self._labels[row])}
+        sample: dict[str, Any] = {}
+        for m, there in zip(self.modalities, self._present[i], strict=True):
+            sample[m] = copy.deepcopy(self._columns[m][row]) if there else None
+        if self._target_modality is not None:
+            return {**sample, "target": copy.deepcopy(self._columns[self._target_modality][row])}
+        return {**sample, "target": map_columns(self._targets, lambda column: column.element(row))}
 
     def column(self, modality: str) -> Sequence:
         """One raw modality over all samples: an array, or a sequence that gathers when indexed."""
         if modality not in self.modalities:
             raise ValueError(f"modality: expected one of {', '.join(self.modalities)}, got {modality!r}")
         column = self._columns[modality]
-        return Gather(column, self._rows) if isinstance(column, list) else column[self._rows]
+        return IndexedView(column, self._rows) if isinstance(column, list) else column[self._rows]
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Dataset:
         """The samples at `indices` (int, or bool mask (n,)), in that order; shares everything with this one."""
         indices = np.asarray(indices)
+        if indices.ndim != 1:
+            raise ValueError(f"indices: expected a list of sample numbers, got {indices.tolist()!r}")
         if indices.dtype == bool and indices.shape != (len(self),):
             raise ValueError(f"indices: expected a mask of shape ({len(self)},), got {indices.shape}")
+        if indices.size == 0:
+            indices = indices.astype(np.int64)  # NumPy makes an empty list float
+        if indices.dtype.kind not in "iub":
+            raise ValueError(f"indices: expected whole numbers or a bool mask, got {indices.dtype}")
         new = copy.copy(self)
-        indices = indices if indices.dtype == bool else indices.astype(np.int64)
-        new._rows, new.present = self._rows[indices], self.present[indices]
+        new._rows, new._present = self._rows[indices], self._present[indices]
+        return new
+
+    def with_target(self, modality: str) -> Dataset:
+        """The same samples with one modality as the target, no longer among the inputs.
+
+        Raises
+        ------
+        ValueError
+            An unknown modality, the only one, or one that some sample lacks.
+        """
+        if modality not in self.modalities:
+            raise ValueError(f"modality: expected one of {', '.join(self.modalities)}, got {modality!r}")
+        if len(self.modalities) == 1:
+            raise ValueError(f"modality: {modality} is the only one; nothing would be left to predict it from")
+        at = self.modalities.index(modality)
+        if missing := int((~self._present[:, at]).sum()):
+            raise ValueError(
+                f"modality: {missing} of {len(self)} samples have no {modality}, so it cannot be the target"
+            )
+        new = copy.copy(self)
+        new.modalities = tuple(m for m in self.modalities if m != modality)
+        new._present = np.delete(self._present, at, axis=1)
+        new._target_modality, new._has_labels = modality, False  # type: ignore[assignment]
         return new
 
     def with_missing(
-        self, rate: float = 0.0, pattern: Sequence[str] | np.ndarray | None = None, seed: int = 0
+        self, rate: float = 0.0, pattern: Sequence[str] | dict[str, np.ndarray] | None = None, seed: int = 0
     ) -> Dataset:
         """The same samples with modalities taken away.
 
         Parameters
         ----------
         rate : chance that a modality is missing from a sample; each sample keeps at least one
-        pattern : names of the modalities to take from every sample, or `present` itself, bool (n, M) in sorted order
+        pattern : names of the modalities to take from every sample, or which samples keep which one, as a modality
+            mask {modality: bool (n,)}
         seed : of the chance
 
         Raises
@@ -207,21 +312,35 @@ class Dataset:
         if not 0 <= rate < 1:
             raise ValueError(f"rate: expected 0 ≤ rate < 1, got {rate}")
         new = copy.copy(self)
-        new.present = self.present & _pattern(pattern, self.modalities, len(self))
+        new._present = self._present & _pattern(pattern, self.modalities, len(self))
         if rate:
-            new.present = _drop(new.present, rate, np.random.default_rng(seed))
-        if not new.present.any(axis=1).all():
+            new._present = _drop(new._present, rate, np.random.default_rng(seed))
+        if not new._present.any(axis=1).all():
             raise ValueError("pattern: leaves a sample without any modality; keep at least one")
         return new
 
     def features(self) -> Features:
-        """The samples as arrays that models take; computed at the first call, then kept."""
-        return Features({m: self._features()[m] for m in self.modalities}, self._rows, self.labels, self.present)
+        """The samples as arrays that models take; computed at the first call, then kept.
+
+        Raises
+        ------
+        ValueError
+            `preprocess` gives other modalities than `columns`, or not one row per sample.
+        """
+        made, n = self._preprocess(), len(next(iter(self._columns.values())))
+        if set(made) != set(self._columns):
+            raise ValueError(f"preprocess: expected {', '.join(sorted(self._columns))}, got {', '.join(sorted(made))}")
+        for name, column in made.items():
+            column.check(name, n)
+        targets = self._targets if self._target_modality is None else made[self._target_modality]
+        return Features(
+            {m: made[m] for m in self.modalities}, targets, self._rows, self.modality_mask, self._target_modality
+        )
 
     def batches(
         self, batch_size: int, seed: int | None = None, epoch: int = 0, fixed_length: bool = False
     ) -> Iterator[Batch]:
-        """NumPy batches; the last may be smaller.
+        """NumPy batches as `Features.batch` makes them; the last may be smaller.
 
         Parameters
         ----------
@@ -240,7 +359,11 @@ class Dataset:
         return torch_loader(self, batch_size, seed, epoch, fixed_length)
 
     def tf_dataset(self, batch_size: int, seed: int | None = None, epoch: int = 0, fixed_length: bool = False) -> Any:
-        """The same batches as a `tf.data.Dataset`; each pass is the next epoch, or the one that `set_epoch` says."""
+        """The same batches as a `tf.data.Dataset` of pairs, as Keras's `fit` wants them.
+
+        Each pair is ({"inputs", "padding_mask", "modality_mask"}, target). Each pass is the next epoch, or the one
+        that `set_epoch` says.
+        """
         from .views import tf_dataset
 
         return tf_dataset(self, batch_size, seed, epoch, fixed_length)
@@ -248,12 +371,22 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Features:
-    """Model-ready samples; `batch` puts some of them together."""
+    """Model-ready samples; `batch` puts some of them together.
+
+    Attributes
+    ----------
+    columns : {modality: Column}
+    targets : a Column, or a dict of them by name
+    rows : int64 (n,), which rows of the columns the samples are
+    modality_mask : {modality: bool (n,)}, which samples have which modality
+    target_modality : the modality that is the target, or None
+    """
 
     columns: dict[str, Column]
+    targets: Column | dict[str, Column]
     rows: np.ndarray
-    labels: np.ndarray
-    present: np.ndarray
+    modality_mask: dict[str, np.ndarray]
+    target_modality: str | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -267,38 +400,167 @@ class Features:
 
         Returns
         -------
-        dict of each modality's values (b, ...); `padding_mask`: {modality: bool (b, t)} for what varies in length;
-        `present`: bool (b, M); `label`: int64 (b,). A missing modality is all zeros, and its padding mask all False.
+        dict
+            "inputs": {modality: (b, ...)};
+            "padding_mask": {modality: bool (b, t)} for what varies in length, True = real;
+            "modality_mask": {modality: bool (b,)}, True = the sample has it;
+            "target": as `target` gives it.
+            A missing modality is all zeros, and its padding mask all False.
         """
-        present, masks, batch = self.present[rows], {}, {}
-        for m, (name, column) in enumerate(self.columns.items()):
+        inputs, padding_mask, modality_mask = {}, {}, {}
+        for name, column in self.columns.items():
             values, mask = column.take(self.rows[rows], fixed_length)
-            there = present[:, m]
+            there = self.modality_mask[name][rows]
             values[~there] = 0
-            batch[name] = values
+            inputs[name] = values
+            modality_mask[name] = there
             if mask is not None:
-                masks[name] = mask & there[:, None]
-        return {**batch, "padding_mask": masks, "present": present, "label": self.labels[rows]}
+                padding_mask[name] = mask & there[:, None]
+        return {
+            "inputs": inputs,
+            "padding_mask": padding_mask,
+            "modality_mask": modality_mask,
+            "target": self.target(rows, fixed_length),
+        }
+
+    def target(self, rows: np.ndarray, fixed_length: bool = False) -> Any:
+        """Targets of the samples at `rows`.
+
+        An array (b, ...); where they vary in length, {"values": (b, t, ...), "padding_mask": bool (b, t)}; for
+        several targets a dict of these by name.
+        """
+
+        def take(column: Column) -> Any:
+            values, mask = column.take(self.rows[rows], fixed_length)
+            return values if mask is None else {"values": values, "padding_mask": mask}
+
+        return map_columns(self.targets, take)
+
+    def checksum(self) -> int:
+        """CRC-32 over all inputs, masks and targets in order: tells whether two runs see the same data."""
+        total = 0
+        for rows in batch_rows(len(self), 256, None, 0):
+            total = _crc(self.batch(rows, fixed_length=True), total)
+        return total
+
+
+def _crc(value: Any, total: int = 0) -> int:
+    """CRC-32 of nested dicts of arrays, names and shapes included."""
+    if isinstance(value, dict):
+        for key in sorted(value):
+            total = _crc(value[key], zlib.crc32(key.encode(), total))
+        return total
+    array = np.ascontiguousarray(value)
+    return zlib.crc32(array.tobytes(), zlib.crc32(f"{array.dtype} {array.shape}".encode(), total))
+
+
+def map_columns(targets: Column | dict[str, Column], function: Callable[[Column], Any]) -> Any:
+    if isinstance(targets, dict):
+        return {name: function(column) for name, column in targets.items()}
+    return function(targets)
+
+
+def _check_targets(classes: tuple[str, ...], labels: Any, targets: Any) -> tuple[Column | dict[str, Column], int]:
+    """Labels or targets as columns, and their number."""
+    if (labels is None) == (targets is None):
+        raise ValueError("labels, targets: expected one of them: labels for classes, targets for anything else")
+    if labels is not None:
+        checked = _check_labels(labels, classes)
+        return Column(checked, np.arange(len(checked))), len(checked)
+    columns = (
+        {key: _target_column(f"targets[{key!r}]", value) for key, value in targets.items()}
+        if isinstance(targets, dict)
+        else {"": _target_column("targets", targets)}
+    )
+    if not columns:
+        raise ValueError("targets: expected at least one, got an empty dict")
+    sizes = {key: len(column.index) for key, column in columns.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"targets: expected the same number of samples in each, got {sizes}")
+    return columns if isinstance(targets, dict) else columns[""], next(iter(sizes.values()))
+
+
+def _check_labels(labels: Any, classes: tuple[str, ...]) -> np.ndarray:
+    """Class numbers as int64 (n,)."""
+    labels = np.asarray(labels)
+    if labels.size == 0:
+        labels = labels.astype(np.int64)
+    if labels.ndim != 1:
+        hint = "; take argmax(axis=1) of one-hot rows" if labels.ndim == 2 else ""
+        raise ValueError(f"labels: expected one class number per sample, shape (n,), got shape {labels.shape}{hint}")
+    if labels.dtype.kind not in "iub":
+        raise ValueError(
+            f"labels: expected whole numbers (positions in `classes`), got {labels.dtype}: {labels[:3].tolist()} …; "
+            "give numbers or vectors to predict as `targets`"
+        )
+    if len(set(classes)) != len(classes):
+        raise ValueError(f"classes: expected different names, got {list(classes)}")
+    if wrong := sorted(set(labels[(labels < 0) | (labels >= len(classes))].tolist())):
+        raise ValueError(
+            f"labels: expected 0 ≤ label < {len(classes)}, the number of classes, got {', '.join(map(str, wrong[:5]))}"
+        )
+    return labels.astype(np.int64)
+
+
+def _target_column(name: str, target: Any) -> Column:
+    """Targets of any kind as a Column of numbers."""
+    if isinstance(target, Column):
+        column = target
+    elif isinstance(target, (list, tuple)) and target and all(np.ndim(t) > 0 for t in target):
+        arrays = [np.asarray(t) for t in target]
+        if len({a.shape[1:] for a in arrays}) > 1:
+            raise ValueError(
+                f"{name}: expected arrays (t, ...) that differ in length only, got {[a.shape for a in arrays[:3]]}"
+            )
+        column = pad(arrays)
+    else:
+        array = np.asarray(target)
+        if array.ndim == 0:
+            raise ValueError(f"{name}: expected one target per sample, got the single value {target!r}")
+        column = Column(array, np.arange(len(array)))
+    if np.dtype(column.store.dtype).kind not in "iufb":
+        raise ValueError(f"{name}: expected numbers, got {column.store.dtype}")
+    if isinstance(column.store, np.ndarray) and column.store.dtype.kind == "f" and not np.isfinite(column.store).all():
+        rows = np.flatnonzero(~np.isfinite(column.store.reshape(len(column.store), -1)).all(axis=1))
+        raise ValueError(f"{name}: NaN or infinity in {len(rows)} of them, first in number {rows[0]}; leave these out")
+    return column.check(name, len(column.index))
+
+
+def check_order(batch_size: Any, seed: Any, epoch: Any = 0) -> tuple[int, int | None, int]:
+    """Batch size, seed and epoch as plain numbers (NumPy's are taken), or a ValueError that names the wrong one."""
+    whole = (int, np.integer)
+    if not isinstance(batch_size, whole) or isinstance(batch_size, bool) or batch_size < 1:
+        raise ValueError(f"batch_size: expected a whole number ≥ 1, got {batch_size!r}")
+    if seed is not None and (not isinstance(seed, whole) or isinstance(seed, bool) or seed < 0):
+        raise ValueError(f"seed: expected a whole number ≥ 0, or None for the data set's own order, got {seed!r}")
+    if not isinstance(epoch, whole) or isinstance(epoch, bool) or epoch < 0:
+        raise ValueError(f"epoch: expected a whole number ≥ 0, got {epoch!r}")
+    return int(batch_size), None if seed is None else int(seed), int(epoch)
 
 
 def batch_rows(n: int, batch_size: int, seed: int | None, epoch: int) -> list[np.ndarray]:
     """Row numbers of each batch of one epoch."""
-    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise ValueError(f"batch_size: expected a whole number ≥ 1, got {batch_size!r}")
+    batch_size, seed, epoch = check_order(batch_size, seed, epoch)
     order = np.arange(n) if seed is None else np.random.default_rng([seed, epoch]).permutation(n)
     return [order[i : i + batch_size] for i in range(0, n, batch_size)]
 
 
-def _pattern(pattern: Sequence[str] | np.ndarray | None, modalities: tuple[str, ...], n: int) -> np.ndarray:
+def _pattern(pattern: Any, modalities: tuple[str, ...], n: int) -> np.ndarray:
     """What `pattern` leaves there, bool broadcastable to (n, M)."""
-    if isinstance(pattern, np.ndarray):
-        if pattern.shape != (n, len(modalities)) or pattern.dtype != bool:
-            raise ValueError(f"pattern: expected bool ({n}, {len(modalities)}), got {pattern.dtype} {pattern.shape}")
-        return pattern
-    names = (pattern,) if isinstance(pattern, str) else tuple(pattern or ())
+    names = (pattern,) if isinstance(pattern, str) else () if pattern is None else tuple(pattern)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("pattern: expected names of modalities, or {modality: bool (n,)}, got an array without names")
     if unknown := sorted(set(names) - set(modalities)):
         raise ValueError(f"pattern: expected modalities among {', '.join(modalities)}, got {', '.join(unknown)}")
-    return np.array([[m not in names for m in modalities]])
+    if not isinstance(pattern, dict):
+        return np.array([[m not in names for m in modalities]])
+    kept = np.ones((n, len(modalities)), bool)
+    for name, mask in pattern.items():
+        mask = np.asarray(mask)
+        if mask.shape != (n,) or mask.dtype != bool:
+            raise ValueError(f"pattern[{name!r}]: expected bool ({n},), got {mask.dtype} {mask.shape}")
+        kept[:, modalities.index(name)] = mask
+    return kept
 
 
 def _drop(present: np.ndarray, rate: float, rng: np.random.Generator) -> np.ndarray:

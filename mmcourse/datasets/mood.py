@@ -15,7 +15,7 @@ import numpy as np
 
 from . import information as info
 from . import mood_faces, mood_voices, mood_words
-from .base import SPLITS, Column, Dataset, Gather, Lazy, check_split, pad
+from .base import SPLITS, Column, Dataset, IndexedView, LazySequence, check_split, pad
 from .mood_table import CLASSES, CUES, JOINT, MODALITIES
 
 __all__ = ["CLASSES", "CUES", "JOINT", "MODALITIES", "SAMPLE_RATE", "SIZES", "additive_accuracy", "bayes_accuracy"]
@@ -61,9 +61,9 @@ def load(split: str = "train") -> Dataset:
     meta["speaker"], meta["take"] = (np.array([getattr(c, k) for c in clips])[clip] for k in ("speaker", "take"))
     meta["identity"] = identity + sum(IDENTITIES[s] for s in SPLITS[: SPLITS.index(split)])
     columns = {
-        "face": Lazy(draw, n),
-        "voice": Gather(Lazy(lambda: mood_voices.waves(split), len(clips)), clip),
-        "words": Gather(said, words),
+        "face": LazySequence(draw, n),
+        "voice": IndexedView(LazySequence(lambda: mood_voices.waves(split), len(clips)), clip),
+        "words": IndexedView(said, words),
     }
     return Dataset(
         "mood",
@@ -72,7 +72,7 @@ def load(split: str = "train") -> Dataset:
         labels=cues["label"],
         columns=columns,
         meta=meta,
-        featurise=features,
+        preprocess=features,
         sample_rate=SAMPLE_RATE,
         vocabulary=mood_words.vocabulary(),
     )

@@ -43,7 +43,7 @@ def load(split: str = "train", min_count: int = 2) -> Dataset:
         labels=np.array([sentences[i][1] for i in kept]),
         columns={"words": words},
         meta={"line": kept},
-        featurise=lambda: {"words": pad([np.array([vocabulary.id(w) for w in s.split()]) for s in words])},
+        preprocess=lambda: {"words": pad([np.array([vocabulary.id(w) for w in s.split()]) for s in words])},
         vocabulary=vocabulary.tokens,
     )
 

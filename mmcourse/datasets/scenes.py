@@ -12,7 +12,7 @@ import numpy as np
 
 from . import scenes_captions as captions
 from . import scenes_questions, scenes_speech, scenes_videos, scenes_world
-from .base import Column, Dataset, Lazy, check_split, pad
+from .base import Column, Dataset, LazySequence, check_split, pad
 from .scenes_draw import box, draw
 from .scenes_questions import ANSWERS, QUESTION_KINDS, language_only_accuracy
 from .scenes_speech import SAMPLE_RATE
@@ -126,14 +126,14 @@ def _dataset(split: str, texts: Sequence[str], columns: dict, columns_of: Callab
         "scenes",
         split,
         columns={**columns, "words": list(texts)},
-        featurise=lambda: {**columns_of(), "words": encode(texts)},
+        preprocess=lambda: {**columns_of(), "words": encode(texts)},
         vocabulary=vocabulary(),
         **rest,
     )
 
 
-def _pictures(scenes: Sequence[Scene]) -> Lazy:
-    return Lazy(lambda: np.stack([draw(scene) for scene in scenes]), len(scenes))
+def _pictures(scenes: Sequence[Scene]) -> LazySequence:
+    return LazySequence(lambda: np.stack([draw(scene) for scene in scenes]), len(scenes))
 
 
 def _captions(split: str, n: int, seed: int, unseen: str | None) -> Dataset:

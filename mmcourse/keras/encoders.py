@@ -122,9 +122,26 @@ class FaceEncoder(Encoder):
         return self.out(ops.reshape(self.steps(x)[0], (-1, self.patches * self.step_width)))
 
 
-def modalities(batch):
-    """Names of the modalities in a batch, sorted."""
-    return sorted(set(batch) - {"label", "padding_mask", "present"})
+def read_batch(batch, names):
+    """Inputs, padding masks (or None) and modality mask (b, M) of the modalities `names`, read by name.
+
+    Raises
+    ------
+    ValueError
+        The batch has no such entry, or it lacks a modality.
+    """
+    for key in ("inputs", "padding_mask", "modality_mask"):
+        if key not in batch:
+            raise ValueError(
+                f"batch: expected the keys inputs, padding_mask and modality_mask, got {', '.join(map(str, batch))}"
+            )
+    for key in ("inputs", "modality_mask"):
+        if missing := [name for name in names if name not in batch[key]]:
+            raise ValueError(f"batch[{key!r}]: expected {', '.join(names)}; {', '.join(missing)} missing")
+    inputs = [batch["inputs"][name] for name in names]
+    padding_masks = [batch["padding_mask"].get(name) for name in names]
+    present = ops.stack([batch["modality_mask"][name] for name in names], 1)  # (b, M)
+    return inputs, padding_masks, present
 
 
 @register
@@ -159,12 +176,12 @@ class MultimodalClassifier(keras.Model):
 
     def fuse(self, batch, training=False):
         """The fused vector (b, width)."""
-        present = ops.take(batch["present"], [modalities(batch).index(name) for name in self.names], 1)
-        pairs = [(name, batch["padding_mask"].get(name)) for name in self.names]
+        inputs, padding_masks, present = read_batch(batch, self.names)
+        pairs = zip(self.names, inputs, padding_masks, strict=True)
         if self.fusion.takes_sequences:
-            steps = [self.encoders[name].steps(batch[name], mask) for name, mask in pairs]
+            steps = [self.encoders[name].steps(x, mask) for name, x, mask in pairs]
             return self.fusion(*map(list, zip(*steps, strict=True)), present)
-        xs = [self.encoders[name](batch[name], mask) for name, mask in pairs]
+        xs = [self.encoders[name](x, mask) for name, x, mask in pairs]
         if self.dropout is not None:
             xs, present = self.dropout(xs, present, training=training), None
         return self.fusion(xs, present)

@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 from mmcourse.keras.checkpoint import Run
 from mmcourse.keras.losses import cross_entropy
 
-__all__ = ["AdamW", "cross_entropy", "fit", "optimiser", "predict", "warmup_cosine", "with_labels"]
+__all__ = ["AdamW", "cross_entropy", "fit", "optimiser", "predict", "warmup_cosine"]
 
 
 def warmup_cosine(learning_rate, total, warmup=0.3):
@@ -57,11 +57,6 @@ def optimiser(model, learning_rate, weight_decay, clip=None, ema=None):
     adamw = AdamW(learning_rate, weight_decay, epsilon=1e-8, global_clipnorm=clip, **averaging)
     adamw.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
     return adamw
-
-
-def with_labels(dataset):
-    """Batches as (inputs, labels), which `fit` wants."""
-    return dataset.map(lambda batch: ({k: v for k, v in batch.items() if k != "label"}, batch["label"]))
 
 
 def steps(dataset, name):
@@ -123,7 +118,7 @@ def fit(
     if patience is not None and validation is None:
         raise ValueError("patience: early stopping watches the validation loss; give validation=dataset too")
     if not model.built:
-        model(next(iter(with_labels(dataset)))[0])
+        model(next(iter(dataset))[0])
     model.compile(
         optimiser(model, warmup_cosine(learning_rate, total, warmup), weight_decay, clip, ema),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -141,8 +136,8 @@ def fit(
     if folder:
         callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
     model.fit(
-        with_labels(dataset),
-        validation_data=None if validation is None else (steps(validation, "validation"), with_labels(validation))[1],
+        dataset,
+        validation_data=None if validation is None else (steps(validation, "validation"), validation)[1],
         epochs=epochs,
         initial_epoch=done,
         shuffle=False,  # the dataset does it
@@ -154,4 +149,4 @@ def fit(
 
 def predict(model, dataset):
     """Logits of every sample in the dataset's order, as a NumPy array (n, classes)."""
-    return np.concatenate([np.asarray(model(batch, training=False)) for batch, _ in with_labels(dataset)])
+    return np.concatenate([np.asarray(model(batch, training=False)) for batch, _ in dataset])

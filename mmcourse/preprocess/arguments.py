@@ -4,6 +4,8 @@ import math
 import numbers
 from collections.abc import Iterable
 
+import numpy as np
+
 from mmcourse.preprocess.errors import InputError
 
 
@@ -39,6 +41,14 @@ def check_choice(name: str, value, choices: Iterable[str]) -> str:
         listed = ", ".join(f'"{choice}"' for choice in choices)
         raise InputError(name, f"expected one of {listed}, got {describe(value)}", "choose one of them")
     return value
+
+
+def check_generator(rng) -> np.random.Generator:
+    """Return `rng` if it is a NumPy generator, or raise InputError."""
+    if not isinstance(rng, np.random.Generator):
+        remedy = "pass np.random.default_rng(seed)"
+        raise InputError("rng", f"expected a NumPy Generator, got {describe(rng)}", remedy)
+    return rng
 
 
 def describe(value) -> str:

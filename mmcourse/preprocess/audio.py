@@ -13,7 +13,7 @@ from math import gcd
 import numpy as np
 from scipy.fft import rfft  # gives the same as NumPy's, and is twice as fast for many short frames
 
-from mmcourse.preprocess.arguments import check_choice, check_integer, check_number
+from mmcourse.preprocess.arguments import check_choice, check_generator, check_integer, check_number
 from mmcourse.preprocess.containers import DOWNLOAD_AGAIN, MAX_PADDING, REWRITE, check_container
 from mmcourse.preprocess.errors import InputError
 from mmcourse.preprocess.mel import hz_to_mel as hz_to_mel  # the mel scale belongs to this module's functions
@@ -414,7 +414,10 @@ def add_noise(wave, snr_db: float, rng: np.random.Generator, noise=None) -> np.n
     """
     wave = check_wave(wave)
     snr_db = check_number("snr_db", snr_db)
-    noise = rng.standard_normal(wave.shape) if noise is None else check_wave(noise, "noise")
+    if noise is None:
+        noise = check_generator(rng).standard_normal(wave.shape)
+    else:
+        noise = check_wave(noise, "noise")
     signal_power = np.mean(np.square(wave, dtype=np.float64), axis=-1, keepdims=True)
     noise_power = np.mean(np.square(noise, dtype=np.float64), axis=-1, keepdims=True)
     if not (np.all(signal_power > 0) and np.all(noise_power > 0)):
@@ -440,7 +443,13 @@ def spec_augment(
         (0, check_integer("num_time_masks", num_time_masks, 0), check_integer("time_mask_param", time_mask_param, 0)),
         (1, check_integer("num_freq_masks", num_freq_masks, 0), check_integer("freq_mask_param", freq_mask_param, 0)),
     )
+    rng = check_generator(rng)
     out = np.array(mel)
+    if out.ndim < 2 or out.dtype.kind != "f":
+        problem = f"expected floats (..., t, m), got {out.dtype} of shape {out.shape}"
+        raise InputError("mel", problem, "pass what log_mel returns")
+    if fill_value is not None:
+        fill_value = check_number("fill_value", fill_value)
     for clip in out.reshape(-1, *out.shape[-2:]):
         value = clip.mean() if fill_value is None else fill_value
         for axis, count, max_width in masks:

@@ -83,9 +83,26 @@ class FaceEncoder(nn.Module):
         return self.out(self.steps(x)[0].flatten(1))
 
 
-def modalities(batch):
-    """Names of the modalities in a batch, sorted."""
-    return sorted(set(batch) - {"label", "padding_mask", "present"})
+def read_batch(batch, names):
+    """Inputs, padding masks (or None) and modality mask (b, M) of the modalities `names`, read by name.
+
+    Raises
+    ------
+    ValueError
+        The batch has no such entry, or it lacks a modality.
+    """
+    for key in ("inputs", "padding_mask", "modality_mask"):
+        if key not in batch:
+            raise ValueError(
+                f"batch: expected the keys inputs, padding_mask and modality_mask, got {', '.join(map(str, batch))}"
+            )
+    for key in ("inputs", "modality_mask"):
+        if missing := [name for name in names if name not in batch[key]]:
+            raise ValueError(f"batch[{key!r}]: expected {', '.join(names)}; {', '.join(missing)} missing")
+    inputs = [batch["inputs"][name] for name in names]
+    padding_masks = [batch["padding_mask"].get(name) for name in names]
+    present = torch.stack([batch["modality_mask"][name] for name in names], 1)  # (b, M)
+    return inputs, padding_masks, present
 
 
 class MultimodalClassifier(nn.Module):
@@ -107,13 +124,12 @@ class MultimodalClassifier(nn.Module):
             )
 
     def forward(self, batch):
-        masks = [batch["padding_mask"].get(name) for name in self.names]
-        present = batch["present"][:, [modalities(batch).index(name) for name in self.names]]
-        pairs = list(zip(self.names, masks, strict=True))
+        inputs, padding_masks, present = read_batch(batch, self.names)
+        pairs = zip(self.names, inputs, padding_masks, strict=True)
         if self.fusion.takes_sequences:
-            steps = [self.encoders[name].steps(batch[name], mask) for name, mask in pairs]
+            steps = [self.encoders[name].steps(x, mask) for name, x, mask in pairs]
             return self.head(self.fusion(*map(list, zip(*steps, strict=True)), present))
-        xs = [self.encoders[name](batch[name], mask) for name, mask in pairs]
+        xs = [self.encoders[name](x, mask) for name, x, mask in pairs]
         if self.dropout is not None:
             xs, present = self.dropout(xs, present), None
         return self.head(self.fusion(xs, present))

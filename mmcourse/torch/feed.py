@@ -1,5 +1,6 @@
 """What a loader feeds: batches on the device, from where a run stopped, with every class in them; and measuring."""
 
+import numpy as np
 import torch
 
 from mmcourse.torch.checkpoint import random_state, set_random_state
@@ -22,7 +23,8 @@ def where(model):
 def counts(loader, name):
     """How often each label stands in a loader, {label: times}; an empty loader is an error."""
     rows = getattr(getattr(loader, "dataset", None), "features", None)  # ours: no need to read all the data
-    labels = [torch.from_numpy(rows.labels)] if rows else [batch["label"].cpu() for batch in loader]
+    ours = rows and [torch.from_numpy(rows.target(np.arange(len(rows))))]
+    labels = ours or [batch["target"].cpu() for batch in loader]
     if not len(loader) or not sum(map(len, labels)):
         raise ValueError(f"{name}: expected batches, got an empty loader; is the split, or the subset of it, empty?")
     return dict(zip(*(x.tolist() for x in torch.cat(labels).unique(return_counts=True)), strict=True))
@@ -75,7 +77,7 @@ def evaluate(model, loader):
     seen = loss = right = 0
     for batch in loader:
         batch = on(batch, where(model))
-        logits, labels = model(batch), batch["label"]
+        logits, labels = model(batch), batch["target"]
         loss += cross_entropy(logits, labels).item() * len(labels)
         right += (logits.argmax(-1) == labels).sum().item()
         seen += len(labels)

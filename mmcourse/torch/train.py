@@ -19,7 +19,7 @@ def update(call, batch, run, half, clip):
     """One step of training. Returns the loss, how many were right (both still on the device), and of how many."""
     with torch.autocast(run.device.type, half, enabled=half is not None):
         logits = call(batch)
-    loss = cross_entropy(logits.float() if half else logits, batch["label"])
+    loss = cross_entropy(logits.float() if half else logits, batch["target"])
     run.optimiser.zero_grad()
     run.scaler.scale(loss).backward()
     if clip is not None:
@@ -29,7 +29,7 @@ def update(call, batch, run, half, clip):
     run.scaler.update()
     if run.average:
         run.average.update_parameters(run.model)
-    return loss.detach(), (logits.argmax(-1) == batch["label"]).sum(), len(logits)
+    return loss.detach(), (logits.argmax(-1) == batch["target"]).sum(), len(logits)
 
 
 def look(run, pending, rate, diary):

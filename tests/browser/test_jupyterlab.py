@@ -10,7 +10,6 @@ from pathlib import Path
 import jupyterlab_page as lab
 import nbformat
 import pytest
-from playwright.sync_api import sync_playwright
 
 from mmcourse.authoring import notebooks_dir, select
 
@@ -31,19 +30,6 @@ def server(tmp_path_factory):
     running = lab.Server(folder, scratch)
     yield running
     running.stop()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium. Where it is missing: a failure in CI, elsewhere a skip that says so."""
-    found = next(filter(None, map(shutil.which, lab.CHROMIUM)), None)
-    if not found:
-        message = f"no browser: none of {', '.join(lab.CHROMIUM)} is on PATH; `apt-get install chromium`"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=lab.ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -73,11 +73,11 @@ def test_samples_are_as_promised(source):
     assert sample["image"].dtype == np.uint8 and sample["image"].shape == (28, 28, 1)
     assert sample["voice"].dtype == np.float32 and sample["voice"].ndim == 1 and np.abs(sample["voice"]).max() <= 1
     batch = next(ds.batches(32, seed=0))
-    assert batch["image"].shape == (32, 28, 28, 1) and batch["image"].dtype == np.float32
-    assert batch["image"].min() >= 0 and batch["image"].max() <= 1
-    assert batch["voice"].dtype == np.float32 and batch["voice"].shape[2] == 32
-    assert batch["padding_mask"]["voice"].shape == batch["voice"].shape[:2]
-    assert not batch["voice"][~batch["padding_mask"]["voice"]].any()
+    assert batch["inputs"]["image"].shape == (32, 28, 28, 1) and batch["inputs"]["image"].dtype == np.float32
+    assert batch["inputs"]["image"].min() >= 0 and batch["inputs"]["image"].max() <= 1
+    assert batch["inputs"]["voice"].dtype == np.float32 and batch["inputs"]["voice"].shape[2] == 32
+    assert batch["padding_mask"]["voice"].shape == batch["inputs"]["voice"].shape[:2]
+    assert not batch["inputs"]["voice"][~batch["padding_mask"]["voice"]].any()
 
 
 def test_voice_features_are_standardised_by_training_recordings(source):
@@ -131,10 +131,10 @@ def test_views_give_equal_batches():
     pytest.importorskip("torch")
     ds = load("avdigits", "validation").subset(np.arange(70))
     for ours, theirs in zip(ds.batches(32, seed=3), ds.torch_loader(32, seed=3), strict=True):
-        np.testing.assert_array_equal(theirs["image"].permute(0, 2, 3, 1).numpy(), ours["image"])
-        np.testing.assert_array_equal(theirs["voice"].numpy(), ours["voice"])
+        np.testing.assert_array_equal(theirs["inputs"]["image"].permute(0, 2, 3, 1).numpy(), ours["inputs"]["image"])
+        np.testing.assert_array_equal(theirs["inputs"]["voice"].numpy(), ours["inputs"]["voice"])
         np.testing.assert_array_equal(theirs["padding_mask"]["voice"].numpy(), ours["padding_mask"]["voice"])
-        np.testing.assert_array_equal(theirs["label"].numpy(), ours["label"])
+        np.testing.assert_array_equal(theirs["target"].numpy(), ours["target"])
 
 
 # ---- accuracies ---------------------------------------------------------------------------------------------------

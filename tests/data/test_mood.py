@@ -102,9 +102,9 @@ def test_sizes_and_kinds():
     sample = ds[3]
     assert sample["face"].shape == (32, 32, 3) and sample["face"].dtype == np.uint8
     assert sample["voice"].ndim == 1 and sample["voice"].dtype == np.float32 and ds.sample_rate == 16_000
-    assert isinstance(sample["words"], str) and sample["label"] == ds.labels[3]
+    assert isinstance(sample["words"], str) and sample["target"] == ds.labels[3]
     batch = next(ds.batches(4))
-    assert batch["voice"].shape[2] == mood_voices.N_MELS and batch["words"].dtype == np.int64
+    assert batch["inputs"]["voice"].shape[2] == mood_voices.N_MELS and batch["inputs"]["words"].dtype == np.int64
 
 
 def test_samples_follow_the_table():
@@ -171,7 +171,7 @@ def test_same_samples_every_time():
     def digest() -> str:
         script = (
             "import hashlib; from mmcourse.datasets import load; ds = load('mood', 'test'); h = hashlib.sha256();"
-            "[h.update(x) for b in ds.batches(500, seed=3) for x in (b['face'], b['voice'], b['words'], b['label'])];"
+            "[h.update(x) for b in ds.batches(500, seed=3) for x in (*b['inputs'].values(), b['target'])];"
             "print(h.hexdigest())"
         )
         return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
@@ -349,7 +349,7 @@ def _tensors(split: str, modality: str):
 
     batch = next(iter(SETS[split].torch_loader(len(SETS[split]))))
     masks = [batch["padding_mask"][modality]] if modality in batch["padding_mask"] else []
-    return [batch[modality], *masks], torch.from_numpy(cue_index(split, modality))
+    return [batch["inputs"][modality], *masks], torch.from_numpy(cue_index(split, modality))
 
 
 def _train(net, head, inputs, cue, epochs):

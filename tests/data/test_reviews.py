@@ -55,7 +55,7 @@ def test_vocabulary_is_of_training_alone(parts):
     assert set(vocabulary[2:]) <= known
     batch = next(parts["test"].batches(4))
     first = parts["test"][0]["words"].split()
-    assert [vocabulary[i] if i > 1 else "?" for i in batch["words"][0][: len(first)]] == [
+    assert [vocabulary[i] if i > 1 else "?" for i in batch["inputs"]["words"][0][: len(first)]] == [
         word if word in vocabulary else "?" for word in first
     ]
 

@@ -260,12 +260,12 @@ def test_features_of_speech_are_about_those_of_the_sound():
         whole = log_mel(ds[i]["speech"], 16_000)
         assert abs(mask[i].sum() - len(whole)) <= 2 + len(ds[i]["words"].split())
     voice, words = scenes_speech.word_mels("validation")[0], scenes_captions.tokens(ds[0]["words"])
-    gap = batch["speech"][0, len(voice[words[0]]) :][:2]
+    gap = batch["inputs"]["speech"][0, len(voice[words[0]]) :][:2]
     mean, spread = scenes_speech._statistics()
     np.testing.assert_allclose(gap * spread + mean, scenes_speech.FLOOR, atol=1e-3)  # silence between two words
-    values = batch["speech"][mask]
+    values = batch["inputs"]["speech"][mask]
     assert np.isfinite(values).all() and abs(values.mean()) < 0.5 and 0.7 < values.std() < 1.5
-    assert not batch["speech"][~mask].any()
+    assert not batch["inputs"]["speech"][~mask].any()
 
 
 @pytest.mark.parametrize("event", scenes_captions.EVENTS)
@@ -302,14 +302,14 @@ def test_load_gives_samples_and_batches():
         ds = load("scenes", "train", task=task, n=24)
         assert ds.modalities == modalities and len(ds) == 24
         sample = ds[5]
-        assert isinstance(sample["words"], str) and 0 <= sample["label"] < len(ds.classes)
+        assert isinstance(sample["words"], str) and 0 <= sample["target"] < len(ds.classes)
         batch = next(ds.batches(8, seed=0))
-        assert (batch["words"] != 1).all()
+        assert (batch["inputs"]["words"] != 1).all()
         if task != "video":
-            assert sample["image"].shape == (64, 64, 3) and batch["image"].dtype == np.float32
-            assert batch["image"].min() >= 0 and batch["image"].max() <= 1
+            assert sample["image"].shape == (64, 64, 3) and batch["inputs"]["image"].dtype == np.float32
+            assert batch["inputs"]["image"].min() >= 0 and batch["inputs"]["image"].max() <= 1
         else:
-            assert sample["video"].shape == (12, 64, 64, 3) and batch["video"].shape == (8, 12, 32, 32, 3)
+            assert sample["video"].shape == (12, 64, 64, 3) and batch["inputs"]["video"].shape == (8, 12, 32, 32, 3)
         part = ds.subset([3, 5])
         assert part[1]["words"] == sample["words"] and len(part.meta["boxes"]) == 2
 
@@ -320,9 +320,10 @@ def test_frameworks_get_the_same_batches(task):
     ds = load("scenes", "validation", task=task, n=10)
     for ours, theirs in zip(ds.batches(4, seed=1), ds.torch_loader(4, seed=1), strict=True):
         for name in ds.modalities:
-            value = torch.movedim(theirs[name], -3, -1) if name in ("image", "video") else theirs[name]
-            assert (value.numpy() == ours[name]).all()
-        assert (theirs["label"].numpy() == ours["label"]).all()
+            value = theirs["inputs"][name]
+            value = torch.movedim(value, -3, -1) if name in ("image", "video") else value
+            assert (value.numpy() == ours["inputs"][name]).all()
+        assert (theirs["target"].numpy() == ours["target"]).all()
 
 
 @pytest.mark.parametrize(

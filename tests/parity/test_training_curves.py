@@ -28,7 +28,8 @@ def model(encoders, fusion):
 
 
 def doubled(module, args):
-    return ({k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in args[0].items()},)
+    inputs = {name: x.double() if x.is_floating_point() else x for name, x in args[0]["inputs"].items()}
+    return ({**args[0], "inputs": inputs},)
 
 
 def use(precision):

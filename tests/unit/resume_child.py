@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmcourse.datasets.views import EpochBatches
+from mmcourse.datasets.views import SeededBatchSampler
 from mmcourse.torch import checkpoint, logs
 from mmcourse.torch.encoders import FaceEncoder, MultimodalClassifier, WordsEncoder
 from mmcourse.torch.fusion import Concatenate, ModalityDropout
@@ -34,18 +34,20 @@ def samples(n, seed):
     random = torch.Generator().manual_seed(seed)
     label = torch.randint(3, (n,), generator=random)
     words = 2 + 3 * torch.randint(4, (n, 5), generator=random) + label[:, None]
-    rows = {"face": torch.rand(n, 3, 16, 16, generator=random), "words": words, "label": label}
-    rows |= {"present": torch.ones(n, 2, dtype=torch.bool)}
-    return [{name: column[i] for name, column in rows.items()} for i in range(n)]
+    face, there = torch.rand(n, 3, 16, 16, generator=random), torch.tensor(True)
+    return [
+        {
+            "inputs": {"face": face[i], "words": words[i]},
+            "padding_mask": {},
+            "modality_mask": {"face": there, "words": there},
+            "target": label[i],
+        }
+        for i in range(n)
+    ]
 
 
 def loader(n, batch_size, seed=None):
-    def together(rows):
-        return {name: torch.stack([row[name] for row in rows]) for name in rows[0]} | {"padding_mask": {}}
-
-    return DataLoader(
-        samples(n, 0 if seed else 1), batch_sampler=EpochBatches(n, batch_size, seed, 0), collate_fn=together
-    )
+    return DataLoader(samples(n, 0 if seed else 1), batch_sampler=SeededBatchSampler(n, batch_size, seed, 0))
 
 
 def model():

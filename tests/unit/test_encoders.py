@@ -23,12 +23,14 @@ def make_batch(size=6, seed=0):
     label = rng.integers(3, size=size)
     lengths = rng.integers(1, 9, size)
     return {
-        "face": rng.random((size, 12, 12, 3), np.float32),
-        "voice": rng.normal(size=(size, 8, 5)).astype(np.float32),
-        "words": np.where(rng.random((size, 4)) < 0.7, 2 + label[:, None], 5),
+        "inputs": {
+            "face": rng.random((size, 12, 12, 3), np.float32),
+            "voice": rng.normal(size=(size, 8, 5)).astype(np.float32),
+            "words": np.where(rng.random((size, 4)) < 0.7, 2 + label[:, None], 5),
+        },
         "padding_mask": {"voice": np.arange(8) < lengths[:, None], "words": np.ones((size, 4), bool)},
-        "present": np.ones((size, 3), bool),
-        "label": label,
+        "modality_mask": {name: np.ones(size, bool) for name in NAMES},
+        "target": label,
     }
 
 
@@ -69,13 +71,14 @@ def test_every_method_in_the_classifier(room, method):
     batch, net = make_batch(), model(room, method)
     whole = logits(room, net, batch)
     assert whole.shape == (6, 3) and np.isfinite(whole).all()
-    longer = {**batch, "voice": np.pad(batch["voice"], ((0, 0), (0, 7), (0, 0)), constant_values=9)}
+    voice = np.pad(batch["inputs"]["voice"], ((0, 0), (0, 7), (0, 0)), constant_values=9)
+    longer = {**batch, "inputs": {**batch["inputs"], "voice": voice}}
     longer["padding_mask"] = {
         **batch["padding_mask"],
         "voice": np.pad(batch["padding_mask"]["voice"], ((0, 0), (0, 7))),
     }
     np.testing.assert_allclose(logits(room, net, longer), whole, atol=1e-5)
-    batch["present"][0, 1] = False
+    batch["modality_mask"]["voice"][0] = False
     some = logits(room, net, batch)
     assert np.isfinite(some).all() and (np.abs(some[0] - whole[0]).max() > 1e-7) == (
         method != "FiLM"
@@ -87,10 +90,34 @@ def test_every_method_in_the_classifier(room, method):
 def test_a_subset_of_modalities_reads_its_own_presence(room):
     batch, net = make_batch(), model(room, names=["words", "face"])
     before = logits(room, net, batch)
-    batch["present"][:, 1] = False  # the voice, which it does not use
+    batch["modality_mask"]["voice"][:] = False  # which it does not use
     np.testing.assert_array_equal(logits(room, net, batch), before)
-    batch["present"][:, 2] = False
+    batch["modality_mask"]["words"][:] = False
     assert np.abs(logits(room, net, batch) - before).max() > 1e-7
+
+
+@ROOMS
+@pytest.mark.parametrize("key", ["index", "id", "a", "zebra"])
+def test_an_extra_key_never_moves_a_mask(room, key):
+    batch, net = make_batch(), model(room, names=["words", "face"])
+    batch["modality_mask"]["words"][:3] = False
+    before = logits(room, net, batch)
+    numbers = np.arange(6)
+    more = {**batch, key: numbers, "inputs": {**batch["inputs"], key: numbers}}
+    more["modality_mask"] = {key: numbers < 2, **batch["modality_mask"]}
+    np.testing.assert_array_equal(logits(room, net, more), before)
+
+
+@ROOMS
+def test_a_batch_that_lacks_something_says_what(room):
+    batch, net = make_batch(), model(room)
+    for key in ("inputs", "padding_mask", "modality_mask"):
+        with pytest.raises(ValueError, match="batch: expected the keys inputs, padding_mask and modality_mask, got"):
+            logits(room, net, {k: v for k, v in batch.items() if k != key})
+    for key in ("inputs", "modality_mask"):
+        less = {name: value for name, value in batch[key].items() if name != "voice"}
+        with pytest.raises(ValueError, match=f"batch.'{key}'.: expected face, voice, words; voice missing"):
+            logits(room, net, {**batch, key: less})
 
 
 @ROOMS
@@ -99,10 +126,10 @@ def test_ignorance_costs_ln_c(room):
     logits(room, net, batch)
     if room == "torch":
         torch.nn.init.zeros_(net.head.weight), torch.nn.init.zeros_(net.head.bias)
-        loss = train.cross_entropy(net(tensors(batch)), torch.from_numpy(batch["label"])).item()
+        loss = train.cross_entropy(net(tensors(batch)), torch.from_numpy(batch["target"])).item()
     else:
         net.head.set_weights([np.zeros_like(w) for w in net.head.get_weights()])
-        loss = float(keras_train.cross_entropy(net(batch), batch["label"]))
+        loss = float(keras_train.cross_entropy(net(batch), batch["target"]))
     assert loss == pytest.approx(math.log(3), rel=1e-5)
 
 
@@ -126,7 +153,8 @@ def test_torch_fit_learns_and_repeats_itself():
         assert torch.equal(state, torch.get_rng_state()), "fit moves the generator that others use"
     assert histories[0] == histories[1] and histories[0][-1]["accuracy"] > 0.9 > histories[0][0]["accuracy"]
     scores = train.predict(net, batches)
-    assert scores.shape == (256, 3) and (scores.argmax(1) == np.concatenate([b["label"] for b in batches])).mean() > 0.9
+    right = scores.argmax(1) == np.concatenate([b["target"] for b in batches])
+    assert scores.shape == (256, 3) and right.mean() > 0.9
 
 
 def test_keras_fit_learns_and_the_model_survives_a_file(tmp_path):
@@ -139,14 +167,16 @@ def test_keras_fit_learns_and_the_model_survives_a_file(tmp_path):
             else tf.TensorSpec(value.shape, value.dtype)
         )
 
-    data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec(batches[0]))
+    pairs = [({k: v for k, v in b.items() if k != "target"}, b["target"]) for b in batches]
+    signature = tuple(spec(part) for part in pairs[0])
+    data = tf.data.Dataset.from_generator(lambda: iter(pairs), output_signature=signature)
     data = data.apply(tf.data.experimental.assert_cardinality(len(batches)))
     keras.utils.set_random_seed(0)
     net = model("keras")
     history = keras_train.fit(net, data, epochs=6, learning_rate=1e-2, progress=False)
     assert history[-1]["accuracy"] > 0.9 > history[0]["accuracy"]
     scores = keras_train.predict(net, data)
-    assert (scores.argmax(1) == np.concatenate([b["label"] for b in batches])).mean() > 0.9
+    assert (scores.argmax(1) == np.concatenate([b["target"] for b in batches])).mean() > 0.9
     net.save_weights(tmp_path / "net.weights.h5")
     again = keras_encoders.MultimodalClassifier.from_config(net.get_config())
     again(batches[0])

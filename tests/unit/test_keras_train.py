@@ -88,7 +88,7 @@ def test_validation_and_the_end_have_the_averaged_weights():
     net, validation = model(), flow("validation", 48)
     history = train.fit(net, flow(), epochs=2, ema=0.9, validation=validation, progress=False)
     assert list(history[0]) == ["loss", "accuracy", "val_loss", "val_accuracy"]
-    assert net.evaluate(train.with_labels(validation), verbose=0)[0] == pytest.approx(history[-1]["val_loss"], rel=1e-6)
+    assert net.evaluate(validation, verbose=0)[0] == pytest.approx(history[-1]["val_loss"], rel=1e-6)
     plain = model()
     train.fit(plain, flow(), epochs=2, progress=False)
     assert not same(weights(net), weights(plain))
@@ -100,7 +100,7 @@ def test_early_stopping_puts_the_best_epoch_back():
     history = train.fit(net, flow(n=32), validation=validation, **options)
     losses = [epoch["val_loss"] for epoch in history]
     assert len(history) == np.argmin(losses) + 3 < 12
-    assert net.evaluate(train.with_labels(validation), verbose=0)[0] == pytest.approx(min(losses), rel=1e-5)
+    assert net.evaluate(validation, verbose=0)[0] == pytest.approx(min(losses), rel=1e-5)
 
 
 def test_a_run_repeats_itself_whatever_was_drawn_before():
@@ -168,7 +168,7 @@ def test_a_model_survives_keras_and_saved_model_files(tmp_path):
     expected = train.predict(net, flow(seed=None))
     loaded = keras.saving.load_model(tmp_path / "best.keras")  # safe mode: nothing of ours needs more
     np.testing.assert_allclose(train.predict(loaded, flow(seed=None)), expected, atol=1e-6)
-    inputs = train.with_labels(flow(seed=None))
+    inputs = flow(seed=None)
     net.export(tmp_path / "saved", input_signature=[inputs.element_spec[0]], verbose=False)
     served = tf.saved_model.load(tmp_path / "saved")
     logits = np.concatenate([served.serve(batch).numpy() for batch, _ in inputs])

@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EXTRAS = PROJECT["optional-dependencies"]
 FLOORS = {  # from ARCHITECTURE: imports only go down
     3: {"cli", "doctor", "terminal", "authoring", "classroom"},
-    2: {"check", "exercise", "plot", "draw", "evaluate", "parity"},
+    2: {"check", "exercise", "plot", "draw", "widgets", "evaluate", "parity"},
     1: {"datasets", "preprocess", "numpy", "torch", "keras", "runtime", "io", "quiet"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}

@@ -26,7 +26,7 @@ class Net(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, batch):
-        return self.out(self.dropout(self.norm(self.hidden(batch["x"])).relu()))
+        return self.out(self.dropout(self.norm(self.hidden(batch["inputs"]["x"])).relu()))
 
 
 def batches(n=6, size=16, seed=0, classes=3):
@@ -36,7 +36,7 @@ def batches(n=6, size=16, seed=0, classes=3):
         label = rng.integers(classes, size=size)
         x = rng.normal(size=(size, 4)).astype(np.float32)
         x[np.arange(size), label] += 1.5
-        made.append({"x": torch.from_numpy(x), "label": torch.from_numpy(label)})
+        made.append({"inputs": {"x": torch.from_numpy(x)}, "target": torch.from_numpy(label)})
     return made
 
 
@@ -81,7 +81,7 @@ def test_groups_have_names_and_every_parameter_is_in_one():
 @pytest.mark.parametrize("largest", [0.5, 1e9])
 def test_clipping_is_one_factor_for_all(largest):
     net = Net()
-    loss = nn.functional.cross_entropy(net(TRAIN[0]), TRAIN[0]["label"]) * 50
+    loss = nn.functional.cross_entropy(net(TRAIN[0]), TRAIN[0]["target"]) * 50
     loss.backward()
     before = torch.cat([p.grad.flatten() for p in net.parameters()])
     norm = recipe.clip_gradients(net.parameters(), largest)
@@ -91,7 +91,7 @@ def test_clipping_is_one_factor_for_all(largest):
 
 
 def test_fit_is_the_loop_of_the_recipe():
-    train = [{"x": b["x"].double(), "label": b["label"]} for b in TRAIN]
+    train = [{"inputs": {"x": b["inputs"]["x"].double()}, "target": b["target"]} for b in TRAIN]
     net, history = run(Net(dropout=0.3).double(), train, seed=5, clip=0.5, ema=0.9)
     mine, mean, losses = Net(dropout=0.3).double(), None, []
     optimiser = torch.optim.AdamW(
@@ -106,7 +106,7 @@ def test_fit_is_the_loop_of_the_recipe():
         for group in optimiser.param_groups:
             group["lr"] = 1e-2 * warmup_cosine(step, 18)
         batch = train[step % 6]
-        loss = nn.functional.cross_entropy(mine(batch), batch["label"])
+        loss = nn.functional.cross_entropy(mine(batch), batch["target"])
         optimiser.zero_grad()
         loss.backward()
         total = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in mine.parameters()]))
@@ -136,13 +136,14 @@ def test_fit_repeats_itself_and_leaves_the_generator_alone():
 
 class Samples(Dataset):
     def __init__(self):
-        self.x, self.y = (torch.cat([b[k] for b in TRAIN]) for k in ("x", "label"))
+        self.x = torch.cat([b["inputs"]["x"] for b in TRAIN])
+        self.y = torch.cat([b["target"] for b in TRAIN])
 
     def __len__(self):
         return len(self.x)
 
     def __getitem__(self, i):
-        return {"x": self.x[i], "label": self.y[i]}
+        return {"inputs": {"x": self.x[i]}, "target": self.y[i]}
 
 
 # ---- options -------------------------------------------------------------------------------------------------------
@@ -176,9 +177,10 @@ def test_reduced_precision_trains_and_is_off_on_the_cpu_by_default():
 
 
 def test_channels_last_changes_the_memory_and_not_the_numbers():
-    batch = {"face": torch.rand(2, 3, 8, 8), "padding_mask": {"words": torch.ones(2, 3, dtype=torch.bool)}}
+    batch = {"inputs": {"face": torch.rand(2, 3, 8, 8)}, "padding_mask": {"words": torch.ones(2, 3, dtype=torch.bool)}}
     there = feed.on(batch, torch.device("cpu"), channels_last=True)
-    assert there["face"].is_contiguous(memory_format=torch.channels_last) and torch.equal(there["face"], batch["face"])
+    assert there["inputs"]["face"].is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(there["inputs"]["face"], batch["inputs"]["face"])
 
     class Conv(nn.Module):
         def __init__(self):
@@ -187,9 +189,9 @@ def test_channels_last_changes_the_memory_and_not_the_numbers():
             self.convolution, self.out = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
 
         def forward(self, batch):
-            return self.out(self.convolution(batch["face"]).mean((2, 3)))
+            return self.out(self.convolution(batch["inputs"]["face"]).mean((2, 3)))
 
-    loader = [{"face": torch.rand(4, 3, 8, 8), "label": torch.tensor([0, 1, 2, 0])}]
+    loader = [{"inputs": {"face": torch.rand(4, 3, 8, 8)}, "target": torch.tensor([0, 1, 2, 0])}]
     one, two = (run(Conv(), loader, channels_last=flag)[0] for flag in (False, True))
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         torch.testing.assert_close(a, b)
@@ -242,7 +244,7 @@ def test_patience_needs_validation_and_resume_a_folder():
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_names_step_rate_checkpoint_and_remedy(tmp_path, value):
     spoilt = [dict(b) for b in TRAIN]
-    spoilt[4]["x"] = spoilt[4]["x"] * value
+    spoilt[4]["inputs"] = {"x": spoilt[4]["inputs"]["x"] * value}
     with pytest.raises(FloatingPointError) as told:
         run(loader=spoilt, folder=tmp_path, save_every=3)
     for part in ("step 5, learning rate 0.008", str(tmp_path / "last.safetensors"), "clip=1.0"):

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from mmcourse import plot
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 
 # %% [markdown]
 # ## 1 · The question
@@ -428,11 +428,12 @@ def batches(count, seed, size=50):
         row[: len(words)] = torch.tensor([vocabulary.index(word) for word in words])
     asked, label = (torch.tensor([s[i] for s in sentences]) for i in (1, 2))  # (count, 2)
     parts = zip(ids.split(size), asked.split(size), label.split(size), strict=True)
-    return [{"words": i, "asked": a, "label": m.flatten()} for i, a, m in parts]
+    return [{"inputs": {"words": i, "asked": a}, "target": m.flatten()} for i, a, m in parts]
 
 
 train, test = batches(3000, seed=0), batches(1000, seed=1)
-print(len(train), "batches;", train[0]["words"].shape, "words,", train[0]["asked"].shape, "questions")
+first = train[0]["inputs"]
+print(len(train), "batches;", first["words"].shape, "words,", first["asked"].shape, "questions")
 
 # %% [markdown]
 # The model: word vectors, plus places or not, one head of attention, and a small network at each word in question.
@@ -450,11 +451,12 @@ class Reader(nn.Module):
         self.hidden, self.out = nn.Linear(width, 32), nn.Linear(32, 2)
 
     def forward(self, batch, return_weights=False):
-        x = self.words(batch["words"])  # (b, n, d)
+        ids, asked = batch["inputs"]["words"], batch["inputs"]["asked"]  # (b, n), (b, 2)
+        x = self.words(ids)  # (b, n, d)
         if self.places:
             x = x + torch_attention.sinusoidal_positions(*x.shape[1:])
-        y, weights = self.attention(x, padding_mask=batch["words"] > 0, return_weights=True)
-        here = torch.arange(len(x))[:, None], batch["asked"]  # the two places asked about
+        y, weights = self.attention(x, padding_mask=ids > 0, return_weights=True)
+        here = torch.arange(len(x))[:, None], asked  # the two places asked about
         logits = self.out(self.hidden((x + y)[here]).relu()).flatten(0, 1)  # (b, 2, d) → (2b, 2)
         return (logits, weights[:, 0]) if return_weights else logits  # weights: (b, n, n)
 
@@ -471,7 +473,7 @@ print("ceiling without places:", ceiling)
 # %% tags=["free"]
 from mmcourse.torch.train import fit, predict
 
-answer = np.concatenate([batch["label"] for batch in test])
+answer = np.concatenate([batch["target"] for batch in test])
 readers, reached = {}, {"without places": [], "with places": []}
 for seed in range(3):
     for name, places_on in (("without places", False), ("with places", True)):
@@ -482,8 +484,8 @@ for seed in range(3):
 print({name: np.round(values, 3) for name, values in reached.items()})
 
 # %% tags=["target"]
-band("accuracy with places, worst of 3 seeds", min(reached["with places"]), 0.98, 0.02)
-band("accuracy without places, worst of 3 seeds", min(reached["without places"]), 0.74, 0.03)
+expect_within("accuracy with places, worst of 3 seeds", min(reached["with places"]), 0.98, 0.02)
+expect_within("accuracy without places, worst of 3 seeds", min(reached["without places"]), 0.74, 0.03)
 
 # %% tags=["free"]
 fig = plot.against_ceiling(
@@ -509,15 +511,16 @@ def look(reader, said):
     """The attention map (n, n) of one sentence."""
     ids = torch.tensor([[vocabulary.index(word) for word in said]])
     with torch.no_grad():
-        return reader({"words": ids, "asked": torch.zeros(1, 2, dtype=torch.long)}, return_weights=True)[1][0].numpy()
+        inputs = {"words": ids, "asked": torch.zeros(1, 2, dtype=torch.long)}
+        return reader({"inputs": inputs}, return_weights=True)[1][0].numpy()
 
 
 # %% tags=["free"]
-together = {name: torch.cat([batch[name] for batch in test]) for name in ("words", "asked")}
+together = {name: torch.cat([batch["inputs"][name] for batch in test]) for name in ("words", "asked")}
 own = {}
 for seed in range(3):
     with torch.no_grad():
-        weights = readers["with places", seed](together, return_weights=True)[1]  # (b, n, n)
+        weights = readers["with places", seed]({"inputs": together}, return_weights=True)[1]  # (b, n, n)
     rows = weights[torch.arange(len(weights))[:, None], together["asked"]]  # (b, 2, n): what the feeling words look at
     own[seed] = rows.gather(2, together["asked"][..., None] - 1).mean().item()  # the word before oneself
     other = rows.gather(2, together["asked"].flip(1)[..., None] - 1).mean().item()  # before the other feeling word
@@ -554,11 +557,12 @@ def spoken(split):
     ds = load("mood", split)
     _, first = np.unique(np.array(list(ds.column("words"))), return_index=True)
     label = [ds.classes.index(cue) for cue in ds.meta["words_cue"][first]]
-    return {"words": torch.tensor(ds.features()["words"][first]), "label": torch.tensor(label)}, ds.vocabulary
+    words = torch.tensor(ds.features()["words"][first])  # (n, t)
+    return {"inputs": {"words": words}, "target": torch.tensor(label)}, ds.vocabulary
 
 
 (heard, mood_words), (unheard, _) = spoken("train"), spoken("test")
-print(len(heard["label"]), "sentences to learn from,", len(unheard["label"]), "others to test")
+print(len(heard["target"]), "sentences to learn from,", len(unheard["target"]), "others to test")
 
 
 # %%
@@ -572,7 +576,8 @@ class Votes(nn.Module):
         self.attention = torch_attention.MultiHeadAttention(width, heads=1) if attend else None
 
     def forward(self, batch, return_weights=False):
-        x, real, weights = self.words(batch["words"]), batch["words"] > 0, None
+        ids = batch["inputs"]["words"]  # (b, n)
+        x, real, weights = self.words(ids), ids > 0, None
         if self.attention is not None:
             y, weights = self.attention(x, padding_mask=real, return_weights=True)
             x = x + y
@@ -581,16 +586,16 @@ class Votes(nn.Module):
 
 
 # %% tags=["free"]
-order = torch.randperm(len(heard["label"]), generator=torch.Generator().manual_seed(0)).split(64)
-chunks = [{name: column[i] for name, column in heard.items()} for i in order]
-has_not = (unheard["words"] == mood_words.index("not")).any(1).numpy()
+order = torch.randperm(len(heard["target"]), generator=torch.Generator().manual_seed(0)).split(64)
+chunks = [{"inputs": {"words": heard["inputs"]["words"][i]}, "target": heard["target"][i]} for i in order]
+has_not = (unheard["inputs"]["words"] == mood_words.index("not")).any(1).numpy()
 voters, right_on = {}, {}
 for attend in (False, True):
     for seed in range(3):
         torch.manual_seed(seed)
         voters[attend, seed] = Votes(attend)
         fit(voters[attend, seed], chunks, epochs=20, weight_decay=0.01, progress=False)
-        correct = predict(voters[attend, seed], [unheard]).argmax(1) == unheard["label"].numpy()
+        correct = predict(voters[attend, seed], [unheard]).argmax(1) == unheard["target"].numpy()
         right_on[attend, seed] = correct.mean(), correct[has_not].mean()
         print(
             f"attention {attend!s:5}  all {right_on[attend, seed][0]:.3f}  with 'not' {right_on[attend, seed][1]:.3f}"
@@ -599,7 +604,7 @@ for attend in (False, True):
 # %%
 for attend, target, width in ((False, 0.50, 0.08), (True, 0.97, 0.03)):
     worst = min(right_on[attend, seed][1] for seed in range(3))
-    band(f"accuracy on sentences with 'not', attention {attend}, worst of 3 seeds", worst, target, width)
+    expect_within(f"accuracy on sentences with 'not', attention {attend}, worst of 3 seeds", worst, target, width)
 
 # %% [markdown]
 # Adding votes gets half of the *not* sentences right, like a coin; its accuracy over all sentences hid that. With attention
@@ -633,7 +638,8 @@ plot.show(
 # **Predict** it for *not*, in models that get nearly all of these sentences right.
 
 # %% tags=["free"]
-rows = unheard["words"][torch.tensor(has_not) & (unheard["label"] != 1)]  # (r, n): the sentences with feeling and "not"
+felt_not = torch.tensor(has_not) & (unheard["target"] != 1)  # (n,): the sentences with feeling and "not"
+rows = unheard["inputs"]["words"][felt_not]  # (r, n)
 
 
 def changed(voter, word):
@@ -656,7 +662,7 @@ plot.show(
 )
 
 # %%
-band("answers that change without 'not', most of 3 seeds", shares[:, 0].max(), 0.3, 0.2)
+expect_within("answers that change without 'not', most of 3 seeds", shares[:, 0].max(), 0.3, 0.2)
 endings = [mood_words.index(word) for word in ("all", "bit")]
 assert torch.isin(rows, torch.tensor(endings)).any(1).all()
 print("every one of these sentences also has 'at all' or 'one bit'")

@@ -487,7 +487,7 @@ for formula in formulas("fusion"):
 # it, and give all methods the same vectors of 16 numbers.
 
 # %%
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 from mmcourse.torch import encoders
 from mmcourse.torch import train as training
 
@@ -499,7 +499,7 @@ class Reader(nn.Module):
         self.squeeze = nn.Sequential(nn.ReLU(), nn.Dropout(0.2), nn.Linear(encoder.width, width))
 
     def vector(self, batch):
-        return self.squeeze(self.encoder(batch[self.name], batch["padding_mask"].get(self.name)))  # (b, 16)
+        return self.squeeze(self.encoder(batch["inputs"][self.name], batch["padding_mask"].get(self.name)))  # (b, 16)
 
     def forward(self, batch):
         return self.logits(self.vector(batch))
@@ -603,9 +603,9 @@ def mean_of(*names):
 
 
 interacting = ("concatenate", "gated unit", "FiLM", "low-rank tensor", "bottleneck", "low-rank bilinear + 1")
-band("accuracy of the methods with interaction", mean_of(*interacting), 0.875, 0.025)
+expect_within("accuracy of the methods with interaction", mean_of(*interacting), 0.875, 0.025)
 for name in ("late product", "weighted sum"):
-    band(f"accuracy of the {name}", mean_of(name), 0.80, 0.025)
+    expect_within(f"accuracy of the {name}", mean_of(name), 0.80, 0.025)
 assert min(mean_of(name) for name in interacting) > mean_of("late product") + 0.03
 assert mean_of("late mean", "late product", "weighted sum") < mood.additive_accuracy()
 assert mean_of("low-rank bilinear") < mean_of("late product") < mean_of("low-rank bilinear + 1") - 0.03
@@ -651,7 +651,6 @@ plot.show(
 
 # %%
 from mmcourse.keras import encoders as keras_encoders
-from mmcourse.keras.train import with_labels
 
 
 def build(encoders, fusion):
@@ -664,8 +663,8 @@ torch.manual_seed(0)
 ours, theirs = build(encoders, torch_fusion), build(keras_encoders, keras_fusion)
 subset = train.subset(np.arange(2000))
 feed = subset.torch_loader(64, seed=0, fixed_length=True)
-feed_keras = with_labels(subset.tf_dataset(64, seed=0, fixed_length=True))
-theirs(next(iter(with_labels(subset.tf_dataset(64, fixed_length=True))))[0])
+feed_keras = subset.tf_dataset(64, seed=0, fixed_length=True)
+theirs(next(iter(subset.tf_dataset(64, fixed_length=True)))[0])
 copy_weights(ours, theirs)
 
 # %% tags=["free"]
@@ -674,12 +673,12 @@ theirs.compile(keras.optimizers.Adam(3e-3, epsilon=1e-8), keras.losses.SparseCat
 torch_losses, keras_losses = [], []
 for _ in range(4):
     for batch in feed:
-        loss = nn.functional.cross_entropy(ours(batch), batch["label"])
+        loss = nn.functional.cross_entropy(ours(batch), batch["target"])
         adam.zero_grad()
         loss.backward()
         adam.step()
         torch_losses.append(loss.item())
-    keras_losses += [float(theirs.train_on_batch(inputs, labels)) for inputs, labels in feed_keras]
+    keras_losses += [float(theirs.train_on_batch(x, y)) for x, y in feed_keras]
 fig = plot.curves(
     {"PyTorch": torch_losses, "Keras": keras_losses},
     title="Do both learn the same?",
@@ -690,9 +689,9 @@ plot.show(fig, alt="Two loss curves that lie on each other and fall from 1.1 to 
 
 # %%
 gap = np.abs(np.subtract(torch_losses, keras_losses))
-band("largest gap in the first ten steps", gap[:10].max(), 0, 0.002)
-band("largest gap in 128 steps", gap.max(), 0, 0.05)
-band("loss of the last 32 steps", np.mean(keras_losses[-32:]), 0.57, 0.08)
+expect_within("largest gap in the first ten steps", gap[:10].max(), 0, 0.002)
+expect_within("largest gap in 128 steps", gap.max(), 0, 0.05)
+expect_within("loss of the last 32 steps", np.mean(keras_losses[-32:]), 0.57, 0.08)
 
 # %% [markdown]
 # ## 6 · Take it apart
@@ -704,9 +703,10 @@ band("loss of the last 32 steps", np.mean(keras_losses[-32:]), 0.57, 0.08)
 # %%
 @torch.no_grad()
 def blank(batch):
-    silence = torch.full_like(batch["voice"], batch["voice"].min().item())
-    unknown = torch.ones_like(batch["words"])  # id 1 is <unk>
-    batch |= {"face": torch.zeros_like(batch["face"]), "voice": silence, "words": unknown}
+    inputs = batch["inputs"]
+    silence = torch.full_like(inputs["voice"], inputs["voice"].min().item())
+    unknown = torch.ones_like(inputs["words"])  # id 1 is <unk>
+    batch["inputs"] = {"face": torch.zeros_like(inputs["face"]), "voice": silence, "words": unknown}
     return torch.stack([(r.vector(batch) - m) / s for r, (m, s) in zip(readers, scale, strict=True)])
 
 
@@ -758,7 +758,7 @@ for name in ("concatenate", "gated unit"):
     assert unnoticed[1] < told[1] - 0.05  # the face: a black picture is worse than no picture
     assert cured[1] > unnoticed[1] + 0.08 and cured[0] > told[0] - 0.02
 assert rows["concatenate, dropout"][1] > rows["concatenate, told"][1]
-band("concatenate with dropout, face missing", rows["concatenate, dropout"][1], 0.73, 0.025)
+expect_within("concatenate with dropout, face missing", rows["concatenate, dropout"][1], 0.73, 0.025)
 
 # %% [markdown]
 # A black picture is far worse than none: the encoder reports *some* face with full conviction. Without a face the best

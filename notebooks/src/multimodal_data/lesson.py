@@ -20,7 +20,7 @@ import numpy as np
 
 from mmcourse import plot
 from mmcourse.datasets import avdigits_voices, load
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 
 # %% [markdown]
 # ## 1 · The question
@@ -62,7 +62,7 @@ for i, name in zip(sevens, "AB", strict=True):
 # %% [markdown]
 # ## 2 · The idea by hand
 # ### A sample is a dict
-# What belongs together is kept together: one entry a modality, under its name, and the label. `mood` has three
+# What belongs together is kept together: one entry a modality, under its name, and what is to be predicted, the *target*. `mood` has three
 # modalities. Here they are after preprocessing, as lessons images to audio did it.
 
 # %%
@@ -72,13 +72,13 @@ mood = load("mood", "train")
 def sample(ds, i):
     """Sample i, model-ready: what a batch of one holds, without the batch axis."""
     one = next(ds.subset([i]).batches(1))
-    values = {m: one[m][0] if there else None for m, there in zip(ds.modalities, one["present"][0], strict=True)}
-    return {**values, "label": int(one["label"][0])}
+    values = {m: one["inputs"][m][0] if one["modality_mask"][m][0] else None for m in ds.modalities}
+    return {**values, "target": int(one["target"][0])}
 
 
 four = [sample(mood, i) for i in range(4)]
 for s in four:
-    print({m: value.shape for m, value in s.items() if m != "label"}, "label", s["label"])
+    print({m: value.shape for m, value in s.items() if m != "target"}, "target", s["target"])
 
 # %% [markdown]
 # Faces are all of one size. Voices have 89 to 116 frames, sentences 5 to 9 words. A batch is *one* array for each
@@ -119,47 +119,48 @@ print("mean of everything", values.mean(), "  mean of what is real", (values * r
 # data, not a guess.
 #
 # ### What is missing
-# Cameras fail and people write without speaking. A missing modality is zeros as well, and (for b samples and M modalities) `present`, (b, M), says so.
-# Modalities always stand in sorted order.
+# Cameras fail and people write without speaking. A missing modality is zeros as well, and its `modality_mask`, (b,) for b samples, says
+# so. A batch keeps all of that by name: the inputs, what is padding in them, which are there at all, and the target.
 
 
 # %%
 def collate(samples):
     """Dicts of samples → one batch dict."""
-    modalities = sorted(set(samples[0]) - {"label"})
-    present = np.array([[s[m] is not None for m in modalities] for s in samples])
-    batch, masks = {}, {}
-    for m, there in zip(modalities, present.T, strict=True):
+    inputs, padding_mask, modality_mask = {}, {}, {}
+    for m in sorted(set(samples[0]) - {"target"}):
+        there = np.array([s[m] is not None for s in samples])  # (b,)
         like = next(s[m] for s in samples if s[m] is not None)
         nothing = np.zeros((1, *like.shape[1:]) if m != "face" else like.shape, like.dtype)
         values, mask = pad([nothing if s[m] is None else s[m] for s in samples])
-        batch[m] = values
+        inputs[m], modality_mask[m] = values, there
         if m != "face":  # pictures are all of one size
-            masks[m] = mask & there[:, None]
-    return {**batch, "padding_mask": masks, "present": present, "label": np.array([s["label"] for s in samples])}
+            padding_mask[m] = mask & there[:, None]
+    target = np.array([s["target"] for s in samples])
+    return {"inputs": inputs, "padding_mask": padding_mask, "modality_mask": modality_mask, "target": target}
 
 
 # %% [markdown]
 # Take the voice from the second sample and the words from the third, as `with_missing` does for whole data sets.
 
 # %%
-there = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 0], [1, 1, 1]], bool)  # face, voice, words
+there = {"voice": np.array([True, False, True, True]), "words": np.array([True, True, False, True])}
 gaps = mood.subset(range(4)).with_missing(pattern=there)
 batch = collate([sample(gaps, i) for i in range(4)])
-print("face", batch["face"].shape, " voice", batch["voice"].shape, " words", batch["words"].shape)
+print({m: x.shape for m, x in batch["inputs"].items()})
 print("real frames a voice:", batch["padding_mask"]["voice"].sum(axis=1))
-print(batch["present"].astype(int))
+print(batch["modality_mask"])
 
 # %% [markdown]
-# Note the difference: `padding_mask` is about *places in a sequence*, `present` about *whole modalities*. The package's
+# Note the difference: `padding_mask` is about *places in a sequence*, `modality_mask` about *whole modalities*. The package's
 # `batches` is the same thing, fast. From here on you use it.
 
 
 # %%
 def flat(batch):
     """A batch's arrays by name, nested ones as "padding_mask/words"."""
-    masks = {f"padding_mask/{m}": np.asarray(mask) for m, mask in batch["padding_mask"].items()}
-    return {k: np.asarray(v) for k, v in batch.items() if k != "padding_mask"} | masks
+    parts = ("inputs", "padding_mask", "modality_mask")
+    arrays = {f"{part}/{m}": np.asarray(value) for part in parts for m, value in batch[part].items()}
+    return {**arrays, "target": np.asarray(batch["target"])}
 
 
 def equal(a, b):
@@ -204,10 +205,10 @@ for name, order in {"shuffled": shuffled, "like lengths together": np.sort(shuff
 #
 # $$\bar h = \frac{\sum_t m_t\, h_t}{\sum_t m_t}$$
 #
-# If the mask is empty (a missing modality) this is 0/0: use $\max(1, \sum_t m_t)$ below, and let `present` tell.
+# If the mask is empty (a missing modality) this is 0/0: use $\max(1, \sum_t m_t)$ below, and let `modality_mask` tell.
 
 # %%
-voice, m = batch["voice"], batch["padding_mask"]["voice"][..., None]  # (4, t, 40), (4, t, 1)
+voice, m = batch["inputs"]["voice"], batch["padding_mask"]["voice"][..., None]  # (4, t, 40), (4, t, 1)
 mean = (m * voice).sum(axis=1) / np.maximum(1, m.sum(axis=1))  # (4, 40)
 assert np.allclose(mean[0], four[0]["voice"].mean(axis=0), atol=1e-5) and not mean[1].any()
 print("padded or alone, the same mean; the missing voice gives zeros")
@@ -375,14 +376,14 @@ print("padded_batch and sequence_mask: equal to the batch by hand")
 
 # %% [markdown]
 # The package has all of it: one data set, three views, the same samples in the same order. (PyTorch's pictures have
-# the colours first; turn them back before comparing.)
+# the colours first; turn them back before comparing. TensorFlow's batches are pairs, since Keras wants the target apart.)
 
 # %%
 some = mood.subset(range(500)).with_missing(rate=0.2, seed=0)
 views = zip(some.batches(64, seed=3), some.torch_loader(64, seed=3), some.tf_dataset(64, seed=3), strict=True)
-for ours, from_torch, from_tf in views:
-    from_torch["face"] = from_torch["face"].permute(0, 2, 3, 1)  # (b, c, h, w) → (b, h, w, c)
-    assert equal(ours, from_torch) and equal(ours, from_tf)
+for ours, from_torch, (x, target) in views:
+    from_torch["inputs"]["face"] = from_torch["inputs"]["face"].permute(0, 2, 3, 1)  # (b, c, h, w) → (b, h, w, c)
+    assert equal(ours, from_torch) and equal(ours, {**x, "target": target})
 print("8 batches, 3 views, all equal")
 
 # %% [markdown]
@@ -446,8 +447,8 @@ def both_ways(x, y=y, sets=people):
 
 
 by_clip, by_speaker = both_ways(x)
-band("accuracy by clip", by_clip, 0.985, 0.015)
-band("accuracy by speaker", by_speaker, 0.67, 0.07)
+expect_within("accuracy by clip", by_clip, 0.985, 0.015)
+expect_within("accuracy by speaker", by_speaker, 0.67, 0.07)
 fig = plot.against_ceiling(
     ["new takes of the same people", "new people"],
     [by_clip, by_speaker],
@@ -478,7 +479,7 @@ shared = []
 for rows in [np.isin(clips.speaker, who) for who in people]:
     nearest = NearestNeighbors(n_neighbors=1).fit(x[rows]).kneighbors(return_distance=False)[:, 0]  # never itself
     shared.append((person[rows][nearest] == person[rows]).mean())
-band("share of nearest neighbours by the same person", np.mean(shared), 0.97, 0.03)
+expect_within("share of nearest neighbours by the same person", np.mean(shared), 0.97, 0.03)
 
 # %% [markdown]
 # One in six by chance, nearly all in truth. The features describe *person and room* first and the digit second; a new take
@@ -538,8 +539,8 @@ plot.show(
     fig,
     alt="By clip near 1 in all rows; by speaker above 0.9 for voices only, far less with noise, least with the whole room.",
 )
-band("gap with voices only", values[0, 0] - values[0, 1], 0.08, 0.04)
-band("gap with microphone and noise", values[3, 0] - values[3, 1], 0.31, 0.07)
+expect_within("gap with voices only", values[0, 0] - values[0, 1], 0.08, 0.04)
+expect_within("gap with microphone and noise", values[3, 0] - values[3, 1], 0.31, 0.07)
 
 # %% [markdown]
 # Voices alone (all of one synthesiser, so more alike than people are) cost the least. The noise of the room, which nobody
@@ -598,23 +599,26 @@ assert of_nothing.max() > 0.7
 print(f"an image of zeros is a {of_nothing.argmax()}, says the model, and it is more than 70 % sure")
 
 # %% [markdown]
-# Black is a picture like any other, and a model must say something. So read `present`, and leave out what is not there:
+# Black is a picture like any other, and a model must say something. So read `modality_mask`, and leave out what is not there:
 #
-# $$\log p(y \mid x) = \sum_m \text{present}_m \log p_m(y \mid x_m) + c$$
+# $$\log p(y \mid x) = \sum_m \text{mask}_m \log p_m(y \mid x_m) + c$$
 #
 # ($c$ makes the probabilities sum to 1. How common each digit is, the *prior*, would count too, but all ten are about equal.)
 
 # %%
 inputs = small(digits["test"])
 rates = [0, 0.25, 0.5, 0.75]
-lines = {"zeros as data": [], "present is read": []}
+lines = {"zeros as data": [], "mask is read": []}
 for rate in rates:
-    there = digits["test"].with_missing(rate=rate, seed=0).present  # (1000, 2): image, voice
-    logs = [m.predict_log_proba(v * p[:, None]) for m, v, p in zip(models, inputs, there.T, strict=True)]
-    masked = [log * p[:, None] for log, p in zip(logs, there.T, strict=True)]
+    mask = digits["test"].with_missing(rate=rate, seed=0).modality_mask
+    there = [mask["image"], mask["voice"]]  # (1000,) each
+    logs = [m.predict_log_proba(v * p[:, None]) for m, v, p in zip(models, inputs, there, strict=True)]
+    masked = [log * p[:, None] for log, p in zip(logs, there, strict=True)]
     for name, parts in zip(lines, (logs, masked), strict=True):
         lines[name].append((sum(parts).argmax(axis=1) == digits["test"].labels).mean())
-band("gain by reading present at a rate of 0.5", lines["present is read"][2] - lines["zeros as data"][2], 0.10, 0.04)
+expect_within(
+    "gain by reading the mask at a rate of 0.5", lines["mask is read"][2] - lines["zeros as data"][2], 0.10, 0.04
+)
 
 # %% tags=["free"]
 fig = plot.curves(
@@ -626,7 +630,7 @@ fig = plot.curves(
 )
 plot.show(
     fig,
-    alt="Two falling curves from one start: with zeros taken as data accuracy falls far, with present read much less.",
+    alt="Two falling curves from one start: with zeros taken as data accuracy falls far, with the mask read much less.",
 )
 
 # %% [markdown]
@@ -692,7 +696,7 @@ model = T.MultimodalClassifier(towers, Concatenate([32] * 3, 128), classes=3)
 
 
 def step(batch):
-    torch.nn.functional.cross_entropy(model(batch), batch["label"]).backward()
+    torch.nn.functional.cross_entropy(model(batch), batch["target"]).backward()
 
 
 part = mood.subset(range(1920))
@@ -729,7 +733,7 @@ else:
 # best and the worst lie 25 points apart. The spread is between people, so look for more people before more takes.
 #
 # ## 8 · What to remember
-# - A sample is a dict by modality; a batch adds `padding_mask` (places) and `present` (modalities). Somebody must read them.
+# - A sample is a dict by modality; a batch adds `padding_mask` (places) and `modality_mask` (modalities). Somebody must read them.
 # - Align by time, in whole numbers: $j(i) = \lfloor i \cdot \text{hop} \cdot r / f_s \rfloor$.
 # - Equal answers are not agreement: subtract chance, with $\kappa$. Noisy labels are a ceiling.
 # - Split by what the world will change: person, room, hospital. A good score by clip may be a leak.

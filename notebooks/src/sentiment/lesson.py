@@ -20,7 +20,7 @@ import numpy as np
 
 from mmcourse import plot
 from mmcourse.datasets import information, load, mood, results
-from mmcourse.evaluate import band, confusion_matrix, mean_and_interval
+from mmcourse.evaluate import confusion_matrix, expect_within, mean_and_interval
 
 # %%
 np.set_printoptions(precision=3, suppress=True)
@@ -82,7 +82,7 @@ classifier.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logit
 
 # %% tags=["free"]
 def tutorial_flow(ds, seed=None):
-    return ds.tf_dataset(64, seed=seed).map(lambda batch: ({m: batch[m] for m in names}, batch["label"]))
+    return ds.tf_dataset(64, seed=seed).map(lambda x, target: (x["inputs"], target))
 
 
 classifier.fit(tutorial_flow(train, seed=0), epochs=3, shuffle=False, verbose=0)
@@ -90,7 +90,7 @@ skeleton_accuracy = classifier.evaluate(tutorial_flow(test), verbose=0)[1]
 print(f"test accuracy of the skeleton {skeleton_accuracy:.3f}")
 
 # %%
-band("test accuracy of the skeleton", skeleton_accuracy, 0.38, 0.06)
+expect_within("test accuracy of the skeleton", skeleton_accuracy, 0.38, 0.06)
 
 # %% [markdown]
 # Three modalities, and no better than a guess. Any *one* of them, read badly, would beat it. No error is raised.
@@ -108,11 +108,17 @@ def rows(batch, keep):
     return {k: rows(v, keep) if isinstance(v, dict) else v[keep] for k, v in batch.items()}
 
 
+def changed(batch, name, values, mask=None):
+    """The same batch with other values, and if given another padding mask, for one modality."""
+    masks = batch["padding_mask"] if mask is None else batch["padding_mask"] | {name: mask}
+    return batch | {"inputs": batch["inputs"] | {name: values}, "padding_mask": masks}
+
+
 def padded(batch, frames=40):
     """The same batch with more padding behind each voice."""
-    voice, mask = batch["voice"], batch["padding_mask"]["voice"]
+    voice, mask = batch["inputs"]["voice"], batch["padding_mask"]["voice"]
     more = np.pad(voice, ((0, 0), (0, frames), (0, 0))), np.pad(mask, ((0, 0), (0, frames)))
-    return batch | {"voice": more[0], "padding_mask": batch["padding_mask"] | {"voice": more[1]}}
+    return changed(batch, "voice", *more)
 
 
 # %% [markdown]
@@ -125,14 +131,10 @@ def padded(batch, frames=40):
 def questions(logits):
     mine, other = rows(batch, [0]), rows(batch, [1])
     before = logits(mine)
-    same_words = {
-        "words": other["words"],
-        "padding_mask": mine["padding_mask"] | {"words": other["padding_mask"]["words"]},
-    }
     moved = {
         "neighbours": logits(batch)[:1],
-        "words": logits(mine | same_words),
-        "face": logits(mine | {"face": other["face"]}),
+        "words": logits(changed(mine, "words", other["inputs"]["words"], other["padding_mask"]["words"])),
+        "face": logits(changed(mine, "face", other["inputs"]["face"])),
         "padding": logits(padded(mine)),
     }
     return {name: bool(np.abs(after - before).max() > 1e-3) for name, after in moved.items()}
@@ -142,7 +144,7 @@ import warnings
 
 warnings.filterwarnings("ignore", message="You are using a softmax")  # see below
 wanted = {"neighbours": False, "words": True, "face": True, "padding": False}
-found = questions(lambda b: np.array(classifier({m: b[m] for m in names})))
+found = questions(lambda b: np.array(classifier(b["inputs"])))
 for name in wanted:
     print(f"{name:11} moves the answer: {found[name]!s:6} should: {wanted[name]}")
 
@@ -158,7 +160,7 @@ def softmax(scores):
 
 
 # %%
-text, audio, image = (np.array(part) for part in broken({m: batch[m] for m in names})[1:])  # (8, 32) each
+text, audio, image = (np.array(part) for part in broken(batch["inputs"])[1:])  # (8, 32) each
 weights = softmax(text @ image.T)  # (8, 8): samples by samples
 by_hand = weights @ audio
 by_keras = np.array(layers.Attention()([text, audio, image]))
@@ -182,7 +184,7 @@ plot.show(fig, alt="Weights of eight messages over the voices of all eight; the 
 
 # %% tags=["raises-exception"]
 mixed = skeleton(widths=(64, 32, 128))
-mixed({m: batch[m] for m in names})
+mixed(batch["inputs"])
 
 # %% [markdown]
 # A product of text and image needs equal widths; making them equal silenced the only complaint. So the faults are:
@@ -238,7 +240,7 @@ class Repaired(keras.Model):
         self.hidden, self.head = layers.Dense(128, activation="relu"), layers.Dense(3)
 
     def call(self, batch):
-        xs = [getattr(self, m)(batch[m], batch["padding_mask"].get(m)) for m in names]
+        xs = [getattr(self, m)(batch["inputs"][m], batch["padding_mask"].get(m)) for m in names]
         steps = ops.stack([unit_scale(x) for x in xs], axis=1) + self.kind(ops.arange(3))  # (b, 3, 32)
         steps = steps + self.attention(steps, steps)
         return self.head(self.hidden(ops.mean(steps, axis=1)))
@@ -259,7 +261,7 @@ repaired_accuracy = (keras_training.predict(repaired, test.tf_dataset(500)).argm
 print(f"test accuracy: skeleton {skeleton_accuracy:.3f}, repaired {repaired_accuracy:.3f}")
 
 # %%
-band("test accuracy of the repaired model in Keras", repaired_accuracy, 0.91, 0.03)
+expect_within("test accuracy of the repaired model in Keras", repaired_accuracy, 0.91, 0.03)
 
 # %% [markdown]
 # From a guess to about 0.91, with the same data and layers of the same kinds (the skeleton had three epochs; try five: it stays near a guess). For the rest of the lesson, the same model in
@@ -346,7 +348,7 @@ print(f"test accuracy {reached:.3f}, {100 * reached / ceiling:.1f} % of the best
 
 # %% tags=["target"]
 stored = results("sentiment")
-band("test accuracy of attention with modality dropout", reached, 0.905, 0.025)
+expect_within("test accuracy of attention with modality dropout", reached, 0.905, 0.025)
 
 # %% [markdown]
 # Now the methods side by side: five seeds each, ten epochs, same encoders at unit scale, no setting tuned for any of them. That
@@ -388,7 +390,9 @@ for name, accuracy in interacting.items():
     print(f"the best possible vote by {100 * over.min():.1f} or more")
     assert gain - width > 0.05 and over.mean() >= 0.04
 assert round(mood.additive_accuracy(), 3) == 0.858 and round(mood.loglinear_accuracy(), 3) == 0.791
-band("live run against the stored mean", reached - np.mean([s[-1] for s in stored["subsets"]["with"]]), 0, 0.025)
+expect_within(
+    "live run against the stored mean", reached - np.mean([s[-1] for s in stored["subsets"]["with"]]), 0, 0.025
+)
 
 # %% [markdown]
 # Every method that lets modalities interact passes what *no* vote can ever reach. Among those four there is little to choose; the
@@ -458,8 +462,8 @@ for subset, ceiling_here, before, after in zip(subsets, best, without, with_drop
     print(f"{' + '.join(subset):21} ceiling {ceiling_here:.3f}   without {before:.3f}   with {after:.3f}")
 
 assert (with_dropout[:6] > without[:6] + 0.02).all() and np.abs(with_dropout - best).max() < 0.03
-band("price of dropout when all are there, in accuracy", without[6] - with_dropout[6], 0.013, 0.01)
-band("mean distance from the seven ceilings, with dropout", np.mean(best - with_dropout), 0.012, 0.01)
+expect_within("price of dropout when all are there, in accuracy", without[6] - with_dropout[6], 0.013, 0.01)
+expect_within("mean distance from the seven ceilings, with dropout", np.mean(best - with_dropout), 0.012, 0.01)
 
 # %% [markdown]
 # One model, seven situations, each close to the best that *any* model could do in it. Without modality dropout the very same
@@ -524,7 +528,8 @@ def race(own_losses, epochs=5, rate=1e-2):
     loader = train.torch_loader(64, seed=0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warmup_cosine(step, epochs * len(loader)))
     for batch in (batch for _ in range(epochs) for batch in loader):
-        xs, y = [model.encoders[m](batch[m], batch["padding_mask"].get(m)) for m in names], batch["label"]
+        xs = [model.encoders[m](batch["inputs"][m], batch["padding_mask"].get(m)) for m in names]
+        y = batch["target"]
         loss = cross_entropy(model.head(model.fusion(xs)), y)
         if own_losses:
             loss = loss + sum(cross_entropy(head(x), y) for head, x in zip(heads, xs, strict=True))
@@ -540,7 +545,7 @@ untreated, treated = race(own_losses=False), race(own_losses=True)
 print(f"five epochs: untreated {untreated:.3f}, with losses of their own {treated:.3f}")
 
 # %%
-band("gain by losses of their own", treated - untreated, 0.10, 0.04)
+expect_within("gain by losses of their own", treated - untreated, 0.10, 0.04)
 
 # %% [markdown]
 # **Predict:** which of the four cures will work? Three seeds of each, stored; first the words probe, epoch by epoch.
@@ -637,7 +642,7 @@ plot.show(
 
 # %%
 for m in names:
-    band(f"Shapley value of the {m}, measured minus truth", measured[m] - truth[m], -0.008, 0.025)
+    expect_within(f"Shapley value of the {m}, measured minus truth", measured[m] - truth[m], -0.008, 0.025)
 assert singles["voice"] > singles["words"] and truth["voice"] < truth["words"] - 0.05
 
 # %% [markdown]
@@ -652,10 +657,10 @@ assert singles["voice"] > singles["words"] and truth["voice"] < truth["words"] -
 from sklearn.cluster import KMeans
 
 unseen = [batch for split in (validation, test) for batch in split.torch_loader(500)]
-labels = np.concatenate([batch["label"] for batch in unseen])
+labels = np.concatenate([batch["target"] for batch in unseen])
 with torch.no_grad():
     vectors = {
-        m: torch.cat([model.encoders[m](batch[m], batch["padding_mask"].get(m)) for batch in unseen]).numpy()
+        m: torch.cat([model.encoders[m](b["inputs"][m], b["padding_mask"].get(m)) for b in unseen]).numpy()
         for m in names
     }
 
@@ -684,7 +689,7 @@ plot.show(
 )
 
 # %%
-band("largest error in bits", np.abs(estimated - true_bits).max(), 0.06, 0.05)
+expect_within("largest error in bits", np.abs(estimated - true_bits).max(), 0.06, 0.05)
 assert true_bits[:, 3].argmax() == estimated[:, 3].argmax() == pairs.index(("face", "words"))
 
 # The same from the table, if all that is kept of a face or of words is the likeliest feeling:
@@ -721,9 +726,9 @@ print(
 )
 
 # %%
-band("share of the errors that nobody could avoid", (wrong & unavoidable).sum() / wrong.sum(), 0.68, 0.13)
+expect_within("share of the errors that nobody could avoid", (wrong & unavoidable).sum() / wrong.sum(), 0.68, 0.13)
 often = negated[wrong & ~unavoidable].mean() - negated.mean()
-band("how much oftener an avoidable error has a 'not', as a share", often, 0.4, 0.25)
+expect_within("how much oftener an avoidable error has a 'not', as a share", often, 0.4, 0.25)
 print(unavoidable.sum(), "of the 1,500 messages mislead even somebody who knows the table")
 
 # %% [markdown]

@@ -150,7 +150,7 @@ def vectors(model, ds):
     batches = list(ds.torch_loader(500))
     masks = [[batch["padding_mask"].get(m) for batch in batches] for m in model.names]
     return [
-        torch.cat([model.encoders[m](b[m], k) for b, k in zip(batches, ks, strict=True)]).numpy()
+        torch.cat([model.encoders[m](b["inputs"][m], k) for b, k in zip(batches, ks, strict=True)]).numpy()
         for m, ks in zip(model.names, masks, strict=True)
     ]
 
@@ -191,8 +191,8 @@ def race(way, seed, data, names=NAMES, epochs=SPEED_EPOCHS):
     for _ in range(epochs):
         seen = []
         for batch in loader:
-            xs = [model.encoders[m](batch[m], batch["padding_mask"].get(m)) for m in names]
-            y = batch["label"]
+            xs = [model.encoders[m](batch["inputs"][m], batch["padding_mask"].get(m)) for m in names]
+            y = batch["target"]
             loss = cross_entropy(model.head(model.fusion(xs)), y)
             if way == "losses of their own":
                 loss = loss + sum(cross_entropy(head(x), y) for head, x in zip(heads, xs, strict=True))

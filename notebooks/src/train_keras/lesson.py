@@ -28,7 +28,7 @@ import mmcourse.keras.encoders as K
 import mmcourse.torch.encoders as T
 from mmcourse import plot
 from mmcourse.datasets import load, mood, results
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 
 # %%
 tf.get_logger().setLevel("ERROR")  # else TensorFlow remarks that we build several models in a row
@@ -82,10 +82,11 @@ EPOCHS, STEPS = 3, 60
 def run_torch(model, optimiser, rate=None):
     losses, loader = [], small.torch_loader(32, seed=0)
     for batch in [batch for _ in range(EPOCHS) for batch in loader]:
-        batch |= {m: batch[m].to(model.head.weight.dtype) for m in ("face", "voice")}
+        for m in ("face", "voice"):
+            batch["inputs"][m] = batch["inputs"][m].to(model.head.weight.dtype)
         for group in optimiser.param_groups if rate else []:
             group["lr"] = rate(len(losses))
-        loss = nn.functional.cross_entropy(model(batch), batch["label"])
+        loss = nn.functional.cross_entropy(model(batch), batch["target"])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -94,16 +95,13 @@ def run_torch(model, optimiser, rate=None):
 
 
 # %%
-from mmcourse.keras.train import with_labels
-
-
 def crossentropy():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # computes in the precision set when it is made
 
 
 def run_keras(model, optimiser):
     model.compile(optimiser, crossentropy())
-    flow = with_labels(small.tf_dataset(32, seed=0))  # (inputs, labels), each pass the next epoch's order
+    flow = small.tf_dataset(32, seed=0)  # pairs (x, target), each pass the next epoch's order
     return np.array([float(model.train_on_batch(x, y)) for _ in range(EPOCHS) for x, y in flow])
 
 
@@ -115,7 +113,7 @@ naive_gap = np.abs(naive - naive_keras)
 print(f"largest gap {naive_gap.max():.3f}, first above 0.01 at step {np.argmax(naive_gap > 0.01)} of {STEPS}")
 
 # %%
-band("first losses apart by", naive_gap[0], 0, 1e-12)
+expect_within("first losses apart by", naive_gap[0], 0, 1e-12)
 assert naive_gap.max() > 0.01
 
 # %% [markdown]
@@ -207,15 +205,14 @@ print("AdamW in PyTorch's form:", w.numpy().round(3))
 # Back to float32, and through a whole training in Keras, part by part.
 #
 # ### Data: `tf.data`
-# A `tf.data.Dataset` is a pipeline: a source, then `map`, `batch`, `prefetch`. Ours hands out finished batches; `map` splits off
-# the label, since `fit` wants pairs.
+# A `tf.data.Dataset` is a pipeline: a source, then `map`, `batch`, `prefetch`. Ours hands out finished
+# batches as pairs, since `fit` wants them so: what the model sees, and the target.
 
 # %%
 use("float32")
-flow = train.tf_dataset(64, seed=0)
-pairs = flow.map(lambda batch: ({k: v for k, v in batch.items() if k != "label"}, batch["label"])).prefetch(2)
-inputs, labels = next(iter(pairs))
-print({m: tuple(inputs[m].shape) for m in train.modalities}, "labels", labels.shape)
+pairs = train.tf_dataset(64, seed=0).prefetch(2)
+example, target = next(iter(pairs))  # example: inputs, padding_mask, modality_mask
+print({m: tuple(x.shape) for m, x in example["inputs"].items()}, "target", target.shape)
 
 # %% [markdown]
 # Is it the data that PyTorch gets? The order depends on (seed, epoch) alone, in both. Only the picture's axes differ: channels last
@@ -223,10 +220,11 @@ print({m: tuple(inputs[m].shape) for m in train.modalities}, "labels", labels.sh
 
 # %%
 batch = next(iter(train.torch_loader(64, seed=0)))
-assert np.array_equal(labels, batch["label"]) and np.array_equal(inputs["words"], batch["words"])
-assert np.array_equal(inputs["face"], batch["face"].permute(0, 2, 3, 1))
-print("Keras  ", inputs["face"].shape)
-print("PyTorch", tuple(batch["face"].shape))
+assert np.array_equal(target, batch["target"])
+assert np.array_equal(example["inputs"]["words"], batch["inputs"]["words"])
+assert np.array_equal(example["inputs"]["face"], batch["inputs"]["face"].permute(0, 2, 3, 1))
+print("Keras  ", example["inputs"]["face"].shape)
+print("PyTorch", tuple(batch["inputs"]["face"].shape))
 
 # %% [markdown]
 # ### The model, subclassed
@@ -254,8 +252,8 @@ class Trimodal(keras.Model):
         self.scale = UnitScale()
         self.hidden, self.logits = keras.layers.Dense(4 * width, activation="relu"), keras.layers.Dense(3)
 
-    def call(self, x):
-        mask = x["padding_mask"]
+    def call(self, batch):
+        x, mask = batch["inputs"], batch["padding_mask"]
         h = [self.face(x["face"]), self.voice(x["voice"], mask["voice"]), self.words(x["words"], mask["words"])]
         h = keras.ops.concatenate([self.scale(h_m) for h_m in h], -1)
         return self.logits(self.hidden(h))  # 3 × (b, 16) → (b, 48) → (b, 64) → (b, 3)
@@ -263,7 +261,7 @@ class Trimodal(keras.Model):
 
 keras.utils.set_random_seed(0)
 subclassed = Trimodal()
-subclassed(inputs).shape  # the first call makes the weights
+subclassed(example).shape  # the first call makes the weights
 
 # %% [markdown]
 # ### The same, functional
@@ -274,23 +272,23 @@ subclassed(inputs).shape  # the first call makes the weights
 keras.utils.set_random_seed(0)
 x = {"face": keras.Input((32, 32, 3), name="face"), "voice": keras.Input((None, 40), name="voice")}
 x["words"] = keras.Input((None,), dtype="int64", name="words")
-x["padding_mask"] = {m: keras.Input((None,), dtype="bool") for m in ("voice", "words")}
+mask = {m: keras.Input((None,), dtype="bool", name=f"{m}_mask") for m in ("voice", "words")}
 h = [K.FaceEncoder(16, name="face_encoder")(x["face"])]
-h += [K.VoiceEncoder(40, 16, name="voice_encoder")(x["voice"], x["padding_mask"]["voice"])]
-h += [K.WordsEncoder(words, 16, name="words_encoder")(x["words"], x["padding_mask"]["words"])]
+h += [K.VoiceEncoder(40, 16, name="voice_encoder")(x["voice"], mask["voice"])]
+h += [K.WordsEncoder(words, 16, name="words_encoder")(x["words"], mask["words"])]
 h = keras.layers.Concatenate()([UnitScale()(h_m) for h_m in h])
 h = keras.layers.Dense(64, activation="relu", name="hidden")(h)
 logits = keras.layers.Dense(3, name="logits")(h)
-functional = keras.Model(x, logits)
+functional = keras.Model({"inputs": x, "padding_mask": mask}, logits)
 print(f"{functional.count_params():,} weights functional, {subclassed.count_params():,} subclassed")
 
 # %%
-known = {name: inputs[name] for name in x}  # `present` has no Input: leave it out
+known = {name: example[name] for name in ("inputs", "padding_mask")}  # `modality_mask` has no Input: leave it out
 for name in ("face_encoder", "voice_encoder", "words_encoder", "hidden", "logits"):
     own = getattr(subclassed, name.removesuffix("_encoder"))
     functional.get_layer(name).set_weights(own.get_weights())
-gap = np.abs(functional(known) - subclassed(inputs)).max()
-band("largest difference of the logits", gap, 0, 1e-5)
+gap = np.abs(functional(known) - subclassed(example)).max()
+expect_within("largest difference of the logits", gap, 0, 1e-5)
 
 # %% [markdown]
 # The two styles are one model. Weights were copied by name: `get_weights` of the two lists
@@ -326,8 +324,8 @@ subclassed.compile(
     loss=crossentropy(),
     metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
 )
-few = with_labels(small.tf_dataset(32, seed=0))
-check = with_labels(validation.subset(np.arange(500)).tf_dataset(250))
+few = small.tf_dataset(32, seed=0)
+check = validation.subset(np.arange(500)).tf_dataset(250)
 history = subclassed.fit(
     few, validation_data=check, epochs=EPOCHS, callbacks=callbacks, shuffle=False, verbose=0
 ).history
@@ -364,8 +362,8 @@ print("weights that do not decay:", excluded[0], "before saving,", excluded[1], 
 # %%
 subclassed.export(folder / "served", input_signature=[pairs.element_spec[0]], verbose=False)
 served = tf.saved_model.load(folder / "served")
-gap = np.abs(served.serve(inputs) - loaded(inputs)).max()
-band("exported model apart by", gap, 0, 1e-4)
+gap = np.abs(served.serve(example) - loaded(example)).max()
+expect_within("exported model apart by", gap, 0, 1e-4)
 
 # %% [markdown]
 # ### A training step of your own
@@ -386,14 +384,14 @@ class Watched(Trimodal):
 
 # %%
 plain, watched = Trimodal(), Watched()
-plain(inputs), watched(inputs)
+plain(example), watched(example)
 watched.set_weights(plain.get_weights())
 for model in (plain, watched):
     model.compile(keras.optimizers.SGD(0.1), crossentropy())
-first = plain.train_on_batch(inputs, labels), watched.train_on_batch(inputs, labels, return_dict=True)
+first = plain.train_on_batch(example, target), watched.train_on_batch(example, target, return_dict=True)
 assert np.isclose(first[0], first[1]["loss"], rtol=1e-5)
 gap = max(np.abs(a - b).max() for a, b in zip(plain.get_weights(), watched.get_weights(), strict=True))
-band("weights apart after the step", gap, 0, 1e-5)
+expect_within("weights apart after the step", gap, 0, 1e-5)
 
 # %% [markdown]
 # ## 5 · At work
@@ -412,7 +410,7 @@ print(f"test accuracy {reached:.3f}")
 
 # %% tags=["target"]
 ceiling = mood.bayes_accuracy(["face", "voice", "words"])
-band("share of the joint ceiling, Keras", reached / ceiling, 0.99, 0.02)
+expect_within("share of the joint ceiling, Keras", reached / ceiling, 0.99, 0.02)
 
 # %% [markdown]
 # ### The same experiment, proved
@@ -448,8 +446,8 @@ plot.show(
 )
 
 # %%
-band("float64: largest gap in the first 50 steps", gaps["float64"][:50].max(), 0, 1e-6)
-band("float32: largest gap in the first 5 steps", gaps["float32"][:5].max(), 0, 1e-4)
+expect_within("float64: largest gap in the first 50 steps", gaps["float64"][:50].max(), 0, 1e-6)
+expect_within("float32: largest gap in the first 5 steps", gaps["float32"][:5].max(), 0, 1e-4)
 assert gaps["float32"].max() > 100 * gaps["float64"].max()
 
 # %% [markdown]
@@ -545,7 +543,7 @@ cells.set_weights(
     [gates(gru.weight_ih_l0), gates(gru.weight_hh_l0), np.stack([gates(gru.bias_ih_l0), gates(gru.bias_hh_l0)])]
 )
 wanted = gru(torch.tensor(sequence))[1][0].detach().numpy()
-band("GRU: largest difference", np.abs(cells(sequence) - wanted).max(), 0, 1e-5)
+expect_within("GRU: largest difference", np.abs(cells(sequence) - wanted).max(), 0, 1e-5)
 
 # %% [markdown]
 # The LSTM has one order, i f g o, in both. But PyTorch has two biases, which only ever act as their sum, and Keras has one, which
@@ -604,8 +602,8 @@ print("exact and tanh differ by at most", np.abs(exact_gelu - tanh).max().round(
 dense, table = keras.layers.Dense(64), keras.layers.Embedding(500, 16)
 dense.build((None, 256)), table.build(None)
 torch_dense, torch_table = nn.Linear(256, 64).weight.std().item(), nn.Embedding(500, 16).weight.std().item()
-band("dense: spread of Keras over PyTorch", dense.kernel.numpy().std() / torch_dense, 2.19, 0.15)
-band("embedding: spread of PyTorch over Keras", torch_table / table.embeddings.numpy().std(), 34.6, 2)
+expect_within("dense: spread of Keras over PyTorch", dense.kernel.numpy().std() / torch_dense, 2.19, 0.15)
+expect_within("embedding: spread of PyTorch over Keras", torch_table / table.embeddings.numpy().std(), 34.6, 2)
 
 # %% [markdown]
 # ### If one is forgotten
@@ -707,7 +705,7 @@ def with_keras(data, backup, stop=False):
     net.compile(keras.optimizers.Adam(0.01), crossentropy())
     callbacks = [keras.callbacks.BackupAndRestore(backup)]
     callbacks += [keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: power_cut(epoch))] if stop else []
-    net.fit(with_labels(data), epochs=4, shuffle=False, verbose=0, callbacks=callbacks)
+    net.fit(data, epochs=4, shuffle=False, verbose=0, callbacks=callbacks)
     return net.get_weights()
 
 
