@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hmac
+import io
 import os
 import re
 import secrets
@@ -23,6 +24,7 @@ from jupyterhub.utils import subdomain_hook_idna
 from traitlets import Unicode
 
 from mmcourse.authoring import notebooks_dir
+from mmcourse.io import atomic_write
 
 HOST = "mmcourse"  # the hub is at mmcourse.localhost, a student's server at <student>.localhost
 FOLDERS = ("students", "submissions", "feedback", "hub")
@@ -43,11 +45,9 @@ def prepare(folder: Path, students: Iterable[str]) -> dict[str, str]:
         accounts.setdefault(student, secrets.token_urlsafe(6))
         for name in FOLDERS[:3]:
             (folder / name / student).mkdir(exist_ok=True, mode=0o700)
-    part = folder / "accounts.part"
-    part.touch(mode=0o600)
-    with part.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("student", "password"), *accounts.items()])
-    os.replace(part, folder / "accounts.csv")
+    text = io.StringIO()
+    csv.writer(text).writerows([("student", "password"), *accounts.items()])
+    atomic_write(folder / "accounts.csv", text.getvalue(), private=True)
     return accounts
 
 

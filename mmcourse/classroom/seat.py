@@ -36,8 +36,17 @@ from mmcourse.datasets import data_dir
 COURSE = "/class/course"  # where a checkout's package is seen, laid out as an installed wheel
 HUB_SOCKET = "/run/hub.sock"
 PROGRAMS = (*SYSTEM, "/usr/include", "/usr/local/bin", "/usr/local/share", "/usr/share")
-SETTINGS = (*ETC, "bash.bashrc", "ca-certificates", "inputrc", "mime.types", "profile", "terminfo")
-SETTINGS += ("ssl/certs", "ssl/openssl.cnf")  # not ssl/private
+SETTINGS = (
+    *ETC,
+    "bash.bashrc",
+    "ca-certificates",
+    "inputrc",
+    "mime.types",
+    "profile",
+    "terminfo",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+)  # not ssl/private
 UIDS = range(62_000, 65_500)  # of students, where the hub runs as root
 USER = 1000  # what a student's id reads inside, where the hub is an ordinary user
 SMALL_TREE = 512 << 20  # bytes of /tmp, and of /dev/shm: both are memory
