@@ -166,8 +166,10 @@ def test_no_click_takes_cookies_to_another_student(hub, browser):  # noqa: F811
     assert b"jupyterhub-hub-login=" in heard, "the attack itself is broken: a listener would have the cookie"
     for host in ("127.0.0.1", "mmcourse.localhost", "ada.localhost", "ben.localhost"):
         for student in PORTS:
+            clicked = context.new_page()
             with pytest.raises(Exception, match="ERR_CONNECTION_REFUSED"):
-                page.goto(f"http://{host}:{PORTS[student]}/hub/")
+                clicked.goto(f"http://{host}:{PORTS[student]}/hub/")
+            clicked.close()
     notebook = lab.Notebook(page, Seat(hub, "ada"), EXERCISE)
     notebook.retype("def bayes_accuracy", HEARD)
     notebook.cell("HEARD").locator(".jp-OutputArea-output", has_text="HEARD 1").wait_for(timeout=60_000)
