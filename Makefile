@@ -1,4 +1,4 @@
-# make lab     set up once, then open JupyterLab at the first lesson     make lab ARGS="--no-browser --port 8899"
+# make lab     set up once, then open JupyterLab on your own copy     make lab ARGS="--no-browser --port 8899"
 # make test    set up once, then lint, types and every test       make test ARGS="-k cli"
 # The environment is .venv. Its last file, .venv/complete, is written only after everything was installed and
 # holds what it was made from; without it, or when it tells of another Python or folder, .venv is made anew.
@@ -11,7 +11,7 @@ JOBS ?= 2
 ARGS ?=
 
 help:
-	@printf '%s\n' 'make lab      open JupyterLab at the first lesson (ARGS="--no-browser --port 8899" is passed on)' \
+	@printf '%s\n' 'make lab      open JupyterLab on your own copy of the course (ARGS="--no-browser --port 8899" is passed on)' \
 	  'make test     lint, types and every test (ARGS="-k fusion" is passed to pytest)' \
 	  'make lint     ruff and mypy alone' \
 	  'make setup    only make or refresh .venv (PYTHON=/path/to/python3 chooses the Python)' \

@@ -46,7 +46,7 @@ def offline_environment(scratch: Path | str) -> dict[str, str]:
     """Environment of a run that reaches no network, uses no GPU and reads none of the user's Jupyter settings."""
     return {
         "OMP_NUM_THREADS": "1",  # unless set: sums in the order of `make test`, and no threads that fight
-        **{k: v for k, v in os.environ.items() if k not in ("PYTHONSTARTUP", "MPLBACKEND")},
+        **{k: v for k, v in os.environ.items() if k not in ("PYTHONSTARTUP", "MPLBACKEND", "JPY_SESSION_NAME")},
         "PYTHONPATH": os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH", "")])),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "IPYTHONDIR": str(Path(scratch) / "ipython"),

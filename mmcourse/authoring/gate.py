@@ -10,6 +10,7 @@ from nbformat import NotebookNode
 
 from . import clean, source
 from .catalogue import Lesson, lesson_numbers
+from .fingerprint import was_edited
 
 MEASURED = ("seconds", "peak_mb", "cores", "bands")
 RECORDED = (*MEASURED, "blanks")  # the last one only where a lesson has blanks
@@ -39,6 +40,8 @@ def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
         return [f"{name} cannot be read ({type(error).__name__}): {remedy}"]
     stored = nb.metadata.get("mmcourse", {})
     missing = [k for k in (*MEASURED, "source_sha") if k not in stored]
+    if was_edited(nb):
+        remedy = f"it was edited after the build, and stays: {where_to_write(lesson, path)}"
     if missing:
         return [f"{name} was not made by the build (no {', '.join(missing)} in its metadata): {remedy}"]
     try:
@@ -49,6 +52,14 @@ def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
     found += _untried_blanks(nb, stored.get("blanks", []))
     found += notebook_faults(nb, path, lesson) + limits(nb)
     return [f"{name}: {x}: {remedy}" for x in found]
+
+
+def where_to_write(lesson: Lesson, path: Path) -> str:
+    """What to do with an edited notebook, whoever edited it."""
+    sources = {lesson.notebook: lesson.source, lesson.deeper: lesson.deeper_source}
+    written = sources.get(path, lesson.exercise_source)
+    change = f"a change of the course belongs in {written.relative_to(lesson.folder.parent).as_posix()}"
+    return f"{change}; your own answers belong in your own folder, which `mmcourse lab` opens"
 
 
 def notebook_faults(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:

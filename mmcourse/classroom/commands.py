@@ -100,7 +100,9 @@ def hub(
     memory: Annotated[str, typer.Option(help="Most memory of one student, all processes together.")] = "4G",
 ) -> None:
     """Start a small JupyterHub with the course in it, on this machine alone. Further options go to JupyterHub."""
-    for program, remedy in (("bwrap", "apt install bubblewrap"), ("jupyterhub", "pip install 'mmcourse[classroom]'")):
+    from mmcourse.runtime import how_to_install
+
+    for program, remedy in (("bwrap", "apt install bubblewrap"), ("jupyterhub", how_to_install("classroom"))):
         if not (shutil.which(program) or (Path(sys.executable).parent / program).is_file()):
             fail(f"{program} is needed and not here; {remedy}")
     from mmcourse.classroom import hub as house

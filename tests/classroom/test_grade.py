@@ -25,7 +25,6 @@ from mmcourse.classroom.release import release
 from mmcourse.classroom.submission import code_cells
 from mmcourse.cli import app
 
-LESSON = select(["00"])[0]
 PARTLY = "def bayes_accuracy(joint):\n    return joint[:, : len(joint)].max(axis=0).sum()\n"
 
 
@@ -35,12 +34,17 @@ def handed(folder: Path, **notebooks: str) -> Path:
     return folder / "sub"
 
 
+@pytest.fixture(scope="module")
+def lesson(course):
+    return select(["start_here"], course)[0]
+
+
 def graded(folder: Path, **notebooks: str):
     return grade(handed(folder, **notebooks), folder / "out", limits=QUICK)
 
 
-def test_the_solution_earns_all_and_the_blank_nothing(sandbox, tmp_path):
-    done = graded(tmp_path, ada=LESSON.solution.read_text(), ben=LESSON.exercise.read_text())
+def test_the_solution_earns_all_and_the_blank_nothing(sandbox, tmp_path, lesson):
+    done = graded(tmp_path, ada=lesson.solution.read_text(), ben=lesson.exercise.read_text())
     assert points(done, "ada") == {"start_here.1": 1, "start_here.2": 2, "start_here.3": 3}
     assert points(done, "ben") == {"start_here.1": 0, "start_here.2": 0, "start_here.3": 0}
     assert {x["status"] for x in done.records[1]["exercises"]} == {"not attempted"}
@@ -180,10 +184,10 @@ def done_in(out: Path) -> int:
 
 # ---------------------------------------------------------------- what comes out
 @pytest.fixture(scope="module")
-def pages(sandbox, tmp_path_factory):
+def pages(sandbox, tmp_path_factory, lesson):
     folder = tmp_path_factory.mktemp("pages")
     wrong = notebook(HONEST, RIGHT.replace("axis=0", "axis=1"), "raise ValueError('<b>mine</b>')")
-    texts = {"ada": notebook(HONEST, RIGHT), "ben": wrong, "cleo": wrong, "dan": LESSON.exercise.read_text()}
+    texts = {"ada": notebook(HONEST, RIGHT), "ben": wrong, "cleo": wrong, "dan": lesson.exercise.read_text()}
     done = graded(folder, **texts)
     write_reports(done, folder / "out")
     return done, folder / "out"
@@ -218,7 +222,7 @@ def test_the_table_has_a_row_for_each_student_and_exercise(pages):
     assert len(table) == 1 + 4 * 3 and as_csv(rows(done)) == (out / "grades.csv").read_text()
 
 
-def test_look_alikes_are_found_under_other_names_numbers_and_order():
+def test_look_alikes_are_found_under_other_names_numbers_and_order(lesson):
     own = ["def f(a):\n    total = 0\n    for row in a:\n        total += max(row) * 2\n    return total / len(a)"]
     own += ["def g(x, y):\n    best = [p if p > q else q for p, q in zip(x, y)]\n    return sorted(best)[::-1][:3]"]
     renamed = [text.replace("total", "s").replace("best", "b").replace("2", "3") + "  # mine" for text in own[::-1]]
@@ -228,7 +232,7 @@ def test_look_alikes_are_found_under_other_names_numbers_and_order():
     ]
     found = alike([("ada", own), ("ben", renamed), ("cleo", other)], blank=["import numpy as np"])
     assert [(a, b) for _, a, b in found] == [("ada", "ben")] and found[0][0] > 0.9
-    blank = code_cells(LESSON.exercise.read_bytes())
+    blank = code_cells(lesson.exercise.read_bytes())
     assert alike([("ada", blank), ("ben", blank)], blank) == [], "who wrote nothing is like nobody"
     assert tokens(["x = (", "def f(:", '"'])[:3] == ["n0", "=", "("]
 
