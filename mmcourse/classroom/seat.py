@@ -93,7 +93,7 @@ def hidden_copies() -> tuple[Path, ...]:
 
 
 def identity(folder: Path, student: str) -> int:
-    """The student's own user id where the hub runs as root; it is the owner of the student's home. Else 0.
+    """The student's own user id where the hub runs as root, whose home is given to it at once; else 0.
 
     Raises
     ------
@@ -110,6 +110,7 @@ def identity(folder: Path, student: str) -> int:
     free = next((uid for uid in UIDS if uid not in taken), None)
     if free is None:
         raise NoSandbox(f"more than {len(UIDS)} students, or their user ids are taken: {UIDS.start} to {UIDS.stop - 1}")
+    os.lchown(homes / student, free, free)  # the owner of the home is what remembers it
     return free
 
 

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import jupyterlab_page as lab
 import pytest
-from test_jupyterlab import RIGHT, WRONG, browser  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.serial
+WRONG = "def bayes_accuracy(joint):\n    return joint.max(axis=1).sum()"
+RIGHT = "def bayes_accuracy(joint):\n    return joint.max(axis=0).sum()"
 PORTS = {"ada": 18_211, "ben": 18_212}  # where a student listens, in a network of the student's own
 EXERCISE = "exercises/00_start_here.ipynb"
 PROBE = """
@@ -123,7 +124,7 @@ def hub(tmp_path_factory):
     running.stop()
 
 
-def test_a_wrong_password_opens_nothing(hub, browser):  # noqa: F811
+def test_a_wrong_password_opens_nothing(hub, browser):
     page = browser.new_page()
     hub.login(page, "ada", hub.passwords["ben"])
     page.wait_for_selector(".login_error")
@@ -131,7 +132,7 @@ def test_a_wrong_password_opens_nothing(hub, browser):  # noqa: F811
     page.close()
 
 
-def test_two_students_answer_hand_in_and_are_graded(hub, browser, tmp_path):  # noqa: F811
+def test_two_students_answer_hand_in_and_are_graded(hub, browser, tmp_path):
     ports: list[int] = []
     for student, other, answer in (("ada", "ben", RIGHT), ("ben", "ada", WRONG)):
         said = sit(hub, browser, student, answer, ports)
@@ -153,7 +154,7 @@ def test_two_students_answer_hand_in_and_are_graded(hub, browser, tmp_path):  # 
     assert all(f"Feedback for {student}" in page.read_text() for student, page in pages.items()), "in feedback/ at home"
 
 
-def test_no_click_takes_cookies_to_another_student(hub, browser):  # noqa: F811
+def test_no_click_takes_cookies_to_another_student(hub, browser):
     """Cookies know no ports: what matters is that no student can listen where the browser looks, under any name."""
     context = browser.new_context()
     page = context.new_page()
@@ -182,7 +183,7 @@ def test_no_click_takes_cookies_to_another_student(hub, browser):  # noqa: F811
     context.close()
 
 
-def test_who_is_struck_off_is_out(hub, browser):  # noqa: F811
+def test_who_is_struck_off_is_out(hub, browser):
     """As the instructor does it while the hub runs: the line is taken from the accounts, and sessions end."""
     context = browser.new_context()
     page = context.new_page()
@@ -208,7 +209,7 @@ def hub_port_of(hub: Hub, student: str) -> int:
     return int(re.findall(route, hub.log.read_text())[-1])
 
 
-def sit(hub: Hub, browser, student: str, answer: str, others: list[int]) -> str:  # noqa: F811
+def sit(hub: Hub, browser, student: str, answer: str, others: list[int]) -> str:
     """A student's sitting: log in, answer 00.1, check, save, hand in, and try to read what is not theirs."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
