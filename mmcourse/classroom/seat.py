@@ -16,6 +16,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -50,6 +51,7 @@ SETTINGS = (
 UIDS = range(62_000, 65_500)  # of students, where the hub runs as root
 USER = 1000  # what a student's id reads inside, where the hub is an ordinary user
 SMALL_TREE = 512 << 20  # bytes of /tmp, and of /dev/shm: both are memory
+_WRITING, _WRITTEN = threading.Lock(), set[Path]()
 CHECK_SECONDS, DISK_SECONDS = 1.0, 10.0
 
 
@@ -57,8 +59,8 @@ CHECK_SECONDS, DISK_SECONDS = 1.0, 10.0
 def course_binds(public: Path) -> list[tuple[str, str]]:
     """(outside, inside) of the course, where it runs from a checkout; an installed one is among the packages.
 
-    A checkout's sources hold solutions and hidden tests beside what `check` needs. So `public` is filled with what the
-    wheel carries of them, and only that is seen.
+    A checkout's sources hold solutions and hidden tests beside what `check` needs. So `public` has what the wheel
+    carries of them, and only that is seen.
     """
     book = notebooks_dir()
     if book.parent == PACKAGE:
@@ -66,17 +68,25 @@ def course_binds(public: Path) -> list[tuple[str, str]]:
     parts = [part for part in PACKAGE.iterdir() if part.name != "__pycache__" and not part.name.startswith(".")]
     binds = [(str(part), f"{COURSE}/mmcourse/{part.name}") for part in parts]
     binds.append((str(data_dir()), f"{COURSE}/mmcourse/_data"))
-    shutil.rmtree(public, ignore_errors=True)
-    for source in sorted(book.glob("src/*/exercises.py")):
-        target = public / source.parent.name / source.name
-        target.parent.mkdir(parents=True)
-        target.write_text(public_half(source.read_text(encoding="utf-8")), encoding="utf-8")
-    public.mkdir(exist_ok=True)
     binds.append((str(public), f"{COURSE}/mmcourse/_lessons"))
     for name in ("map.toml", "exercises"):
         if (book / name).exists():
             binds.append((str(book / name), f"{COURSE}/mmcourse/_notebooks/{name}"))
     return binds + [(str(path), f"{COURSE}/mmcourse/_notebooks/{path.name}") for path in book.glob("*.ipynb")]
+
+
+def write_public_lessons(public: Path) -> Path:
+    """The wheel's half of each exercises.py, in this folder, made once: servers that run see the same files."""
+    with _WRITING:
+        if public not in _WRITTEN:
+            shutil.rmtree(public, ignore_errors=True)  # of an earlier hub, whose servers ended with it
+            public.mkdir()
+            for source in sorted(notebooks_dir().glob("src/*/exercises.py")):
+                target = public / source.parent.name / source.name
+                target.parent.mkdir()
+                target.write_text(public_half(source.read_text(encoding="utf-8")), encoding="utf-8")
+            _WRITTEN.add(public)
+    return public
 
 
 def python_binds() -> list[str]:
@@ -141,7 +151,7 @@ def command(folder: Path, student: str, uid: int, hub_socket: Path, scratch: Pat
         made += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]  # to become the student; given up in jail.py
     else:
         made += ["--unshare-user", "--uid", str(USER), "--gid", str(USER)]
-    binds = [(path, path) for path in python_binds()] + course_binds(folder / "hub" / "lessons")
+    binds = [(path, path) for path in python_binds()] + course_binds(write_public_lessons(folder / "hub" / "lessons"))
     binds.append((str(INSIDE), "/class/inside"))
     seen = ["/usr", "/usr/local", "/etc", "/etc/ssl", "/run", "/tmp", "/home", inside, "/class"]
     seen += sorted({str(parent) for _, place in binds for parent in Path(place).parents} - {"/"})

@@ -206,6 +206,8 @@ def test_two_students_are_two_users_in_two_networks(class_folder):
     end = time.monotonic() + 40  # until the other is there too: the number of a network that is gone is used again
     while not os.path.exists("go") and time.monotonic() < end:
         time.sleep(0.1)
+    from mmcourse.exercise import registry
+    said["lessons"] = registry.slugs()
     """
     homes = [class_folder / "students" / student for student in ("ada", "ben")]
     for home in homes:
@@ -218,6 +220,7 @@ def test_two_students_are_two_users_in_two_networks(class_folder):
         for home in homes:
             (home / "go").touch()
         ada, ben = both
+    assert ada["lessons"] == ben["lessons"] != [], "the course stays when another student comes"
     assert ada["net"] != ben["net"] != os.readlink("/proc/self/ns/net")
     assert ada["uid"] != ben["uid"] or not seat._is_root()
 
