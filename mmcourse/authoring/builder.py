@@ -14,8 +14,8 @@ from mmcourse.exercise.verify import problems
 from mmcourse.io import atomic_write, keep_dated_copy
 from mmcourse.runtime import SLUG, usable_cores
 
-from . import budget, clean, gate, source
-from .catalogue import Lesson, select
+from . import budget, clean, gate, glossary, real, source
+from .catalogue import Lesson, notebooks_dir, select
 from .execute import ExecutionError, execute
 from .fingerprint import holds_own_work
 
@@ -87,9 +87,20 @@ def build(
                 built.append(_build_one(lesson, path, progress, force))
             except BuildError as error:
                 faults.append(str(error))
+    if not check:
+        _write_glossary(notebooks_dir(root))
     if faults:
         raise BuildError("\n".join(faults))
     return built
+
+
+def _write_glossary(folder: Path) -> None:
+    """The glossary's page, whose links follow the notebooks that exist."""
+    if (folder / "src" / "glossary.toml").is_file():
+        text = glossary.render(folder)
+        page = folder / "glossary.md"
+        if not page.is_file() or page.read_text(encoding="utf-8") != text:
+            atomic_write(page, text)
 
 
 def _unsound(lesson: Lesson) -> list[str]:
@@ -117,6 +128,7 @@ def _build_one(lesson: Lesson, path: Path, progress: Progress | None, force: boo
     except ExecutionError as error:
         raise BuildError(f"{name}: {clean.describe(nb, error.cell)} failed: {error}") from error
     clean.clean(nb)
+    kept = real.keep_outputs(nb, _before(path))
     measured = budget.steady(
         {
             "seconds": round(usage.seconds, 1),
@@ -131,7 +143,7 @@ def _build_one(lesson: Lesson, path: Path, progress: Progress | None, force: boo
     _put_text(nb, gate.text_of(lesson, path, SLUG, measured))
     if found := gate.notebook_faults(nb, path, lesson):
         raise BuildError("\n".join(f"{name}: {x}" for x in found))
-    notes = gate.limits(nb)
+    notes = gate.limits(nb, path, lesson) + gate.warnings(nb, path, lesson) + kept
     if holds_own_work(path):  # asked again: somebody may have saved it while the cells ran
         if not force:
             _refuse_edited(lesson, path, name)
@@ -182,11 +194,17 @@ def _put_text(nb: NotebookNode, text: NotebookNode) -> None:
         cell.source, cell.metadata = new.source, new.metadata
 
 
-def _stored(path: Path) -> dict | None:
+def _before(path: Path) -> NotebookNode | None:
+    """The notebook that the build replaces."""
     try:
-        return nbformat.read(path, as_version=4).metadata.get("mmcourse")
-    except (OSError, ValueError, AttributeError):  # not there yet, or not readable and built over with `force`
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, AttributeError):  # not there yet, or not readable
         return None
+
+
+def _stored(path: Path) -> dict | None:
+    before = _before(path)
+    return before.metadata.get("mmcourse") if before else None
 
 
 def _targets(nb: NotebookNode) -> list[str]:

@@ -23,7 +23,7 @@ from .imports import needed_modules
 MARKER = re.compile(r"^# %%(?!%)")
 BEGIN, END, BLANK = "# BEGIN SOLUTION", "# END SOLUTION", "# BLANK:"
 IN_CORE = {"IPython", "PIL", "matplotlib", "numpy", "scipy", "sklearn", "soundfile", "tqdm"}  # come with the course
-TAGS = {"free", "raises-exception", "hide-input", "setup", "target", "variant"}
+TAGS = {"free", "raises-exception", "hide-input", "setup", "target", "variant", "real"}
 CHOICES = re.compile(r"[ \t]+# of: .+$", re.MULTILINE)  # what a variant cell can be; readers see one of them
 CHECK = re.compile(r"^\s*(?:\w+\s*=\s*)?check\(\s*[\"']([a-z][a-z0-9_]*\.\d+)[\"']", re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()((?:\.\./)?(?:exercises/|solutions/)?)([a-z][a-z0-9_]*?)((?:_deeper)?\.ipynb)")
@@ -137,6 +137,11 @@ def read(path: Path) -> Source:
         unknown = set(cell.metadata.get("tags", [])) - TAGS
         if unknown:
             raise SourceError(f"{source.where(index, 0)}: unknown tag {sorted(unknown)}; known: {sorted(TAGS)}")
+        if ("real" in cell.metadata.get("tags", [])) != bool(cell.metadata.get("needs")):
+            raise SourceError(
+                f"{source.where(index, 0)}: the tag `real` goes with what the cell needs, "
+                '`tags=["real"] needs=["kitti"]`: data in the folder of real data, or a package'
+            )
         if cell.cell_type == "markdown" and re.search(r"(BEGIN|END) SOLUTION", cell.source):
             raise SourceError(f"{source.where(index)}: solution markers belong in code cells, not in markdown")
     return source
@@ -217,7 +222,8 @@ def _assemble(
             text = CHOICES.sub("", text)
         if cell.cell_type == "markdown":
             text = numbered(text, numbers)
-        cells.append(_cell(cell.cell_type, text, tags, _id(source.name, cell, seen)))
+        needs = list(cell.metadata.get("needs", []))
+        cells.append(_cell(cell.cell_type, text, tags, _id(source.name, cell, seen), needs))
         if index == 0:
             cells.append(_cell("code", setup_cell(slug, source), ["setup"], "setup"))
         if answers and index in answers:
@@ -263,12 +269,15 @@ def _id(name: str, cell: NotebookNode, seen: Counter[str]) -> str:
     return hashlib.sha256(f"{key}\n{seen[key]}".encode()).hexdigest()[:12]
 
 
-def _cell(kind: str, text: str, tags: list[str], cell_id: str) -> NotebookNode:
+def _cell(kind: str, text: str, tags: list[str], cell_id: str, needs: list[str] | None = None) -> NotebookNode:
     if "free" in tags:
         tags = [*tags, "nbval-ignore-output"]
     metadata: dict = {"tags": tags} if tags else {}
     if "hide-input" in tags:
         metadata["jupyter"] = {"source_hidden": True}  # what JupyterLab folds by
+        metadata["cellView"] = "form"  # what Colab folds by
+    if needs:
+        metadata["needs"] = needs
     new = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
     return new(text, id=cell_id, metadata=metadata)
 

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from mmcourse.classroom.alike import alike
 from mmcourse.classroom.grade import Graded, write_returned
 from mmcourse.classroom.release import EVERYONE
+from mmcourse.classroom.similarity import similar_pairs
 from mmcourse.classroom.submission import code_cells, is_reserved
 from mmcourse.classroom.untrusted import Unreadable, opened_folder
 from mmcourse.io import atomic_write, private_folder
@@ -211,7 +211,7 @@ def alike_rows(graded: Graded, most: int = 50) -> list[tuple[str, str, str]]:
     lines = []
     for lesson in graded.release.lessons:
         handed = [(one.student, one.cells) for one in graded.submissions if one.lesson == lesson and not one.problem]
-        for share, students in groups(alike(handed, blank_cells(lesson))):
+        for share, students in groups(similar_pairs(handed, blank_cells(lesson))):
             who = ", ".join(students[:12]) + (f" and {len(students) - 12} more" if len(students) > 12 else "")
             lines.append((len(students), f"{share:.0%}", who, lesson))
     return [line[1:] for line in sorted(lines)[:most]]

@@ -20,7 +20,7 @@ from mmcourse.authoring.catalogue import Lesson, lessons, select
 from mmcourse.datasets import data_dir
 
 LEFT_OUT = {"__pycache__", ".ipynb_checkpoints"}
-PAGES = {"alike.py", "cli.py", "doctor.py", "feedback.py", "templates"}  # they show grades and decide none
+PAGES = {"similarity.py", "cli.py", "doctor.py", "feedback.py", "templates"}  # they show grades and decide none
 NO_CODE = (".md", ".part", ".pyc")
 SITES = ("site-packages", "dist-packages")
 

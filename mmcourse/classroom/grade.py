@@ -17,9 +17,9 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from mmcourse.authoring import select
-from mmcourse.classroom.cluster import spread
+from mmcourse.classroom.executor import execute
 from mmcourse.classroom.fingerprint import code_version
-from mmcourse.classroom.hidden import Outcome, grade_parts, parts, share
+from mmcourse.classroom.hidden import TestResult, grade_parts, parts, score
 from mmcourse.classroom.release import EVERYONE, Exercise, Release, read_release, unreleased
 from mmcourse.classroom.sandbox import Limits, Stopped, require
 from mmcourse.classroom.seal import (
@@ -111,7 +111,7 @@ def grade_exercise(session: Session, task: Task, exercise: Exercise) -> dict[str
         outcomes = grade_parts(exercise.id, ..., task.inputs_key, variant)
     except TooMuchComputing:
         note = "Your answer takes too long to compare: is it much larger than what is asked?"
-        outcomes = [Outcome(part.name, part.weight, False, note) for part in asked]
+        outcomes = [TestResult(part.name, part.weight, False, note) for part in asked]
     if isinstance(answer, Proxy) and answer.stopped:
         note = f"Your function {answer.stopped}."
     elif answer is ... and not note:
@@ -119,7 +119,7 @@ def grade_exercise(session: Session, task: Task, exercise: Exercise) -> dict[str
     return {
         "id": exercise.id,
         "title": exercise.title,
-        "points": round(exercise.points * share(outcomes), 2),
+        "points": round(exercise.points * score(outcomes), 2),
         "max": exercise.points,
         "seconds": round(time.monotonic() - start, 2),
         "status": status_of(outcomes, note),
@@ -154,7 +154,7 @@ def computing_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
-def status_of(outcomes: Sequence[Outcome], note: str) -> str:
+def status_of(outcomes: Sequence[TestResult], note: str) -> str:
     """One word for the table."""
     if all(outcome.passed for outcome in outcomes):
         return "passed"
@@ -250,7 +250,7 @@ def grade(
     returned = read_returned(out, key)
     changes: list[Change] = []
     progress(len(tasks) - len(waiting), len(tasks))
-    for done, record in enumerate(spread(grade_one, waiting, jobs, dask), len(tasks) - len(waiting) + 1):
+    for done, record in enumerate(execute(grade_one, waiting, jobs, dask), len(tasks) - len(waiting) + 1):
         place = f"{record['student']}__{record['lesson']}.json"
         record = json.loads(json.dumps(record))
         changes += settle(record, before[place], returned.get(record["student"], {}), lower)

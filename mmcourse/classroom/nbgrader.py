@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 TEST = """\
 {points} * check("{id}", {answer}).passed
 ### BEGIN HIDDEN TESTS
-from mmcourse.classroom.hidden import grade_parts, share
+from mmcourse.classroom.hidden import grade_parts, score
 
-round({points} * share(grade_parts("{id}", {answer}, "{key}")), 2)
+round({points} * score(grade_parts("{id}", {answer}, "{key}")), 2)
 ### END HIDDEN TESTS"""
 
 

@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 
 from mmcourse.authoring import select
 from mmcourse.classroom import grade as grading
-from mmcourse.classroom.alike import alike, tokens
 from mmcourse.classroom.feedback import as_csv, rows, write_reports
 from mmcourse.classroom.grade import grade
 from mmcourse.classroom.release import release
+from mmcourse.classroom.similarity import similar_pairs, tokens
 from mmcourse.classroom.submission import code_cells
 from mmcourse.cli import app
 
@@ -230,10 +230,10 @@ def test_look_alikes_are_found_under_other_names_numbers_and_order(lesson):
     other += [
         "def g(x, y):\n    z = np.maximum(x, y)\n    z.sort()\n    return list(z)[:-4:-1] + [len(z), min(z), z.sum()]"
     ]
-    found = alike([("ada", own), ("ben", renamed), ("cleo", other)], blank=["import numpy as np"])
+    found = similar_pairs([("ada", own), ("ben", renamed), ("cleo", other)], blank=["import numpy as np"])
     assert [(a, b) for _, a, b in found] == [("ada", "ben")] and found[0][0] > 0.9
     blank = code_cells(lesson.exercise.read_bytes())
-    assert alike([("ada", blank), ("ben", blank)], blank) == [], "who wrote nothing is like nobody"
+    assert similar_pairs([("ada", blank), ("ben", blank)], blank) == [], "who wrote nothing is like nobody"
     assert tokens(["x = (", "def f(:", '"'])[:3] == ["n0", "=", "("]
 
 

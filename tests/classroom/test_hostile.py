@@ -13,12 +13,12 @@ import pytest
 from class_of import QUICK, Listener, attacked, hand_in, points, slug
 
 from mmcourse.classroom import sandbox as walls
-from mmcourse.classroom.alike import alike
 from mmcourse.classroom.copies import copies
 from mmcourse.classroom.feedback import return_feedback
 from mmcourse.classroom.grade import TooMuchComputing, computing_limit, grade
 from mmcourse.classroom.hidden import OWN_NUMBERS, RAISED
 from mmcourse.classroom.inside import wire
+from mmcourse.classroom.similarity import similar_pairs
 from mmcourse.classroom.submission import collect, safe_name
 
 NAMES = list(hostile.attacks(Path("/nowhere"), 1))
@@ -219,7 +219,7 @@ def test_nobody_takes_the_place_of_another(tmp_path):
 def test_code_without_end_is_not_compared_to_its_end():
     start = time.process_time()
     endless = "\n".join(f"x{k} {'+-*/%|&^'[k % 8]} y{k % 13}[{'abc'[k % 3]}]" for k in range(200_000))
-    assert alike([("eve", [endless]), ("mallory", [""] * 1_000_000)], []) == []
+    assert similar_pairs([("eve", [endless]), ("mallory", [""] * 1_000_000)], []) == []
     assert time.process_time() - start < 20
 
 

@@ -224,7 +224,7 @@ def test_each_run_draws_other_hidden_inputs_unless_they_are_fixed(tmp_path, monk
         return []
 
     monkeypatch.setattr(grading, "require", lambda unsafe: None)
-    monkeypatch.setattr(grading, "spread", seen)
+    monkeypatch.setattr(grading, "execute", seen)
     for student in ("ada", "ben"):
         hand_in(tmp_path / "sub", student, WHOLE)
     for seed in ("", "", "7", "7", "8"):

@@ -156,6 +156,27 @@ def test_too_slow_and_too_large_in_memory(course):
     assert "took 2,600 MB, the limit is 2,500 MB" in large[-1]
 
 
+def test_long_lines_are_a_warning_and_in_the_second_edition_a_fault(tmp_path):
+    wide = f"x = '{'w' * 100}'\n"
+    text = f'# %% [markdown]\n# # T\n# {{{{budget}}}}\n\n# %%\n{wide}\n# %% tags=["hide-input"]\n{wide}'
+    root = tiny_course.write(tmp_path, text, None)
+    (result,) = build(root=root)
+    said = f"cell 3 (code, `x = '{'w' * 55}`) has a line of 106 characters, at most 88 fit: `x = '{'w' * 45}…`"
+    assert result.notes == [f"warning: {said}"]  # not of the folded cell
+    assert told(root) == []
+    (root / "notebooks" / "src" / "glossary.toml").write_text('second_edition = ["tiny"]\n')
+    (result,) = build(root=root)
+    assert result.notes == [said, "the notebook has 0 blanks, a lesson has 3 to 5"]
+    assert len(told(root)) == 2
+
+
+def test_plumbing_is_folded_in_jupyterlab_and_in_colab(course):
+    nb = nbformat.read(lessons(course)[0].notebook, as_version=4)
+    folded = [c for c in nb.cells if "hide-input" in c.metadata.get("tags", [])]
+    assert folded and all(c.metadata.jupyter.source_hidden and c.metadata.cellView == "form" for c in folded)
+    assert not any("cellView" in c.metadata for c in nb.cells if c not in folded)
+
+
 @pytest.mark.parametrize(
     ("kind", "state", "fragment"),
     [
@@ -248,6 +269,15 @@ def test_work_saved_while_the_build_runs_is_not_lost(course, monkeypatch):
         return real(nb, *arguments, **options)
 
     monkeypatch.setattr(builder, "execute", run)
+    with pytest.raises(BuildError, match="was edited after it was built"):
+        build(root=course, only="exercises")
+    assert path.read_bytes() == own
+
+
+def test_a_notebook_of_an_older_build_that_jupyterlab_saved_is_somebodys_work(course):
+    path, _ = solve(course)
+    doctor(course, lambda nb: nb.metadata.mmcourse.pop("text_sha"), "exercise")
+    own = path.read_bytes()
     with pytest.raises(BuildError, match="was edited after it was built"):
         build(root=course, only="exercises")
     assert path.read_bytes() == own

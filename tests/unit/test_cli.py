@@ -249,3 +249,22 @@ def test_doctor_tells_an_unbuilt_and_a_damaged_lesson(course: Path):
     assert "mmcourse build bad" in doctor.check_lesson(lesson, []).remedy
     lesson.notebook.write_text("{")
     assert "is damaged" in doctor.check_lesson(lesson, []).problem
+
+
+def test_the_course_runs_as_a_module():
+    from mmcourse import __version__
+
+    done = subprocess.run([sys.executable, "-m", "mmcourse", "--version"], capture_output=True, text=True)
+    assert done.stdout == f"mmcourse {__version__}\n"
+    done = subprocess.run([sys.executable, "-m", "mmcourse", "lab", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "python -m mmcourse" not in done.stdout and "mmcourse lab" in done.stdout
+
+
+@pytest.mark.parametrize("version", [(3, 14), (3, 10), (4, 0)])
+def test_a_python_that_does_not_fit_gets_one_sentence(version: tuple[int, int]):
+    code = f"import sys, runpy; sys.version_info = ({version[0]}, {version[1]}, 0, 'final', 0)"
+    code += "; runpy.run_module('mmcourse', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1
+    named = f"{version[0]}.{version[1]}"
+    assert f"needs Python 3.11, 3.12 or 3.13, and this is {named}. Install Python 3.13" in done.stderr
