@@ -80,7 +80,7 @@ def compare(formula: Formula, seed: int = 0) -> list[Report]:
     target = {k: rng.normal(size=v.shape) for k, v in outputs["torch"].items()}
     slopes = {room: _joined(r.gradients(inputs, target)) for room, r in rooms.items()}
     exact = formula.backward is not None
-    # Central differences are taken once, above: five steps of them cost most of the time and show nothing more. And Adam
+    # Central differences are taken once, above: five steps of them cost most of the time and show no more. And Adam
     # divides by the gradient's own size: their noise would come out as large as a step.
     learners = {room: r for room, r in rooms.items() if formula.count and (exact or room != "numpy")}
     sgd = {room: r.steps(inputs, target, "sgd", RATE, STEPS) for room, r in learners.items()}
