@@ -17,9 +17,9 @@ import tensorflow as tf
 from safetensors import safe_open
 
 from mmcourse.datasets import load
-from mmcourse.keras import train
 from mmcourse.keras.encoders import FaceEncoder, MultimodalClassifier, WordsEncoder
 from mmcourse.keras.fusion import Concatenate, ModalityDropout
+from mmcourse.training import keras as train
 
 OPTIONS = {"epochs": 4, "patience": 3, "ema": 0.8, "clip": 1.0, "seed": 5, "progress": False}
 
@@ -78,7 +78,7 @@ def test_vectors_do_not_decay():
     net = model()
     train.fit(net, flow(n=16), epochs=1, progress=False)
     before = [v.numpy() for v in net.trainable_variables]
-    adamw = train.optimiser(net, 0.1, weight_decay=0.5)
+    adamw = train.create_optimizer(net, 0.1, weight_decay=0.5)
     adamw.apply([np.zeros(v.shape, "float32") for v in net.trainable_variables], net.trainable_variables)
     for old, new in zip(before, net.trainable_variables, strict=True):
         np.testing.assert_allclose(new.numpy(), old * (0.95 if old.ndim > 1 else 1), rtol=1e-6)
@@ -178,10 +178,11 @@ def test_a_model_survives_keras_and_saved_model_files(tmp_path):
 
 # ---------------------------------------------------------------- killed, and gone on
 CHILD = """
-    import os, signal, sys
+    import os, signal, stat, sys
     sys.path.insert(0, {here!r})
     import test_keras_train as t
-    from mmcourse.keras import checkpoint, train
+    import mmcourse.io
+    from mmcourse.training.keras import train
 
     steps, saves = {steps}, {saves}
     die = lambda: os.kill(os.getpid(), signal.SIGKILL)
@@ -189,18 +190,22 @@ CHILD = """
         sync = os.fsync
         def fsync(file):
             global saves
+            if not stat.S_ISREG(os.fstat(file).st_mode):  # the folder, after the renaming
+                return
+            if os.readlink(f"/proc/self/fd/{{file}}").endswith(".keras"):
+                return
             saves -= 1
             os.ftruncate(file, 4000) if not saves else sync(file)
             not saves and die()
         os.fsync = fsync
     else:
-        progress = train.Progress.on_train_batch_end
+        progress = train.ProgressBar.on_train_batch_end
         def counted(self, batch, logs=None):
             global steps
             progress(self, batch, logs)
             steps -= 1
             steps or die()
-        train.Progress.on_train_batch_end = counted
+        train.ProgressBar.on_train_batch_end = counted
     t.run({folder!r}, resume=True)
 """
 

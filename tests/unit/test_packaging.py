@@ -19,8 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 FLOORS = {  # from ARCHITECTURE: imports only go down
-    3: {"cli", "doctor", "terminal", "authoring", "classroom"},
-    2: {"check", "exercise", "plot", "draw", "evaluate", "parity"},
+    4: {"cli", "doctor", "terminal", "authoring", "classroom"},
+    3: {"check", "exercise", "plot", "draw", "evaluate", "parity"},
+    2: {"training"},
     1: {"datasets", "preprocess", "numpy", "torch", "keras", "runtime", "io", "quiet"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from test_torch_train import Net, Samples, run
 from torch.utils.data import DataLoader
 
-from mmcourse.torch import checkpoint
+from mmcourse.training.torch import checkpoint
 
 CHILD = Path(__file__).with_name("resume_child.py")
 
@@ -82,7 +82,7 @@ def test_a_loader_that_shuffles_by_the_global_generator(tmp_path, after):
 def test_without_the_optimiser_it_would_not_be_the_same(tmp_path, monkeypatch):
     whole, _ = run(Net())
     stopped(Net(), 8, folder=tmp_path)
-    monkeypatch.setattr(checkpoint, "set_optimiser_tensors", lambda *_: None)
+    monkeypatch.setattr(checkpoint, "set_optimizer_tensors", lambda *_: None)
     again, _ = run(Net(), folder=tmp_path, resume=True)
     assert not torch.equal(whole.out.weight, again.out.weight)
 

@@ -12,8 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmcourse.torch import checkpoint, feed, recipe
-from mmcourse.torch.train import evaluate, fit, predict, warmup_cosine
+from mmcourse.training.torch import checkpoint, evaluate, fit, optim, predict, to_device, warmup_cosine
 
 
 class Net(nn.Module):
@@ -69,7 +68,7 @@ def test_schedule_rises_in_a_line_and_falls_to_zero():
 def test_groups_have_names_and_every_parameter_is_in_one():
     net = Net()
     net.hidden.bias.requires_grad_(False)
-    groups = {group["name"]: group for group in recipe.decay_groups(net, 0.3)}
+    groups = {group["name"]: group for group in optim.param_groups_weight_decay(net, 0.3)}
     names = {name: [n for n, _ in group["params"]] for name, group in groups.items()}
     assert names == {
         "decay": ["hidden.weight", "out.weight"],
@@ -84,7 +83,7 @@ def test_clipping_is_one_factor_for_all(largest):
     loss = nn.functional.cross_entropy(net(TRAIN[0]), TRAIN[0]["target"]) * 50
     loss.backward()
     before = torch.cat([p.grad.flatten() for p in net.parameters()])
-    norm = recipe.clip_gradients(net.parameters(), largest)
+    norm = optim.clip_gradients(net.parameters(), largest)
     after = torch.cat([p.grad.flatten() for p in net.parameters()])
     torch.testing.assert_close(norm, before.norm())
     torch.testing.assert_close(after, before * min(1, largest / before.norm().item()))
@@ -178,7 +177,7 @@ def test_reduced_precision_trains_and_is_off_on_the_cpu_by_default():
 
 def test_channels_last_changes_the_memory_and_not_the_numbers():
     batch = {"inputs": {"face": torch.rand(2, 3, 8, 8)}, "padding_mask": {"words": torch.ones(2, 3, dtype=torch.bool)}}
-    there = feed.on(batch, torch.device("cpu"), channels_last=True)
+    there = to_device(batch, torch.device("cpu"), channels_last=True)
     assert there["inputs"]["face"].is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(there["inputs"]["face"], batch["inputs"]["face"])
 
@@ -307,4 +306,4 @@ def test_autocast_takes_bfloat16_only_where_the_card_has_it(monkeypatch, capabil
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=capability[0]))
     monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True)  # by emulation
-    assert recipe.half_precision("auto", torch.device("cuda")) is dtype
+    assert optim.autocast_dtype("auto", torch.device("cuda")) is dtype
