@@ -6,7 +6,12 @@ import math
 import re
 
 LIMIT_SECONDS = 90.0
-BAND = re.compile(r"^(?P<name>.+) within (?P<target>-?[\d.]+) ± (?P<tolerance>[\d.]+)\s*$", re.MULTILINE)
+LIMIT_MB = 2500
+NUMBER = r"-?\d+(?:\.\d+)?"
+# a line that `mmcourse.evaluate.expect_within` prints
+EXPECTED = re.compile(
+    rf"^(?P<name>.+) {NUMBER}, expected (?P<target>{NUMBER}) ± (?P<tolerance>{NUMBER})\s*$", re.MULTILINE
+)
 
 
 def line(measured: dict) -> str:
@@ -33,8 +38,8 @@ def memory(peak_mb: float) -> str:
 
 
 def bands(texts: list[str]) -> list[str]:
-    """Every band printed by :func:`mmcourse.evaluate.band`, once, in order."""
-    found = [m.group(0).strip() for text in texts for m in BAND.finditer(text)]
+    """Name, target and tolerance of every :func:`mmcourse.evaluate.expect_within`, once, in order; not the value."""
+    found = [f"{m['name'].strip()} {m['target']} ± {m['tolerance']}" for t in texts for m in EXPECTED.finditer(t)]
     return list(dict.fromkeys(found))
 
 

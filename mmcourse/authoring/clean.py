@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import site
-import statistics
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ PATH = re.compile(
 WARNING = re.compile(r"^.*\b\w*Warning: .*$", re.MULTILINE)
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 BASE64 = re.compile(r"base64,[A-Za-z0-9+/=\s]+")
+LINE_LENGTH = 88  # of code in a lesson, on a laptop's screen
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 NO_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=[\"'][^\"'])[^>]*>")
 
@@ -77,24 +77,30 @@ def faults(nb: NotebookNode) -> list[Fault]:
     return found
 
 
-def limit_faults(nb: NotebookNode, is_lesson: bool) -> list[Fault]:
-    """Too slow, or not the many small cells that a lesson should be. The gate minds; a build in progress may not."""
+def limit_faults(nb: NotebookNode) -> list[Fault]:
+    """Too slow, or too large in memory for a laptop. The gate minds; a build in progress may not."""
     found = []
-    seconds = nb.metadata.mmcourse.seconds
-    if seconds > budget.LIMIT_SECONDS:
-        found.append(Fault(None, f"took {seconds:.0f} s, the limit is {budget.LIMIT_SECONDS:.0f} s: train less"))
-    return found + (_shape_faults(nb) if is_lesson else [])
+    measured = nb.metadata.mmcourse
+    if measured.seconds > budget.LIMIT_SECONDS:
+        message = f"took {measured.seconds:.0f} s, the limit is {budget.LIMIT_SECONDS:.0f} s: train less"
+        found.append(Fault(None, message))
+    if measured.peak_mb > budget.LIMIT_MB:
+        message = f"took {measured.peak_mb:,.0f} MB, the limit is {budget.LIMIT_MB:,} MB: laptops have 8 GB"
+        found.append(Fault(None, message))
+    return found
 
 
-def _shape_faults(nb: NotebookNode) -> list[Fault]:
-    lengths = [len(c.source.strip().split("\n")) for c in nb.cells if c.cell_type == "code" and c.source.strip()]
+def long_lines(nb: NotebookNode) -> list[Fault]:
+    """Code that scrolls sideways on a laptop; folded code may."""
     found = []
-    if not 40 <= len(nb.cells) <= 90:
-        found.append(Fault(None, f"has {len(nb.cells)} cells, a lesson has 40 to 90"))
-    if lengths and statistics.median(lengths) > 6:
-        found.append(Fault(None, f"has a median code cell of {statistics.median(lengths):g} lines, at most 6 is read"))
-    if lengths and sum(n <= 20 for n in lengths) < 0.9 * len(lengths):
-        found.append(Fault(None, f"has {sum(n > 20 for n in lengths)} of {len(lengths)} code cells above 20 lines"))
+    for index, cell in enumerate(nb.cells):
+        if cell.cell_type == "code" and not {"hide-input", "setup"} & set(_tags(cell)):
+            longest = max(cell.source.split("\n"), key=len)
+            if len(longest) > LINE_LENGTH:
+                message = (
+                    f"has a line of {len(longest)} characters, at most {LINE_LENGTH} fit: `{longest.strip()[:50]}…`"
+                )
+                found.append(Fault(index, message))
     return found
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+FILES = ("exercises.py", "exercises_torch.py", "exercises_keras.py")
+
 
 class ExercisesHook(BuildHookInterface):
     """Adds the public halves to a wheel; in an editable install the sources themselves are read."""
@@ -24,11 +26,12 @@ class ExercisesHook(BuildHookInterface):
         if version == "editable":
             return
         self.folder = tempfile.TemporaryDirectory()
-        for path in sorted(Path(self.root).glob("notebooks/src/*/exercises.py")):
-            target = Path(self.folder.name) / path.parent.name / path.name
-            target.parent.mkdir()
-            target.write_text(public_half(path.read_text(encoding="utf-8")), encoding="utf-8")
-            build_data["force_include"][str(target)] = f"mmcourse/_lessons/{path.parent.name}/exercises.py"
+        for name in FILES:
+            for path in sorted(Path(self.root).glob(f"notebooks/src/*/{name}")):
+                target = Path(self.folder.name) / path.parent.name / name
+                target.parent.mkdir(exist_ok=True)
+                target.write_text(public_half(path.read_text(encoding="utf-8")), encoding="utf-8")
+                build_data["force_include"][str(target)] = f"mmcourse/_lessons/{path.parent.name}/{name}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """The wheel is written: the folder may go."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmcourse import progress
 from mmcourse.check import blanks, render
 from mmcourse.check.verdict import NotAttempted, Wrong
 
@@ -87,6 +88,17 @@ def _load(lesson: str | None = None) -> None:
             importlib.import_module(f"mmcourse.check.{module.name}")
 
 
+def _load_one(id: str) -> None:
+    """Register one exercise, and no framework that it does not need."""
+    from mmcourse.exercise import find
+
+    x = find(id)
+    if x is None:
+        _load(id.partition(".")[0])
+    else:
+        _REGISTER[x.id] = Exercise(x.id, x.title, x.points, x.difficulty, x.minutes, x.check)
+
+
 def exercises(lesson: str | None = None) -> list[Exercise]:
     """All exercises, or those of one lesson ("fusion"), in order."""
     _load(lesson)
@@ -103,7 +115,7 @@ def info(id: str) -> Exercise:
         If there is no such exercise; the message names the nearest ones.
     """
     if isinstance(id, str) and id not in _REGISTER:
-        _load(id.partition(".")[0])
+        _load_one(id)
     if isinstance(id, str) and id in _REGISTER:
         return _REGISTER[id]
     known = [e.id for e in exercises()]
@@ -149,6 +161,7 @@ def check(id: str, answer: Any = ..., *given: Any) -> Any:
         raise TypeError(f"check({id!r}, answer) takes one answer, got {1 + len(given)}: put them into one tuple")
     result = judge(id, answer)
     render.show(result)
+    progress.record(result)
     return result
 
 
@@ -169,5 +182,7 @@ def _check_blank(id: str, answer: Any, given: tuple) -> Any:
     except Exception as error:  # an answer odd enough to break the check itself is still only a wrong answer
         kind, problem = type(answer).__name__, f"{type(error).__name__}: {error}"
         status, message = "wrong", f"This answer, of type {kind}, could not be judged: {problem}\n{blanks.OURS}"
-    render.show(Result(status, message, 0, 0, id, it.title))
+    result = Result(status, message, 0, 0, id, it.title)
+    render.show(result)
+    progress.record(result)
     return answer if status == "passed" else it.version(given)

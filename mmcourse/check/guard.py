@@ -42,4 +42,6 @@ def explain(function: Any, error: BaseException, args: tuple, kwargs: dict) -> s
         message += f"\nIn {name}, line {own[-1].lineno}" + (f": `{own[-1].line}`" if own[-1].line else "")
     elif not frames:
         message += "\nIt could not even be called: do the names and number of its arguments match the exercise?"
+    if hasattr(function, "describe_input"):
+        return f"{message}\n{function.describe_input(args)}."
     return f"{message}\nThe input was {values.described(args, kwargs)}."

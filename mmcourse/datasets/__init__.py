@@ -7,7 +7,7 @@ from typing import Any
 
 from .base import SPLITS, Column, Dataset, Features, IndexedView, LazySequence, data_dir, pad
 from .public import sources
-from .stored import results, save_results
+from .stored import lesson_dir, results, save_results
 
 __all__ = ["NAMES", "SPLITS", "Column", "Dataset", "Features", "IndexedView", "LazySequence", "data_dir", "load", "pad"]
 __all__ += ["lesson_dir", "results", "save_results", "sources"]

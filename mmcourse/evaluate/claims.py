@@ -1,7 +1,8 @@
-"""What a number may be claimed to show: bands, intervals over seeds, ceilings, and whether B beats A."""
+"""What a number may be claimed to show: expected values, intervals over seeds, ceilings, and whether B beats A."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -9,21 +10,29 @@ import numpy as np
 from mmcourse.evaluate.scores import checked
 
 
-def band(name: str, value: float, target: float, tolerance: float) -> None:
-    """Print the fixed sentence "`name` within `target` ± `tolerance`", or fail and show the measured value.
+def expect_within(name: str, value: float, target: float, tolerance: float) -> None:
+    """Print "`name` 0.913, expected 0.90 ± 0.02", or fail and show the measured value.
 
-    The sentence never holds the value itself, so a saved notebook stays equal from one processor to another.
+    The value has one digit more than the band. Comparisons of saved outputs leave out the value of such a line, which
+    differs a little from one processor to another, and nothing else.
 
     Raises
     ------
     AssertionError
-        If `value` is outside the band, or not a number at all.
+        If `value` is further than `tolerance` from `target`, or not a number at all.
     """
     value = float(value)
+    digits = max(_decimals(target), _decimals(tolerance))
+    expected = f"{target:.{digits}f} ± {tolerance:.{digits}f}"
     # A hair of slack: 0.95 is inside 0.93 ± 0.02, whatever binary fractions say.
     if not abs(value - target) <= tolerance + 1e-9:
-        raise AssertionError(f"{name} is {value:.4g}, outside {target:g} ± {tolerance:g}")
-    print(f"{name} within {target:g} ± {tolerance:g}")
+        raise AssertionError(f"{name} is {value:.4g}, outside {expected}")
+    print(f"{name} {value:.{digits + 1}f}, expected {expected}")
+
+
+def _decimals(number: float) -> int:
+    """Decimal places that a number is written with: 2 for 0.25, 0 for 3."""
+    return max(0, -int(Decimal(str(float(number))).normalize().as_tuple().exponent))
 
 
 # ---------------------------------------------------------------- two models on one test set

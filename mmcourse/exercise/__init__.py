@@ -11,8 +11,9 @@ from mmcourse.exercise.exercise import Exercise
 from mmcourse.exercise.memo import remembered
 from mmcourse.exercise.mutants import edit
 from mmcourse.exercise.parts import between, in_turn, one_of, part
+from mmcourse.exercise.probe import Kept, drawn_weights
 from mmcourse.exercise.registry import all_exercises, exercise, find, find_lesson, lesson, right
 from mmcourse.exercise.statement import context, example, paragraph, says
 
-__all__ = ["Exercise", "all_exercises", "between", "context", "edit", "example", "exercise", "find", "find_lesson"]
-__all__ += ["in_turn", "lesson", "one_of", "paragraph", "part", "remembered", "right", "says"]
+__all__ = ["Exercise", "Kept", "all_exercises", "between", "context", "drawn_weights", "edit", "example", "exercise"]
+__all__ += ["find", "find_lesson", "in_turn", "lesson", "one_of", "paragraph", "part", "remembered", "right", "says"]

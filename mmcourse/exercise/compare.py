@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,21 +15,39 @@ from mmcourse.check.values import format_call
 Mutant = tuple[Callable, str]
 
 
-def differs(answer: Callable, reference: Callable, args: tuple, settings: Any) -> bool:
+@dataclass(frozen=True)
+class Comparison:
+    """How results are compared and shown: plain values as they are; what probes bring out, in its own way."""
+
+    settings: Mapping[str, Any]
+    close: Callable[..., None] = assert_close
+    match: Callable[[Any, Any, dict[str, Any]], bool] = matches
+    show: Callable[[Any, tuple], str] = lambda answer, args: f"Called as {format_call(answer, args)}"
+    seconds: float = 20
+
+    def check(self, got: Any, want: Any) -> None:
+        """Raise `CheckFailed` with the first difference."""
+        self.close(got, want, **self.settings)
+
+    def matches(self, got: Any, value: Any) -> bool:
+        """Whether two results count as equal."""
+        return self.match(got, value, {key: value for key, value in self.settings.items() if key != "what"})
+
+
+def differs(answer: Callable, reference: Callable, args: tuple, comparison: Comparison) -> bool:
     """Whether a mistake shows on this input: it can be computed, and its value is not the right one."""
     value = quietly(lambda: answer(*map(copied, args)))
     if value is None:
         return False
-    return not matches(value, reference(*map(copied, args)), _compared(settings))
+    return not comparison.matches(value, reference(*map(copied, args)))
 
 
 def check_against_reference(
     answer: Any,
     reference: Callable,
     inputs: Sequence[tuple],
-    *,
+    comparison: Comparison,
     mistakes: Sequence[Mutant] = (),
-    **settings: Any,
 ) -> None:
     """Call `answer` on each input and compare with `reference`.
 
@@ -42,15 +61,16 @@ def check_against_reference(
     NotAttempted
         If the blank is still there.
     """
-    results: list[tuple[tuple, Any, Any]] = []
+    results: list[tuple[tuple, Any]] = []
     for k, args in enumerate(inputs):
-        got, want = call(answer, *args), reference(*map(copied, args))
+        got = call(answer, *args, seconds=comparison.seconds)
         try:
-            assert_close(got, want, **settings)
+            comparison.check(got, reference(*map(copied, args)))
         except CheckFailed as difference:
-            named = _named(answer, reference, inputs, k, got, results, mistakes, settings)
-            raise CheckFailed(f"{_message(difference, named)}\n{_where(answer, args, k)}") from None
-        results.append((args, got, want))
+            named = _named(answer, reference, inputs[k:], got, results, comparison, mistakes)
+            where = _where(comparison.show(answer, args), k)
+            raise CheckFailed(f"{_message(difference, named)}\n{where}") from None
+        results.append((args, got))
 
 
 def _message(difference: CheckFailed, named: str) -> str:
@@ -60,46 +80,47 @@ def _message(difference: CheckFailed, named: str) -> str:
     return f"{named}\n{where}" if where else named
 
 
-def _where(answer: Any, args: tuple, before: int) -> str:
+def _where(shown: str, before: int) -> str:
     """The call as code, and on how many inputs before it the answer was right."""
-    text = f"Called as {format_call(answer, args)}"
     if not before:
-        return f"{text}."
+        return f"{shown}."
     many = "the input" if before == 1 else f"the {before} inputs"
-    return f"{text}; right on {many} before this one."
+    return f"{shown}; right on {many} before this one."
 
 
 def _named(
     answer: Any,
     reference: Callable,
     inputs: Sequence[tuple],
-    k: int,
     got: Any,
-    results: Sequence[tuple[tuple, Any, Any]],
+    earlier: Sequence[tuple[tuple, Any]],
+    comparison: Comparison,
     mistakes: Sequence[Mutant],
-    settings: dict[str, Any],
 ) -> str:
-    """Message of the mistake that explains the answer's results; "" if none does."""
-    compared = _compared(settings)
-    right = reference(*map(copied, inputs[k]))
+    """Message of the mistake that explains the answer's results; "" if none does.
+
+    `inputs` begin with the one that failed, where `got` came out; `earlier` holds inputs with the right results.
+    """
+    right = reference(*map(copied, inputs[0]))
 
     def explains(mutant: Mutant, args: tuple, value: Any) -> bool | None:
         """True or False; None where the mistake cannot be computed."""
         made = quietly(lambda: mutant[0](*map(copied, args)))
-        return None if made is None else matches(value, made, compared)
+        return None if made is None else comparison.matches(value, made)
 
     possible = []
     for mutant in mistakes:
-        made = quietly(lambda mutant=mutant: mutant[0](*map(copied, inputs[k])))
-        if made is not None and matches(got, made, compared) and not matches(made, right, compared):
-            if all(explains(mutant, args, value) is not False for args, value, _ in results):
-                possible.append(mutant)
+        made = quietly(lambda mutant=mutant: mutant[0](*map(copied, inputs[0])))
+        if made is None or not comparison.matches(got, made) or comparison.matches(made, right):
+            continue
+        if all(explains(mutant, args, value) is not False for args, value in earlier):
+            possible.append(mutant)
     if not possible:
         return ""
     left = possible
-    for args in inputs[k + 1 :]:
+    for args in inputs[1:]:
         try:
-            value = call(answer, *args)
+            value = call(answer, *args, seconds=comparison.seconds)
         except (CheckFailed, NotAttempted):
             break
         left = [mutant for mutant in left if explains(mutant, args, value) is not False]
@@ -119,7 +140,3 @@ def _is_telling(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return bool(np.any(array != np.round(array)))
-
-
-def _compared(settings: Any) -> dict[str, Any]:
-    return {key: value for key, value in dict(settings).items() if key != "what"}

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from mmcourse.check import CheckFailed
-from mmcourse.check.compare import copied, matches
-from mmcourse.exercise.compare import check_against_reference, differs
+from mmcourse.check.compare import copied
+from mmcourse.exercise.compare import Comparison, check_against_reference, differs
+from mmcourse.exercise.memo import remembering
 from mmcourse.exercise.mutants import Written, make_mutant
 from mmcourse.exercise.parts import Draw, Part, drawn_options
+from mmcourse.exercise.probe import Probed, assert_close_probed, format_use, matches_probed
 from mmcourse.exercise.statement import Row, checked_rows
 
 OWN_SEEDS = range(1, 201)  # a student's own numbers come from one of these
@@ -55,6 +57,9 @@ class Exercise:
     judge: Callable[[Callable, tuple], None] | None = None
     starter: str = ""
     constant: Mapping[str, str] = field(default_factory=dict)
+    framework: str = ""
+    use: Callable | None = None
+    seconds: float = 20
     settings: Mapping[str, Any] = field(default_factory=dict)
     right: list[Callable] = field(default_factory=list)
 
@@ -77,7 +82,7 @@ class Exercise:
     def mutants(self) -> list[tuple[Callable, str]]:
         """(answer with the mistake, message) of every way to make every mistake, in order."""
         return [
-            (make_mutant(self.reference, written), mistake.message)
+            (self.kept(make_mutant(self.reference, written)), mistake.message)
             for mistake in self.mistakes
             for written in mistake.written
         ]
@@ -87,11 +92,37 @@ class Exercise:
         judge = (part and part.judge) or self.judge
         if judge:
             try:
-                judge(answer, args)
+                judge(self.usable(answer), args)
             except CheckFailed:
                 return True
             return False
-        return differs(answer, self.reference, args, self.settings)
+        return differs(self.usable(answer), self.expected, args, self.comparison)
+
+    # ------------------------------------------------------------ answers that a probe uses
+    def usable(self, answer: Any) -> Any:
+        """The answer as a function of inputs: itself, or, where it is a class or a training function, its probe."""
+        if self.use is None or isinstance(getattr(answer, "__wrapped__", answer), Probed):
+            return answer
+        return Probed(answer, self.framework, self.use)
+
+    def kept(self, answer: Callable) -> Callable:
+        """One of our own answers as a function of inputs; what a probe brings out is computed once."""
+        return answer if self.use is None else remembering(Probed(answer, self.framework, self.use))
+
+    @cached_property
+    def expected(self) -> Callable:
+        """The reference as a function of inputs."""
+        return self.kept(self.reference)
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """How results are compared and shown."""
+        if self.use is None:
+            return Comparison(self.settings, seconds=self.seconds)
+        use = self.use
+        settings = {"atol": 1e-5, "rtol": 1e-3, **self.settings}
+        show = lambda answer, args: format_use(answer, use, args)  # noqa: E731
+        return Comparison(settings, assert_close_probed, matches_probed, show, self.seconds)
 
     # ------------------------------------------------------------ inputs
     def draw_input(self, part: Part, g: np.random.Generator, k: int = 0) -> tuple:
@@ -172,9 +203,8 @@ class Exercise:
         """Whether one result is right for all of these inputs, so that it could be guessed."""
         if part.judge or self.judge:
             return False
-        results = [self.reference(*copied(args)) for args in inputs]
-        settings = {key: value for key, value in self.settings.items() if key != "what"}
-        return all(matches(result, results[0], settings) for result in results)
+        results = [self.expected(*copied(args)) for args in inputs]
+        return all(self.comparison.matches(result, results[0]) for result in results)
 
     # ------------------------------------------------------------ judging
     def check(self, answer: Any) -> str:
@@ -185,12 +215,13 @@ class Exercise:
     def check_on(self, answer: Any, inputs: Iterable[tuple[Part, tuple]]) -> None:
         """Hold an answer to the exercise on these inputs."""
         inputs = list(inputs)
+        answer = self.usable(answer)
         for part, args in inputs:
             if judge := part.judge or self.judge:
                 judge(answer, args)
         compared = [args for part, args in inputs if not (part.judge or self.judge)]
         if compared:
-            check_against_reference(answer, self.reference, compared, mistakes=self.mutants, **self.settings)
+            check_against_reference(answer, self.expected, compared, self.comparison, self.mutants)
 
 
 def as_tuple(value: Any) -> tuple[Written, ...]:
@@ -217,11 +248,16 @@ def make_exercise(
     judge: Callable[[Callable, tuple], None] | None = None,
     starter: str = "",
     constant: Mapping[str, str] | None = None,
+    framework: str = "",
+    use: Callable | None = None,
+    seconds: float = 20,
     **settings: Any,
 ) -> Exercise:
     """An exercise from what its author wrote; see `mmcourse.exercise.exercise`."""
     if difficulty not in (1, 2, 3) or points < 1 or minutes < 1:
         raise ValueError(f"exercise {id}: expected difficulty 1-3, points and minutes of at least 1")
+    if bool(use) != bool(framework) or framework not in ("", "torch", "keras"):
+        raise ValueError(f'exercise {id}: `use=` goes with `framework="torch"` or "keras"')
     if len(hints) < 2:
         raise ValueError(f"exercise {id}: expected two hints or more, got {len(hints)}")
     if len({part.name for part in parts}) != len(parts) or not parts:
@@ -244,5 +280,8 @@ def make_exercise(
         judge,
         starter,
         constant or {},
+        framework,
+        use,
+        seconds,
         settings,
     )

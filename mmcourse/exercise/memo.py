@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-MOST = 10_000  # values kept of one module
+MOST = 2000  # values kept of one function
 
 
 class Remembered:
@@ -23,24 +23,37 @@ class Remembered:
         if not callable(function):
             return function
 
-        @wraps(function)
-        def remembering(*args: Any) -> Any:
-            key = (name, *map(_key, args))
-            if key not in self._known:
-                if len(self._known) >= MOST:
-                    self._known.clear()
-                self._known[key] = function(*args)
-            return self._known[key]
+        if name not in self._known:
+            self._known[name] = remembering(function)
+        return self._known[name]
 
-        return remembering
+
+def remembering(function: Any) -> Any:
+    """The function, computing each value once; errors are not remembered."""
+    known: dict[Any, Any] = {}
+
+    @wraps(function)
+    def once(*args: Any) -> Any:
+        key = tuple(map(_key, args))
+        if key not in known:
+            if len(known) >= MOST:
+                known.clear()
+            known[key] = function(*args)
+        return known[key]
+
+    return once
 
 
 def remembered(module: ModuleType) -> Any:
-    """The module with functions that compute each value once; arguments are arrays, numbers, lists of numbers."""
+    """The module with functions that compute each value once; arguments are plain values."""
     return Remembered(module)
 
 
 def _key(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.shape, value.dtype.str, value.tobytes()
+    if isinstance(value, (list, tuple)):
+        return type(value), *map(_key, value)
+    if isinstance(value, dict):
+        return tuple((key, _key(item)) for key, item in value.items())
     return repr(value)

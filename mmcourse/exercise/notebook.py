@@ -10,6 +10,7 @@ import numpy as np
 
 from mmcourse.exercise.exercise import OWN_SEEDS, Exercise
 from mmcourse.exercise.mutants import source_of
+from mmcourse.exercise.probe import Kept
 from mmcourse.exercise.registry import Lesson
 from mmcourse.exercise.statement import statement_cells
 
@@ -105,12 +106,15 @@ def own_cell(exercise: Exercise, seed: int = OWN_SEEDS[0]) -> str:
     says = exercise.own_says or f"Numbers of your own, to try it on: {exercise.name}(*yours)"
     lines = [f"seed = {seed}  # of: {OWN_SEEDS[0]} to {OWN_SEEDS[-1]}", f"# {says}", "yours = ("]
     for name, value in zip(argument_names(exercise), values, strict=True):
-        lines.append(f"    {literal(value)},  # {name}")
+        if not isinstance(value, (dict, Kept)) or exercise.use is None:  # weights are many, and kept labels are secret
+            lines.append(f"    {literal(value)},  # {name}")
     return "\n".join([*lines, ")"])
 
 
 def argument_names(exercise: Exercise) -> list[str]:
-    """Names of the reference's arguments, in order."""
+    """Names of an input's values, in order: the arguments of the reference, or of the probe after the answer."""
+    if exercise.use is not None:
+        return list(inspect.signature(exercise.use).parameters)[2:]
     return list(inspect.signature(exercise.reference).parameters)
 
 

@@ -2,6 +2,8 @@
 
 In a checkout they are read from `notebooks/src/SLUG/exercises.py`. An installed package carries the public half of
 the same files in `mmcourse/_lessons/SLUG/exercises.py`: everything but the right answers written differently.
+Exercises whose reference is a PyTorch module or a Keras layer stand beside it, in `exercises_torch.py` and
+`exercises_keras.py`: these are run only for their own exercises, so that no other check loads a framework.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any
 import mmcourse
 from mmcourse.exercise.exercise import Exercise, make_exercise
 
+FRAMEWORKS = ("torch", "keras")
 PACKAGE = Path(mmcourse.__file__).parent
 
 
@@ -30,6 +33,7 @@ class Lesson:
     uses: str = "NumPy only"
     setup: str = ""
     exercises: list[Exercise] = field(default_factory=list)
+    loaded: set[str] = field(default_factory=set)
 
     @property
     def points(self) -> int:
@@ -78,6 +82,9 @@ def exercise(id: str, reference: Callable, **what: Any) -> Exercise:
     judge : for answers that no reference can decide: function of the answer and one input that raises `CheckFailed`
     starter : the learner's cell, where it is more than the emptied reference; with `# BEGIN SOLUTION` markers
     constant : argument → why it does not vary over the inputs
+    framework, use : for a class, a loss or a training function, "torch" or "keras" and the probe that uses it: a
+        function of the framework's helpers, the answer and one input that yields dicts of plain values
+    seconds : time limit of one call
     names, what, atol, rtol : as in `assert_close`
 
     Raises
@@ -124,38 +131,76 @@ def slugs() -> list[str]:
 
 
 @cache
+def _begun(slug: str) -> Lesson | None:
+    """A lesson with the exercises that need no framework; None where there are none."""
+    return load(folder() / slug / "exercises.py", frameworks=False) if slug in slugs() else None
+
+
 def find_lesson(slug: str) -> Lesson | None:
-    """The exercises of a lesson; None where there are none."""
-    return load(folder() / slug / "exercises.py") if slug in slugs() else None
+    """All exercises of a lesson, those in frameworks included; None where there are none."""
+    found = _begun(slug)
+    if found:
+        _load_frameworks(found, folder() / slug)
+    return found
 
 
-def load(path: Path) -> Lesson:
-    """Run an exercises.py and return the lesson that it describes."""
+def load(path: Path, frameworks: bool = True) -> Lesson:
+    """Run an exercises.py and return the lesson that it describes, with the exercises in frameworks or without."""
     slug = path.parent.name
-    name = f"mmcourse_exercises_{slug}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
     before = _lessons.pop(slug, None)
-    sys.modules[name] = module  # so that the source of a reference can be read
     try:
-        spec.loader.exec_module(module)
+        _run(path, f"mmcourse_exercises_{slug}")
         if slug not in _lessons:
             raise ValueError(f"{path}: no `lesson({slug!r}, …)` in it")
+        made = _lessons[slug]
+        if frameworks:
+            _load_frameworks(made, path.parent)
     except BaseException:
-        del sys.modules[name]
         if before:
             _lessons[slug] = before
         raise
-    return _lessons[slug]
+    return made
+
+
+def _load_frameworks(made: Lesson, home: Path, id: str = "") -> None:
+    """Run the files with exercises in frameworks, each once; with an `id`, only the one that holds it."""
+    for framework in FRAMEWORKS:
+        path = home / f"exercises_{framework}.py"
+        if framework in made.loaded or not path.is_file():
+            continue
+        if not id or f'"{id}"' in path.read_text(encoding="utf-8"):
+            made.loaded.add(framework)
+            current = _lessons.get(made.slug)
+            _lessons[made.slug] = made
+            try:
+                _run(path, f"mmcourse_exercises_{made.slug}_{framework}")
+            finally:
+                _lessons[made.slug] = current or made
+    made.exercises.sort(key=lambda x: int(x.id.split(".")[-1]))
+
+
+def _run(path: Path, name: str) -> None:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # so that the source of a reference can be read
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
 
 
 def find(id: str) -> Exercise | None:
-    """The exercise with this id; None where it is not written as data."""
-    found = find_lesson(id.split(".")[0])
-    return next((x for x in found.exercises if x.id == id), None) if found else None
+    """The exercise with this id; None where it is not written as data. Loads a framework only if it needs one."""
+    slug = id.split(".")[0]
+    found = _begun(slug)
+    if found is None:
+        return None
+    _load_frameworks(found, folder() / slug, id)
+    return next((x for x in found.exercises if x.id == id), None)
 
 
 def all_exercises() -> list[Exercise]:
-    """Every exercise that is written as data, lesson by lesson."""
+    """Every exercise that is written as data, lesson by lesson; loads the frameworks that they need."""
     return [x for slug in slugs() for x in find_lesson(slug).exercises]  # type: ignore[union-attr]

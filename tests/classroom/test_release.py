@@ -19,6 +19,8 @@ from mmcourse.authoring.source import BEGIN, BLANK, END, SourceError, read
 from mmcourse.classroom.release import EVERYONE, read_release, release
 from mmcourse.classroom.roster import read_points, read_roster
 from mmcourse.classroom.variants import assign, fill, space, variant_cells
+from mmcourse.exercise.mutants import source_of
+from mmcourse.exercise.registry import load
 
 LESSONS = [x.slug for x in authoring.lessons() if x.exercise_source.is_file() and x.exercise.is_file()]
 SECRET = "a secret for tests only"
@@ -83,16 +85,28 @@ def test_student_notebooks_give_nothing_away(everything: Path, number: str):
     source = read(lesson.exercise_source)
     solved = [line.strip() for cell in source.cells for line in _solution(cell.source)]
     secrets = [line for line in solved if len(line) > 20 and not line.startswith(("return ", "for ", "if "))]
-    hidden = (lesson.home / "hidden.py").read_text(encoding="utf-8").splitlines()
+    hidden = _never_shown(lesson)
     for student in ("ada", "ben"):
         nb = nbformat.read(everything / "students" / student / lesson.exercise.name, as_version=4)
         code = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "code")
         assert not [line for line in secrets if line in code]
-        assert not [line for line in hidden if len(line.strip()) > 30 and line.strip() in code]
+        assert hidden and not [line for line in hidden if len(line.strip()) > 30 and line.strip() in code]
         text = nbformat.writes(nb)
         assert not [word for word in ("SOLUTION", "HIDDEN", "# of:", "../", "colab-badge", SECRET) if word in text]
         assert not [cell for cell in nb.cells if cell.cell_type == "code" and (cell.outputs or cell.execution_count)]
         assert code.count("your turn") + code.count("...") >= 1
+
+
+def _never_shown(lesson: authoring.Lesson) -> list[str]:
+    """Lines that draw inputs, make mistakes or answer otherwise; of exercises as data, all but references and text."""
+    if lesson.exercise_source.name != "exercises.py":
+        return (lesson.home / "hidden.py").read_text(encoding="utf-8").splitlines()
+    made = load(lesson.exercise_source)
+    others = [x.draw for x in made.exercises if x.draw] + [answer for x in made.exercises for answer in x.right]
+    return [
+        *"\n".join(map(source_of, others)).splitlines(),
+        *(mistake.message for x in made.exercises for mistake in x.mistakes),
+    ]
 
 
 def _solution(text: str) -> list[str]:
@@ -201,7 +215,7 @@ def test_a_release_that_breaks_off_leaves_nothing(settings: dict, monkeypatch: p
     def full(*_: object, **__: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("mmcourse.classroom.release.shutil.copyfile", full)
+    monkeypatch.setattr("mmcourse.classroom.release.atomic_write", full)
     before = set(settings["to"].parent.iterdir())
     with pytest.raises(OSError, match="No space left"):
         release(["00"], **settings)
@@ -235,7 +249,7 @@ def test_a_changed_secret_is_seen(settings: dict):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("student\nada\nbob\nAda\n", "line 4: student 'Ada' stands on line 2 already"),
+        ("student\nada\nbob\nAda\n", "line 4: student 'Ada' is on line 2 already"),
         ("student\nada\n''\n \n,\n", "line 3"),
         ('student,name\nada,A\n"",B\n', "line 3: student '' is empty"),
         ("student\n../../etc\n", "line 2: .*cannot be a folder's name"),

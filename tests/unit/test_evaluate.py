@@ -50,16 +50,28 @@ def test_confusion_refuses_labels_outside(n):
         evaluate.confusion_matrix([0, n], [0, 0], n)
 
 
-def test_band_prints_a_fixed_sentence(capsys):
-    evaluate.band("fused accuracy", 0.9413, 0.93, 0.02)
-    evaluate.band("edge", 0.95, 0.93, 0.02)
-    assert capsys.readouterr().out == "fused accuracy within 0.93 ± 0.02\nedge within 0.93 ± 0.02\n"
+@pytest.mark.parametrize(
+    ("value", "target", "tolerance", "said"),
+    [
+        (0.9413, 0.93, 0.02, "0.941, expected 0.93 ± 0.02"),
+        (0.95, 0.93, 0.02, "0.950, expected 0.93 ± 0.02"),  # the edge
+        (0.9131, 0.9, 0.02, "0.913, expected 0.90 ± 0.02"),
+        (0.79123, 0.791, 0.001, "0.7912, expected 0.791 ± 0.001"),
+        (1203.4, 1200, 50, "1203.4, expected 1200 ± 50"),
+        (-1.26, -1.3, 0.1, "-1.26, expected -1.3 ± 0.1"),
+        (0.0000012, 0, 1e-5, "0.000001, expected 0.00000 ± 0.00001"),
+        (np.float32(0.5), np.float64(0.5), np.float64(0.25), "0.500, expected 0.50 ± 0.25"),
+    ],
+)
+def test_an_expected_number_is_printed_with_its_band(capsys, value, target, tolerance, said):
+    evaluate.expect_within("accuracy", value, target, tolerance)
+    assert capsys.readouterr().out == f"accuracy {said}\n"
 
 
 @pytest.mark.parametrize("value", [0.9512, 0.9, float("nan")])
-def test_band_shows_the_value_when_it_fails(value):
+def test_an_unexpected_number_is_shown_by_the_failure(value):
     with pytest.raises(AssertionError, match=f"fused is {value:.4g}, outside 0.93 ± 0.02"):
-        evaluate.band("fused", value, 0.93, 0.02)
+        evaluate.expect_within("fused", value, 0.93, 0.02)
 
 
 def test_interval_is_student_t():

@@ -15,7 +15,7 @@ import json
 import time
 
 from mmcourse import plot
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 
 # %% [markdown]
 # Two numbers.
@@ -32,7 +32,7 @@ for _ in tqdm(range(3)):
 print(time.time())
 
 # %% tags=["hide-input"]
-band("accuracy", 0.92, 0.93, 0.02)
+expect_within("accuracy", 0.92, 0.93, 0.02)
 
 # %%
 import matplotlib.pyplot as plt

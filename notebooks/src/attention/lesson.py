@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from mmcourse import plot
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 
 # %% [markdown]
 # ## 1 · The question
@@ -484,8 +484,8 @@ for seed in range(3):
 print({name: np.round(values, 3) for name, values in reached.items()})
 
 # %% tags=["target"]
-band("accuracy with places, worst of 3 seeds", min(reached["with places"]), 0.98, 0.02)
-band("accuracy without places, worst of 3 seeds", min(reached["without places"]), 0.74, 0.03)
+expect_within("accuracy with places, worst of 3 seeds", min(reached["with places"]), 0.98, 0.02)
+expect_within("accuracy without places, worst of 3 seeds", min(reached["without places"]), 0.74, 0.03)
 
 # %% tags=["free"]
 fig = plot.against_ceiling(
@@ -604,7 +604,7 @@ for attend in (False, True):
 # %%
 for attend, target, width in ((False, 0.50, 0.08), (True, 0.97, 0.03)):
     worst = min(right_on[attend, seed][1] for seed in range(3))
-    band(f"accuracy on sentences with 'not', attention {attend}, worst of 3 seeds", worst, target, width)
+    expect_within(f"accuracy on sentences with 'not', attention {attend}, worst of 3 seeds", worst, target, width)
 
 # %% [markdown]
 # Adding votes gets half of the *not* sentences right, like a coin; its accuracy over all sentences hid that. With attention
@@ -662,7 +662,7 @@ plot.show(
 )
 
 # %%
-band("answers that change without 'not', most of 3 seeds", shares[:, 0].max(), 0.3, 0.2)
+expect_within("answers that change without 'not', most of 3 seeds", shares[:, 0].max(), 0.3, 0.2)
 endings = [mood_words.index(word) for word in ("all", "bit")]
 assert torch.isin(rows, torch.tensor(endings)).any(1).all()
 print("every one of these sentences also has 'at all' or 'one bit'")

@@ -19,7 +19,7 @@ import numpy as np
 
 from mmcourse import plot
 from mmcourse.datasets.avdigits_voices import SAMPLE_RATE, read_clips
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 from mmcourse.preprocess import audio
 
 speech = read_clips("embedded")  # 36 voices say ten digits, four times each
@@ -508,10 +508,10 @@ unknown = list(GroupKFold(6, shuffle=True, random_state=0).split(speech.waves, g
 scores = {name: cross_val_score(model, x, speech.digit, cv=unknown) for name, x in features.items()}
 known = {n: cross_val_score(model, features[n], speech.digit, cv=PredefinedSplit(speech.take)) for n in features}
 means = {name: score.mean() for name, score in scores.items()}
-band("digits from samples", means["samples"], 0.31, 0.06)
-band("digits from one DFT", means["one DFT"], 0.62, 0.08)
-band("digits from log-mel", means["log-mel"], 0.96, 0.03)
-band("digits from MFCC", means["MFCC"], 0.945, 0.03)
+expect_within("digits from samples", means["samples"], 0.31, 0.06)
+expect_within("digits from one DFT", means["one DFT"], 0.62, 0.08)
+expect_within("digits from log-mel", means["log-mel"], 0.96, 0.03)
+expect_within("digits from MFCC", means["MFCC"], 0.945, 0.03)
 assert means["log-mel"] > means["one DFT"] + 0.15 > means["samples"] + 0.3
 
 # %% tags=["free"]
@@ -565,9 +565,9 @@ reached = {
     "mean MFCC": on_mood(lambda w: audio.mfcc(w, 16_000, top_db=60).mean(axis=0)),
     "length alone": on_mood(lambda w: np.array([len(w) / 16_000])),
 }
-band("mood from mean log-mel", reached["mean log-mel"], 0.42, 0.07)
-band("mood from mean MFCC", reached["mean MFCC"], 0.40, 0.07)
-band("mood from length", reached["length alone"], 0.665, 0.012)
+expect_within("mood from mean log-mel", reached["mean log-mel"], 0.42, 0.07)
+expect_within("mood from mean MFCC", reached["mean MFCC"], 0.40, 0.07)
+expect_within("mood from length", reached["length alone"], 0.665, 0.012)
 
 # %% tags=["free"]
 ceiling = mood.bayes_accuracy(["voice"])
@@ -639,9 +639,9 @@ accuracy = {
     "quiet only": [plain.score(x, y_test) for x in tests],
     "with noise": [hardened.score(x, y_test) for x in tests],
 }
-band("quiet training, test at 30 dB", accuracy["quiet only"][0], 0.88, 0.05)
-band("quiet training, test at 10 dB", accuracy["quiet only"][2], 0.18, 0.07)
-band("noisy training, test at 10 dB", accuracy["with noise"][2], 0.88, 0.04)
+expect_within("quiet training, test at 30 dB", accuracy["quiet only"][0], 0.88, 0.05)
+expect_within("quiet training, test at 10 dB", accuracy["quiet only"][2], 0.18, 0.07)
+expect_within("noisy training, test at 10 dB", accuracy["with noise"][2], 0.88, 0.04)
 assert accuracy["with noise"][0] > accuracy["quiet only"][0] - 0.02
 
 # %% tags=["free"]
@@ -692,8 +692,8 @@ for seed in range(3):
     gains.append([masked.score(x, y_test) - plain.score(x, y_test) for x in (whole_test, deaf_test)])
 gain_whole, gain_deaf = 100 * np.mean(gains, axis=0)
 
-band("points gained on whole clips", gain_whole, -1, 2)
-band("points gained on clips without low bands", gain_deaf, 8, 4)
+expect_within("points gained on whole clips", gain_whole, -1, 2)
+expect_within("points gained on clips without low bands", gain_deaf, 8, 4)
 
 # %% [markdown]
 # On whole clips it gains nothing (about one point less): a small linear model on averages was not leaning on single stripes. Where bands

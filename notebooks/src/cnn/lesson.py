@@ -26,7 +26,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mmcourse import plot
 from mmcourse.datasets import load
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 from mmcourse.numpy.convolution import avg_pool2d, conv2d_loop
 
 g = np.random.default_rng(0)
@@ -84,8 +84,8 @@ linear = by_distance(lambda pictures: flat.predict(pictures.reshape(-1, 784)))
 # %% tags=["free"]
 print("moved by   ", *(f"{d:5}" for d in range(8)))
 print("linear     ", *(f"{a:5.2f}" for a in linear))
-band("linear, in the middle", linear[0], 0.97, 0.02)
-band("linear, moved by 4 pixels", linear[4], 0.10, 0.06)
+expect_within("linear, in the middle", linear[0], 0.97, 0.02)
+expect_within("linear, moved by 4 pixels", linear[4], 0.10, 0.06)
 
 # %% [markdown]
 # From nearly perfect to chance, 0.1, within four pixels. The weight of a pixel knows only that pixel: what it learned about a stroke
@@ -467,7 +467,7 @@ print(wandering.shape, wandering_test.shape)
 # %%
 flat = LogisticRegression(C=0.01, max_iter=1000).fit(wandering.reshape(-1, 784), wandering_label)
 linear_wandering = flat.score(wandering_test.reshape(-1, 784), label_test)
-band("linear model on wandering digits", linear_wandering, 0.14, 0.06)
+expect_within("linear model on wandering digits", linear_wandering, 0.14, 0.06)
 
 # %% [markdown]
 # Hardly better than chance, although it has seen every place: a pixel alone says nothing when anything can be anywhere.
@@ -523,7 +523,7 @@ torch.manual_seed(0)
 untrained = Cnn()
 print(f"{sum(p.numel() for p in untrained.parameters()):,} weights; the linear model has {784 * 10 + 10:,}")
 first_loss = F.cross_entropy(torch.tensor(logits(untrained, wandering)), torch.tensor(wandering_label))
-band("loss before training", first_loss, 2.30, 0.05)
+expect_within("loss before training", first_loss, 2.30, 0.05)
 assert round(np.log(10), 2) == 2.30
 
 # %% tags=["free"]
@@ -538,7 +538,7 @@ reached = [accuracy(network, wandering_test, label_test) for network in networks
 print("test accuracy by seed:", np.round(reached, 3))
 
 # %% tags=["target"]
-band("CNN on wandering digits, mean of 3 seeds", np.mean(reached), 0.98, 0.015)
+expect_within("CNN on wandering digits, mean of 3 seeds", np.mean(reached), 0.98, 0.015)
 
 # %% [markdown]
 # The network reads nearly all, with a fifth fewer weights than the linear model. There is no exact ceiling: nobody knows how many of
@@ -589,7 +589,7 @@ plot.show(
 
 # %%
 by_keras = np.array(keras_cnn({"image": wandering_test})).argmax(axis=1)
-band("Keras CNN on wandering digits", (by_keras == label_test).mean(), 0.98, 0.025)
+expect_within("Keras CNN on wandering digits", (by_keras == label_test).mean(), 0.98, 0.025)
 
 # %% [markdown]
 # ### Where knowing more wins
@@ -637,7 +637,7 @@ plot.show(
 
 # %%
 for name, target in zip(scores, (0.675, 0.75, 0.76, 0.80), strict=True):
-    band(f"{name}, on hard digits", np.mean(scores[name]), target, 0.025)
+    expect_within(f"{name}, on hard digits", np.mean(scores[name]), target, 0.025)
 assert np.argmax([np.mean(values) for values in scores.values()]) == 3  # the neighbours read best
 
 # %% [markdown]
@@ -669,9 +669,9 @@ plot.show(
 
 # %%
 kept, forgotten = (np.mean(carried[name], axis=0) for name in ("CNN, place kept", "CNN, place forgotten"))
-band("place kept, moved by 4", kept[4], 0.15, 0.08)
-band("place forgotten, moved by 2", forgotten[2], 0.67, 0.11)
-band("place forgotten, lost from not moved to moved by 4", forgotten[0] - forgotten[4], 0.0, 0.025)
+expect_within("place kept, moved by 4", kept[4], 0.15, 0.08)
+expect_within("place forgotten, moved by 2", forgotten[2], 0.67, 0.11)
+expect_within("place forgotten, lost from not moved to moved by 4", forgotten[0] - forgotten[4], 0.0, 0.025)
 
 # %% [markdown]
 # Weight sharing alone is not enough: the network with `flatten` finds the strokes and then reads them at the wrong place. Forgetting the place
@@ -754,7 +754,9 @@ plot.show(
     fig, alt="Two squares of 18×18 pixels, brightest in the middle: an even one, and the trained network's, uneven."
 )
 assert trained[everything == 0].max() == 0
-band("share of the gradient in the middle quarter of the square", trained[9:18, 9:18].sum() / trained.sum(), 0.5, 0.1)
+expect_within(
+    "share of the gradient in the middle quarter of the square", trained[9:18, 9:18].sum() / trained.sum(), 0.5, 0.1
+)
 
 # %% [markdown]
 # Formula and measurement agree: 18. But not all of the field counts alike. Many paths lead to its middle and few to a corner, so a quarter

@@ -487,7 +487,7 @@ for formula in formulas("fusion"):
 # it, and give all methods the same vectors of 16 numbers.
 
 # %%
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 from mmcourse.torch import encoders
 from mmcourse.training import torch as training
 
@@ -603,9 +603,9 @@ def mean_of(*names):
 
 
 interacting = ("concatenate", "gated unit", "FiLM", "low-rank tensor", "bottleneck", "low-rank bilinear + 1")
-band("accuracy of the methods with interaction", mean_of(*interacting), 0.875, 0.025)
+expect_within("accuracy of the methods with interaction", mean_of(*interacting), 0.875, 0.025)
 for name in ("late product", "weighted sum"):
-    band(f"accuracy of the {name}", mean_of(name), 0.80, 0.025)
+    expect_within(f"accuracy of the {name}", mean_of(name), 0.80, 0.025)
 assert min(mean_of(name) for name in interacting) > mean_of("late product") + 0.03
 assert mean_of("late mean", "late product", "weighted sum") < mood.additive_accuracy()
 assert mean_of("low-rank bilinear") < mean_of("late product") < mean_of("low-rank bilinear + 1") - 0.03
@@ -689,9 +689,9 @@ plot.show(fig, alt="Two loss curves that lie on each other and fall from 1.1 to 
 
 # %%
 gap = np.abs(np.subtract(torch_losses, keras_losses))
-band("largest gap in the first ten steps", gap[:10].max(), 0, 0.002)
-band("largest gap in 128 steps", gap.max(), 0, 0.05)
-band("loss of the last 32 steps", np.mean(keras_losses[-32:]), 0.57, 0.08)
+expect_within("largest gap in the first ten steps", gap[:10].max(), 0, 0.002)
+expect_within("largest gap in 128 steps", gap.max(), 0, 0.05)
+expect_within("loss of the last 32 steps", np.mean(keras_losses[-32:]), 0.57, 0.08)
 
 # %% [markdown]
 # ## 6 · Take it apart
@@ -758,7 +758,7 @@ for name in ("concatenate", "gated unit"):
     assert unnoticed[1] < told[1] - 0.05  # the face: a black picture is worse than no picture
     assert cured[1] > unnoticed[1] + 0.08 and cured[0] > told[0] - 0.02
 assert rows["concatenate, dropout"][1] > rows["concatenate, told"][1]
-band("concatenate with dropout, face missing", rows["concatenate, dropout"][1], 0.73, 0.025)
+expect_within("concatenate with dropout, face missing", rows["concatenate, dropout"][1], 0.73, 0.025)
 
 # %% [markdown]
 # A black picture is far worse than none: the encoder reports *some* face with full conviction. Without a face the best

@@ -419,7 +419,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from mmcourse.evaluate import accuracy, band, mean_and_interval
+from mmcourse.evaluate import accuracy, expect_within, mean_and_interval
 from mmcourse.torch.encoders import FaceEncoder
 from mmcourse.training.torch import fit, predict
 
@@ -483,8 +483,8 @@ plot.show(fig, alt="Bars: colour 1.0 against about 0.8 in grey; shape 0.98 again
 
 # %% tags=["target"]
 average = {key: np.mean(values) for key, values in result.items()}
-band("colour named in grey", average["colour", "in grey"], 0.82, 0.05)
-band("shape named in grey", average["shape", "in grey"], 0.85, 0.05)
+expect_within("colour named in grey", average["colour", "in grey"], 0.82, 0.05)
+expect_within("shape named in grey", average["shape", "in grey"], 0.85, 0.05)
 for task, sign in {"colour": 1, "shape": 1, "shape, trap": -1}.items():
     assert sign * (average[task, "in colour"] - average[task, "in grey"]) > 0
 
@@ -619,8 +619,8 @@ plot.show(
 side, number, colour, shape = means
 assert max(side[1], side[2]) < 0.65 < 0.95 < min(side[0], side[3])
 assert shape[2] < shape[0] - 0.03 and number[2] > 0.85
-band("colour, trained with new hues", colour[3], 0.75, 0.09)
-band("left or right, trained with mirrored or turned pictures", (side[1] + side[2]) / 2, 0.53, 0.1)
+expect_within("colour, trained with new hues", colour[3], 0.75, 0.09)
+expect_within("left or right, trained with mirrored or turned pictures", (side[1] + side[2]) / 2, 0.53, 0.1)
 
 # %% [markdown]
 # Mirror and half turn reduce "left or right" to a coin toss: half of its labels are lies. New hues spoil colour and leave
@@ -633,7 +633,7 @@ other = [1 - score((x, y), (test_x[:, ::-1, ::-1], test_y), seed) for seed in ra
 print("called by the other name:", np.round(other, 2))
 
 # %%
-band("turned sixes and nines called by the other name", np.mean(other), 0.97, 0.03)
+expect_within("turned sixes and nines called by the other name", np.mean(other), 0.97, 0.03)
 
 # %% [markdown]
 # It is, to whoever learned from upright digits. But a hand draws a 6 and a 9 differently, perhaps with another slant, so a network that must tell
@@ -656,7 +656,7 @@ for name, values in gain.items():
 
 # %%
 difference = np.mean(gain["with mirrored copies"]) - np.mean(gain["as they are"])
-band("gain from mirrored copies", difference, 0.04, 0.03)
+expect_within("gain from mirrored copies", difference, 0.04, 0.03)
 
 # %% [markdown]
 # ## 7 · At full size

@@ -20,7 +20,7 @@ import numpy as np
 
 from mmcourse import plot
 from mmcourse.datasets import avdigits_voices, load
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 
 # %% [markdown]
 # ## 1 · The question
@@ -447,8 +447,8 @@ def both_ways(x, y=y, sets=people):
 
 
 by_clip, by_speaker = both_ways(x)
-band("accuracy by clip", by_clip, 0.985, 0.015)
-band("accuracy by speaker", by_speaker, 0.67, 0.07)
+expect_within("accuracy by clip", by_clip, 0.985, 0.015)
+expect_within("accuracy by speaker", by_speaker, 0.67, 0.07)
 fig = plot.against_ceiling(
     ["new takes of the same people", "new people"],
     [by_clip, by_speaker],
@@ -479,7 +479,7 @@ shared = []
 for rows in [np.isin(clips.speaker, who) for who in people]:
     nearest = NearestNeighbors(n_neighbors=1).fit(x[rows]).kneighbors(return_distance=False)[:, 0]  # never itself
     shared.append((person[rows][nearest] == person[rows]).mean())
-band("share of nearest neighbours by the same person", np.mean(shared), 0.97, 0.03)
+expect_within("share of nearest neighbours by the same person", np.mean(shared), 0.97, 0.03)
 
 # %% [markdown]
 # One in six by chance, nearly all in truth. The features describe *person and room* first and the digit second; a new take
@@ -539,8 +539,8 @@ plot.show(
     fig,
     alt="By clip near 1 in all rows; by speaker above 0.9 for voices only, far less with noise, least with the whole room.",
 )
-band("gap with voices only", values[0, 0] - values[0, 1], 0.08, 0.04)
-band("gap with microphone and noise", values[3, 0] - values[3, 1], 0.31, 0.07)
+expect_within("gap with voices only", values[0, 0] - values[0, 1], 0.08, 0.04)
+expect_within("gap with microphone and noise", values[3, 0] - values[3, 1], 0.31, 0.07)
 
 # %% [markdown]
 # Voices alone (all of one synthesiser, so more alike than people are) cost the least. The noise of the room, which nobody
@@ -616,7 +616,9 @@ for rate in rates:
     masked = [log * p[:, None] for log, p in zip(logs, there, strict=True)]
     for name, parts in zip(lines, (logs, masked), strict=True):
         lines[name].append((sum(parts).argmax(axis=1) == digits["test"].labels).mean())
-band("gain by reading the mask at a rate of 0.5", lines["mask is read"][2] - lines["zeros as data"][2], 0.10, 0.04)
+expect_within(
+    "gain by reading the mask at a rate of 0.5", lines["mask is read"][2] - lines["zeros as data"][2], 0.10, 0.04
+)
 
 # %% tags=["free"]
 fig = plot.curves(

@@ -626,11 +626,13 @@ in_the_end = {name: [train(layer, -1, seed, epochs=6)[1] for seed in range(3)] f
 print({name: np.round(values, 3).tolist() for name, values in in_the_end.items()})
 
 # %%
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 
-band("bag of words, how they felt in the end, mean of 3 seeds", np.mean(in_the_end["bag of words"]), 0.57, 0.05)
+expect_within(
+    "bag of words, how they felt in the end, mean of 3 seeds", np.mean(in_the_end["bag of words"]), 0.57, 0.05
+)
 worst = min(min(in_the_end[name]) for name in ("RNN", "LSTM", "GRU"))
-band("RNN, LSTM and GRU, how they felt in the end, worst of 9", worst, 0.97, 0.03)
+expect_within("RNN, LSTM and GRU, how they felt in the end, worst of 9", worst, 0.97, 0.03)
 
 # %% tags=["free"]
 means, ceilings = [np.mean(values) for values in in_the_end.values()], [bag_ceiling, 1, 1, 1]
@@ -682,7 +684,7 @@ for epoch, (ours, theirs) in enumerate(zip(curve, keras_curve, strict=True), sta
     print(f"epoch {epoch}: loss in PyTorch {ours['loss']:.4f}, in Keras {theirs['loss']:.4f}")
     assert abs(ours["loss"] - theirs["loss"]) < 0.02
 answers = keras_train.predict(keras_reader, new).argmax(axis=1)
-band("Keras LSTM, how they felt in the end", (answers == new_feelings[:, -1].numpy()).mean(), 0.97, 0.03)
+expect_within("Keras LSTM, how they felt in the end", (answers == new_feelings[:, -1].numpy()).mean(), 0.97, 0.03)
 
 # %% [markdown]
 # The same curve, since every habit is named: the layout, the masks, the one bias that learns.
@@ -697,9 +699,9 @@ at_first = {name: [train(layer, 0, seed, epochs=20)[1] for seed in range(3)] for
 print({name: np.round(values, 3).tolist() for name, values in at_first.items()})
 
 # %%
-band("bag of words, how they felt at first, mean of 3 seeds", np.mean(at_first["bag of words"]), 0.57, 0.05)
-band("plain RNN, how they felt at first, mean of 3 seeds", np.mean(at_first["RNN"]), 0.333, 0.04)
-band("GRU, how they felt at first, mean of 3 seeds", np.mean(at_first["GRU"]), 0.9, 0.1)
+expect_within("bag of words, how they felt at first, mean of 3 seeds", np.mean(at_first["bag of words"]), 0.57, 0.05)
+expect_within("plain RNN, how they felt at first, mean of 3 seeds", np.mean(at_first["RNN"]), 0.333, 0.04)
+expect_within("GRU, how they felt at first, mean of 3 seeds", np.mean(at_first["GRU"]), 0.9, 0.1)
 
 # %% [markdown]
 # The plain RNN falls to chance, *below* the bag! It holds the last words at best, and those say nothing about the first sentence. So "in
@@ -754,7 +756,7 @@ plot.show(fig, alt="Bag of words 0.58 of 0.63, RNN at chance, LSTM 0.7, GRU 0.9,
 assert means[2] < means[4] - 0.05
 
 # %% tags=["target"]
-band("LSTM with open gate, how they felt at first, worst of 3", min(at_first["LSTM, f bias 3"]), 0.97, 0.03)
+expect_within("LSTM with open gate, how they felt at first, worst of 3", min(at_first["LSTM, f bias 3"]), 0.97, 0.03)
 
 # %% [markdown]
 # One line at the start decides. The GRU starts little better than the LSTM, and still finds its way: a gate can open *while* it
@@ -771,7 +773,7 @@ torch.manual_seed(0)
 backwards = Reader(nn.RNN)
 fit(backwards, batches(turned, feelings, 0), weight_decay=0.01, progress=False)
 answers = predict(backwards, batches(new_turned, new_feelings, 0)).argmax(axis=1)
-band("plain RNN, reading backwards", (answers == new_feelings[:, 0].numpy()).mean(), 0.98, 0.02)
+expect_within("plain RNN, reading backwards", (answers == new_feelings[:, 0].numpy()).mean(), 0.98, 0.02)
 
 # %% [markdown]
 # A **bidirectional** network (Schuster and Paliwal 1997) reads both ways and joins the two states. What is in the middle stays far from

@@ -20,7 +20,7 @@ import numpy as np
 
 from mmcourse import plot
 from mmcourse.datasets import information, load, mood, results
-from mmcourse.evaluate import band, confusion_matrix, mean_and_interval
+from mmcourse.evaluate import confusion_matrix, expect_within, mean_and_interval
 
 # %%
 np.set_printoptions(precision=3, suppress=True)
@@ -90,7 +90,7 @@ skeleton_accuracy = classifier.evaluate(tutorial_flow(test), verbose=0)[1]
 print(f"test accuracy of the skeleton {skeleton_accuracy:.3f}")
 
 # %%
-band("test accuracy of the skeleton", skeleton_accuracy, 0.38, 0.06)
+expect_within("test accuracy of the skeleton", skeleton_accuracy, 0.38, 0.06)
 
 # %% [markdown]
 # Three modalities, and no better than a guess. Any *one* of them, read badly, would beat it. No error is raised.
@@ -261,7 +261,7 @@ repaired_accuracy = (keras_training.predict(repaired, test.tf_dataset(500)).argm
 print(f"test accuracy: skeleton {skeleton_accuracy:.3f}, repaired {repaired_accuracy:.3f}")
 
 # %%
-band("test accuracy of the repaired model in Keras", repaired_accuracy, 0.91, 0.03)
+expect_within("test accuracy of the repaired model in Keras", repaired_accuracy, 0.91, 0.03)
 
 # %% [markdown]
 # From a guess to about 0.91, with the same data and layers of the same kinds (the skeleton had three epochs; try five: it stays near a guess). For the rest of the lesson, the same model in
@@ -348,7 +348,7 @@ print(f"test accuracy {reached:.3f}, {100 * reached / ceiling:.1f} % of the best
 
 # %% tags=["target"]
 stored = results("sentiment")
-band("test accuracy of attention with modality dropout", reached, 0.905, 0.025)
+expect_within("test accuracy of attention with modality dropout", reached, 0.905, 0.025)
 
 # %% [markdown]
 # Now the methods side by side: five seeds each, ten epochs, same encoders at unit scale, no setting tuned for any of them. That
@@ -390,7 +390,9 @@ for name, accuracy in interacting.items():
     print(f"the best possible vote by {100 * over.min():.1f} or more")
     assert gain - width > 0.05 and over.mean() >= 0.04
 assert round(mood.additive_accuracy(), 3) == 0.858 and round(mood.loglinear_accuracy(), 3) == 0.791
-band("live run against the stored mean", reached - np.mean([s[-1] for s in stored["subsets"]["with"]]), 0, 0.025)
+expect_within(
+    "live run against the stored mean", reached - np.mean([s[-1] for s in stored["subsets"]["with"]]), 0, 0.025
+)
 
 # %% [markdown]
 # Every method that lets modalities interact passes what *no* vote can ever reach. Among those four there is little to choose; the
@@ -460,8 +462,8 @@ for subset, ceiling_here, before, after in zip(subsets, best, without, with_drop
     print(f"{' + '.join(subset):21} ceiling {ceiling_here:.3f}   without {before:.3f}   with {after:.3f}")
 
 assert (with_dropout[:6] > without[:6] + 0.02).all() and np.abs(with_dropout - best).max() < 0.03
-band("price of dropout when all are there, in accuracy", without[6] - with_dropout[6], 0.013, 0.01)
-band("mean distance from the seven ceilings, with dropout", np.mean(best - with_dropout), 0.012, 0.01)
+expect_within("price of dropout when all are there, in accuracy", without[6] - with_dropout[6], 0.013, 0.01)
+expect_within("mean distance from the seven ceilings, with dropout", np.mean(best - with_dropout), 0.012, 0.01)
 
 # %% [markdown]
 # One model, seven situations, each close to the best that *any* model could do in it. Without modality dropout the very same
@@ -543,7 +545,7 @@ untreated, treated = race(own_losses=False), race(own_losses=True)
 print(f"five epochs: untreated {untreated:.3f}, with losses of their own {treated:.3f}")
 
 # %%
-band("gain by losses of their own", treated - untreated, 0.10, 0.04)
+expect_within("gain by losses of their own", treated - untreated, 0.10, 0.04)
 
 # %% [markdown]
 # **Predict:** which of the four cures will work? Three seeds of each, stored; first the words probe, epoch by epoch.
@@ -640,7 +642,7 @@ plot.show(
 
 # %%
 for m in names:
-    band(f"Shapley value of the {m}, measured minus truth", measured[m] - truth[m], -0.008, 0.025)
+    expect_within(f"Shapley value of the {m}, measured minus truth", measured[m] - truth[m], -0.008, 0.025)
 assert singles["voice"] > singles["words"] and truth["voice"] < truth["words"] - 0.05
 
 # %% [markdown]
@@ -687,7 +689,7 @@ plot.show(
 )
 
 # %%
-band("largest error in bits", np.abs(estimated - true_bits).max(), 0.06, 0.05)
+expect_within("largest error in bits", np.abs(estimated - true_bits).max(), 0.06, 0.05)
 assert true_bits[:, 3].argmax() == estimated[:, 3].argmax() == pairs.index(("face", "words"))
 
 # The same from the table, if all that is kept of a face or of words is the likeliest feeling:
@@ -724,9 +726,9 @@ print(
 )
 
 # %%
-band("share of the errors that nobody could avoid", (wrong & unavoidable).sum() / wrong.sum(), 0.68, 0.13)
+expect_within("share of the errors that nobody could avoid", (wrong & unavoidable).sum() / wrong.sum(), 0.68, 0.13)
 often = negated[wrong & ~unavoidable].mean() - negated.mean()
-band("how much oftener an avoidable error has a 'not', as a share", often, 0.4, 0.25)
+expect_within("how much oftener an avoidable error has a 'not', as a share", often, 0.4, 0.25)
 print(unavoidable.sum(), "of the 1,500 messages mislead even somebody who knows the table")
 
 # %% [markdown]

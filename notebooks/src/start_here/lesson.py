@@ -241,17 +241,17 @@ print(f"{sum(p.numel() for p in model.parameters()):,} numbers to learn")
 
 # %% [markdown]
 # Before any training it should know nothing, that is, lose about $\log 3 = 1.099$ a message. Much less would mean that it
-# is not untrained, or that the loss is wrong; much more, that it is sure of nonsense. `band` checks a number against a range
-# and prints the range, so that the line reads the same on every machine.
+# is not untrained, or that the loss is wrong; much more, that it is sure of nonsense. `expect_within` prints a number beside
+# the range that it should lie in, and fails if it does not.
 
 # %%
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 
 assert round(np.log(3), 3) == 1.099
 first = next(iter(train.torch_loader(batch_size=512, seed=0)))
 with torch.no_grad():
     loss = nn.functional.cross_entropy(model(first), first["target"])
-band("loss before training", loss, 1.10, 0.15)
+expect_within("loss before training", loss, 1.10, 0.15)
 
 # %% [markdown]
 # The same model in Keras. The package has both, under the same names; this one joins by `Concatenate`, exactly what you
@@ -336,7 +336,7 @@ def test_accuracy(model):
 
 
 reached = {"all three": test_accuracy(model)}
-band("test accuracy of the trimodal model", reached["all three"], 0.91, 0.03)
+expect_within("test accuracy of the trimodal model", reached["all three"], 0.91, 0.03)
 
 # %% tags=["free"]
 share = reached["all three"] / ceiling["all three"]
@@ -371,9 +371,9 @@ plot.show(
 # turns words around. (The curve may end a little *above* the joint ceiling: it can learn luck by heart.)
 
 # %%
-band("accuracy of a trained vote", mood.loglinear_accuracy(), 0.791, 0.001)
-band("best accuracy of any rule that adds up votes", mood.additive_accuracy(), 0.858, 0.001)
-band("gap between adding and the joint ceiling", ceiling["all three"] - mood.additive_accuracy(), 0.067, 0.002)
+expect_within("accuracy of a trained vote", mood.loglinear_accuracy(), 0.791, 0.001)
+expect_within("best accuracy of any rule that adds up votes", mood.additive_accuracy(), 0.858, 0.001)
+expect_within("gap between adding and the joint ceiling", ceiling["all three"] - mood.additive_accuracy(), 0.067, 0.002)
 
 # %% [markdown]
 # ### Each modality alone
@@ -389,7 +389,7 @@ for name in singles:
 
 # %%
 for name in singles:
-    band(f"share of its ceiling that {name} alone reaches", reached[name] / ceiling[name], 0.965, 0.045)
+    expect_within(f"share of its ceiling that {name} alone reaches", reached[name] / ceiling[name], 0.965, 0.045)
 
 # %% tags=["free"]
 names = [*singles, "all three"]
@@ -429,7 +429,7 @@ keras_history = keras_train.fit(keras_model, flow, epochs=10)
 # %%
 keras_logits = keras_train.predict(keras_model, test.tf_dataset(batch_size=500, fixed_length=True))
 keras_accuracy = float((keras_logits.argmax(axis=1) == test.labels).mean())
-band("test accuracy of the Keras model", keras_accuracy, 0.91, 0.03)
+expect_within("test accuracy of the Keras model", keras_accuracy, 0.91, 0.03)
 
 # %% tags=["free"]
 both = {"PyTorch": curve, "Keras": [float(epoch["accuracy"]) for epoch in keras_history]}
@@ -488,8 +488,8 @@ by_reader, by_all = (predict(m, loader).argmax(axis=1) == smirking.labels for m 
 print(f"{len(smirking)} smirking messages: reading alone {by_reader.mean():.2f}, all three {by_all.mean():.2f}")
 
 # %%
-band("accuracy of reading alone on smirking messages", by_reader.mean(), 0.10, 0.08)
-band("accuracy of all three on smirking messages", by_all.mean(), 0.95, 0.05)
+expect_within("accuracy of reading alone on smirking messages", by_reader.mean(), 0.10, 0.08)
+expect_within("accuracy of all three on smirking messages", by_all.mean(), 0.95, 0.05)
 
 # %% [markdown]
 # Reading alone is not just unsure there, it is *wrong*, more often than a coin. The face has taught the model when to believe the
@@ -538,7 +538,7 @@ fig = plot.against_ceiling(
 plot.show(fig, alt="Mean accuracy on digits over three seeds: image and voice together lie above either alone.")
 
 # %%
-band("gain of both over the better one", means[2] - max(means[:2]), 0.11, 0.06)
+expect_within("gain of both over the better one", means[2] - max(means[:2]), 0.11, 0.06)
 
 # %% [markdown]
 # Here no ceiling is drawn, because nobody knows it. That is the normal state of the world, and why the course keeps `mood` at hand: to

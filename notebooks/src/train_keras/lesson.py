@@ -28,7 +28,7 @@ import mmcourse.keras.encoders as K
 import mmcourse.torch.encoders as T
 from mmcourse import plot
 from mmcourse.datasets import load, mood, results
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 
 # %%
 tf.get_logger().setLevel("ERROR")  # else TensorFlow remarks that we build several models in a row
@@ -113,7 +113,7 @@ naive_gap = np.abs(naive - naive_keras)
 print(f"largest gap {naive_gap.max():.3f}, first above 0.01 at step {np.argmax(naive_gap > 0.01)} of {STEPS}")
 
 # %%
-band("first losses apart by", naive_gap[0], 0, 1e-12)
+expect_within("first losses apart by", naive_gap[0], 0, 1e-12)
 assert naive_gap.max() > 0.01
 
 # %% [markdown]
@@ -288,7 +288,7 @@ for name in ("face_encoder", "voice_encoder", "words_encoder", "hidden", "logits
     own = getattr(subclassed, name.removesuffix("_encoder"))
     functional.get_layer(name).set_weights(own.get_weights())
 gap = np.abs(functional(known) - subclassed(example)).max()
-band("largest difference of the logits", gap, 0, 1e-5)
+expect_within("largest difference of the logits", gap, 0, 1e-5)
 
 # %% [markdown]
 # The two styles are one model. Weights were copied by name: `get_weights` of the two lists
@@ -363,7 +363,7 @@ print("weights that do not decay:", excluded[0], "before saving,", excluded[1], 
 subclassed.export(folder / "served", input_signature=[pairs.element_spec[0]], verbose=False)
 served = tf.saved_model.load(folder / "served")
 gap = np.abs(served.serve(example) - loaded(example)).max()
-band("exported model apart by", gap, 0, 1e-4)
+expect_within("exported model apart by", gap, 0, 1e-4)
 
 # %% [markdown]
 # ### A training step of your own
@@ -391,7 +391,7 @@ for model in (plain, watched):
 first = plain.train_on_batch(example, target), watched.train_on_batch(example, target, return_dict=True)
 assert np.isclose(first[0], first[1]["loss"], rtol=1e-5)
 gap = max(np.abs(a - b).max() for a, b in zip(plain.get_weights(), watched.get_weights(), strict=True))
-band("weights apart after the step", gap, 0, 1e-5)
+expect_within("weights apart after the step", gap, 0, 1e-5)
 
 # %% [markdown]
 # ## 5 · At work
@@ -410,7 +410,7 @@ print(f"test accuracy {reached:.3f}")
 
 # %% tags=["target"]
 ceiling = mood.bayes_accuracy(["face", "voice", "words"])
-band("share of the joint ceiling, Keras", reached / ceiling, 0.99, 0.02)
+expect_within("share of the joint ceiling, Keras", reached / ceiling, 0.99, 0.02)
 
 # %% [markdown]
 # ### The same experiment, proved
@@ -446,8 +446,8 @@ plot.show(
 )
 
 # %%
-band("float64: largest gap in the first 50 steps", gaps["float64"][:50].max(), 0, 1e-6)
-band("float32: largest gap in the first 5 steps", gaps["float32"][:5].max(), 0, 1e-4)
+expect_within("float64: largest gap in the first 50 steps", gaps["float64"][:50].max(), 0, 1e-6)
+expect_within("float32: largest gap in the first 5 steps", gaps["float32"][:5].max(), 0, 1e-4)
 assert gaps["float32"].max() > 100 * gaps["float64"].max()
 
 # %% [markdown]
@@ -543,7 +543,7 @@ cells.set_weights(
     [gates(gru.weight_ih_l0), gates(gru.weight_hh_l0), np.stack([gates(gru.bias_ih_l0), gates(gru.bias_hh_l0)])]
 )
 wanted = gru(torch.tensor(sequence))[1][0].detach().numpy()
-band("GRU: largest difference", np.abs(cells(sequence) - wanted).max(), 0, 1e-5)
+expect_within("GRU: largest difference", np.abs(cells(sequence) - wanted).max(), 0, 1e-5)
 
 # %% [markdown]
 # The LSTM has one order, i f g o, in both. But PyTorch has two biases, which only ever act as their sum, and Keras has one, which
@@ -602,8 +602,8 @@ print("exact and tanh differ by at most", np.abs(exact_gelu - tanh).max().round(
 dense, table = keras.layers.Dense(64), keras.layers.Embedding(500, 16)
 dense.build((None, 256)), table.build(None)
 torch_dense, torch_table = nn.Linear(256, 64).weight.std().item(), nn.Embedding(500, 16).weight.std().item()
-band("dense: spread of Keras over PyTorch", dense.kernel.numpy().std() / torch_dense, 2.19, 0.15)
-band("embedding: spread of PyTorch over Keras", torch_table / table.embeddings.numpy().std(), 34.6, 2)
+expect_within("dense: spread of Keras over PyTorch", dense.kernel.numpy().std() / torch_dense, 2.19, 0.15)
+expect_within("embedding: spread of PyTorch over Keras", torch_table / table.embeddings.numpy().std(), 34.6, 2)
 
 # %% [markdown]
 # ### If one is forgotten

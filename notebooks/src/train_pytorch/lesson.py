@@ -24,7 +24,7 @@ from torch import nn
 
 from mmcourse import plot
 from mmcourse.datasets import load, mood
-from mmcourse.evaluate import band
+from mmcourse.evaluate import expect_within
 from mmcourse.training.torch import evaluate, fit, predict, warmup_cosine
 
 train, validation, test = (load("mood", split) for split in ("train", "validation", "test"))
@@ -208,7 +208,7 @@ print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
 logits = model(batch)  # (64, 3)
 loss = nn.functional.cross_entropy(logits, batch["target"])
 loss.backward()
-band("first loss", loss.item(), 1.10, 0.08)
+expect_within("first loss", loss.item(), 1.10, 0.08)
 assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
@@ -248,7 +248,7 @@ few = train.subset(np.arange(1000))
 every = [batch for epoch in range(4) for batch in few.torch_loader(64, seed=0, epoch=epoch)]
 model = build(*names)
 losses = loop(model, every, total=64)
-band("mean loss of the last epoch", np.mean(losses[-16:]), 0.5, 0.2)
+expect_within("mean loss of the last epoch", np.mean(losses[-16:]), 0.5, 0.2)
 
 # %% [markdown]
 # The same, packaged: `fit` is this loop with a progress bar, a measurement after each epoch, and what section 6 adds.
@@ -295,7 +295,9 @@ reached = {"all three": test_accuracy(model)}
 
 # %% tags=["target"]
 commonest = np.bincount(test.labels).max() / len(test)  # who always names the commonest feeling
-band("trimodal test accuracy as a share of its ceiling", reached["all three"] / ceiling["all three"], 0.995, 0.015)
+expect_within(
+    "trimodal test accuracy as a share of its ceiling", reached["all three"] / ceiling["all three"], 0.995, 0.015
+)
 
 # %% [markdown]
 # **Each alone**, same recipe. Their ceilings are near 0.68, so more training cannot help beyond that.
@@ -310,7 +312,7 @@ plot.show(fig, alt="Four bars that almost touch their ceilings: all three near 0
 
 # %%
 for name in names:
-    band(f"share of its ceiling: {name}", reached[name] / ceiling[name], 0.99, 0.02)
+    expect_within(f"share of its ceiling: {name}", reached[name] / ceiling[name], 0.99, 0.02)
 
 # %% [markdown]
 # ### Other data, and how joining can hurt
@@ -421,14 +423,16 @@ plot.show(
 )
 
 # %%
-band(
+expect_within(
     "gain of both, with encoders, over the better one",
     read["image + voice"] - max(read["image"], read["voice"]),
     0.12,
     0.05,
 )
-band("pixels beside a wave, against pixels alone", read["pixels, wave"] - read["pixels alone, flat"], -0.14, 0.06)
-band("a wave alone, unseen voices", read["wave alone, flat"], 0.15, 0.08)
+expect_within(
+    "pixels beside a wave, against pixels alone", read["pixels, wave"] - read["pixels alone, flat"], -0.14, 0.06
+)
+expect_within("a wave alone, unseen voices", read["wave alone, flat"], 0.15, 0.08)
 assert read["pixels, scaled log-mel"] > read["pixels, log-mel"] > read["pixels alone, flat"]
 assert read["image + voice"] > max(read["pixels, log-mel"], read["pixels, scaled log-mel"])
 
@@ -481,7 +485,7 @@ plot.show(
 
 # %%
 gap = last["rate × 3"]["val_accuracy"] - last["rate × 3, no warm-up"]["val_accuracy"]
-band("what warm-up is worth at three times the rate", gap, 0.2, 0.15)
+expect_within("what warm-up is worth at three times the rate", gap, 0.2, 0.15)
 assert last["no warm-up"]["val_accuracy"] > last["rate × 3, no warm-up"]["val_accuracy"] + 0.05
 assert last["rate × 3"]["val_accuracy"] > last["the same, clipped"]["val_accuracy"] + 0.05
 assert last["modality dropout"]["accuracy"] < last["the recipe"]["accuracy"] - 0.03
@@ -600,9 +604,9 @@ def moved(complete):
 
 
 with_all, fresh = moved(True), moved(False)
-band("mean move with the saved optimiser", with_all.mean(), 0.07, 0.05)
-band("mean move with a fresh one", fresh.mean(), 0.7, 0.1)
-band("share of weights that a fresh one moves by the full rate", (fresh > 0.9).mean(), 0.67, 0.1)
+expect_within("mean move with the saved optimiser", with_all.mean(), 0.07, 0.05)
+expect_within("mean move with a fresh one", fresh.mean(), 0.7, 0.1)
+expect_within("share of weights that a fresh one moves by the full rate", (fresh > 0.9).mean(), 0.67, 0.1)
 
 # %% tags=["free"]
 fig, ax = plot.plt.subplots()
