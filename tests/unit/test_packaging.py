@@ -21,10 +21,22 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 FLOORS = {  # from ARCHITECTURE: imports only go down
-    4: {"cli", "__main__", "doctor", "terminal", "authoring", "classroom", "workspace"},
+    4: {"cli", "__main__", "doctor", "authoring", "classroom", "workspace"},
     3: {"check", "exercise", "plot", "draw", "widgets", "evaluate", "parity"},
     2: {"training"},
-    1: {"datasets", "preprocess", "numpy", "torch", "keras", "runtime", "environment", "io", "progress", "quiet"},
+    1: {
+        "datasets",
+        "preprocess",
+        "numpy",
+        "torch",
+        "keras",
+        "runtime",
+        "environment",
+        "io",
+        "progress",
+        "terminal",
+        "quiet",
+    },
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 ROOMS = {"numpy", "torch", "keras"}

@@ -750,14 +750,15 @@ print("the same weights, to the last bit")
 # which is done again. Lesson [train_pytorch](train_pytorch.ipynb)'s loop can save within an epoch.
 #
 # ## 7 · At full size
-# On a GPU, two lines change the cost: half precision, and larger batches. `mixed_bfloat16` computes in 16 bits and keeps weights in 32.
+# On a GPU, two lines change the cost: half precision, and larger batches. `mixed_bfloat16` (on older cards
+# `mixed_float16`) computes in 16 bits and keeps weights in 32.
 # The cell trains the model eight times as wide.
 
 # %% tags=["free"]
-from mmcourse.runtime import profile
+from mmcourse.runtime import keras_half_policy, profile
 
 if profile() == "gpu" and tf.config.list_physical_devices("GPU"):
-    keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.config.set_dtype_policy(keras_half_policy())  # bfloat16, or float16 on a card that has none (a T4)
     wide = build(K, KerasConcatenate, width=256)
     fit(wide, train.tf_dataset(256, seed=0, fixed_length=True), epochs=20, learning_rate=3e-3)
     print("test accuracy", (predict(wide, test.tf_dataset(500)).argmax(1) == test.labels).mean())
