@@ -145,6 +145,12 @@ def test_copies_in_any_folder_that_is_shown_are_found(tmp_path):
     }
 
 
+@pytest.mark.parametrize("attack", hostile.HUB_ATTACKS, ids=lambda attack: attack.name)
+def test_every_attack_on_the_hub_names_a_test_that_exists(attack):
+    file, name = attack.test.split("::")
+    assert f"def {name}(" in (hostile.ROOT / file).read_text(encoding="utf-8")
+
+
 def test_files_that_are_no_notebooks(sandbox, tmp_path):
     sub = tmp_path / "sub"
     bad = {

@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 FLOORS = {  # from ARCHITECTURE: imports only go down
-    3: {"cli", "__main__", "doctor", "authoring", "classroom", "workspace"},
-    2: {"check", "exercise", "plot", "draw", "widgets", "evaluate", "parity"},
+    4: {"cli", "__main__", "doctor", "authoring", "classroom", "workspace"},
+    3: {"check", "exercise", "plot", "draw", "widgets", "evaluate", "parity"},
+    2: {"training"},
     1: {
         "datasets",
         "preprocess",

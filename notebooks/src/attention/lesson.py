@@ -471,7 +471,7 @@ ceiling = np.mean([1.0 if first == second else 0.5 for first, second in turns])
 print("ceiling without places:", ceiling)
 
 # %% tags=["free"]
-from mmcourse.torch.train import fit, predict
+from mmcourse.training.torch import fit, predict
 
 answer = np.concatenate([batch["target"] for batch in test])
 readers, reached = {}, {"without places": [], "with places": []}

@@ -527,7 +527,7 @@ expect_within("loss before training", first_loss, 2.30, 0.05)
 assert round(np.log(10), 2) == 2.30
 
 # %% tags=["free"]
-from mmcourse.torch.train import fit  # the course's training loop; lesson train_pytorch opens it
+from mmcourse.training.torch import fit  # the course's training loop; lesson train_pytorch opens it
 
 networks, curves, wandering_batches = [], [], batches(wandering, wandering_label)
 for seed in range(3):
@@ -572,7 +572,7 @@ print(f"{copied:,} weights copied; logits equal to five decimals: {gap < 1e-5}")
 # %% tags=["free"]
 import tensorflow as tf
 
-import mmcourse.keras.train as keras_train
+import mmcourse.training.keras as keras_train
 
 x_all = torch.cat([part["inputs"]["image"] for part in wandering_batches]).numpy()  # (n, 1, 28, 28)
 y_all = torch.cat([part["target"] for part in wandering_batches]).numpy()

@@ -600,7 +600,7 @@ class Reader(nn.Module):
 
 
 # %%
-from mmcourse.torch.train import fit, predict
+from mmcourse.training.torch import fit, predict
 
 
 def batches(ids, feelings, asked, size=64):
@@ -664,7 +664,7 @@ keras_reader.set_weights([table, *(array.T for array in arrays)])  # only the ta
 # %%
 import tensorflow as tf
 
-from mmcourse.keras import train as keras_train
+from mmcourse.training import keras as keras_train
 
 
 def as_tf(ids, labels):
