@@ -223,7 +223,7 @@ def test_the_wheel_holds_lessons_data_and_licences_but_no_solutions(tmp_path: Pa
     cards = {f"mmcourse/_data/{p.relative_to(ROOT / 'data')}" for p in (ROOT / "data").rglob("README.md")}
     assert not (code | lessons | exercises | cards) - names
     assert not [name for name in names if "solutions" in name or "/src/" in name or "__pycache__" in name]
-    assert {name.split("/")[-1] for name in names if "/licenses/" in name} == {"LICENSE", "LICENSE-text"}
+    assert {name.split("/")[-1] for name in names if "/licenses/" in name} == {"LICENSE", "LICENSE-CC-BY-4.0"}
     assert not [name for name in names if not name.startswith(("mmcourse/", "mmcourse-"))], "nothing beside the package"
     assert wheel.stat().st_size < 40e6
     # Checks work where the wheel is installed, and no right answer lies beside them.

@@ -39,7 +39,7 @@ def write_checkpoint(path, trainer, metadata):
         The disk is full, or the folder cannot be written.
     """
     pairs = zip(names(trainer), variables(trainer), strict=True)
-    arrays = {f"{i:04d} {name}": np.ascontiguousarray(v.numpy()) for i, (name, v) in enumerate(pairs)}
+    arrays = {f"{i:04d} {name}": np.asarray(v.numpy(), order="C") for i, (name, v) in enumerate(pairs)}
     files.write_checkpoint_bytes(Path(path), save(arrays, files.make_header(_buffers(arrays), metadata)))
 
 

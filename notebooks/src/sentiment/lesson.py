@@ -325,9 +325,11 @@ print(f"{sum(p.numel() for p in model.parameters()):,} numbers to learn")
 
 
 # %%
-def tensors(batch):
-    torched = {k: tensors(v) if isinstance(v, dict) else torch.from_numpy(v) for k, v in batch.items()}
-    return torched | ({"face": torched["face"].movedim(-1, 1)} if "face" in torched else {})  # channels first
+def tensors(value):
+    """A NumPy batch as PyTorch has it."""
+    if isinstance(value, dict):
+        return {name: tensors(part) for name, part in value.items()}
+    return torch.from_numpy(value.transpose(0, 3, 1, 2) if value.ndim == 4 else value)  # pictures: channels first
 
 
 model.eval()
