@@ -1,4 +1,4 @@
-# make lab     set up once, then open JupyterLab at the first lesson     make lab ARGS="--no-browser --port 8899"
+# make lab     set up once, then open JupyterLab on your own copy     make lab ARGS="--no-browser --port 8899"
 # make test    set up once, then lint, types and every test       make test ARGS="-k cli"
 # The environment is .venv. Its last file, .venv/complete, is written only after everything was installed and
 # holds what it was made from; without it, or when it tells of another Python or folder, .venv is made anew.
@@ -11,7 +11,7 @@ JOBS ?= 2
 ARGS ?=
 
 help:
-	@printf '%s\n' 'make lab      open JupyterLab at the first lesson (ARGS="--no-browser --port 8899" is passed on)' \
+	@printf '%s\n' 'make lab      open JupyterLab on your own copy of the course (ARGS="--no-browser --port 8899" is passed on)' \
 	  'make test     lint, types and every test (ARGS="-k fusion" is passed to pytest)' \
 	  'make lint     ruff and mypy alone' \
 	  'make setup    only make or refresh .venv (PYTHON=/path/to/python3 chooses the Python)' \
@@ -33,15 +33,18 @@ if ! [ -f .venv/complete ] || [ "$$(head -n 2 .venv/complete)" != "$$(made_by)" 
   for python in $(or $(PYTHON),python3 python3.11 python3.12 python3.13); do \
     "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && break; python=; \
   done; \
+  newer="$$($(or $(PYTHON),python3) -c 'import sys; print("%d.%d" % sys.version_info[:2] if sys.version_info >= (3, 14) else "")' 2>/dev/null)"; \
+  [ -n "$$python" ] || [ -z "$$newer" ] || fail "Python $$newer is too new: TensorFlow has no build for it yet." \
+    'Install Python 3.13 beside it (python.org, brew install python@3.13, uv python install 3.13), or say make lab PYTHON=/path/to/python3.13'; \
   [ -n "$$python" ] || fail 'no Python 3.11, 3.12 or 3.13 was found.' \
     'Install one (python.org, brew install python@3.12, apt install python3 python3-venv), or say make lab PYTHON=/path/to/python3.11'; \
-  printf 'Making .venv with %s (once; some minutes, about 4 GB of disk)\n' "$$("$$python" -V)"; \
+  printf 'Making .venv with %s (once; some minutes. On disk: about 4 GB, on Linux 8 GB unless PyTorch is the CPU build: see README)\n' "$$("$$python" -V)"; \
   "$$python" -m venv .venv || fail "$$python could not make a virtual environment." \
     'On Debian or Ubuntu: apt install python3-venv. Else check that the disk is not full and the folder is writable.'; \
 fi; \
 rm -f .venv/complete; \
 $(BIN)/python -m pip install -c constraints.txt -e '.[all]' || fail 'pip could not install the course (its last lines above say why).' \
-  'Usual causes: no network or a proxy (set HTTPS_PROXY), a full disk (4 GB are needed), a Python without wheels (try PYTHON=python3.11).'; \
+  'Usual causes: no network or a proxy (set HTTPS_PROXY), a full disk (4 GB are needed, 8 GB with CUDA), a Python without wheels (try PYTHON=python3.11).'; \
 $(BIN)/python -m pip check || fail 'the installed packages do not fit together (see above).' 'Run make clean.'; \
 $(BIN)/python -m jupyter labextension disable --level=sys_prefix @jupyter/nbgrader >/dev/null 2>&1; : instructors only; \
 wanted > .venv/complete.part && mv .venv/complete.part .venv/complete

@@ -1,19 +1,21 @@
-"""The command line: lab · run · doctor · data · build, and the classroom. Imports stand inside the commands."""
+"""The command line: lab · progress · run · doctor · data · build, and the classroom. Commands import what they need."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import subprocess
 import sys
 import time
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from mmcourse.classroom.commands import classroom
+from mmcourse.environment import expand_home, make_output_printable, use_writable_caches
 from mmcourse.terminal import cell_progress, error_console, fail, one_line, show, table
 
 if TYPE_CHECKING:
@@ -39,8 +41,10 @@ Names = Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Data
 
 def main() -> None:
     """Entry point: what a person can mend is one line on stderr and exit 2, not a traceback."""
+    make_output_printable()
+    use_writable_caches()  # kernels and JupyterLab inherit them
     try:
-        app()
+        app(prog_name="mmcourse")
     except BrokenPipeError:  # `mmcourse doctor | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -55,26 +59,92 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Show the vers
         raise typer.Exit
 
 
+Folder = Annotated[Path | None, typer.Option("--folder", metavar="DIR", help="Your folder, if not the usual one.")]
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(
     context: typer.Context,
-    lesson: Annotated[str, typer.Argument(metavar="[SLUG]", help="Lesson to open, by slug or number.")] = "0",
+    lesson: Annotated[str, typer.Argument(metavar="[LESSON]", help="Lesson to open, by name or number.")] = "",
+    folder: Folder = None,
+    fresh: Annotated[str, typer.Option(metavar="LESSON", help="Bring a lesson back as new; yours is kept.")] = "",
+    solution: Annotated[str, typer.Option(metavar="LESSON", help="Add the solved exercises of a lesson.")] = "",
 ) -> None:
-    """Open JupyterLab at a lesson. Further options go to JupyterLab: mmcourse lab fusion --no-browser --port 8899."""
+    """Open JupyterLab on your own copy of the course. Further options go to JupyterLab: --no-browser --port 8899.
+
+    Your folder is ~/mmcourse-notebooks, or what MMCOURSE_FOLDER says. New and improved lessons come into it each time;
+    what you edited is never overwritten.
+    """
     extra = list(context.args)
     if lesson.startswith("-"):  # `lab --no-browser`: an option, not a lesson
-        lesson, extra = "0", [lesson, *extra]
+        lesson, extra = "", [lesson, *extra]
     require("jupyterlab", "ipykernel")
-    chosen = select([lesson])[0]
-    if not chosen.notebook.is_file():
+    from mmcourse import workspace
+    from mmcourse.progress import START
+
+    wanted = lesson or fresh or solution
+    chosen = select([wanted])[0] if wanted else None
+    if chosen and not chosen.notebook.is_file():
         fail(f"lesson {chosen.name} is not built yet; run `mmcourse build {chosen.slug}`")
-    folder = workbench(chosen.folder)
+    try:
+        here = workspace.checked_folder(folder or workspace.default_folder())
+        lines = workspace.prepare(here).sentences()
+        lines += workspace.bring_back(select([fresh])[0], here) if fresh else []
+        page = workspace.path_of(chosen, here) if chosen else START
+        if solution:
+            page = workspace.add_solution(select([solution])[0], here).relative_to(here).as_posix()
+        options = workspace.lay_out_jupyterlab(here)
+    except (OSError, ValueError) as error:
+        fail(_reason(error))
+    print("\n".join([f"Your folder: {here}", *lines]), flush=True)
     root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []  # a container has no other user
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
-    command += [f"--LabApp.default_url=/lab/tree/{chosen.notebook.name}"]
-    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", *root, *extra]
-    sys.stdout.flush()
-    os.execv(sys.executable, command)  # so that Ctrl-C and signals reach JupyterLab itself
+    command = [sys.executable, "-m", "jupyterlab", *options]
+    command += [f"--LabApp.default_url=/lab/workspaces/{workspace.LAYOUT}/tree/{page}", *root, *extra]
+    _become(command, workspace.jupyter_environment())
+
+
+def _become(command: list[str], environment: dict[str, str]) -> None:
+    """Run a command in place of this process, so that Ctrl-C and signals reach it; on Windows, wait for it."""
+    if os.name == "nt":
+        raise typer.Exit(subprocess.run(command, env=environment).returncode)
+    os.execve(command[0], command, environment)
+
+
+@app.command()
+def progress(folder: Folder = None) -> None:
+    """Show points, exercises and blanks of each lesson, and what comes next."""
+    from mmcourse.progress import find_folder, read_progress
+    from mmcourse.workspace import default_folder
+
+    try:
+        here = find_folder(folder or Path.cwd()) or (None if folder else find_folder(default_folder()))
+        if here is None:
+            fail(f"{folder or default_folder()} is not a course folder yet; `mmcourse lab` makes one")
+        found = read_progress(here)
+    except (OSError, ValueError) as error:
+        fail(_reason(error))
+    rows = table("Lesson", ">Points", ">Exercises", ">Blanks")
+    for lesson in found.lessons:
+        counts = [lesson.count(is_blank=False), lesson.count(is_blank=True)]
+        rows.add_row(
+            lesson.heading,
+            f"{lesson.points} of {lesson.max_points}" if lesson.max_points else "",
+            *[f"{passed} of {number}" if number else "" for passed, number in counts],
+        )
+    totals = [found.points, found.total(is_blank=False), found.total(is_blank=True)]
+    rows.add_section()
+    rows.add_row("All", *[f"{reached} of {number}" for reached, number in totals])
+    show(rows)
+    print(f"Next: {found.next.text}")
+    if found.next.notebook:
+        print(f"      {here / found.next.notebook}")
+
+
+def _reason(error: Exception) -> str:
+    """One line for what a person can mend."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'your folder'}: {error.strerror}; choose another folder with --folder"
+    return one_line(str(error))
 
 
 @app.command()
@@ -132,6 +202,7 @@ def doctor() -> None:
 def build(
     numbers: Annotated[list[str] | None, typer.Argument(metavar="[SLUG…]", help="Lessons; all by default.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Build nothing; exit 1 if a notebook is stale.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Build over edited notebooks, and keep a copy.")] = False,
 ) -> None:
     """For authors: make the notebooks of lessons from notebooks/src, or check that they are fresh."""
     require("jupytext", "nbclient", "nbformat", "psutil")
@@ -141,7 +212,7 @@ def build(
 
     try:
         with cell_progress() as progress:
-            built = build_lessons(chosen, check=check, progress=progress)
+            built = build_lessons(chosen, check=check, progress=progress, force=force)
     except (BuildError, OSError) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
@@ -262,21 +333,6 @@ def select_data(names: list[str] | None) -> list[Source]:
     return [known[name] for name in names or known]
 
 
-def workbench(folder: Path) -> Path:
-    """Where a learner works: the checkout's own notebooks, or a copy of those that an installed wheel carries."""
-    if folder.name != "_notebooks":
-        return folder
-    here = Path("mmcourse-notebooks").resolve()
-    writable(here, folder)
-    for source in folder.rglob("*.ipynb"):
-        copy = here / source.relative_to(folder)
-        if not copy.exists():  # a learner's own work is never overwritten
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, copy)
-    print(f"Your notebooks: {here}")
-    return here
-
-
 def writable(folder: Path, lessons: Path) -> None:
     """Make `folder`; leaves with one line if it cannot be written or is where the lessons themselves lie."""
     if folder.resolve().is_relative_to(lessons.resolve()):
@@ -297,22 +353,42 @@ def run_one(notebook: Path, target: Path) -> tuple[float, float, str]:
     from mmcourse.authoring.execute import ExecutionError, execute
 
     start, error, peak_mb = time.perf_counter(), "", 0.0
+    try:
+        book = nbformat.read(notebook, as_version=4)
+    except (OSError, ValueError) as problem:
+        return 0.0, 0.0, f"cannot be read: {one_line(str(problem))}"
     with cell_progress() as progress:
         try:
-            book = nbformat.read(notebook, as_version=4)
             # Offline would hide a learner's GPU.
             usage = execute(book, lambda done, total: progress(notebook.stem, done, total), offline=False)
             seconds, peak_mb = usage.seconds, usage.peak_mb
         except ExecutionError as problem:
             seconds, error = time.perf_counter() - start, f"cell {problem.cell + 1}: {one_line(str(problem))}"
-        except (OSError, ValueError) as problem:
-            return 0.0, 0.0, f"cannot be read: {one_line(str(problem))}"
+        except (OSError, RuntimeError, ValueError) as problem:
+            why = one_line(str(problem)) if str(problem) else type(problem).__name__
+            return 0.0, 0.0, f"no kernel starts: {why}; `mmcourse doctor` says more"
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(book, target)
     return seconds, peak_mb, error
 
 
+class HomeCommand(TyperCommand):
+    """A command that expands ``~`` in each path it is given: a shell leaves ``--to=~/x`` and quoted paths alone."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context, with paths expanded."""
+        context = super().make_context(info_name, args, parent, **extra)
+        for name, value in context.params.items():
+            if isinstance(value, Path):
+                context.params[name] = expand_home(value)
+            elif isinstance(value, list | tuple):
+                context.params[name] = type(value)(expand_home(x) if isinstance(x, Path) else x for x in value)
+        return context
+
+
 app.registered_commands += classroom.registered_commands  # release, grade, hub, submit
+for command in [*app.registered_commands, *data.registered_commands]:
+    command.cls = HomeCommand
 
 if __name__ == "__main__":
     main()

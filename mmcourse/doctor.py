@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,15 +15,50 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from mmcourse import runtime
 from mmcourse.authoring.catalogue import Lesson, lessons
+from mmcourse.authoring.imports import import_statements, modules_of
 from mmcourse.datasets import NAMES, data_dir
+from mmcourse.environment import use_writable_caches
 
 FREE_DISK_MB = 500  # kernels, figures and JupyterLab's own files
-DISTRIBUTION = {"IPython": "ipython", "PIL": "pillow", "sklearn": "scikit-learn"}  # where module and package differ
-ROOMS = {"mmcourse.torch": ("torch",), "mmcourse.keras": ("keras", "tensorflow")}
 NEEDED_BY_LAB = ("jupyterlab", "ipykernel", "nbclient", "psutil")
+COURSE = "mmcourse"  # name of the group of statements that import the course itself
+LAZY = {  # what an import does not load: one use of the kind that lessons make
+    "librosa": "import numpy as np, librosa; librosa.feature.mfcc(y=np.zeros(2048, np.float32), sr=8000)",
+    "matplotlib": "import io; from matplotlib.figure import Figure; Figure().savefig(io.BytesIO())",
+    "torch": "import torch; (torch.ones(2, 2) @ torch.ones(2, 2)).sum().item()",
+    "tensorflow": "import tensorflow as tf; float(tf.reduce_sum(tf.ones((2, 2)) @ tf.ones((2, 2))))",
+    "keras": "import keras; keras.layers.Dense(1)(keras.ops.ones((1, 2)))",
+    "transformers": "from transformers import BertConfig, BertModel; BertModel",
+    "tokenizers": "from tokenizers import Tokenizer; from tokenizers.models import BPE; Tokenizer(BPE())",
+}
+TRY = """\
+import json, sys, warnings
+warnings.simplefilter("ignore")
+from mmcourse.runtime import setup
+setup()
+sys.path[:0] = json.loads(sys.argv[2])
+faults = {}
+for statement in json.loads(sys.argv[1]):
+    try:
+        exec(statement, {})
+    except BaseException as error:
+        faults[statement] = f"{type(error).__name__}: {error}".splitlines()[0]
+print("\\n" + json.dumps(faults))
+"""
+GPUS = """\
+import json, sys
+from mmcourse import runtime
+runtime.setup()
+print("\\n" + json.dumps([[card.name, card.half] for card in getattr(runtime, sys.argv[1])()]))
+"""
+WHY_NO_GPU = {
+    "torch": "install a PyTorch built for this card's driver (pytorch.org says which), or update the driver",
+    "tensorflow": "on Linux: install `tensorflow[and-cuda]` (the extra `gpu`); on Windows: use WSL 2",
+}
 
 
 @dataclass
@@ -34,6 +69,7 @@ class Finding:
     value: str
     problem: str = ""
     remedy: str = ""
+    blocks: bool = True  # whether lessons cannot run because of it
 
 
 @dataclass
@@ -56,59 +92,135 @@ class Diagnosis:
 
 
 def remedy(extra: str = "all") -> str:
-    """How to install what is missing: in a checkout by make, else by pip."""
-    checkout = (Path(__file__).resolve().parent.parent / "Makefile").is_file()
-    return "run `make setup` in the course's folder" if checkout else f"run `pip install -U 'mmcourse[{extra}]'`"
+    """How to install what is missing: in a checkout by make or pip, else as `runtime.how_to_install` says."""
+    return runtime.how_to_install(extra)
 
 
 def diagnose(root: Path | None = None) -> Diagnosis:
-    """Look at this machine and every lesson; imports each package that a lesson needs in a process of its own.
+    """Look at this machine and every lesson; runs each lesson's import statements, one process a package.
 
     Parameters
     ----------
     root : Path, optional
         Folder that holds ``notebooks/``; default: the course's own.
     """
+    use_writable_caches()
     found = lessons(root)
-    needs = {lesson.name: needed_modules(lesson.notebook) for lesson in found}
-    wanted = sorted(set(NEEDED_BY_LAB).union(*needs.values()))
-    packages = {finding.name: finding for finding in check_packages(wanted)}
-    diagnosis = Diagnosis(check_machine(), list(packages.values()))
-    blocked = [finding for finding in diagnosis.machine if finding.problem]
+    statements = {lesson.name: import_statements(_code_cells(lesson.notebook)) for lesson in found}
+    groups: dict[str, list[str]] = {name: [] for name in NEEDED_BY_LAB}
+    for statement in dict.fromkeys(s for listed in statements.values() for s in listed):
+        for module in _group(statement, root):
+            groups.setdefault(module, []).append(statement)
+    packages = {check.name: check for check in check_packages(sorted(groups), groups, root)}
+    diagnosis = Diagnosis(check_machine(), [finding for name, finding in packages.items() if name != COURSE])
+    diagnosis.machine.append(check_kernel())
+    blocked = [finding for finding in diagnosis.machine if finding.problem and finding.blocks]
     for lesson in found:
-        missing = [packages[name] for name in needs[lesson.name] if packages[name].problem]
-        diagnosis.lessons.append(check_lesson(lesson, blocked + missing))
+        needs = {module for statement in statements[lesson.name] for module in _group(statement, root)}
+        missing = [packages[name].for_statements(statements[lesson.name]) for name in sorted(needs)]
+        problems = [finding for finding in missing if finding.problem]
+        if len(problems) > 1:  # the course's own import fails because of a package: the package is the cause
+            problems = [finding for finding in problems if finding.name != COURSE]
+        diagnosis.lessons.append(check_lesson(lesson, blocked + problems))
     return diagnosis
 
 
-def needed_modules(notebook: Path) -> list[str]:
-    """Top-level modules outside the standard library that a notebook's cells import; [] if it cannot be read."""
-    modules: set[str] = set()
-    for statement in _imports(notebook):
-        name = statement.split(".")[0]
-        modules |= {name} - {"mmcourse"}
-        modules.update(*(needs for room, needs in ROOMS.items() if f"{statement}.".startswith(f"{room}.")))
-    return sorted(modules - set(sys.stdlib_module_names) - {"google"})
+@dataclass
+class PackageFinding(Finding):
+    """A package; `faults` has the error of each import statement that fails."""
+
+    faults: dict[str, str] = field(default_factory=dict)
+
+    def for_statements(self, statements: Iterable[str]) -> Finding:
+        """This finding for a lesson with these import statements: a fault of another lesson's statement is left out."""
+        mine = {s: why for s, why in self.faults.items() if s in statements or s in LAZY.values()}
+        if not self.faults or mine:
+            return self
+        return Finding(self.name, self.value)
 
 
-def check_packages(modules: Iterable[str]) -> list[Finding]:
-    """Import each module in its own process: a package can be there and yet not load."""
+def needed_modules(notebook: Path, root: Path | None = None) -> list[str]:
+    """Packages that a notebook's cells import, the course's own files aside; [] if it cannot be read."""
+    statements = import_statements(_code_cells(notebook))
+    return sorted({module for statement in statements for module in _group(statement, root)} - {COURSE})
+
+
+def check_packages(
+    modules: Iterable[str], statements: dict[str, list[str]] | None = None, root: Path | None = None
+) -> list[PackageFinding]:
+    """Import each module and run its statements in its own process: a package can be there and yet not load."""
+    asked = statements or {}
     with ThreadPoolExecutor(max_workers=runtime.usable_cores()) as pool:
-        return list(pool.map(_check_package, modules))
+        return list(pool.map(lambda module: _check_package(module, asked.get(module, []), root), modules))
+
+
+def check_kernel(seconds: float = 60) -> Finding:
+    """Whether a kernel starts and answers: without one no notebook runs, whatever is installed."""
+    finding = Finding("kernel", "starts")
+    if find_spec("ipykernel") is None or find_spec("jupyter_client") is None:
+        return Finding("kernel", "not tried", "the notebook kernel (ipykernel) is not installed", remedy("lab"))
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import KernelManager
+
+    manager = KernelManager()
+    spec = KernelSpec(argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], language="python")
+    manager._kernel_spec = spec  # this Python, whatever kernels are registered
+    try:
+        with tempfile.TemporaryFile() as said:
+            manager.start_kernel(stdout=said, stderr=said)
+            client = manager.client()
+            client.start_channels()
+            try:
+                client.wait_for_ready(timeout=seconds)
+            except RuntimeError as error:
+                said.seek(0)
+                lines = said.read().decode(errors="replace").strip().splitlines() or [str(error)]
+                finding.problem = f"no kernel starts: {lines[-1][:200]}"
+            finally:
+                client.stop_channels()
+    except (OSError, RuntimeError, ValueError) as error:
+        finding.problem = f"no kernel starts: {type(error).__name__}: {error}"
+    finally:
+        if manager.has_kernel:
+            manager.shutdown_kernel(now=True)
+    if finding.problem:
+        finding.value = "does not start"
+        finding.remedy = "if a folder or port is named above, make it usable; else " + remedy("lab")
+    return finding
+
+
+def check_gpus() -> list[Finding]:
+    """One finding a framework: which cards it sees. That it misses a card that is there is a note, no lesson stops."""
+    present = _nvidia_cards()
+    findings = []
+    for framework in ("torch", "tensorflow"):
+        finding = Finding(f"GPU for {framework}", "not installed", blocks=False)
+        if find_spec(framework) is not None:
+            cards, why = _ask(GPUS, f"{framework}_gpus")
+            if cards is None:
+                finding.value = f"unknown: {why}"
+            else:
+                finding.value = "; ".join(f"{name} (half precision: {half})" for name, half in cards) or "none"
+            if not cards and present:
+                finding.problem = f"{present[0]} is there, and {framework} does not see it"
+                finding.remedy = WHY_NO_GPU[framework]
+        findings.append(finding)
+    return findings
 
 
 def check_machine() -> list[Finding]:
     """Python, system, cores, memory, GPU and free disk."""
     report = runtime.machine_report(packages=())
-    findings = [Finding(name, str(value)) for name, value in report.items()]
+    findings = [Finding(name, str(value)) for name, value in report.items() if name != "gpu"] + check_gpus()
     free = shutil.disk_usage(tempfile.gettempdir()).free // 2**20
     disk = Finding("disk", f"{free / 1024:.1f} GB free for temporary files")
     if free < FREE_DISK_MB:
         disk.problem = f"only {free} MB free in {tempfile.gettempdir()}; a lesson needs {FREE_DISK_MB} MB"
         disk.remedy = "free some space, or point TMPDIR at a disk that has it"
-    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+    if runtime.unsuitable_python(sys.version_info[:2]):
         python = next(finding for finding in findings if finding.name == "python")
-        python.problem, python.remedy = "the course is tested on Python 3.11 to 3.13", "use one of these"
+        python.problem = runtime.unsuitable_python(sys.version_info[:2])
+        python.remedy = "install Python 3.13 (python.org, or `uv python install 3.13`) and make the environment anew"
     return [*findings, disk]
 
 
@@ -138,41 +250,58 @@ def check_lesson(lesson: Lesson, blocked: list[Finding]) -> Finding:
     return finding
 
 
-def _imports(notebook: Path) -> list[str]:
+def _code_cells(notebook: Path) -> list[str]:
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     except (OSError, ValueError, KeyError, TypeError):  # reported by check_lesson
         return []
-    names = []
-    for cell in cells:
-        source = "".join(cell["source"]) if cell["cell_type"] == "code" else ""
-        try:
-            tree = ast.parse(re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.M))
-        except SyntaxError:  # an error that a lesson shows on purpose
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                names += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return names
 
 
-def _check_package(module: str) -> Finding:
-    package = DISTRIBUTION.get(module, module)
-    try:
-        version = metadata.version(package)
-    except metadata.PackageNotFoundError:
-        version = ""
-    finding = Finding(module, version or "–")
+def _group(statement: str, root: Path | None) -> list[str]:
+    """The packages that a statement is tried with; `COURSE` for the course's own modules."""
+    module = statement.replace(",", " ").split()[1].split(".")[0]
+    if module == "mmcourse" or _own_file(module, root):
+        return [*modules_of(statement), COURSE] if module == "mmcourse" else [COURSE]
+    return modules_of(statement)
+
+
+def _own_file(module: str, root: Path | None = None) -> Path | None:
+    """The course's own file of that name, which a lesson imports by way of `sys.path`; None for a package."""
+    if find_spec(module) is not None:
+        return None
+    package = Path(runtime.__file__).resolve().parent
+    places = [data_dir(), package / "_lessons", package.parent / "notebooks", *([root / "notebooks"] if root else [])]
+    return next((found for place in places for found in sorted(place.rglob(f"{module}.py"))), None)
+
+
+def _check_package(module: str, statements: list[str], root: Path | None) -> PackageFinding:
+    package = runtime.DISTRIBUTION.get(module, module)
+    finding = PackageFinding(module, _version(package) or "–")
     if find_spec(module) is None:
         finding.value, finding.problem = "not installed", f"{package} is not installed"
-    elif too_old := _below_bound(package, version):
-        finding.problem = f"{package} {version} is too old, the course needs {too_old}"
-    elif why := _import_error(module):
-        finding.problem = f"{package} is installed but does not load: {why}"
+    elif too_old := _below_bound(package, _version(package)):
+        finding.problem = f"{package} {finding.value} is too old, the course needs {too_old}"
+    else:
+        own = [_own_file(s.replace(",", " ").split()[1].split(".")[0], root) for s in statements]
+        folders = sorted({str(path.parent) for path in own if path})
+        tried = [f"import {module}", *statements, *([LAZY[module]] if module in LAZY else [])]
+        faults, why = _ask(TRY, json.dumps(tried), json.dumps(folders))
+        if faults is None:
+            finding.problem = f"{package} is installed but does not load: {why}"
+        elif faults:
+            first = next(iter(faults.values()))
+            finding.problem = f"{package} is installed but does not load: {first[:200]}"
+            finding.faults = {} if tried[0] in faults else faults  # without the package itself no statement runs
     finding.remedy = remedy() if finding.problem else ""
     return finding
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _below_bound(package: str, version: str) -> str:
@@ -187,16 +316,41 @@ def _below_bound(package: str, version: str) -> str:
     return ""
 
 
-def _import_error(module: str, seconds: float = 120) -> str:
-    code = "import mmcourse.keras" if module == "keras" else f"import {module}"
+def _ask(code: str, *arguments: str, seconds: float = 600) -> tuple[Any, str]:
+    """What a fresh Python prints as JSON in its last line, or None and why there is none."""
+    command = [sys.executable, "-c", code, *arguments]
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
     try:
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=seconds,
+            env=environment,
+        )
     except subprocess.TimeoutExpired:
-        return f"no answer after {seconds:g} s"
+        return None, f"no answer after {seconds:g} s"
     if done.returncode < 0:
-        return f"the process was ended by signal {-done.returncode} (a build for another processor?)"
-    lines = done.stderr.strip().splitlines() or ["unknown error"]
-    return lines[-1][:200] if done.returncode else ""
+        return None, f"the process was ended by signal {-done.returncode} (a build for another processor?)"
+    if done.returncode:
+        return None, (done.stderr.strip().splitlines() or ["unknown error"])[-1][:200]
+    return json.loads(done.stdout.strip().splitlines()[-1]), ""
+
+
+def _nvidia_cards() -> list[str]:
+    """Names of the NVIDIA cards that the driver knows, whatever a framework sees."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):  # hidden on purpose
+        return []
+    if (program := shutil.which("nvidia-smi")) is None:
+        return []
+    command = [program, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
 
 
 def _shipped(name: str) -> bool:

@@ -1061,12 +1061,15 @@ def _sequence(parts: Sequence[Drawing | str], side: str, gap: float, arrows: boo
             if text and side == "right_of":
                 room = max(room, text_width(text, SMALL) + 26)
             # past everything drawn so far (captions too), centered on the part before
+            right, bottom = whole.x + whole.width, whole.y + whole.height
             if side == "right_of":
                 place = canvas.place(part, right_of=Place(whole.x, before.y, whole.width, before.height), gap=room)
+                ends = (right + 3, before.center[1]), (right + room - 3, place.center[1])
             else:
                 place = canvas.place(part, below=Place(before.x, whole.y, before.width, whole.height), gap=room)
+                ends = (before.center[0], bottom + 3), (place.center[0], bottom + room - 3)
             if arrows:
-                canvas.arrow(before, place, label=text)
+                canvas.arrow(*ends, label=text)
             before = place
         whole = Place(canvas._x0, canvas._y0, canvas.width, canvas.height)
     return canvas

@@ -8,6 +8,7 @@ never followed; a link in the target's own place is replaced, not followed.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import secrets
 import stat
@@ -86,6 +87,31 @@ def atomic_path(path: str | os.PathLike[str], *, private: bool = False) -> Itera
             os.fsync(file.fileno())
         os.replace(part, path)
     _sync_folder(path.parent, None)
+
+
+def keep_dated_copy(path: Path) -> Path:
+    """Copy a file beside itself under a new name with today's date, such as `notes.2026-11-28.md`; returns that name.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read, or the copy cannot be written.
+    """
+    content = path.read_bytes()
+    copy = dated_name(path)
+    atomic_write(copy, content)
+    return copy
+
+
+def dated_name(path: Path, word: str = "") -> Path:
+    """A name beside `path` with today's date in it that no file has yet: `notes.2026-11-28.md`, then `…-28-2.md`."""
+    day = f"{word}{datetime.date.today().isoformat()}"
+    name = path.with_name(f"{path.stem}.{day}{path.suffix}")
+    count = 1
+    while os.path.lexists(name):
+        count += 1
+        name = path.with_name(f"{path.stem}.{day}-{count}{path.suffix}")
+    return name
 
 
 def private_folder(path: str | os.PathLike[str]) -> Path:

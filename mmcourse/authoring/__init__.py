@@ -23,8 +23,9 @@ def build(
     root: Path | str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     only: str | None = None,
+    force: bool = False,
 ) -> list[Built]:
     """Make notebooks or check that they are fresh; see :func:`mmcourse.authoring.builder.build`."""
     from .builder import build as run
 
-    return run(lessons, check, root, progress, only)
+    return run(lessons, check, root, progress, only, force)

@@ -1,4 +1,4 @@
-"""``python -m mmcourse.authoring [SLUG ...] [--check] [--only lesson|exercises]``."""
+"""``python -m mmcourse.authoring [SLUG ...] [--check] [--only lesson|exercises] [--force]``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("lessons", nargs="*", help="numbers such as 00; all by default")
     parser.add_argument("--check", action="store_true", help="run nothing, only say which notebooks are stale")
     parser.add_argument("--only", choices=("lesson", "exercises"), help="leave the other notebooks alone")
+    parser.add_argument("--force", action="store_true", help="build over edited notebooks, and keep a copy of each")
     parser.add_argument("--root", help="folder that holds notebooks/ and pyproject.toml")
     options = parser.parse_args(arguments)
 
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"\r{name}  {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
     try:
-        built = build(options.lessons or None, options.check, options.root, progress, options.only)
+        built = build(options.lessons or None, options.check, options.root, progress, options.only, options.force)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1 if type(error) is not ValueError else 2

@@ -11,12 +11,13 @@ from nbformat import NotebookNode
 
 from mmcourse.exercise.registry import load
 from mmcourse.exercise.verify import problems
-from mmcourse.io import atomic_write
+from mmcourse.io import atomic_write, keep_dated_copy
 from mmcourse.runtime import SLUG, usable_cores
 
-from . import budget, clean, gate, source
-from .catalogue import Lesson, select
+from . import budget, clean, gate, glossary, real, source
+from .catalogue import Lesson, notebooks_dir, select
 from .execute import ExecutionError, execute
+from .fingerprint import holds_own_work
 
 Progress = Callable[[str, int, int], None]
 
@@ -43,6 +44,7 @@ def build(
     root: Path | str | None = None,
     progress: Progress | None = None,
     only: str | None = None,
+    force: bool = False,
 ) -> list[Built]:
     """Make the notebooks of some lessons, or with ``check`` only compare committed ones with their sources.
 
@@ -56,13 +58,16 @@ def build(
         Called with (notebook, cells done, all cells).
     only
         ``"lesson"`` or ``"exercises"``: leave the other alone.
+    force
+        Build over a notebook that somebody edited. What it held is kept beside it, under a name with the date.
 
     Raises
     ------
     ValueError
         For an unknown lesson.
     BuildError
-        With every fault of every notebook; a faulty notebook is not written, the others are.
+        With every fault of every notebook; a faulty notebook is not written, the others are. An edited notebook is
+        refused without ``force``.
     """
     if only not in (None, "lesson", "exercises"):
         raise ValueError(f"only must be 'lesson' or 'exercises', not {only!r}")
@@ -79,12 +84,23 @@ def build(
                 faults += unsound
                 continue
             try:
-                built.append(_build_one(lesson, path, progress))
+                built.append(_build_one(lesson, path, progress, force))
             except BuildError as error:
                 faults.append(str(error))
+    if not check:
+        _write_glossary(notebooks_dir(root))
     if faults:
         raise BuildError("\n".join(faults))
     return built
+
+
+def _write_glossary(folder: Path) -> None:
+    """The glossary's page, whose links follow the notebooks that exist."""
+    if (folder / "src" / "glossary.toml").is_file():
+        text = glossary.render(folder)
+        page = folder / "glossary.md"
+        if not page.is_file() or page.read_text(encoding="utf-8") != text:
+            atomic_write(page, text)
 
 
 def _unsound(lesson: Lesson) -> list[str]:
@@ -98,8 +114,10 @@ def _unsound(lesson: Lesson) -> list[str]:
     return [f"{lesson.exercise_source}: {problem}" for exercise in exercises for problem in problems(exercise)]
 
 
-def _build_one(lesson: Lesson, path: Path, progress: Progress | None) -> Built:
-    name = str(path.relative_to(lesson.folder.parent))
+def _build_one(lesson: Lesson, path: Path, progress: Progress | None, force: bool) -> Built:
+    name = path.relative_to(lesson.folder.parent).as_posix()
+    if not force:
+        _refuse_edited(lesson, path, name)
     try:
         nb = gate.text_of(lesson, path, SLUG, {})
     except source.SourceError as error:
@@ -110,6 +128,7 @@ def _build_one(lesson: Lesson, path: Path, progress: Progress | None) -> Built:
     except ExecutionError as error:
         raise BuildError(f"{name}: {clean.describe(nb, error.cell)} failed: {error}") from error
     clean.clean(nb)
+    kept = real.keep_outputs(nb, _before(path))
     measured = budget.steady(
         {
             "seconds": round(usage.seconds, 1),
@@ -124,8 +143,20 @@ def _build_one(lesson: Lesson, path: Path, progress: Progress | None) -> Built:
     _put_text(nb, gate.text_of(lesson, path, SLUG, measured))
     if found := gate.notebook_faults(nb, path, lesson):
         raise BuildError("\n".join(f"{name}: {x}" for x in found))
-    notes = gate.limits(nb)
+    notes = gate.limits(nb, path, lesson) + gate.warnings(nb, path, lesson) + kept
+    if holds_own_work(path):  # asked again: somebody may have saved it while the cells ran
+        if not force:
+            _refuse_edited(lesson, path, name)
+        notes.append(f"it held edits, kept in {keep_dated_copy(path).name}")
     return Built(path, usage.seconds, usage.peak_mb, measured["bands"], _write(nb, path), notes)
+
+
+def _refuse_edited(lesson: Lesson, path: Path, name: str) -> None:
+    if holds_own_work(path):
+        raise BuildError(
+            f"{name} was edited after it was built, and the build would overwrite that work: "
+            f"{gate.where_to_write(lesson, path)}. With --force it is built, and your version is kept beside it"
+        )
 
 
 def _filled_blanks(lesson: Lesson) -> list[NotebookNode]:
@@ -163,8 +194,17 @@ def _put_text(nb: NotebookNode, text: NotebookNode) -> None:
         cell.source, cell.metadata = new.source, new.metadata
 
 
+def _before(path: Path) -> NotebookNode | None:
+    """The notebook that the build replaces."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, AttributeError):  # not there yet, or not readable
+        return None
+
+
 def _stored(path: Path) -> dict | None:
-    return nbformat.read(path, as_version=4).metadata.get("mmcourse") if path.is_file() else None
+    before = _before(path)
+    return before.metadata.get("mmcourse") if before else None
 
 
 def _targets(nb: NotebookNode) -> list[str]:
@@ -178,7 +218,7 @@ def _write(nb: NotebookNode, path: Path) -> bool:
     """Write atomically; True if the file changed."""
     text = nbformat.writes(nb, version=4) + "\n"
     nbformat.validate(nb)
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, text)

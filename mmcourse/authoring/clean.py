@@ -22,6 +22,7 @@ PATH = re.compile(
 WARNING = re.compile(r"^.*\b\w*Warning: .*$", re.MULTILINE)
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 BASE64 = re.compile(r"base64,[A-Za-z0-9+/=\s]+")
+LINE_LENGTH = 88  # of code in a lesson, on a laptop's screen
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 NO_ALT = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=[\"'][^\"'])[^>]*>")
 
@@ -86,6 +87,20 @@ def limit_faults(nb: NotebookNode) -> list[Fault]:
     if measured.peak_mb > budget.LIMIT_MB:
         message = f"took {measured.peak_mb:,.0f} MB, the limit is {budget.LIMIT_MB:,} MB: laptops have 8 GB"
         found.append(Fault(None, message))
+    return found
+
+
+def long_lines(nb: NotebookNode) -> list[Fault]:
+    """Code that scrolls sideways on a laptop; folded code may."""
+    found = []
+    for index, cell in enumerate(nb.cells):
+        if cell.cell_type == "code" and not {"hide-input", "setup"} & set(_tags(cell)):
+            longest = max(cell.source.split("\n"), key=len)
+            if len(longest) > LINE_LENGTH:
+                message = (
+                    f"has a line of {len(longest)} characters, at most {LINE_LENGTH} fit: `{longest.strip()[:50]}…`"
+                )
+                found.append(Fault(index, message))
     return found
 
 

@@ -20,6 +20,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from .real import data_folder
+
 OFFLINE = Path(__file__).parent / "offline"
 CELL_SECONDS = 300
 WITHOUT_READER = {"MMCOURSE_WIDGETS": "static"}  # nobody turns a knob: the first state is shown
@@ -46,7 +48,7 @@ def offline_environment(scratch: Path | str) -> dict[str, str]:
     """Environment of a run that reaches no network, uses no GPU and reads none of the user's Jupyter settings."""
     return {
         "OMP_NUM_THREADS": "1",  # unless set: sums in the order of `make test`, and no threads that fight
-        **{k: v for k, v in os.environ.items() if k not in ("PYTHONSTARTUP", "MPLBACKEND")},
+        **{k: v for k, v in os.environ.items() if k not in ("PYTHONSTARTUP", "MPLBACKEND", "JPY_SESSION_NAME")},
         "PYTHONPATH": os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH", "")])),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "IPYTHONDIR": str(Path(scratch) / "ipython"),
@@ -54,6 +56,7 @@ def offline_environment(scratch: Path | str) -> dict[str, str]:
         "MMCOURSE_PROFILE": "laptop",
         "MMCOURSE_OFFLINE": "1",
         **WITHOUT_READER,
+        **({"MMCOURSE_REAL_DATA": str(folder)} if (folder := data_folder()) else {}),
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",

@@ -8,8 +8,9 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from . import clean, source
+from . import clean, glossary, source
 from .catalogue import Lesson, lesson_numbers
+from .fingerprint import was_edited
 
 MEASURED = ("seconds", "peak_mb", "cores", "bands")
 RECORDED = (*MEASURED, "blanks")  # the last one only where a lesson has blanks
@@ -39,6 +40,8 @@ def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
         return [f"{name} cannot be read ({type(error).__name__}): {remedy}"]
     stored = nb.metadata.get("mmcourse", {})
     missing = [k for k in (*MEASURED, "source_sha") if k not in stored]
+    if was_edited(nb):
+        remedy = f"it was edited after the build, and stays: {where_to_write(lesson, path)}"
     if missing:
         return [f"{name} was not made by the build (no {', '.join(missing)} in its metadata): {remedy}"]
     try:
@@ -47,8 +50,16 @@ def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
         return [str(error)]
     found = _differences(nb, want) or _metadata_differences(nb, want)
     found += _untried_blanks(nb, stored.get("blanks", []))
-    found += notebook_faults(nb, path, lesson) + limits(nb)
+    found += notebook_faults(nb, path, lesson) + limits(nb, path, lesson)
     return [f"{name}: {x}: {remedy}" for x in found]
+
+
+def where_to_write(lesson: Lesson, path: Path) -> str:
+    """What to do with an edited notebook, whoever edited it."""
+    sources = {lesson.notebook: lesson.source, lesson.deeper: lesson.deeper_source}
+    written = sources.get(path, lesson.exercise_source)
+    change = f"a change of the course belongs in {written.relative_to(lesson.folder.parent).as_posix()}"
+    return f"{change}; your own answers belong in your own folder, which `mmcourse lab` opens"
 
 
 def notebook_faults(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
@@ -61,9 +72,28 @@ def notebook_faults(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
     return [f"{clean.describe(nb, x.cell)} {x.message}" for x in found]
 
 
-def limits(nb: NotebookNode) -> list[str]:
-    """Limits of time and memory that a committed notebook must keep."""
-    return [f"{clean.describe(nb, x.cell)} {x.message}" for x in clean.limit_faults(nb)]
+def limits(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
+    """Limits of time, memory and shape that a committed notebook must keep."""
+    found = clean.limit_faults(nb)
+    if path in (lesson.notebook, lesson.deeper) and is_second_edition(lesson):
+        found += clean.long_lines(nb)
+    if path == lesson.notebook and is_second_edition(lesson):
+        blanks = sum(len(BLANK_IDS.findall(c.source)) for c in nb.cells if c.cell_type == "code")
+        if not 3 <= blanks <= 5:
+            found.append(clean.Fault(None, f"has {blanks} blanks, a lesson has 3 to 5"))
+    return [f"{clean.describe(nb, x.cell)} {x.message}" for x in found]
+
+
+def warnings(nb: NotebookNode, path: Path, lesson: Lesson) -> list[str]:
+    """What an author should know and the gate does not mind, in lessons that are not of the second edition yet."""
+    if path not in (lesson.notebook, lesson.deeper) or is_second_edition(lesson):
+        return []
+    return [f"warning: {clean.describe(nb, x.cell)} {x.message}" for x in clean.long_lines(nb)]
+
+
+def is_second_edition(lesson: Lesson) -> bool:
+    """Whether the stricter rules hold for this lesson; notebooks/src/glossary.toml lists those for which they do."""
+    return lesson.slug in glossary.second_edition(lesson.folder)
 
 
 def broken_links(path: Path) -> list[str]:

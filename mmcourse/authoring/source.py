@@ -14,11 +14,16 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+from mmcourse.runtime import DISTRIBUTION, NOT_PUBLISHED, published, wheel_url
+
 from . import budget
+from .fingerprint import text_sha
+from .imports import needed_modules
 
 MARKER = re.compile(r"^# %%(?!%)")
 BEGIN, END, BLANK = "# BEGIN SOLUTION", "# END SOLUTION", "# BLANK:"
-TAGS = {"free", "raises-exception", "hide-input", "setup", "target", "variant"}
+IN_CORE = {"IPython", "PIL", "matplotlib", "numpy", "scipy", "sklearn", "soundfile", "tqdm"}  # come with the course
+TAGS = {"free", "raises-exception", "hide-input", "setup", "target", "variant", "real"}
 CHOICES = re.compile(r"[ \t]+# of: .+$", re.MULTILINE)  # what a variant cell can be; readers see one of them
 CHECK = re.compile(r"^\s*(?:\w+\s*=\s*)?check\(\s*[\"']([a-z][a-z0-9_]*\.\d+)[\"']", re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()((?:\.\./)?(?:exercises/|solutions/)?)([a-z][a-z0-9_]*?)((?:_deeper)?\.ipynb)")
@@ -37,15 +42,35 @@ METADATA = {
     },
 }
 SETUP = """\
-# On Google Colab this installs the course; anywhere else it only quietens logs and fixes threads.
-import sys
+{install}from mmcourse.runtime import setup
 
-if "google.colab" in sys.modules:
-    %pip install --quiet "mmcourse @ git+https://github.com/{slug}"
+profile = setup({needs})  # "laptop" or "gpu"\
+"""
+NOT_PUBLISHED_YET = """\
+# Quietens logs and fixes threads; says so where the course is not installed.
+from importlib.util import find_spec
 
-from mmcourse.runtime import setup
+if find_spec("mmcourse") is None:
+    raise ModuleNotFoundError("{message}")
 
-profile = setup()  # "laptop" or "gpu"\
+"""
+INSTALL = """\
+# Where the course is not installed (Google Colab, Kaggle, ...), this installs it, and changes no package that is there.
+from importlib.util import find_spec
+
+if find_spec("mmcourse") is None:
+    import re
+    from importlib import metadata
+    from pathlib import Path
+    from tempfile import gettempdir
+
+    kept = Path(gettempdir(), "mmcourse-kept.txt")
+    here = {{d.name: d.version for d in metadata.distributions() if d.name}}
+    version = re.compile(r"[0-9.]+((a|b|rc|[.]post|[.]dev)[0-9]+)*([+][a-z0-9.]+)?")
+    kept.write_text("".join(f"{{n}}=={{v}}\\n" for n, v in here.items() if version.fullmatch(v)))
+    missing = " ".join(package for module, package in {packages}.items() if find_spec(module) is None)
+    %pip install --quiet --constraint {{kept}} "mmcourse @ {wheel}" {{missing}}
+
 """
 
 
@@ -112,6 +137,11 @@ def read(path: Path) -> Source:
         unknown = set(cell.metadata.get("tags", [])) - TAGS
         if unknown:
             raise SourceError(f"{source.where(index, 0)}: unknown tag {sorted(unknown)}; known: {sorted(TAGS)}")
+        if ("real" in cell.metadata.get("tags", [])) != bool(cell.metadata.get("needs")):
+            raise SourceError(
+                f"{source.where(index, 0)}: the tag `real` goes with what the cell needs, "
+                '`tags=["real"] needs=["kitti"]`: data in the folder of real data, or a package'
+            )
         if cell.cell_type == "markdown" and re.search(r"(BEGIN|END) SOLUTION", cell.source):
             raise SourceError(f"{source.where(index)}: solution markers belong in code cells, not in markdown")
     return source
@@ -179,10 +209,9 @@ def _assemble(
 
     ``answers`` holds text to put below a cell, by its index.
     """
-    badge = (
-        "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-        f"(https://colab.research.google.com/github/{slug}/blob/{folder}/{source.built_name(numbers)}.ipynb)"
-    ).replace("/blob/", "/blob/main/")
+    # A link, not the usual picture: that one comes from the network, and offline it would be a broken picture.
+    path = f"{folder}/{source.built_name(numbers)}.ipynb"
+    badge = f"[Open in Colab](https://colab.research.google.com/github/{slug}/blob/main/{path})"
     seen: Counter[str] = Counter()
     cells = []
     for index, (cell, text) in enumerate(zip(source.cells, texts, strict=True)):
@@ -193,13 +222,14 @@ def _assemble(
             text = CHOICES.sub("", text)
         if cell.cell_type == "markdown":
             text = numbered(text, numbers)
-        cells.append(_cell(cell.cell_type, text, tags, _id(source.name, cell, seen)))
+        needs = list(cell.metadata.get("needs", []))
+        cells.append(_cell(cell.cell_type, text, tags, _id(source.name, cell, seen), needs))
         if index == 0:
-            cells.append(_cell("code", SETUP.format(slug=slug), ["setup"], "setup"))
+            cells.append(_cell("code", setup_cell(slug, source), ["setup"], "setup"))
         if answers and index in answers:
             answer = nbformat.v4.new_markdown_cell(answers[index])
             cells.append(_cell("markdown", answer.source, [], _id(source.name, answer, seen)))
-    metadata = METADATA | {"mmcourse": {**measured, "source_sha": source.sha}}
+    metadata = METADATA | {"mmcourse": {**measured, "source_sha": source.sha, "text_sha": text_sha(cells)}}
     return nbformat.v4.new_notebook(cells=cells, metadata=nbformat.from_dict(metadata), nbformat_minor=5)
 
 
@@ -213,6 +243,25 @@ def numbered(text: str, numbers: dict[str, str]) -> str:
     return LINK.sub(link, text)
 
 
+def setup_cell(slug: str, source: Source) -> str:
+    """The first code cell of a notebook: it installs the course from its release, or says that there is none yet."""
+    beyond = [m for m in needed_modules(c.source for c in source.cells if c.cell_type == "code") if m not in IN_CORE]
+    beyond = [m for m in beyond if not _is_own(m, source)]
+    needs = f"needs={beyond}".replace("'", '"') if beyond else ""
+    if not published(slug):
+        return SETUP.format(install=NOT_PUBLISHED_YET.format(message=NOT_PUBLISHED), needs=needs)
+    packages = str({module: DISTRIBUTION.get(module, module) for module in beyond}).replace("'", '"')
+    return SETUP.format(install=INSTALL.format(packages=packages, wheel=wheel_url(slug)), needs=needs)
+
+
+def _is_own(module: str, source: Source) -> bool:
+    """Whether a module is a file of the course beside its data or lessons, not a package."""
+    root = next((p.parent for p in source.path.parents if p.name == "notebooks"), source.path.parent)
+    return any(
+        any((root / folder).rglob(f"{module}.py")) for folder in ("data", "notebooks") if (root / folder).is_dir()
+    )
+
+
 def _id(name: str, cell: NotebookNode, seen: Counter[str]) -> str:
     """Name of a cell that survives insertions elsewhere, the same in blank and solution."""
     key = f"{name}\n{cell.cell_type}\n{cell.source}"
@@ -220,12 +269,15 @@ def _id(name: str, cell: NotebookNode, seen: Counter[str]) -> str:
     return hashlib.sha256(f"{key}\n{seen[key]}".encode()).hexdigest()[:12]
 
 
-def _cell(kind: str, text: str, tags: list[str], cell_id: str) -> NotebookNode:
+def _cell(kind: str, text: str, tags: list[str], cell_id: str, needs: list[str] | None = None) -> NotebookNode:
     if "free" in tags:
         tags = [*tags, "nbval-ignore-output"]
     metadata: dict = {"tags": tags} if tags else {}
     if "hide-input" in tags:
         metadata["jupyter"] = {"source_hidden": True}  # what JupyterLab folds by
+        metadata["cellView"] = "form"  # what Colab folds by
+    if needs:
+        metadata["needs"] = needs
     new = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
     return new(text, id=cell_id, metadata=metadata)
 

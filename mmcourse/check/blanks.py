@@ -121,11 +121,30 @@ def files() -> dict[str, Path]:
     return {path.parent.name: path for path in sorted(folder.glob("*/exercises.py"))}
 
 
-def _load(slug: str) -> None:
-    """Run a lesson's exercises.py once; blanks register themselves."""
+def _load(slug: str, id: str = "") -> None:
+    """Run what a lesson's blanks are written in; they register themselves.
+
+    With an `id`, a file that loads a framework (exercises_torch.py, exercises_keras.py) is run only if it holds that
+    blank.
+    """
+    from mmcourse.exercise import registry
+
     path = files().get(slug)
-    name = f"mmcourse_exercises_{slug}"
-    if path is None or name in sys.modules:
+    if path is None:
+        return
+    if registry.is_written(path):  # beside exercises, which are read by the same run
+        registry.find(id) if id else registry.find_lesson(slug)
+        return
+    _run(path, f"mmcourse_exercises_{slug}")
+    for framework in registry.FRAMEWORKS:
+        other = path.with_name(f"exercises_{framework}.py")
+        if other.is_file() and f'"{id}' in other.read_text(encoding="utf-8"):
+            _run(other, f"mmcourse_exercises_{slug}_{framework}")
+
+
+def _run(path: Path, name: str) -> None:
+    """Run a file once, as a module of this name."""
+    if name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
@@ -150,7 +169,7 @@ def find(id: str) -> Blank:
     """The blank of this id; a ValueError lists the lesson's blanks if there is none."""
     match = ID.fullmatch(id)
     if match and id not in _REGISTER:
-        _load(match[1])
+        _load(match[1], id)
     if id in _REGISTER:
         return _REGISTER[id]
     known = blanks(match[1]) if match else []

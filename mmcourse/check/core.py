@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmcourse import progress
 from mmcourse.check import blanks, render
 from mmcourse.check.verdict import NotAttempted, Wrong
 
@@ -160,6 +161,7 @@ def check(id: str, answer: Any = ..., *given: Any) -> Any:
         raise TypeError(f"check({id!r}, answer) takes one answer, got {1 + len(given)}: put them into one tuple")
     result = judge(id, answer)
     render.show(result)
+    progress.record(result)
     return result
 
 
@@ -180,5 +182,7 @@ def _check_blank(id: str, answer: Any, given: tuple) -> Any:
     except Exception as error:  # an answer odd enough to break the check itself is still only a wrong answer
         kind, problem = type(answer).__name__, f"{type(error).__name__}: {error}"
         status, message = "wrong", f"This answer, of type {kind}, could not be judged: {problem}\n{blanks.OURS}"
-    render.show(Result(status, message, 0, 0, id, it.title))
+    result = Result(status, message, 0, 0, id, it.title)
+    render.show(result)
+    progress.record(result)
     return answer if status == "passed" else it.version(given)

@@ -6,11 +6,11 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mmcourse.terminal import fail, progress_bar, show, table
+from mmcourse.terminal import fail, progress_bar, show, table, visible
 
 classroom = typer.Typer()
 
@@ -54,25 +54,36 @@ def grade(
     memory: Annotated[int, typer.Option(min=500, help="Most memory of one submission, in MB.")] = 3000,
     back: Annotated[Path | None, typer.Option("--return", metavar="DIR", help="Pages also to DIR/<student>/.")] = None,
     unsafe: Annotated[bool, typer.Option("--unsafe", help="No sandbox: only for code that you trust.")] = False,
+    secret: Annotated[Path | None, typer.Option(metavar="FILE", help="The class's secret, without a release.")] = None,
+    hidden_seed: Annotated[str, typer.Option(help="Fix the hidden inputs; drawn anew for each regrade.")] = "",
+    lower: Annotated[bool, typer.Option("--lower", help="A regrade may lower points that were returned.")] = False,
 ) -> None:
     """Grade a class: each submission in a sandbox, judged from outside. Stopped and started again, it goes on."""
-    from mmcourse.classroom.feedback import give_back, publish
+    from mmcourse.classroom.feedback import return_feedback, write_reports
     from mmcourse.classroom.grade import grade as run
+    from mmcourse.classroom.release import is_own_release
     from mmcourse.classroom.sandbox import Limits, NoSandbox
+    from mmcourse.classroom.untrusted import Unreadable
 
-    if (folder / "release.json").is_file():
-        handed = folder / "submitted"
-        folder, release = handed if handed.is_dir() else folder / "students", release or folder
     limits = Limits(total=seconds, cpu=int(seconds) + 1, memory_mb=memory)
+    settings: dict[str, Any] = {"limits": limits, "unsafe": unsafe, "jobs": jobs, "dask": dask}
+    settings |= {"secret": secret, "hidden_seed": hidden_seed, "lower": lower}
     try:
+        if release is None and is_own_release(folder):
+            handed = folder / "submitted"
+            folder, release = handed if handed.is_dir() else folder / "students", folder
         with progress_bar("submissions") as progress:
-            graded = run(folder, out, release, limits=limits, unsafe=unsafe, jobs=jobs, dask=dask, progress=progress)
-        summary = publish(graded, out)
-        returned = give_back(out, back) if back else []
+            graded = run(folder, out, release, progress=progress, **settings)
+        summary = write_reports(graded, out)
+        returned = return_feedback(out, back, graded) if back else []
+    except Unreadable as error:
+        fail(f"--return {back}: {error}")
     except (NoSandbox, OSError, ValueError) as error:
         fail(str(error))
     for student, file, why in graded.problems:
-        print(f"mmcourse: {ascii(student)[1:-1]}: {ascii(file)}: {why}", file=sys.stderr)
+        print(f"mmcourse: {visible(student)}: {visible(file)}: {visible(why)}", file=sys.stderr)
+    for change in graded.changes:
+        print(f"Changed: {change}")
     students = len({record["student"] for record in graded.records})
     print(f"{len(graded.records)} notebooks of {students} students, {graded.done_now} graded now")
     print(f"Grades: {(out / 'grades.csv').resolve()}\nSummary: {summary.resolve()}")
@@ -89,7 +100,9 @@ def hub(
     memory: Annotated[str, typer.Option(help="Limit of each student's processes, each.")] = "4G",
 ) -> None:
     """Start a small JupyterHub with the course in it, on this machine alone. Further options go to JupyterHub."""
-    for program, remedy in (("bwrap", "apt install bubblewrap"), ("jupyterhub", "pip install 'mmcourse[classroom]'")):
+    from mmcourse.runtime import how_to_install
+
+    for program, remedy in (("bwrap", "apt install bubblewrap"), ("jupyterhub", how_to_install("classroom"))):
         if not (shutil.which(program) or (Path(sys.executable).parent / program).is_file()):
             fail(f"{program} is needed and not here; {remedy}")
     from mmcourse.classroom import hub as house
@@ -116,16 +129,30 @@ def submit(
     notebook: Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="Your exercise notebook, saved.")],
 ) -> None:
     """Hand in an exercise notebook, where a class collects them. Handing in again replaces it."""
+    from mmcourse.authoring.catalogue import lessons
+    from mmcourse.classroom.submission import NO_ANSWERS, code_cells, holds_answers, lesson_of
+    from mmcourse.classroom.untrusted import MOST_BYTES, Unreadable
+    from mmcourse.io import atomic_write
+
     box = os.environ.get("MMCOURSE_SUBMISSIONS")
     if not box:
         fail("no class collects here (MMCOURSE_SUBMISSIONS is not set); send the file as your instructor asked")
+    if not Path(box).is_dir():
+        fail(f"{box}: no folder; your class collects there (MMCOURSE_SUBMISSIONS): tell your instructor")
     if not notebook.is_file() or notebook.suffix != ".ipynb":
         fail(f"{notebook}: no such notebook; name the .ipynb file that you saved")
-    part = Path(box) / f".{notebook.name}.part"
+    names = [lesson.name for lesson in lessons() if lesson.exercise.is_file()]
     try:
-        shutil.copyfile(notebook, part)
-        os.replace(part, Path(box) / notebook.name)
+        data = notebook.read_bytes()
+        cells = code_cells(data)
+        lesson = lesson_of(notebook, cells, names)
+        if not holds_answers(cells, lesson):
+            raise Unreadable(NO_ANSWERS.format(lesson=lesson))
+        if len(data) > MOST_BYTES:
+            raise Unreadable(f"larger than {MOST_BYTES >> 20} MB; clear its outputs")
+        atomic_write(Path(box) / f"{lesson}.ipynb", data)
+    except Unreadable as error:
+        fail(f"{visible(str(notebook))} was not handed in: {error}")
     except OSError as error:
-        part.unlink(missing_ok=True)
-        fail(f"{notebook.name} was not handed in: {error.strerror}")
-    print(f"Handed in: {notebook.name}, {notebook.stat().st_size:,} bytes")
+        fail(f"{visible(str(notebook))} was not handed in: {error.strerror}")
+    print(f"Handed in: {lesson}.ipynb, {len(data):,} bytes")

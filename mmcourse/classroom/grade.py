@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmcourse.authoring import select
-from mmcourse.classroom.cluster import spread
-from mmcourse.classroom.hidden import Outcome, grade_parts, share
-from mmcourse.classroom.release import Exercise, Release, read_release, unreleased
+from mmcourse.classroom.executor import execute
+from mmcourse.classroom.fingerprint import code_version
+from mmcourse.classroom.hidden import TestResult, grade_parts, parts, score
+from mmcourse.classroom.release import EVERYONE, Exercise, Release, read_release, unreleased
 from mmcourse.classroom.sandbox import Limits, Stopped, require
+from mmcourse.classroom.seal import (
+    hmac_digest,
+    instructor_key,
+    open_results,
+    read_sealed,
+    stretched,
+    typed_secret,
+    write_sealed,
+)
 from mmcourse.classroom.session import Proxy, Session, answer_of
+from mmcourse.classroom.students import identify
 from mmcourse.classroom.submission import Submission, collect
+from mmcourse.io import private_folder, remove_stale_parts
 
 USUAL = Limits()
+JUDGING_SECONDS = 30  # of this process's own computing for one exercise; usual is less than one
+RETURNED = "returned.json"
 _JUDGING = Lock()  # checks look at this process's own random numbers and warnings
 
 
@@ -35,47 +51,67 @@ class Task:
     cells: tuple[str, ...]
     exercises: tuple[Exercise, ...]
     variants: dict[str, dict[str, Any]]
-    secret: str
+    variant_cells: dict[str, str]
+    secret: str  # of the class; hidden inputs are drawn from it and from `hidden_seed`
+    hidden_seed: str
+    seed_is_fixed: bool
     limits: Limits
     unsafe: bool
     hidden: tuple[str, ...]
+    code: str  # fingerprint of all code, data and packages that decide the points
 
     @property
     def key(self) -> str:
         """What decides the result: the same key needs no second grading."""
-        told = asdict(self) | {"code": code_version(self.lesson), "hidden": None}
+        told = asdict(self) | {"hidden": None, "hidden_seed": self.hidden_seed if self.seed_is_fixed else None}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def handed_in(self) -> str:
+        """A digest of the notebook alone."""
+        return hashlib.sha256(json.dumps(self.cells).encode()).hexdigest()
 
-@cache
-def code_version(lesson: str) -> str:
-    """A fingerprint of all code that decides a lesson's points."""
-    here, check, home = Path(__file__).parent, Path(__file__).parents[1] / "check", select([lesson])[0].home
-    files = [here / name for name in ("grade.py", "hidden.py", "sandbox.py", "session.py", "variants.py")]
-    files += [*here.glob("inside/*.py"), *check.glob("[!l]*.py"), check / f"lesson_{home.name}.py", home / "hidden.py"]
-    files += [*Path(__file__).parents[1].glob("exercise/*.py"), home / "exercises.py"]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files) if path.is_file())).hexdigest()
+    @property
+    def inputs_key(self) -> str:
+        """What the hidden inputs are drawn from."""
+        return hmac_digest(self.secret, "inputs", self.hidden_seed).hex()
 
 
 # ---------------------------------------------------------------- one submission
 def grade_one(task: Task) -> dict[str, Any]:
-    """Run one submission and judge its exercises; whatever it does, a record comes back."""
+    """Run one submission and judge its exercises; whatever it does, a record comes back.
+
+    Raises
+    ------
+    ValueError
+        On another machine whose course, data or packages differ: its points would not be comparable.
+    """
+    if code_version(task.lesson) != task.code:
+        raise ValueError("a worker has another version of the course, its data or its packages; make them the same")
     start = time.monotonic()
     with _JUDGING, Session(list(task.cells), task.limits, map(Path, task.hidden), task.unsafe) as session:
         graded = [grade_exercise(session, task, exercise) for exercise in task.exercises]
         errors = session.errors
     record = {"key": task.key, "student": task.student, "lesson": task.lesson, "exercises": graded}
+    record |= {"handed_in": task.handed_in, "code": task.code, "hidden_seed": task.hidden_seed}
     return record | {"cells": errors, "seconds": round(time.monotonic() - start, 2)}
 
 
 def grade_exercise(session: Session, task: Task, exercise: Exercise) -> dict[str, Any]:
     """One exercise: its parts, its points, and how it went."""
     start, note, answer = time.monotonic(), "", ...
+    variant = task.variants.get(exercise.id)
+    asked = parts(exercise.id, task.inputs_key, variant)  # drawn before any time runs that is the student's
     try:
-        answer = answer_of(session, exercise.answer)
+        with computing_limit(JUDGING_SECONDS):
+            answer = answer_of(session, exercise.answer)
+            outcomes = grade_parts(exercise.id, answer, task.inputs_key, variant)
     except Stopped as error:
         note = f"Your notebook {error}."
-    outcomes = grade_parts(exercise.id, answer, task.secret, task.variants.get(exercise.id))
+        outcomes = grade_parts(exercise.id, ..., task.inputs_key, variant)
+    except TooMuchComputing:
+        note = "Your answer takes too long to compare: is it much larger than what is asked?"
+        outcomes = [TestResult(part.name, part.weight, False, note) for part in asked]
     if isinstance(answer, Proxy) and answer.stopped:
         note = f"Your function {answer.stopped}."
     elif answer is ... and not note:
@@ -83,7 +119,7 @@ def grade_exercise(session: Session, task: Task, exercise: Exercise) -> dict[str
     return {
         "id": exercise.id,
         "title": exercise.title,
-        "points": round(exercise.points * share(outcomes), 2),
+        "points": round(exercise.points * score(outcomes), 2),
         "max": exercise.points,
         "seconds": round(time.monotonic() - start, 2),
         "status": status_of(outcomes, note),
@@ -92,7 +128,33 @@ def grade_exercise(session: Session, task: Task, exercise: Exercise) -> dict[str
     }
 
 
-def status_of(outcomes: Sequence[Outcome], note: str) -> str:
+class TooMuchComputing(BaseException):
+    """The judge itself was kept busy for too long. No `except Exception` on the way may swallow it."""
+
+
+@contextmanager
+def computing_limit(seconds: float) -> Iterator[None]:
+    """End what this process computes inside the block after so many seconds of its own processor time.
+
+    Waiting for the sandbox does not count, nor does a busy machine. In threads (Dask) there is no such limit.
+    """
+    if not hasattr(signal, "SIGVTALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(*_: Any) -> None:
+        raise TooMuchComputing
+
+    before = signal.signal(signal.SIGVTALRM, ring)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def status_of(outcomes: Sequence[TestResult], note: str) -> str:
     """One word for the table."""
     if all(outcome.passed for outcome in outcomes):
         return "passed"
@@ -104,6 +166,21 @@ def status_of(outcomes: Sequence[Outcome], note: str) -> str:
 
 
 # ---------------------------------------------------------------- a class
+class Change(NamedTuple):
+    """What a regrade does to one exercise's points; `kept` where a returned grade would have been lowered."""
+
+    student: str
+    exercise: str
+    before: float
+    after: float
+    why: str
+    kept: bool = False
+
+    def __str__(self) -> str:
+        what = f"{self.student}: {self.exercise}: {self.before:g} → {self.after:g} points ({self.why})"
+        return f"{what}; was returned, so {self.before:g} stays: --lower applies it" if self.kept else what
+
+
 @dataclass(frozen=True)
 class Graded:
     """A class's records in order of students and lessons, what could not be graded, and how much was done anew."""
@@ -113,6 +190,8 @@ class Graded:
     submissions: list[Submission]
     release: Release
     done_now: int
+    changes: list[Change] = field(default_factory=list)
+    key: str = ""  # what the results are sealed with
 
 
 def grade(
@@ -120,6 +199,9 @@ def grade(
     out: Path,
     release: Path | None = None,
     *,
+    secret: Path | None = None,
+    hidden_seed: str = "",
+    lower: bool = False,
     limits: Limits = USUAL,
     unsafe: bool = False,
     jobs: int = 1,
@@ -128,72 +210,157 @@ def grade(
 ) -> Graded:
     """Grade DIR/<student>/*.ipynb; results that lie in `out` already are kept where nothing has changed.
 
+    Parameters
+    ----------
+    folder
+        The class: one folder for each student.
+    out
+        Where results are kept: a new folder, or one that grading this very class made.
+    release
+        The release that was handed out, if there was one.
+    secret
+        File with the class's secret, where there is no release; the instructor's own key by default.
+    hidden_seed
+        Fixes the hidden inputs; by default each run draws others. Each record names the seed that it was graded with.
+    lower
+        Whether a regrade may lower points that were returned to a student.
+
     Raises
     ------
     NoSandbox, ValueError, OSError
         For settings that cannot be; the message says what to do.
     """
     require(unsafe)
-    journal = out / "journal"
-    journal.mkdir(parents=True, exist_ok=True, mode=0o700)  # grades are nobody else's
     plan = read_release(release) if release else None
     known = plan.lessons if plan else tuple(lesson.name for lesson in select(["all"]) if lesson.exercise.is_file())
-    submissions = list(collect(folder.resolve(), known, out.resolve()))
-    found = sorted({one.lesson for one in submissions if one.lesson})
-    plan = plan or unreleased(found, own_secret(journal / "secret.txt"))
+    key, class_secret = _opened(folder, out, plan, secret)
+    journal = private_folder(out / "journal")
+    remove_stale_parts(journal)
+    whose = None
+    if plan and plan.students != EVERYONE:
+        whose = partial(identify, students=plan.students, knows=plan.handed_out)
+    submissions = list(collect(folder, known, out, whose))
+    plan = plan or unreleased(sorted({one.lesson for one in submissions if one.lesson}), class_secret)
     hidden = tuple(str(path.resolve()) for path in (folder, out, release) if path)
-    tasks = [task_of(one, plan, limits, unsafe, hidden) for one in submissions if not one.problem]
-    records = {name(task): kept(journal / name(task), task) for task in tasks}
-    waiting = [task for task in tasks if records[name(task)] is None]
+    seed = (hidden_seed or secrets.token_hex(8), bool(hidden_seed))
+    tasks = [_task_of(one, plan, limits, unsafe, hidden, seed) for one in submissions if not one.problem]
+    before = {_place(task): read_sealed(journal / _place(task), key, "record") for task in tasks}
+    records = {place: record for place, record in before.items() if record}
+    waiting = [task for task in tasks if not _still_holds(before[_place(task)], task, lower)]
+    returned = read_returned(out, key)
+    changes: list[Change] = []
     progress(len(tasks) - len(waiting), len(tasks))
-    for done, record in enumerate(spread(grade_one, waiting, jobs, dask), len(tasks) - len(waiting) + 1):
+    for done, record in enumerate(execute(grade_one, waiting, jobs, dask), len(tasks) - len(waiting) + 1):
         place = f"{record['student']}__{record['lesson']}.json"
-        write(journal / place, json.dumps(record, indent=1))
+        record = json.loads(json.dumps(record))
+        changes += settle(record, before[place], returned.get(record["student"], {}), lower)
+        write_sealed(journal / place, key, "record", record)
         records[place] = record
         progress(done, len(tasks))
-    ordered = [json.loads(json.dumps(record)) for _, record in sorted(records.items()) if record]
     problems = [(one.student, one.path.name, one.problem) for one in submissions if one.problem]
-    return Graded(ordered, problems + list(unknown(plan, submissions)), submissions, plan, len(waiting))
+    problems += _earlier_notebooks(journal, key, submissions, records)
+    problems += _not_lowered(records.values())
+    ordered = [record for _, record in sorted(records.items())]
+    return Graded(ordered, problems, submissions, plan, len(waiting), sorted(changes), key)
 
 
-def task_of(one: Submission, plan: Release, limits: Limits, unsafe: bool, hidden: tuple[str, ...]) -> Task:
+def _opened(folder: Path, out: Path, plan: Release | None, secret: Path | None) -> tuple[str, str]:
+    """The key that results are sealed with and the class's secret, when `out` is this class's own or new."""
+    inside, here = folder.resolve(), out.resolve()
+    if not inside.is_dir():
+        raise FileNotFoundError(f"{folder}: expected a folder with one folder for each student, such as {folder}/ada/")
+    if here == inside or here in inside.parents:
+        raise ValueError(f"--out {out}: holds the class's own folder; choose another folder for the results")
+    if plan and secret:
+        raise ValueError("--secret: a release has its own secret; leave it out")
+    if plan:
+        key = hmac_digest(plan.key, "results").hex()
+        open_results(out, key, f"the release {plan.fingerprint}")
+        return key, plan.secret
+    key = hmac_digest(stretched(typed_secret(secret)) if secret else instructor_key(), "results").hex()
+    token = open_results(out, key, str(inside))
+    return key, hmac_digest(key, "class", "" if secret else token).hex()
+
+
+def _task_of(
+    one: Submission, plan: Release, limits: Limits, unsafe: bool, hidden: tuple[str, ...], seed: tuple[str, bool]
+) -> Task:
     exercises = tuple(x for x in plan.exercises if x.lesson == one.lesson)
     variants = {x.id: plan.variant(one.student, x.id) for x in exercises}
-    return Task(one.student, one.lesson, one.cells, exercises, variants, plan.secret, limits, unsafe, hidden)
+    cells = {x.id: plan.cells[x.id] for x in exercises if x.id in plan.cells}
+    code = code_version(one.lesson)
+    made = (one.student, one.lesson, one.cells, exercises, variants, cells, plan.key, *seed)
+    return Task(*made, limits, unsafe, hidden, code)
 
 
-def name(task: Task) -> str:
+def _place(task: Task) -> str:
     return f"{task.student}__{task.lesson}.json"
 
 
-def kept(path: Path, task: Task) -> dict[str, Any] | None:
-    """The record of an earlier run, if it is whole and of the same submission and settings."""
-    try:
-        record = json.loads(path.read_bytes())
-        return record if record["key"] == task.key else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+# ---------------------------------------------------------------- regrading
+def _still_holds(record: dict[str, Any] | None, task: Task, lower: bool) -> bool:
+    """Whether an earlier record is of the same submission, code and settings."""
+    if record is None or record.get("key") != task.key:
+        return False
+    return not (lower and any("regraded" in x for x in record["exercises"]))
 
 
-def unknown(plan: Release, submissions: list[Submission]) -> Iterator[tuple[str, str, str]]:
-    """Who handed something in and is not on the roster."""
-    for student in dict.fromkeys(one.student for one in submissions):
-        if len(plan.students) > 1 and student not in plan.students:
-            yield student, "", "not on the roster"
+def settle(
+    record: dict[str, Any], before: dict[str, Any] | None, returned: dict[str, float], lower: bool
+) -> list[Change]:
+    """What a new record changes. Where it would lower what was returned for the same notebook, the old points stay."""
+    if before is None:
+        return []
+    same_notebook = before["handed_in"] == record["handed_in"]
+    why = "another notebook was handed in"
+    if same_notebook:
+        why = "other limits, points, numbers or hidden inputs"
+        if before["code"] != record["code"]:
+            why = "the course's code, data or packages changed"
+    old = {x["id"]: x for x in before["exercises"]}
+    changes = []
+    for position, x in enumerate(record["exercises"]):
+        earlier = old.get(x["id"])
+        if earlier is None or earlier["points"] == x["points"]:
+            continue
+        kept = same_notebook and not lower and x["points"] < min(returned.get(x["id"], 0.0), earlier["points"])
+        changes.append(Change(record["student"], x["id"], earlier["points"], x["points"], why, kept))
+        if kept:
+            record["exercises"][position] = earlier | {"regraded": x["points"]}
+    return changes
 
 
-def own_secret(path: Path) -> str:
-    """The secret of a class without a release: made once, for the instructor's eyes only."""
-    if not path.is_file():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(32), encoding="utf-8")
-    return path.read_text(encoding="utf-8")
+def _not_lowered(records: Any) -> Iterator[tuple[str, str, str]]:
+    """Returned points that stand although a regrade gave fewer."""
+    for record in records:
+        for x in record["exercises"]:
+            if "regraded" in x:
+                text = f"{x['id']}: {x['points']:g} points were returned and stay; a regrade gave {x['regraded']:g}"
+                yield record["student"], record["lesson"], f"{text} (--lower applies it)"
 
 
-def write(path: Path, text: str) -> None:
-    """A file, whole or not at all; a link that a student laid in its way is not followed."""
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    with part.open("x", encoding="utf-8", errors="replace") as file:
-        file.write(text)
-    os.replace(part, path)
+def _earlier_notebooks(
+    journal: Path, key: str, submissions: Sequence[Submission], records: dict[str, dict[str, Any]]
+) -> list[tuple[str, str, str]]:
+    """Who handed in a wrong file after a right one keeps the grade of the right one."""
+    remarks = []
+    for one in submissions:
+        place = f"{one.student}__{one.lesson}.json"
+        if not one.problem or not one.lesson or place in records:
+            continue
+        earlier = read_sealed(journal / place, key, "record") or {}
+        if (earlier.get("student"), earlier.get("lesson")) == (one.student, one.lesson):
+            records[place] = earlier
+            remarks.append((one.student, one.path.name, "the notebook that was handed in before keeps its grade"))
+    return remarks
+
+
+def read_returned(out: Path, key: str) -> dict[str, dict[str, float]]:
+    """Points by student and exercise, as they were returned to students last."""
+    told = read_sealed(out / "journal" / RETURNED, key, RETURNED)
+    return told["points"] if told else {}
+
+
+def write_returned(out: Path, key: str, points: dict[str, dict[str, float]]) -> None:
+    """Remember what students have been told."""
+    write_sealed(out / "journal" / RETURNED, key, RETURNED, {"points": read_returned(out, key) | points})

@@ -20,7 +20,8 @@ import numpy as np
 from mmcourse.authoring import select
 from mmcourse.authoring.source import read
 from mmcourse.check import NotAttempted, Wrong, agree, compare, info
-from mmcourse.classroom.variants import keyed, space, variant_cells
+from mmcourse.classroom.seal import hmac_digest
+from mmcourse.classroom.variants import space, variant_cells
 from mmcourse.exercise import Exercise, find
 from mmcourse.exercise import parts as exercise_parts
 from mmcourse.exercise.exercise import OWN_SEEDS
@@ -28,6 +29,8 @@ from mmcourse.exercise.exercise import OWN_SEEDS
 TRIES, MORE_TRIES = 10, 100  # draws for each part, and for a mistake that no part shows so far
 GUESSED = "This could be a guess: it counts as soon as one of the other parts is right."
 DIFFERENT = "Your result differs from the right one in this case."
+RAISED = "Your function raised an error in this case."  # which one, a hidden input could have chosen
+OWN_NUMBERS = "numbers of your own"  # the one part whose inputs the student has seen
 ADVICE = {  # how a message of the checks begins → what may be shown of it
     "A function is wanted": "A function is wanted: pass its name, without calling it.",
     "Your function changes its input": "Your function changes its input in place: work on a copy.",
@@ -37,7 +40,7 @@ ADVICE = {  # how a message of the checks begins → what may be shown of it
 
 
 @dataclass(frozen=True)
-class Part:
+class TestCase:
     """One part of an exercise: `judge(answer)` raises `Wrong` where it is not passed.
 
     A `guessable` part has one right answer for all its inputs: whoever always says that has not solved anything.
@@ -51,7 +54,7 @@ class Part:
     guessable: bool = False
 
 
-class Outcome(NamedTuple):
+class TestResult(NamedTuple):
     """What came of one part; nothing here tells an input or an expected value."""
 
     name: str
@@ -70,13 +73,13 @@ class Public(NamedTuple):
 
 
 Inputs = list[tuple] | Callable[[], tuple]
-Written = tuple[str, float, Inputs] | Part
+Written = tuple[str, float, Inputs] | TestCase
 _WRITTEN: dict[str, Callable[[np.random.Generator], Iterable[Written]]] = {}
 _RECORDING = RLock()
 
 
 def hidden(exercise: str) -> Callable:
-    """Register a function of a generator that yields Parts, or (name, weight, inputs).
+    """Register a function of a generator that yields TestCases, or (name, weight, inputs).
 
     `inputs` is a list of argument tuples, or a function that draws one: the engine draws until mistakes are told apart.
     """
@@ -89,7 +92,7 @@ def hidden(exercise: str) -> Callable:
 
 
 # ---------------------------------------------------------------- grading
-def grade_parts(exercise: str, answer: Any, secret: str, variant: dict[str, Any] | None = None) -> list[Outcome]:
+def grade_parts(exercise: str, answer: Any, secret: str, variant: dict[str, Any] | None = None) -> list[TestResult]:
     """Judge one answer, part by part; nothing that the answer does is raised."""
     asked = parts(exercise, secret, variant)
     outcomes = [_outcome(part, answer) for part in asked]
@@ -99,27 +102,27 @@ def grade_parts(exercise: str, answer: Any, secret: str, variant: dict[str, Any]
     return outcomes
 
 
-def share(outcomes: Iterable[Outcome]) -> float:
+def score(outcomes: Iterable[TestResult]) -> float:
     """What was earned, between 0 and 1."""
     outcomes = list(outcomes)
     return sum(x.weight for x in outcomes if x.passed) / sum(x.weight for x in outcomes)
 
 
-def _outcome(part: Part, answer: Any) -> Outcome:
+def _outcome(part: TestCase, answer: Any) -> TestResult:
     try:
         if answer is ... or answer is None:
             raise NotAttempted
         part.judge(answer)
     except NotAttempted:
-        return Outcome(part.name, part.weight, False, "Not attempted yet.")
+        return TestResult(part.name, part.weight, False, "Not attempted yet.")
     except Wrong as error:
-        return Outcome(part.name, part.weight, False, _advice(str(error), part))
+        return TestResult(part.name, part.weight, False, _advice(str(error), part))
     except Exception:  # an answer odd enough to break the judge itself is still only a wrong answer
-        return Outcome(part.name, part.weight, False, "This answer could not be judged.")
-    return Outcome(part.name, part.weight, True, "")
+        return TestResult(part.name, part.weight, False, "This answer could not be judged.")
+    return TestResult(part.name, part.weight, True, "")
 
 
-def _advice(message: str, part: Part) -> str:
+def _advice(message: str, part: TestCase) -> str:
     """The sentence that fits, out of fixed ones: an error's own text could carry a hidden input to the student."""
     for text in part.mistakes:
         if message.startswith(text):
@@ -127,12 +130,15 @@ def _advice(message: str, part: Part) -> str:
     for start, advice in ADVICE.items():
         if message.startswith(start):
             return advice
-    error = message.partition("Your function raised ")[2].partition(":")[0].split("\n")[0]
-    return f"Your function raised {error}." if hasattr(builtins, error) and error.isalpha() else part.advice
+    if not message.startswith("Your function raised "):
+        return part.advice
+    error = message.removeprefix("Your function raised ").partition(":")[0].split("\n")[0]
+    known = part.name == OWN_NUMBERS and hasattr(builtins, error) and error.isalpha()
+    return f"Your function raised {error}." if known else RAISED
 
 
 # ---------------------------------------------------------------- parts
-def parts(exercise: str, secret: str, variant: dict[str, Any] | None = None) -> list[Part]:
+def parts(exercise: str, secret: str, variant: dict[str, Any] | None = None) -> list[TestCase]:
     """The parts of an exercise, their inputs drawn from (secret, exercise, variant).
 
     Raises
@@ -143,9 +149,9 @@ def parts(exercise: str, secret: str, variant: dict[str, Any] | None = None) -> 
     return list(_parts(exercise, secret, tuple(sorted((variant or {}).items()))))
 
 
-@lru_cache(maxsize=4096)
-def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> tuple[Part, ...]:
-    g = np.random.default_rng(int.from_bytes(keyed(secret, exercise, variant)))
+@lru_cache(maxsize=128)  # each run draws others
+def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> tuple[TestCase, ...]:
+    g = np.random.default_rng(int.from_bytes(hmac_digest(secret, exercise, variant)))
     if data := find(exercise):
         if data.use is not None:  # the same for the whole class: what frameworks compute is computed once
             g = np.random.default_rng(int.from_bytes(keyed(secret, exercise)))
@@ -157,26 +163,26 @@ def _parts(exercise: str, secret: str, variant: tuple[tuple[str, Any], ...]) -> 
         made += _as_the_check(exercise, found, g)
     else:
         written = list(write(g))
-        drawn = [item for item in written if not isinstance(item, Part)]
-        made += [item for item in written if isinstance(item, Part)] + (_drawn(drawn, found[0]) if drawn else [])
+        drawn = [item for item in written if not isinstance(item, TestCase)]
+        made += [item for item in written if isinstance(item, TestCase)] + (_drawn(drawn, found[0]) if drawn else [])
     return tuple(made)
 
 
-def _from_data(exercise: Exercise, g: np.random.Generator, variant: dict[str, Any]) -> Iterator[Part]:
+def _from_data(exercise: Exercise, g: np.random.Generator, variant: dict[str, Any]) -> Iterator[TestCase]:
     """The parts of an exercise that is written as data; first the student's own numbers, which the student has seen."""
     own = exercise.own_input(variant.get("seed", OWN_SEEDS[0]))
     if own is not None:
-        yield _part_of(exercise, exercise_parts.Part("numbers of your own"), [own])
+        yield _part_of(exercise, exercise_parts.Part(OWN_NUMBERS), [own])
     for part, inputs in exercise.hidden_inputs(g):
         yield _part_of(exercise, part, inputs)
 
 
-def _part_of(exercise: Exercise, part: exercise_parts.Part, inputs: list[tuple]) -> Part:
+def _part_of(exercise: Exercise, part: exercise_parts.Part, inputs: list[tuple]) -> TestCase:
     """One part with its inputs, as grading needs it."""
     drawn = [(part, args) for args in inputs]
     messages = tuple(mistake.message for mistake in exercise.mistakes)
     guessable = exercise.same_result(part, inputs)
-    return Part(
+    return TestCase(
         part.name,
         part.weight,
         lambda answer: exercise.check_on(answer, drawn),
@@ -186,7 +192,7 @@ def _part_of(exercise: Exercise, part: exercise_parts.Part, inputs: list[tuple])
     )
 
 
-def _agreeing(name: str, weight: float, inputs: list[tuple], public: Public) -> Part:
+def _agreeing(name: str, weight: float, inputs: list[tuple], public: Public) -> TestCase:
     """A part that holds the answer to the public check's reference on these inputs."""
 
     def judge(answer: Any) -> None:
@@ -195,10 +201,10 @@ def _agreeing(name: str, weight: float, inputs: list[tuple], public: Public) -> 
     results = [public.reference(*map(compare.copied, args)) for args in inputs]
     compared = {key: value for key, value in public.settings.items() if key != "what"}
     alike = all(compare.matches(result, results[0], compared) for result in results)
-    return Part(name, weight, judge, tuple(text for _, text in public.mistakes), guessable=alike)
+    return TestCase(name, weight, judge, tuple(text for _, text in public.mistakes), guessable=alike)
 
 
-def _drawn(written: list[tuple[str, float, Inputs]], public: Public, least: int = 3) -> list[Part]:
+def _drawn(written: list[tuple[str, float, Inputs]], public: Public, least: int = 3) -> list[TestCase]:
     """Parts of some drawn inputs, and of those that tell a mistake apart; in the end each mistake shows somewhere."""
     inputs = [list(draw) if isinstance(draw, list) else [] for _, _, draw in written]
     untold = [public.mistakes for _ in written]
@@ -221,12 +227,12 @@ def _drawn(written: list[tuple[str, float, Inputs]], public: Public, least: int 
     return [_agreeing(name, weight, inputs[k], public) for k, (name, weight, _) in enumerate(written)]
 
 
-def _own_case(exercise: str, variant: dict[str, Any], public: Public) -> Iterator[Part]:
+def _own_case(exercise: str, variant: dict[str, Any], public: Public) -> Iterator[TestCase]:
     """The numbers of the student's own variant cell: the one part whose inputs the student has seen."""
     if text := _variant_texts(_lesson(exercise)).get(exercise):
         names: dict[str, Any] = {"np": np, "print": lambda *_, **__: None}
         exec(space(text).filled(variant), names)  # our own source, not a student's
-        yield _agreeing("numbers of your own", 1, [names["yours"]], public)
+        yield _agreeing(OWN_NUMBERS, 1, [names["yours"]], public)
 
 
 @cache
@@ -235,7 +241,7 @@ def _variant_texts(lesson: str) -> dict[str, str]:
     return {exercise: source.cells[index].source for exercise, index in variant_cells(source).items()}
 
 
-def _as_the_check(exercise: str, found: list[Public], g: np.random.Generator) -> list[Part]:
+def _as_the_check(exercise: str, found: list[Public], g: np.random.Generator) -> list[TestCase]:
     """Where no part is written: the public check itself, with secret random numbers."""
     if found:
         return [_agreeing("as the check says", 2, public.inputs, public) for public in found]
@@ -245,7 +251,7 @@ def _as_the_check(exercise: str, found: list[Public], g: np.random.Generator) ->
         with _RECORDING, mock.patch.dict(judge.__globals__, rng=lambda _: g):
             judge(answer)
 
-    return [Part("as the check says", 2, salted)]
+    return [TestCase("as the check says", 2, salted)]
 
 
 def recorded(exercise: str, g: np.random.Generator) -> list[Public]:

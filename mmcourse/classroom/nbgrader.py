@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 
 from mmcourse.authoring.catalogue import lesson_numbers
 from mmcourse.authoring.source import BEGIN, BLANK, CHECK, END, Source, exercise_text
-from mmcourse.classroom.variants import keyed
+from mmcourse.classroom.seal import hmac_digest
 from mmcourse.runtime import SLUG
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 TEST = """\
 {points} * check("{id}", {answer}).passed
 ### BEGIN HIDDEN TESTS
-from mmcourse.classroom.hidden import grade_parts, share
+from mmcourse.classroom.hidden import grade_parts, score
 
-round({points} * share(grade_parts("{id}", {answer}, "{key}")), 2)
+round({points} * score(grade_parts("{id}", {answer}, "{key}")), 2)
 ### END HIDDEN TESTS"""
 
 
@@ -42,7 +42,7 @@ def source_notebook(source: Source, made: Release) -> NotebookNode:
             cell.metadata["nbgrader"] = _flags(f"solution-{number:03}", solution=True, locked=False)
         elif numbers := CHECK.findall(cell.source):
             x = exercises[numbers[0]]
-            key = keyed(made.secret, "nbgrader", x.id).hex()
+            key = hmac_digest(made.key, "nbgrader", x.id).hex()
             cell.source = TEST.format(points=f"{x.points:g}", id=x.id, answer=x.answer, key=key)
             cell.metadata["nbgrader"] = _flags(f"check-{x.id.replace('.', '-')}", grade=True, points=x.points)
     del nb.metadata["mmcourse"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import hmac
+import io
 import json
+import math
 import os
 import re
 import secrets
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +26,10 @@ from mmcourse.authoring.catalogue import lesson_numbers
 from mmcourse.authoring.source import CHECK, Source, exercise_text, read
 from mmcourse.check import info
 from mmcourse.classroom.roster import read_points, read_roster
-from mmcourse.classroom.variants import assign, fill, keyed, space, variant_cells
+from mmcourse.classroom.seal import hmac_digest, instructor_key, is_sealed, sealed, stretched, typed_secret
+from mmcourse.classroom.tables import read_json
+from mmcourse.classroom.variants import assign, fill, space, variant_cells
+from mmcourse.io import atomic_write, private_folder
 from mmcourse.runtime import SLUG
 
 EVERYONE = ("everyone",)  # the one "student" of a release without a roster
@@ -67,13 +72,31 @@ class Release:
     @cached_property
     def _given(self) -> dict[str, dict[str, dict[str, Any]]]:
         students = [] if self.students == EVERYONE else self.students
-        return {exercise: assign(self.secret, exercise, students, space(t)) for exercise, t in self.cells.items()}
+        return {exercise: assign(self.key, exercise, students, space(t)) for exercise, t in self.cells.items()}
+
+    @cached_property
+    def key(self) -> str:
+        """What everything is drawn from and sealed with: the secret, made slow to guess."""
+        return stretched(self.secret)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells one secret from another and gives none away."""
+        return hmac_digest(self.key, "fingerprint").hex()[:16]
+
+    def seal(self, lesson: str, student: str) -> str:
+        """What the notebook handed out to this student carries."""
+        return hmac_digest(self.key, "notebook", lesson, student).hex()[:32]
+
+    def handed_out(self, lesson: str, student: str, seal: str) -> bool:
+        """Whether a notebook's mark is one that this release wrote."""
+        return hmac.compare_digest(self.seal(lesson, student).encode(), seal.encode("utf-8", "replace"))
 
     def described(self) -> dict[str, Any]:
         """What release.json holds: everything but the secret, of which it keeps a fingerprint."""
         told = {name: getattr(self, name) for name in ("made_by", "format", "students", "cells")}
         told["exercises"] = [x._asdict() for x in self.exercises]
-        return told | {"secret_fingerprint": keyed(self.secret, "fingerprint").hex()[:16]}
+        return told | {"secret_fingerprint": self.fingerprint}
 
 
 # ---------------------------------------------------------------- making one
@@ -148,14 +171,13 @@ def _secret(file: Path | None, to: Path) -> str:
     kept = to / "instructor" / "secret.txt"
     if file is None and not kept.is_file():
         return secrets.token_urlsafe(32)
-    text = (file or kept).read_text(encoding="utf-8").strip()
-    if len(text) < 16:
-        raise ValueError(f"{file or kept}: a secret needs 16 characters or more; leave --secret out and one is made")
-    return text
+    return typed_secret(file or kept)
 
 
 # ---------------------------------------------------------------- writing it
 def _write(folder: Path, made: Release, lessons: list[Lesson], sources: dict[str, Source]) -> None:
+    """Everything for its owner only: rosters, solutions and numbers are nobody else's."""
+    private_folder(folder)
     for lesson in lessons:
         source = sources[lesson.name]
         if made.format == "nbgrader":
@@ -165,22 +187,22 @@ def _write(folder: Path, made: Release, lessons: list[Lesson], sources: dict[str
             continue
         for student in made.students:
             _save(student_notebook(lesson, source, made, student), folder / "students" / student / lesson.exercise.name)
-        (folder / "solutions").mkdir(mode=0o700, exist_ok=True)
-        shutil.copyfile(lesson.solution, folder / "solutions" / lesson.solution.name)
-    with (folder / "points.csv").open("w", newline="", encoding="utf-8") as file:
-        table = [(x.id, x.lesson, x.title, x.points) for x in made.exercises]
-        csv.writer(file).writerows([("exercise", "lesson", "title", "points"), *table])
-    (folder / "instructor").mkdir(mode=0o700)
-    secret = folder / "instructor" / "secret.txt"
-    secret.touch(mode=0o600)
-    secret.write_text(made.secret + "\n", encoding="utf-8")
-    (folder / "release.json").write_text(json.dumps(made.described(), indent=1) + "\n", encoding="utf-8")
+        solution = private_folder(folder / "solutions") / lesson.solution.name
+        atomic_write(solution, lesson.solution.read_bytes(), private=True)
+    text = io.StringIO()
+    table = [(x.id, x.lesson, x.title, x.points) for x in made.exercises]
+    csv.writer(text, lineterminator="\n").writerows([("exercise", "lesson", "title", "points"), *table])
+    atomic_write(folder / "points.csv", text.getvalue(), private=True)
+    atomic_write(private_folder(folder / "instructor") / "secret.txt", made.secret + "\n", private=True)
+    told = sealed(instructor_key(), "release", made.described())
+    atomic_write(folder / "release.json", json.dumps(told, indent=1) + "\n", private=True)
 
 
 def _save(nb: NotebookNode, path: Path) -> None:
     nbformat.validate(nb)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(nbformat.writes(nb, version=4) + "\n", encoding="utf-8")
+    private_folder(path.parent.parent)
+    private_folder(path.parent)
+    atomic_write(path, nbformat.writes(nb, version=4) + "\n", private=True)
 
 
 def student_notebook(lesson: Lesson, source: Source, made: Release, student: str) -> NotebookNode:
@@ -193,7 +215,8 @@ def student_notebook(lesson: Lesson, source: Source, made: Release, student: str
     for cell in nb.cells:
         if cell.cell_type == "markdown":
             cell.source = _links(_points(cell.source, worth))
-    own = {"lesson": lesson.name, "student": student, "variants": {x: v for x, v in variants.items() if v}}
+    own: dict[str, Any] = {"lesson": lesson.name, "student": student, "seal": made.seal(lesson.name, student)}
+    own["variants"] = {x: v for x, v in variants.items() if v}
     nb.metadata["mmcourse"] = nbformat.from_dict(own)
     return nb
 
@@ -228,18 +251,53 @@ def read_release(folder: Path) -> Release:
     Raises
     ------
     FileNotFoundError, ValueError
-        Where there is none, or its secret is not the one that it was made with.
+        Where there is none, it is damaged, or its secret is not the one that it was made with.
     """
     path, secret = folder / "release.json", folder / "instructor" / "secret.txt"
     if missing := [x for x in (path, secret) if not x.is_file()]:
         raise FileNotFoundError(f"{missing[0]} is missing: {folder} is no release; make one with `mmcourse release`")
-    told = json.loads(path.read_text(encoding="utf-8"))
-    exercises = tuple(Exercise(**x) for x in told["exercises"])
-    key = secret.read_text(encoding="utf-8").strip()
-    made = Release(told["format"], key, tuple(told["students"]), exercises, told["cells"], told["made_by"])
-    if made.described()["secret_fingerprint"] != told["secret_fingerprint"]:
+    told = read_json(path)
+    key = secret.read_text(encoding="utf-8", errors="replace").strip()
+    try:
+        exercises = tuple(_exercise(x) for x in told["exercises"])
+        students = tuple(map(str, told["students"]))
+        cells = {str(name): str(text) for name, text in told["cells"].items()}
+        made = Release(str(told["format"]), key, students, exercises, cells, str(told["made_by"]))
+        fingerprint = told["secret_fingerprint"]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path}: damaged ({error}); make the release again with the same secret") from None
+    if made.fingerprint != fingerprint:
         raise ValueError(f"{secret}: this is not the secret that the release was made with; put the right one back")
     return made
+
+
+def _exercise(told: dict[str, Any]) -> Exercise:
+    """One exercise of release.json, of the right types."""
+    x = Exercise(**told)
+    if not all(isinstance(text, str) for text in (x.id, x.lesson, x.answer, x.title)):
+        raise TypeError("an exercise's texts")
+    if isinstance(x.points, bool) or not isinstance(x.points, (int, float)) or not 0 < x.points < math.inf:
+        raise ValueError(f"points of {x.id}: {x.points!r}")
+    return x
+
+
+def is_own_release(folder: Path) -> bool:
+    """Whether a folder is a release that this instructor made; a class folder may hold one that a student laid there.
+
+    Raises
+    ------
+    ValueError
+        It looks like a release and is not sealed with this instructor's key; the message says what to do.
+    """
+    path = folder / "release.json"
+    if not path.is_file():
+        return False
+    if not is_sealed(instructor_key(), "release", read_json(path)):
+        raise ValueError(
+            f"{path}: was not made with your own key; if you made this release on another machine, "
+            f"grade with `mmcourse grade {folder / 'submitted'} --release {folder}`"
+        )
+    return True
 
 
 def unreleased(numbers: Sequence[str], secret: str) -> Release:

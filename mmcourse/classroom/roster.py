@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mmcourse.classroom.submission import is_reserved
+from mmcourse.classroom.tables import read_table
+from mmcourse.terminal import visible
+
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62}[A-Za-z0-9])?")
 DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # names that Windows keeps for itself
 
 
 def read_roster(path: Path) -> list[str]:
-    """The column `student` of a CSV file, in order; each is fit to be a folder's name.
+    """The column `student` of a CSV file (comma, semicolon or tab), in order; each is fit to be a folder's name.
 
     Raises
     ------
@@ -23,16 +26,16 @@ def read_roster(path: Path) -> list[str]:
     """
     students: list[str] = []
     lines: dict[str, int] = {}
-    for line, row in _rows(path, "student"):
+    for line, row in read_table(path, "student"):
         student = row["student"]
         if wrong := _fault(student):
-            raise ValueError(f"{path}, line {line}: student {student[:80]!r} {wrong}")
+            raise ValueError(f"{path}, line {line}: student '{visible(student[:80])}' {wrong}")
         if first := lines.get(student.casefold()):
-            raise ValueError(f"{path}, line {line}: student {student!r} stands on line {first} already; each needs one")
+            raise ValueError(f"{path}, line {line}: student {student!r} is on line {first} already; delete one of them")
         lines[student.casefold()] = line
         students.append(student)
     if not students:
-        raise ValueError(f"{path}: no students; expected a line `student`, then one name a line")
+        raise ValueError(f"{path}: no students; expected a line `student`, then one name on each line")
     return students
 
 
@@ -45,6 +48,8 @@ def _fault(student: str) -> str:
         return f"holds {unicodedata.name(odd[0], hex(ord(odd[0])))}; use plain letters and digits, such as a number"
     if len(student) > 64:
         return f"has {len(student)} characters; at most 64 are allowed"
+    if is_reserved(student):
+        return "is a name that the course itself uses; add a letter or a digit"
     if not NAME.fullmatch(student) or DEVICES.fullmatch(student):
         return "cannot be a folder's name; use letters, digits and . _ @ + - inside"
     return ""
@@ -61,13 +66,16 @@ def read_points(given: str, known: Iterable[str]) -> dict[str, float]:
     known, points = list(known), {}
     for where, exercise, text in _typed(given):
         if exercise not in known:
-            raise ValueError(f"{where}: no exercise {exercise!r} is released; there are {', '.join(known)}")
+            raise ValueError(f"{where}: no exercise {visible(exercise)!r} is released; there are {', '.join(known)}")
+        if exercise in points:
+            raise ValueError(f"{where}: points of {exercise} are given twice; keep one of them")
         try:
             value = float(text)
         except ValueError:
             value = math.nan
         if not 0 < value < math.inf:
-            raise ValueError(f"{where}: points of {exercise} should be a number above 0; got {text!r}")
+            comma = "; write the decimal sign as a point" if re.fullmatch(r"\d+,\d+", text) else ""
+            raise ValueError(f"{where}: points of {exercise} should be a number above 0; got {visible(text)!r}{comma}")
         points[exercise] = int(value) if value.is_integer() else value
     return points
 
@@ -78,21 +86,5 @@ def _typed(given: str) -> Iterator[tuple[str, str, str]]:
             exercise, _, text = item.partition("=")
             yield "--points", exercise.strip(), text.strip()
     elif given:
-        for line, row in _rows(Path(given), "exercise", "points"):
+        for line, row in read_table(Path(given), "exercise", "points"):
             yield f"{given}, line {line}", row["exercise"], row["points"]
-
-
-def _rows(path: Path, *columns: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, row) of a CSV file with these columns; blank lines are passed over."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error.reason}); save it as CSV, UTF-8") from None
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    try:
-        if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
-            raise ValueError(f"{path}, line 1: expected a column {missing[0]!r}; got {reader.fieldnames or 'nothing'}")
-        for row in reader:
-            yield reader.line_num, {name: (row[name] or "").strip() for name in columns}
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}") from None

@@ -7,8 +7,6 @@ A code cell tagged `variant` stands before the exercise's check. Its lines `seed
 from __future__ import annotations
 
 import ast
-import hashlib
-import hmac
 import re
 from collections.abc import Iterable, Sequence
 from itertools import count
@@ -16,13 +14,14 @@ from math import prod
 from typing import Any, NamedTuple
 
 from mmcourse.authoring.source import CHECK, Source, SourceError
+from mmcourse.classroom.seal import hmac_digest
 from mmcourse.exercise import find
 from mmcourse.exercise.notebook import own_cell
 
 LINE = re.compile(r"^(?P<name>[a-z]\w*) = (?P<value>[^#\n]+?)[ \t]+# of: (?P<choices>.+)$", re.MULTILINE)
 
 
-class Space(NamedTuple):
+class ParameterSpace(NamedTuple):
     """Where an exercise can vary: the cell's text, and the values that each of its names may take."""
 
     text: str
@@ -70,7 +69,7 @@ def variant_cells(source: Source) -> dict[str, int]:
     return found
 
 
-def space(text: str) -> Space:
+def space(text: str) -> ParameterSpace:
     """The space that a variant cell's text declares; ValueError where it declares none."""
     try:
         lines = [(line["name"], line["value"], _choices(line["choices"])) for line in LINE.finditer(text)]
@@ -80,7 +79,7 @@ def space(text: str) -> Space:
     choices = {name: values for name, _, values in lines}
     if prod(map(len, choices.values())) < 2:
         raise ValueError("a variant cell needs a line such as `seed = 1  # of: 1 to 500`")
-    return Space(text, choices, default)
+    return ParameterSpace(text, choices, default)
 
 
 def _choices(text: str) -> Sequence[Any]:
@@ -89,7 +88,7 @@ def _choices(text: str) -> Sequence[Any]:
     return ast.literal_eval(f"[{text}]")
 
 
-def assign(secret: str, exercise: str, students: Iterable[str], space: Space) -> dict[str, dict[str, Any]]:
+def assign(secret: str, exercise: str, students: Iterable[str], space: ParameterSpace) -> dict[str, dict[str, Any]]:
     """Everybody's values: from secret, exercise and student alone, but never those of the student just before."""
     given: dict[str, dict[str, Any]] = {}
     before = None
@@ -99,15 +98,10 @@ def assign(secret: str, exercise: str, students: Iterable[str], space: Space) ->
     return given
 
 
-def _drawn(secret: str, exercise: str, student: str, attempt: int, space: Space) -> dict[str, Any]:
-    number = int.from_bytes(keyed(secret, exercise, student, attempt))
+def _drawn(secret: str, exercise: str, student: str, attempt: int, space: ParameterSpace) -> dict[str, Any]:
+    number = int.from_bytes(hmac_digest(secret, exercise, student, attempt))
     values = {}
     for name, choices in space.choices.items():
         number, at = divmod(number, len(choices))
         values[name] = choices[at]
     return values
-
-
-def keyed(secret: str, *what: object) -> bytes:
-    """A digest that nobody can foretell without the secret."""
-    return hmac.digest(secret.encode(), repr(what).encode(), hashlib.sha256)

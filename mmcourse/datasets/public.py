@@ -5,19 +5,25 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import io
 import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, cast
 
 from mmcourse.datasets import download
 from mmcourse.datasets.base import data_dir
 from mmcourse.datasets.download import AGAIN, DownloadError, Progress
 
-MAX_UNPACKED_BYTES = 200e6  # bytes; an archive that unpacks to more than this is not one of ours
+MAX_UNPACKED_BYTES = 200_000_000  # an archive that unpacks to more than this is not one of ours
+MAX_MEMBERS = 20_000
+MAX_HEADER_BYTES = 8_000_000  # of all headers together: what names and describes the members
+MAX_HEADER = 1 << 16  # bytes of one header; tarfile reads it at once
+MAX_READ = 1 << 21  # bytes of a member's content at once
 
 Contents = dict[str, bytes]  # by file name; out here, since `Source` has a field of that name
 
@@ -85,7 +91,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Files(Source):
-    """Plain files, each fetched by itself from the first home that has it."""
+    """Plain files, each fetched by itself from the first address that has it."""
 
     sizes: tuple[int, ...] = ()
 
@@ -104,7 +110,7 @@ class Files(Source):
 
 @dataclass(frozen=True)
 class Archive(Source):
-    """A .tar.gz whose own bytes may change at its home: its members are what is verified."""
+    """A .tar.gz whose own bytes may change where it is published: its members are verified."""
 
     archive: str = ""  # its name on a mirror
 
@@ -113,7 +119,8 @@ class Archive(Source):
         with download.file_lock(cache, self.name):
             if self.present() and not self.verify():  # another process was faster
                 return
-            packed = download.download(self.archive, self.urls, cache, progress=progress)
+            limit = max(2 * self.bytes, 1 << 24)  # the archive's own bytes may change where it is published
+            packed = download.download(self.archive, self.urls, cache, max_bytes=limit, progress=progress)
             try:
                 unpack(packed, self.folder, self.registry)
             finally:
@@ -133,25 +140,28 @@ def unpack(archive: Path, target: Path, wanted: dict[str, str]) -> None:
         The archive is damaged, unsafe, incomplete or not the one expected; `target` is as before.
     """
     name = archive.name.removesuffix(".part")
-    work = (
-        download.incomplete_dir(target.parent) / target.name
-    )  # the lock is ours: what lies there is from a killed process
+    work = download.incomplete_dir(target.parent) / target.name  # the lock is ours: this is from a killed process
     old = work.with_name(f"{target.name}.old")
     needed = None
     try:
-        shutil.rmtree(work, ignore_errors=True)
+        _remove_tree(work)
         work.mkdir()
-        with tarfile.open(archive, "r:gz") as tar:
-            members = _safe_members(tar, name)
-            needed = sum(member.size for member in members.values())
-            download.require_free_space(target.parent, name, needed)
-            _extract(tar, members, wanted, work, name)
-        if target.exists():  # an older, damaged copy
-            shutil.rmtree(old, ignore_errors=True)
+        with _open_archive(archive, name, MAX_HEADER_BYTES, MAX_HEADER) as tar:
+            sizes = _check_members(tar, name)
+        if missing := sorted(set(wanted) - set(sizes)):
+            first = f"{len(missing)} of {len(wanted)} files, {missing[0]} first"
+            raise DownloadError(f"{name} lacks {first}; deleted: {AGAIN}")
+        needed = sum(sizes.values())
+        download.require_free_space(target.parent, name, needed)
+        with _open_archive(archive, name, MAX_UNPACKED_BYTES, MAX_READ) as tar:
+            _extract(tar, wanted, work, name)
+        if os.path.lexists(target):  # an older, damaged copy, or a link: it is replaced, not followed
+            _remove_tree(old)
             os.replace(target, old)
         os.replace(work, target)
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DownloadError(f"{name} is damaged or cut short ({error}); it was deleted: {AGAIN}") from error
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, RecursionError) as error:
+        reason = str(error) or type(error).__name__
+        raise DownloadError(f"{name} is damaged or cut short ({reason}); it was deleted: {AGAIN}") from None
     except OSError as error:
         if isinstance(error, DownloadError):
             raise
@@ -159,36 +169,91 @@ def unpack(archive: Path, target: Path, wanted: dict[str, str]) -> None:
             raise DownloadError(download.disk_full_message(target.parent, name, needed)) from error
         raise DownloadError(f"cannot unpack {name} to {target}: {error.strerror or error}; {AGAIN}") from error
     finally:
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove_tree(work)
+        _remove_tree(old)
 
 
-def _safe_members(tar: tarfile.TarFile, name: str) -> dict[str, tarfile.TarInfo]:
-    """Base name → member for every regular file; an unsafe archive raises."""
-    found, room = {}, MAX_UNPACKED_BYTES
-    for member in tar:
+def _remove_tree(path: Path) -> None:
+    """Remove a folder, or the link that somebody put in its place."""
+    if path.is_symlink():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
+
+
+class _Unpacking(io.RawIOBase):
+    """What a gzip file unpacks to, counted: tarfile itself would read a header of any length, and any number of them.
+
+    Reading counts against `max_bytes`, reading and skipping together against MAX_UNPACKED_BYTES.
+    """
+
+    def __init__(self, file: gzip.GzipFile, name: str, max_bytes: int, max_at_once: int) -> None:
+        self.file, self.name = file, name
+        self.max_bytes, self.max_at_once = max_bytes, max_at_once
+        self.num_read = 0
+
+    def read(self, size: int = -1) -> bytes:
+        self.num_read += size
+        if not 0 <= size <= self.max_at_once:
+            raise DownloadError(f"{self.name} was refused and deleted: it has a header of {size} bytes")
+        if self.num_read > self.max_bytes:
+            raise DownloadError(f"{self.name} was refused and deleted: its headers are too long")
+        return self.file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET or offset > MAX_UNPACKED_BYTES:
+            raise _too_large(self.name)
+        return self.file.seek(offset)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+
+def _too_large(name: str) -> DownloadError:
+    return DownloadError(f"{name} was refused and deleted: it unpacks to more than {MAX_UNPACKED_BYTES / 1e6:.0f} MB")
+
+
+@contextlib.contextmanager
+def _open_archive(archive: Path, name: str, max_bytes: int, max_at_once: int) -> Iterator[tarfile.TarFile]:
+    with gzip.open(archive, "rb") as file:
+        counted = cast(IO[bytes], _Unpacking(file, name, max_bytes, max_at_once))
+        with tarfile.open(fileobj=counted, mode="r:") as tar:
+            yield tar
+
+
+def _members(tar: tarfile.TarFile, name: str) -> Iterator[tarfile.TarInfo]:
+    """The members one by one, without tarfile's list of them; an archive of too many is refused."""
+    for _ in range(MAX_MEMBERS):
+        member = tar.next()
+        if member is None:
+            return
+        yield member
+        tar.members.clear()  # type: ignore[attr-defined]
+    raise DownloadError(f"{name} was refused and deleted: it has more than {MAX_MEMBERS:,} members")
+
+
+def _check_members(tar: tarfile.TarFile, name: str) -> dict[str, int]:
+    """File name → size of every regular file; an unsafe archive raises."""
+    sizes: dict[str, int] = {}
+    room = MAX_UNPACKED_BYTES
+    for member in _members(tar, name):
         posix, windows = PurePosixPath(member.name), PureWindowsPath(member.name)
+        shown = repr(member.name[:200])
         if ".." in windows.parts or posix.is_absolute() or windows.is_absolute() or windows.drive:
-            raise DownloadError(f"{name} was refused and deleted: its member {member.name!r} would leave the folder")
-        if not (member.isfile() or member.isdir()):
-            raise DownloadError(f"{name} was refused and deleted: its member {member.name!r} is a link or a device")
-        room -= member.size
-        if room < 0:
-            raise DownloadError(
-                f"{name} was refused and deleted: it unpacks to more than {MAX_UNPACKED_BYTES / 1e6:.0f} MB"
-            )
+            raise DownloadError(f"{name} was refused and deleted: its member {shown} would leave the folder")
+        if not (member.isfile() or member.isdir()) or member.issparse():
+            raise DownloadError(f"{name} was refused and deleted: its member {shown} is a link or a device")
+        room -= max(member.size, 0)
+        if room < 0 or member.size < 0:
+            raise _too_large(name)
         if member.isfile():
-            found[posix.name] = member
-    return found
+            sizes[posix.name] = member.size
+    return sizes
 
 
-def _extract(
-    tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], wanted: dict[str, str], folder: Path, name: str
-) -> None:
-    if missing := sorted(set(wanted) - set(members)):
-        raise DownloadError(f"{name} lacks {len(missing)} of {len(wanted)} files, {missing[0]} first; deleted: {AGAIN}")
-    for base, member in sorted(members.items(), key=lambda item: item[1].offset):
-        if base not in wanted:
+def _extract(tar: tarfile.TarFile, wanted: dict[str, str], folder: Path, name: str) -> None:
+    for member in _members(tar, name):
+        base = PurePosixPath(member.name).name
+        if base not in wanted or not member.isfile():
             continue
         with tar.extractfile(member) as packed, open(folder / base, "wb") as file:  # type: ignore[union-attr]
             shutil.copyfileobj(packed, file)

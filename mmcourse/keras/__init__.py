@@ -1,8 +1,7 @@
 """The same formulas as `keras.Layer`s, on the TensorFlow backend."""
 
-import os
-
+from mmcourse.environment import require_keras_on_tensorflow
 from mmcourse.quiet import quiet_tensorflow
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # must stand before the first `import keras`
+require_keras_on_tensorflow()  # before the first `import keras`
 quiet_tensorflow()

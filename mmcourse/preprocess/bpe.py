@@ -1,7 +1,10 @@
-"""Byte-pair encoding from scratch: subwords that are learnt from text (Sennrich et al. 2016, arXiv 1508.07909)."""
+"""Byte-pair encoding from scratch: subwords learned from text (Sennrich et al. 2016, arXiv 1508.07909)."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+
+from mmcourse.preprocess.arguments import check_integer
+from mmcourse.preprocess.errors import InputError
 
 WORD_BOUNDARY = "▁"  # a space, written so that it can be seen; every word starts with one
 MAX_WORD_LENGTH = 40  # characters of a word; without spaces, a page of Chinese would be a single one
@@ -30,7 +33,7 @@ def merge_pair(symbols: tuple, pair: tuple, new) -> tuple:
 
 
 def train_bpe(words: Mapping[str, int], vocab_size: int, min_count: int = 1) -> tuple[list[str], list[tuple[str, str]]]:
-    """Join the commonest pair of neighbours, again and again, until there are `vocab_size` tokens.
+    """Merge the most frequent pair of adjacent symbols, again and again, until there are `vocab_size` tokens.
 
     Equal counts: the pair whose tokens came first, the alphabet counting in code-point order. The `tokenizers`
     library decides likewise, so its merges are the same.
@@ -39,13 +42,14 @@ def train_bpe(words: Mapping[str, int], vocab_size: int, min_count: int = 1) -> 
     ----------
     words : counts by word
     vocab_size : int, single characters included
-    min_count : int, a rarer pair is not joined
+    min_count : int, a rarer pair is not merged
 
     Returns
     -------
     tokens : list of str
     merges : list of (str, str), in the order in which they are to be applied
     """
+    vocab_size, min_count = check_integer("vocab_size", vocab_size), check_integer("min_count", min_count, low=0)
     tokens = sorted({character for word in words for character in word})
     ids = {token: i for i, token in enumerate(tokens)}
     spelled = [(tuple(ids[character] for character in word), count) for word, count in words.items()]
@@ -79,7 +83,7 @@ def train_bpe(words: Mapping[str, int], vocab_size: int, min_count: int = 1) -> 
 
 
 class BPETokenizer:
-    """Cuts text into learnt subwords and joins them again.
+    """Splits text into learned subwords, and joins them again.
 
     Attributes
     ----------
@@ -93,11 +97,14 @@ class BPETokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int = 300, min_count: int = 1):
-        """Learn from texts; in Chinese, what stands between spaces counts as one word."""
-        return cls(*train_bpe(Counter(word for text in texts for word in split_words(text)), vocab_size, min_count))
+        """Learn from texts; in Chinese, everything between two spaces counts as one word."""
+        if isinstance(texts, str):
+            raise InputError("texts", "expected a list of texts, got a string", "pass [text]")
+        counts = Counter(word for text in texts for word in split_words(text))
+        return cls(*train_bpe(counts, vocab_size, min_count))
 
     def tokenize_word(self, word: str) -> list[str]:
-        """Apply the merges to one word, the earliest learnt first."""
+        """Apply the merges to one word, the earliest learned first."""
         symbols = tuple(word)
         while len(symbols) > 1:
             pairs = zip(symbols, symbols[1:], strict=False)

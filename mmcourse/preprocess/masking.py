@@ -1,8 +1,10 @@
-"""Hide some tokens, so that a model can be asked for them (BERT: Devlin et al. 2019, arXiv 1810.04805)."""
+"""Masked language modelling: mask some tokens for a model to predict (BERT: Devlin et al. 2019, arXiv 1810.04805)."""
 
 import numpy as np
 
-IGNORE_INDEX = -100  # where nothing is asked; cross-entropy in PyTorch passes it over
+from mmcourse.preprocess.arguments import check_generator, check_number
+
+IGNORE_INDEX = -100  # no prediction here; PyTorch's cross-entropy skips it
 
 
 def mask_tokens(ids, maskable, mask_token_id, vocab_size, rng, mask_prob=0.15):
@@ -20,6 +22,7 @@ def mask_tokens(ids, maskable, mask_token_id, vocab_size, rng, mask_prob=0.15):
     inputs : int64 (b, n), what the model sees
     labels : int64 (b, n), the true token where one was chosen, else IGNORE_INDEX
     """
+    rng, mask_prob = check_generator(rng), check_number("mask_prob", mask_prob, 0, 1)
     chosen = maskable & (rng.random(ids.shape) < mask_prob)
     fate = rng.random(ids.shape)
     inputs = np.where(chosen & (fate < 0.8), mask_token_id, ids)
@@ -28,7 +31,7 @@ def mask_tokens(ids, maskable, mask_token_id, vocab_size, rng, mask_prob=0.15):
 
 
 class BigramModel:
-    """What counting neighbours can guess: the baseline that a language model has to beat.
+    """Predictions from counts of adjacent words: the baseline that a language model has to beat.
 
     Every text starts and ends with a special token, so that each word has two neighbours.
 
@@ -46,9 +49,9 @@ class BigramModel:
         self.unigram = np.bincount(ids[ids > 0], minlength=vocab_size).astype(float)
 
     def predict(self, ids, where, special, both=True):
-        """The likeliest token at each True of `where`, (k,), by the token before it and, if `both`, the one after it.
+        """The most probable token at each True of `where`, (k,), given the token before it and, if `both`, after it.
 
-        A neighbour that is hidden itself (`where`) tells nothing. Tokens of `special` are never guessed.
+        A neighbour that is masked itself (`where`) is ignored. Tokens of `special` are never predicted.
         """
         chance = (self.unigram + 1e-9) / self.unigram.sum()  # (vocab_size,)
         joint = self.counts + np.outer(chance, chance)  # a little of independence, so that no logarithm is of 0

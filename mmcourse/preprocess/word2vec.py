@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mmcourse.preprocess.arguments import check_generator, check_integer, check_number
 from mmcourse.preprocess.errors import InputError
 
 
 def skip_gram_pairs(sentences: Sequence[Sequence[int]], window: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Every word with each neighbour at most `window` away: centres (n,) and contexts (n,), int64."""
+    """Every word with each word at most `window` positions away: centers (n,) and contexts (n,), int64."""
+    window = check_integer("window", window)
     pairs = [
         (center, ids[j])
         for ids in sentences
@@ -21,7 +23,7 @@ def skip_gram_pairs(sentences: Sequence[Sequence[int]], window: int = 2) -> tupl
 
 
 def noise_distribution(contexts: np.ndarray, vocab_size: int) -> np.ndarray:
-    """Negatives are drawn by count^(3/4): rarer words more often than their share. float64 (vocab_size,)."""
+    """Probabilities of the negatives, proportional to count^(3/4), which favours rare words: float64 (vocab_size,)."""
     weights = np.bincount(contexts, minlength=vocab_size) ** 0.75
     return weights / weights.sum()
 
@@ -31,7 +33,7 @@ def loss_and_gradients(v: np.ndarray, u: np.ndarray) -> tuple[float, np.ndarray,
 
     Parameters
     ----------
-    v : (b, d), the centre words' vectors
+    v : (b, d), the center words' vectors
     u : (b, 1 + k, d), the true context's vector, then k negatives'
 
     Returns
@@ -67,12 +69,19 @@ def train(
 
     Returns
     -------
-    vectors : float64 (vocab_size, dim), of the words as centres
-    losses : list of float, the mean of each epoch; it starts from (1 + num_negatives) ln 2
+    vectors : float64 (vocab_size, dim), of the words as centers
+    losses : list of float, the mean of each epoch; it starts near (1 + num_negatives) ln 2
     """
+    rng, lr = check_generator(rng), check_number("lr", lr, above=0)
+    vocab_size, dim = check_integer("vocab_size", vocab_size), check_integer("dim", dim)
+    num_negatives = check_integer("num_negatives", num_negatives)
+    epochs, batch_size = check_integer("epochs", epochs), check_integer("batch_size", batch_size)
     centers, contexts = skip_gram_pairs(sentences, window)
     if not len(centers):
         raise InputError("sentences", "no word has a neighbour", "pass sentences of two words or more")
+    if centers.min() < 0 or centers.max() >= vocab_size:
+        problem = f"expected ids from 0 to {vocab_size - 1}, got {centers.min()} to {centers.max()}"
+        raise InputError("sentences", problem, "pass the size of their vocabulary")
     noise = noise_distribution(contexts, vocab_size)
     V, U = rng.uniform(-0.5 / dim, 0.5 / dim, (vocab_size, dim)), np.zeros((vocab_size, dim))
     losses, n_batches = [], max(len(centers) // batch_size, 1)

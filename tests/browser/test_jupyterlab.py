@@ -11,7 +11,7 @@ import jupyterlab_page as lab
 import nbformat
 import pytest
 
-from mmcourse.authoring import notebooks_dir, select
+from mmcourse.authoring import lessons, select
 
 pytestmark = pytest.mark.xdist_group("browser")  # one browser; the other worker goes on beside it
 WRONG = "def bayes_accuracy(joint):\n    return joint.max(axis=1).sum()"
@@ -19,11 +19,12 @@ RIGHT = "def bayes_accuracy(joint):\n    return joint.max(axis=0).sum()"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory, course):
     """JupyterLab over a copy of every lesson and its exercises, without a single output."""
     folder, scratch = tmp_path_factory.mktemp("course"), tmp_path_factory.mktemp("jupyter")
-    for path in (path for lesson in select() for path in (lesson.notebook, lesson.exercise) if path.is_file()):
-        copy = folder / path.relative_to(notebooks_dir())
+    built = [path for lesson in lessons(course) for path in (lesson.notebook, lesson.exercise) if path.is_file()]
+    for path in built:
+        copy = folder / path.relative_to(course / "notebooks")
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(path, copy)
         lab.forget_outputs(copy)
@@ -63,8 +64,8 @@ def counts(nb):
 
 
 @pytest.mark.parametrize("lesson", [lesson for lesson in select() if lesson.notebook.is_file()], ids=lambda x: x.name)
-def test_the_lesson_runs_to_its_end_and_is_saved(page, server, tmp_path, lesson):
-    committed = nbformat.read(lesson.notebook, as_version=4)
+def test_the_lesson_runs_to_its_end_and_is_saved(page, server, tmp_path, lesson, course):
+    committed = nbformat.read(course / "notebooks" / lesson.notebook.name, as_version=4)
     file = server.folder / lesson.notebook.name
     assert set(counts(nbformat.read(file, as_version=4))) == {None}  # what follows cannot be left over
     notebook = lab.Notebook(page, server, file.name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import hostile
 
-from mmcourse.classroom.feedback import publish
+from mmcourse.classroom.feedback import write_reports
 from mmcourse.classroom.grade import Graded, grade
 from mmcourse.classroom.sandbox import Limits
 
@@ -60,7 +60,7 @@ def attacked(folder: Path, jobs: int = 2) -> tuple[Graded, dict[str, hostile.Att
         graded = grade(folder / "sub", out, limits=QUICK, jobs=jobs)
     finally:
         sys.path[:] = [path for path in sys.path if path not in sites]
-    publish(graded, out)
+    write_reports(graded, out)
     return graded, attacks, listener
 
 

@@ -113,6 +113,11 @@ lines = [x for x in gc.get_objects() if isinstance(x, socket.socket)]
 wire, worker = sys.modules["wire"], sys.modules["worker"]
 """
 SENDS = RUNNER + "import struct\nfor line in lines:\n    line.setblocking(False)\n    "
+COLLIDING = (
+    RUNNER
+    + "pairs = [[%s, None] for k in range(1, 9000)]\n"
+    + "wire.encode = lambda v, depth=0: {'list': [{'dict': pairs}] * 12}"
+)
 BLOCKED = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {9, 19})\n"
 BLOCKED += "signal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
 LOOP = "while True:\n    try:\n        while True: pass\n    except BaseException: pass\n"
@@ -284,6 +289,32 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
         "answers with 1 GB": Attack(answer("return 'x' * (1 << 30)"), "limit on size"),
         "answers with colliding keys": Attack(
             answer("return {k * (2**61 - 1): 0 for k in range(1, 200_000)}"), "limit on the entries of a dict"
+        ),
+        "answers with many dicts of colliding keys": Attack(
+            answer("return 0.0", COLLIDING % "{'int': str(k * (2**61 - 1))}"),
+            "processor time of a message",
+            None,
+        ),
+        "answers with colliding tuples as keys": Attack(
+            answer("return 0.0", COLLIDING % "{'tuple': [{'int': '7'}, {'int': str(k * (2**61 - 1))}]}"),
+            "processor time of a message",
+            None,
+        ),
+        "answers with sets of colliding members": Attack(
+            answer(
+                "return 0.0",
+                COLLIDING.replace("'dict': pairs", "'set': [key for key, _ in pairs]")
+                % "{'int': str(k * (2**61 - 1))}",
+            ),
+            "processor time of a message",
+            None,
+        ),
+        "lowers the bar by its dtype": Attack(
+            answer("return np.float16(joint.max(axis=0).sum() + 0.002)"), "the reference sets the bar"
+        ),
+        "answers minus infinity and NaN": Attack(
+            answer("return np.array(joint.max(axis=0).sum(), dtype=np.float16) * np.nan"),
+            "no number like the right one",
         ),
         "answers with a million small things": Attack(answer("return [[]] * 300_000"), "time of an exercise"),
         "answers in endless nesting": Attack(
@@ -515,6 +546,18 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
         "sends inputs out by an error": Attack(
             answer("raise type('X%s' % joint.tolist(), (ValueError,), {})(repr(joint.tolist()))"),
             "errors are told by their builtin kind",
+        ),
+        "sends inputs out by the kind of error": Attack(
+            answer(
+                "import builtins\n"
+                "kinds = [k for k in vars(builtins).values() if isinstance(k, type) and issubclass(k, OSError)]\n"
+                "kinds += [ValueError, KeyError, IndexError, TypeError, RuntimeError, EOFError, NameError]\n"
+                "raise kinds[int(1000 * joint.ravel()[0]) % len(kinds)]('x')"
+            ),
+            "one wording for every kind",
+        ),
+        "turns lines around in an error": Attack(
+            cell("raise ValueError('\\u202edlrow \\u2066olleh')"), "shown, not obeyed"
         ),
         "surrogates and control characters": Attack(cell("raise ValueError('\\ud800\\x00\\x1b[2J')"), "shown as text"),
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,14 +18,13 @@ from typer.testing import CliRunner
 
 from mmcourse.authoring import select
 from mmcourse.classroom import grade as grading
-from mmcourse.classroom.alike import alike, tokens
-from mmcourse.classroom.feedback import as_csv, publish, rows
+from mmcourse.classroom.feedback import as_csv, rows, write_reports
 from mmcourse.classroom.grade import grade
 from mmcourse.classroom.release import release
+from mmcourse.classroom.similarity import similar_pairs, tokens
 from mmcourse.classroom.submission import code_cells
 from mmcourse.cli import app
 
-LESSON = select(["00"])[0]
 PARTLY = "def bayes_accuracy(joint):\n    return joint[:, : len(joint)].max(axis=0).sum()\n"
 
 
@@ -36,12 +34,17 @@ def handed(folder: Path, **notebooks: str) -> Path:
     return folder / "sub"
 
 
+@pytest.fixture(scope="module")
+def lesson(course):
+    return select(["start_here"], course)[0]
+
+
 def graded(folder: Path, **notebooks: str):
     return grade(handed(folder, **notebooks), folder / "out", limits=QUICK)
 
 
-def test_the_solution_earns_all_and_the_blank_nothing(sandbox, tmp_path):
-    done = graded(tmp_path, ada=LESSON.solution.read_text(), ben=LESSON.exercise.read_text())
+def test_the_solution_earns_all_and_the_blank_nothing(sandbox, tmp_path, lesson):
+    done = graded(tmp_path, ada=lesson.solution.read_text(), ben=lesson.exercise.read_text())
     assert points(done, "ada") == {"start_here.1": 1, "start_here.2": 2, "start_here.3": 3}
     assert points(done, "ben") == {"start_here.1": 0, "start_here.2": 0, "start_here.3": 0}
     assert {x["status"] for x in done.records[1]["exercises"]} == {"not attempted"}
@@ -135,10 +138,10 @@ def without_times(out: Path) -> list[list[str]]:
 
 def test_only_what_changed_is_graded_again(sandbox, tmp_path):
     first = graded(tmp_path, ada=notebook(HONEST, RIGHT), ben=notebook(HONEST, ZERO))
-    publish(first, tmp_path / "out")
+    write_reports(first, tmp_path / "out")
     before = (tmp_path / "out" / "grades.csv").read_bytes()
     again = graded(tmp_path)
-    publish(again, tmp_path / "out")
+    write_reports(again, tmp_path / "out")
     assert (first.done_now, again.done_now) == (2, 0)
     assert (tmp_path / "out" / "grades.csv").read_bytes() == before
     assert graded(tmp_path, ben=notebook(HONEST, RIGHT)).done_now == 1
@@ -158,10 +161,10 @@ def test_killed_and_started_again_it_goes_on_with_the_same_result(sandbox, tmp_p
     texts = [notebook(HONEST, RIGHT), notebook(HONEST, ZERO), notebook(HONEST, PARTLY), notebook("1/0", RIGHT)]
     sub = handed(tmp_path, **{f"s{k}": texts[k % 4] for k in range(8)})
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    for out in (whole, cut):
-        (out / "journal").mkdir(parents=True)
-        (out / "journal" / "secret.txt").write_text("the same secret for both")
-    command = [sys.executable, "-m", "mmcourse.cli", "grade", str(sub), "--jobs", "2", "--out"]
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the same secret for both")
+    command = [sys.executable, "-m", "mmcourse.cli", "grade", str(sub), "--secret", str(secret)]
+    command += ["--hidden-seed", "7", "--jobs", "2", "--out"]
     running = subprocess.Popen([*command, str(cut)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     while done_in(cut) < 2 and running.poll() is None:
         time.sleep(0.01)
@@ -170,7 +173,7 @@ def test_killed_and_started_again_it_goes_on_with_the_same_result(sandbox, tmp_p
     kept = done_in(cut)
     last = subprocess.run([*command, str(cut), "--jobs", "1"], check=True, capture_output=True, text=True)
     assert 2 <= kept < 8 and f"{8 - kept} graded now" in last.stdout
-    publish(grade(sub, whole), whole)
+    write_reports(grade(sub, whole, secret=secret, hidden_seed="7"), whole)
     assert without_times(cut) == without_times(whole) and done_in(cut) == 8
 
 
@@ -181,12 +184,12 @@ def done_in(out: Path) -> int:
 
 # ---------------------------------------------------------------- what comes out
 @pytest.fixture(scope="module")
-def pages(sandbox, tmp_path_factory):
+def pages(sandbox, tmp_path_factory, lesson):
     folder = tmp_path_factory.mktemp("pages")
     wrong = notebook(HONEST, RIGHT.replace("axis=0", "axis=1"), "raise ValueError('<b>mine</b>')")
-    texts = {"ada": notebook(HONEST, RIGHT), "ben": wrong, "cleo": wrong, "dan": LESSON.exercise.read_text()}
+    texts = {"ada": notebook(HONEST, RIGHT), "ben": wrong, "cleo": wrong, "dan": lesson.exercise.read_text()}
     done = graded(folder, **texts)
-    publish(done, folder / "out")
+    write_reports(done, folder / "out")
     return done, folder / "out"
 
 
@@ -209,7 +212,7 @@ def test_the_summary_shows_what_an_instructor_asks(pages):
     page = (out / "summary.html").read_text()
     assert "Grades of 4 students" in page and "largest value of each row" in page and "(2)" in page
     assert "ben, cleo" in page and (out / "summary.png").read_bytes()[:4] == b"\x89PNG"
-    assert "<a href='feedback/ada.html'>" in page
+    assert '<a href="feedback/ada.html">' in page
 
 
 def test_the_table_has_a_row_for_each_student_and_exercise(pages):
@@ -219,7 +222,7 @@ def test_the_table_has_a_row_for_each_student_and_exercise(pages):
     assert len(table) == 1 + 4 * 3 and as_csv(rows(done)) == (out / "grades.csv").read_text()
 
 
-def test_look_alikes_are_found_under_other_names_numbers_and_order():
+def test_look_alikes_are_found_under_other_names_numbers_and_order(lesson):
     own = ["def f(a):\n    total = 0\n    for row in a:\n        total += max(row) * 2\n    return total / len(a)"]
     own += ["def g(x, y):\n    best = [p if p > q else q for p, q in zip(x, y)]\n    return sorted(best)[::-1][:3]"]
     renamed = [text.replace("total", "s").replace("best", "b").replace("2", "3") + "  # mine" for text in own[::-1]]
@@ -227,10 +230,10 @@ def test_look_alikes_are_found_under_other_names_numbers_and_order():
     other += [
         "def g(x, y):\n    z = np.maximum(x, y)\n    z.sort()\n    return list(z)[:-4:-1] + [len(z), min(z), z.sum()]"
     ]
-    found = alike([("ada", own), ("ben", renamed), ("cleo", other)], blank=["import numpy as np"])
+    found = similar_pairs([("ada", own), ("ben", renamed), ("cleo", other)], blank=["import numpy as np"])
     assert [(a, b) for _, a, b in found] == [("ada", "ben")] and found[0][0] > 0.9
-    blank = code_cells(LESSON.exercise.read_bytes())
-    assert alike([("ada", blank), ("ben", blank)], blank) == [], "who wrote nothing is like nobody"
+    blank = code_cells(lesson.exercise.read_bytes())
+    assert similar_pairs([("ada", blank), ("ben", blank)], blank) == [], "who wrote nothing is like nobody"
     assert tokens(["x = (", "def f(:", '"'])[:3] == ["n0", "=", "("]
 
 
@@ -238,6 +241,5 @@ def test_the_command_refuses_with_one_line(sandbox, tmp_path):
     for folder in (tmp_path / "nowhere", tmp_path):
         done = CliRunner().invoke(app, ["grade", str(folder), "--out", str(tmp_path / "out")])
         assert done.exit_code == 2 and "one folder for each student" in done.output
-        shutil.rmtree(tmp_path / "out")
     done = CliRunner(env={"PATH": ""}).invoke(app, ["grade", str(tmp_path), "--out", str(tmp_path / "out")])
     assert done.exit_code == 2 and "bubblewrap (bwrap) is not installed" in done.output

@@ -13,10 +13,12 @@ import pytest
 from class_of import QUICK, Listener, attacked, hand_in, points, slug
 
 from mmcourse.classroom import sandbox as walls
-from mmcourse.classroom.alike import alike
 from mmcourse.classroom.copies import copies
-from mmcourse.classroom.feedback import give_back
-from mmcourse.classroom.grade import grade
+from mmcourse.classroom.feedback import return_feedback
+from mmcourse.classroom.grade import TooMuchComputing, computing_limit, grade
+from mmcourse.classroom.hidden import OWN_NUMBERS, RAISED
+from mmcourse.classroom.inside import wire
+from mmcourse.classroom.similarity import similar_pairs
 from mmcourse.classroom.submission import collect, safe_name
 
 NAMES = list(hostile.attacks(Path("/nowhere"), 1))
@@ -64,7 +66,7 @@ def test_nothing_is_harmed(run):
     folder, graded, _, listener, before = run
     assert listener.visits == 0, "the network was reached"
     assert {path.name for path in folder.iterdir()} == HARMLESS
-    expected = {"grades.csv", "feedback", "journal", "summary.html", "summary.png"}
+    expected = {".mmcourse.json", "grades.csv", "feedback", "journal", "summary.html", "summary.png"}
     assert {path.name for path in (folder / "results").iterdir()} == expected
     assert not (Path("/tmp/inputs").exists() or Path("/tmp/big").exists())
     # what runs now may belong to another test beside this one: that ends by itself, a process left behind does not
@@ -90,13 +92,21 @@ def test_pages_show_what_students_wrote_as_text(run):
         assert not re.search(r"<(script|iframe|object|embed|svg|link|form)\b", text, re.IGNORECASE), path
         assert not re.search(r"<[^>]*\son\w+\s*=", text), path
         assert "default-src 'none'" in text
+        assert not set("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\x1b") & set(text), path
+    turned = (folder / "feedback" / f"{slug('turns lines around in an error')}.html").read_text()
+    assert "\\u202edlrow \\u2066olleh" in turned
     page = (folder / "feedback" / f"{slug('writes HTML into errors')}.html").read_text()
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
 
 
-def test_no_input_leaves_by_an_error(run):
-    page = (run[0] / "results" / "feedback" / f"{slug('sends inputs out by an error')}.html").read_text()
-    assert "ValueError" in page and not re.search(r"0\.\d{3}", page)
+@pytest.mark.parametrize("name", ["sends inputs out by an error", "sends inputs out by the kind of error"])
+def test_no_input_leaves_by_an_error(run, name):
+    """The student's own numbers may be told the kind: the student has them. Hidden parts have one wording."""
+    (record,) = (record for record in run[1].records if record["student"] == slug(name))
+    hidden = {advice for part, _, _, advice in record["exercises"][0]["parts"] if part != OWN_NUMBERS}
+    assert hidden == {RAISED}
+    page = (run[0] / "results" / "feedback" / f"{slug(name)}.html").read_text()
+    assert not re.search(r"0\.\d{3}", page) and len(re.findall(r"raised \w+Error", page)) <= 1
 
 
 @pytest.mark.parametrize("name", ["reads solutions, checks and hidden tests", "reaches the network"])
@@ -117,7 +127,7 @@ def test_a_second_copy_would_earn_the_point_were_it_not_hidden(sandbox, tmp_path
     monkeypatch.setattr(walls, "other_copies", lambda: ())
     hand_in(tmp_path / "sub", "eve", hostile.notebook(*hostile.seeks(out, hostile.SECOND_COPIES[name])))
     graded = grade(tmp_path / "sub", tmp_path / "results", limits=QUICK)
-    assert points(graded, "eve")["00.1"] == 1, "the attack itself is broken: it proves nothing"
+    assert points(graded, "eve")["start_here.1"] == 1, "the attack itself is broken: it proves nothing"
 
 
 def test_copies_in_any_folder_that_is_shown_are_found(tmp_path):
@@ -203,7 +213,7 @@ def test_nobody_takes_the_place_of_another(tmp_path):
 def test_code_without_end_is_not_compared_to_its_end():
     start = time.process_time()
     endless = "\n".join(f"x{k} {'+-*/%|&^'[k % 8]} y{k % 13}[{'abc'[k % 3]}]" for k in range(200_000))
-    assert alike([("eve", [endless]), ("mallory", [""] * 1_000_000)], []) == []
+    assert similar_pairs([("eve", [endless]), ("mallory", [""] * 1_000_000)], []) == []
     assert time.process_time() - start < 20
 
 
@@ -218,4 +228,36 @@ def test_what_lies_in_the_way_of_a_page_is_not_followed(tmp_path):
     (tmp_path / "back/page/feedback.html").symlink_to(kept)
     os.mkfifo(tmp_path / "back/pipe/.feedback.html.part")
     (tmp_path / "back/folder/feedback.html").mkdir()
-    assert give_back(tmp_path, tmp_path / "back") == ["link", "page", "pipe", "zz"] and kept.read_text() == "kept"
+    assert return_feedback(tmp_path, tmp_path / "back") == ["link", "page", "pipe", "zz"] and kept.read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        lambda k: {"int": str(k * (2**61 - 1))},
+        lambda k: {"tuple": [{"int": "7"}, {"int": str(k * (2**61 - 1))}]},
+        lambda k: {"frozenset": [{"int": str(k * (2**61 - 1))}]},
+    ],
+)
+@pytest.mark.parametrize("kind", ["dict", "set"])
+def test_a_message_of_many_colliding_keys_is_given_up_in_time(key, kind):
+    """Each dict is small enough by itself; all of them cost 12 s."""
+    members = [[key(k), None] if kind == "dict" else key(k) for k in range(1, 9000)]
+    start = time.thread_time()
+    with pytest.raises(ValueError, match="takes too long"):
+        while True:
+            wire.decode({"list": [{kind: members}] * 50}, end=start + 0.5)
+    assert time.thread_time() - start < 2
+
+
+def test_a_judge_that_is_kept_busy_gives_up_in_time():
+    start = time.process_time()
+    with pytest.raises(TooMuchComputing), computing_limit(0.3):
+        while True:
+            try:
+                sum(range(1000))
+            except Exception:  # as checks do
+                pass
+    assert time.process_time() - start < 2
+    with computing_limit(0.1):
+        time.sleep(0.3)  # waiting costs nothing

@@ -1,12 +1,15 @@
 """The files for a cluster say the same as the course: version, user, home, and a start command that exists."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import yaml
 
 import mmcourse
-from mmcourse import cli
+from mmcourse.authoring import notebooks_dir, select
 
 FOLDER = Path(mmcourse.__file__).parent / "classroom" / "kubernetes"
 VALUES = yaml.safe_load((FOLDER / "values.yaml").read_text(encoding="utf-8"))
@@ -31,15 +34,15 @@ def test_the_image_holds_a_wheel_and_no_checkout():
     assert copied == ["--from=wheel /wheels /wheels", "constraints.txt /wheels/"]
 
 
-def test_the_start_command_fills_a_home_once(tmp_path, monkeypatch):
+def test_the_start_command_fills_a_home_once(tmp_path):
     code = VALUES["singleuser"]["lifecycleHooks"]["postStart"]["exec"]["command"][2]
-    assert code == "from mmcourse.cli import select, workbench; workbench(select(['start_here'])[0].folder)"
-    shipped = tmp_path / "_notebooks"
-    (shipped / "exercises").mkdir(parents=True)
-    (shipped / "exercises" / "00_start_here.ipynb").write_text("blank")
-    (tmp_path / "home").mkdir()
-    monkeypatch.chdir(tmp_path / "home")
-    own = cli.workbench(shipped) / "exercises" / "00_start_here.ipynb"
+    assert code == "from mmcourse.workspace import prepare; prepare()"
+    home = Path(VALUES["singleuser"]["storage"]["homeMountPath"]).relative_to("/")
+    environment = os.environ | {"HOME": str(tmp_path / home), "JUPYTER_DATA_DIR": str(tmp_path / "jupyter")}
+    environment.pop("MMCOURSE_FOLDER", None)
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    own = tmp_path / home / "mmcourse-notebooks" / select(["start_here"])[0].exercise.relative_to(notebooks_dir())
+    assert own.is_file()
     own.write_text("my work")
-    cli.workbench(shipped)
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     assert own.read_text() == "my work"

@@ -215,7 +215,7 @@ def test_a_release_that_breaks_off_leaves_nothing(settings: dict, monkeypatch: p
     def full(*_: object, **__: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("mmcourse.classroom.release.shutil.copyfile", full)
+    monkeypatch.setattr("mmcourse.classroom.release.atomic_write", full)
     before = set(settings["to"].parent.iterdir())
     with pytest.raises(OSError, match="No space left"):
         release(["00"], **settings)
@@ -249,7 +249,7 @@ def test_a_changed_secret_is_seen(settings: dict):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("student\nada\nbob\nAda\n", "line 4: student 'Ada' stands on line 2 already"),
+        ("student\nada\nbob\nAda\n", "line 4: student 'Ada' is on line 2 already"),
         ("student\nada\n''\n \n,\n", "line 3"),
         ('student,name\nada,A\n"",B\n', "line 3: student '' is empty"),
         ("student\n../../etc\n", "line 2: .*cannot be a folder's name"),

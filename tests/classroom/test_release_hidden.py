@@ -15,7 +15,7 @@ from exercise_harness import attacks, blanks, disguises, known_answers  # noqa: 
 
 from mmcourse.authoring import lessons  # noqa: E402
 from mmcourse.classroom import hidden  # noqa: E402
-from mmcourse.classroom.hidden import grade_parts, parts, share  # noqa: E402
+from mmcourse.classroom.hidden import grade_parts, parts, score  # noqa: E402
 from mmcourse.classroom.variants import space  # noqa: E402
 
 HERE = {x.slug for x in lessons() if x.exercise_source.is_file()}
@@ -28,32 +28,34 @@ SECRETS = ("a test's secret", "another one")
 def test_right_answers_keep_every_point(id: str, secret: str):
     for answer in KNOWN[id].right:
         outcomes = grade_parts(id, answer, secret, variant(id, 3))
-        assert share(outcomes) == 1, [x for x in outcomes if not x.passed]
+        assert score(outcomes) == 1, [x for x in outcomes if not x.passed]
 
 
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("id", KNOWN)
 def test_wrong_answers_lose_points_and_are_told_no_more_than_a_fixed_sentence(id: str, secret: str):
     fixed = {text for part in parts(id, secret) for text in (*part.mistakes, part.advice)}
-    fixed |= {hidden.GUESSED, *hidden.ADVICE.values()}
+    fixed |= {hidden.GUESSED, hidden.RAISED, *hidden.ADVICE.values()}
     for answer, fragment in KNOWN[id].wrong:
         outcomes = grade_parts(id, answer, secret)
-        assert share(outcomes) < 1, fragment
-        told = {x.advice for x in outcomes if not x.passed} - fixed
-        assert all(re.fullmatch(r"Your function raised [A-Z]\w+\.", advice) for advice in told), told
+        assert score(outcomes) < 1, fragment
+        told = {(x.name, x.advice) for x in outcomes if not x.passed and x.advice not in fixed}
+        kinds = {advice for name, advice in told if name == hidden.OWN_NUMBERS}
+        assert len(kinds) == len(told), "the kind of an error is said of the student's own numbers only"
+        assert all(re.fullmatch(r"Your function raised [A-Z]\w+\.", advice) for advice in kinds), told
 
 
 @pytest.mark.parametrize("id", KNOWN)
 def test_attacks_blanks_and_disguises(id: str):
     known = KNOWN[id]
     for name, answer in attacks(known.right[0], known.skip).items():
-        earned = share(grade_parts(id, answer, SECRETS[0], variant(id, 0)))
+        earned = score(grade_parts(id, answer, SECRETS[0], variant(id, 0)))
         assert earned == 0 if name == "hard-coded" else earned < 1, name
     for name, answer in blanks(known.right[0], known.skip).items():
         outcomes = grade_parts(id, answer, SECRETS[0])
         assert {(x.passed, x.advice) for x in outcomes} == {(False, "Not attempted yet.")}, name
     if "list" not in known.skip:
-        assert share(grade_parts(id, disguises(known.right[0], known.skip)["list"], SECRETS[0])) == 1
+        assert score(grade_parts(id, disguises(known.right[0], known.skip)["list"], SECRETS[0])) == 1
 
 
 def variant(id: str, at: int) -> dict[str, Any]:
@@ -98,9 +100,10 @@ def test_what_an_error_says_is_not_shown(kind: type):
     def tell(joint: Any) -> Any:
         raise kind(f"the input was {joint.tolist()}")
 
-    for outcome in grade_parts("start_here.1", tell, "s"):
-        assert outcome.advice in {f"Your function raised {kind.__name__}.", hidden.DIFFERENT}
-        assert not re.search(r"\d", outcome.advice)
+    own, *rest = grade_parts("start_here.1", tell, "s", {"seed": 1})
+    assert own.name == hidden.OWN_NUMBERS and not re.search(r"\d", own.advice)
+    assert own.advice in {f"Your function raised {kind.__name__}.", hidden.RAISED}
+    assert {outcome.advice for outcome in rest} == {hidden.RAISED}, "a hidden input could have chosen the kind"
 
 
 def test_partial_credit():
@@ -115,7 +118,7 @@ def test_without_written_parts_the_check_itself_is_run_with_other_numbers(monkey
         hidden._parts.cache_clear()
         names = [part.name for part in parts(id, "s")]
         assert names[-1] == "as the check says" and len(names) <= 2
-        assert share(grade_parts(id, KNOWN[id].right[0], "s")) == 1
+        assert score(grade_parts(id, KNOWN[id].right[0], "s")) == 1
         assert not any(x.passed for x in grade_parts(id, KNOWN[id].wrong[0][0], "s"))
     assert inputs("start_here.2", "s")[-1] not in inputs("start_here.2", "t")
     hidden._parts.cache_clear()

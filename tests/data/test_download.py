@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import gzip
 import hashlib
 import io
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tarfile
+import time
+import traceback
+import tracemalloc
 import types
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from loopback import serve
+from loopback import forever, say, serve, serve_raw
 
 from mmcourse.datasets import download, public
 from mmcourse.datasets.download import DownloadError, fetch
@@ -189,7 +195,7 @@ def test_disk_full_in_the_middle(cache, monkeypatch):
             return super().write(data)
 
     monkeypatch.setattr(
-        download, "open", lambda p, mode="r": Full(p, mode) if mode == "wb" else real_open(p, mode), raising=False
+        download, "open", lambda p, mode="r", **k: (Full if mode == "wb" else real_open)(p, mode, **k), raising=False
     )
     with serve(files={"a.bin": BODY}) as server, pytest.raises(DownloadError) as error:
         get(f"{server.url}/a.bin")
@@ -209,6 +215,239 @@ def test_other_schemes_are_refused(monkeypatch):
     monkeypatch.setenv("MMCOURSE_MIRROR", "file:///etc")
     with pytest.raises(DownloadError, match="expected an http:// or https:// address in MMCOURSE_MIRROR"):
         get("https://example.invalid/a.bin")
+
+
+# ---- servers that mean harm ---------------------------------------------------------------------------------------
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize("head", [OK, OK + b"Content-Length: 300000\r\n", OK + b"Transfer-Encoding: chunked\r\n"])
+def test_a_server_that_never_ends_stops_at_the_known_size(cache, head):
+    piece = b"10000\r\n" + bytes(65536) + b"\r\n" if b"chunked" in head else bytes(65536)
+    with serve_raw(forever(head + b"\r\n", piece)) as url, pytest.raises(DownloadError) as error:
+        get(f"{url}/a.bin")
+    words = "wrong checksum" if b"Length" in head else "it sends more than the 300000 bytes expected, deleted"
+    one_line(error, words, "mmcourse data fetch")
+    assert sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) == 0
+
+
+def test_a_server_that_never_ends_stops_at_a_limit_where_the_size_is_not_known(cache, monkeypatch):
+    with serve_raw(forever(OK + b"\r\n", bytes(1 << 20))) as url, pytest.raises(DownloadError) as error:
+        archive_source(url).fetch()
+    one_line(error, "sends more than the 16777216 bytes expected")
+    assert contents(cache) == []
+
+
+@pytest.mark.parametrize("length", [b"300001", b"99999999999999"])
+def test_a_longer_file_is_refused_before_its_first_byte(cache, length):
+    with serve_raw(say(OK + b"Content-Length: " + length + b"\r\n\r\n", BODY)) as url:
+        with pytest.raises(DownloadError) as error:
+            get(f"{url}/a.bin")
+    one_line(error, f"it offers {length.decode()} bytes, more than the 300000 expected")
+    assert contents(cache) == []
+
+
+def test_a_resumed_file_is_held_to_the_same_size(cache, monkeypatch):
+    (cache / ".incomplete").mkdir(parents=True)
+    (cache / ".incomplete" / "a.bin.part").write_bytes(BODY[:200_000])
+    (cache / ".incomplete" / "a.bin.part.version").write_text('"tag"')
+    head = b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 200000-299999/300000\r\n\r\n"
+    with serve_raw(forever(head, bytes(65536))) as url, pytest.raises(DownloadError) as error:
+        get(f"{url}/a.bin")
+    one_line(error, "it sends more than the 300000 bytes expected, deleted")
+
+
+SLOW = {
+    "body": forever(OK + b"Content-Length: 300000\r\n\r\n", b"x", 0.02),
+    "body of unknown length": forever(OK + b"\r\n", b"x", 0.02),
+    "chunk": forever(OK + b"Transfer-Encoding: chunked\r\n\r\nffff\r\n", b"x", 0.02),
+    "headers": forever(OK, b"X", 0.02),
+    "status line": forever(b"HTTP/1.1 200 ", b"O", 0.02),
+    "100 Continue": forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.02),
+    "silence": forever(b"", b"", 0.02),
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_slow_drip_ends_at_a_deadline_and_frees_the_lock(cache, monkeypatch, name):
+    monkeypatch.setattr(download, "seconds_allowed", lambda size: 0.6)
+    with serve_raw(SLOW[name]) as url, serve(files={"a.bin": BODY}) as good:
+        start = time.monotonic()
+        with pytest.raises(DownloadError) as error:
+            get(f"{url}/a.bin")
+        assert time.monotonic() - start < 5
+        one_line(error, "too slow: ", "after 1 s", "mmcourse data fetch")
+        with download.file_lock(cache, "a.bin"):  # at once
+            pass
+        start = time.monotonic()
+        assert get(f"{url}/a.bin", f"{good.url}/a.bin").read_bytes() == BODY  # the next address has its own time
+        assert time.monotonic() - start < 5
+
+
+def test_the_deadline_comes_from_the_size():
+    assert download.seconds_allowed(0) == 60 and download.seconds_allowed(2_000_000) == 160
+    assert download.seconds_allowed(public.FSDD.bytes) < 1_000
+
+
+ESCAPES = b"\x1b]0;owned\x07\x1b[2J\x1b[31m\x9b1A\r"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 403 " + ESCAPES + b" go away\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: gopher://" + ESCAPES + b"/\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://[" + ESCAPES + b"\r\n\r\n",
+        OK + b"Content-Length: " + ESCAPES + b"\r\n\r\n",
+        ESCAPES + b"\r\n\r\n",
+        b"HTTP/1.1 999" + ESCAPES + b"\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n" + ESCAPES + b"\r\n",
+    ],
+)
+def test_no_word_of_a_server_acts_on_the_terminal(cache, answer):
+    with serve_raw(say(answer)) as url, pytest.raises(DownloadError) as error:
+        get(f"{url}/a.bin")
+    one_line(error, "could not fetch a.bin", "mmcourse data fetch")
+    assert str(error.value).isprintable()
+
+
+def test_no_name_in_an_archive_acts_on_the_terminal():
+    body = tar_gz([member("../\x1b[2J\u202eevil\n.wav")])
+    with serve(files={"set.tar.gz": body}) as server, pytest.raises(DownloadError) as error:
+        archive_source(server.url).fetch()
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"", b"\r\n\r\n", b"SMTP ready\r\n", OK + b"Content-Length: -5\r\n\r\nx", OK + b"Content-Length: 1e3\r\n\r\nx",
+        OK + b"Content-Length: 300000\r\n\r\n", OK + b"X: y\r\n" * 200 + b"\r\n", OK + b"X" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /a.bin\r\n\r\n", b"HTTP/1.1 302 Found\r\nLocation: http://\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", b"HTTP/1.1 302 Found\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/a.bin\r\n\r\n", b"HTTP/1.1 401 No\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:99999/\r\n\r\n", b"HTTP/1.1 206 Partial\r\n\r\nx",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nabc",
+        b"HTTP/1.1 416 No\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 500 x\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_every_answer_but_the_file_is_one_error(answer):
+    with serve_raw(say(answer)) as url, pytest.raises(DownloadError) as error:
+        get(f"{url}/a.bin")
+    one_line(error, "could not fetch a.bin: 127.0.0.1:", "mmcourse data fetch")
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("tag", [b'"' + b"x" * 5000 + b'"', b'"\xff\xfe"', b'"\x1b[2J"', b"W/weak"])
+def test_an_odd_version_is_sent_back_only_if_it_can_be(tag):
+    head = OK + b"ETag: " + tag + b"\r\nContent-Length: 300000\r\n\r\n"
+    with serve_raw(say(head, BODY[:1000]), say(head, BODY)) as url:
+        try:
+            assert get(f"{url}/a.bin").read_bytes() == BODY
+        except DownloadError:
+            assert get(f"{url}/a.bin").read_bytes() == BODY
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "http://", "http:///folder", "http://[::1", "http://host:port", "http://host:99999", "http://host:0", "//host",
+        "ftp://host", "file:///etc", "javascript:alert(1)", "host/folder", "http://a..b", f"http://{'x' * 70}.org",
+        "http://\x1b[2J", "http://user:secret@", "data:,x", "HTTP:/host", "http://?x", "http://\u202ehost",
+    ],
+)  # fmt: skip
+def test_a_bad_address_is_one_error(monkeypatch, base):
+    monkeypatch.setenv("MMCOURSE_MIRROR", base)
+    with pytest.raises(DownloadError) as error:
+        get("https://example.invalid/a.bin")
+    one_line(error, "expected an http:// or https:// address in MMCOURSE_MIRROR")
+    assert str(error.value).isprintable() and "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("password", ["s3cret-word", "p%40ss%3Aword", "%1b[2Jhidden"])
+@pytest.mark.parametrize("trouble", ["closed", "refused", "echoed", "bad port", "bad scheme", "wrong file", "offline"])
+def test_the_password_of_a_mirror_is_never_printed(monkeypatch, capfd, password, trouble):
+    plain = unquote(password)
+    echo = f"HTTP/1.1 401 {password} {plain}\r\n\r\n".encode() if "\x1b" not in plain else b"HTTP/1.1 401 x\r\n\r\n"
+    answers = {"echoed": echo, "refused": b"HTTP/1.1 401 Unauthorized\r\n\r\n", "wrong file": OK + b"\r\nx"}
+    with serve_raw(say(answers.get(trouble, b""))) as url:
+        host = {"closed": closed_port().split("/")[2], "bad port": "host:99999"}.get(trouble, url.split("/")[2])
+        scheme = "ftp" if trouble == "bad scheme" else "http"
+        monkeypatch.setenv("MMCOURSE_MIRROR", f"{scheme}://ada:{password}@{host}/x")
+        if trouble == "offline":
+            monkeypatch.setenv("MMCOURSE_OFFLINE", "1")
+        with pytest.raises(DownloadError) as error:
+            get("https://example.invalid/a.bin")
+    printed = "".join(traceback.format_exception(error.value)) + "".join(capfd.readouterr())
+    assert password not in printed and plain not in printed and "ada" not in str(error.value)
+    assert error.value.__cause__ is None
+
+
+def test_the_user_of_a_mirror_signs_in_there_and_nowhere_else(monkeypatch):
+    with serve(files={"x/a.bin": BODY}) as other:
+        other_requests = other.requests
+        redirect = f"HTTP/1.1 302 Found\r\nLocation: {other.url}/x/a.bin\r\n\r\n".encode()
+        with serve(files={}) as first:
+            first.answers["x/a.bin"] = redirect
+            monkeypatch.setenv("MMCOURSE_MIRROR", first.url.replace("http://", "http://ada:p%40ss@") + "/x")
+            assert get("https://example.invalid/a.bin").read_bytes() == BODY
+            seen = first.requests
+    assert [h.get("Authorization") for h in seen] == ["Basic " + base64.b64encode(b"ada:p@ss").decode()]
+    assert [h.get("Authorization") for h in other_requests] == [None]
+
+
+@pytest.mark.parametrize("value, is_offline", [("1", True), ("yes", True), ("0", False), ("false", False), ("", False)])
+def test_offline_is_said_in_the_usual_words(monkeypatch, value, is_offline):
+    monkeypatch.setenv("MMCOURSE_OFFLINE", value)
+    assert download.offline() is is_offline
+
+
+# ---- links in the cache -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+@pytest.mark.parametrize("kind", ["symbolic", "hard"])
+@pytest.mark.parametrize("suffix", [".part", ".part.version"])
+def test_a_link_in_place_of_unfinished_work_is_not_followed(cache, tmp_path, kind, suffix):
+    precious = tmp_path / "thesis.txt"
+    precious.write_text("do not touch")
+    (cache / ".incomplete").mkdir(parents=True)
+    link = cache / ".incomplete" / f"a.bin{suffix}"
+    (os.symlink if kind == "symbolic" else os.link)(precious, link)
+    with serve(files={"a.bin": BODY}) as server:
+        assert get(f"{server.url}/a.bin").read_bytes() == BODY
+    assert precious.read_text() == "do not touch"
+    assert not (cache / "a.bin").is_symlink() and (cache / "a.bin").stat().st_nlink == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_other_links_are_not_followed_either(cache, tmp_path):
+    precious = tmp_path / "thesis.txt"
+    precious.write_text("do not touch")
+    cache.mkdir()
+    (cache / "a.bin").symlink_to(precious)  # in the file's own place: replaced
+    with serve(files={"a.bin": BODY, "set.tar.gz": tar_gz()}) as server:
+        assert get(f"{server.url}/a.bin").read_bytes() == BODY and not (cache / "a.bin").is_symlink()
+        (cache / "a.bin").unlink()
+        (cache / ".incomplete" / "a.bin.lock").unlink()
+        (cache / ".incomplete" / "a.bin.lock").symlink_to(tmp_path / "new")
+        with pytest.raises(DownloadError, match="a.bin.lock is a link, which is not followed; remove it"):
+            get(f"{server.url}/a.bin")
+        assert not (tmp_path / "new").exists()
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "0_ann_0.wav").write_text("do not touch")
+        for place in (cache / "set", cache / ".incomplete" / "set", cache / ".incomplete" / "set.old"):
+            place.symlink_to(elsewhere)
+        assert archive_source(server.url).fetch().is_dir() and not (cache / "set").is_symlink()
+        assert [path.read_text() for path in elsewhere.iterdir()] == ["do not touch"]
+        shutil.rmtree(cache)
+        cache.mkdir()
+        (cache / ".incomplete").symlink_to(elsewhere)
+        with pytest.raises(DownloadError, match="is a link, which is not followed; remove it"):
+            get(f"{server.url}/a.bin")
+    assert precious.read_text() == "do not touch" and len(list(elsewhere.iterdir())) == 1
 
 
 # ---- archives -----------------------------------------------------------------------------------------------------
@@ -327,6 +566,72 @@ def test_archive_bomb_is_refused(cache, monkeypatch):
     with serve(files={"set.tar.gz": tar_gz()}) as server, pytest.raises(DownloadError, match="unpacks to more than"):
         archive_source(server.url).fetch()
     assert contents(cache) == []
+
+
+def block(name, kind, body=b"", size=None):
+    """One header of a tar archive and what follows it."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, len(body) if size is None else size
+    return info.tobuf(tarfile.GNU_FORMAT) + body + bytes(-len(body) % 512)
+
+
+def pax(records):
+    body = b""
+    for key, value in records:
+        line = f" {key}={value}\n".encode()
+        length = len(line) + len(str(len(line) + 2))
+        body += str(length).encode() + line
+    return body
+
+
+FLOODS = {
+    "global headers": (pax([(f"k{i}", "v" * 20) for i in range(1_500)]), tarfile.XGLTYPE, 50),
+    "one long header": (pax([("comment", "x" * 60_000_000)]), tarfile.XHDTYPE, 1),
+    "one long name": (b"x" * 60_000_000, tarfile.GNUTYPE_LONGNAME, 1),
+    "names of names": (b"short", tarfile.GNUTYPE_LONGNAME, 20_000),
+    "empty members": (b"", tarfile.REGTYPE, 6_000),
+    "folders": (b"", tarfile.DIRTYPE, 6_000),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_of_headers_is_refused_in_little_memory(cache, monkeypatch, name):
+    body, kind, repeats = FLOODS[name]
+    if not body:
+        monkeypatch.setattr(public, "MAX_MEMBERS", 2_000)  # tracing memory makes each member slow
+    monkeypatch.setattr(public, "MAX_HEADER_BYTES", 1_500_000)
+    one = block("g", kind, body)
+    if kind == tarfile.XGLTYPE:
+        one += block("x", tarfile.REGTYPE)
+    packed = gzip.compress(one * repeats + bytes(1024), 1)
+    del body, one
+    with serve(files={"set.tar.gz": packed}) as server:
+        tracemalloc.start()
+        with pytest.raises(DownloadError) as error:
+            archive_source(server.url).fetch()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    one_line(error, "set.tar.gz", "deleted")
+    assert peak < 60e6, f"{peak / 1e6:.0f} MB"
+    assert contents(cache) == []
+
+
+def test_a_sparse_member_and_a_false_size_are_refused(cache):
+    for body in (
+        block("set/0_ann_0.wav", tarfile.GNUTYPE_SPARSE, bytes(512)),
+        block("a", tarfile.REGTYPE, size=10**12),
+    ):
+        with serve(files={"set.tar.gz": gzip.compress(body + bytes(1024))}) as server:
+            with pytest.raises(DownloadError) as error:
+                archive_source(server.url).fetch()
+        one_line(error, "deleted")
+        assert contents(cache) == []
+
+
+def test_a_bomb_that_is_no_archive_is_refused_early(cache):
+    packed = gzip.compress(bytes(300_000_000), 1)  # zeros are the end of an archive, so it lacks its files
+    with serve(files={"set.tar.gz": packed}) as server, pytest.raises(DownloadError, match="lacks 8 of 8"):
+        archive_source(server.url).fetch()
 
 
 def test_a_failed_refetch_keeps_what_was_there(cache):

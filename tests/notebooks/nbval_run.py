@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import matplotlib.font_manager  # noqa: F401  its first import on a machine is slow and tells stderr so: not in a lesson
 import nbformat
 
+from mmcourse.authoring import real
 from mmcourse.authoring.execute import offline_environment
 
 CELL_SECONDS = 300
@@ -18,7 +18,12 @@ CELL_SECONDS = 300
 def run(notebook: Path, scratch: Path) -> tuple[int, str]:
     """Cells that passed, and what nbval says about a failing one (empty if all passed)."""
     scratch.mkdir(exist_ok=True)
-    copy = Path(shutil.copy(notebook, scratch / notebook.name))  # kernels start beside it: nothing lands in the course
+    nb = nbformat.read(notebook, as_version=4)
+    skipped = real.names_of_skipped(nb)
+    copy = scratch / notebook.name  # kernels start beside it: nothing lands in the course
+    nbformat.write(nb, copy)
+    for line in skipped:
+        print(f"{notebook.name}: {line}")
     env = {k: v for k, v in offline_environment(scratch).items() if not k.startswith(("PYTEST_", "COV_"))}
     command = [
         sys.executable, "-m", "pytest", "-q", "-x", "--color=no", "--tb=short", "-p", "no:cacheprovider",

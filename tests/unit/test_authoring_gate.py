@@ -88,13 +88,25 @@ DOCTORED = {
 }
 
 
+REBUILD = "run `mmcourse build tiny`"
+OWN = "your own answers belong in your own folder, which `mmcourse lab` opens"
+WRITTEN = {
+    "edited",
+    "shorter",
+    "longer",
+    "kind",
+    "cell gone",
+    "cell more",
+}  # somebody's work, which no advice may delete
+
+
 @pytest.mark.parametrize("fault", DOCTORED)
 def test_each_fault_has_its_own_message_and_the_remedy(course, fault):
     change, fragment = DOCTORED[fault]
     found = doctor(course, change)
     both = {"kind": "expected", "state": "holds widget state"}  # one change, two consequences
     assert fragment in found[0] and [both[fault] in x for x in found[1:]] == [True] * (fault in both), found
-    assert found[0].startswith("notebooks/00_tiny.ipynb") and found[0].endswith("run `mmcourse build tiny`")
+    assert found[0].startswith("notebooks/00_tiny.ipynb") and found[0].endswith(OWN if fault in WRITTEN else REBUILD)
 
 
 def test_the_alt_text_of_a_committed_figure_is_needed(course):
@@ -144,6 +156,27 @@ def test_too_slow_and_too_large_in_memory(course):
     assert "took 2,600 MB, the limit is 2,500 MB" in large[-1]
 
 
+def test_long_lines_are_a_warning_and_in_the_second_edition_a_fault(tmp_path):
+    wide = f"x = '{'w' * 100}'\n"
+    text = f'# %% [markdown]\n# # T\n# {{{{budget}}}}\n\n# %%\n{wide}\n# %% tags=["hide-input"]\n{wide}'
+    root = tiny_course.write(tmp_path, text, None)
+    (result,) = build(root=root)
+    said = f"cell 3 (code, `x = '{'w' * 55}`) has a line of 106 characters, at most 88 fit: `x = '{'w' * 45}…`"
+    assert result.notes == [f"warning: {said}"]  # not of the folded cell
+    assert told(root) == []
+    (root / "notebooks" / "src" / "glossary.toml").write_text('second_edition = ["tiny"]\n')
+    (result,) = build(root=root)
+    assert result.notes == [said, "the notebook has 0 blanks, a lesson has 3 to 5"]
+    assert len(told(root)) == 2
+
+
+def test_plumbing_is_folded_in_jupyterlab_and_in_colab(course):
+    nb = nbformat.read(lessons(course)[0].notebook, as_version=4)
+    folded = [c for c in nb.cells if "hide-input" in c.metadata.get("tags", [])]
+    assert folded and all(c.metadata.jupyter.source_hidden and c.metadata.cellView == "form" for c in folded)
+    assert not any("cellView" in c.metadata for c in nb.cells if c not in folded)
+
+
 @pytest.mark.parametrize(
     ("kind", "state", "fragment"),
     [
@@ -168,3 +201,74 @@ def test_a_link_to_a_missing_notebook_is_found(course):
     nbformat.write(nb, path)
     (message,) = broken_links(path)
     assert "links to 07_none.ipynb, which does not exist" in message
+
+
+# ---------------------------------------------------------------- edited by somebody
+def solve(root, kind="exercise"):
+    """Do the first exercise in the course's own notebook, run and saved by a front end, which adds the version."""
+    path = getattr(lessons(root)[0], kind)
+    nb = nbformat.read(path, as_version=4)
+    nb.metadata.language_info["version"] = "3.11.2"
+    for cell in nb.cells:
+        cell.source = cell.source.replace('raise NotImplementedError("your turn")', "return 3")
+        if cell.source.startswith('check("00.1"'):
+            cell.outputs[0].text = "00.1 passed\n"
+    nbformat.write(nb, path)
+    return path, path.read_bytes()
+
+
+def test_the_gate_tells_a_solved_exercise_from_a_stale_one_and_advises_nothing_that_deletes_it(course):
+    solve(course)
+    assert told(course)
+    for message in told(course):
+        assert "it was edited after the build, and stays" in message and message.endswith(OWN)
+        assert "run `mmcourse build" not in message
+
+
+def test_the_build_refuses_to_overwrite_a_solved_exercise(course):
+    path, own = solve(course)
+    with pytest.raises(BuildError, match="notebooks/exercises/00_tiny.ipynb was edited after it was built") as error:
+        build(root=course)
+    assert "With --force it is built, and your version is kept beside it" in str(error.value)
+    assert path.read_bytes() == own
+    (exercise,) = [x for x in build(root=course, force=True, only="exercises") if x.path == path]
+    (kept,) = path.parent.glob("00_tiny.*-*-*.ipynb")
+    assert kept.read_bytes() == own and "your turn" in path.read_text()
+    assert exercise.notes == [f"it held edits, kept in {kept.name}"]
+    assert told(course) == []
+
+
+@pytest.mark.parametrize("text", ["{", "<<<<<<< HEAD\n{}", '{"cells": [], "metadata": {}}', "\udcff"])
+def test_the_build_refuses_to_overwrite_what_it_cannot_read(course, text):
+    path = lessons(course)[0].exercise
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    own = path.read_bytes()
+    with pytest.raises(BuildError, match="exercises/00_tiny.ipynb was edited after it was built"):
+        build(root=course, only="exercises")
+    assert path.read_bytes() == own
+    build(root=course, only="exercises", force=True)
+    assert [kept.read_bytes() for kept in path.parent.glob("00_tiny.*-*-*.ipynb")] == [own]
+
+
+def test_a_notebook_that_was_only_run_is_built_over(course):
+    doctor(course, lambda nb: nb.cells[2].update(execution_count=99), "exercise")
+    build(root=course, only="exercises")
+    assert told(course) == [] and not list(lessons(course)[0].exercise.parent.glob("00_tiny.*-*-*.ipynb"))
+
+
+def test_work_saved_while_the_build_runs_is_not_lost(course, monkeypatch):
+    from mmcourse.authoring import builder
+
+    path, own = solve(course)
+    blank = path.with_suffix(".blank")
+    path.rename(blank)
+    real = builder.execute
+
+    def run(nb, *arguments, **options):
+        blank.exists() and blank.rename(path)
+        return real(nb, *arguments, **options)
+
+    monkeypatch.setattr(builder, "execute", run)
+    with pytest.raises(BuildError, match="was edited after it was built"):
+        build(root=course, only="exercises")
+    assert path.read_bytes() == own

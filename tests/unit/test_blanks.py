@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import nbformat
 import numpy as np
 import pytest
@@ -400,6 +402,42 @@ def test_a_blank_can_show_something_else(tmp_path):
     nb = lesson_text(read(lessons(root)[0].source), SLUG, {}, {"tiny": "00"})
     shown = next(c.source for c in nb.cells if c.source.startswith("def double"))
     assert "    factor = ...\n    return factor * x\n" in shown
+
+
+# ---------------------------------------------------------------- where they are written
+@pytest.mark.parametrize(
+    "begins", ["", 'from mmcourse.exercise import lesson\nlesson("filed", promise="p", setup="")\n']
+)
+def test_a_blank_is_found_in_the_lesson_s_own_files_and_no_framework_is_loaded_for_another(
+    tmp_path, monkeypatch, begins
+):
+    from mmcourse.exercise import registry
+
+    registered = """
+from mmcourse.check.blanks import blank
+
+@blank("filed.blank.{k}", title="t", inputs=[(1,)], mistakes=[(lambda x: x, "m")])
+def reference(x):
+    return x + {k}
+"""
+    home = tmp_path / "filed"
+    home.mkdir()
+    (home / "exercises.py").write_text(begins + registered.format(k=1))
+    (home / "exercises_torch.py").write_text(registered.format(k=2).replace("reference", "second"))
+    monkeypatch.setattr(blanks, "files", lambda: {"filed": home / "exercises.py"})
+    monkeypatch.setattr(registry, "folder", lambda: tmp_path)
+    for name in ("mmcourse_exercises_filed", "mmcourse_exercises_filed_torch"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    registry._begun.cache_clear()
+    try:
+        assert blanks.find("filed.blank.1").reference(1) == 2
+        assert "mmcourse_exercises_filed_torch" not in sys.modules
+        assert blanks.find("filed.blank.2").reference(1) == 3
+        assert [b.id for b in blanks.blanks("filed")] == ["filed.blank.1", "filed.blank.2"]
+        with pytest.raises(ValueError, match="Blanks that exist: filed.blank.1, filed.blank.2"):
+            blanks.find("filed.blank.3")
+    finally:
+        registry._begun.cache_clear()
 
 
 # ---------------------------------------------------------------- the real ones

@@ -40,6 +40,8 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(folder / "01_bad.ipynb", "# Bad", "x = 1", "x / 0", "print('never')")
     write(folder / "02_practice.ipynb", "# Practice", "y = 2")
     write(folder / "exercises" / "02_practice.ipynb", "# Exercises", "...")
+    monkeypatch.setenv("MMCOURSE_FOLDER", str(tmp_path / "learner"))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
     from mmcourse.authoring import catalogue
 
     monkeypatch.setattr(catalogue, "notebooks_dir", lambda root=None: folder)
@@ -150,26 +152,36 @@ def test_run_of_a_damaged_notebook_is_one_line(course: Path, tmp_path: Path, cap
 
 def test_lab_opens_the_lesson_and_passes_options_on(course: Path, monkeypatch: pytest.MonkeyPatch):
     started = []
-    monkeypatch.setattr(cli.os, "execv", lambda program, command: started.append(command))
+    monkeypatch.setattr(cli, "_become", lambda command, environment: started.append(command))
     for arguments in (["lab"], ["lab", "--no-browser", "--port", "8899"], ["lab", "02", "--port=1"]):
         call(*arguments)
     assert [command[:3] for command in started] == [[sys.executable, "-m", "jupyterlab"]] * 3
-    assert "--LabApp.default_url=/lab/tree/00_good.ipynb" in started[0]
-    assert "--LabApp.default_url=/lab/tree/00_good.ipynb" in started[1]
+    assert "--LabApp.default_url=/lab/workspaces/course/tree/START.md" in started[0]
+    assert "--LabApp.default_url=/lab/workspaces/course/tree/START.md" in started[1]
     assert started[1][-3:] == ["--no-browser", "--port", "8899"]
-    assert "--LabApp.default_url=/lab/tree/02_practice.ipynb" in started[2] and started[2][-1] == "--port=1"
+    assert (
+        "--LabApp.default_url=/lab/workspaces/course/tree/02_practice.ipynb" in started[2]
+        and started[2][-1] == "--port=1"
+    )
 
 
-def test_lab_of_an_installed_wheel_works_on_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    shipped = tmp_path / "site" / "_notebooks"
-    (shipped / "exercises").mkdir(parents=True)
-    write(shipped / "00_good.ipynb", "# Good")
-    write(shipped / "exercises" / "00_good.ipynb", "# Mine")
-    monkeypatch.chdir(tmp_path)
-    here = cli.workbench(shipped)
+def test_lab_opens_your_own_copy_and_keeps_your_work(course: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_become", lambda command, environment: None)
+    here = tmp_path / "mine"
+    assert call("lab", "--folder", str(here)) == 0 and (here / "exercises" / "02_practice.ipynb").is_file()
     (here / "00_good.ipynb").write_text("my own work")
-    assert cli.workbench(shipped) == here == tmp_path / "mmcourse-notebooks"
-    assert (here / "00_good.ipynb").read_text() == "my own work" and (here / "exercises" / "00_good.ipynb").is_file()
+    assert call("lab", "good", "--folder", str(here)) == 0
+    assert (here / "00_good.ipynb").read_text() == "my own work"
+    assert call("lab", "--fresh", "good", "--folder", str(here)) == 0
+    (kept,) = (path for path in here.glob("00_good.*.ipynb"))
+    assert kept.read_text() == "my own work" and "Good" in (here / "00_good.ipynb").read_text()
+    printed = capsys.readouterr().out
+    assert f"Your folder: {here}" in printed and f"00_good.ipynb: as new; yours is kept as {kept.name}" in printed
+
+
+def test_lab_without_solutions_in_the_package_says_so(course: Path, capsys: pytest.CaptureFixture[str]):
+    assert call("lab", "--solution", "good") == 2
+    assert "the solutions of lesson 00_good are not in this copy of the course" in capsys.readouterr().err
 
 
 def test_data_list_and_verify_without_data(tmp_path: Path):
@@ -237,3 +249,22 @@ def test_doctor_tells_an_unbuilt_and_a_damaged_lesson(course: Path):
     assert "mmcourse build bad" in doctor.check_lesson(lesson, []).remedy
     lesson.notebook.write_text("{")
     assert "is damaged" in doctor.check_lesson(lesson, []).problem
+
+
+def test_the_course_runs_as_a_module():
+    from mmcourse import __version__
+
+    done = subprocess.run([sys.executable, "-m", "mmcourse", "--version"], capture_output=True, text=True)
+    assert done.stdout == f"mmcourse {__version__}\n"
+    done = subprocess.run([sys.executable, "-m", "mmcourse", "lab", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "python -m mmcourse" not in done.stdout and "mmcourse lab" in done.stdout
+
+
+@pytest.mark.parametrize("version", [(3, 14), (3, 10), (4, 0)])
+def test_a_python_that_does_not_fit_gets_one_sentence(version: tuple[int, int]):
+    code = f"import sys, runpy; sys.version_info = ({version[0]}, {version[1]}, 0, 'final', 0)"
+    code += "; runpy.run_module('mmcourse', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1
+    named = f"{version[0]}.{version[1]}"
+    assert f"needs Python 3.11, 3.12 or 3.13, and this is {named}. Install Python 3.13" in done.stderr

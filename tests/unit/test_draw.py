@@ -223,6 +223,22 @@ def test_a_caption_does_not_move_the_body_off_the_line():
     assert matrix.center[1] == pytest.approx(a.center[1], abs=0.1)
 
 
+@pytest.mark.parametrize("join", [draw.row, draw.column])
+def test_an_arrow_crosses_no_caption(join):
+    captioned = draw.matrix([[1, 2]], title="title", rows=["row"], columns=["a", "b"])
+    root = root_of(join(captioned, draw.tokens(["x", "y"], ids=[1, 2], title="ids"), captioned, arrows=True))
+    texts = [box for box in extents(root) if box[3] - box[1] < 16.5]  # lines of text are lower than boxes
+    arrows = [e for e in root.iter(f"{SVG}path") if e.get("fill") == "none"]
+    assert len(texts) > 10 and len(arrows) == 2
+    moved = re.match(r"translate\(([-\d.]+) ([-\d.]+)\)", root.find(f"{SVG}g").get("transform"))
+    for arrow in arrows:
+        x0, y0, x1, y1 = map(float, re.findall(r"-?[\d.]+", arrow.get("d")))
+        for step in range(21):
+            x = float(moved[1]) + x0 + (x1 - x0) * step / 20
+            y = float(moved[2]) + y0 + (y1 - y0) * step / 20
+            assert not any(a <= x <= c and b <= y <= d for a, b, c, d in texts), (x, y)
+
+
 def test_arrows_join_the_sides_that_face_each_other():
     a = draw.Place(0, 0, 10, 10)
     assert draw._ends(a, draw.Place(50, 0, 10, 10)) == ((13, 5), (47, 5))

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = """#!/bin/sh
 case "$*" in
   -V) echo "Python ${FAKE_VERSION:-3.11.9}" ;;
-  -c*) exit "${FAKE_UNFIT:-0}" ;;
+  -c*) case "$2" in *"print("*) echo "$FAKE_NEWER" ;; *) exit "${FAKE_UNFIT:-0}" ;; esac ;;
   "-m venv .venv") echo venv >> "$LOG"; [ -z "$FAKE_NO_VENV" ] || exit 1
     mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
   "-m pip install"*) echo pip >> "$LOG"; exit "${FAKE_PIP:-0}" ;;
@@ -76,6 +76,13 @@ def test_no_fitting_python_says_which_are_and_how_to_name_one(course: Course):
     status, done, message = course.setup(PATH=str(path), FAKE_UNFIT="1")
     assert status != 0 and done == []
     assert "no Python 3.11, 3.12 or 3.13 was found" in message and "PYTHON=/path/to/python3.11" in message
+
+
+def test_a_python_that_is_too_new_is_told_so_in_one_sentence(course: Course):
+    status, done, message = course.setup(FAKE_UNFIT="1", FAKE_NEWER="3.14")
+    assert status != 0 and done == []
+    assert "Python 3.14 is too new: TensorFlow has no build for it yet." in message
+    assert "Install Python 3.13 beside it" in message and "was found" not in message
 
 
 def test_what_was_half_made_is_made_anew(course: Course):

@@ -1,7 +1,10 @@
 """Text: cleaning that keeps meaning, counts equal to scikit-learn's, subwords equal to the tokenizers library's."""
 
 import json
+import re
+import sys
 import time
+import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from mmcourse.preprocess import bpe, text, word2vec
+from mmcourse.preprocess import bpe, masking, text, word2vec
 from mmcourse.preprocess.errors import InputError
 from mmcourse.preprocess.text import Vocabulary
 
@@ -72,6 +75,208 @@ def test_normalize(raw, clean):
 )
 def test_tokenize(raw, tokens):
     assert text.tokenize(raw) == tokens
+
+
+CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1)]
+LETTERS_AND_FILLERS = [c for c in CHARACTERS if unicodedata.category(c)[0] in "LN"]
+LETTERS = [c for c in LETTERS_AND_FILLERS if "FILLER" not in unicodedata.name(c, "")]
+MARKS = [c for c in CHARACTERS if unicodedata.category(c)[0] == "M" and c != "\u20e3"]
+SPACED = [
+    c
+    for c in LETTERS
+    if not re.search(r"IDEOGRAPH|HIRAGANA|KATAKANA|HENTAIGANA|TANGUT|NUSHU|KHITAN", unicodedata.name(c, ""))
+]
+
+
+def test_every_punctuation_mark_and_currency_sign_of_unicode_is_a_token_of_its_own():
+    """The danda, the maqaf, the baht: none is glued to a word, in any script."""
+    for category in ("Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sc", "Sm", "So"):
+        signs = [c for c in CHARACTERS if unicodedata.category(c) == category and c not in "_'’"]
+        signs = [c for c in signs if not unicodedata.name(c).startswith("REGIONAL INDICATOR")]
+        assert len(signs) > 5
+        wrong = [c for c in signs if text.tokenize(f"ab{c}cd 7{c}8") != ["ab", c, "cd", "7", c, "8"]]
+        assert not wrong, [f"U+{ord(c):04X}" for c in wrong[:9]]
+
+
+def test_letters_and_digits_of_every_script_make_words():
+    wrong = [c for c in SPACED if text.tokenize(f"a{c}b {c}{c}") != [f"a{c}b", c + c]]
+    assert not wrong, [f"U+{ord(c):04X}" for c in wrong[:9]]
+    assert len({unicodedata.name(c, "?").split()[0] for c in SPACED}) > 150  # scripts, roughly
+
+
+def test_every_combining_mark_stays_with_what_it_stands_on():
+    wrong = [c for c in MARKS if text.tokenize(f"ab{c}c. x{c}") != [f"ab{c}c", ".", "x" + c]]
+    assert not wrong, [f"U+{ord(c):04X}" for c in wrong[:9]]
+    assert text.tokenize("!\u0301?") == ["!\u0301", "?"]
+
+
+def test_every_ideograph_and_kana_is_a_token():
+    singles = sorted(set(LETTERS) - set(SPACED))
+    assert len(singles) > 90_000 and {"你", "の", "カ", "々", "〇", "\U00030000"} <= set(singles)
+    wrong = [c for c in singles if text.tokenize(f"a{c}{c}b") != ["a", c, c, "b"]]
+    assert not wrong, [f"U+{ord(c):04X}" for c in wrong[:9]]
+    assert text.tokenize("か\u3099葛\U000e0100") == ["か\u3099", "葛\U000e0100"]
+
+
+@pytest.mark.parametrize(
+    "raw, tokens",
+    [
+        ("यह हिन्दी है।", ["यह", "हिन्दी", "है", "।"]),
+        ("বাংলা ভাষা।", ["বাংলা", "ভাষা", "।"]),
+        ("தமிழ் மொழி.", ["தமிழ்", "மொழி", "."]),
+        ("ಕನ್ನಡ॥", ["ಕನ್ನಡ", "॥"]),
+        ("שלום־עולם", ["שלום", "־", "עולם"]),
+        ("מה׃", ["מה", "׃"]),
+        ("฿100 ราคา", ["฿", "100", "ราคา"]),
+        ("₹50 €3 £2", ["₹", "50", "€", "3", "£", "2"]),
+        ("مرحبا، كيف؟", ["مرحبا", "،", "كيف", "؟"]),
+        ("می‌خواهم", ["می‌خواهم"]),
+        ("ሰላም፡ዓለም።", ["ሰላም", "፡", "ዓለም", "።"]),
+        ("ភាសាខ្មែរ។", ["ភាសាខ្មែរ", "។"]),
+        ("မြန်မာ၊", ["မြန်မာ", "၊"]),
+        ("བོད་ཡིག", ["བོད", "་", "ཡིག"]),
+        ("Հայերեն՝ բառ։", ["Հայերեն", "՝", "բառ", "։"]),
+        ("¿Qué? «Oui»", ["¿", "Qué", "?", "«", "Oui", "»"]),
+        ("𞤀𞤣𞤤𞤢𞤥 ߒߞߏ", ["𞤀𞤣𞤤𞤢𞤥", "ߒߞߏ"]),
+        ("l’été aujourd'hui", ["l’été", "aujourd'hui"]),
+    ],
+)
+def test_scripts(raw, tokens):
+    assert text.tokenize(raw) == tokens == text.tokenize(text.normalize(raw, lower=False))
+
+
+EMOJI = ["❤️", "👍🏽", "👨‍👩‍👧", "🇩🇪", "1️⃣", "#️⃣", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+         "🏳️‍🌈", "👩🏽‍🚀", "🤷🏽‍♀️", "🧑‍🤝‍🧑", "👁️‍🗨️", "❤️‍🔥", "🐈‍⬛", "🙂‍↔️", "🏃🏽‍♀️‍➡️", "☝🏿", "⌚", "©️",
+         "😀", "🫱🏻‍🫲🏿"]  # fmt: skip
+
+
+@pytest.mark.parametrize("emoji", EMOJI, ids=ascii)
+def test_an_emoji_of_several_code_points_is_one_token(emoji):
+    assert text.tokenize(emoji) == [emoji]
+    assert text.tokenize(f"so{emoji}!{emoji}{emoji}") == ["so", emoji, "!", emoji, emoji]
+    if emoji != "©️":
+        assert text.tokenize(text.normalize(f"So {emoji} x")) == ["so", emoji, "x"]
+
+
+def test_flags_come_in_pairs_and_keycaps_one_by_one():
+    assert text.tokenize("🇩🇪🇫🇷🇺") == ["🇩🇪", "🇫🇷", "🇺"]
+    assert text.tokenize("11️⃣2️⃣") == ["1", "1️⃣", "2️⃣"]
+
+
+def test_no_token_is_invisible():
+    """Format characters, selectors, tags and fillers that print nothing are no words."""
+    names = {c: unicodedata.name(c, "") for c in CHARACTERS}
+    hidden = [c for c in CHARACTERS if unicodedata.category(c) == "Cf" and not names[c].startswith("EGYPTIAN")]
+    hidden += [c for c in LETTERS_AND_FILLERS if "FILLER" in names[c]]
+    hidden += [c for c in MARKS if "VARIATION SELECTOR" in names[c]]
+    assert len(hidden) > 400
+    printed = []
+    for c in hidden:
+        if text.tokenize(f"ab {c} cd") != ["ab", "cd"]:
+            printed.append(names[c])
+            continue
+        assert text.normalize(f"ab {c} cd") == "ab cd"
+        assert text.normalize(f"ab{c}cd") in ("abcd", f"ab{c}cd")
+    signs = ("SIGN", "AYAH", "FOOTNOTE", "ABBREVIATION", "ABOVE")
+    assert all(any(word in name for word in signs) for name in printed)  # signs around numbers are printed
+    assert text.normalize("Wi\u00adFi™️ ℹ️ 1️⃣") == "wifitm i 1️⃣"
+
+
+def test_every_character_is_normalized_once_and_for_all():
+    names = {c: unicodedata.name(c, "CJK UNIFIED") for c in CHARACTERS}  # no name: unassigned, private or a surrogate
+    characters = [c for c in CHARACTERS if not names[c].startswith(("CJK UNIFIED", "HANGUL SYLLABLE"))]
+    assert len(characters) > 30_000
+    for start in range(0, len(characters), 997):
+        raw = " x".join(characters[start : start + 997])
+        clean = text.normalize(raw)
+        assert clean == text.normalize(clean), start
+        clean.encode("utf-8")
+
+
+@pytest.mark.parametrize("sample", ["héllo wörld", "Привет, мир", "你好,世界"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["utf-16", "utf-32", "utf-8-sig", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "gb18030", "cp1251"],
+)
+def test_the_remedy_for_another_encoding_leads_to_the_text(sample, encoding):
+    """Whatever the message names is followed; one of them must give the text."""
+    try:
+        data = sample.encode(encoding)
+    except UnicodeEncodeError:
+        pytest.skip(f"{encoding} lacks these letters")
+    try:
+        read = text.read(data)
+    except InputError as error:
+        message = str(error)
+    else:
+        assert read == sample
+        return
+    named = re.findall(r'encoding="([^"]+)"', message) or re.search(r"possible: ([^)]*)", message)[1].split(", ")
+    texts = [text.read(data, name) for name in named]  # none may lead to a second error
+    guessed = encoding == "cp1251" or (encoding.startswith("utf-16-") and sample[0] == "你")  # any bytes can be these
+    assert sample in texts or guessed
+    assert text.read(data, errors="replace")
+
+
+def test_western_text_in_utf_16_without_a_mark_is_not_taken_for_utf_8():
+    for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+        data = "plain words, in order".encode(encoding)
+        assert "\0" in data.decode("utf-8")  # legal UTF-8, and no text
+        with pytest.raises(InputError, match=f'Pass encoding="{encoding}"'):
+            text.read(data)
+        assert text.read(data, encoding) == "plain words, in order"
+    assert text.read(b"a\0b") == "a\0b"  # a single zero is a control character
+
+
+def test_remedies_of_text():
+    with pytest.raises(InputError, match="ends in the middle of a character: download it again"):
+        text.read("naïve 你好".encode()[:-1])
+    with pytest.raises(InputError, match="is a gzip archive"):
+        text.read(b"\x1f\x8b\x08" + bytes(20) + b"\xff")
+    with pytest.raises(InputError, match="is a ZIP archive, a document"):
+        text.read(b"PK\3\4\xff\xff")
+    for errors in ("nonsense", None, 3):
+        with pytest.raises(InputError, match='^errors: expected "strict" or "replace"'):
+            text.read(b"plain", errors=errors)
+    for encoding in ("klingon", None, 8, "base64", "utf-8\0"):
+        with pytest.raises(InputError, match="^encoding: .* is unknown. Utf-8, utf-16"):
+            text.read(b"plain", encoding)
+    for encoding in ("utf-8", "utf-16", "utf-32", "gb18030", "cp1252", "latin-1"):  # those that the message names
+        assert text.read("plain".encode(encoding), encoding) == "plain"
+
+
+@pytest.mark.parametrize(
+    "name, call",
+    [
+        ("text", lambda: text.normalize(None)),
+        ("text", lambda: text.normalize(b"bytes")),
+        ("text", lambda: text.tokenize(3)),
+        ("words", lambda: text.maximum_matching("abc", "abc")),
+        ("min_count", lambda: Vocabulary.build([["a"]], min_count=float("nan"))),
+        ("min_count", lambda: Vocabulary.build([["a"]], min_count=True)),
+        ("max_size", lambda: Vocabulary.build([["a"]], max_size=-1)),
+        ("length", lambda: Vocabulary(["a"]).encode([["a"]], length=-1)),
+        ("length", lambda: Vocabulary(["a"]).encode([["a"]], length=2.5)),
+        ("sequences", lambda: Vocabulary(["a"]).encode([[1, 2]])),
+        ("sequences", lambda: text.bag_of_words(["a string"], Vocabulary(["a"]))),
+        ("ids", lambda: Vocabulary(["a"]).decode([1.7])),
+        ("ids", lambda: Vocabulary(["a"]).decode([float("nan")])),
+        ("ids", lambda: Vocabulary(["a"]).decode([[1]])),
+        ("vocabulary", lambda: Vocabulary.from_json(None)),
+        ("vocabulary", lambda: Vocabulary.from_json("[" * 100_000)),
+        ("texts", lambda: bpe.BPETokenizer.train("one string")),
+        ("vocab_size", lambda: bpe.BPETokenizer.train(["a"], vocab_size=float("inf"))),
+        ("window", lambda: word2vec.skip_gram_pairs([[1, 2]], window=0)),
+        ("num_negatives", lambda: word2vec.train([[0, 1]], 2, np.random.default_rng(0), num_negatives=-1)),
+        ("lr", lambda: word2vec.train([[0, 1]], 2, np.random.default_rng(0), lr=float("nan"))),
+        ("rng", lambda: word2vec.train([[0, 1]], 2, 0)),
+        ("sentences", lambda: word2vec.train([[0, 5]], 2, np.random.default_rng(0))),
+        ("mask_prob", lambda: masking.mask_tokens(*[np.ones((1, 2), int)] * 2, 1, 4, np.random.default_rng(0), 1.5)),
+    ],
+)
+def test_odd_arguments_are_the_callers_fault(name, call):
+    with pytest.raises(InputError, match=f"^{name}: "):
+        call()
 
 
 def test_maximum_matching_segments_chinese():

@@ -34,3 +34,17 @@ def test_the_commands_of_the_readme_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^make (\w+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), f"make {target} is not in the Makefile"
+
+
+def test_the_start_section_says_what_the_course_asks_for():
+    """Versions, extras and files that the section names are the course's own."""
+    import tomllib
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Start")[1].split("## The map")[0]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["requires-python"] == ">=3.11,<3.14" and "Python 3.11, 3.12 or 3.13" in text
+    for group in re.findall(r'-e "\.\[([\w,]+)\]"', text):
+        assert set(group.split(",")) <= set(project["optional-dependencies"])
+    for file in ("constraints.txt", "environment.yml", "mmcourse/__main__.py"):
+        assert (ROOT / file).is_file()
+    assert "pip install mmcourse" not in text, "a name that is not ours yet"

@@ -182,8 +182,8 @@ def test_a_wheel_that_would_upgrade_is_seen_in_the_report(wheel: Path, colab: Pa
     """The same control with a newer NumPy within reach: pip then succeeds, and the report names the change."""
     newer = tmp_path / "newer"
     newer.mkdir()
-    stub_wheel(newer, "numpy", "99.0")
-    greedy = doctored(wheel, tmp_path, "numpy>=99")
+    stub_wheel(newer, "numpy", "2.2.0")
+    greedy = doctored(wheel, tmp_path, "numpy>=2.2,<2.3")
     within_reach = ["--find-links", str(shelf), "--find-links", str(newer)]
-    assert would_install(colab, str(greedy), *within_reach)["numpy"] == "99.0"
+    assert would_install(colab, str(greedy), *within_reach)["numpy"] == "2.2.0"
     assert "numpy" not in would_install(colab, str(wheel), *within_reach), "satisfied: nothing to change"

@@ -75,8 +75,14 @@ def _array(value: Any) -> Any:
     return {"array": data, "dtype": array.dtype.str, "shape": list(array.shape), "scalar": scalar}
 
 
-def decode(obj: Any, depth: int = DEPTH + 2) -> Any:
-    """The value that `encode` was given; ValueError for anything that `encode` never writes."""
+def decode(obj: Any, depth: int = DEPTH + 2, end: float = math.inf) -> Any:
+    """The value that `encode` was given; ValueError for anything that `encode` never writes.
+
+    `end` is the processor time of this thread (`time.thread_time`) by which the whole message must be built: keys in
+    many dicts may be chosen to collide, each few enough by themselves.
+    """
+    if time.thread_time() > end:
+        raise ValueError("takes too long to build")
     if obj is None or isinstance(obj, (bool, str, float)):
         return obj
     if not depth or not isinstance(obj, dict):
@@ -94,11 +100,11 @@ def decode(obj: Any, depth: int = DEPTH + 2) -> Any:
     if kind == "array":
         return _numbers(obj)
     if kind == "texts":
-        return _texts([decode(item, depth - 1) for item in _is(body, list)], _shape(obj))
-    if kind == "dict":
-        return {decode(key, depth - 1): decode(item, depth - 1) for key, item in map(_pair, _is(body, list))}
+        return _texts([decode(item, depth - 1, end) for item in _is(body, list)], _shape(obj))
+    if kind == "dict":  # the time is looked at before each key is put in
+        return {decode(key, depth - 1, end): decode(item, depth - 1, end) for key, item in map(_pair, _is(body, list))}
     if kind in (kinds := {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}):
-        return kinds[kind](decode(item, depth - 1) for item in _is(body, list))
+        return kinds[kind](decode(item, depth - 1, end) for item in _is(body, list))
     raise ValueError("no value of this protocol")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from mmcourse.check import Wrong
 from mmcourse.check.lesson_multimodal_data import _judge_split, _mask
-from mmcourse.classroom.hidden import Part, hidden
+from mmcourse.classroom.hidden import TestCase, hidden
 
 
 def _sequences(g, lengths, zeros=False):
@@ -91,8 +91,8 @@ def _(g):
     seeds = [int(seed) for seed in g.integers(0, 10**6, 60)]
     share = float(g.choice([0.23, 0.28, 0.31, 0.37]))  # of 6 to 9 people never half a person, nor half of all
     for name, even in (("as many samples from each", True), ("more samples from some", False)):
-        yield Part(name, 1, _all(_judged(_people(g, even), share, seeds[:5]) for _ in range(2)), advice=whole)
+        yield TestCase(name, 1, _all(_judged(_people(g, even), share, seeds[:5]) for _ in range(2)), advice=whole)
     rounding = _all(_judged(np.repeat(range(n), 3), share, seeds[:4]) for n, share in ((7, 0.25), (8, 0.3), (5, 0.05)))
-    yield Part("a share that must be rounded", 1, rounding, advice=whole)
+    yield TestCase("a share that must be rounded", 1, rounding, advice=whole)
     fair = "The same seed gives the same split, other seeds other ones, and in the long run everybody is drawn."
-    yield Part("chance, by the seed", 1, _chance(_people(g, False), seeds), advice=fair)
+    yield TestCase("chance, by the seed", 1, _chance(_people(g, False), seeds), advice=fair)

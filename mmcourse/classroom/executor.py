@@ -14,7 +14,7 @@ Task = TypeVar("Task")
 RETRIES = 3  # after a process was killed in the middle
 
 
-def spread(work: Callable[[Task], dict], tasks: Iterable[Task], jobs: int = 1, dask: str = "") -> Iterator[dict]:
+def execute(work: Callable[[Task], dict], tasks: Iterable[Task], jobs: int = 1, dask: str = "") -> Iterator[dict]:
     """Results as they come, in any order. A process that dies loses nothing: its tasks are done again.
 
     Raises

@@ -52,7 +52,7 @@ def _runs(found: list[str]) -> Iterator[tuple[str, ...]]:
     return (tuple(found[k : k + SHINGLE]) for k in range(len(found) - SHINGLE + 1))
 
 
-def alike(
+def similar_pairs(
     submissions: Sequence[tuple[str, Sequence[str]]], blank: Sequence[str], least: float = 0.8
 ) -> list[tuple[float, str, str]]:
     """Pairs of students whose own code is the same to at least this share, likest first.

@@ -12,7 +12,7 @@ import pytest
 from class_of import QUICK, hand_in
 from hostile import HONEST, RIGHT, ZERO, notebook
 
-from mmcourse.classroom.cluster import spread
+from mmcourse.classroom.executor import execute
 from mmcourse.classroom.feedback import rows
 from mmcourse.classroom.grade import Graded, grade
 
@@ -90,7 +90,7 @@ def die_once(mark: str) -> dict:
 def test_a_process_killed_midway_is_replaced(tmp_path):
     marks = [str(tmp_path / f"mark{k}") for k in range(3)]
     Path(marks[0]).touch()
-    assert sorted(result["done"] for result in spread(die_once, marks, jobs=2)) == marks
+    assert sorted(result["done"] for result in execute(die_once, marks, jobs=2)) == marks
 
 
 def test_two_hundred_take_no_more_than_ten_minutes_on_two_cores(handed, tmp_path):
