@@ -428,7 +428,7 @@ trained = exercise(
             "range(300)", "range(25)"
         ),
         "The logits hold NaN or inf: the training diverged. Is the learning rate too large?": edit(
-            "lr=0.01", "lr=1e38"
+            "lr=0.01", "lr=1e30"
         ),
     },
     praise="Trained on some points, right on others: that is all that counts.",
