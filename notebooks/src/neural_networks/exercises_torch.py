@@ -425,7 +425,7 @@ trained = exercise(
         "The model does hardly better than guessing. Is it trained at all, and can it bend? Rings cannot be separated by "
         "straight lines.": [edit("range(300)", "range(0)"), edit("nn.ReLU(), ", "")],
         "The model learned something, but not enough: train longer, wider, or with another rate.": edit(
-            "range(300)", "range(25)"
+            "range(300)", "range(16)"
         ),
         "The logits hold NaN or inf: the training diverged. Is the learning rate too large?": edit(
             "lr=0.01", "lr=1e30"
