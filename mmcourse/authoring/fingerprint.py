@@ -16,9 +16,16 @@ def text_sha(cells: Iterable[Mapping[str, Any]]) -> str:
 
 
 def was_edited(notebook: Mapping[str, Any]) -> bool:
-    """Whether somebody wrote into a built notebook. Without a stored hash, it counts as not edited."""
-    stored = notebook["metadata"].get("mmcourse", {}).get("text_sha")
-    return stored is not None and stored != text_sha(notebook["cells"])
+    """Whether somebody wrote into a built notebook.
+
+    Where no hash is stored (built by an older version), a notebook that was saved by JupyterLab counts as edited: only
+    JupyterLab writes Python's version into it.
+    """
+    metadata = notebook["metadata"]
+    stored = metadata.get("mmcourse", {}).get("text_sha")
+    if stored is None:
+        return "version" in metadata.get("language_info", {})
+    return stored != text_sha(notebook["cells"])
 
 
 def holds_own_work(path: Path) -> bool:

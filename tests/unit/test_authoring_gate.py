@@ -272,3 +272,12 @@ def test_work_saved_while_the_build_runs_is_not_lost(course, monkeypatch):
     with pytest.raises(BuildError, match="was edited after it was built"):
         build(root=course, only="exercises")
     assert path.read_bytes() == own
+
+
+def test_a_notebook_of_an_older_build_that_jupyterlab_saved_is_somebodys_work(course):
+    path, _ = solve(course)
+    doctor(course, lambda nb: nb.metadata.mmcourse.pop("text_sha"), "exercise")
+    own = path.read_bytes()
+    with pytest.raises(BuildError, match="was edited after it was built"):
+        build(root=course, only="exercises")
+    assert path.read_bytes() == own
