@@ -228,7 +228,9 @@ def framework_headings(slug: str) -> list[Heading]:
             continue
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and ast.unparse(call.func) == "exercise":
-                told = {k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)}
+                told: dict[str | None, Any] = {
+                    k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)
+                }
                 numbers = (told["points"], told["difficulty"], told["minutes"])
                 found.append(Heading(ast.literal_eval(call.args[0]), told["title"], *numbers))
     return found
