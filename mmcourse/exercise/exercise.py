@@ -203,7 +203,7 @@ class Exercise:
     def same_result(self, part: Part, inputs: list[tuple]) -> bool:
         """Whether one result is right for all of these inputs, so that it could be guessed."""
         if part.judge or self.judge:
-            return False
+            return len(inputs) == 1
         results = [self.expected(*copied(args)) for args in inputs]
         return all(self.comparison.matches(result, results[0]) for result in results)
 
