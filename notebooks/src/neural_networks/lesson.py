@@ -714,7 +714,7 @@ backward = check("neural_networks.blank.4", backward)
 
 # %%
 def init(sizes, seed):
-    """Random weights for sizes [d, h, k]: w1, b1, w2, b2 (section 13 says why these)."""
+    """Random weights for sizes [d, h, k]: w1, b1, w2, b2 (why: section 13)."""
     d, h, k = sizes
     rng = np.random.default_rng(seed)
     w1 = rng.normal(0, np.sqrt(2 / d), (d, h))
@@ -1274,7 +1274,8 @@ for epochs in (20, 60):
         _, validation = noisy_moons(seed)
         found = []
         for weight_decay in (0.0, 0.01):
-            parameters, _ = train(*many, 100, epochs, 100, 0.1, seed, weight_decay=weight_decay)
+            settings = {"seed": seed, "weight_decay": weight_decay}
+            parameters, _ = train(*many, 100, epochs, 100, 0.1, **settings)
             found.append(evaluate(parameters, *validation)[0])
         gains.append(found[0] - found[1])
     mean, half = mean_and_interval(gains)
