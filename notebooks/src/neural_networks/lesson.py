@@ -14,8 +14,8 @@
 #
 # **Before this:** lesson [start_here](start_here.ipynb), and a year of Python. From school: a slope, e and the logarithm.
 #
-# **Time to read:** 90 minutes, then 50 for the [exercises](exercises/neural_networks.ipynb). Each term in **bold** is
-# in the [glossary](glossary.md), in English and Chinese.
+# **Time to read:** 90 minutes, then 50 for the [exercises](exercises/neural_networks.ipynb). Words in **bold** are
+# the field's own; the [glossary](glossary.md) has the main ones in English and Chinese.
 
 # %% [markdown]
 # ## 1 · A network that learns in a second
@@ -231,8 +231,8 @@ widgets.slider(show_line, w=(-1.0, 4.0, 0.1), b=(-2.0, 4.0, 0.1))
 # step the other way. How fast the loss rises when one parameter grows a little is its derivative. The **gradient** is
 # the list of the derivatives with respect to all parameters; it points uphill.
 #
-# In a formula, ∂L/∂w is the derivative of the loss L with respect to w. For our loss, the error
-# $e_i = w x_i + b - y_i$:
+# In a formula, ∂L/∂w is the derivative of the loss L with respect to w. Call the error of
+# pupil i $e_i = w x_i + b - y_i$. Then, for our loss:
 #
 # $$\frac{\partial L}{\partial w} = \frac{2}{n} \sum_i e_i \, x_i \qquad \frac{\partial L}{\partial b} = \frac{2}{n} \sum_i e_i$$
 #
@@ -481,7 +481,7 @@ boundary(
 )
 
 # %% [markdown]
-# A straight cut. It is the best line there is, and it is wrong on one point in seven.
+# A straight cut: it is wrong on about one point in eight.
 #
 # ## 6 · The hidden layer
 # The way out is to compute several numbers from each point first, and to classify those. A **hidden layer** lies between
@@ -1027,7 +1027,8 @@ plot.show(
 )
 
 # %% [markdown]
-# It was trained on scanned pen strokes, in shades of grey. Your picture is black and white: if it fails, that is one reason.
+# The network was trained on scanned pen strokes, in shades of grey; your picture is black and white. If it fails, make
+# yours more like its training data: thicker, slanted, higher.
 #
 # ## 10 · In PyTorch and in Keras
 # You wrote `forward`, `backward` and `train`. In PyTorch, you write only the first: a class with its layers, and `forward`;
@@ -1279,10 +1280,12 @@ for epochs in (20, 60):
             found.append(evaluate(parameters, *validation)[0])
         gains.append(found[0] - found[1])
     mean, half = mean_and_interval(gains)
-    expect_within(f"{epochs} epochs, loss saved by weight decay", mean, 0.0, 0.03)
+    assert mean + half < 0, (epochs, mean, half)
+    expect_within(f"{epochs} epochs, loss saved by weight decay", mean, -0.03, 0.03)
 
 # %% [markdown]
-# Nothing to speak of, at either length. A model with enough data needs less holding back.
+# Minus: with 1,000 points, the same weight decay makes the loss worse, at both lengths. How much regularisation is right
+# depends on the data, so it is chosen with the validation set, like the learning rate.
 #
 # ## 12 · At work
 # A real table: 569 breast tumours, 30 measurements of each, benign or malignant (Wolberg and others 1995). And the digits again. A
@@ -1442,7 +1445,7 @@ plot.show(
 
 # %% [markdown]
 # A ReLU sets half of its inputs to 0. The factor 2 in √(2/n), where n is the number of inputs of a unit, makes up for that half (He and others 2015). It
-# is the initialisation that `init` uses; the prints above would have refuted it at two widths.
+# is the initialisation that `init` uses. If the factor were wrong, the sizes would drift, at both widths.
 #
 # ### Step too far, or with too few samples
 # The same network on digits, with one knob turned each time. What is printed is the validation accuracy, after 4 epochs and after
@@ -1496,8 +1499,8 @@ print("all six behave as the table below says, at both lengths")
 #
 # ## 14 · At full size
 # Nothing here needs a GPU. The same network on 28 × 28 pixels is the classic MNIST experiment: 784 inputs, `MLP(784, 512, 10)`, 60,000
-# images. That has not been run for this lesson. On a GPU, two lines of section 10 change, `model.to("cuda")` and
-# `images.to("cuda")`; everything else stays. Lesson [train_pytorch](train_pytorch.ipynb) does this properly.
+# images. That has not been run for this lesson. On a GPU, the model, the images and the labels of section 10
+# are sent there with `.to("cuda")`; everything else stays. Lesson [train_pytorch](train_pytorch.ipynb) does this properly.
 #
 # ## What to remember
 # 1. A **loss** says how wrong; its gradient says in which direction; the learning rate says how far.
@@ -1524,8 +1527,8 @@ print("all six behave as the table below says, at both lengths")
 #
 # <details><summary>A colleague applies a softmax, and then <code>nn.CrossEntropyLoss</code>. What goes wrong?</summary>
 #
-# That loss takes logits and includes a softmax, so it would be applied twice: training still runs, but more slowly, and
-# the probabilities are wrong.
+# That loss takes logits and includes a softmax, so it would be applied twice: training still runs, but
+# it makes another loss small than the one that was meant.
 # </details>
 #
 # ## Exercises
