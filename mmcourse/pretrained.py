@@ -23,8 +23,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import rms_norm
 
-from mmcourse.datasets import Dataset, data_dir, load, mood
-from mmcourse.datasets import mood_voices, mood_words
+from mmcourse.datasets import Dataset, data_dir, load, mood, mood_voices, mood_words
 from mmcourse.datasets.base import Column, pad
 from mmcourse.preprocess import audio, image
 from mmcourse.torch.encoders import FaceEncoder, VoiceEncoder, WordsEncoder

@@ -209,6 +209,14 @@ def test_folders_without_end_cost_only_themselves(tmp_path, monkeypatch):
     assert [one.student for one in found if not one.problem] == ["deep", "many", "zz"] and len(found) < 250
 
 
+def test_a_students_folder_is_read_up_to_a_size_in_all(tmp_path):
+    for k in range(5):
+        hand_in(tmp_path, "eve", "", f"{k}.txt").write_bytes(b"x" * (15 << 20))
+    hand_in(tmp_path, "zz", hostile.notebook(hostile.HONEST))
+    found = list(collect(tmp_path, ["00_start_here"]))
+    assert sum("more than 60 MB" in one.problem for one in found) == 1 and not found[-1].problem
+
+
 def test_nobody_takes_the_place_of_another(tmp_path):
     for student in ("a b", safe_name("a b")):
         hand_in(tmp_path, student, hostile.notebook(hostile.HONEST))

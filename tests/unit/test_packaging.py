@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 FLOORS = {  # from ARCHITECTURE: imports only go down
-    3: {"cli", "__main__", "doctor", "authoring", "classroom", "workspace"},
-    2: {"check", "exercise", "plot", "draw", "widgets", "evaluate", "parity"},
+    4: {"cli", "__main__", "doctor", "authoring", "classroom", "workspace"},
+    3: {"check", "exercise", "plot", "draw", "widgets", "evaluate", "parity"},
+    2: {"training"},
     1: {
         "datasets",
         "preprocess",
@@ -223,7 +224,7 @@ def test_the_wheel_holds_lessons_data_and_licences_but_no_solutions(tmp_path: Pa
     cards = {f"mmcourse/_data/{p.relative_to(ROOT / 'data')}" for p in (ROOT / "data").rglob("README.md")}
     assert not (code | lessons | exercises | cards) - names
     assert not [name for name in names if "solutions" in name or "/src/" in name or "__pycache__" in name]
-    assert {name.split("/")[-1] for name in names if "/licenses/" in name} == {"LICENSE", "LICENSE-text"}
+    assert {name.split("/")[-1] for name in names if "/licenses/" in name} == {"LICENSE", "LICENSE-CC-BY-4.0"}
     assert not [name for name in names if not name.startswith(("mmcourse/", "mmcourse-"))], "nothing beside the package"
     assert wheel.stat().st_size < 40e6
     # Checks work where the wheel is installed, and no right answer lies beside them.

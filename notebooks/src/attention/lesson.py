@@ -471,7 +471,7 @@ ceiling = np.mean([1.0 if first == second else 0.5 for first, second in turns])
 print("ceiling without places:", ceiling)
 
 # %% tags=["free"]
-from mmcourse.torch.train import fit, predict
+from mmcourse.training.torch import fit, predict
 
 answer = np.concatenate([batch["target"] for batch in test])
 readers, reached = {}, {"without places": [], "with places": []}
@@ -617,7 +617,7 @@ for attend, target, width in ((False, 0.50, 0.08), (True, 0.97, 0.03)):
 
 # %% tags=["free"]
 said = "the film was not awful at all".split()
-sample = {"words": torch.tensor([[mood_words.index(word) for word in said]])}
+sample = {"inputs": {"words": torch.tensor([[mood_words.index(word) for word in said]])}}
 with torch.no_grad():
     rows = np.stack([voters[True, seed](sample, return_weights=True)[1][0, 4].numpy() for seed in range(3)])
 fig = plot.matrix(
@@ -646,7 +646,7 @@ def changed(voter, word):
     """Share of answers that change without the word, among sentences that have it."""
     gone = rows == mood_words.index(word)
     with torch.no_grad():
-        before, after = (voter({"words": w}).argmax(1) for w in (rows, rows.masked_fill(gone, 0)))
+        before, after = (voter({"inputs": {"words": w}}).argmax(1) for w in (rows, rows.masked_fill(gone, 0)))
     return (before != after)[gone.any(1)].float().mean().item()
 
 
