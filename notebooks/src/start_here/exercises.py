@@ -16,9 +16,18 @@ from mmcourse.exercise import between, context, edit, example, exercise, in_turn
         (np.array([2, 2, 0, 1, 0]), np.array([1, 0, 0, 0, 2])),
     ],
     mistakes=[
-        (lambda predicted, labels: (predicted == labels).sum(), "That is how many are right. Divide by how many there"),
-        (lambda predicted, labels: 100 * (predicted == labels).mean(), "That is a percentage. Accuracy here is a"),
-        (lambda predicted, labels: (predicted != labels).mean(), "That is the share of wrong answers"),
+        (
+            lambda predicted, labels: (predicted == labels).sum(),
+            "That is how many are right. Divide by how many there are.",
+        ),
+        (
+            lambda predicted, labels: 100 * (predicted == labels).mean(),
+            "That is a percentage. Accuracy here is a share between 0 and 1.",
+        ),
+        (
+            lambda predicted, labels: (predicted != labels).mean(),
+            "That is the share of wrong answers. Compare with `==`.",
+        ),
     ],
 )
 def accuracy(predicted, labels):
@@ -35,9 +44,18 @@ def accuracy(predicted, labels):
         (np.array([4, 4, 0, 1, 2, 3]),),
     ],
     mistakes=[
-        (lambda labels: np.bincount(labels).max(), "That is how many messages the commonest class has. Divide"),
-        (lambda labels: 1 / len(np.unique(labels)), "That is chance, 1 / number of classes. The baseline always names"),
-        (lambda labels: np.bincount(labels).argmax(), "`argmax` says which class is the commonest, not how large"),
+        (
+            lambda labels: np.bincount(labels).max(),
+            "That is how many messages the most frequent class has. Divide by how many there are in all.",
+        ),
+        (
+            lambda labels: 1 / len(np.unique(labels)),
+            "That is chance, 1 / number of classes. The baseline always names the most frequent class.",
+        ),
+        (
+            lambda labels: np.bincount(labels).argmax(),
+            "`argmax` says which class is the most frequent, not how frequent it is.",
+        ),
     ],
 )
 def majority_baseline(labels):
@@ -54,9 +72,18 @@ def _three_vectors(b, widths=(2, 2, 2)):
     title="Joining three vectors end to end",
     inputs=[_three_vectors(1), _three_vectors(4), _three_vectors(2, (3, 1, 2))],
     mistakes=[
-        (lambda face, voice, words: np.concatenate([face, voice, words], axis=0), "You put them below one another"),
-        (lambda face, voice, words: np.concatenate([words, voice, face], axis=1), "The order is face, voice, words"),
-        (lambda face, voice, words: face + voice + words, "You added them up. Join them end to end"),
+        (
+            lambda face, voice, words: np.concatenate([face, voice, words], axis=0),
+            "You put them below one another. Each message should keep its row: join along axis 1.",
+        ),
+        (
+            lambda face, voice, words: np.concatenate([words, voice, face], axis=1),
+            "The order should be face, voice, words.",
+        ),
+        (
+            lambda face, voice, words: face + voice + words,
+            "You added them up, which mixes their numbers. Join them end to end.",
+        ),
     ],
 )
 def join(face, voice, words):
