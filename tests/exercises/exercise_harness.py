@@ -30,10 +30,10 @@ class Answers:
 
 
 @functools.cache
-def known_answers() -> dict[str, Answers]:
-    """The ANSWERS of every answers_SLUG.py beside this file."""
+def known_answers(files: str = "answers_*.py") -> dict[str, Answers]:
+    """The ANSWERS of every answers_SLUG.py beside this file; those of frameworks are in framework_answers_*.py."""
     found: dict[str, Answers] = {}
-    for path in sorted(HERE.glob("answers_*.py")):
+    for path in sorted(HERE.glob(files)):
         spec = importlib.util.spec_from_file_location(f"exercise_{path.stem}", path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

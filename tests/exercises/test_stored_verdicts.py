@@ -34,6 +34,11 @@ BETTER = {  # (exercise, k-th wrong answer): how the message begins now
     ("fusion.4", 4): "Your slack is too wide: # is meant, one percentage point of accuracy.",
     ("fusion.4", 0): "You always choose interaction. It is never below, but often no better: the simplest that is "
     "enough is wanted.",
+    # one fixed sentence, which grading may show as well; the names and numbers of the case follow in the second line
+    ("multimodal_data.4", 0): "A leak: somebody is in the test set and in training. Draw people, not samples.",
+    ("multimodal_data.4", 1): "The share is of people, and another number of them is in your test set.",
+    ("multimodal_data.4", 10): "You rounded down: the number of people in the test set is the nearest whole number.",
+    ("multimodal_data.4", 11): "You rounded up: the number of people in the test set is the nearest whole number.",
 }
 
 
