@@ -217,8 +217,14 @@ accuracy = check("start_here.blank.1", accuracy)
 # %% [markdown]
 # What does the check say to a wrong answer? Here is one on purpose: it counts, and forgets to divide.
 
+
 # %%
-check("start_here.blank.1", lambda predicted, labels: (predicted == labels).sum())
+def counts_only(predicted, labels):
+    return (predicted == labels).sum()
+
+
+first_blank = "start_here.blank.1"
+_ = check(first_blank, counts_only)
 # %% tags=["target"]
 shipped = accuracy(predicted, test.labels)
 expect_within("test accuracy of the shipped model", shipped, 0.92, 0.02)
