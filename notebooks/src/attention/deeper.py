@@ -46,7 +46,7 @@ def forward(q, k, v):
 
 
 def backward(dy, q, k, v, weights):
-    """Gradients of q (n, d_k), k (m, d_k) and v (m, d_v) from that of the output (n, d_v)."""
+    """Gradients of q, k and v from that of the output, dy (n, d_v)."""
     dv = weights.T @ dy  # (m, d_v)
     dw = dy @ v.T  # (n, m)
     ds = weights * (dw - (weights * dw).sum(axis=1, keepdims=True))  # (n, m)
@@ -92,11 +92,12 @@ print("PyTorch's autograd agrees:", all(agree))
 torch.manual_seed(0)
 layer = nn.MultiheadAttention(8, num_heads=2, batch_first=True)
 x = torch.randn(2, 5, 8)
-padding_mask = torch.tensor([[True, True, True, False, False], [True, True, True, True, False]])
+padding_mask = torch.tensor([[True] * 3 + [False] * 2, [True] * 4 + [False]])
 
 right, _ = layer(x, x, x, key_padding_mask=~padding_mask)
 wrong, _ = layer(x, x, x, key_padding_mask=padding_mask)
-print("finite:", torch.isfinite(wrong).all().item(), "  equal:", torch.allclose(right, wrong))
+print("finite:", torch.isfinite(wrong).all().item())
+print("equal: ", torch.allclose(right, wrong))
 
 # %% [markdown]
 # No error, no warning, plausible numbers. The test that finds it: the real words of a padded sequence must get what they would get alone.
@@ -118,7 +119,8 @@ by_torch, _ = layer(x, x, x, key_padding_mask=~empty)
 by_function = F.scaled_dot_product_attention(x, x, x, attn_mask=empty[:, None, :])
 keras_layer = keras.layers.MultiHeadAttention(num_heads=2, key_dim=4)
 inputs = x.numpy()
-by_keras = np.array(keras_layer(inputs, inputs, attention_mask=empty[:, None, :].numpy()))
+keys_open = empty[:, None, :].numpy()  # (b, 1, m)
+by_keras = np.array(keras_layer(inputs, inputs, attention_mask=keys_open))
 by_course, _ = course_attention(inputs, inputs, inputs, empty.numpy())
 for name, y in (
     ("nn.MultiheadAttention", by_torch.detach().numpy()),
@@ -129,7 +131,7 @@ for name, y in (
     print(f"{name:32} finite: {np.isfinite(y).all()!s:5}  zeros: {not y[0].any()}")
 
 # %% [markdown]
-# One NaN reaches the loss, and after a training step every weight that led to it. Keras stays finite because it adds a large negative number
+# The module returns NaN: it reaches the loss, and after a training step every weight that led to it. The function, in this version of PyTorch, returns zeros. Keras stays finite because it adds a large negative number
 # instead of $-\infty$: an empty row then spreads over the padding. The course returns zeros: no information, no message. In PyTorch, give such rows one open key (a
 # `[CLS]` token, say), or fill the output: `y.masked_fill(~mask.any(-1, keepdim=True), 0)` helps the output, but not always the gradient.
 
@@ -159,7 +161,8 @@ print("output", filled.detach().numpy(), " gradient", scores.grad.numpy())
 _, mean = layer(x, x, x)
 _, each = layer(x, x, x, average_attn_weights=False)
 print("mean over heads", tuple(mean.shape), " each head", tuple(each.shape))
-print("the first is the mean of the second:", torch.allclose(mean, each.mean(dim=1), atol=1e-6))
+same = torch.allclose(mean, each.mean(dim=1), atol=1e-6)
+print("the first is the mean of the second:", same)
 
 # %% [markdown]
 # ## 3 · Memory
@@ -201,7 +204,8 @@ def blockwise(q, k, v, size=2):
     return mixed / total
 
 
-print("equal, without ever holding the whole map:", np.allclose(blockwise(q, k, v), forward(q, k, v)[0]))
+same = np.allclose(blockwise(q, k, v), forward(q, k, v)[0])
+print("equal, without ever holding the whole map:", same)
 
 # %% [markdown]
 # FlashAttention does this in a GPU's fast memory (Dao et al. 2022, arXiv 2205.14135); `F.scaled_dot_product_attention` chooses such a kernel by itself. Count the bytes that
@@ -248,8 +252,9 @@ for name in ways:
 a, b = (function(*qkv) for function in ways.values())
 print("equal outputs:", torch.allclose(a, b, atol=1e-5))
 grown = {name: values[-1] / values[-2] for name, values in memory.items()}
-expect_within("memory from n = 512 to 1024, written out, times", grown["written out"], 3.7, 0.3)
-expect_within("the same with PyTorch's kernel, times", grown["PyTorch's kernel"], 2.0, 0.1)
+in_full, by_kernel = grown["written out"], grown["PyTorch's kernel"]
+expect_within("memory from n = 512 to 1024, written out: factor", in_full, 3.7, 0.3)
+expect_within("the same with PyTorch's kernel: factor", by_kernel, 2.0, 0.1)
 
 # %% tags=["free", "hide-input"]
 for name in ways:
@@ -273,13 +278,15 @@ from mmcourse import runtime
 
 if runtime.profile() == "gpu":
     for name, function in ways.items():
-        long = [torch.randn(1, 4, 16_384, 32, device="cuda", requires_grad=True) for _ in range(3)]
+        shape = (3, 1, 4, 16_384, 32)
+        long = torch.randn(shape, device="cuda", requires_grad=True)
         torch.cuda.reset_peak_memory_stats()
         function(*long).sum().backward()
         print(f"{name:17} peak {torch.cuda.max_memory_allocated() / 2**30:.2f} GB")
 else:
     print("not run: no GPU here, and there is no stored run on one.")
-    print(f"Written out, one copy of the maps takes {4 * 16_384**2 * 4 / 2**30:.0f} GB.")
+    map_size = 4 * 16_384**2 * 4 / 2**30
+    print(f"Written out, one copy of the maps takes {map_size:.0f} GB.")
 
 # %% [markdown]
 # ## 4 · Check yourself

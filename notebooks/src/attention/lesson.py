@@ -109,11 +109,11 @@ class Reader(nn.Module):
 def train_reader(reader, data, epochs=6, seed=0, progress=False):
     """Adam on the cross-entropy of both questions."""
     ids, asked, target = data
-    optimizer = torch.optim.Adam(reader.parameters(), lr=5e-3)
+    optimizer = torch.optim.Adam(reader.parameters(), lr=7e-3)
     generator = torch.Generator().manual_seed(seed)
     for epoch in range(epochs):
         losses = []
-        for i in torch.randperm(len(ids), generator=generator).split(50):
+        for i in torch.randperm(len(ids), generator=generator).split(100):
             logits = reader(ids[i], asked[i])
             loss = nn.functional.cross_entropy(logits.flatten(0, 1), target[i].flatten())
             optimizer.zero_grad()
@@ -234,8 +234,8 @@ for name, y in columns.items():
     if output is None:
         output = canvas.place(draw.box("sum", color="grey"), x=670, y=70)
     canvas.arrow(value, output)
-canvas.text("q · k, divided, softmax", 290, -18, size=12)
-canvas.text("weight × value", 462, -38, size=12)
+for caption, x in (("dot product", 105), ("softmax", 295), ("multiply", 465), ("add", 648)):
+    canvas.text(caption, x, -18, size=12)
 draw.show(
     canvas,
     alt="The query of 'bad' is compared with the keys of film, not and bad. The weights, here 0.18, 0.73 and 0.09, "
@@ -525,19 +525,21 @@ canvas = draw.Canvas()
 
 
 def attention_box(x, title, source, target):
-    canvas.text(title, x + 150, -34, size=15)
-    queries = canvas.place(draw.box(source, color="blue", width=130), x=x, y=0)
-    layer = canvas.place(draw.box("attention", color="grey", width=110), x=x + 200, y=60)
-    canvas.arrow(queries, layer, label="Q")
+    canvas.text(title, x + 160, -20, size=15)
+    layer = canvas.place(draw.box("attention", color="grey", width=110, height=84), x=x + 210, y=14)
     if target is None:
-        canvas.arrow(queries.bottom, (layer.left[0], layer.left[1] + 8), label="K, V", bend=30)
+        sources = [(draw.box(source, color="blue", width=120, height=84), 14)] * 2
     else:
-        context = canvas.place(draw.box(target, color="orange", width=130), x=x, y=120)
-        canvas.arrow(context, layer, label="K, V")
+        upper = draw.box(source, color="blue", width=120)
+        lower = draw.box(target, color="orange", width=120)
+        sources = [(upper, 14), (lower, 64)]
+    for (part, y), at, label in zip(sources, (34, 80), ("Q", "K, V"), strict=True):
+        canvas.place(part, x=x, y=y)
+        canvas.arrow((x + 124, at), (layer.left[0] - 3, at), label=label)
 
 
 attention_box(0, "self-attention", "words", None)
-attention_box(390, "cross-attention", "words", "picture regions")
+attention_box(390, "cross-attention", "words", "regions")
 draw.show(
     canvas,
     alt="Self-attention: Q, K and V all come from the words. Cross-attention: Q comes from the words, K and V from "
@@ -794,7 +796,7 @@ heat.set(xlabel="position t", ylabel="feature of the vector", title="What is add
 heat.grid(False)
 fig.colorbar(shown, ax=heat, label="value", pad=0.02)
 circle = np.linspace(0, 2 * np.pi, 200)
-for pair, color in ((0, plot.BLUE), (4, plot.ORANGE)):
+for pair, color in ((0, plot.BLUE), (2, plot.ORANGE)):
     radius = 1 + 0.5 * (pair > 0)
     sines, cosines = radius * P[:6, 2 * pair], radius * P[:6, 2 * pair + 1]
     clocks.plot(radius * np.cos(circle), radius * np.sin(circle), color="#CCCCCC", linewidth=1)
@@ -851,9 +853,12 @@ for name, matrix in choices.items():
 # A **learned positional encoding** is a table with one trained vector for each position, `nn.Embedding(longest, d)`, added to the word.
 # It needs no formula, but has nothing beyond its last row:
 
-# %% tags=["raises-exception"]
+# %%
 table = nn.Embedding(40, 32)
-table(torch.tensor([40]))
+try:
+    table(torch.tensor([40]))
+except IndexError as error:
+    print("position 40:", error)
 
 # %% [markdown]
 # **Rotary positional encoding** (RoPE; Su et al. 2021, arXiv 2104.09864) adds nothing: it rotates each query and each key by its own
@@ -956,17 +961,17 @@ plot.show(
 # every question. Now look inside: choose the word that attends, and compare the two heads.
 
 # %%
-best = readers["sinusoids", 0]
-said, _, _, maps = attend(best, "the film was not bad and the music was very dull")
+text = "the film was not bad and the music was very dull"
+said, _, _, maps = attend(readers["sinusoids", 0], text)
 
 
-def show_word(position=4):
-    means = maps.mean(axis=0)  # the mean of both heads, (n, n)
-    alt = f"Attention weights of {said[position]!r}, the word at position {position}."
-    draw.show(draw.attention(means, said, only=position), alt=alt)
+def show_word(position=4, head="mean"):
+    shown = maps.mean(axis=0) if head == "mean" else maps[int(head) - 1]  # (n, n)
+    alt = f"Attention weights of {said[position]!r} (position {position}), {head}."
+    draw.show(draw.attention(shown, said, only=position), alt=alt)
 
 
-widgets.slider(show_word, position=(0, len(said) - 1))
+widgets.slider(show_word, position=(0, len(said) - 1), head=["mean", "1", "2"])
 
 # %% [markdown]
 # Count it on all test sentences: how much of its attention does a feeling word give to each position, seen from itself?
