@@ -4,7 +4,7 @@
 # holds what it was made from; without it, or when it tells of another Python or folder, .venv is made anew.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint types build results bench hub clean
+.PHONY: help setup lab test test-browser lint types build results bench hub clean
 SHELL := /bin/sh
 BIN := .venv/bin
 JOBS ?= 2
@@ -13,6 +13,7 @@ ARGS ?=
 help:
 	@printf '%s\n' 'make lab      open JupyterLab on your own copy of the course (ARGS="--no-browser --port 8899" is passed on)' \
 	  'make test     lint, types and every test (ARGS="-k fusion" is passed to pytest)' \
+	  'make test-browser attention   run a lesson in a real browser' \
 	  'make lint     ruff and mypy alone' \
 	  'make setup    only make or refresh .venv (PYTHON=/path/to/python3 chooses the Python)' \
 	  'make build    the wheel, in dist/' \
@@ -60,6 +61,16 @@ lab: setup
 test: export OMP_NUM_THREADS ?= 1
 test: lint
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --color=no -q $(ARGS)
+
+# `make test-browser attention`: run lessons in a real browser, as a learner does.
+ifeq (test-browser,$(firstword $(MAKECMDGOALS)))
+LESSONS := $(wordlist 2,99,$(MAKECMDGOALS))
+$(if $(LESSONS),$(eval $(LESSONS):;@:))
+endif
+test-browser: export OMP_NUM_THREADS ?= 1
+test-browser: setup
+	@[ -n "$(LESSONS)" ] || { echo 'Which lesson? For instance: make test-browser attention'; exit 2; }
+	@MMCOURSE_BROWSER="$(LESSONS)" $(BIN)/python -m pytest -q -k runs_to_its_end tests/browser/test_jupyterlab.py
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -84,7 +84,7 @@ def torch_model():
 
 
 def torch_run(train: Callable) -> Clock:
-    from mmcourse.torch.train import predict
+    from mmcourse.training.torch import predict
 
     model, test = torch_model(), load("mood", "test")
     held_out = list(test.torch_loader(batch_size=500))
@@ -106,7 +106,7 @@ def torch_run(train: Callable) -> Clock:
 
 
 def ours(epochs: int) -> Clock:
-    from mmcourse.torch.train import fit
+    from mmcourse.training.torch import fit
 
     options = {"progress": False, "channels_last": True}
     return torch_run(lambda model, loader: fit(model, loader, epochs, RATE, DECAY, **options))
@@ -116,7 +116,7 @@ def bare(epochs: int) -> Clock:
     """The loop that everyone writes first."""
     import torch
 
-    from mmcourse.torch.train import warmup_cosine
+    from mmcourse.training.torch import warmup_cosine
 
     def train(model, loader):
         optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=DECAY)
@@ -146,7 +146,7 @@ def lightning(epochs: int, barebones: bool = False) -> Clock:
     import torch
     from lightning import pytorch as pl
 
-    from mmcourse.torch.train import warmup_cosine
+    from mmcourse.training.torch import warmup_cosine
 
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -206,7 +206,7 @@ def keras_model():
 def keras_run(train: Callable) -> Clock:
     import keras
 
-    from mmcourse.keras.train import predict
+    from mmcourse.training.keras import predict
 
     model, test = keras_model(), load("mood", "test")
     held_out = test.tf_dataset(batch_size=500, fixed_length=True)
@@ -230,7 +230,7 @@ def keras_run(train: Callable) -> Clock:
 def keras_ours(epochs: int) -> Clock:
     import keras
 
-    from mmcourse.keras.train import fit
+    from mmcourse.training.keras import fit
 
     def train(model, flow, told):
         own = keras.Model.fit

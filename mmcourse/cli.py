@@ -258,6 +258,19 @@ def exercises(
     print(f"{total}; {sum(find(x.id) is not None for x in known)} written as data.")
 
 
+@app.command()
+def stale() -> None:
+    """For authors: weights, stored figures and notebooks that other versions of the frameworks made."""
+    require("jupytext", "nbformat")
+    from mmcourse.authoring.stale import stale_files
+
+    rows = table("File", "What is different")
+    found = stale_files()
+    for name, difference in found:
+        rows.add_row(name, difference)
+    show(rows) if found else print("Everything was made with the versions that are installed here.")
+
+
 @data.command("list")
 def list_data() -> None:
     """Show the public data, where it comes from, its licence, size, and whether it is here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import operator
 import os
 import platform
 import random
@@ -166,17 +167,22 @@ def seed_everything(seed: int, torch: bool = False, keras: bool = False) -> None
     Parameters
     ----------
     seed : int
-        0 ≤ seed < 2**32.
+        0 ≤ seed < 2**32; NumPy's whole numbers are taken too.
     torch, keras : bool
         Import that framework and seed it, even if nothing has used it yet.
 
     Raises
     ------
     ValueError
-        `seed` is outside that range.
+        `seed` is no whole number, or outside that range.
     """
-    if not 0 <= seed < 2**32:
+    try:
+        number = operator.index(seed)
+    except TypeError as error:
+        raise ValueError(f"seed: expected a whole number, got {seed!r}") from error
+    if isinstance(seed, bool) or not 0 <= number < 2**32:
         raise ValueError(f"seed: expected 0 <= seed < 2**32, got {seed}")
+    seed = number
     random.seed(seed)
     np.random.seed(seed)
     if torch or "torch" in sys.modules:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +29,10 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data are not here: no folder {folder} (set MMCOURSE_REAL_DATA to have this tested)")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--changed", action="store_true", help="only tests that a change since main can touch")
 
 
 @pytest.fixture(scope="session")
@@ -68,14 +75,47 @@ def _as_committed(path: Path, root: Path) -> bytes | None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long tests first, serial ones last. Under xdist a module stays on one worker; notebooks are spread singly."""
+    if config.getoption("--changed"):
+        _keep_touched(config, items)
     items.sort(key=_turn)
     for item in items:
         if item.get_closest_marker("serial"):
             item.add_marker(pytest.mark.xdist_group("serial"))
         elif not item.get_closest_marker("xdist_group") and not item.nodeid.startswith("tests/notebooks/"):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+
+
+def _keep_touched(config: pytest.Config, items: list[pytest.Item]) -> None:
+    sys.path.insert(0, str(ROOT / "tests"))
+    from changed import changed_files, touches
+
+    changed = changed_files()
+    kept = [item for item in items if touches(item.nodeid.split("::")[0], changed, item.nodeid)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Worker-seconds of each folder beside its budget in pyproject.toml, and the twenty slowest tests."""
+    folders, tests = Counter[str](), Counter[str]()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                folders["/".join(report.nodeid.split("/")[:2])] += report.duration
+                tests[report.nodeid] += report.duration
+    if sum(folders.values()) < 60:
+        return
+    budgets = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mmcourse"]["test-minutes"]
+    terminalreporter.section("minutes of one worker, by folder")
+    for folder, seconds in folders.most_common():
+        budget = budgets.get(folder.removeprefix("tests/"), 0)
+        over = f"  OVER its budget of {budget}" if seconds > 60 * budget else f"  (budget {budget})"
+        terminalreporter.write_line(f"{seconds / 60:7.1f}  {folder}{over}")
+    terminalreporter.section("the twenty slowest tests, in seconds")
+    for test, seconds in tests.most_common(20):
+        terminalreporter.write_line(f"{seconds:7.1f}  {test}")
 
 
 def _turn(item: pytest.Item) -> int:

@@ -18,6 +18,7 @@ from . import budget, clean, gate, glossary, real, source
 from .catalogue import Lesson, notebooks_dir, select
 from .execute import ExecutionError, execute
 from .fingerprint import holds_own_work
+from .stale import installed
 
 Progress = Callable[[str, int, int], None]
 
@@ -138,6 +139,7 @@ def _build_one(lesson: Lesson, path: Path, progress: Progress | None, force: boo
         },
         _stored(path),
     )
+    measured["made_with"] = installed()
     if filled:
         measured["blanks"] = _tried_blanks(filled, name)
     _put_text(nb, gate.text_of(lesson, path, SLUG, measured))

@@ -13,7 +13,7 @@ from .catalogue import Lesson, lesson_numbers
 from .fingerprint import was_edited
 
 MEASURED = ("seconds", "peak_mb", "cores", "bands")
-RECORDED = (*MEASURED, "blanks")  # the last one only where a lesson has blanks
+RECORDED = (*MEASURED, "made_with", "blanks")  # the last one only where a lesson has blanks
 # the blank's number alone, so that `findall` gives it
 BLANK_IDS = re.compile(r"^\w+\s*=\s*check\(\s*[\"']([a-z]\w*\.blank\.\d+)[\"']", re.MULTILINE)
 

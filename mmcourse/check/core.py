@@ -8,6 +8,7 @@ import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from mmcourse import progress
@@ -79,9 +80,10 @@ def _load(lesson: str | None = None) -> None:
     from mmcourse.exercise import registry
 
     for slug in registry.slugs() if lesson is None else [lesson]:
-        found = registry.find_lesson(slug)
-        for x in found.exercises if found else []:
-            _REGISTER[x.id] = Exercise(x.id, x.title, x.points, x.difficulty, x.minutes, x.check)
+        for x in registry.without_frameworks(slug):
+            _register(x, x.check)
+        for heading in registry.framework_headings(slug):
+            _register(heading, partial(_check_later, heading.id))
     package = importlib.import_module("mmcourse.check")
     for module in pkgutil.iter_modules(package.__path__):
         if module.name.startswith("lesson_") and lesson in (None, module.name.removeprefix("lesson_")):
@@ -96,7 +98,20 @@ def _load_one(id: str) -> None:
     if x is None:
         _load(id.partition(".")[0])
     else:
-        _REGISTER[x.id] = Exercise(x.id, x.title, x.points, x.difficulty, x.minutes, x.check)
+        _register(x, x.check)
+
+
+def _register(x: Any, judge: Callable[[Any], str | None]) -> None:
+    _REGISTER.setdefault(x.id, Exercise(x.id, x.title, x.points, x.difficulty, x.minutes, judge))
+
+
+def _check_later(id: str, answer: Any) -> str | None:
+    """Check an answer to an exercise whose framework is loaded only now."""
+    from mmcourse.exercise import find
+
+    x = find(id)
+    assert x is not None
+    return x.check(answer)
 
 
 def exercises(lesson: str | None = None) -> list[Exercise]:

@@ -97,7 +97,7 @@ def hub(
     to: Annotated[Path, typer.Option("--dir", help="The class folder: accounts, homes, submissions.")] = Path("class"),
     students: Annotated[str, typer.Option(help="Names with commas between, for accounts.")] = "ada,ben",
     port: Annotated[int, typer.Option(help="Port on this machine's loopback address.")] = 8000,
-    memory: Annotated[str, typer.Option(help="Limit of each student's processes, each.")] = "4G",
+    memory: Annotated[str, typer.Option(help="Most memory of one student, all processes together.")] = "4G",
 ) -> None:
     """Start a small JupyterHub with the course in it, on this machine alone. Further options go to JupyterHub."""
     from mmcourse.runtime import how_to_install
@@ -117,7 +117,9 @@ def hub(
     for account in accounts.items():
         rows.add_row(*account)
     show(rows)
-    print(f"Class folder: {folder}\nOpen http://127.0.0.1:{port} and log in; stop with Ctrl-C.", flush=True)
+    print(
+        f"Class folder: {folder}\nOpen http://{house.HOST}.localhost:{port} and log in; stop with Ctrl-C.", flush=True
+    )
     os.environ |= {"MMCOURSE_CLASS": str(folder), "MMCOURSE_HUB_PORT": str(port), "MMCOURSE_HUB_MEMORY": memory}
     os.chdir(folder / "hub")
     config = Path(__file__).with_name("jupyterhub_config.py")

@@ -235,9 +235,15 @@ def blank_cells(lesson: str) -> list[str]:
 
 def picture(graded: Graded) -> bytes:
     """The figure as PNG: how many students have how many points, and how each exercise went."""
+    import matplotlib.pyplot as plt
+
     from mmcourse import plot
 
-    return plot.to_png(distribution(rows(graded)))
+    figure = distribution(rows(graded))
+    try:
+        return plot.to_png(figure)
+    finally:
+        plt.close(figure)
 
 
 def distribution(table: list[tuple[Any, ...]]) -> Figure:

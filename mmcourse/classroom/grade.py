@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from mmcourse.authoring import select
 from mmcourse.classroom.executor import execute
 from mmcourse.classroom.fingerprint import code_version
-from mmcourse.classroom.hidden import TestResult, grade_parts, parts, score
+from mmcourse.classroom.hidden import TestCase, TestResult, grade_parts, parts, score
 from mmcourse.classroom.release import EVERYONE, Exercise, Release, read_release, unreleased
 from mmcourse.classroom.sandbox import Limits, Stopped, require
 from mmcourse.classroom.seal import (
@@ -38,6 +38,7 @@ from mmcourse.io import private_folder, remove_stale_parts
 
 USUAL = Limits()
 JUDGING_SECONDS = 30  # of this process's own computing for one exercise; usual is less than one
+JUDGING_IN_ALL = 60  # for a whole submission
 RETURNED = "returned.json"
 _JUDGING = Lock()  # checks look at this process's own random numbers and warnings
 
@@ -88,22 +89,28 @@ def grade_one(task: Task) -> dict[str, Any]:
     """
     if code_version(task.lesson) != task.code:
         raise ValueError("a worker has another version of the course, its data or its packages; make them the same")
-    start = time.monotonic()
+    start, graded = time.monotonic(), []
+    left = float(JUDGING_IN_ALL)
     with _JUDGING, Session(list(task.cells), task.limits, map(Path, task.hidden), task.unsafe) as session:
-        graded = [grade_exercise(session, task, exercise) for exercise in task.exercises]
+        for exercise in task.exercises:
+            asked = parts(exercise.id, task.inputs_key, task.variants.get(exercise.id))  # drawn in time that is ours
+            begun = time.process_time()
+            graded.append(grade_exercise(session, task, exercise, asked, min(left, JUDGING_SECONDS)))
+            left = max(left - (time.process_time() - begun), 1.0)
         errors = session.errors
     record = {"key": task.key, "student": task.student, "lesson": task.lesson, "exercises": graded}
     record |= {"handed_in": task.handed_in, "code": task.code, "hidden_seed": task.hidden_seed}
     return record | {"cells": errors, "seconds": round(time.monotonic() - start, 2)}
 
 
-def grade_exercise(session: Session, task: Task, exercise: Exercise) -> dict[str, Any]:
-    """One exercise: its parts, its points, and how it went."""
+def grade_exercise(
+    session: Session, task: Task, exercise: Exercise, asked: Sequence[TestCase], seconds: float
+) -> dict[str, Any]:
+    """One exercise: its parts, its points, and how it went; `seconds` is what judging it may cost this process."""
     start, note, answer = time.monotonic(), "", ...
     variant = task.variants.get(exercise.id)
-    asked = parts(exercise.id, task.inputs_key, variant)  # drawn before any time runs that is the student's
     try:
-        with computing_limit(JUDGING_SECONDS):
+        with computing_limit(seconds):
             answer = answer_of(session, exercise.answer)
             outcomes = grade_parts(exercise.id, answer, task.inputs_key, variant)
     except Stopped as error:

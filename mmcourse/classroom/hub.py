@@ -1,51 +1,53 @@
-"""A class on one machine: JupyterHub on loopback, each student's server alone with its own files.
+"""A class on one machine: JupyterHub on loopback, each student's server alone with its own files and network.
 
 `prepare` makes the class folder, `jupyterhub_config.py` beside this file hands it to JupyterHub, and `ClassSpawner`
-starts each student's server inside bubblewrap. What a student sees in the home folder: lessons/, exercises/,
-submitted/ (written by `mmcourse submit`) and feedback/ (read-only).
+in `seat.py` starts each student's server inside bubblewrap. What a student sees in the home folder: lessons/,
+exercises/, submitted/ (written by `mmcourse submit`) and feedback/ (read-only).
 """
 
 from __future__ import annotations
 
 import csv
 import hmac
+import io
 import os
 import re
-import resource
 import secrets
 import shutil
 import socket
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from jupyterhub.auth import Authenticator
-from jupyterhub.spawner import SimpleLocalProcessSpawner
+from jupyterhub.utils import subdomain_hook_idna
 from traitlets import Unicode
 
 from mmcourse.authoring import notebooks_dir
+from mmcourse.io import atomic_write
 
+HOST = "mmcourse"  # the hub is at mmcourse.localhost, a student's server at <student>.localhost
 FOLDERS = ("students", "submissions", "feedback", "hub")
 
 
 def prepare(folder: Path, students: Iterable[str]) -> dict[str, str]:
     """Make what is missing of a class folder; returns every account's password (accounts.csv, for the instructor).
 
-    Passwords that exist are kept, and so is all that a student wrote.
+    Passwords that exist are kept, and so is all that a student wrote. Where there is a roster, whoever is not on it
+    any more has no account; without one, accounts are only added.
     """
     for name in FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    accounts = read_accounts(folder)
+    accounts, students = read_accounts(folder), list(students)
+    if (folder / "roster.csv").is_file():
+        accounts = {student: accounts[student] for student in students if student in accounts}
     for student in students:
         accounts.setdefault(student, secrets.token_urlsafe(6))
         for name in FOLDERS[:3]:
             (folder / name / student).mkdir(exist_ok=True, mode=0o700)
-    part = folder / "accounts.part"
-    part.touch(mode=0o600)
-    with part.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("student", "password"), *accounts.items()])
-    os.replace(part, folder / "accounts.csv")
+    text = io.StringIO()
+    csv.writer(text).writerows([("student", "password"), *accounts.items()])
+    atomic_write(folder / "accounts.csv", text.getvalue(), private=True)
     return accounts
 
 
@@ -62,6 +64,8 @@ def names(students: str, folder: Path) -> list[str]:
     if roster.is_file():
         with roster.open(newline="", encoding="utf-8") as file:
             found = [row.get("student", "") for row in csv.DictReader(file)]
+    if HOST in found:
+        raise ValueError(f"student {HOST!r}: this name is the hub's own; choose another")
     if bad := [name for name in found if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", name)]:
         raise ValueError(f"student {bad[0]!r}: expected 1 to 32 of a-z, 0-9, - and _, not starting with - or _")
     return found
@@ -113,34 +117,18 @@ def require_free(port: int) -> None:
         raise OSError(f"port {port}: {error.strerror}; choose another with --port") from None
 
 
-def hidden_paths() -> list[Path]:
-    """Folders of this course that no student may read: solutions, hidden tests, answers, history."""
-    root = notebooks_dir().parent
-    return [root / name for name in ("notebooks/solutions", "notebooks/src", "tests", ".git") if (root / name).is_dir()]
-
-
-def walls(folder: Path, student: str) -> list[str]:
-    """The bubblewrap command line around one student's server; later mounts lie on top of earlier ones.
-
-    The network is shared, since the server must reach the hub: this is for trying a class, not for strangers.
-    """
-    home = folder / "students" / student
-    command = ["bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--ro-bind", "/", "/"]
-    command += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs", str(Path.home())]
-    for path in dict.fromkeys([sys.base_prefix, sys.prefix, str(Path(__file__).parents[1])]):
-        command += ["--ro-bind", path, path]
-    for path in map(str, [folder, *hidden_paths()]):
-        command += ["--tmpfs", path]
-    command += ["--bind", str(home), str(home)]
-    command += ["--bind", str(folder / "submissions" / student), str(home / "submitted")]
-    command += ["--ro-bind", str(folder / "feedback" / student), str(home / "feedback")]
-    return [*command, "--chdir", str(home), "--"]
-
-
 class ClassAuthenticator(Authenticator):
     """Name and password of accounts.csv, and no others."""
 
     folder = Unicode(help="The class folder.").tag(config=True)
+
+    def validate_username(self, username: str) -> bool:
+        """Whoever is struck off is deleted when the hub starts; see `delete_invalid_users` in the configuration."""
+        return super().validate_username(username) and username in read_accounts(Path(self.folder))
+
+    async def refresh_user(self, user: Any, handler: Any = None, **_: Any) -> bool:
+        """Whoever is struck off while the hub runs must log in again, and cannot."""
+        return user.name in read_accounts(Path(self.folder))
 
     async def authenticate(self, handler: Any, data: dict[str, str]) -> str | None:
         known = read_accounts(Path(self.folder)).get(data["username"], "")
@@ -148,31 +136,10 @@ class ClassAuthenticator(Authenticator):
         return data["username"] if known and right else None
 
 
-class ClassSpawner(SimpleLocalProcessSpawner):
-    """A student's server inside bubblewrap, at low priority, with a limit on each process's memory."""
+def host_of(name: str, _: str, kind: str) -> str:
+    """The host name of a student's server, beside the hub's and not below it.
 
-    folder = Unicode(help="The class folder.").tag(config=True)
-
-    @property
-    def home(self) -> Path:
-        return Path(self.folder) / "students" / self.user.name
-
-    def user_env(self, env: dict[str, str]) -> dict[str, str]:
-        home = str(self.home)
-        own = {"USER": self.user.name, "HOME": home, "SHELL": "/bin/bash", "MMCOURSE_SUBMISSIONS": f"{home}/submitted"}
-        return {**env, **own, "OMP_NUM_THREADS": "1"}
-
-    def make_preexec_fn(self, name: str) -> Callable[[], None]:
-        memory = self.mem_limit or resource.RLIM_INFINITY
-
-        def limit() -> None:
-            resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            os.nice(5)
-
-        return limit
-
-    async def start(self) -> tuple[str, int]:
-        fill_home(Path(self.folder), self.user.name)
-        self.cmd = [*walls(Path(self.folder), self.user.name), sys.executable, "-m", "jupyterhub.singleuser"]
-        return await super().start()
+    Browsers take every name under `localhost` for this machine, and `localhost` for a public suffix: no page of one
+    such name can read or set another's cookies, whatever the port.
+    """
+    return subdomain_hook_idna(name, "localhost", kind)

@@ -58,7 +58,7 @@ def instructor_key() -> str:
     except (OSError, RuntimeError, UnicodeDecodeError, Unreadable) as error:
         raise OSError(
             f"{path}: {getattr(error, 'strerror', None) or error}; the instructor's key is kept there. "
-            "Set MMCOURSE_CONFIG to a folder of your own, or give --secret FILE"
+            "Set MMCOURSE_CONFIG to a folder of your own (`mmcourse grade` also takes --secret FILE)"
         ) from None
     if os.name == "posix" and mode & 0o077:
         raise PermissionError(f"{path}: others can read this key; delete it (a new one is made), or chmod 600 it")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MOST_BYTES = 20 << 20
+MOST_BYTES_IN_ALL = 60 << 20  # of one student
 MOST_FILES, DEEPEST = 200, 8  # of one student: files, and folders in folders
 MOST_FOLDERS = 50  # in one folder
 LITTER = {".DS_Store", ".git", ".gitkeep", ".ipynb_checkpoints", "Thumbs.db", "__MACOSX", "desktop.ini"}
@@ -56,22 +57,33 @@ def opened_folder(path: str | os.PathLike[str], dir_fd: int | None = None) -> It
 
 def read_files(folder: int, below: Path = Path()) -> Iterator[File]:
     """Every file in an open folder and in the folders in it, in order of names; `below` stands before each path."""
-    left = [MOST_FILES]
-    yield from _walk(folder, below, 0, left)
+    yield from _walk(folder, below, 0, _Left())
 
 
-def _walk(folder: int, below: Path, depth: int, left: list[int]) -> Iterator[File]:
+@dataclass
+class _Left:
+    """How much more is read of one student."""
+
+    files: int = MOST_FILES
+    size: int = MOST_BYTES_IN_ALL
+
+
+def _walk(folder: int, below: Path, depth: int, left: _Left) -> Iterator[File]:
     owner = os.fstat(folder).st_uid
     folders = []
     for name in sorted(set(os.listdir(folder)) - LITTER)[:MOST_FILES]:
-        if left[0] <= 0:
+        if left.files <= 0:
             return
         if _is_folder(name, folder):
             folders.append(name)
             continue
-        left[0] -= 1
+        left.files -= 1
         try:
-            yield File(below / name, read_file(name, folder, owner))
+            if left.size <= 0:
+                raise Unreadable(f"left out: the folder holds more than {MOST_BYTES_IN_ALL >> 20} MB")
+            data = read_file(name, folder, owner)
+            left.size -= len(data)
+            yield File(below / name, data)
         except Unreadable as error:
             yield File(below / name, problem=str(error))
     for name in folders[:MOST_FOLDERS] if depth < DEEPEST else ():

@@ -181,7 +181,8 @@ class Exercise:
             for args in part.inputs or []:
                 look(k, args, keep=True)
         drawn = [k for k, part in enumerate(parts) if part.inputs is None]
-        for k in drawn * HIDDEN_ROUNDS:
+        rounds = HIDDEN_ROUNDS if self.use is None else least  # frameworks take their time
+        for k in drawn * rounds:
             if len(inputs[k]) < max(least, parts[k].least) or unseen[k]:
                 draw(k)
         for k in drawn * MORE_HIDDEN_ROUNDS:

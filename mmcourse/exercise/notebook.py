@@ -10,7 +10,7 @@ import numpy as np
 
 from mmcourse.exercise.exercise import OWN_SEEDS, Exercise
 from mmcourse.exercise.mutants import source_of
-from mmcourse.exercise.probe import Kept
+from mmcourse.exercise.probe import without_kept
 from mmcourse.exercise.registry import Lesson
 from mmcourse.exercise.statement import statement_cells
 
@@ -105,8 +105,8 @@ def own_cell(exercise: Exercise, seed: int = OWN_SEEDS[0]) -> str:
     assert values is not None
     says = exercise.own_says or f"Numbers of your own, to try it on: {exercise.name}(*yours)"
     lines = [f"seed = {seed}  # of: {OWN_SEEDS[0]} to {OWN_SEEDS[-1]}", f"# {says}", "yours = ("]
-    for name, value in zip(argument_names(exercise), values, strict=True):
-        if not isinstance(value, (dict, Kept)) or exercise.use is None:  # weights are many, and kept labels are secret
+    for name, value in zip(argument_names(exercise), without_kept(values), strict=True):
+        if exercise.use is None or not isinstance(value, dict):  # a network's weights are too many to be written out
             lines.append(f"    {literal(value)},  # {name}")
     return "\n".join([*lines, ")"])
 

@@ -78,12 +78,12 @@ def part(
     inputs: Sequence[tuple] | None = None,
     judge: Callable[[Callable, tuple], None] | None = None,
     advice: str = "",
-    public: bool = True,
-    hidden: bool = True,
+    public_only: bool = False,
+    hidden_only: bool = False,
     **options: Any,
 ) -> Part:
     """A part; each further keyword is an option of `draw`: a value, `between(2, 5)`, `one_of(…)` or `in_turn(…)`."""
-    return Part(name, weight, options, draw, inputs, judge, advice, public, hidden)
+    return Part(name, weight, options, draw, inputs, judge, advice, not hidden_only, not public_only)
 
 
 def drawn_options(options: dict[str, Any], g: np.random.Generator, k: int = 0) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Exercises whose reference is a PyTorch module or a Keras layer stand beside it, 
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import sys
@@ -136,6 +137,12 @@ def _begun(slug: str) -> Lesson | None:
     return load(folder() / slug / "exercises.py", frameworks=False) if slug in slugs() else None
 
 
+def without_frameworks(slug: str) -> list[Exercise]:
+    """The exercises of a lesson that need no framework."""
+    found = _begun(slug)
+    return [x for x in found.exercises if x.use is None] if found else []
+
+
 def find_lesson(slug: str) -> Lesson | None:
     """All exercises of a lesson, those in frameworks included; None where there are none."""
     found = _begun(slug)
@@ -199,6 +206,34 @@ def find(id: str) -> Exercise | None:
         return None
     _load_frameworks(found, folder() / slug, id)
     return next((x for x in found.exercises if x.id == id), None)
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What is known of an exercise without running its file."""
+
+    id: str
+    title: str
+    points: int
+    difficulty: int
+    minutes: int
+
+
+def framework_headings(slug: str) -> list[Heading]:
+    """The exercises of a lesson that need a framework, read from the text of their files: no framework is loaded."""
+    found = []
+    for framework in FRAMEWORKS:
+        path = folder() / slug / f"exercises_{framework}.py"
+        if not path.is_file():
+            continue
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "exercise":
+                told: dict[str | None, Any] = {
+                    k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)
+                }
+                numbers = (told["points"], told["difficulty"], told["minutes"])
+                found.append(Heading(ast.literal_eval(call.args[0]), told["title"], *numbers))
+    return found
 
 
 def all_exercises() -> list[Exercise]:

@@ -27,7 +27,7 @@ and prints it; `python -m mmcourse.parity --markdown > mmcourse/parity/README.md
 
 Each bound is three times what was measured, rounded up to a power of ten, or the tolerance where that is smaller; a
 test holds every room to it. ≈ : NumPy's gradient is a central difference. · : this pair takes no part, since the
-formula has no weights or its NumPy gradient is too coarse for Adam.
+formula has no weights or its NumPy gradient is a central difference, taken once.
 """
 
 

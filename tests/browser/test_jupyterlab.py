@@ -1,6 +1,7 @@
-"""A learner in a real browser: run every lesson to its end, then answer an exercise wrongly and rightly.
+"""A learner in a real browser: run a lesson to its end, then answer an exercise wrongly and rightly.
 
-Screenshots go to the folder in MMCOURSE_SCREENSHOTS, where that is set.
+The first lesson and one with sound are run here. `make test-browser SLUG` runs another one (or `all`): do so after you
+changed a lesson. Screenshots go to the folder in MMCOURSE_SCREENSHOTS, where that is set.
 """
 
 import os
@@ -14,6 +15,7 @@ import pytest
 from mmcourse.authoring import lessons, select
 
 pytestmark = pytest.mark.xdist_group("browser")  # one browser; the other worker goes on beside it
+LESSONS = os.environ.get("MMCOURSE_BROWSER", "start_here audio").split()
 WRONG = "def bayes_accuracy(joint):\n    return joint.max(axis=1).sum()"
 RIGHT = "def bayes_accuracy(joint):\n    return joint.max(axis=0).sum()"
 
@@ -63,7 +65,7 @@ def counts(nb):
     return [c.execution_count for c in nb.cells if c.cell_type == "code" and c.source.strip()]
 
 
-@pytest.mark.parametrize("lesson", [lesson for lesson in select() if lesson.notebook.is_file()], ids=lambda x: x.name)
+@pytest.mark.parametrize("lesson", [x for x in select(LESSONS) if x.notebook.is_file()], ids=lambda x: x.name)
 def test_the_lesson_runs_to_its_end_and_is_saved(page, server, tmp_path, lesson, course):
     committed = nbformat.read(course / "notebooks" / lesson.notebook.name, as_version=4)
     file = server.folder / lesson.notebook.name

@@ -32,11 +32,25 @@ ZERO = "def bayes_accuracy(joint):\n    return 0.0\n"
 
 @dataclass(frozen=True)
 class Attack:
-    """Cells, what holds it back, and the points (of 5) that its honest answers still earn; None: any."""
+    """Cells, what holds it back, and the points (of 5) that its honest answers still earn; None: any.
+
+    `before` is what it did when it was first tried, if that was not nothing.
+    """
 
     cells: list[str]
     contained: str
     honest: float | None = 5.0
+    before: str = "held"
+
+
+@dataclass(frozen=True)
+class HubAttack:
+    """What a student's server tried, what it did when first tried, what holds it back, and the test that tries it."""
+
+    name: str
+    before: str
+    contained: str
+    test: str
 
 
 def notebook(*cells: str, **metadata: object) -> str:
@@ -226,7 +240,9 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             "the grader is not in the sandbox",
         ),
         **{
-            f"imports a second copy: {name}": Attack(seeks(out, files), "every copy among the packages is hidden")
+            f"imports a second copy: {name}": Attack(
+                seeks(out, files), "every copy among the packages is hidden", before="the full point"
+            )
             for name, files in SECOND_COPIES.items()
         },
         "looks for the answer in memory": Attack(
@@ -514,6 +530,7 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             f"opens a socket of family {name}": Attack(
                 answer(f"import socket\nsocket.socket({family}, {kind}, {protocol})\nreturn joint.max(axis=0).sum()"),
                 "the filter allows three families",
+                before="made, where the kernel has this family",
             )
             for name, family, kind, protocol in SOCKETS
         },
@@ -521,6 +538,7 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             f"calls {name}": Attack(
                 answer(CALLS % (number, arguments)),
                 "denied by the filter",
+                before="reached the kernel's own check",
             )
             for name, number, arguments in SYSTEM_CALLS
         },
@@ -561,3 +579,92 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
         ),
         "surrogates and control characters": Attack(cell("raise ValueError('\\ud800\\x00\\x1b[2J')"), "shown as text"),
     }
+
+
+SEAT, BROWSER = "tests/classroom/test_seat.py", "tests/browser/test_hub.py"
+HUB_ATTACKS = [
+    HubAttack(
+        "uses root's capabilities, the hub started by root",
+        "masks unmounted, passwords read, a file written on the machine",
+        "no capabilities; each student is a user of their own",
+        f"{SEAT}::test_the_server_is_no_root_and_has_no_powers",
+    ),
+    HubAttack(
+        "makes a namespace in which it is root, mounts, unmounts",
+        "possible",
+        "no new privileges; denied by the filter",
+        f"{SEAT}::test_the_server_is_no_root_and_has_no_powers",
+    ),
+    HubAttack(
+        "reads results, journals, secrets, solutions and other homes",
+        "all that lay outside the instructor's home and the class folder",
+        "a list of what is seen, instead of what is not",
+        f"{SEAT}::test_only_the_own_home_the_course_and_the_system_are_seen",
+    ),
+    HubAttack(
+        "writes to feedback, to the course, to another's box",
+        "held",
+        "read-only; the own box alone is there",
+        f"{SEAT}::test_handed_in_is_written_and_feedback_read",
+    ),
+    HubAttack(
+        "talks to services through /run and abstract sockets",
+        "connected",
+        "/run holds the hub's socket alone; a network of its own",
+        f"{SEAT}::test_the_doors_lead_to_the_hub_and_to_the_server_and_nowhere_else",
+    ),
+    HubAttack(
+        "listens to a neighbour's kernels as they run",
+        "read code and output",
+        "a network for each student",
+        f"{BROWSER}::test_two_students_answer_hand_in_and_are_graded",
+    ),
+    HubAttack(
+        "connects to a neighbour's notebook server and to the port that the hub forwards",
+        "connected",
+        "a network for each student",
+        f"{BROWSER}::test_two_students_answer_hand_in_and_are_graded",
+    ),
+    HubAttack(
+        "has a neighbour click on a port where it listens",
+        "received the hub's cookies",
+        "nobody can listen where a browser looks; a host name for each student",
+        f"{BROWSER}::test_no_click_takes_cookies_to_another_student",
+    ),
+    HubAttack(
+        "reaches a neighbour's pages from a page of its own server",
+        "the same origin",
+        "a host name for each student, and routing by host",
+        f"{BROWSER}::test_no_click_takes_cookies_to_another_student",
+    ),
+    HubAttack(
+        "takes memory with many processes",
+        "4 GB for each of them",
+        "a control group, else a watch",
+        f"{SEAT}::test_many_processes_together_use_no_more_than_one_student_may",
+    ),
+    HubAttack(
+        "takes memory by files in /tmp and /dev/shm",
+        "half of the machine's, each",
+        "sizes of both",
+        f"{SEAT}::test_a_hoard_in_one_process_a_large_file_and_a_full_tmp",
+    ),
+    HubAttack(
+        "fork bomb",
+        "no limit",
+        "limit on the student's processes",
+        f"{SEAT}::test_a_fork_bomb_stops_at_the_limit",
+    ),
+    HubAttack(
+        "fills the disk, by one file or by many",
+        "no limit",
+        "limit on a file; a watch on the home",
+        f"{SEAT}::test_a_disk_is_counted_without_following_links",
+    ),
+    HubAttack(
+        "is struck off and keeps the account",
+        "kept it",
+        "accounts follow the roster; sessions are looked at again",
+        f"{BROWSER}::test_who_is_struck_off_is_out",
+    ),
+]

@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from class_of import attacked, slug  # noqa: E402
+from hostile import HUB_ATTACKS  # noqa: E402
 
 
 def table() -> str:
@@ -14,16 +15,22 @@ def table() -> str:
     with tempfile.TemporaryDirectory() as folder:
         graded, attacks, _ = attacked(Path(folder))
     records = {record["student"]: record for record in graded.records}
-    lines = ["| attack | points for it | for the honest rest | contained by | seconds | what the student reads |"]
-    lines += ["|---|---|---|---|---|---|"]
+    lines = ["| attack | before | points now | for the honest rest | contained by | seconds | what the student reads |"]
+    lines += ["|---|---|---|---|---|---|---|"]
     for name, attack in attacks.items():
         record = records[slug(name)]
         first, *rest = record["exercises"]
         honest = f"{sum(x['points'] for x in rest):g} of {sum(x['max'] for x in rest):g}"
         said = first["note"] or "; ".join(sorted({part[3] for part in first["parts"] if not part[2]}))
-        row = [name, f"{first['points']:g} of {first['max']:g}", honest, attack.contained, record["seconds"], said]
-        lines.append("| " + " | ".join(str(x).replace("|", "\\|") for x in row) + " |")
+        now = f"{first['points']:g} of {first['max']:g}"
+        lines.append(line(name, attack.before, now, honest, attack.contained, record["seconds"], said))
+    lines += ["", "| attack from a student's server on the hub | before | contained by | test |", "|---|---|---|---|"]
+    lines += [line(x.name, x.before, x.contained, x.test) for x in HUB_ATTACKS]
     return "\n".join(lines)
+
+
+def line(*cells: object) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
 if __name__ == "__main__":

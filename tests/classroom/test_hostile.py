@@ -145,6 +145,12 @@ def test_copies_in_any_folder_that_is_shown_are_found(tmp_path):
     }
 
 
+@pytest.mark.parametrize("attack", hostile.HUB_ATTACKS, ids=lambda attack: attack.name)
+def test_every_attack_on_the_hub_names_a_test_that_exists(attack):
+    file, name = attack.test.split("::")
+    assert f"def {name}(" in (hostile.ROOT / file).read_text(encoding="utf-8")
+
+
 def test_files_that_are_no_notebooks(sandbox, tmp_path):
     sub = tmp_path / "sub"
     bad = {
@@ -201,6 +207,14 @@ def test_folders_without_end_cost_only_themselves(tmp_path, monkeypatch):
         os.chdir("..")
         os.rmdir("a")
     assert [one.student for one in found if not one.problem] == ["deep", "many", "zz"] and len(found) < 250
+
+
+def test_a_students_folder_is_read_up_to_a_size_in_all(tmp_path):
+    for k in range(5):
+        hand_in(tmp_path, "eve", "", f"{k}.txt").write_bytes(b"x" * (15 << 20))
+    hand_in(tmp_path, "zz", hostile.notebook(hostile.HONEST))
+    found = list(collect(tmp_path, ["00_start_here"]))
+    assert sum("more than 60 MB" in one.problem for one in found) == 1 and not found[-1].problem
 
 
 def test_nobody_takes_the_place_of_another(tmp_path):

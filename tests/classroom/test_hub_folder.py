@@ -1,5 +1,9 @@
 """The hub's class folder: accounts that stay, homes that lead nowhere else, names that are names."""
 
+import asyncio
+import re
+from types import SimpleNamespace
+
 import pytest
 
 pytest.importorskip("jupyterhub")
@@ -55,6 +59,41 @@ def test_a_name_that_is_no_plain_name_is_refused(tmp_path, name):
 def test_a_roster_in_the_folder_names_the_students(tmp_path):
     (tmp_path / "roster.csv").write_text("student\nada\nben\n")
     assert hub.names("someone", tmp_path) == ["ada", "ben"]
+
+
+def test_who_is_struck_off_the_roster_has_no_account_and_keeps_the_work(tmp_path):
+    roster = tmp_path / "roster.csv"
+    roster.write_text("student\nada\nben\n")
+    first = hub.prepare(tmp_path, hub.names("", tmp_path))
+    (tmp_path / "submissions" / "ben" / "work.ipynb").write_text("work")
+    roster.write_text("student\nada\ncleo\n")
+    second = hub.prepare(tmp_path, hub.names("", tmp_path))
+    assert hub.read_accounts(tmp_path) == second and second.keys() == {"ada", "cleo"}
+    assert second["ada"] == first["ada"]
+    assert (tmp_path / "submissions" / "ben" / "work.ipynb").read_text() == "work"
+
+
+def test_sessions_and_users_of_who_is_struck_off_end(tmp_path):
+    hub.prepare(tmp_path, ["ada", "ben"])
+    authenticator = hub.ClassAuthenticator(folder=str(tmp_path))
+    ben = SimpleNamespace(name="ben")
+    assert authenticator.validate_username("ben") and asyncio.run(authenticator.refresh_user(ben))
+    (tmp_path / "accounts.csv").write_text("student,password\nada,x\n")
+    assert not authenticator.validate_username("ben") and not asyncio.run(authenticator.refresh_user(ben))
+    assert authenticator.validate_username("ada")
+    password = {"username": "ben", "password": ""}
+    assert asyncio.run(authenticator.authenticate(None, password)) is None
+
+
+def test_no_student_has_the_hub_s_own_name(tmp_path):
+    with pytest.raises(ValueError, match="the hub's own"):
+        hub.names(f"ada,{hub.HOST}", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["ada", "a-b", "a_b", "0", "x" * 32, "mmcourse2"])
+def test_every_student_has_a_host_name_of_one_label_and_not_the_hub_s(name):
+    host = hub.host_of(name, "mmcourse.localhost", "user")
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?\.localhost", host) and host != f"{hub.HOST}.localhost"
 
 
 def test_a_taken_port_is_named_with_the_remedy():

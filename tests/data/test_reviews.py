@@ -66,7 +66,7 @@ def test_text_branch_of_lesson_sentiment(parts):
 
     from mmcourse.torch import fusion
     from mmcourse.torch.encoders import MultimodalClassifier, WordsEncoder
-    from mmcourse.torch.train import fit, predict
+    from mmcourse.training.torch import fit, predict
 
     reached = []
     for seed in range(2):

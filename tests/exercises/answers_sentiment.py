@@ -74,7 +74,8 @@ def sample_by_sample(p, present, prior):
 
 
 def by_logs(p, present, prior):
-    logs = np.log(prior) + np.einsum("mbc,bm->bc", np.log(p) - np.log(prior), present.astype(float))
+    opinions = np.where(present.T[:, :, None], np.log(p) - np.log(prior), 0.0)  # NaN or 0 may stand for the absent
+    logs = np.log(prior) + opinions.sum(axis=0)
     e = np.exp(logs - logs.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 

@@ -22,18 +22,18 @@ def model(encoders, fusion):
 
 
 def batch(rng, b=4):
+    there = np.ones(b, bool)
     return {
-        "face": rng.random((b, 8, 8, 3), dtype=np.float32),
-        "words": rng.integers(1, 9, (b, 5)),
+        "inputs": {"face": rng.random((b, 8, 8, 3), dtype=np.float32), "words": rng.integers(1, 9, (b, 5))},
         "padding_mask": {"words": np.ones((b, 5), bool)},
-        "present": np.ones((b, 2), bool),
+        "modality_mask": {"face": there, "words": there},
     }
 
 
 def tensors(b):
-    nested = {"padding_mask": {k: torch.from_numpy(v) for k, v in b["padding_mask"].items()}}
-    plain = {k: torch.from_numpy(v) for k, v in b.items() if k != "padding_mask"}
-    return {**plain, **nested, "face": plain["face"].permute(0, 3, 1, 2)}
+    nested = {key: {name: torch.from_numpy(v) for name, v in part.items()} for key, part in b.items()}
+    nested["inputs"]["face"] = nested["inputs"]["face"].permute(0, 3, 1, 2)
+    return nested
 
 
 def test_a_copied_model_says_the_same():

@@ -14,9 +14,9 @@ import mmcourse.keras.fusion as keras_fusion
 import mmcourse.torch.encoders as torch_encoders
 import mmcourse.torch.fusion as torch_fusion
 from mmcourse.datasets import load
-from mmcourse.keras import train as keras_train
 from mmcourse.parity import copy_weights
-from mmcourse.torch import train as torch_train
+from mmcourse.training import keras as keras_train
+from mmcourse.training.torch import train as torch_train
 
 SAMPLES, BATCH, EPOCHS = 400, 64, 8  # 7 batches an epoch, the last of 16
 

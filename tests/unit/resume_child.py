@@ -7,21 +7,24 @@ list is through, and once undisturbed. FOLDER/name/result is what came out. The 
 
 import json
 import os
+import random
 import signal
+import stat
 import sys
 import traceback
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmcourse import io
 from mmcourse.datasets.views import SeededBatchSampler
-from mmcourse.torch import checkpoint, logs
 from mmcourse.torch.encoders import FaceEncoder, MultimodalClassifier, WordsEncoder
 from mmcourse.torch.fusion import Concatenate, ModalityDropout
-from mmcourse.torch.train import fit
+from mmcourse.training.torch import checkpoint, fit, logger
 
 STEPS, EPOCHS, SAVE_EVERY = 5, 4, 3  # batches an epoch; 3 does not divide 5, so checkpoints fall inside epochs
 
@@ -59,6 +62,8 @@ def model():
 
 
 def run(folder, how=None, number=0):
+    random.seed(0)  # a fork draws anew; the checkpoint holds these states too
+    np.random.seed(0)
     net, calls, writes = model(), [0], [0]
 
     def forward(*_):
@@ -67,18 +72,20 @@ def run(folder, how=None, number=0):
             die()
 
     def fsync(handle):
+        if not stat.S_ISREG(os.fstat(handle).st_mode):  # the folder, after the renaming
+            return
         writes[0] += 1
         if how == "write" and writes[0] == number:
             os.truncate(handle, os.fstat(handle).st_size // 2)
             die()
 
     net.register_forward_pre_hook(forward)
-    checkpoint.os = type("os", (), {**vars(os), "fsync": staticmethod(fsync)})
+    io.os = type("os", (), {**vars(os), "fsync": staticmethod(fsync)})
     fit(
         net, loader(70, 16, seed=1), EPOCHS, progress=False, validation=loader(40, 40), clip=1.0,
         ema=0.9, patience=9, folder=folder, save_every=SAVE_EVERY, resume=True,
     )  # fmt: skip
-    tensors, _ = checkpoint.read(folder / "last.safetensors")
+    tensors, _ = checkpoint.read_checkpoint(folder / "last.safetensors")
     save_file({name: t.contiguous() for name, t in {**net.state_dict(), **tensors}.items()}, folder / "result")
 
 
@@ -96,7 +103,7 @@ def forked(*arguments):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    logs.tensorboard(Path(sys.argv[1]), 0)  # imported once, before the forks
+    logger.summary_writer(Path(sys.argv[1]), 0)  # imported once, before the forks
     codes = {
         name: [forked(Path(sys.argv[1]) / name, *how) for how in [*kills, []]]
         for name, kills in json.loads(sys.argv[2]).items()

@@ -81,7 +81,7 @@ def test_free_cells_lose_their_progress_bars_and_are_not_compared(books):
 
 def test_hidden_input_is_folded(books):
     (hidden,) = (c for c in books["notebook"].cells if "hide-input" in c.metadata.get("tags", []))
-    assert hidden.metadata.jupyter.source_hidden and hidden.source.startswith("band(")
+    assert hidden.metadata.jupyter.source_hidden and hidden.source.startswith("expect_within(")
 
 
 def test_streams_are_merged_and_a_shown_error_names_no_path_of_this_machine(books):

@@ -10,8 +10,11 @@ import torch
 
 from mmcourse.keras import encoders as keras_encoders
 from mmcourse.keras import fusion as keras_fusion
-from mmcourse.keras import train as keras_train
-from mmcourse.torch import encoders, fusion, train
+from mmcourse.keras.losses import cross_entropy as keras_cross_entropy
+from mmcourse.torch import encoders, fusion
+from mmcourse.torch.losses import cross_entropy
+from mmcourse.training import keras as keras_train
+from mmcourse.training import torch as train
 
 NAMES = ["face", "voice", "words"]
 METHODS = sorted(fusion.METHODS)
@@ -126,10 +129,10 @@ def test_ignorance_costs_ln_c(room):
     logits(room, net, batch)
     if room == "torch":
         torch.nn.init.zeros_(net.head.weight), torch.nn.init.zeros_(net.head.bias)
-        loss = train.cross_entropy(net(tensors(batch)), torch.from_numpy(batch["target"])).item()
+        loss = cross_entropy(net(tensors(batch)), torch.from_numpy(batch["target"])).item()
     else:
         net.head.set_weights([np.zeros_like(w) for w in net.head.get_weights()])
-        loss = float(keras_train.cross_entropy(net(batch), batch["target"]))
+        loss = float(keras_cross_entropy(net(batch), batch["target"]))
     assert loss == pytest.approx(math.log(3), rel=1e-5)
 
 

@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 FLOORS = {  # from ARCHITECTURE: imports only go down
-    3: {"cli", "__main__", "doctor", "authoring", "classroom", "workspace"},
-    2: {"check", "exercise", "plot", "draw", "widgets", "evaluate", "parity"},
+    4: {"cli", "__main__", "doctor", "authoring", "classroom", "workspace"},
+    3: {"check", "exercise", "plot", "draw", "widgets", "evaluate", "parity"},
+    2: {"training"},
     1: {
         "datasets",
         "preprocess",
@@ -222,7 +223,7 @@ def test_the_wheel_holds_lessons_data_and_licences_but_no_solutions(tmp_path: Pa
     cards = {f"mmcourse/_data/{p.relative_to(ROOT / 'data')}" for p in (ROOT / "data").rglob("README.md")}
     assert not (code | lessons | exercises | cards) - names
     assert not [name for name in names if "solutions" in name or "/src/" in name or "__pycache__" in name]
-    assert {name.split("/")[-1] for name in names if "/licenses/" in name} == {"LICENSE", "LICENSE-text"}
+    assert {name.split("/")[-1] for name in names if "/licenses/" in name} == {"LICENSE", "LICENSE-CC-BY-4.0"}
     assert not [name for name in names if not name.startswith(("mmcourse/", "mmcourse-"))], "nothing beside the package"
     assert wheel.stat().st_size < 40e6
     # Checks work where the wheel is installed, and no right answer lies beside them.
@@ -230,16 +231,19 @@ def test_the_wheel_holds_lessons_data_and_licences_but_no_solutions(tmp_path: Pa
     assert {f"mmcourse/_lessons/{slug}/exercises.py" for slug in data} <= set(names)
     with zipfile.ZipFile(wheel) as opened:
         opened.extractall(tmp_path / "installed")
-    for slug in sorted(data):
-        text = (tmp_path / "installed/mmcourse/_lessons" / slug / "exercises.py").read_text(encoding="utf-8")
-        assert "@right" not in text and "exercise(" in text
+    texts = [path.read_text(encoding="utf-8") for path in (tmp_path / "installed/mmcourse/_lessons").glob("*/exer*.py")]
+    assert len(texts) == len(list((ROOT / "notebooks/src").glob("*/exercises*.py"))) - len(
+        list((ROOT / "notebooks/src").glob("*/exercises_text.py"))
+    )
+    assert not [text for text in texts if "@right" in text] and all("from mmcourse.exercise import" in x for x in texts)
     code = """
 import mmcourse
-from mmcourse.exercise import all_exercises
 from mmcourse.check import judge
-for x in all_exercises():
+from mmcourse.exercise import find, registry
+ids = [x.id for slug in registry.slugs() for x in registry.without_frameworks(slug)[:1]] + ["neural_networks.4"]
+for x in map(find, ids):
     assert judge(x.id, x.reference).passed and judge(x.id, x.mutants[0][0]).status == "wrong" and not x.right, x.id
-print(mmcourse.__file__, len(all_exercises()))
+print(mmcourse.__file__, ids)
 """
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)

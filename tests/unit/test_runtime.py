@@ -51,6 +51,20 @@ def test_a_seed_that_numpy_refuses_is_named(seed: int):
         runtime.seed_everything(seed)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int32, np.array])
+def test_a_seed_out_of_numpy_is_the_same_seed(kind):
+    runtime.seed_everything(kind(3))
+    drawn = random.random(), float(np.random.rand())
+    runtime.seed_everything(3)
+    assert drawn == (random.random(), float(np.random.rand()))
+
+
+@pytest.mark.parametrize("seed", [1.0, np.float32(1), "1", None, np.arange(2)])
+def test_a_seed_that_is_no_whole_number_is_named(seed):
+    with pytest.raises(ValueError, match="seed: expected a whole number, got"):
+        runtime.seed_everything(seed)
+
+
 def test_seeding_loads_no_framework():
     code = "import sys; from mmcourse import runtime; runtime.seed_everything(0); runtime.setup(); runtime.profile()"
     code += "; print([m for m in ('torch', 'tensorflow', 'keras') if m in sys.modules])"

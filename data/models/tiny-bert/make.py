@@ -20,7 +20,7 @@ from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 
 from mmcourse.datasets import corpus
 from mmcourse.preprocess.masking import IGNORE_INDEX, BigramModel, mask_tokens
-from mmcourse.torch.train import warmup_cosine
+from mmcourse.training.torch import warmup_cosine
 
 HERE = Path(__file__).resolve().parent
 SEED, STEPS, BATCH, RATE, VOCABULARY = 8, 5000, 32, 3e-3, 700

@@ -15,9 +15,8 @@ _ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE, _CLONE3 = {"x86_64": 56, "aarch64": 220}, 435
 # Calls that are denied, by what they would open, with their numbers (x86_64, aarch64; None: not there).
 # Whoever adds a call: a newer number than NEWEST is refused by itself.
+_PROCESSES = {"fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281)}
 _DENIED = {
-    # another process or program: only threads of this one may start
-    **{"fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281)},
     # new namespaces, in which this process would have every capability
     **{"unshare": (272, 97), "setns": (308, 268)},
     # mounts, old and new, and ways to a file around its path
@@ -48,12 +47,13 @@ _DENIED = {
 NEWEST = 462  # mseal, Linux 6.10
 _SOCKET, _SOCKETPAIR = {"x86_64": 41, "aarch64": 198}, {"x86_64": 53, "aarch64": 199}
 _FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: in a network of its own, where there is nobody
+_NETLINK, _NETLINK_ROUTE = 16, 0
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _CLONE_THREAD, _CLONE_NEW = 0x10000, 0x7E020000  # the second: any new namespace
 _LOAD, _EQUAL, _AT_LEAST, _HAS_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _DENY, _NO_SUCH_CALL, _NO_SUCH_FAMILY = _ERRNO | 1, _ERRNO | 38, _ERRNO | 97
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # places in what the filter is shown of a call
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32  # places in what the filter is shown of a call
 
 
 def confine(limits: dict[str, Any], sandboxed: bool) -> None:
@@ -74,6 +74,23 @@ def confine(limits: dict[str, Any], sandboxed: bool) -> None:
             _filter_calls(libc)
     elif sandboxed:
         raise OSError("prctl: this C library has none")
+
+
+def confine_server(settings: dict[str, Any]) -> None:
+    """Limit a student's own server and all that it starts: another user where we are root, no powers, few resources."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    _lower("RLIMIT_DATA", settings["memory"])
+    _lower("RLIMIT_FSIZE", settings["file"])
+    _lower("RLIMIT_NPROC", settings["processes"])
+    for name in ("RLIMIT_CORE", "RLIMIT_MSGQUEUE"):
+        _lower(name, 0)
+    if settings["uid"]:
+        os.setgroups([])
+        os.setresgid(*[settings["uid"]] * 3)
+        os.setresuid(*[settings["uid"]] * 3)
+    _done(libc.prctl(38, 1, 0, 0, 0), "no new privileges")
+    _no_powers(libc)
+    _filter_calls(libc, programs=True)
 
 
 def _done(status: int, what: str) -> None:
@@ -145,12 +162,12 @@ def _no_powers(libc: Any) -> None:
     _done(libc.capset(header, nothing), "give up capabilities")
 
 
-def filter_of(machine: str) -> list[tuple[int, int, int, int]]:
+def filter_of(machine: str, programs: bool = False) -> list[tuple[int, int, int, int]]:
     """The seccomp filter for x86_64 or aarch64, as (operation, jump if true, jump if false, value).
 
     Not an allow list: Python and three frameworks make several hundred different calls. Denied are the calls named
     above, all that are newer than NEWEST, processes (threads may start), new namespaces, and sockets of every family
-    but three.
+    but three. Where a student works, other `programs` may be started, and the own network's interfaces be listed.
     """
     code = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, _ARCH[machine]), (_RETURN, 0, 0, _KILL)]
     code += [(_LOAD, 0, 0, _NUMBER)]
@@ -158,27 +175,32 @@ def filter_of(machine: str) -> list[tuple[int, int, int, int]]:
     code += [(_AT_LEAST, 0, 1, NEWEST + 1), (_RETURN, 0, 0, _NO_SUCH_CALL)]
     # The flags of clone3 lie in memory, where no filter sees them; C libraries then take clone.
     code += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _NO_SUCH_CALL)]
-    for numbers in _DENIED.values():
+    for numbers in [*_DENIED.values(), *({} if programs else _PROCESSES).values()]:
         number = numbers[machine == "aarch64"]
         if number is not None:
             code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _DENY)]
     code += [(_EQUAL, 0, 5, _CLONE[machine]), (_LOAD, 0, 0, _FIRST_ARGUMENT)]
-    code += [(_HAS_BIT, 0, 2, _CLONE_THREAD), (_HAS_BIT, 1, 0, _CLONE_NEW), (_RETURN, 0, 0, _ALLOW)]
+    code += [(_HAS_BIT, 0, 2, 0xFFFFFFFF if programs else _CLONE_THREAD)]
+    code += [(_HAS_BIT, 1, 0, _CLONE_NEW), (_RETURN, 0, 0, _ALLOW)]
     code += [(_RETURN, 0, 0, _DENY)]
-    code += [(_EQUAL, 1, 0, _SOCKET[machine]), (_EQUAL, 0, len(_FAMILIES) + 2, _SOCKETPAIR[machine])]
-    code += [(_LOAD, 0, 0, _FIRST_ARGUMENT)]
-    for k, family in enumerate(_FAMILIES):
-        code += [(_EQUAL, len(_FAMILIES) - k, 0, family)]
-    code += [(_RETURN, 0, 0, _NO_SUCH_FAMILY), (_RETURN, 0, 0, _ALLOW)]
+    allowed, denied = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _NO_SUCH_FAMILY)
+    judge = [(_LOAD, 0, 0, _FIRST_ARGUMENT)]
+    for family in _FAMILIES:
+        judge += [(_EQUAL, 0, 1, family), allowed]
+    if programs:  # Jupyter's kernels ask for the names of the network's interfaces, which are this network's own
+        judge += [(_EQUAL, 0, 3, _NETLINK), (_LOAD, 0, 0, _THIRD_ARGUMENT), (_EQUAL, 0, 1, _NETLINK_ROUTE), allowed]
+    judge += [denied]
+    code += [(_EQUAL, 1, 0, _SOCKET[machine]), (_EQUAL, 0, len(judge), _SOCKETPAIR[machine])]
+    code += [*judge, allowed]
     return code
 
 
-def _filter_calls(libc: Any) -> None:
+def _filter_calls(libc: Any, programs: bool = False) -> None:
     """Put the filter over every thread of this process, for good."""
     machine = platform.machine()
     if machine not in _ARCH:
         raise OSError(f"seccomp: the filter has no numbers for {machine}, only for {' and '.join(_ARCH)}")
-    code = filter_of(machine)
+    code = filter_of(machine, programs)
     packed = b"".join(struct.pack("HBBI", *step) for step in code)
     held = ctypes.create_string_buffer(packed, len(packed))
     program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(held))

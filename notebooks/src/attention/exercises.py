@@ -318,7 +318,7 @@ print("contributions", weights * (values @ readout), "  logit", readout @ (weigh
     ],
     draw=draw_words,
     parts=[
-        part("four words", inputs=[FOUR_WORDS], hidden=False),
+        part("four words", inputs=[FOUR_WORDS], public_only=True),
         part("few words", n=between(2, 4)),
         part("many words", n=between(5, 12)),
         part("words that push down", n=between(3, 8), pull=one_of(-1.5, -1.0)),

@@ -511,7 +511,8 @@ def batches(pictures, labels, size=64):
 
 def logits(model, pictures):
     with torch.no_grad():
-        return model({"image": torch.tensor(conventions.channels_first(pictures))}).numpy()  # (b, 10)
+        images = torch.tensor(conventions.channels_first(pictures))  # (b, 1, 28, 28)
+        return model({"inputs": {"image": images}}).numpy()  # (b, 10)
 
 
 def accuracy(model, pictures, labels):
@@ -527,7 +528,7 @@ expect_within("loss before training", first_loss, 2.30, 0.05)
 assert round(np.log(10), 2) == 2.30
 
 # %% tags=["free"]
-from mmcourse.torch.train import fit  # the course's training loop; lesson train_pytorch opens it
+from mmcourse.training.torch import fit  # the course's training loop; lesson train_pytorch opens it
 
 networks, curves, wandering_batches = [], [], batches(wandering, wandering_label)
 for seed in range(3):
@@ -564,15 +565,15 @@ class KerasCnn(keras.Model):
 
 
 keras_cnn = KerasCnn()
-keras_cnn({"image": wandering_test})  # the first call makes the weights
+keras_cnn({"inputs": {"image": wandering_test}})  # the first call makes the weights
 copied = copy_weights(untrained, keras_cnn)
-gap = np.abs(np.array(keras_cnn({"image": wandering_test})) - logits(untrained, wandering_test)).max()
+gap = np.abs(np.array(keras_cnn({"inputs": {"image": wandering_test}})) - logits(untrained, wandering_test)).max()
 print(f"{copied:,} weights copied; logits equal to five decimals: {gap < 1e-5}")
 
 # %% tags=["free"]
 import tensorflow as tf
 
-import mmcourse.keras.train as keras_train
+import mmcourse.training.keras as keras_train
 
 x_all = torch.cat([part["inputs"]["image"] for part in wandering_batches]).numpy()  # (n, 1, 28, 28)
 y_all = torch.cat([part["target"] for part in wandering_batches]).numpy()
@@ -588,7 +589,7 @@ plot.show(
 )
 
 # %%
-by_keras = np.array(keras_cnn({"image": wandering_test})).argmax(axis=1)
+by_keras = np.array(keras_cnn({"inputs": {"image": wandering_test}})).argmax(axis=1)
 expect_within("Keras CNN on wandering digits", (by_keras == label_test).mean(), 0.98, 0.025)
 
 # %% [markdown]

@@ -489,7 +489,7 @@ for formula in formulas("fusion"):
 # %%
 from mmcourse.evaluate import expect_within
 from mmcourse.torch import encoders
-from mmcourse.torch import train as training
+from mmcourse.training import torch as training
 
 
 class Reader(nn.Module):

@@ -421,7 +421,7 @@ from tqdm.auto import tqdm
 
 from mmcourse.evaluate import accuracy, expect_within, mean_and_interval
 from mmcourse.torch.encoders import FaceEncoder
-from mmcourse.torch.train import fit, predict
+from mmcourse.training.torch import fit, predict
 
 
 class Looker(nn.Module):

@@ -600,7 +600,7 @@ class Reader(nn.Module):
 
 
 # %%
-from mmcourse.torch.train import fit, predict
+from mmcourse.training.torch import fit, predict
 
 
 def batches(ids, feelings, asked, size=64):
@@ -651,7 +651,9 @@ plot.show(fig, alt="The bag of words reaches about 0.57 of a ceiling of 0.63; RN
 words = keras.Input((None,), dtype="int64", name="words")
 h = keras.layers.Embedding(len(vocabulary()), 32, mask_zero=True)(words)  # (b, t, 32)
 h = keras.layers.LSTM(32)(h)  # (b, 32), the last real step
-keras_reader = keras.Model({"words": words}, keras.layers.Dense(3)(keras.layers.Dense(32, activation="relu")(h)))
+keras_reader = keras.Model(
+    {"inputs": {"words": words}}, keras.layers.Dense(3)(keras.layers.Dense(32, activation="relu")(h))
+)
 
 torch.manual_seed(0)
 reader = Reader(nn.LSTM)
@@ -664,7 +666,7 @@ keras_reader.set_weights([table, *(array.T for array in arrays)])  # only the ta
 # %%
 import tensorflow as tf
 
-from mmcourse.keras import train as keras_train
+from mmcourse.training import keras as keras_train
 
 
 def as_tf(ids, labels):

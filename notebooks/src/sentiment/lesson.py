@@ -226,8 +226,8 @@ A.shape, h.shape
 from keras import ops
 
 from mmcourse.keras import encoders as keras_encoders
-from mmcourse.keras import train as keras_training
 from mmcourse.keras.fusion_sums import unit_scale
+from mmcourse.training import keras as keras_training
 
 
 # %%
@@ -275,7 +275,7 @@ from torch.nn.functional import cross_entropy, rms_norm
 from mmcourse.torch import encoders as E
 from mmcourse.torch import fusion as F
 from mmcourse.torch.attention import MultiHeadAttention
-from mmcourse.torch.train import fit, predict
+from mmcourse.training.torch import fit, predict
 
 
 # %%
@@ -325,9 +325,11 @@ print(f"{sum(p.numel() for p in model.parameters()):,} numbers to learn")
 
 
 # %%
-def tensors(batch):
-    torched = {k: tensors(v) if isinstance(v, dict) else torch.from_numpy(v) for k, v in batch.items()}
-    return torched | ({"face": torched["face"].movedim(-1, 1)} if "face" in torched else {})  # channels first
+def tensors(value):
+    """A NumPy batch as PyTorch has it."""
+    if isinstance(value, dict):
+        return {name: tensors(part) for name, part in value.items()}
+    return torch.from_numpy(value.transpose(0, 3, 1, 2) if value.ndim == 4 else value)  # pictures: channels first
 
 
 model.eval()
@@ -517,7 +519,7 @@ class Plain(nn.Module):
 
 
 # %%
-from mmcourse.torch.train import warmup_cosine
+from mmcourse.training.torch import warmup_cosine
 
 
 def race(own_losses, epochs=5, rate=1e-2):

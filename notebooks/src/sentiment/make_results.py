@@ -23,7 +23,7 @@ from mmcourse.datasets import load, mood, save_results  # noqa: E402
 from mmcourse.torch import fusion as F  # noqa: E402
 from mmcourse.torch.attention import MultiHeadAttention  # noqa: E402
 from mmcourse.torch.encoders import FaceEncoder, MultimodalClassifier, VoiceEncoder, WordsEncoder  # noqa: E402
-from mmcourse.torch.train import fit, predict, warmup_cosine  # noqa: E402
+from mmcourse.training.torch import fit, predict, warmup_cosine  # noqa: E402
 
 NAMES = ("face", "voice", "words")
 SUBSETS = [names for k in (1, 2, 3) for names in combinations(NAMES, k)]

@@ -318,7 +318,7 @@ print("the loss fell")
 # with a progress bar; lesson [train_pytorch](train_pytorch.ipynb) writes it out. It takes some ten seconds.
 
 # %% tags=["free"]
-from mmcourse.torch.train import fit, predict
+from mmcourse.training.torch import fit, predict
 
 torch.manual_seed(0)
 model = Trimodal(encoders("face", "voice", "words"))
@@ -415,7 +415,7 @@ plot.show(
 # curves should lie on one another. (It takes about twice as long.)
 
 # %% tags=["free"]
-import mmcourse.keras.train as keras_train
+import mmcourse.training.keras as keras_train
 
 torch.manual_seed(0)
 start = Trimodal(encoders("face", "voice", "words"))

@@ -187,11 +187,11 @@ plot.show(fig, alt="Keras's effective epsilon starts at 3e-6 and falls towards 1
 print(f"at step 1, Keras's is {effective['Keras'][0] / 1e-8:.0f} times PyTorch's")
 
 # %% [markdown]
-# Setting `epsilon=1e-8` mends the value, not the place. `mmcourse.keras.train.AdamW` is Keras's own with the update in
+# Setting `epsilon=1e-8` mends the value, not the place. `mmcourse.training.keras.AdamW` is Keras's own with the update in
 # PyTorch's form; five lines of `update_step`, on Keras's machinery.
 
 # %%
-from mmcourse.keras.train import AdamW
+from mmcourse.training.keras import AdamW
 
 w = keras.Variable([0.0])
 exact = AdamW(0.1, weight_decay=0.0, epsilon=1e-8)
@@ -317,10 +317,10 @@ callbacks += [keras.callbacks.EarlyStopping("val_loss", patience=2, restore_best
 callbacks += [keras.callbacks.ModelCheckpoint(folder / "best.keras", monitor="val_loss", save_best_only=True)]
 
 # %%
-from mmcourse.keras.train import optimiser, warmup_cosine
+from mmcourse.training.keras import create_optimizer, warmup_cosine
 
 subclassed.compile(
-    optimiser(subclassed, warmup_cosine(0.01, STEPS), weight_decay=0.3),
+    create_optimizer(subclassed, warmup_cosine(0.01, STEPS), weight_decay=0.3),
     loss=crossentropy(),
     metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
 )
@@ -395,11 +395,11 @@ expect_within("weights apart after the step", gap, 0, 1e-5)
 
 # %% [markdown]
 # ## 5 · At work
-# `mmcourse.keras.train.fit` packs what you have seen: the recipe of lesson [train_pytorch](train_pytorch.ipynb), Keras's `fit` inside. Ten epochs over all 6,000
+# `mmcourse.training.keras.fit` packs what you have seen: the recipe of lesson [train_pytorch](train_pytorch.ipynb), Keras's `fit` inside. Ten epochs over all 6,000
 # messages, the model of lesson [start_here](start_here.ipynb). The ceiling is 0.926; 97 % of it is the promise.
 
 # %% tags=["free"]
-from mmcourse.keras.train import fit, predict
+from mmcourse.training.keras import fit, predict
 
 keras.utils.set_random_seed(0)
 parts = {"face": K.FaceEncoder(32), "voice": K.VoiceEncoder(40, 32), "words": K.WordsEncoder(words, 32)}
@@ -418,15 +418,15 @@ expect_within("share of the joint ceiling, Keras", reached / ceiling, 0.99, 0.02
 # same batches, and the recipe made equal: rate, ε and its place, which weights decay.
 
 # %% tags=["free"]
-from mmcourse.torch.recipe import decay_groups
-from mmcourse.torch.recipe import warmup_cosine as factor
+from mmcourse.training.torch import param_groups_weight_decay
+from mmcourse.training.torch import warmup_cosine as factor
 
 curve = {}
 for precision in ("float64", "float32"):
     ours, theirs = twins(precision)
-    adamw = torch.optim.AdamW(decay_groups(ours, 0.3))
+    adamw = torch.optim.AdamW(param_groups_weight_decay(ours, 0.3))
     curve[f"PyTorch, {precision}"] = run_torch(ours, adamw, lambda step: 0.01 * factor(step, STEPS))
-    curve[f"Keras, {precision}"] = run_keras(theirs, optimiser(theirs, warmup_cosine(0.01, STEPS), 0.3))
+    curve[f"Keras, {precision}"] = run_keras(theirs, create_optimizer(theirs, warmup_cosine(0.01, STEPS), 0.3))
 use("float32")
 
 # %% tags=["free"]

@@ -15,9 +15,9 @@ import mmcourse.torch.encoders as torch_encoders
 import mmcourse.torch.fusion as torch_fusion
 from mmcourse import runtime
 from mmcourse.datasets import load, save_results
-from mmcourse.keras import train as keras_train
 from mmcourse.parity import copy_weights
-from mmcourse.torch import train as torch_train
+from mmcourse.training import keras as keras_train
+from mmcourse.training import torch as torch_train
 
 
 def build(encoders, fusion, vocabulary):

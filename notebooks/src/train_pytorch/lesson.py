@@ -25,7 +25,7 @@ from torch import nn
 from mmcourse import plot
 from mmcourse.datasets import load, mood
 from mmcourse.evaluate import expect_within
-from mmcourse.torch.train import evaluate, fit, predict, warmup_cosine
+from mmcourse.training.torch import evaluate, fit, predict, warmup_cosine
 
 train, validation, test = (load("mood", split) for split in ("train", "validation", "test"))
 train, validation, test
@@ -133,13 +133,13 @@ plot.show(
 
 # %% [markdown]
 # **Which weights decay.** Decay pulls a weight towards 0. For a matrix that means "use this input less". A bias or a gain
-# at 0 means nothing of the sort, so those are left alone. AdamW takes groups, and `decay_groups` names them.
+# at 0 means nothing of the sort, so those are left alone. AdamW takes groups, and `param_groups_weight_decay` names them.
 
 # %%
-from mmcourse.torch.recipe import decay_groups
+from mmcourse.training.torch import param_groups_weight_decay
 
 layer = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3))
-for group in decay_groups(layer, weight_decay=0.3):
+for group in param_groups_weight_decay(layer, weight_decay=0.3):
     print(f"{group['name']:9}{group['weight_decay']}  {[name for name, _ in group['params']]}")
 
 # %% [markdown]
@@ -147,7 +147,7 @@ for group in decay_groups(layer, weight_decay=0.3):
 # limit $c$, all are shortened by one factor, so that the direction stays: $g \leftarrow g \cdot c / \max(\lVert g \rVert, c)$.
 
 # %%
-from mmcourse.torch.recipe import clip_gradients
+from mmcourse.training.torch import clip_gradients
 
 layer[0].weight.grad, layer[0].bias.grad = torch.full((3, 4), 3.0), torch.full((3,), -4.0)
 norm = clip_gradients(layer.parameters(), 1.0)
@@ -224,7 +224,7 @@ from mmcourse.torch.losses import cross_entropy  # the formula of lesson start_h
 
 def loop(model, batches, total, learning_rate=1e-2, weight_decay=0.3, optimiser=None, first=0):
     if optimiser is None:
-        optimiser = torch.optim.AdamW(decay_groups(model, weight_decay), fused=True)
+        optimiser = torch.optim.AdamW(param_groups_weight_decay(model, weight_decay), fused=True)
     model.train()  # dropout on
     losses = []
     for step, batch in enumerate(batches, start=first):
@@ -559,14 +559,14 @@ except KeyboardInterrupt as accident:
 # %%
 import shutil
 
-from mmcourse.torch import checkpoint
+from mmcourse.training.torch import checkpoint
 
 cut = shutil.copy(folder / "last.safetensors", folder.parent / "cut.safetensors")
-tensors, facts = checkpoint.read(cut)
-for kind in ("model", "optimiser", "random", "epoch_random"):
-    held = checkpoint.part(tensors, kind)
+tensors, metadata = checkpoint.read_checkpoint(cut)
+for kind in ("model", "optimizer", "rng", "epoch_rng"):
+    held = checkpoint.strip_prefix(tensors, kind)
     print(f"{kind:13}{len(held):3} tensors, for instance {sorted(held)[-1]}")
-print({name: facts[name] for name in ("step", "epoch", "batch", "seen")})
+print({name: metadata[name] for name in ("step", "epoch", "batch", "num_samples")})
 
 # %% [markdown]
 # Compare with your list: the optimiser's two running means, its step count (which also fixes the rate), the place in the epoch
@@ -593,9 +593,9 @@ print("resumed run equals the undisturbed one: every bit of", sum(p.numel() for 
 def moved(complete):
     model = build(*names, seed=99, dropout=0.2)
     checkpoint.load_weights(model, cut)
-    optimiser = torch.optim.AdamW(decay_groups(model, 0.3), fused=True)
+    optimiser = torch.optim.AdamW(param_groups_weight_decay(model, 0.3), fused=True)
     if complete:
-        checkpoint.set_optimiser_tensors(optimiser, checkpoint.part(tensors, "optimiser"))
+        checkpoint.set_optimizer_tensors(optimiser, checkpoint.strip_prefix(tensors, "optimizer"))
     before = nn.utils.parameters_to_vector(model.parameters())
     torch.manual_seed(0)
     loop(model, every[35:36], total=64, optimiser=optimiser, first=35)
@@ -655,7 +655,7 @@ print("64 steps logged;", ", ".join(logs.Tags()["scalars"]))
 # %% tags=["free"]
 def loop_of(forgetful):
     model = build(*names)
-    optimiser = torch.optim.AdamW(decay_groups(model, 0.3), fused=True)
+    optimiser = torch.optim.AdamW(param_groups_weight_decay(model, 0.3), fused=True)
     if forgetful:
         model.zero_grad()
         optimiser.zero_grad = lambda: None
@@ -728,9 +728,9 @@ for dtype in (torch.float16, torch.bfloat16):
 
 # %% tags=["free"]
 from mmcourse.runtime import device
-from mmcourse.torch.recipe import half_precision
+from mmcourse.training.torch import autocast_dtype
 
-print("device", device(), "- autocast to", half_precision("auto", torch.device(device())))
+print("device", device(), "- autocast to", autocast_dtype("auto", torch.device(device())))
 
 # %% [markdown]
 # ## 7 · At full size

@@ -150,7 +150,7 @@ def trimodal(n: int, seed: int) -> float:
     """Test accuracy of the course's trimodal model after n training messages, with the recipe of lesson train_pytorch."""
     from mmcourse.torch.encoders import FaceEncoder, MultimodalClassifier, VoiceEncoder, WordsEncoder
     from mmcourse.torch.fusion import Concatenate
-    from mmcourse.torch.train import fit, predict
+    from mmcourse.training.torch import fit, predict
 
     sets = {s: datasets.load("mood", s) for s in ("train", "test")}
     rows = np.random.default_rng(seed).permutation(len(sets["train"]))[:n]

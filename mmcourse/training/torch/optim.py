@@ -11,10 +11,12 @@ def warmup_cosine(step, total, warmup=0.3):
     Linear warm-up: Goyal et al. 2017, arXiv 1706.02677. Cosine: Loshchilov & Hutter 2017, arXiv 1608.03983.
     """
     start = round(warmup * total)
-    return step / start if step < start else 0.5 + 0.5 * math.cos(math.pi * (step - start) / (total - start))
+    if step < start:
+        return step / start
+    return 0.5 + 0.5 * math.cos(math.pi * (step - start) / max(total - start, 1))
 
 
-def decay_groups(model, weight_decay):
+def param_groups_weight_decay(model, weight_decay):
     """Parameters for AdamW, by name: matrices, kernels and embeddings decay; biases, gains and other vectors do not."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     groups = {"decay": [n for n in named if n[1].ndim >= 2], "no_decay": [n for n in named if n[1].ndim < 2]}
@@ -34,7 +36,7 @@ def clip_gradients(parameters, largest):
     return norm
 
 
-def half_precision(amp, device):
+def autocast_dtype(amp, device):
     """The dtype of autocast or None. "auto": what an NVIDIA GPU is fast in, nothing elsewhere. Or a name, or False."""
     if amp == "auto" and device.type == "cuda":
         with torch.cuda.device(device):
@@ -43,6 +45,6 @@ def half_precision(amp, device):
         amp = "bfloat16" if native else "float16"
     elif amp == "auto":
         amp = False
-    if amp not in ("bfloat16", "float16", False):
+    if not isinstance(amp, (str, bool)) or amp not in ("bfloat16", "float16", False):
         raise ValueError(f'amp: expected "auto", "bfloat16", "float16" or False, got {amp!r}')
     return getattr(torch, amp) if amp else None

@@ -1,0 +1,151 @@
+"""Modules, layers and training functions in the sandbox: weights go in, arrays come out, the judge stays outside."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import time
+
+import pytest
+
+from mmcourse.classroom.hidden import grade_parts, score
+from mmcourse.classroom.sandbox import Limits
+from mmcourse.classroom.session import Session, answer_of
+from mmcourse.exercise import find
+from mmcourse.exercise.mutants import source_of
+
+TORCH = "import math\nimport numpy as np\nimport torch\nfrom torch import nn\n"
+KERAS = "import numpy as np\nimport keras\nfrom keras import ops\n"
+LIMITS = Limits()
+SPENT = {}
+
+
+def shares(id: str, setup: str, answers: dict[str, str]) -> dict[str, tuple[float, set[str]]]:
+    """What each answer (name → code that ends in defining `ANSWER`) earns in the sandbox, and the advice given."""
+    earned = {}
+    for name, code in answers.items():
+        start = time.process_time()
+        with Session([setup, code], LIMITS) as session:
+            answer = answer_of(session, "ANSWER")
+            outcomes = grade_parts(id, answer, "a secret for tests")
+            assert session.errors == [], session.errors
+        SPENT[id, name] = time.process_time() - start
+        earned[name] = score(outcomes), {x.advice for x in outcomes if not x.passed}
+    return earned
+
+
+def sources(id: str) -> dict[str, str]:
+    """The reference and the right answers of an exercise as code, with what they need of their file."""
+    exercise = find(id)
+    assert exercise is not None
+    found = {}
+    for answer in [exercise.reference, *exercise.right]:
+        module = sys.modules[answer.__module__]
+        helpers = [
+            source_of(value)
+            for value in vars(module).values()
+            if inspect.isclass(value) and value.__module__ == module.__name__ and value.__name__ in source_of(answer)
+        ]
+        found[answer.__name__] = "\n".join([*helpers, source_of(answer), f"ANSWER = {answer.__name__}"])
+    return found
+
+
+def wrong(id: str, *changes: tuple[str, str]) -> str:
+    """The reference with pieces replaced, as code."""
+    exercise = find(id)
+    assert exercise is not None
+    code = source_of(exercise.reference)
+    for old, new in changes:
+        assert old in code, old
+        code = code.replace(old, new)
+    return f"{code}\nANSWER = {exercise.reference.__name__}"
+
+
+@pytest.mark.parametrize(
+    ("id", "changes", "said"),
+    [
+        ("neural_networks.3", [("return logits", "return logits.softmax(dim=1)")], "The softmax belongs to the loss"),
+        ("neural_networks.3", [("nn.ModuleList(", "list(")], "Layers in a plain list"),
+        ("neural_networks.3", [("torch.relu(layer(features))", "layer(features)")], "There is no activation function"),
+        ("neural_networks.4", [("    optimizer.zero_grad()\n", "")], "The gradients of earlier mini-batches"),
+        ("neural_networks.4", [("model.train()", "model.eval()")], "The model is not in training mode"),
+        ("neural_networks.5", [("range(300)", "range(0)")], "The model does hardly better than guessing"),
+        ("attention.4", [("allowed = real & past if causal else real", "allowed = real")], "`causal` has no effect"),
+        ("attention.4", [("weights @ v", "weights.detach() @ v")], "No gradient reaches queries and keys"),
+    ],
+)
+def test_a_wrong_module_loses_points_and_is_told_its_mistake(sandbox, id, changes, said):
+    points, advice = shares(id, TORCH, {"wrong": wrong(id, *changes)})["wrong"]
+    assert points < 1
+    assert any(text.startswith(said) for text in advice), advice
+
+
+@pytest.mark.parametrize("id", ["neural_networks.3", "neural_networks.4", "neural_networks.5", "attention.4"])
+def test_right_modules_of_any_shape_earn_all_points(sandbox, id):
+    earned = shares(id, TORCH, sources(id))
+    assert {name: points for name, (points, _) in earned.items()} == dict.fromkeys(earned, 1.0), earned
+
+
+def test_a_keras_layer_in_the_sandbox(sandbox):
+    answers = sources("attention.5")
+    answers["wrong"] = wrong(
+        "attention.5", ("allowed = ops.logical_and(real, past) if causal else real", "allowed = real")
+    )
+    earned = shares("attention.5", KERAS, answers)
+    points, advice = earned.pop("wrong")
+    assert points < 1 and any(text.startswith("`causal` has no effect") for text in advice)
+    assert {name: points for name, (points, _) in earned.items()} == dict.fromkeys(earned, 1.0), earned
+
+
+# ---------------------------------------------------------------- what a hostile answer may try
+HELD = """
+import gc
+def ANSWER(inputs, targets, num_classes):
+    # All that is in this process: is there anything of as many labels as there are new points?
+    kinds = (list, tuple, np.ndarray)
+    found = [o for o in gc.get_objects() if isinstance(o, kinds) and np.ndim(o) == 1 and len(o) == 200]
+    assert not found
+    model = nn.Linear(2, num_classes)
+    return model
+"""
+LIES = """
+class ANSWER(nn.Module):
+    def __init__(self, *sizes):
+        super().__init__()
+        self.same = nn.Linear(1, 1)
+    def named_parameters(self, *args, **kwargs):
+        return []
+    def __eq__(self, other):
+        return True
+    def forward(self, *args):
+        return torch.zeros(2, 2, requires_grad=True)
+"""
+FORGES = """
+import sys
+for module in list(sys.modules.values()):
+    if getattr(module, "__name__", "") == "wire":
+        module.encode = lambda value, depth=12: {"list": [{"dict": []}]}
+ANSWER = nn.Linear
+"""
+ENDS = """
+import os
+class ANSWER(nn.Module):
+    def __init__(self, *sizes):
+        os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(("id", "code"), [("neural_networks.5", HELD), ("neural_networks.3", LIES)])
+@pytest.mark.parametrize("again", [FORGES, ENDS])
+def test_a_hostile_module_earns_nothing(sandbox, id, code, again):
+    earned = shares(id, TORCH, {"first": code, "second": again})
+    assert [points for points, _ in earned.values()] == [0, 0]
+
+
+def test_labels_of_held_out_data_never_go_in(sandbox, monkeypatch):
+    sent = []
+    ask = Session.ask
+    monkeypatch.setattr(Session, "ask", lambda self, *args, **more: sent.append(more) or ask(self, *args, **more))
+    shares("neural_networks.5", TORCH, {"reference": sources("neural_networks.5")["train"]})
+    probed = [more for more in sent if "probe" in more]
+    assert probed and all(len(more["args"]["tuple"]) == 4 for more in probed), "inputs, targets, classes, new inputs"

@@ -1,0 +1,212 @@
+"""Known right and wrong answers to the exercises in PyTorch, as learners write them."""
+
+import math
+
+import torch
+from exercise_harness import Answers
+from torch import nn
+from torch.nn import functional as F
+
+
+# ---------------------------------------------------------------- attention.4
+class Heads(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, d_model, num_heads):
+        super().__init__()
+        self.wq, self.wk, self.wv = (
+            nn.Linear(d_model, d_model),
+            nn.Linear(d_model, d_model),
+            nn.Linear(d_model, d_model),
+        )
+        self.wo = nn.Linear(d_model, d_model)
+        self.h, self.d = num_heads, d_model // num_heads
+
+    def scale(self):
+        return math.sqrt(self.d)
+
+    def split(self, t):
+        b, n, _ = t.shape
+        return t.reshape(b, n, self.h, self.d).permute(0, 2, 1, 3)
+
+    def mask(self, s, pad, causal):
+        s = s.masked_fill(~pad[:, None, None], -torch.inf)
+        if causal:
+            n = s.shape[-1]
+            s = s.masked_fill(torch.triu(torch.ones(n, n), diagonal=1).bool(), -torch.inf)
+        return s
+
+    def weigh(self, s):
+        return F.softmax(s, -1)
+
+    def join(self, y):
+        b, h, n, d = y.shape
+        return y.permute(0, 2, 1, 3).reshape(b, n, h * d)
+
+    def forward(self, x, padding_mask, causal):
+        q, k, v = self.split(self.wq(x)), self.split(self.wk(x)), self.split(self.wv(x))
+        a = self.weigh(self.mask(torch.matmul(q, k.mT) / self.scale(), padding_mask, causal))
+        return self.wo(self.join(torch.matmul(a, v)))
+
+
+class HeadByHead(Heads):
+    def forward(self, x, padding_mask, causal):
+        q, k, v, made = self.wq(x), self.wk(x), self.wv(x), []
+        for i in range(self.h):
+            at = slice(i * self.d, (i + 1) * self.d)
+            s = torch.bmm(q[..., at], k[..., at].transpose(1, 2)) / self.d**0.5
+            made.append(self.weigh(self.mask(s[:, None], padding_mask, causal)[:, 0]) @ v[..., at])
+        return self.wo(torch.cat(made, dim=-1))
+
+
+def heads(**methods):
+    return type("Heads", (Heads,), methods)
+
+
+# ---------------------------------------------------------------- neural_networks.3
+class Net(nn.Module):
+    """A right answer with places to go wrong."""
+
+    end = staticmethod(lambda y: y)
+    act = staticmethod(F.relu)
+    bias = True
+
+    def __init__(self, n_in, hidden, n_out):
+        super().__init__()
+        dims = [n_in, *hidden, n_out]
+        self.fcs = nn.ModuleList([nn.Linear(i, o, bias=self.bias) for i, o in zip(dims, dims[1:])])  # noqa: B905
+
+    def forward(self, x):
+        x = x.view(x.size(0), -1)
+        for fc in self.fcs[:-1]:
+            x = self.act(fc(x))
+        return self.end(self.fcs[-1](x))
+
+
+def net(**parts):
+    return type("Net", (Net,), {k: staticmethod(v) if callable(v) else v for k, v in parts.items()})
+
+
+class ListNet(nn.Module):
+    def __init__(self, n_in, hidden, n_out):
+        super().__init__()
+        dims = [n_in, *hidden]
+        self.fcs = [nn.Linear(i, o) for i, o in zip(dims, dims[1:])]  # noqa: B905
+        self.last = nn.Linear(dims[-1], n_out)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        for fc in self.fcs:
+            x = F.relu(fc(x))
+        return self.last(x)
+
+
+def functional_net(n_in, hidden, n_out):
+    layers = [nn.Flatten()]
+    for i, o in zip([n_in, *hidden], hidden):  # noqa: B905
+        layers.extend((nn.Linear(i, o), nn.ReLU()))
+    return nn.Sequential(*layers, nn.Linear([n_in, *hidden][-1], n_out))
+
+
+# ---------------------------------------------------------------- neural_networks.4
+def stepping(mode=True, clear="before", loss_of=F.cross_entropy, back=True, steps=1, give=lambda loss, *_: loss.item()):
+    """A right answer with parts replaced."""
+
+    def train_step(model, optimizer, inputs, targets):
+        model.train(mode) if mode is not None else None
+        if clear == "before":
+            optimizer.zero_grad()
+        loss = loss_of(model(inputs), targets)
+        if back:
+            loss.backward()
+        if clear == "between":
+            optimizer.zero_grad()
+        for _ in range(steps):
+            optimizer.step()
+        return give(loss, model, inputs, targets)
+
+    return train_step
+
+
+# ---------------------------------------------------------------- neural_networks.5
+def training(steps=400, width=48, rate=0.02, act=nn.ReLU):
+    def train(inputs, targets, num_classes):
+        net = nn.Sequential(nn.Linear(2, width), act(), nn.Linear(width, width), act(), nn.Linear(width, num_classes))
+        optimizer = torch.optim.Adam(net.parameters(), rate)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            F.cross_entropy(net(inputs), targets).backward()
+            optimizer.step()
+        return net
+
+    return train
+
+
+class NearestNeighbour(nn.Module):
+    """No training at all, and right."""
+
+    def __init__(self, inputs, targets, num_classes):
+        super().__init__()
+        self.x, self.y = inputs, F.one_hot(targets, num_classes).float()
+
+    def forward(self, x):
+        return self.y[torch.cdist(x, self.x).argmin(1)]
+
+
+FUNCTIONS = {"*": "the answer is a class, or takes a model and an optimizer, and gets its inputs through a probe"}
+ANSWERS = {
+    "attention.4": Answers(
+        right=[Heads, HeadByHead],
+        wrong=[
+            (heads(scale=lambda self: 1), "not divided by anything"),
+            (heads(scale=lambda self: math.sqrt(self.d * self.h)), "root of d_model"),
+            (heads(scale=lambda self: self.d), "width itself"),
+            (heads(weigh=lambda self, s: F.softmax(s, -2)), "over the queries"),
+            (heads(weigh=lambda self, s: F.softmax(s, -1).softmax(-1)), "softmax twice"),
+            (heads(weigh=lambda self, s: F.softmax(s, -1).detach()), "No gradient reaches queries"),
+            (heads(join=lambda self, y: y.reshape(len(y), y.shape[2], -1)), "without moving the heads back"),
+            (heads(split=lambda self, t: t.reshape(len(t), self.h, -1, self.d)), "straight to"),
+            (heads(mask=lambda self, s, p, c: Heads.mask(self, s, torch.ones_like(p), c)), "`padding_mask` has no"),
+            (heads(mask=lambda self, s, p, c: Heads.mask(self, s, p, False)), "`causal` has no effect"),
+            (heads(mask=lambda self, s, p, c: Heads.mask(self, s, p, True)), "closed the future even"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "neural_networks.3": Answers(
+        right=[Net, functional_net],
+        wrong=[
+            (net(end=lambda y: y.softmax(-1)), "softmax belongs to the loss"),
+            (net(end=F.relu), "no logit is ever negative"),
+            (net(act=lambda y: y), "no activation function"),
+            (net(act=torch.tanh), "not ReLU"),
+            (net(bias=False), "no bias"),
+            (net(act=lambda y: F.relu(y).detach()), "were detached"),
+            (ListNet, "plain list"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "neural_networks.4": Answers(
+        right=[stepping(), stepping(give=lambda loss, *_: float(loss))],
+        wrong=[
+            (stepping(clear=""), "earlier mini-batches"),
+            (stepping(clear="between"), "The weights do not change"),
+            (stepping(mode=None), "not in training mode"),
+            (stepping(loss_of=lambda z, y: F.cross_entropy(z.softmax(1), y)), "applied one before it"),
+            (stepping(loss_of=lambda z, y: F.cross_entropy(z, y, reduction="sum")), "added the losses up"),
+            (stepping(give=lambda loss, *_: loss), "returned a tensor"),
+            (stepping(steps=2), "Two steps"),
+            (stepping(give=lambda loss, m, x, y: F.cross_entropy(m(x), y).item()), "after the step"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "neural_networks.5": Answers(
+        right=[training(), NearestNeighbour],
+        wrong=[
+            (training(steps=0), "hardly better than guessing"),
+            (training(rate=1e30), "diverged"),
+            (lambda x, y, c: training()(x, y, c)(x), "An `nn.Module` was expected"),
+            (lambda x, y, c: nn.Linear(2, 1), "logits should have shape"),
+        ],
+        skip=FUNCTIONS,
+    ),
+}
