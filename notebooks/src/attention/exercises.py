@@ -11,7 +11,13 @@ lesson(
     "attention as a PyTorch module and as a Keras layer.",
     uses="NumPy; the last two PyTorch and Keras",
     setup="""
+import math
+
+import keras
 import numpy as np
+import torch
+from keras import ops
+from torch import nn
 
 from mmcourse.check import check
 """,
