@@ -993,14 +993,14 @@ for seed in range(5):
 one_before = offsets.index(-1)
 mean_share = np.mean(by_seed, axis=0)
 before_me = mean_share[one_before]
-expect_within("attention to the word before, mean of 5 seeds", before_me, 0.6, 0.2)
+expect_within("attention to the word before, mean of 5 seeds", before_me, 0.5, 0.2)
 print(
     "every seed attends to it more than to the word after:",
     all(shares[one_before] > 2 * shares[-1] for shares in by_seed),
 )
 
 # %% [markdown]
-# Nobody told the readers where to look. Most of the attention goes one word back, to *not* or *very*. How much it is differs from seed to seed,
+# Nobody told the readers where to look. On average about half of the attention goes one word back, to *not* or *very*; how much it is differs from seed to seed,
 # although all of them give the same answers.
 #
 # ### Real sentences
@@ -1144,7 +1144,8 @@ expect_within("answers changed by hiding the modifier", hiding, 0.5, 0.08)
 # time it happens to say the same. Read as an importance, that number would be wrong by a factor of two.
 #
 # What may you say, then? Jain and Wallace (2019, arXiv 1902.10186) built different maps with the same predictions; Wiegreffe and Pinter (2019,
-# arXiv 1908.04626) answer that trained maps still carry information. Both hold here: the maps differ between seeds, and all of them prefer the right modifier. A
+# arXiv 1908.04626) answer that trained maps still carry information. Both hold here: on average the right modifier gets the largest weight, and the ranges in the first table show how
+# far the maps of equally good readers differ. A
 # map is a good place to look for an idea, and an intervention is how to test it.
 #
 # ### What it costs
