@@ -148,12 +148,18 @@ def compare(
     elif isinstance(want, dict):
         for key, item in _parts(got, want, what).items():
             compare(item, want[key], f"{what} at key {key!r}", **settings)
-    elif isinstance(want, tuple) or (isinstance(want, list) and any(isinstance(w, (str, list)) for w in want)):
+    elif isinstance(want, tuple) or (isinstance(want, list) and _has_parts(want)):
         labels = list(names) or [f"item {position}" for position in range(len(want))]
         for label, item, wanted in zip(labels, _items(got, want, what, names), want, strict=True):
             compare(item, wanted, f"{what} ({label})", **settings)
     else:
         _compare_arrays(got, want, what, **settings)
+
+
+def _has_parts(want: list) -> bool:
+    """Whether a list is compared item by item: it holds text, lists, or arrays of different shapes."""
+    shapes = {getattr(item, "shape", None) for item in want}
+    return len(shapes) > 1 or any(isinstance(item, (str, list)) for item in want)
 
 
 def _compare_text(got: Any, want: str, what: str) -> None:

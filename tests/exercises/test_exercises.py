@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from mmcourse.check import CheckFailed
 from mmcourse.check.compare import assert_close
-from mmcourse.exercise import all_exercises, edit, registry
+from mmcourse.exercise import all_exercises, edit, find_lesson, registry
 from mmcourse.exercise.mutants import MutantError, make_mutant
 from mmcourse.exercise.notebook import own_cell
 from mmcourse.exercise.verify import problems
@@ -156,6 +157,17 @@ def test_reading_all_exercises_is_quick():
     code += "from mmcourse.exercise import all_exercises; all_exercises(); print(time.process_time() - t)"
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
     assert min(float(run.stdout) for run in runs) < 0.2 + 0.05 * len({x.lesson for x in EXERCISES.values()})
+
+
+def test_one_command_lists_exercises_with_their_counts():
+    command = [sys.executable, "-m", "mmcourse.cli", "exercises", "fusion", "--rows"]
+    environment = {**os.environ, "COLUMNS": "250"}
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    for exercise in find_lesson("fusion").exercises:
+        counts = r"\s+".join(map(str, (exercise.points, exercise.minutes, *exercise.counts())))
+        assert re.search(rf"{exercise.id}\s+{re.escape(exercise.title)}\s+{counts}\s", run.stdout)
+    assert "4 exercises, 8 points, 40 minutes; 4 written as data." in run.stdout
+    assert "says: Return `(b, k)`." in run.stdout and "nothing!" not in run.stdout
 
 
 def test_numbers_of_a_students_own_are_written_out(tmp_path: Path):

@@ -52,6 +52,39 @@ def split_by_set(groups, share, seed):
     return np.array([name in chosen for name in groups.tolist()])
 
 
+# ---------------------------------------------------------------- tune, evaluate
+def reports_validation(validation, test):
+    k = validation.mean(1).argmax()
+    return k, validation[k].mean(), validation[k].mean() - test[k].mean()
+
+
+def f1_without_hits(labels, predictions, n_classes):
+    """Guards classes that are never called or never true, but not those without a hit."""
+    f1 = []
+    for k in range(n_classes):
+        called, true, hits = (predictions == k).sum(), (labels == k).sum(), ((labels == k) & (predictions == k)).sum()
+        p, r = (hits / called, hits / true) if called and true else (0.5, 0)
+        f1.append(2 * p * r / (p + r))
+    return np.mean(f1)
+
+
+# ---------------------------------------------------------------- train_pytorch
+def clip_by_plain_numbers(gradients, largest):
+    length = float(np.sqrt(sum((g**2).sum() for g in gradients)))
+    return [g * min(1.0, largest / length) for g in gradients]
+
+
+def diagnose_at_the_line(loss, val_loss, classes):
+    ignorant = np.log(classes)
+    if not np.isfinite(loss + val_loss).all():
+        return "diverged"
+    if abs(loss[0] - ignorant) > 0.5:
+        return "bad start"
+    if loss[-1] > 0.95 * ignorant:
+        return "learned nothing"
+    return "overfits" if val_loss[-1] >= 1.1 * min(val_loss) else "healthy"
+
+
 WRONG = [
     ("sentiment.3", vote_by_multiplying, "NaN times 0 is NaN"),
     ("sentiment.4", choose_by_place, ""),
@@ -59,6 +92,10 @@ WRONG = [
     ("multimodal_data.2", pictures_by_seconds, "You went by seconds"),
     ("multimodal_data.2", pictures_rounded, "You rounded to the nearest picture"),
     ("multimodal_data.4", split_by_set, "the order of a `set`"),
+    ("tune.1", reports_validation, "You report the validation accuracy"),
+    ("train_pytorch.2", clip_by_plain_numbers, "ZeroDivisionError"),
+    ("train_pytorch.3", diagnose_at_the_line, "at exactly 1.1 times"),
+    ("evaluate.1", f1_without_hits, "a class without a hit"),
 ]
 
 

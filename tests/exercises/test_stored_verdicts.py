@@ -34,6 +34,8 @@ BETTER = {  # (exercise, k-th wrong answer): how the message begins now
     ("fusion.4", 4): "Your slack is too wide: # is meant, one percentage point of accuracy.",
     ("fusion.4", 0): "You always choose interaction. It is never below, but often no better: the simplest that is "
     "enough is wanted.",
+    # a class can be called and be true, and still have no hit
+    ("evaluate.1", 8): "NaN: a class without a hit, called or not, gives #/#. Count its F# as #.",
     # one fixed sentence, which grading may show as well; the names and numbers of the case follow in the second line
     ("multimodal_data.4", 0): "A leak: somebody is in the test set and in training. Draw people, not samples.",
     ("multimodal_data.4", 1): "The share is of people, and another number of them is in your test set.",
