@@ -97,6 +97,8 @@ class CompactBilinear(Fusion):
         for a, b in map(ops.rfft, sketches[1:]):  # complex product; the backend's own needs one complex tensor
             real, imag = real * a - imag * b, real * b + imag * a
         z = ops.irfft((real, imag), fft_length=self.width)
+        # unit scale first, so that the size of the inputs drops out, as in the paper
+        z = z / ops.sqrt(ops.mean(ops.square(z), -1, keepdims=True) + 1e-16)
         z = z / ops.sqrt(ops.abs(z) + 1e-3)  # sign(z)·√|z|, with a finite slope at 0
         return z / ops.sqrt(ops.sum(ops.square(z), -1, keepdims=True) + 1e-6)
 

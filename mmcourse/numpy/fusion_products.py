@@ -64,6 +64,8 @@ def compact_bilinear(xs, p, present=None):
     width = sketches[0].shape[-1]
     spectra = [np.fft.rfft(s) for s in masked(sketches, present, fill=np.eye(1, width)[0])]
     z = np.fft.irfft(np.prod(spectra, axis=0), n=width)
+    # unit scale first, so that the size of the inputs drops out, as in the paper
+    z = z / np.sqrt((z**2).mean(-1, keepdims=True) + 1e-16)
     z = z / np.sqrt(np.abs(z) + 1e-3)  # sign(z)·√|z|, with a finite slope at 0
     return z / np.sqrt((z**2).sum(-1, keepdims=True) + 1e-6)
 

@@ -74,6 +74,8 @@ class CompactBilinear(Fusion):
         if present is not None:
             sketches = [torch.where(present[:, m, None], s, self.one) for m, s in enumerate(sketches)]
         z = torch.fft.irfft(product(map(torch.fft.rfft, sketches)), n=len(self.one))
+        # unit scale first, so that the size of the inputs drops out, as in the paper
+        z = z / (z.square().mean(-1, keepdim=True) + 1e-16).sqrt()
         z = z / (z.abs() + 1e-3).sqrt()  # sign(z)·√|z|, with a finite slope at 0
         return z / (z.square().sum(-1, keepdim=True) + 1e-6).sqrt()
 

@@ -63,6 +63,7 @@ def by_hand(name, xs, p):
     if name == "compact bilinear":
         a, b = xs[0] @ p["sketch_0"], xs[1] @ p["sketch_1"]
         z = np.array([sum(a[i] * b[(k - i) % 5] for i in range(5)) for k in range(5)])  # circular convolution
+        z = z / np.sqrt((z**2).mean() + 1e-16)
         z = z / np.sqrt(np.abs(z) + 1e-3)
         return z / np.sqrt((z**2).sum() + 1e-6)
     if name == "tensor":
@@ -118,6 +119,20 @@ def test_compact_bilinear_estimates_the_outer_product(rng):
         estimates.append(np.dot(*(np.fft.irfft(s, 32) for s in spectra)))
     error = np.std(estimates) / math.sqrt(len(estimates))
     assert abs(np.mean(estimates) - (x1 @ y1) * (x2 @ y2)) < 4 * error
+
+
+@pytest.mark.parametrize("size", [1e-2, 1, 1e2])
+def test_compact_bilinear_does_not_depend_on_the_size_of_its_inputs(size):
+    """As in the paper, whose signed square root and unit length are scale-free; the softened root is close to it."""
+    inputs, p = case("compact bilinear")
+    xs = [size * x for x in inputs["xs"]]
+    got = fusion.compact_bilinear(xs, p)
+    np.testing.assert_allclose(got, fusion.compact_bilinear(inputs["xs"], p), rtol=1e-6)
+    a, b = (x @ p[f"sketch_{m}"] for m, x in enumerate(xs))
+    z = np.fft.irfft(np.fft.rfft(a) * np.fft.rfft(b), n=a.shape[1])
+    papers = np.sign(z) * np.sqrt(np.abs(z))
+    papers /= np.linalg.norm(papers, axis=1, keepdims=True)
+    np.testing.assert_allclose(got, papers, atol=5e-3)
 
 
 def test_late_product_with_nothing_is_the_prior(rng):

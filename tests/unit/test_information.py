@@ -45,21 +45,46 @@ def test_parts_add_up_and_are_not_negative(seed):
     first = info.mutual_information(info.marginal(joint, [0]))
     assert parts["redundancy"] + parts["unique1"] == pytest.approx(first, abs=1e-9)
     swapped = info.decompose(joint.swapaxes(1, 2))
-    assert swapped["synergy"] == pytest.approx(parts["synergy"], abs=1e-4)
+    assert swapped["synergy"] == pytest.approx(parts["synergy"], abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_least_synergistic_table_is_the_optimum(seed):
-    """A convex function lies above its tangent, so the best step that the tangent promises bounds the error."""
-    joint = random_joint(seed)
-    q = info._least_synergistic(joint)
-    np.testing.assert_allclose(q.sum(axis=2), joint.sum(axis=2), atol=1e-9)
-    np.testing.assert_allclose(q.sum(axis=1), joint.sum(axis=1), atol=1e-9)
-    cells = np.indices(joint.shape).reshape(3, -1)
-    slope = np.log2(np.maximum(q, 1e-12) / np.maximum(q.sum(axis=0), 1e-12)).ravel()
-    keep = np.vstack([info._indicators(cells[0] * joint.shape[k] + cells[k]) for k in (1, 2)])
-    step = linprog(slope, A_eq=keep, b_eq=keep @ joint.ravel(), bounds=(0, None))
-    assert slope @ q.ravel() - step.fun < 2e-3  # bits
+@pytest.mark.parametrize("seed", range(9))
+def test_no_table_with_the_same_pairs_has_less_information(seed):
+    """A general optimizer, from several starts, finds nothing below the proven minimum, and comes near it."""
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(2, 4, 3))
+    joint = rng.dirichlet(np.full(np.prod(shape), rng.choice([0.3, 1, 5]))).reshape(shape)
+    if seed % 3 == 0:
+        joint[rng.random(shape) < 0.3] = 0
+        joint /= joint.sum()
+    least = info._least_information(joint)
+    kept = _marginals(shape).astype(float)
+    first, second = joint.sum(axis=2), joint.sum(axis=1)
+    start = np.einsum("ya,yb->yab", first, second / np.maximum(first.sum(axis=1), 1e-300)[:, None])
+    found = [info.mutual_information(start / start.sum()), info.mutual_information(joint)]
+    for _ in range(300):  # steps towards corners of the set of tables, by the tangent's linear program
+        slope = np.log2(np.maximum(start, 1e-15) / np.maximum(start.sum(axis=0), 1e-15)).ravel()
+        corner = linprog(slope, A_eq=kept, b_eq=kept @ joint.ravel(), bounds=(0, None)).x.reshape(shape)
+        sizes = np.linspace(0, 1, 101)
+        values = [info.mutual_information(_whole(start + s * (corner - start))) for s in sizes]
+        start = start + sizes[int(np.argmin(values))] * (corner - start)
+        found.append(min(values))
+        if len(found) > 12 and found[-10] - found[-1] < 1e-7:
+            break
+    assert min(found) > least - 1e-6
+    assert min(found) < least + 5e-3
+
+
+def _whole(table):
+    table = np.maximum(table, 0)
+    return table / table.sum()
+
+
+def _marginals(shape):
+    """Rows that add up a flat table to p(y, x1) and to p(y, x2)."""
+    cells = np.indices(shape).reshape(3, -1)
+    codes = [cells[0] * shape[k] + cells[k] for k in (1, 2)]
+    return np.vstack([np.arange(shape[0] * shape[k])[:, None] == code for k, code in zip((1, 2), codes, strict=True)])
 
 
 def test_mutual_information_of_known_cases():

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mmcourse.check.blanks import blank
 from mmcourse.exercise import between, context, example, exercise, in_turn, lesson, one_of, part, right, says
 
 lesson(
@@ -10,7 +11,13 @@ lesson(
     "attention as a PyTorch module and as a Keras layer.",
     uses="NumPy; the last two PyTorch and Keras",
     setup="""
+import math
+
+import keras
 import numpy as np
+import torch
+from keras import ops
+from torch import nn
 
 from mmcourse.check import check
 """,
@@ -367,3 +374,103 @@ def by_sorting(weights, values, readout):
 def by_squares(weights, values, readout):
     contributions = (weights[:, None] * values) @ readout
     return contributions, np.argmax(weights), np.argmax(contributions**2)
+
+
+# ---------------------------------------------------------------- blanks of the lesson
+def draw_blank_scores():
+    g = np.random.default_rng(0)
+    return [
+        (g.normal(size=(n, d)).round(2), g.normal(size=(m, d)).round(2))
+        for n, m, d in ((2, 3, 4), (1, 1, 1), (5, 2, 9))
+    ]
+
+
+@blank(
+    "attention.blank.1",
+    title="Scaled scores",
+    inputs=draw_blank_scores,
+    mistakes=[
+        (lambda q, k: q @ k.T, "These are the scores before scaling: divide by the root of the width of a key."),
+        (lambda q, k: q @ k.T / k.shape[1], "You divided by d_k itself: divide by its root."),
+        (lambda q, k: q @ k.T / np.sqrt(len(k)), "You divided by the root of the number of keys: it is their width."),
+        (lambda q, k: k @ q.T / np.sqrt(k.shape[1]), "Queries are rows and keys are columns: q comes first."),
+        (lambda q, k: q @ k.T * np.sqrt(k.shape[1]), "You multiplied by the root where it divides."),
+    ],
+    what="The scores",
+)
+def scaled_scores(q, k):
+    scores = q @ k.T  # (n, d_k) @ (d_k, m) → (n, m)
+    return scores / np.sqrt(k.shape[1])
+
+
+@blank(
+    "attention.blank.2",
+    title="The causal mask",
+    inputs=[(3,), (1,), (6,)],
+    mistakes=[
+        (lambda n: np.triu(np.ones((n, n), dtype=bool)), "This closes the past: keep the lower triangle."),
+        (
+            lambda n: np.tril(np.ones((n, n), dtype=bool), -1),
+            "A position may attend to itself: the diagonal is True.",
+        ),
+        (lambda n: ~np.tril(np.ones((n, n), dtype=bool)), "This is the opposite: True means *may* attend."),
+        (lambda n: np.ones((n, n), dtype=bool), "Nothing is closed: later positions are still open."),
+    ],
+    what="The mask",
+)
+def causal_mask(n):
+    return np.tril(np.ones((n, n), dtype=bool))
+
+
+@blank(
+    "attention.blank.3",
+    title="A padding mask that fits the scores",
+    inputs=[
+        (np.array([[True, True, False], [True, False, False]]),),
+        (np.array([[True]]),),
+        (np.array([[False, True, True, True]]),),
+    ],
+    mistakes=[
+        (
+            lambda padding_mask: padding_mask[:, None, :, None],
+            "This masks queries. Padding must not be attended *to*: the last axis is that of the keys.",
+        ),
+        (lambda padding_mask: ~padding_mask[:, None, None, :], "This is the opposite: True stays True, a real word."),
+        (lambda padding_mask: padding_mask[:, None, :], "One axis is missing: (b, 1, 1, m) has two axes of length 1."),
+        (lambda padding_mask: padding_mask[None, None], "The batch comes first: (b, 1, 1, m)."),
+    ],
+    what="The mask",
+)
+def key_mask(padding_mask):
+    return padding_mask[:, None, None, :]
+
+
+@blank(
+    "attention.blank.4",
+    title="Splitting heads",
+    inputs=[
+        (np.arange(48.0).reshape(2, 3, 8), 2),
+        (np.arange(4.0).reshape(1, 1, 4), 1),
+        (np.arange(30.0).reshape(1, 5, 6), 3),
+        (np.arange(30.0).reshape(1, 5, 6), 6),
+    ],
+    mistakes=[
+        (
+            lambda x, num_heads: x.reshape(len(x), num_heads, x.shape[1], -1),
+            "Reshaping straight to the end mixes words with features: first (b, n, num_heads, d / num_heads).",
+        ),
+        (
+            lambda x, num_heads: x.reshape(*x.shape[:2], num_heads, -1),
+            "The heads are split, but their axis comes after the words: swap axes 1 and 2.",
+        ),
+        (
+            lambda x, num_heads: x.reshape(*x.shape[:2], -1, num_heads).swapaxes(1, 3).swapaxes(2, 3),
+            "A head should take neighboring features: the heads come first in the reshape.",
+        ),
+    ],
+    what="The heads",
+)
+def split_heads(x, num_heads):
+    b, n, d = x.shape
+    pieces = x.reshape(b, n, num_heads, d // num_heads)
+    return pieces.swapaxes(1, 2)

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from mmcourse.check.blanks import blank
+from mmcourse.check.verdict import CheckFailed
 from mmcourse.exercise import context, drawn_weights, edit, exercise, in_turn, one_of, part, right, says
 
 
@@ -219,3 +221,173 @@ class ByLibrary(nn.Module):
 
     def split(self, y):
         return y.reshape(*y.shape[:2], self.num_heads, -1).transpose(1, 2)
+
+
+# ---------------------------------------------------------------- the lesson's blank
+class LessonAttention(nn.Module):
+    """Attention with several heads, as the lesson writes it: x (b, n, d_model) → (b, n, d_model)."""
+
+    def __init__(self, d_model, num_heads):
+        super().__init__()
+        self.num_heads = num_heads
+        self.q_proj = nn.Linear(d_model, d_model)
+        self.k_proj = nn.Linear(d_model, d_model)
+        self.v_proj = nn.Linear(d_model, d_model)
+        self.out_proj = nn.Linear(d_model, d_model)
+
+    def forward(self, x, context=None, padding_mask=None, causal=False, return_weights=False):
+        context = x if context is None else context
+        q = self.split(self.q_proj(x))  # (b, heads, n, d_k)
+        k = self.split(self.k_proj(context))  # (b, heads, m, d_k)
+        v = self.split(self.v_proj(context))
+        mask = self.make_mask(x.shape[1], context.shape[1], padding_mask, causal)
+        scores = self.scale(q @ k.transpose(-1, -2), q)  # (b, heads, n, m)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        weights = scores.softmax(dim=-1)
+        mixed = weights @ v  # (b, heads, n, d_k)
+        y = self.out_proj(mixed.transpose(1, 2).flatten(2))
+        return (y, weights) if return_weights else y
+
+    def split(self, x):
+        b, n, d_model = x.shape
+        return x.reshape(b, n, self.num_heads, d_model // self.num_heads).swapaxes(1, 2)
+
+    def scale(self, scores, q):
+        return scores / math.sqrt(q.shape[-1])
+
+    def make_mask(self, n, m, padding_mask, causal):
+        mask = None if padding_mask is None else padding_mask[:, None, None, :]
+        if causal:
+            past = torch.ones(n, m, dtype=torch.bool).tril()
+            mask = past if mask is None else mask & past
+        return mask
+
+
+class ScaledByModel(LessonAttention):
+    def scale(self, scores, q):
+        return scores / math.sqrt(q.shape[-1] * self.num_heads)
+
+
+class NotScaled(LessonAttention):
+    def scale(self, scores, q):
+        return scores
+
+
+class MaskIgnored(LessonAttention):
+    def make_mask(self, n, m, padding_mask, causal):
+        return None
+
+
+class MaskUpsideDown(LessonAttention):
+    def make_mask(self, n, m, padding_mask, causal):
+        mask = super().make_mask(n, m, padding_mask, causal)
+        return None if mask is None else ~mask
+
+
+class WrongAxis(LessonAttention):
+    def forward(self, x, context=None, padding_mask=None, causal=False, return_weights=False):
+        q, k, v = (self.split(layer(x)) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        weights = self.scale(q @ k.transpose(-1, -2), q).softmax(dim=-2)
+        y = self.out_proj((weights @ v).transpose(1, 2).flatten(2))
+        return (y, weights) if return_weights else y
+
+
+class SharedProjection(LessonAttention):
+    def __init__(self, d_model, num_heads):
+        super().__init__(d_model, num_heads)
+        self.k_proj = self.v_proj = self.q_proj
+
+
+class NoBias(LessonAttention):
+    def __init__(self, d_model, num_heads):
+        super().__init__(d_model, num_heads)
+        self.q_proj = nn.Linear(d_model, d_model, bias=False)
+
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
+
+
+def judge_class(answer, reference):
+    """Same parameters; same outputs, weights and gradients with copied weights."""
+    if not (isinstance(answer, type) and issubclass(answer, nn.Module)):
+        raise CheckFailed("Expected a class that inherits from `nn.Module`.")
+    torch.manual_seed(0)
+    right, made = reference(6, 3), answer(6, 3)
+    want = {name: tuple(value.shape) for name, value in right.named_parameters()}
+    have = {name: tuple(value.shape) for name, value in made.named_parameters()}
+    layers = [getattr(made, name, None) for name in PROJECTIONS]
+    if any(not isinstance(layer, nn.Linear) for layer in layers):
+        raise CheckFailed("Each of `q_proj`, `k_proj`, `v_proj` and `out_proj` should be an `nn.Linear`.")
+    if len(set(layers)) < 4:
+        raise CheckFailed("Two projections are one and the same layer: make four layers.")
+    if have != want:
+        raise CheckFailed(f"Its parameters are {have}; expected {want}.")
+    made.load_state_dict(right.state_dict())
+    x, context = torch.randn(2, 4, 6), torch.randn(2, 5, 6)
+    padding = torch.tensor([[True] * 4, [True, True, False, False]])
+    cases = (
+        ("without a mask", {}),
+        ("with padding", {"padding_mask": padding}),
+        ("with the causal mask", {"causal": True}),
+        ("with both masks", {"padding_mask": padding, "causal": True}),
+        ("with a context of another length", {"context": context}),
+    )
+    for case, options in cases:
+        wanted, wanted_weights = right(x, return_weights=True, **options)
+        y, weights = made(x, return_weights=True, **options)
+        _compare(case, right, x, options, weights, wanted_weights)
+        if tuple(y.shape) != tuple(wanted.shape) or not torch.allclose(y, wanted, atol=1e-5):
+            raise CheckFailed(f"The weights are right {case}, the output is not: `mixed` should be `weights @ v`.")
+    wanted.square().sum().backward()
+    y.square().sum().backward()
+    for name, parameter in right.named_parameters():
+        gradient = dict(made.named_parameters())[name].grad
+        if gradient is None or not torch.allclose(gradient, parameter.grad, atol=1e-4):
+            raise CheckFailed(
+                f"The outputs are right, but the gradient does not reach `{name}`. Is something detached?"
+            )
+
+
+def _compare(case, right, x, options, weights, wanted):
+    """Attention weights (b, heads, n, m), with the usual mistakes named."""
+    if tuple(weights.shape) != tuple(wanted.shape):
+        shape = tuple(weights.shape)
+        raise CheckFailed(f"The weights have the shape {shape} {case}; expected {tuple(wanted.shape)}.")
+    if torch.allclose(weights, wanted, atol=1e-5):
+        return
+    hints = (
+        (ScaledByModel, "You divided by the root of d_model: each head is narrower, take `q.shape[-1]`."),
+        (NotScaled, "The scores are not divided: use the root of a head's width, `q.shape[-1]`."),
+        (MaskIgnored, "The mask has no effect: fill the scores with minus infinity where it is False."),
+        (MaskUpsideDown, "The mask is upside down: fill where it is *False*, `~mask`."),
+        (WrongAxis, "Softmax over the wrong axis: each query has one unit to spend, `dim=-1`."),
+    )
+    for kind, message in hints:
+        other = kind(x.shape[-1], right.num_heads)
+        other.load_state_dict(right.state_dict())
+        if "context" in options and kind is WrongAxis:
+            continue
+        guessed = other(x, return_weights=True, **options)[1]
+        if torch.allclose(weights, guessed, atol=1e-5, equal_nan=True):
+            raise CheckFailed(message)
+    raise CheckFailed(f"The attention weights are not right {case}.")
+
+
+@blank(
+    "attention.blank.5",
+    title="Multi-head attention",
+    value=True,
+    judge=judge_class,
+    mistakes=[
+        (lambda: ScaledByModel, "You divided by the root of d_model"),
+        (lambda: NotScaled, "The scores are not divided"),
+        (lambda: MaskIgnored, "The mask has no effect"),
+        (lambda: MaskUpsideDown, "The mask is upside down"),
+        (lambda: WrongAxis, "Softmax over the wrong axis"),
+        (lambda: SharedProjection, "Two projections are one and the same layer"),
+        (lambda: NoBias, "Its parameters are"),
+    ],
+)
+def multi_head_attention():
+    return LessonAttention
