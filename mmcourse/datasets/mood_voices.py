@@ -74,14 +74,25 @@ def _levels(split: str) -> list[np.ndarray]:
 
     The mean frame is how this voice colours every sound; without it, a model learns the mood rather than the speaker.
     """
-    out = []
-    for wave in waves(split):
-        level = log_mel(wave, index()["sample_rate"], N_FFT, HOP, N_MELS, top_db=FLOOR)
-        out.append(level - level.mean(axis=0))
-    return out
+    return [_level(wave) for wave in waves(split)]
+
+
+def _level(wave: np.ndarray) -> np.ndarray:
+    level = log_mel(wave, index()["sample_rate"], N_FFT, HOP, N_MELS, top_db=FLOOR)  # (t, N_MELS)
+    return level - level.mean(axis=0)
+
+
+@functools.cache
+def _spread() -> np.ndarray:
+    """Standard deviation of each band over the frames of all training clips, (N_MELS,)."""
+    return np.concatenate(_levels("train")).std(axis=0)
 
 
 def features(split: str) -> list[np.ndarray]:
     """Frames that models take, float32 (t, N_MELS) for each clip: `_levels` over the training clips' deviation."""
-    spread = np.concatenate(_levels("train")).std(axis=0)
-    return [level / spread for level in _levels(split)]
+    return [level / _spread() for level in _levels(split)]
+
+
+def encode(wave: np.ndarray) -> np.ndarray:
+    """Frames that models take, float32 (t, N_MELS), of any recording (n,) at 16 kHz."""
+    return _level(wave) / _spread()

@@ -137,9 +137,7 @@ BLOCKED += "signal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
 LOOP = "while True:\n    try:\n        while True: pass\n    except BaseException: pass\n"
 SECRETS = [
     ROOT / "notebooks/solutions/00_start_here.ipynb",
-    ROOT / "notebooks/src/start_here/exercises_text.py",
-    ROOT / "notebooks/src/start_here/hidden.py",
-    ROOT / "mmcourse/check/lesson_start_here.py",
+    ROOT / "notebooks/src/start_here/exercises.py",
     ROOT / "mmcourse/classroom/hidden.py",
     ROOT / "tests/exercises/answers_start_here.py",
 ]
@@ -229,7 +227,7 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             "none of them is in the sandbox",
         ),
         "imports the checks": Attack(
-            answer("from mmcourse.check.lesson_start_here import bayes_accuracy as f\nreturn f(joint)"),
+            answer("from mmcourse.exercise import find\nreturn find('start_here.1').reference(joint)"),
             "the checks are not in the sandbox",
         ),
         "imports the hidden tests": Attack(

@@ -71,7 +71,7 @@ def test_one_lesson_through_all_commands(tmp_path: Path):
     course = tmp_path / "course"
     export(course, LESSONS[:1])
     given = (course / "release" / "all" / "00_start_here.ipynb").read_text(encoding="utf-8")
-    assert "HIDDEN" not in given and "grade_parts" not in given and "joint.max(axis=0).sum()" not in given
+    assert "HIDDEN" not in given and "grade_parts" not in given and "best = joint.max(axis=0)" not in given
     assert "Success" in nbgrader(course, "validate", "source/all/00_start_here.ipynb")
     assert "FAILED ON 3 CELL" in nbgrader(course, "validate", "release/all/00_start_here.ipynb")
     nbgrader(course, "autograde", "all", "--create")

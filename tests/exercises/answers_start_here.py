@@ -105,7 +105,7 @@ ANSWERS = {
             (lambda joint: (joint / joint.sum(axis=0)).max(axis=0).mean(), "as if all cues were equally frequent"),
             (lambda joint: (joint / joint.sum(axis=0)).max(axis=0).sum(), "which can pass 1"),
             (lambda joint: 100 * joint.max(axis=0).sum(), "100 times too large"),
-            (lambda joint: joint.argmax(axis=0).sum(), "gives places, not probabilities"),
+            (lambda joint: joint.argmax(axis=0).sum(), "gives positions, not probabilities"),
             (lambda joint: sum(max(joint[:, x]) for x in range(2)), "as many columns as there are labels"),
         ],
     ),

@@ -100,6 +100,36 @@ clipped = attend_with(lambda scores: np.exp(np.minimum(scores, 700)))
 clipped_at_50 = attend_with(lambda scores: np.exp(np.clip(scores, -50, 50)))
 
 
+# ---------------------------------------------------------------- text, bert, transformers
+def words_stay_removed(sentences, labels, stop_words):
+    found, current = [], [s.split() for s in sentences]
+    for word in stop_words:
+        short = [[w for w in s if w != word] for s in current]
+        for i, j in combinations(range(len(short)), 2):
+            if short[i] == short[j] and labels[i] != labels[j] and current[i] != current[j]:
+                found.append(word)
+        current = short
+    return sorted(set(found))
+
+
+def fixed_vocabulary(first_loss, vocab_size, accuracy, counting):
+    gain = accuracy - counting.max()
+    return ("leak" if first_loss < np.log(668) - 0.5 else "reads" if gain > 0 else "counts"), gain
+
+
+def base_ten(first_loss, vocab_size, accuracy, counting):
+    gain = accuracy - counting.max()
+    return ("leak" if first_loss < np.log10(vocab_size) - 0.5 else "reads" if gain > 0 else "counts"), gain
+
+
+def block_without_epsilon(x, look, w1, w2):
+    def norm(x):
+        return (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
+
+    h = norm(x + look @ x)
+    return norm(h + np.maximum(0, h @ w1) @ w2)
+
+
 WRONG = [
     ("attention.1", one_maximum, "one maximum for the whole table"),
     ("attention.1", clipped, "You clipped the scores"),
@@ -111,6 +141,10 @@ WRONG = [
     ("multimodal_data.2", pictures_rounded, "You rounded to the nearest picture"),
     ("multimodal_data.4", split_by_set, "the order of a `set`"),
     ("tune.1", reports_validation, "You report the validation accuracy"),
+    ("text.2", words_stay_removed, "Your words stay removed"),
+    ("bert.2", fixed_vocabulary, "668 tokens of the example"),
+    ("bert.2", base_ten, "to base 10"),
+    ("transformers.1", block_without_epsilon, "The 1e-12 under the root is missing"),
     ("train_pytorch.2", clip_by_plain_numbers, "ZeroDivisionError"),
     ("train_pytorch.3", diagnose_at_the_line, "at exactly 1.1 times"),
     ("evaluate.1", f1_without_hits, "a class without a hit"),

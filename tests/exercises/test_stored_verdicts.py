@@ -18,6 +18,19 @@ pytestmark = pytest.mark.xdist_group("answers")  # with test_answers.py: each an
 STORED = json.loads(Path(__file__).with_name("stored_verdicts.json").read_text(encoding="utf-8"))
 KNOWN = known_answers()
 BETTER = {  # (exercise, k-th wrong answer): how the message begins now
+    # plainer English: "a column", "places", "thrice", "Asked is", "were asked"
+    ("start_here.1", 4): "That is the single largest cell. Each cue x has a best label of its own: one maximum per "
+    "column, then the sum.",
+    ("start_here.1", 8): "`argmax` gives positions, not probabilities. Take the largest values themselves.",
+    ("start_here.2", 0): "You multiplied the posteriors and forgot the prior. Each of the three contains it, so it "
+    "was counted three times.",
+    ("start_here.3", 4): "Your share is accuracy over ceiling. It should say how much of the gap from single model to "
+    "ceiling was closed.",
+    ("start_here.3", 15): "You compare the mean gain with # standard error, it seems. It should be two.",
+    **{
+        ("start_here.3", k): "You compare the mean gain with # standard errors, it seems. It should be two."
+        for k in (16, 17, 18, 19)
+    },
     ("fusion.4", 4): "Your slack is too wide: # is meant, one percentage point of accuracy.",
     ("fusion.4", 0): "You always choose interaction. It is never below, but often no better: the simplest that is "
     "enough is wanted.",

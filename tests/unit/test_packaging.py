@@ -33,6 +33,7 @@ FLOORS = {  # from ARCHITECTURE: imports only go down
         "runtime",
         "environment",
         "io",
+        "pretrained",
         "progress",
         "terminal",
         "quiet",

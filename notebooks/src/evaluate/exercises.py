@@ -138,7 +138,7 @@ print("class 0: precision 2/2, recall 2/4, F1", round(2 * 1 * 0.5 / 1.5, 3))
     parts=[
         part(
             "six samples",
-            hidden=False,
+            public_only=True,
             inputs=[
                 (np.array([0, 0, 0, 0, 1, 2]), np.array([0, 0, 1, 1, 1, 2]), 3),
                 (np.array([0, 1, 1, 1, 1, 2]), np.array([1, 1, 1, 1, 0, 1]), 3),
@@ -291,7 +291,9 @@ print("right:", probabilities.argmax(axis=1) == labels)
     draw=draw_forecasts,
     parts=[
         part(
-            "five samples", hidden=False, inputs=[(np.array([0, 1, 0, 0, 1]), binary(0.95, 0.85, 0.7, 0.66, 0.58), 4)]
+            "five samples",
+            public_only=True,
+            inputs=[(np.array([0, 1, 0, 0, 1]), binary(0.95, 0.85, 0.7, 0.66, 0.58), 4)],
         ),
         part("two classes", n=between(10, 40), classes=2),
         part("several classes", weight=2, n=between(20, 60), classes=between(3, 5)),
@@ -418,7 +420,7 @@ print("n_A = 1, n_B = 3: p =", min(1, 2 * (comb(4, 0) + comb(4, 1)) / 2**4))
     parts=[
         part(
             "eleven pairs",
-            hidden=False,
+            public_only=True,
             inputs=[draw_pair(rng(f"12.3/{i}"), *case) for i, case in enumerate(CASES)],
         ),
         part("B clearly ahead", only_a=between(0, 3), only_b=between(12, 29), **ELSE),

@@ -98,7 +98,7 @@ padding = exercise(
     parts=[
         part(
             "a small batch",
-            hidden=False,
+            public_only=True,
             inputs=[
                 (
                     [
@@ -213,7 +213,7 @@ print(seconds, "s, and", seconds * 12, "pictures have passed: it belongs to pict
     parts=[
         part(
             "a short film",
-            hidden=False,
+            public_only=True,
             inputs=[(14, 150, 1600, 4, 4), (76, 256, 16000, 10, 12), (200, 160, 16000, 24, 40)],
         ),
         part("a film longer than its sound", longer=1.5),
@@ -345,7 +345,9 @@ print("the first says class 0 in", (20 + 5) / 50, "of all, the second in", (20 +
     draw=draw_counts,
     parts=[
         part(
-            "two small tables", hidden=False, inputs=[(np.array([[20, 5], [10, 15]]),), (np.array([[2, 6], [4, 3]]),)]
+            "two small tables",
+            public_only=True,
+            inputs=[(np.array([[20, 5], [10, 15]]),), (np.array([[2, 6], [4, 3]]),)],
         ),
         part("two classes", k=2, diagonal=between(3, 20)),
         part("many classes", k=between(3, 6), diagonal=between(3, 20)),
@@ -611,7 +613,7 @@ honest = exercise(
     parts=[
         part(
             "small splits",
-            hidden=False,
+            public_only=True,
             inputs=[
                 (EVEN, 0.25, 0),
                 (UNEVEN, 0.2, 2),
@@ -625,7 +627,7 @@ honest = exercise(
         part("more samples from some", even=False, advice=WHOLE),
         part("a share that must be rounded", draw=draw_rounding, advice=WHOLE),
         part("chance, by the seed", judge=judge_chance, even=False, shares=(0.3,), advice=FAIR),
-        part("in another run of Python", hidden=False, judge=judge_hashing, inputs=[(EVEN, 0.4, 0)]),
+        part("in another run of Python", public_only=True, judge=judge_hashing, inputs=[(EVEN, 0.4, 0)]),
     ],
     own=draw_own_people,
     own_says="Groups of your own, share and seed",

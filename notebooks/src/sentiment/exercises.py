@@ -108,7 +108,7 @@ added_value = exercise(
     parts=[
         part(
             "a small table",
-            hidden=False,
+            public_only=True,
             inputs=[(dict(zip(SUBSETS, (0.4, 0.6, 0.6, 0.5, 0.7, 0.9, 0.6, 1.0), strict=True)),)],
         ),
         part("any accuracies", weight=3),
@@ -318,7 +318,7 @@ print("two who only repeat the prior:", prior * prior / prior, " nobody:", 1 / p
     parts=[
         part(
             "one sample",
-            hidden=False,
+            public_only=True,
             inputs=[
                 (SMALL[:2], np.array([[True, True]]), SMALL_PRIOR),
                 (SMALL, np.array([[True, True, False]]), SMALL_PRIOR),

@@ -103,7 +103,7 @@ rate = exercise(
     parts=[
         part(
             "short runs",
-            hidden=False,
+            public_only=True,
             inputs=[
                 (1, 10, 4, 0.4),
                 (4, 10, 4, 0.4),
@@ -244,7 +244,7 @@ clipping = exercise(
     parts=[
         part(
             "two small gradients",
-            hidden=False,
+            public_only=True,
             inputs=[
                 ([np.array([1.0, 2.0]), np.array([[4.0, -2.0]])], 2.0),
                 ([np.array([0.3, -0.4]), np.array([[0.0]])], 2.0),
@@ -454,7 +454,7 @@ diagnosis = exercise(
     ],
     draw=draw_kind,
     parts=[
-        part("many runs", hidden=False, inputs=RUNS),
+        part("many runs", public_only=True, inputs=RUNS),
         part("does it overfit?", kind=in_turn(OVERFITS, OVERFITS, HEALTHY)),
         part("more than 1.1 times?", draw=draw_line, scale=one_of(0.5, 1.0, 2.0), factor=in_turn(1.1, 1.25)),
         part("did it learn anything?", kind=in_turn(NOTHING, NEARLY, OVERFITS)),

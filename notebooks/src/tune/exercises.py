@@ -80,7 +80,7 @@ print("mean validation accuracy of each setting:", validation.mean(axis=1).round
     parts=[
         part(
             "two small searches",
-            hidden=False,
+            public_only=True,
             inputs=[
                 (
                     np.array([[0.70, 0.72], [0.76, 0.74], [0.60, 0.78], [0.66, 0.70]]),
