@@ -57,7 +57,7 @@ def test_title_card_has_badge_and_measured_budget_and_the_setup_cell_follows(boo
     assert "under half a minute · 0.5 GB of memory · no downloads" in card
     assert "**Target:** accuracy 0.93 ± 0.02" in card and "{{" not in card
     stored = books["notebook"].metadata.mmcourse
-    assert set(stored) == {"seconds", "peak_mb", "cores", "bands", "source_sha", "text_sha"}
+    assert set(stored) == {"seconds", "peak_mb", "cores", "bands", "made_with", "source_sha", "text_sha"}
     assert 0 < stored.seconds < 30 and 30 < stored.peak_mb < 512
 
 
