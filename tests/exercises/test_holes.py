@@ -85,6 +85,21 @@ def diagnose_at_the_line(loss, val_loss, classes):
     return "overfits" if val_loss[-1] >= 1.1 * min(val_loss) else "healthy"
 
 
+# ---------------------------------------------------------------- attention
+def attend_with(exponentials):
+    def answer(q, k, v):
+        e = exponentials(q @ k.T / np.sqrt(k.shape[1]))
+        weights = e / e.sum(axis=1, keepdims=True)
+        return weights @ v, weights
+
+    return answer
+
+
+one_maximum = attend_with(lambda scores: np.exp(scores - scores.max()))
+clipped = attend_with(lambda scores: np.exp(np.minimum(scores, 700)))
+clipped_at_50 = attend_with(lambda scores: np.exp(np.clip(scores, -50, 50)))
+
+
 # ---------------------------------------------------------------- text, bert, transformers
 def words_stay_removed(sentences, labels, stop_words):
     found, current = [], [s.split() for s in sentences]
@@ -116,6 +131,9 @@ def block_without_epsilon(x, look, w1, w2):
 
 
 WRONG = [
+    ("attention.1", one_maximum, "one maximum for the whole table"),
+    ("attention.1", clipped, "You clipped the scores"),
+    ("attention.1", clipped_at_50, "You clipped the scores"),
     ("sentiment.3", vote_by_multiplying, "NaN times 0 is NaN"),
     ("sentiment.4", choose_by_place, ""),
     ("sentiment.4", choose_between_two, "You compared the first two models only"),

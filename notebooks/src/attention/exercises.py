@@ -93,6 +93,13 @@ print("scores", q @ k.T, "  weights", (np.exp([1.0, 0.0]) / np.exp([1.0, 0.0]).s
         "Your softmax overflows when scores are large. Subtract each row's maximum before `np.exp`.": (
             "e = np.exp(scores)"
         ),
+        "You subtracted one maximum for the whole table: rows far below it become 0 / 0. Each row needs its own.": (
+            "e = np.exp(scores - scores.max())"
+        ),
+        "You clipped the scores: those beyond the limit become equal. Subtract each row's maximum instead.": [
+            "e = np.exp(np.clip(scores, -700, 700))",
+            "e = np.exp(np.clip(scores, -50, 50))",
+        ],
         "Both arrays are right, in the wrong order: first the output, then the weights.": "return weights, weights @ v",
         "These are the scaled scores, and values mixed by them: the softmax is missing.": "weights = scores",
     },
