@@ -51,7 +51,9 @@ NOT_PUBLISHED_YET = """\
 from importlib.util import find_spec
 
 if find_spec("mmcourse") is None:
-    raise ModuleNotFoundError("{message}")
+    raise ModuleNotFoundError(
+{message}
+    )
 
 """
 INSTALL = """\
@@ -249,7 +251,9 @@ def setup_cell(slug: str, source: Source) -> str:
     beyond = [m for m in beyond if not _is_own(m, source)]
     needs = f"needs={beyond}".replace("'", '"') if beyond else ""
     if not published(slug):
-        return SETUP.format(install=NOT_PUBLISHED_YET.format(message=NOT_PUBLISHED), needs=needs)
+        lines = textwrap.wrap(NOT_PUBLISHED, 70, drop_whitespace=False)
+        message = "\n".join(f'        "{line}"' for line in lines)
+        return SETUP.format(install=NOT_PUBLISHED_YET.format(message=message), needs=needs)
     packages = str({module: DISTRIBUTION.get(module, module) for module in beyond}).replace("'", '"')
     return SETUP.format(install=INSTALL.format(packages=packages, wheel=wheel_url(slug)), needs=needs)
 
@@ -273,7 +277,7 @@ def _cell(kind: str, text: str, tags: list[str], cell_id: str, needs: list[str] 
     if "free" in tags:
         tags = [*tags, "nbval-ignore-output"]
     metadata: dict = {"tags": tags} if tags else {}
-    if "hide-input" in tags:
+    if {"hide-input", "setup"} & set(tags):
         metadata["jupyter"] = {"source_hidden": True}  # what JupyterLab folds by
         metadata["cellView"] = "form"  # what Colab folds by
     if needs:
