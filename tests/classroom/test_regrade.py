@@ -143,7 +143,9 @@ def test_mending_a_reference_regrades_and_says_what_changes(sandbox, tmp_path, c
 
     try:
         for path, text in texts.items():
-            path.write_text(text.replace("best = joint.max(axis=0)", "best = joint.max(axis=1)"))
+            swapped = text.replace("best = joint.max(axis=1)", "best = joint.max(axis=9)")  # a known mistake
+            swapped = swapped.replace("best = joint.max(axis=0)", "best = joint.max(axis=1)")  # the reference
+            path.write_text(swapped.replace("best = joint.max(axis=9)", "best = joint.max(axis=0)"))
         python(checkout, *command)
         before = earned()
     finally:

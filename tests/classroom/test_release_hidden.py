@@ -114,7 +114,7 @@ def test_partial_credit():
 
 def test_without_written_parts_the_check_itself_is_run_with_other_numbers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(hidden, "_load", lambda lesson: {})
-    for id in ("cnn.1", "multimodal_data.4"):
+    for id in ("cnn.1", "audio.1"):
         hidden._parts.cache_clear()
         names = [part.name for part in parts(id, "s")]
         assert names[-1] == "as the check says" and len(names) <= 2

@@ -92,7 +92,7 @@ mine = pretrained.read_message(my_words, my_voice, my_picture, rest=message)
 # %% tags=["free"]
 smiling = test.subset(np.flatnonzero(cue["face"] == "smile")[:1])
 with_smile = pretrained.read_message(my_words, my_voice, my_picture, rest=smiling)
-rows = {"your message": mine, "the same, on another message's face": with_smile}
+rows = {"your message": mine, "the same words, another message": with_smile}
 for title, data in rows.items():
     p = pretrained.probabilities(model, data)
     print(f"{title:36}", "  ".join(f"{name} {value:.2f}" for name, value in p.items()))
@@ -102,7 +102,7 @@ print("of yours it never met:", ", ".join(unknown) or "none")
 
 # %% tags=["hide-input"]
 faces = [mine[0]["face"], with_smile[0]["face"]]
-fig = plot.images(faces, ["your message", "the other face"])
+fig = plot.images(faces, ["your message", "the other message"])
 plot.show(fig, alt="Two small drawn faces as the model gets them, 32 by 32 pixels.")
 
 # %% [markdown]

@@ -1,0 +1,453 @@
+"""Three exercises on recurrent networks: an LSTM's step, a GRU carried to Keras, and a gradient through time."""
+
+import numpy as np
+
+from mmcourse.exercise import between, context, edit, example, exercise, lesson, part, right, says
+
+lesson(
+    "rnn",
+    promise="Three tasks: one step of an LSTM, a GRU carried from PyTorch to Keras, and a gradient through time that you "
+    "judge.",
+    setup="""
+import numpy as np
+
+from mmcourse.check import check
+
+
+def sigmoid(s):
+    return 1 / (1 + np.exp(-s))
+""",
+)
+
+
+def sigmoid(s):
+    return 1 / (1 + np.exp(-s))
+
+
+# ---------------------------------------------------------------- 1
+def lstm_step(x, h, c, W, U, b):
+    """Return the new h and the new c, both (batch, d)."""
+    sums = x @ W + h @ U + b
+    i, f, g, o = np.split(sums, 4, axis=1)  # each (batch, d)
+    new_c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    new_h = sigmoid(o) * np.tanh(new_c)
+    return new_h, new_c
+
+
+def draw_cell(g, b, d_in, d):
+    shapes = (b, d_in), (b, d), (b, d), (d_in, 4 * d), (d, 4 * d), (4 * d,)
+    return tuple(g.normal(size=shape).round(2) for shape in shapes)
+
+
+SWAPS = {
+    "i and f": edit("i, f, g, o =", "f, i, g, o ="),
+    "i and g": edit("i, f, g, o =", "g, f, i, o ="),
+    "i and o": edit("i, f, g, o =", "o, f, g, i ="),
+    "f and g": edit("i, f, g, o =", "i, g, f, o ="),
+    "f and o": edit("i, f, g, o =", "i, o, g, f ="),
+    "g and o": edit("i, f, g, o =", "i, f, o, g ="),
+}
+
+cell = exercise(
+    "rnn.1",
+    lstm_step,
+    title="One step of an LSTM",
+    points=2,
+    difficulty=1,
+    minutes=8,
+    statement=[
+        says(r"$$i, f, g, o = \text{four parts of } xW + hU + b$$", mistake="You left out the bias b"),
+        says(
+            r"$$c' = \sigma(f) \odot c + \sigma(i) \odot \tanh(g) \qquad h' = \sigma(o) \odot \tanh(c')$$",
+            mistake="Your h shows the old cell",
+        ),
+        context(
+            r"**Example.** State 1 wide, all weights 0: every gate is $\sigma(0) = 0.5$, so half of $c = 2$ stays."
+        ),
+        example("""
+c_new = 0.5 * 2.0 + 0.5 * np.tanh(0.0)
+print("c'", c_new, "  h'", (0.5 * np.tanh(c_new)).round(3))
+"""),
+        says(
+            "**Write** `lstm_step(x, h, c, W, U, b)` for `x` (batch, d_in), `h` and `c` (batch, d), `W` (d_in, 4d), `U` "
+            "(d, 4d), `b` (4d,).",
+            mistake="Your gates look at the cell c",
+        ),
+        says(
+            "Return two arrays: the new $h$ and the new $c$, each (batch, d).", mistake="in the wrong order: h, then c"
+        ),
+    ],
+    hints=[
+        "Compute `x @ W + h @ U + b` once; `np.split(…, 4, axis=1)` cuts its columns into i, f, g, o, in this order.",
+        "Three gates pass through `sigmoid`, the candidate g through `np.tanh`. And h' shows the *new* cell: "
+        "`np.tanh(c_new)`.",
+    ],
+    draw=draw_cell,
+    parts=[
+        part(
+            "all weights 0",
+            public_only=True,
+            inputs=[
+                (
+                    np.array([[1.0]]),
+                    np.array([[0.0]]),
+                    np.array([[2.0]]),
+                    np.zeros((1, 4)),
+                    np.zeros((1, 4)),
+                    np.array([0.0, 1.0, 0.5, -1.0]),
+                )
+            ],
+        ),
+        part("one sample", b=1, d_in=between(1, 4), d=between(2, 4)),
+        part("a batch", weight=2, b=between(2, 5), d_in=between(2, 5), d=between(2, 5)),
+        part("a state one number wide", b=between(1, 3), d_in=between(1, 3), d=1),
+    ],
+    own={"b": 1, "d_in": 1, "d": 1},
+    own_says="Numbers of your own",
+    mistakes={
+        **{f"You took {names} for each other: the order is i, f, g, o.": change for names, change in SWAPS.items()},
+        "The order is i, f, g, o, and g passes through tanh.": edit(
+            "i, f, g, o =", "i, f, o, g =", "np.tanh(g)", "sigmoid(g)"
+        ),
+        "Your candidate g passes through a sigmoid. It may be negative: tanh.": edit("np.tanh(g)", "sigmoid(g)"),
+        "Your candidate g is not squeezed: it passes through tanh.": edit("np.tanh(g)", "g"),
+        "Your gates pass through tanh. A gate lies between 0 and 1: sigmoid.": edit("sigmoid(", "np.tanh("),
+        "Your gates are raw sums. A gate lies between 0 and 1: sigmoid.": edit("sigmoid(", "("),
+        "Your h shows the old cell. It shows the new one: tanh of the new c.": "new_h = sigmoid(o) * np.tanh(c)",
+        "Your h shows c itself. It shows tanh of c.": "new_h = sigmoid(o) * new_c",
+        "You keep 1 − i of the old cell, as a GRU would. Keeping has a gate of its own: f.": (
+            "new_c = (1 - sigmoid(i)) * c + sigmoid(i) * np.tanh(g)"
+        ),
+        "Your gates do not see the old h: add `h @ U`.": "sums = x @ W + b",
+        "You left out the bias b.": "sums = x @ W + h @ U",
+        "Your gates look at the cell c. They look at h.": "sums = x @ W + c @ U + b",
+        "Both are right, in the wrong order: h, then c.": "return new_c, new_h",
+    },
+    praise="Keep some, write some, show some: that is the whole cell.",
+    names=("h", "c"),
+)
+
+
+@right(cell)
+def by_slices(x, h, c, W, U, b):
+    d = c.shape[1]
+    sums = np.hstack([x, h]) @ np.vstack([W, U]) + b
+    gates = 0.5 + 0.5 * np.tanh(sums / 2)
+    new = gates[:, d : 2 * d] * c + gates[:, :d] * np.tanh(sums[:, 2 * d : 3 * d])
+    return np.tanh(new) * gates[:, 3 * d :], new
+
+
+# ---------------------------------------------------------------- 2
+def to_keras(weight_ih, weight_hh, bias_ih, bias_hh):
+    """Return kernel (d_in, 3d), recurrent kernel (d, 3d) and bias (2, 3d), gates z, r, h."""
+
+    def swap(a):
+        r, z, n = np.split(a, 3, axis=-1)
+        return np.concatenate([z, r, n], axis=-1)
+
+    bias = np.stack([bias_ih, bias_hh])
+    return swap(weight_ih.T), swap(weight_hh.T), swap(bias)
+
+
+def ordered(a, gates):
+    """The last axis in this order of gates, out of r, z, n."""
+    parts = dict(zip("rzn", np.split(a, 3, axis=-1), strict=True))
+    return np.concatenate([parts[gate] for gate in gates], axis=-1)
+
+
+def carrying(kernel="zrn", recurrent="zrn", bias="zrn"):
+    """The right answer with other orders of gates."""
+    return lambda w, u, b, c: (ordered(w.T, kernel), ordered(u.T, recurrent), ordered(np.stack([b, c]), bias))
+
+
+def reshaped(w, u, b, c):
+    """Rows read on as columns: the shape is right, the places are not."""
+    kernel, recurrent, bias = to_keras(w, u, b, c)
+    return kernel.T.reshape(kernel.shape), recurrent.T.reshape(recurrent.shape), bias
+
+
+def square_left(w, u, b, c):
+    """Each gate's square block of the recurrent kernel left as it was."""
+    r, z, n = np.split(u, 3, axis=0)
+    kernel, _, bias = to_keras(w, u, b, c)
+    return kernel, np.concatenate([z, r, n], axis=1), bias
+
+
+def draw_gru(g, d_in, d):
+    return tuple(g.normal(size=shape).round(2) for shape in ((3 * d, d_in), (3 * d, d), (3 * d,), (3 * d,)))
+
+
+def counting_gru(d_in, d):
+    """Whole numbers, so that a learner sees what went where."""
+    sizes = (3 * d, d_in), (3 * d, d), (3 * d,), (3 * d,)
+    return tuple(
+        start + np.arange(np.prod(size), dtype=float).reshape(size)
+        for start, size in zip((1, 101, 201, 301), sizes, strict=True)
+    )
+
+
+carried = exercise(
+    "rnn.2",
+    to_keras,
+    title="From PyTorch to Keras",
+    points=2,
+    difficulty=2,
+    minutes=10,
+    statement=[
+        context("Somebody trained a GRU in PyTorch; you serve it with Keras."),
+        says(
+            "You get the four arrays of `nn.GRU`, whose gates are stacked in the order **r, z, n** along the *first* "
+            "axis:",
+            mistake="still stand as r, z, n",
+        ),
+        says(
+            "| PyTorch | shape | | Keras wants | shape |\n"
+            "|---|---|---|---|---|\n"
+            "| `weight_ih` | (3d, d_in) | | kernel | (d_in, 3d) |\n"
+            "| `weight_hh` | (3d, d) | | recurrent kernel | (d, 3d) |\n"
+            "| `bias_ih`, `bias_hh` | (3d,) each | | bias: input's, then hidden's | (2, 3d) |",
+            mistake="The rows of your bias",
+        ),
+        says(
+            "Keras's order is **z, r, h** along the *last* axis ($h$ is its name for the candidate $n$).",
+            mistake="You reversed the gates",
+        ),
+        context("**Example.** $d = 1$: three numbers, one for each gate."),
+        example("""
+r, z, n = 10, 20, 30
+print("PyTorch's bias", [r, z, n], "  Keras's bias", [z, r, n])
+"""),
+        says(
+            "**Write** `to_keras(weight_ih, weight_hh, bias_ih, bias_hh)`. Return three arrays: kernel, recurrent "
+            "kernel, bias.",
+            mistake="You added the two biases",
+        ),
+    ],
+    hints=[
+        "First bring every array into Keras's shape (`.T` for the weights, `np.stack` for the biases). Then all three "
+        "need the same swap.",
+        "Write a small function that splits the last axis in three and joins the parts again as second, first, third.",
+    ],
+    draw=draw_gru,
+    parts=[
+        part(
+            "whole numbers",
+            public_only=True,
+            inputs=[counting_gru(d_in, d) for d_in, d in ((2, 1), (2, 3), (4, 2), (1, 2))],
+        ),
+        part("a state one number wide", d_in=between(1, 4), d=1),
+        part("input and state of one width", d_in=3, d=3),
+        part("input and state of two widths", weight=2, d_in=2, d=between(3, 5)),
+    ],
+    own=lambda g: tuple(g.integers(1, 100, shape) * 1.0 for shape in ((3, 1), (3, 1), (3,), (3,))),
+    own_says="A GRU of your own, one number wide",
+    mistakes={
+        "Your gates still stand as r, z, n. Keras has z first: swap the first two thirds.": (
+            carrying("rzn", "rzn", "rzn")
+        ),
+        "The kernels are right. The biases have gates too: swap them as well.": carrying(bias="rzn"),
+        "You swapped the kernel's gates, not the recurrent kernel's.": carrying(recurrent="rzn"),
+        "You swapped the biases' gates, not those of the two kernels.": carrying("rzn", "rzn"),
+        "You swapped the kernel alone; the other two have gates too.": carrying(recurrent="rzn", bias="rzn"),
+        "You reversed the gates to n, z, r. Only r and z change places: z, r, n.": carrying("nzr", "nzr", "nzr"),
+        "You swapped z and n. It is r and z that change places: z, r, n.": carrying("rnz", "rnz", "rnz"),
+        "You moved r to the end: z, n, r. The candidate n stays last: z, r, n.": carrying("znr", "znr", "znr"),
+        "You moved n to the front. The candidate n stays last: z, r, n.": carrying("nrz", "nrz", "nrz"),
+        "The rows of your bias stand upside down: first the input's, then the hidden's.": (
+            "bias = np.stack([bias_hh, bias_ih])"
+        ),
+        "You added the two biases. In an LSTM that is right; in a GRU the reset gate stands between: keep both.": (
+            "bias = bias_ih + bias_hh"
+        ),
+        "You moved both biases into the first row. The reset gate stands between them: keep each.": (
+            "bias = np.stack([bias_ih + bias_hh, 0 * bias_hh])"
+        ),
+        "You used `reshape` where the axes must change places: `.T`.": reshaped,
+        "The blocks of your recurrent kernel are not turned: take `weight_hh.T` first.": square_left,
+    },
+    praise="Turned, swapped, both biases kept: the same network in the other house.",
+    names=("kernel", "recurrent kernel", "bias"),
+)
+
+
+@right(carried)
+def by_places(weight_ih, weight_hh, bias_ih, bias_hh):
+    d = len(bias_ih) // 3
+    places = [*range(d, 2 * d), *range(d), *range(2 * d, 3 * d)]
+    return weight_ih[places].T, weight_hh[places].T, np.array([bias_ih[places], bias_hh[places]])
+
+
+# ---------------------------------------------------------------- 3
+def judge(U, h, dlast):
+    """Return norms (t,), rate and "vanishes", "explodes" or "holds"."""
+    gradient, norms = dlast, [np.linalg.norm(dlast)]
+    for state in h[:0:-1]:  # the last state back to the second
+        gradient = (gradient * (1 - state**2)) @ U.T
+        norms.append(np.linalg.norm(gradient))
+    rate = (norms[-1] / norms[0]) ** (1 / (len(norms) - 1))
+    left = rate**100
+    verdict = "vanishes" if left < 0.01 else "explodes" if left > 100 else "holds"
+    return np.array(norms), rate, verdict
+
+
+def going_back(step):
+    """The right answer with another step from state k to state k - 1."""
+
+    def answer(U, h, dlast):
+        norms, gradient = [np.linalg.norm(dlast)], dlast
+        for k in range(len(h) - 1, 0, -1):
+            gradient = step(gradient, U, h[k], h[k - 1])
+            norms.append(np.linalg.norm(gradient))
+        return judged(np.array(norms))
+
+    return answer
+
+
+def judged(norms, rate=None):
+    rate = (norms[-1] / norms[0]) ** (1 / (len(norms) - 1)) if rate is None else rate
+    return norms, rate, "vanishes" if rate**100 < 0.01 else "explodes" if rate**100 > 100 else "holds"
+
+
+def with_norms(change):
+    return lambda U, h, dlast: (change(judge(U, h, dlast)[0]), *judge(U, h, dlast)[1:])
+
+
+def with_rate(rate):
+    return lambda U, h, dlast: judged(judge(U, h, dlast)[0], rate(judge(U, h, dlast)[0]))
+
+
+def spectral_radius(U, h, dlast):
+    return judged(judge(U, h, dlast)[0], np.abs(np.linalg.eigvals(U)).max())
+
+
+def draw_past(g, scale, size, turn=False, t=None):
+    """A matrix, states and the last gradient; with `turn` the matrix keeps lengths."""
+    d = g.integers(2, 5)
+    matrix = g.normal(size=(d, d))
+    matrix = np.linalg.qr(matrix)[0] if turn else matrix
+    states = size * g.uniform(-1, 1, (g.integers(3, 8) if t is None else t, d))
+    matrix = scale * matrix
+    return matrix if turn else matrix.round(3), states.round(4), (3 * g.normal(size=d)).round(2)
+
+
+def draw_own_past(g):
+    return g.uniform(0.3, 1.5, (1, 1)).round(2), g.uniform(-0.9, 0.9, (3, 1)).round(2), np.array([1.0])
+
+
+through_time = exercise(
+    "rnn.3",
+    judge,
+    title="Will it learn that far back?",
+    points=3,
+    difficulty=3,
+    minutes=12,
+    statement=[
+        context(
+            r"A plain RNN, $h_t = \tanh(x_t W + h_{t-1} U + b)$, has read a sequence. You get its matrix `U` (d, d),"
+        ),
+        says("its states `h` (t, d), the first to the last,", mistake="You walked the states in the wrong direction"),
+        says(
+            r"and `dlast` (d,), the gradient $\partial L/\partial h_t$ at the last one. One step back:",
+            mistake="You took the slope at the earlier state",
+        ),
+        says(
+            r"$$\frac{\partial L}{\partial h_{t-1}} = \Big(\frac{\partial L}{\partial h_t} \odot (1 - h_t^2)\Big)\, "
+            r"U^\top$$",
+            mistake="You multiplied by U",
+        ),
+        context(
+            "**Example.** One number of memory, $u = 0.5$, two states. The slope at the second is $1 - 0.6^2 = 0.64$."
+        ),
+        example('print("at the second state 1.0, at the first", 1.0 * (1 - 0.6**2) * 0.5)'),
+        says("**Write** `judge(U, h, dlast)`. Return three things:", ignored="return np.array(norms), rate"),
+        says(
+            r"- `norms` (t,): the length $\lVert\partial L/\partial h_k\rVert$ from the **last** state back to the "
+            "**first**;",
+            mistake="run from the first state to the last",
+        ),
+        says(
+            r"- `rate`: the factor a step, on (geometric) average: $(\text{last of norms} / \text{first of "
+            r"norms})^{1/(t-1)}$;",
+            mistake="t-th root",
+        ),
+        says(
+            '- `verdict`: what 100 steps at this rate would do. `"vanishes"` if less than 1 % is left,',
+            mistake="You never say that it vanishes",
+        ),
+        says('`"explodes"` if it grows more than 100-fold,', mistake="You never say that it explodes"),
+        says('else `"holds"`.', mistake="too strict"),
+    ],
+    hints=[
+        "There are t states and t − 1 steps between them. The step from state k to state k − 1 uses the slope at state "
+        "**k**, the later one.",
+        "`for state in h[:0:-1]:` runs from the last state to the second. In it: `gradient = (gradient * (1 - state**2)) "
+        "@ U.T`.",
+    ],
+    draw=draw_past,
+    parts=[
+        part(
+            "one number wide",
+            public_only=True,
+            inputs=[(np.array([[0.5]]), np.array([[0.8], [0.6], [0.3]]), np.array([1.0]))],
+        ),
+        part("gradients that vanish", scale=0.4, size=0.9),
+        part("gradients that explode", scale=3, size=0.3),
+        part("gradients that hold", weight=2, scale=1, size=0.15, turn=True),
+        part("gradients that hardly change", scale=1, size=0.01, turn=True),
+        part("two states", scale=1, size=0.5, t=2),
+    ],
+    own=draw_own_past,
+    own_says="A matrix, states and a last gradient of your own",
+    mistakes={
+        "You multiplied by U. The way back goes through its transpose: `U.T`.": edit("U.T", "U"),
+        "You left out the slope of tanh, 1 − h².": "gradient = gradient @ U.T",
+        "You took the slope at the earlier state. A step back starts at the later.": (
+            going_back(lambda g, U, now, before: (g * (1 - before**2)) @ U.T)
+        ),
+        "h is after the tanh already: 1 − h², without another tanh.": edit("state**2", "np.tanh(state) ** 2"),
+        "Your slope is 1 − h. That of tanh is 1 − h².": edit("state**2", "state"),
+        "h(1 − h) is the slope of the sigmoid. That of tanh is 1 − h².": edit("(1 - state**2)", "state * (1 - state)"),
+        "Your slope is h². That of tanh is 1 − h².": edit("(1 - state**2)", "state**2"),
+        "First the slope, then U.T: tanh came last going forward, so it comes first going back.": (
+            going_back(lambda g, U, now, before: (1 - now**2) * (g @ U.T))
+        ),
+        "You walked the states in the wrong direction: start at the last one.": (
+            lambda U, h, dlast: judge(U, h[::-1], dlast)
+        ),
+        "Your `norms` run from the first state to the last. Asked is the way back: last state first.": (
+            with_norms(lambda norms: norms[::-1])
+        ),
+        "Your `norms` are squared lengths: take the root.": with_norms(lambda norms: norms**2),
+        "Your `norms` are shares of the first one. Asked are the lengths themselves.": (
+            with_norms(lambda norms: norms / norms[0])
+        ),
+        "Your `rate` takes the t-th root; there are t − 1 steps.": with_rate(lambda n: (n[-1] / n[0]) ** (1 / len(n))),
+        "Your `rate` is upside down: last over first.": with_rate(lambda n: (n[0] / n[-1]) ** (1 / (len(n) - 1))),
+        "Your `rate` is the plain mean. Factors multiply: geometric mean.": with_rate(
+            lambda n: (n[1:] / n[:-1]).mean()
+        ),
+        "Your `rate` is for all steps together. Asked is one step: take the root.": with_rate(lambda n: n[-1] / n[0]),
+        "Your `rate` is that of the first step back only.": with_rate(lambda n: n[1] / n[0]),
+        "Your `rate` is the spectral radius of U. Tanh's slopes take their share too: measure.": spectral_radius,
+        "Your `verdict` asks if the rate is below or above 1. Asked is rate**100.": (
+            'verdict = "vanishes" if rate < 1 else "explodes" if rate > 1 else "holds"'
+        ),
+        "Your `verdict` looks at this sequence. Asked is what 100 steps would leave.": "left = norms[-1] / norms[0]",
+        "Your `verdict` is too strict: from 1 % to 100-fold it holds.": edit("< 0.01", "< 0.99", "> 100", "> 1.01"),
+        "You never say that it explodes.": edit("> 100", "> np.inf"),
+        "You never say that it vanishes.": edit("< 0.01", "< 0"),
+    },
+    praise="Measured on this network, on this sequence: better than any rule of thumb.",
+    names=("norms", "rate", "verdict"),
+)
+
+
+@right(through_time)
+def by_matrices(U, h, dlast):
+    back, norms = dlast, [np.linalg.norm(dlast)]
+    for k in range(1, len(h)):
+        back = back @ (np.diag(1 - h[-k] ** 2) @ U.T)
+        norms.append(np.sqrt(back @ back))
+    rate = np.exp(np.log(norms[-1] / norms[0]) / (len(h) - 1))
+    hundred = 100 * np.log10(rate)
+    return np.array(norms), rate, "explodes" if hundred > 2 else "vanishes" if hundred < -2 else "holds"
