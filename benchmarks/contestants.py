@@ -76,9 +76,9 @@ def torch_model():
     torch.manual_seed(0)
     words = len(load("mood", "train").vocabulary)
     parts = {
-        "face": encoders.FaceEncoder(width=32),
-        "voice": encoders.VoiceEncoder(bands=load("mood", "train").features()["voice"].shape[-1], width=32),
-        "words": encoders.WordsEncoder(words, width=32),
+        "face": encoders.ImageEncoder(width=32),
+        "voice": encoders.AudioEncoder(bands=load("mood", "train").features()["voice"].shape[-1], width=32),
+        "words": encoders.TextEncoder(words, width=32),
     }
     return encoders.MultimodalClassifier(parts, fusion.Concatenate([32] * 3, 128), classes=3)
 
@@ -194,9 +194,9 @@ def keras_model():
     keras.utils.set_random_seed(0)
     data = load("mood", "train")
     parts = {
-        "face": encoders.FaceEncoder(width=32),
-        "voice": encoders.VoiceEncoder(data.features()["voice"].shape[-1], width=32),
-        "words": encoders.WordsEncoder(len(data.vocabulary), width=32),
+        "face": encoders.ImageEncoder(width=32),
+        "voice": encoders.AudioEncoder(data.features()["voice"].shape[-1], width=32),
+        "words": encoders.TextEncoder(len(data.vocabulary), width=32),
     }
     model = encoders.MultimodalClassifier(parts, fusion.Concatenate([32] * 3, 128), classes=3)
     model(next(iter(data.tf_dataset(batch_size=BATCH, fixed_length=True)))[0])

@@ -118,7 +118,7 @@ def _title(fig: Figure, title: str) -> None:
 
 
 # ---------------------------------------------------------------- results
-def against_ceiling(
+def bar_with_ceiling(
     names: Sequence[str],
     accuracies: Any,
     ceilings: Any,

@@ -23,10 +23,12 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import rms_norm
 
-from mmcourse.datasets import Dataset, data_dir, load, mood, mood_voices, mood_words
+from mmcourse.datasets import Dataset, data_dir, load, mood
 from mmcourse.datasets.base import Column, pad
+from mmcourse.datasets.mood import voices as mood_voices
+from mmcourse.datasets.mood import words as mood_words
 from mmcourse.preprocess import audio, image
-from mmcourse.torch.encoders import FaceEncoder, VoiceEncoder, WordsEncoder
+from mmcourse.torch.encoders import AudioEncoder, ImageEncoder, TextEncoder
 
 __all__ = ["MAX_SECONDS", "Trimodal", "load_trimodal", "mood_encoders", "probabilities", "read_message"]
 
@@ -39,9 +41,9 @@ VOICE_BANDS, WIDTH = 40, 32
 def mood_encoders(*modalities: str) -> dict[str, nn.Module]:
     """Untrained encoders of these modalities of `mood`, each to a vector of 32 numbers."""
     makers = {
-        "face": lambda: FaceEncoder(width=WIDTH, size=FACE_SIZE),
-        "voice": lambda: VoiceEncoder(bands=VOICE_BANDS, width=WIDTH),
-        "words": lambda: WordsEncoder(vocabulary=len(mood_words.vocabulary()), width=WIDTH),
+        "face": lambda: ImageEncoder(width=WIDTH, size=FACE_SIZE),
+        "voice": lambda: AudioEncoder(bands=VOICE_BANDS, width=WIDTH),
+        "words": lambda: TextEncoder(vocabulary=len(mood_words.vocabulary()), width=WIDTH),
     }
     unknown = [name for name in modalities if name not in makers]
     if unknown or not modalities:

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from mmcourse.datasets.scenes_captions import vocabulary
+from mmcourse.datasets.scenes.captions import vocabulary
 
 HERE = Path(__file__).resolve().parent
 SAMPLE_RATE = 16_000

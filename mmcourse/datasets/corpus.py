@@ -10,8 +10,9 @@ from functools import cache
 
 import numpy as np
 
-from . import load, mood_words
+from . import load
 from .base import check_split
+from .mood import words as mood_words
 
 AGREE = 0.9  # of the sentences of a message express its feeling; the rest any feeling
 

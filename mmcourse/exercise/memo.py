@@ -12,7 +12,7 @@ MOST = 2000  # values kept of one function
 
 
 class Remembered:
-    """Stands for a module in an exercises.py: `information = remembered(information)`."""
+    """Stands for a module in an exercises.py: `ceilings = remembered(ceilings)`."""
 
     def __init__(self, module: ModuleType):
         self._module = module

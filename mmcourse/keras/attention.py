@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 
-def keep_mask(n, m, padding_mask=None, causal=False, ndim=3):
+def attention_mask(n, m, padding_mask=None, causal=False, ndim=3):
     """Bool mask of which of m keys each of n queries may look at, broadcastable to the scores (b, …, n, m); or None."""
     keep = ops.arange(m)[None, :] <= ops.arange(n)[:, None] + (m - n) if causal else None
     if padding_mask is not None:
@@ -53,20 +53,20 @@ def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale
     """
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     scores = ops.matmul(q, ops.swapaxes(k, -1, -2)) * scale  # (b, …, n, m)
-    keep = keep_mask(ops.shape(q)[-2], ops.shape(k)[-2], padding_mask, causal, len(scores.shape))
+    keep = attention_mask(ops.shape(q)[-2], ops.shape(k)[-2], padding_mask, causal, len(scores.shape))
     weights = masked_softmax(scores, keep)
     return ops.matmul(weights if dropout is None else dropout(weights), v), weights
 
 
 @keras.saving.register_keras_serializable("mmcourse")
 class MultiHeadAttention(keras.layers.Layer):
-    """Queries from `query`, keys and values from `source`, in `heads` subspaces at once.
+    """Queries from `query`, keys and values from `source`, in `num_heads` subspaces at once.
 
     Parameters
     ----------
     dim : int
         Width of the query and of the output.
-    heads : int
+    num_heads : int
         A divisor of `dim`.
     source_dim : int or None
         Width of the source, if it is to be checked: Keras sees it at the first call.
@@ -74,11 +74,11 @@ class MultiHeadAttention(keras.layers.Layer):
         Probability of dropping an attention weight in training.
     """
 
-    def __init__(self, dim, heads, source_dim=None, dropout=0.0, **kwargs):
+    def __init__(self, dim, num_heads, source_dim=None, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
-        if dim % heads:
-            raise ValueError(f"heads: {heads} does not divide the width {dim}; choose a divisor")
-        self.dim, self.heads, self.source_dim, self.rate = dim, heads, source_dim, dropout
+        if dim % num_heads:
+            raise ValueError(f"heads: {num_heads} does not divide the width {dim}; choose a divisor")
+        self.dim, self.num_heads, self.source_dim, self.rate = dim, num_heads, source_dim, dropout
         self.query, self.key, self.value, self.output_ = (
             keras.layers.Dense(dim, name=name, dtype=self.dtype_policy) for name in ("query", "key", "value", "output")
         )
@@ -106,11 +106,11 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def split(self, x):
         """(b, n, d) → (b, heads, n, d / heads)."""
-        return ops.swapaxes(ops.reshape(x, (-1, ops.shape(x)[1], self.heads, self.dim // self.heads)), 1, 2)
+        return ops.swapaxes(ops.reshape(x, (-1, ops.shape(x)[1], self.num_heads, self.dim // self.num_heads)), 1, 2)
 
     def get_config(self):
         """What `from_config` needs."""
-        own = {"dim": self.dim, "heads": self.heads, "source_dim": self.source_dim, "dropout": self.rate}
+        own = {"dim": self.dim, "num_heads": self.num_heads, "source_dim": self.source_dim, "dropout": self.rate}
         return {**super().get_config(), **own}
 
 

@@ -9,13 +9,13 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1):
 
     Parameters
     ----------
-    x : float (b, h, w, c_in); w : float (kh, kw, c_in, c_out); b : float (c_out,) or None
+    x : float (b, h, w, in_channels); w : float (kh, kw, in_channels, out_channels); b : float (out_channels,) or None
     stride, dilation : int or (int, int)
     padding : int, (int, int), or ((top, bottom), (left, right)); zeros
 
     Returns
     -------
-    y : float (b, oh, ow, c_out)
+    y : float (b, oh, ow, out_channels)
     """
     if len(x.shape) != 4 or x.shape[-1] != w.shape[2]:
         raise ValueError(f"x: expected (b, h, w, {w.shape[2]}) for a kernel {tuple(w.shape)}, got {tuple(x.shape)}")
@@ -52,19 +52,19 @@ def avg_pool2d(x, size=2, stride=None):
 class Conv2d(keras.layers.Layer):
     """:func:`conv2d` with its weights, started as Keras does: Glorot uniform, bias zero."""
 
-    def __init__(self, c_in, c_out, kernel, stride=1, padding=0, dilation=1, **kwargs):
+    def __init__(self, in_channels, out_channels, kernel, stride=1, padding=0, dilation=1, **kwargs):
         super().__init__(**kwargs)
-        self.config = {"c_in": c_in, "c_out": c_out, "kernel": pair(kernel)}
+        self.config = {"in_channels": in_channels, "out_channels": out_channels, "kernel": pair(kernel)}
         self.config |= {"stride": stride, "padding": padding, "dilation": dilation}
 
     def build(self, shape):
-        """Make kernel (kh, kw, c_in, c_out) and bias (c_out,)."""
+        """Make kernel (kh, kw, in_channels, out_channels) and bias (out_channels,)."""
         c = self.config
-        self.kernel = self.add_weight(shape=(*c["kernel"], c["c_in"], c["c_out"]), name="kernel")
-        self.bias = self.add_weight(shape=(c["c_out"],), initializer="zeros", name="bias")
+        self.kernel = self.add_weight(shape=(*c["kernel"], c["in_channels"], c["out_channels"]), name="kernel")
+        self.bias = self.add_weight(shape=(c["out_channels"],), initializer="zeros", name="bias")
 
     def call(self, x):
-        """(b, h, w, c_in) → (b, oh, ow, c_out)."""
+        """(b, h, w, in_channels) → (b, oh, ow, out_channels)."""
         c = self.config
         return conv2d(x, self.kernel, self.bias, c["stride"], c["padding"], c["dilation"])
 

@@ -7,8 +7,8 @@
 import keras
 from keras import ops
 
-from mmcourse.keras.fusion_sequences import masked_mean
-from mmcourse.keras.fusion_sums import register
+from mmcourse.keras.fusion.sequences import masked_mean
+from mmcourse.keras.fusion.sums import register
 
 
 def all_real(x):
@@ -35,7 +35,7 @@ class Encoder(keras.layers.Layer):
 
 
 @register
-class WordsEncoder(Encoder):
+class TextEncoder(Encoder):
     """Mean of the real words' vectors → relu(W·+b) → linear. ids, padding_mask: (b, t) → (b, width)."""
 
     def __init__(self, vocabulary, width, **kwargs):
@@ -72,7 +72,7 @@ def statistics(steps, mask):
 
 
 @register
-class VoiceEncoder(Encoder):
+class AudioEncoder(Encoder):
     """Two frames at a time → relu → mean, spread, length → MLP. x: log-mel (b, t, bands) → (b, width)."""
 
     def __init__(self, bands, width, channels=32, **kwargs):
@@ -92,7 +92,7 @@ class VoiceEncoder(Encoder):
 
 
 @register
-class FaceEncoder(Encoder):
+class ImageEncoder(Encoder):
     """Two 3×3 convolutions, stride 2, relu → patches side by side → linear. x: (b, h, w, colours) → (b, width)."""
 
     def __init__(self, width, size=32, colours=3, channels=(16, 32), **kwargs):

@@ -12,15 +12,15 @@ class Recurrent(keras.layers.Layer):
 
     Parameters
     ----------
-    dim_in, dim : int
+    input_size, dim : int
         Width of the input and of the state.
     """
 
     gates, parts, hidden_bias = 1, 1, False
 
-    def __init__(self, dim_in, dim, **kwargs):
+    def __init__(self, input_size, dim, **kwargs):
         super().__init__(**kwargs)
-        self.dim_in, self.dim = dim_in, dim
+        self.input_size, self.dim = input_size, dim
         self.input_ = keras.layers.Dense(self.gates * dim, name="input", dtype=self.dtype_policy)
         self.hidden = keras.layers.Dense(
             self.gates * dim,
@@ -32,11 +32,11 @@ class Recurrent(keras.layers.Layer):
 
     def build(self, shape):
         """Make the weights."""
-        self.input_.build((None, None, self.dim_in))
+        self.input_.build((None, None, self.input_size))
         self.hidden.build((None, self.dim))
 
     def call(self, x, padding_mask=None, state=None):
-        """x (b, t, dim_in), padding_mask bool (b, t), True = real → y (b, t, dim), last state (tuple of (b, dim)).
+        """x (b, t, input_size), padding_mask bool (b, t), True = real → y (b, t, dim), last state (tuple of (b, dim)).
 
         At a padded step the state stays and the output is 0. The loop over t is unrolled, so t must be known.
         """
@@ -61,7 +61,7 @@ class Recurrent(keras.layers.Layer):
 
     def get_config(self):
         """What `from_config` needs."""
-        return {**super().get_config(), "dim_in": self.dim_in, "dim": self.dim}
+        return {**super().get_config(), "input_size": self.input_size, "dim": self.dim}
 
 
 @keras.saving.register_keras_serializable("mmcourse")

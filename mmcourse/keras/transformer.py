@@ -34,13 +34,13 @@ class Block(Configured):
         Of the layer norms: 1e-3 in Keras, 1e-12 in BERT and ViT.
     """
 
-    def __init__(self, dim, heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, **kwargs):
+    def __init__(self, dim, num_heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, **kwargs):
         super().__init__(**kwargs)
-        self.config = {"dim": dim, "heads": heads, "hidden": hidden or 4 * dim}
+        self.config = {"dim": dim, "num_heads": num_heads, "hidden": hidden or 4 * dim}
         self.config |= {"dropout": dropout, "pre_norm": pre_norm, "eps": eps}
         policy = self.dtype_policy
         self.pre_norm = pre_norm
-        self.attention = MultiHeadAttention(dim, heads, dropout=dropout, dtype=policy, name="attention")
+        self.attention = MultiHeadAttention(dim, num_heads, dropout=dropout, dtype=policy, name="attention")
         self.up = keras.layers.Dense(hidden or 4 * dim, dtype=policy, name="up")
         self.down = keras.layers.Dense(dim, dtype=policy, name="down")
         self.norm1 = keras.layers.LayerNormalization(epsilon=eps, dtype=policy, name="norm1")
@@ -82,11 +82,11 @@ class EncoderBlock(Block):
 class DecoderBlock(Block):
     """Causal self-attention, attention over a memory of width `memory_dim`, feed-forward."""
 
-    def __init__(self, dim, heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, memory_dim=None, **kwargs):
-        super().__init__(dim, heads, hidden, dropout, pre_norm, eps, **kwargs)
+    def __init__(self, dim, num_heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, memory_dim=None, **kwargs):
+        super().__init__(dim, num_heads, hidden, dropout, pre_norm, eps, **kwargs)
         self.config["memory_dim"] = memory_dim
         policy = self.dtype_policy
-        self.cross = MultiHeadAttention(dim, heads, memory_dim, dropout, dtype=policy, name="cross")
+        self.cross = MultiHeadAttention(dim, num_heads, memory_dim, dropout, dtype=policy, name="cross")
         self.norm3 = keras.layers.LayerNormalization(epsilon=eps, dtype=policy, name="norm3")
 
     def build(self, x_shape, memory_shape):
@@ -114,9 +114,12 @@ class Stack(Configured):
 
     block: type | None = None
 
-    def __init__(self, depth, dim, heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, memory_dim=None, **kwargs):
+    def __init__(
+        self, depth, dim, num_heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, memory_dim=None, **kwargs
+    ):
         super().__init__(**kwargs)
-        block = {"dim": dim, "heads": heads, "hidden": hidden, "dropout": dropout, "pre_norm": pre_norm, "eps": eps}
+        block = {"dim": dim, "num_heads": num_heads, "hidden": hidden, "dropout": dropout}
+        block |= {"pre_norm": pre_norm, "eps": eps}
         block |= {"memory_dim": memory_dim} if memory_dim else {}
         self.config = {"depth": depth, **block}
         policy = self.dtype_policy
@@ -166,7 +169,7 @@ class Decoder(Stack):
         return x if self.norm is None else self.norm(x)
 
 
-def patches(image, size):
+def patchify(image, size):
     """Cut (b, h, w, c) into squares, row by row: (b, h/size · w/size, size·size·c)."""
     _, h, w, c = image.shape
     if h % size or w % size:
@@ -188,14 +191,14 @@ class VisionTransformer(Configured):
     """
 
     def __init__(
-        self, image_size, patch_size, channels, depth, dim, heads, hidden=None, dropout=0.0, eps=1e-6, **kwargs
+        self, image_size, patch_size, channels, depth, dim, num_heads, hidden=None, dropout=0.0, eps=1e-6, **kwargs
     ):
         super().__init__(**kwargs)
         self.config = {"image_size": image_size, "patch_size": patch_size, "channels": channels, "depth": depth}
-        self.config |= {"dim": dim, "heads": heads, "hidden": hidden, "dropout": dropout, "eps": eps}
+        self.config |= {"dim": dim, "num_heads": num_heads, "hidden": hidden, "dropout": dropout, "eps": eps}
         policy = self.dtype_policy
         self.patch = keras.layers.Dense(dim, dtype=policy, name="patch")
-        self.encoder = Encoder(depth, dim, heads, hidden, dropout, eps=eps, dtype=policy, name="encoder")
+        self.encoder = Encoder(depth, dim, num_heads, hidden, dropout, eps=eps, dtype=policy, name="encoder")
 
     def build(self, shape):
         """Make the weights."""
@@ -209,6 +212,6 @@ class VisionTransformer(Configured):
 
     def call(self, image, training=None):
         """(b, h, w, c) → (b, 1 + n, dim), the class token first."""
-        x = self.patch(patches(image, self.config["patch_size"]))  # (b, n, dim)
+        x = self.patch(patchify(image, self.config["patch_size"]))  # (b, n, dim)
         cls = ops.broadcast_to(self.cls, (ops.shape(x)[0], 1, self.config["dim"]))
         return self.encoder(ops.concatenate([cls, x], 1) + self.positions, training=training)

@@ -11,7 +11,7 @@ import numpy as np
 from mmcourse.numpy.layers import linear, linear_backward
 
 
-def keep_mask(n, m, padding_mask=None, causal=False, ndim=3):
+def attention_mask(n, m, padding_mask=None, causal=False, ndim=3):
     """Which of m keys each of n queries may look at.
 
     Parameters
@@ -70,7 +70,7 @@ def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale
     """
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     scores = (q @ k.swapaxes(-1, -2)) * scale  # (b, …, n, m)
-    keep = keep_mask(q.shape[-2], k.shape[-2], padding_mask, causal, scores.ndim)
+    keep = attention_mask(q.shape[-2], k.shape[-2], padding_mask, causal, scores.ndim)
     weights = masked_softmax(scores, keep)
     return weights @ v, {"q": q, "k": k, "v": v, "weights": weights, "scale": scale}
 
@@ -83,22 +83,22 @@ def scaled_dot_product_attention_backward(dy, cache):
     return dscores @ cache["k"], dscores.swapaxes(-1, -2) @ cache["q"], dv
 
 
-def split_heads(x, heads):
+def split_heads(x, num_heads):
     """(b, n, heads·d) → (b, heads, n, d)."""
     b, n, width = x.shape
-    if width % heads:
-        raise ValueError(f"heads: {heads} does not divide the width {width}; choose a divisor")
-    return x.reshape(b, n, heads, width // heads).transpose(0, 2, 1, 3)
+    if width % num_heads:
+        raise ValueError(f"heads: {num_heads} does not divide the width {width}; choose a divisor")
+    return x.reshape(b, n, num_heads, width // num_heads).transpose(0, 2, 1, 3)
 
 
 def join_heads(x):
     """(b, heads, n, d) → (b, n, heads·d)."""
-    b, heads, n, d = x.shape
-    return x.transpose(0, 2, 1, 3).reshape(b, n, heads * d)
+    b, num_heads, n, d = x.shape
+    return x.transpose(0, 2, 1, 3).reshape(b, n, num_heads * d)
 
 
-def multi_head_attention(query, source, p, heads, padding_mask=None, causal=False):
-    """Queries from `query`, keys and values from `source` (None: self-attention), in `heads` subspaces at once.
+def multi_head_attention(query, source, p, num_heads, padding_mask=None, causal=False):
+    """Queries from `query`, keys and values from `source` (None: self-attention), in `num_heads` subspaces at once.
 
     Parameters
     ----------
@@ -115,18 +115,18 @@ def multi_head_attention(query, source, p, heads, padding_mask=None, causal=Fals
     q, cache_q = linear(query, p["query.w"], p["query.b"])
     k, cache_k = linear(source, p["key.w"], p["key.b"])
     v, cache_v = linear(source, p["value.w"], p["value.b"])
-    q, k, v = (split_heads(x, heads) for x in (q, k, v))  # (b, heads, n or m, d / heads)
+    q, k, v = (split_heads(x, num_heads) for x in (q, k, v))  # (b, heads, n or m, d / heads)
     h, cache_a = scaled_dot_product_attention(q, k, v, padding_mask, causal)
     y, cache_o = linear(join_heads(h), p["output.w"], p["output.b"])
     parts = {"query": cache_q, "key": cache_k, "value": cache_v, "output": cache_o}
-    return y, {"weights": cache_a["weights"], "attention": cache_a, "heads": heads, "parts": parts}
+    return y, {"weights": cache_a["weights"], "attention": cache_a, "num_heads": num_heads, "parts": parts}
 
 
 def multi_head_attention_backward(dy, cache):
     """Gradients (dquery, dsource, dp) of :func:`multi_head_attention`; in self-attention dx = dquery + dsource."""
     parts, dp = cache["parts"], {}
     dh, dp["output.w"], dp["output.b"] = linear_backward(dy, parts["output"])
-    dheads = scaled_dot_product_attention_backward(split_heads(dh, cache["heads"]), cache["attention"])
+    dheads = scaled_dot_product_attention_backward(split_heads(dh, cache["num_heads"]), cache["attention"])
     dx = {}
     for name, d in zip(("query", "key", "value"), dheads, strict=True):
         dx[name], dp[f"{name}.w"], dp[f"{name}.b"] = linear_backward(join_heads(d), parts[name])

@@ -46,10 +46,10 @@ def flip_kernel(w):
 def conv2d_loop(x, w, b=0.0, stride=1, padding=0, dilation=1):
     """The definition, one output pixel at a time: slow, and impossible to misread. Arguments as :func:`conv2d`."""
     (sh, sw), (dh, dw), pad = _pair(stride), _pair(dilation), _pads(padding)
-    kh, kw, _, c_out = w.shape
+    kh, kw, _, out_channels = w.shape
     oh, ow = output_size(x.shape[1], kh, sh, pad[0], dh), output_size(x.shape[2], kw, sw, pad[1], dw)
     x = np.pad(x, ((0, 0), *pad, (0, 0)))
-    y = np.zeros((len(x), oh, ow, c_out), x.dtype)
+    y = np.zeros((len(x), oh, ow, out_channels), x.dtype)
     for i in range(oh):
         for j in range(ow):
             for m in range(kh):
@@ -87,15 +87,15 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1):
 
     Parameters
     ----------
-    x : float (b, h, w, c_in)
-    w : float (kh, kw, c_in, c_out)
-    b : float (c_out,) or None
+    x : float (b, h, w, in_channels)
+    w : float (kh, kw, in_channels, out_channels)
+    b : float (out_channels,) or None
     stride, dilation : int or (int, int)
     padding : int, (int, int), or ((top, bottom), (left, right)); zeros
 
     Returns
     -------
-    y : float (b, oh, ow, c_out); cache for :func:`conv2d_backward`
+    y : float (b, oh, ow, out_channels); cache for :func:`conv2d_backward`
 
     Raises
     ------
@@ -106,8 +106,8 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1):
         raise ValueError(f"x: expected (b, h, w, {w.shape[2]}) for a kernel of shape {w.shape}, got {x.shape}")
     stride, dilation, pad = _pair(stride), _pair(dilation), _pads(padding)
     padded = np.pad(x, ((0, 0), *pad, (0, 0))) if any(map(any, pad)) else x
-    patches = windows(padded, w.shape[:2], stride, dilation)  # (b, oh, ow, kh, kw, c_in)
-    rows = patches.reshape(-1, w[..., 0].size)  # (b·oh·ow, kh·kw·c_in)
+    patches = windows(padded, w.shape[:2], stride, dilation)  # (b, oh, ow, kh, kw, in_channels)
+    rows = patches.reshape(-1, w[..., 0].size)  # (b·oh·ow, kh·kw·in_channels)
     y = rows @ w.reshape(-1, w.shape[-1])
     if b is not None:
         y += b
@@ -118,7 +118,7 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1):
 def conv2d_backward(dy, cache):
     """Gradients dx, dw, db: two matrix products, and the patches added back to the image."""
     w, rows = cache["w"], cache["rows"]
-    flat = dy.reshape(-1, dy.shape[-1])  # (b·oh·ow, c_out)
+    flat = dy.reshape(-1, dy.shape[-1])  # (b·oh·ow, out_channels)
     dw = (rows.T @ flat).reshape(w.shape)
     dtaps = (w.reshape(-1, w.shape[-1]) @ flat.T).reshape(*w.shape[:3], *dy.shape[:3])
     dx = windows_backward(dtaps, cache["padded"], cache["stride"], cache["dilation"])

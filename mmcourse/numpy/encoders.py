@@ -6,8 +6,8 @@ the encoder itself makes one vector of it.
 
 import numpy as np
 
-from mmcourse.numpy.fusion_sequences import masked_mean
-from mmcourse.numpy.fusion_sums import linear
+from mmcourse.numpy.fusion.sequences import masked_mean
+from mmcourse.numpy.fusion.sums import linear
 from mmcourse.numpy.layers import conv2d
 
 

@@ -74,7 +74,7 @@ def residual_backward(dy, f_backward, cache, norm, pre_norm):
     return dsum + dx, dp | dp_norm, *more
 
 
-def encoder_block(x, p, heads, padding_mask=None, causal=False, pre_norm=True, eps=1e-5):
+def encoder_block(x, p, num_heads, padding_mask=None, causal=False, pre_norm=True, eps=1e-5):
     """Self-attention, then feed-forward, each with a residual and a norm.
 
     Parameters
@@ -89,7 +89,7 @@ def encoder_block(x, p, heads, padding_mask=None, causal=False, pre_norm=True, e
     """
 
     def attend(h):
-        return multi_head_attention(h, None, part(p, "attention"), heads, padding_mask, causal)
+        return multi_head_attention(h, None, part(p, "attention"), num_heads, padding_mask, causal)
 
     x, cache1 = residual(x, attend, p, "norm1", pre_norm, eps)
     x, cache2 = residual(x, lambda h: feed_forward(h, p), p, "norm2", pre_norm, eps)
@@ -113,14 +113,14 @@ def encoder_block_backward(dy, cache):
     return dx, dp1 | dp2
 
 
-def decoder_block(x, memory, p, heads, padding_mask=None, memory_mask=None, pre_norm=True, eps=1e-5):
+def decoder_block(x, memory, p, num_heads, padding_mask=None, memory_mask=None, pre_norm=True, eps=1e-5):
     """Causal self-attention, attention over `memory` (b, m, d_m), feed-forward. Also ``cross.*`` and ``norm3.*``."""
 
     def attend(h):
-        return multi_head_attention(h, None, part(p, "attention"), heads, padding_mask, causal=True)
+        return multi_head_attention(h, None, part(p, "attention"), num_heads, padding_mask, causal=True)
 
     def cross(h):
-        return multi_head_attention(h, memory, part(p, "cross"), heads, memory_mask)
+        return multi_head_attention(h, memory, part(p, "cross"), num_heads, memory_mask)
 
     x, cache1 = residual(x, attend, p, "norm1", pre_norm, eps)
     x, cache2 = residual(x, cross, p, "norm2", pre_norm, eps)
@@ -142,11 +142,11 @@ def depth(p):
     return len({key.split(".")[1] for key in p if key.startswith("blocks.")})
 
 
-def encoder(x, p, heads, padding_mask=None, causal=False, pre_norm=True, eps=1e-5):
+def encoder(x, p, num_heads, padding_mask=None, causal=False, pre_norm=True, eps=1e-5):
     """A stack of encoder blocks ``blocks.i.*``; pre-norm ends with ``norm.*``. x (b, n, d) → (b, n, d)."""
     caches = []
     for i in range(depth(p)):
-        x, cache = encoder_block(x, part(p, f"blocks.{i}"), heads, padding_mask, causal, pre_norm, eps)
+        x, cache = encoder_block(x, part(p, f"blocks.{i}"), num_heads, padding_mask, causal, pre_norm, eps)
         caches.append(cache)
     x, final = _norm(x, p, "norm", eps) if pre_norm else (x, None)
     return x, {"blocks": caches, "norm": final}
@@ -161,12 +161,12 @@ def encoder_backward(dy, cache):
     return dx, dp
 
 
-def decoder(x, memory, p, heads, padding_mask=None, memory_mask=None, pre_norm=True, eps=1e-5):
+def decoder(x, memory, p, num_heads, padding_mask=None, memory_mask=None, pre_norm=True, eps=1e-5):
     """A stack of decoder blocks over one `memory`. x (b, n, d), memory (b, m, d_m) → (b, n, d)."""
     caches = []
     for i in range(depth(p)):
         block = part(p, f"blocks.{i}")
-        x, cache = decoder_block(x, memory, block, heads, padding_mask, memory_mask, pre_norm, eps)
+        x, cache = decoder_block(x, memory, block, num_heads, padding_mask, memory_mask, pre_norm, eps)
         caches.append(cache)
     x, final = _norm(x, p, "norm", eps) if pre_norm else (x, None)
     return x, {"blocks": caches, "norm": final}
@@ -182,7 +182,7 @@ def decoder_backward(dy, cache):
     return dx, dmemory, dp
 
 
-def patches(image, size):
+def patchify(image, size):
     """Cut (b, h, w, c) into squares, row by row: (b, h/size · w/size, size·size·c) (Dosovitskiy et al. 2021)."""
     b, h, w, c = image.shape
     if h % size or w % size:
@@ -197,7 +197,7 @@ def patches_backward(dy, shape, size):
     return dy.reshape(b, h // size, w // size, size, size, c).swapaxes(2, 3).reshape(shape)
 
 
-def vision_transformer(image, p, heads, size, eps=1e-6):
+def vision_transformer(image, p, num_heads, size, eps=1e-6):
     """ViT (arXiv 2010.11929): patches → linear → [cls] in front, positions added → pre-norm encoder.
 
     Parameters
@@ -209,9 +209,9 @@ def vision_transformer(image, p, heads, size, eps=1e-6):
     -------
     y : (b, 1 + n, d), the class token first; cache
     """
-    x, embed = linear(patches(image, size), p["patch.w"], p["patch.b"])  # (b, n, d)
+    x, embed = linear(patchify(image, size), p["patch.w"], p["patch.b"])  # (b, n, d)
     x = np.concatenate([np.broadcast_to(p["cls"], (len(x), 1, x.shape[-1])), x], 1) + p["positions"]
-    y, cache = encoder(x, part(p, "encoder"), heads, eps=eps)
+    y, cache = encoder(x, part(p, "encoder"), num_heads, eps=eps)
     return y, {"embed": embed, "encoder": cache, "shape": image.shape, "size": size}
 
 

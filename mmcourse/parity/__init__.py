@@ -11,19 +11,19 @@ A topic is a module of this package with a list ``FORMULAS`` of :class:`Formula`
 gradient, after five steps. :mod:`mmcourse.parity.properties` has the checks that come before any comparison.
 """
 
+from .backends import LAYOUTS, KerasBackend, NumpyBackend, TorchBackend, copy_weights, keras_epsilon
+from .case import ParityCase, parity_cases
 from .compare import Report, compare
-from .formula import Formula, formulas
-from .rooms import LAYOUTS, KerasRoom, NumpyRoom, TorchRoom, copy_weights, keras_epsilon
 
 __all__ = [
     "LAYOUTS",
-    "Formula",
-    "KerasRoom",
-    "NumpyRoom",
+    "ParityCase",
+    "KerasBackend",
+    "NumpyBackend",
     "Report",
-    "TorchRoom",
+    "TorchBackend",
     "compare",
     "copy_weights",
-    "formulas",
+    "parity_cases",
     "keras_epsilon",
 ]

@@ -5,12 +5,12 @@ Exit code 1 where a room differs.
 
 import sys
 
+from .case import parity_cases
 from .compare import table
-from .formula import formulas
 from .page import markdown
 
 part, as_page = "".join(sys.argv[1:]).replace("--markdown", ""), "--markdown" in sys.argv
-found = formulas(part)
+found = parity_cases(part)
 lines = []
 for line in markdown(found) if as_page else table(found):
     print(line, flush=True)

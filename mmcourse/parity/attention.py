@@ -4,7 +4,7 @@ import numpy as np
 
 from mmcourse.numpy import attention
 
-from .formula import Formula
+from .case import ParityCase
 
 DIM, SOURCE, HEADS = 8, 5, 2  # heads of width 4: Keras's own layer rounds 1/√width to float32, and 1/2 is exact
 # The second sample has nothing to look at: rows of zeros, not of NaN.
@@ -22,7 +22,7 @@ def _sdpa(name, **extra):
         grads = attention.scaled_dot_product_attention_backward(dy, cache)
         return dict(zip("qkv", grads, strict=True)), {}
 
-    return Formula(
+    return ParityCase(
         f"dot-product attention, {name}",
         numpy="attention.scaled_dot_product_attention",
         layer="attention.scaled_dot_product_attention",
@@ -51,12 +51,12 @@ def _multi_head(name, inputs, backward, source_dim=DIM):
     def numpy_call(f, inputs, p, options):
         return f(inputs["query"], inputs.get("source"), p, **options, **_flags(inputs))[0]
 
-    return Formula(
+    return ParityCase(
         f"multi-head attention, {name}",
         numpy="attention.multi_head_attention",
         layer="attention.MultiHeadAttention",
-        config={"dim": DIM, "heads": HEADS, "source_dim": source_dim},
-        options={"heads": HEADS},
+        config={"dim": DIM, "num_heads": HEADS, "source_dim": source_dim},
+        options={"num_heads": HEADS},
         inputs=inputs,
         count=2 * (DIM * DIM + DIM) + 2 * (source_dim * DIM + DIM),
         numpy_call=numpy_call,

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .formula import Formula
-from .rooms import Arrays, KerasRoom, NumpyRoom, TorchRoom
+from .backends import Arrays, KerasBackend, NumpyBackend, TorchBackend
+from .case import ParityCase
 
 # 2⁻⁵ is the same number in float32, in which Keras keeps its learning rate, and in float64.
 RATE, STEPS = 2**-5, 5
@@ -65,15 +65,15 @@ def difference(a: Arrays, b: Arrays) -> float:
     return float(gap / scale) if np.isfinite(gap) else np.inf
 
 
-def compare(formula: Formula, seed: int = 0) -> list[Report]:
+def compare(formula: ParityCase, seed: int = 0) -> list[Report]:
     """NumPy against PyTorch, and PyTorch against Keras, from the same weights and inputs."""
     rng = np.random.default_rng(seed)
     inputs = formula.inputs(rng)
-    torch = TorchRoom(formula, seed=seed)
+    torch = TorchBackend(formula, seed=seed)
     rooms: dict[str, Any] = {
-        "numpy": NumpyRoom(formula, torch.weights, torch.trainable),
+        "numpy": NumpyBackend(formula, torch.weights, torch.trainable),
         "torch": torch,
-        "keras": KerasRoom(formula, torch, inputs),
+        "keras": KerasBackend(formula, torch, inputs),
     }
     outputs = {room: r.forward(inputs) for room, r in rooms.items()}
     single = _single_precision(formula, torch, inputs)
@@ -93,13 +93,13 @@ def compare(formula: Formula, seed: int = 0) -> list[Report]:
     return [report("numpy", "torch"), report("torch", "keras")]
 
 
-def _single_precision(formula: Formula, torch: TorchRoom, inputs) -> dict[str, Arrays]:
-    small = TorchRoom(formula, "float32", weights=torch.weights)
-    array = NumpyRoom(formula, torch.weights, torch.trainable, "float32")
+def _single_precision(formula: ParityCase, torch: TorchBackend, inputs) -> dict[str, Arrays]:
+    small = TorchBackend(formula, "float32", weights=torch.weights)
+    array = NumpyBackend(formula, torch.weights, torch.trainable, "float32")
     return {
         "numpy": array.forward(inputs),
         "torch": small.forward(inputs),
-        "keras": KerasRoom(formula, small, inputs, "float32").forward(inputs),
+        "keras": KerasBackend(formula, small, inputs, "float32").forward(inputs),
     }
 
 
@@ -108,11 +108,11 @@ def _joined(gradients: tuple[Arrays, Arrays]) -> Arrays:
     return {**{f"input {k}": v for k, v in dx.items()}, **dp}
 
 
-def table(formulas: Iterable[Formula]) -> Iterable[str]:
+def table(parity_cases: Iterable[ParityCase]) -> Iterable[str]:
     """Lines of formula × pair of rooms, one at a time since each takes a moment."""
     columns = ("forward", "forward32", "gradient", "sgd", "adam")
     yield f"{'formula':34} {'rooms':12}" + "".join(f"{c:>11}" for c in columns)
-    for formula in formulas:
+    for formula in parity_cases:
         for r in compare(formula):
             cells = (getattr(r, c) for c in columns)
             line = "".join(f"{'·' if np.isnan(c) else f'{c:.1e}':>11}" for c in cells)

@@ -1,6 +1,6 @@
 """The small encoders: what goes in, and how many parameters they have."""
 
-from .formula import Formula
+from .case import ParityCase
 from .fusion import BATCH, WIDTH, padding_mask
 
 
@@ -20,26 +20,26 @@ def face(rng):
 
 
 FORMULAS = [
-    Formula(
+    ParityCase(
         "words encoder",
         "encoders.words_encoder",
-        "encoders.WordsEncoder",
+        "encoders.TextEncoder",
         words,
         count=7 * WIDTH + 2 * (WIDTH**2 + WIDTH),
         config={"vocabulary": 7, "width": WIDTH},
     ),
-    Formula(
+    ParityCase(
         "voice encoder",
         "encoders.voice_encoder",
-        "encoders.VoiceEncoder",
+        "encoders.AudioEncoder",
         voice,
         count=(2 * 3 + 1) * 4 + (2 * 4 + 1 + 1) * WIDTH + (WIDTH + 1) * WIDTH,
         config={"bands": 3, "width": WIDTH, "channels": 4},
     ),
-    Formula(
+    ParityCase(
         "face encoder",
         "encoders.face_encoder",
-        "encoders.FaceEncoder",
+        "encoders.ImageEncoder",
         face,
         count=(9 * 2 + 1) * 3 + (9 * 3 + 1) * 4 + (3 * 3 * 4 + 1) * WIDTH,
         config={"width": WIDTH, "size": 10, "colours": 2, "channels": (3, 4)},

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .formula import Formula
+from .case import ParityCase
 
 DIMS, WIDTH, BATCH, LENGTHS = [3, 4, 2], 5, 4, [4, 6, 3]
 TOTAL = sum(DIMS)
@@ -61,7 +61,7 @@ def method(name, function, layer, count, dims=DIMS, inputs=vectors, **config):
     """A formula, and the same with missing modalities."""
     config = {"dims": dims, "width": WIDTH, **config}
     for end, absent in (("", False), (" · some absent", True)):
-        yield Formula(name + end, f"fusion.{function}", f"fusion.{layer}", inputs(dims, absent), count, config)
+        yield ParityCase(name + end, f"fusion.{function}", f"fusion.{layer}", inputs(dims, absent), count, config)
 
 
 def scores(rng):
@@ -89,7 +89,7 @@ def cross_entropy_backward(dy, inputs, p, options):
 
 def loss(name, smoothing=0.0, masked=False):
     """Cross-entropy with some of its options."""
-    return Formula(
+    return ParityCase(
         name,
         "losses.cross_entropy",
         "losses.cross_entropy",
@@ -118,7 +118,7 @@ FORMULAS = [
     *method("compact bilinear of three", "compact_bilinear", "CompactBilinear", 0, seed=1),
     *method("tensor", "tensor_fusion", "TensorFusion", math.prod(d + 1 for d in DIMS) * WIDTH + WIDTH),
     *method("low-rank tensor", "low_rank_tensor_fusion", "LowRankTensorFusion", 2 * (TOTAL + 3) * WIDTH, rank=2),
-    Formula(
+    ParityCase(
         "cross-attention",
         "fusion.cross_attention",
         "fusion.CrossAttention",
@@ -129,7 +129,7 @@ FORMULAS = [
     *method(
         "cross-modal",
         "cross_modal",
-        "CrossModal",
+        "CrossModalTransformer",
         # maps; of the 6 ordered pairs each modality is target in two and source in two; out
         (TOTAL + 3) * WIDTH + 2 * (TOTAL + 2 * TOTAL) * WIDTH + 3 * WIDTH**2 + WIDTH,
         inputs=sequences,
@@ -137,12 +137,12 @@ FORMULAS = [
     *method(
         "bottleneck",
         "bottleneck",
-        "Bottleneck",
+        "BottleneckFusion",
         # tokens; maps; 2 layers × 3 modalities × query, key, value; out
         2 * WIDTH + (TOTAL + 3) * WIDTH + 2 * 3 * 3 * WIDTH**2 + WIDTH**2 + WIDTH,
         inputs=sequences,
     ),
-    Formula(
+    ParityCase(
         "modality dropout",
         "fusion.modality_dropout",
         "fusion.ModalityDropout",
@@ -150,7 +150,7 @@ FORMULAS = [
         count=TOTAL,
         config={"dims": DIMS},
     ),
-    Formula(
+    ParityCase(
         "gradient modulation",
         "fusion.modulation",
         "fusion.modulation",

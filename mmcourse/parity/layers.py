@@ -2,7 +2,7 @@
 
 from mmcourse.numpy import convolution, layers, norm
 
-from .formula import Formula
+from .case import ParityCase
 
 
 def first(f, inputs, p, options):
@@ -45,17 +45,17 @@ def vectors(rng):
     return {"x": rng.normal(size=(4, 3, 6))}
 
 
-def convolution_formula(name, kernel, c_in, c_out, size=(7, 6), **options):
+def convolution_formula(name, kernel, in_channels, out_channels, size=(7, 6), **options):
     """One setting of conv2d."""
     kh, kw = kernel
-    return Formula(
+    return ParityCase(
         f"convolution, {name}",
         numpy="convolution.conv2d",
         layer="convolution.Conv2d",
-        config={"c_in": c_in, "c_out": c_out, "kernel": kernel, **options},
+        config={"in_channels": in_channels, "out_channels": out_channels, "kernel": kernel, **options},
         options=options,
-        inputs=images(*size, c_in),
-        count=kh * kw * c_in * c_out + c_out,
+        inputs=images(*size, in_channels),
+        count=kh * kw * in_channels * out_channels + out_channels,
         numpy_call=first,
         backward=weighted(convolution.conv2d, convolution.conv2d_backward),
         torch_call=channels_first,
@@ -65,7 +65,7 @@ def convolution_formula(name, kernel, c_in, c_out, size=(7, 6), **options):
 def pool_formula(name, kind, size, stride):
     """One setting of a pooling function."""
     options = {"size": size, "stride": stride}
-    return Formula(
+    return ParityCase(
         name,
         numpy=f"convolution.{kind}",
         layer=f"convolution.{kind}",
@@ -81,7 +81,7 @@ def pool_formula(name, kind, size, stride):
 
 def activation_formula(name, kind, **options):
     """relu or gelu."""
-    return Formula(
+    return ParityCase(
         name,
         numpy=f"layers.{kind}",
         layer=f"layers.{kind}",
@@ -105,7 +105,7 @@ def batch_norm_formula(training):
         dx, dgamma, dbeta = norm.batch_norm_backward(dy, forward(**inputs, **p)[1])
         return {"x": dx}, {"gamma": dgamma, "beta": dbeta}
 
-    return Formula(
+    return ParityCase(
         f"batch norm, {'training' if training else 'evaluation'}",
         numpy="norm.batch_norm",
         layer="norm.BatchNorm",
@@ -121,7 +121,7 @@ def batch_norm_formula(training):
 
 
 FORMULAS = [
-    Formula(
+    ParityCase(
         "linear map",
         numpy="layers.linear",
         layer="layers.Linear",
@@ -131,7 +131,7 @@ FORMULAS = [
         numpy_call=first,
         backward=weighted(layers.linear, layers.linear_backward),
     ),
-    Formula(
+    ParityCase(
         "embedding",
         numpy="layers.embedding",
         layer="layers.Embedding",
@@ -158,7 +158,7 @@ FORMULAS = [
     pool_formula("mean pooling, overlapping", "avg_pool2d", (3, 2), (2, 1)),
     batch_norm_formula(training=True),
     batch_norm_formula(training=False),
-    Formula(
+    ParityCase(
         "layer norm",
         numpy="norm.layer_norm",
         layer="norm.LayerNorm",

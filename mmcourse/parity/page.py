@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from .case import ParityCase
 from .compare import Report, compare
-from .formula import Formula
 
 PAGE = Path(__file__).with_name("README.md")
 # Column of a report -> (heading, smallest bound that is told: below it lies rounding noise, another on each processor).
@@ -21,12 +21,12 @@ COLUMNS = {
 INTRODUCTION = """\
 # The same formula three times
 
-Every formula that the course teaches in NumPy, PyTorch and Keras, from the same weights: how far two rooms are apart at
+Every formula that the course teaches in NumPy, PyTorch and Keras, from the same weights: how far two backends differ at
 most, relative to the largest value, in float64 unless the column says otherwise. `python -m mmcourse.parity` measures
 and prints it; `python -m mmcourse.parity --markdown > mmcourse/parity/README.md` writes this page.
 
 Each bound is three times what was measured, rounded up to a power of ten, or the tolerance where that is smaller; a
-test holds every room to it. ≈ : NumPy's gradient is a central difference. · : this pair takes no part, since the
+test holds every backend to it. ≈ : NumPy's gradient is a central difference. · : this pair takes no part, since the
 formula has no weights or its NumPy gradient is a central difference, taken once.
 """
 
@@ -39,19 +39,19 @@ def bound(report: Report, column: str) -> float:
     return value if math.isnan(value) else min(most, max(least, 10.0 ** math.ceil(math.log10(3 * value or least))))
 
 
-def markdown(formulas: Iterable[Formula]) -> Iterator[str]:
-    """Lines of the page, one formula and pair of rooms a row."""
+def markdown(parity_cases: Iterable[ParityCase]) -> Iterator[str]:
+    """Lines of the page, one row for each formula and pair of backends."""
     yield INTRODUCTION
-    yield "| formula | rooms | " + " | ".join(heading for heading, _ in COLUMNS.values()) + " |"
+    yield "| formula | backends | " + " | ".join(heading for heading, _ in COLUMNS.values()) + " |"
     yield "|---" * (2 + len(COLUMNS)) + "|"
-    for formula in formulas:
+    for formula in parity_cases:
         for report in compare(formula):
             cells = (f"{value:.0e}" if value == value else "·" for value in (bound(report, c) for c in COLUMNS))
             yield f"| {report.name} | {report.pair}{'' if report.exact else ' ≈'} | " + " | ".join(cells) + " |"
 
 
 def bounds() -> dict[tuple[str, str], dict[str, float]]:
-    """What the committed page promises: {(formula, pair of rooms): {column: bound}}."""
+    """What the committed page promises: {(formula, pair of backends): {column: bound}}."""
     found = {}
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         cells = line.strip("| ").split(" | ")

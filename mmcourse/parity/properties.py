@@ -1,6 +1,6 @@
 """What must hold of a formula before any number is compared. Each check raises AssertionError with the reason.
 
-`forward` is any room's: inputs by name -> outputs by path. `room` is a TorchRoom or a KerasRoom.
+`forward` is any room's: inputs by name -> outputs by path. `room` is a TorchBackend or a KerasBackend.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from .backends import Arrays
+from .case import ParityCase, flatten, is_real, replace
 from .compare import difference
-from .formula import Formula, flatten, is_real, replace
-from .rooms import Arrays
 
 Forward = Callable[[dict[str, Any]], Arrays]
 TIGHT = 1e-12
 
 
-def registered(room, formula: Formula) -> None:
+def registered(room, formula: ParityCase) -> None:
     """The optimiser gets as many numbers as the formula has."""
     got = room.registered
     assert got == formula.count, f"{got} parameters are registered where the formula has {formula.count}"

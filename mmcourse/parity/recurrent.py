@@ -4,7 +4,7 @@ import numpy as np
 
 from mmcourse.numpy import recurrent
 
-from .formula import Formula
+from .case import ParityCase
 
 DIM_IN, DIM, GATES = 3, 4, {"RNN": 1, "LSTM": 4, "GRU": 3}
 
@@ -30,11 +30,11 @@ def _backward(function):
 
 def _formula(kind, inputs, suffix):
     k = GATES[kind]
-    return Formula(
+    return ParityCase(
         kind + suffix,
         numpy=f"recurrent.{kind.lower()}",
         layer=f"recurrent.{kind}",
-        config={"dim_in": DIM_IN, "dim": DIM},
+        config={"input_size": DIM_IN, "dim": DIM},
         inputs=inputs,
         count=k * (DIM_IN * DIM + DIM + DIM * DIM) + (k * DIM if kind == "GRU" else 0),
         numpy_call=lambda f, inputs, p, options: f(**inputs, p=p)[0],

@@ -4,7 +4,7 @@ import numpy as np
 
 from mmcourse.numpy import transformer
 
-from .formula import Formula
+from .case import ParityCase
 
 DIM, HEADS, HIDDEN, MEMORY = 4, 2, 6, 3
 MASK = np.array([[True, True, False], [True] * 3])
@@ -13,7 +13,7 @@ FEED_FORWARD = DIM * HIDDEN + HIDDEN + HIDDEN * DIM + DIM
 ENCODER_BLOCK = ATTENTION + FEED_FORWARD + 2 * 2 * DIM
 CROSS = 2 * (DIM * DIM + DIM) + 2 * (MEMORY * DIM + DIM)
 DECODER_BLOCK = ENCODER_BLOCK + CROSS + 2 * DIM
-SHAPE = {"dim": DIM, "heads": HEADS, "hidden": HIDDEN}
+SHAPE = {"dim": DIM, "num_heads": HEADS, "hidden": HIDDEN}
 WITH_MEMORY = {"memory_dim": MEMORY}
 
 
@@ -38,12 +38,12 @@ def _backward(name):
 
 
 def _formula(name, kind, layer, config, count, inputs, pre_norm):
-    return Formula(
+    return ParityCase(
         f"{name}, {'pre' if pre_norm else 'post'}-norm",
         numpy=f"transformer.{kind}",
         layer=f"transformer.{layer}",
         config={**SHAPE, **config, "pre_norm": pre_norm, "eps": 1e-5},
-        options={"heads": HEADS, "pre_norm": pre_norm, "eps": 1e-5},
+        options={"num_heads": HEADS, "pre_norm": pre_norm, "eps": 1e-5},
         inputs=inputs,
         count=count,
         numpy_call=lambda f, inputs, p, options: f(**inputs, p=p, **options)[0],
@@ -67,12 +67,12 @@ FORMULAS = [
     ),
     _formula("encoder", "encoder", "Encoder", {"depth": 2}, 2 * ENCODER_BLOCK + 2 * DIM, _x, True),
     _formula("decoder", "decoder", "Decoder", {"depth": 2, **WITH_MEMORY}, 2 * DECODER_BLOCK, _x_memory, False),
-    Formula(
+    ParityCase(
         "vision transformer",
         numpy="transformer.vision_transformer",
         layer="transformer.VisionTransformer",
         config={"image_size": 6, "patch_size": 3, "channels": 2, "depth": 1, **SHAPE},
-        options={"heads": HEADS, "size": 3},
+        options={"num_heads": HEADS, "size": 3},
         inputs=lambda rng: {"image": rng.normal(size=(2, 6, 6, 2))},
         count=(3 * 3 * 2 * DIM + DIM) + DIM + 5 * DIM + ENCODER_BLOCK + 2 * DIM,
         numpy_call=lambda f, inputs, p, options: f(**inputs, p=p, **options)[0],

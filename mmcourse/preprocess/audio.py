@@ -17,9 +17,7 @@ from mmcourse.preprocess.arguments import check_choice, check_generator, check_i
 from mmcourse.preprocess.containers import DOWNLOAD_AGAIN, MAX_PADDING, REWRITE, check_container
 from mmcourse.preprocess.errors import InputError
 from mmcourse.preprocess.mel import hz_to_mel as hz_to_mel  # the mel scale belongs to this module's functions
-from mmcourse.preprocess.mel import mel_filterbank as mel_filterbank
-from mmcourse.preprocess.mel import mel_to_hz as mel_to_hz
-from mmcourse.preprocess.mel import warn_of_empty_filters
+from mmcourse.preprocess.mel import mel_filterbank, warn_of_empty_filters
 from mmcourse.preprocess.source import read_bytes
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 192_000  # Hz; beyond these a header is damaged, or the sound is not speech

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 
-def keep_mask(n, m, padding_mask=None, causal=False, ndim=3, device=None):
+def attention_mask(n, m, padding_mask=None, causal=False, ndim=3, device=None):
     """Bool mask of which of m keys each of n queries may look at, broadcastable to the scores (b, …, n, m); or None."""
     keep = torch.ones(n, m, dtype=torch.bool, device=device).tril(m - n) if causal else None
     if padding_mask is not None:
@@ -50,19 +50,19 @@ def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale
     """
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     scores = (q @ k.transpose(-1, -2)) * scale  # (b, …, n, m)
-    keep = keep_mask(q.shape[-2], k.shape[-2], padding_mask, causal, scores.ndim, q.device)
+    keep = attention_mask(q.shape[-2], k.shape[-2], padding_mask, causal, scores.ndim, q.device)
     weights = masked_softmax(scores, keep)
     return (weights if dropout is None else dropout(weights)) @ v, weights
 
 
 class MultiHeadAttention(nn.Module):
-    """Queries from `query`, keys and values from `source`, in `heads` subspaces at once.
+    """Queries from `query`, keys and values from `source`, in `num_heads` subspaces at once.
 
     Parameters
     ----------
     dim : int
         Width of the query and of the output.
-    heads : int
+    num_heads : int
         A divisor of `dim`.
     source_dim : int or None
         Width of the source; None for `dim`.
@@ -70,12 +70,12 @@ class MultiHeadAttention(nn.Module):
         Probability of dropping an attention weight in training.
     """
 
-    def __init__(self, dim, heads, source_dim=None, dropout=0.0):
+    def __init__(self, dim, num_heads, source_dim=None, dropout=0.0):
         super().__init__()
-        if dim % heads:
-            raise ValueError(f"heads: {heads} does not divide the width {dim}; choose a divisor")
+        if dim % num_heads:
+            raise ValueError(f"heads: {num_heads} does not divide the width {dim}; choose a divisor")
         source_dim = source_dim or dim
-        self.heads = heads
+        self.num_heads = num_heads
         self.query = nn.Linear(dim, dim)
         self.key = nn.Linear(source_dim, dim)
         self.value = nn.Linear(source_dim, dim)
@@ -92,7 +92,7 @@ class MultiHeadAttention(nn.Module):
 
     def split(self, x):
         """(b, n, d) → (b, heads, n, d / heads)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
 def sinusoidal_positions(n, d):

@@ -12,22 +12,22 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1):
 
     Parameters
     ----------
-    x : float (b, c_in, h, w); w : float (c_out, c_in, kh, kw); b : float (c_out,) or None
+    x : float (b, in_channels, h, w); w : float (out_channels, in_channels, kh, kw); b : float (out_channels,) or None
     stride, dilation : int or (int, int)
     padding : int, (int, int), or ((top, bottom), (left, right)); zeros
 
     Returns
     -------
-    y : float (b, c_out, oh, ow)
+    y : float (b, out_channels, oh, ow)
     """
     if x.ndim != 4 or x.shape[1] != w.shape[1]:
         raise ValueError(f"x: expected (b, {w.shape[1]}, h, w) for a kernel {tuple(w.shape)}, got {tuple(x.shape)}")
     (sh, sw), (dh, dw), ((top, bottom), (left, right)) = pair(stride), pair(dilation), map(pair, pair(padding))
     kh, kw = w.shape[2:]
     x = F.pad(x, (left, right, top, bottom))
-    columns = F.unfold(x, (kh, kw), (dh, dw), stride=(sh, sw))  # (b, c_in·kh·kw, oh·ow)
+    columns = F.unfold(x, (kh, kw), (dh, dw), stride=(sh, sw))  # (b, in_channels·kh·kw, oh·ow)
     oh = (x.shape[2] - dh * (kh - 1) - 1) // sh + 1
-    y = (w.flatten(1) @ columns).unflatten(-1, (oh, -1))  # (b, c_out, oh, ow)
+    y = (w.flatten(1) @ columns).unflatten(-1, (oh, -1))  # (b, out_channels, oh, ow)
     return y if b is None else y + b[:, None, None]
 
 
@@ -47,17 +47,17 @@ def _windows(x, size, stride):
 
 
 class Conv2d(nn.Module):
-    """:func:`conv2d` with its weights, started as PyTorch does: uniform within ±1/√(c_in·kh·kw)."""
+    """:func:`conv2d` with its weights, started as PyTorch does: uniform within ±1/√(in_channels·kh·kw)."""
 
-    def __init__(self, c_in, c_out, kernel, stride=1, padding=0, dilation=1):
+    def __init__(self, in_channels, out_channels, kernel, stride=1, padding=0, dilation=1):
         super().__init__()
         self.stride, self.padding, self.dilation = stride, padding, dilation
-        bound = 1 / math.sqrt(c_in * math.prod(pair(kernel)))
-        self.weight = nn.Parameter(torch.empty(c_out, c_in, *pair(kernel)).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(c_out).uniform_(-bound, bound))
+        bound = 1 / math.sqrt(in_channels * math.prod(pair(kernel)))
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *pair(kernel)).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
 
     def forward(self, x):
-        """(b, c_in, h, w) → (b, c_out, oh, ow)."""
+        """(b, in_channels, h, w) → (b, out_channels, oh, ow)."""
         return conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
 
 

@@ -7,7 +7,7 @@
 import torch
 from torch import nn
 
-from mmcourse.torch.fusion_sequences import masked_mean
+from mmcourse.torch.fusion.sequences import masked_mean
 
 
 def all_real(x):
@@ -15,7 +15,7 @@ def all_real(x):
     return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
 
 
-class WordsEncoder(nn.Module):
+class TextEncoder(nn.Module):
     """Mean of the real words' vectors → relu(W·+b) → linear. ids, padding_mask: (b, t) → (b, width)."""
 
     def __init__(self, vocabulary, width):
@@ -45,7 +45,7 @@ def statistics(steps, mask):
     return torch.cat([mean, deviation, (mask.sum(1, keepdim=True).to(mean) - 50) / 10], -1)
 
 
-class VoiceEncoder(nn.Module):
+class AudioEncoder(nn.Module):
     """Two frames at a time → relu → mean, spread, length → MLP. x: log-mel (b, t, bands) → (b, width)."""
 
     def __init__(self, bands, width, channels=32):
@@ -62,7 +62,7 @@ class VoiceEncoder(nn.Module):
         return self.out(self.hidden(statistics(*self.steps(x, padding_mask))).relu())
 
 
-class FaceEncoder(nn.Module):
+class ImageEncoder(nn.Module):
     """Two 3×3 convolutions, stride 2, relu → patches side by side → linear. x: (b, colours, h, w) → (b, width)."""
 
     def __init__(self, width, size=32, colours=3, channels=(16, 32)):

@@ -15,23 +15,23 @@ class Recurrent(nn.Module):
 
     Parameters
     ----------
-    dim_in, dim : int
+    input_size, dim : int
         Width of the input and of the state.
     """
 
     gates, parts, hidden_bias = 1, 1, False
 
-    def __init__(self, dim_in, dim):
+    def __init__(self, input_size, dim):
         super().__init__()
         self.dim = dim
-        self.input = nn.Linear(dim_in, self.gates * dim)
+        self.input = nn.Linear(input_size, self.gates * dim)
         self.hidden = nn.Linear(dim, self.gates * dim, bias=self.hidden_bias)
         bound = 1 / math.sqrt(dim)
         for weight in self.parameters():
             nn.init.uniform_(weight, -bound, bound)  # as PyTorch starts them, biases too
 
     def forward(self, x, padding_mask=None, state=None):
-        """x (b, t, dim_in), padding_mask bool (b, t), True = real → y (b, t, dim), last state (tuple of (b, dim)).
+        """x (b, t, input_size), padding_mask bool (b, t), True = real → y (b, t, dim), last state (tuple of (b, dim)).
 
         At a padded step the state stays and the output is 0, as with packed sequences.
         """

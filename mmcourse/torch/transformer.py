@@ -26,10 +26,10 @@ class Block(nn.Module):
         Of the layer norms: 1e-5 in PyTorch, 1e-12 in BERT and ViT.
     """
 
-    def __init__(self, dim, heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5):
+    def __init__(self, dim, num_heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5):
         super().__init__()
         self.pre_norm = pre_norm
-        self.attention = MultiHeadAttention(dim, heads, dropout=dropout)
+        self.attention = MultiHeadAttention(dim, num_heads, dropout=dropout)
         self.up, self.down = nn.Linear(dim, hidden or 4 * dim), nn.Linear(hidden or 4 * dim, dim)
         self.norm1, self.norm2 = nn.LayerNorm(dim, eps), nn.LayerNorm(dim, eps)
         self.dropout = nn.Dropout(dropout)
@@ -55,9 +55,9 @@ class EncoderBlock(Block):
 class DecoderBlock(Block):
     """Causal self-attention, attention over a memory of width `memory_dim`, feed-forward."""
 
-    def __init__(self, dim, heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, memory_dim=None):
-        super().__init__(dim, heads, hidden, dropout, pre_norm, eps)
-        self.cross = MultiHeadAttention(dim, heads, memory_dim, dropout)
+    def __init__(self, dim, num_heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, memory_dim=None):
+        super().__init__(dim, num_heads, hidden, dropout, pre_norm, eps)
+        self.cross = MultiHeadAttention(dim, num_heads, memory_dim, dropout)
         self.norm3 = nn.LayerNorm(dim, eps)
 
     def forward(self, x, memory, padding_mask=None, memory_mask=None):
@@ -72,9 +72,9 @@ class Stack(nn.Module):
 
     block: type | None = None
 
-    def __init__(self, depth, dim, heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, **options):
+    def __init__(self, depth, dim, num_heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, **options):
         super().__init__()
-        make = (self.block(dim, heads, hidden, dropout, pre_norm, eps, **options) for _ in range(depth))
+        make = (self.block(dim, num_heads, hidden, dropout, pre_norm, eps, **options) for _ in range(depth))
         self.blocks = nn.ModuleList(make)
         if pre_norm:
             self.norm = nn.LayerNorm(dim, eps)
@@ -98,7 +98,7 @@ class Decoder(Stack):
     block = DecoderBlock
 
 
-def patches(image, size):
+def patchify(image, size):
     """Cut (b, c, h, w) into squares, row by row: (b, h/size · w/size, size·size·c), channels last in each."""
     _, _, h, w = image.shape
     if h % size or w % size:
@@ -118,16 +118,16 @@ class VisionTransformer(nn.Module):
         Of the encoder.
     """
 
-    def __init__(self, image_size, patch_size, channels, depth, dim, heads, hidden=None, dropout=0.0, eps=1e-6):
+    def __init__(self, image_size, patch_size, channels, depth, dim, num_heads, hidden=None, dropout=0.0, eps=1e-6):
         super().__init__()
         self.patch_size = patch_size
         self.patch = nn.Linear(patch_size**2 * channels, dim)
         self.cls = nn.Parameter(torch.zeros(dim))
         self.positions = nn.Parameter(torch.randn(1 + (image_size // patch_size) ** 2, dim) * 0.02)
-        self.encoder = Encoder(depth, dim, heads, hidden, dropout, eps=eps)
+        self.encoder = Encoder(depth, dim, num_heads, hidden, dropout, eps=eps)
 
     def forward(self, image):
         """(b, c, h, w) → (b, 1 + n, dim), the class token first."""
-        x = self.patch(patches(image, self.patch_size))  # (b, n, dim)
+        x = self.patch(patchify(image, self.patch_size))  # (b, n, dim)
         x = torch.cat([self.cls.expand(len(x), 1, -1), x], 1) + self.positions
         return self.encoder(x)

@@ -22,7 +22,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mmcourse.datasets import SPLITS, avdigits_voices, data_dir, load, public
+from mmcourse.datasets import SPLITS, data_dir, load, public
+from mmcourse.datasets.avdigits import voices as avdigits_voices
 
 FOLDER = data_dir() / "avdigits"
 REAL_FILES = ("fsdd-1.0.10.tar.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
@@ -212,7 +213,7 @@ def test_no_two_voices_have_the_same_audio(make):
 
 
 def test_easy_images_are_the_handwriting_itself(monkeypatch):
-    from mmcourse.datasets import avdigits_images as images
+    from mmcourse.datasets.avdigits import images as images
 
     table, digits = images._sklearn_table()
     np.testing.assert_array_equal(table, np.uint8(load_digits().images * 255 / 16))
@@ -222,7 +223,7 @@ def test_easy_images_are_the_handwriting_itself(monkeypatch):
 
 
 def test_principal_axes_equal_an_svd():
-    from mmcourse.datasets.avdigits_images import principal_axes
+    from mmcourse.datasets.avdigits.images import principal_axes
 
     x = load_digits().data.astype(np.float32)
     x -= x.mean(0)

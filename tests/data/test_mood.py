@@ -12,8 +12,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from mmcourse.datasets import SPLITS, data_dir, load, mood, mood_voices, mood_words
-from mmcourse.datasets.information import additive_accuracy, marginal, mutual_information
+from mmcourse.ceilings import additive_accuracy, marginal, mutual_information
+from mmcourse.datasets import SPLITS, data_dir, load, mood
+from mmcourse.datasets.mood import voices as mood_voices
+from mmcourse.datasets.mood import words as mood_words
 
 SETS = {split: load("mood", split) for split in SPLITS}
 PAIRS = tuple(combinations(mood.MODALITIES, 2))
@@ -367,13 +369,13 @@ def _train(net, head, inputs, cue, epochs):
 @pytest.mark.parametrize(("modality", "epochs"), [("words", 5), ("voice", 2), ("face", 6)])
 def test_small_encoder_reads_each_cue(modality, epochs):
     torch = pytest.importorskip("torch")
-    from mmcourse.torch.encoders import FaceEncoder, VoiceEncoder, WordsEncoder
+    from mmcourse.torch.encoders import AudioEncoder, ImageEncoder, TextEncoder
 
     torch.manual_seed(0)
     makers = {
-        "words": lambda: WordsEncoder(len(SETS["train"].vocabulary), 32),
-        "voice": lambda: VoiceEncoder(mood_voices.N_MELS, 32),
-        "face": lambda: FaceEncoder(32),
+        "words": lambda: TextEncoder(len(SETS["train"].vocabulary), 32),
+        "voice": lambda: AudioEncoder(mood_voices.N_MELS, 32),
+        "face": lambda: ImageEncoder(32),
     }
     net, head = makers[modality](), torch.nn.Linear(32, len(mood.CUES[modality]))
     _train(net, head, *_tensors("train", modality), epochs)

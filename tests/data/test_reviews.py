@@ -65,13 +65,13 @@ def test_text_branch_of_lesson_sentiment(parts):
     import torch
 
     from mmcourse.torch import fusion
-    from mmcourse.torch.encoders import MultimodalClassifier, WordsEncoder
+    from mmcourse.torch.encoders import MultimodalClassifier, TextEncoder
     from mmcourse.training.torch import fit, predict
 
     reached = []
     for seed in range(2):
         torch.manual_seed(seed)
-        words = WordsEncoder(len(parts["train"].vocabulary), 32)
+        words = TextEncoder(len(parts["train"].vocabulary), 32)
         model = MultimodalClassifier({"words": words}, fusion.Concatenate([32], 128), classes=2)
         fit(model, parts["train"].torch_loader(64, seed=seed), epochs=4, seed=seed, progress=False)
         reached.append(accuracy(parts["test"].labels, predict(model, parts["test"].torch_loader(500))))

@@ -8,18 +8,14 @@ import time
 import numpy as np
 import pytest
 
-from mmcourse.datasets import (
-    data_dir,
-    load,
-    scenes,
-    scenes_captions,
-    scenes_draw,
-    scenes_questions,
-    scenes_speech,
-    scenes_videos,
-    scenes_world,
-)
-from mmcourse.datasets.scenes_world import COLOURS, HELD_OUT, SHAPES, SIZES
+from mmcourse.datasets import data_dir, load, scenes
+from mmcourse.datasets.scenes import captions as scenes_captions
+from mmcourse.datasets.scenes import draw as scenes_draw
+from mmcourse.datasets.scenes import questions as scenes_questions
+from mmcourse.datasets.scenes import speech as scenes_speech
+from mmcourse.datasets.scenes import videos as scenes_videos
+from mmcourse.datasets.scenes import world as scenes_world
+from mmcourse.datasets.scenes.world import COLOURS, HELD_OUT, SHAPES, SIZES
 from mmcourse.preprocess.text import maximum_matching
 
 WORLD = [scenes_world.make(5, i) for i in range(1500)]

@@ -3,7 +3,7 @@
 import numpy as np
 from exercise_harness import Answers
 
-from mmcourse.datasets import information
+from mmcourse import ceilings
 
 
 def sigmoid(s):
@@ -67,27 +67,27 @@ def broken(x1, x2, x3, w1, w2, w3):
 # ---------------------------------------------------------------- fusion.4
 def from_the_top(joint):
     top = joint.max(axis=0).sum()
-    if top - information.additive_accuracy(joint) > 0.01:
+    if top - ceilings.additive_accuracy(joint) > 0.01:
         return "interaction"
     alone = [joint.sum(axis=axis).max(axis=0).sum() for axis in (1, 2)]
     return "late" if top - max(alone) > 0.01 else "single"
 
 
 def by_order(joint):
-    ceilings = {
-        "single": max(information.bayes_accuracy(joint.sum(axis=1)), information.bayes_accuracy(joint.sum(axis=2))),
-        "late": information.additive_accuracy(joint),
-        "interaction": information.bayes_accuracy(joint),
+    limits = {
+        "single": max(ceilings.bayes_accuracy(joint.sum(axis=1)), ceilings.bayes_accuracy(joint.sum(axis=2))),
+        "late": ceilings.additive_accuracy(joint),
+        "interaction": ceilings.bayes_accuracy(joint),
     }
-    return next(name for name, value in ceilings.items() if value + 0.01 >= ceilings["interaction"])
+    return next(name for name, value in limits.items() if value + 0.01 >= limits["interaction"])
 
 
-def choosing(slack=0.01, additive=information.additive_accuracy, top=information.bayes_accuracy, cues=(0, 1), least=0):
+def choosing(slack=0.01, additive=ceilings.additive_accuracy, top=ceilings.bayes_accuracy, cues=(0, 1), least=0):
     """The right answer with parts replaced."""
 
     def choose(joint):
         best = top(joint)
-        singles = [information.bayes_accuracy(information.marginal(joint, [m])) for m in cues]
+        singles = [ceilings.bayes_accuracy(ceilings.marginal(joint, [m])) for m in cues]
         if not least and max(singles) >= best - slack:
             return "single"
         return "late" if additive(joint) >= best - slack else "interaction"
@@ -146,7 +146,7 @@ ANSWERS = {
             (choosing(slack=0), "allow no slack"),
             (choosing(slack=0.1), "too wide"),
             (choosing(cues=(0,)), "first cue only"),
-            (choosing(additive=information.loglinear_accuracy), "maximum likelihood"),
+            (choosing(additive=ceilings.loglinear_accuracy), "maximum likelihood"),
             (choosing(least=1), 'never answer "single"'),
             (choosing(cues=(1,)), "take the better of the two"),
         ],

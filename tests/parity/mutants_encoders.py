@@ -18,7 +18,7 @@ import test_layers
 import test_recurrent
 import test_transformer
 
-from mmcourse.parity import KerasRoom, NumpyRoom, TorchRoom
+from mmcourse.parity import KerasBackend, NumpyBackend, TorchBackend
 from mmcourse.parity.attention import FORMULAS as ATTENTION_FORMULAS
 from mmcourse.parity.compare import difference
 from mmcourse.parity.layers import FORMULAS as LAYER_FORMULAS
@@ -43,12 +43,12 @@ class Mutant:
         if callable(self.killer):
             return self.killer()
         formula = FORMULAS[self.killer]
-        rng, torch = np.random.default_rng(0), TorchRoom(formula)
+        rng, torch = np.random.default_rng(0), TorchBackend(formula)
         inputs = formula.inputs(rng)
         if ".keras." in self.module:
-            other = KerasRoom(formula, torch, inputs)
+            other = KerasBackend(formula, torch, inputs)
         else:
-            other = NumpyRoom(formula, torch.weights, torch.trainable)
+            other = NumpyBackend(formula, torch.weights, torch.trainable)
         y, y2 = torch.forward(inputs), other.forward(inputs)
         assert y[""].shape == y2[""].shape, f"shape of {formula.name} differs"
         target = {"": rng.normal(size=y[""].shape)}

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from mmcourse.torch import fusion
-from mmcourse.torch.fusion_products import product, with_one
-from mmcourse.torch.fusion_sequences import real_steps
-from mmcourse.torch.fusion_sums import apply, linears, masked, unit_scale
+from mmcourse.torch.fusion.products import append_one, product
+from mmcourse.torch.fusion.sequences import real_steps
+from mmcourse.torch.fusion.sums import apply, linears, masked, rms_norm
 
 
 class LoudestWins(fusion.Concatenate):
@@ -115,7 +115,7 @@ class ProductOfSums(fusion.LowRankTensorFusion):
     """Summed over the rank before the product."""
 
     def forward(self, xs, present=None):
-        pairs = zip(with_one(masked(xs, present)), self.factors, strict=True)
+        pairs = zip(append_one(masked(xs, present)), self.factors, strict=True)
         return product(torch.einsum("bi,rik->bk", x, w) for x, w in pairs)
 
 
@@ -141,7 +141,7 @@ class StartsAtNothing(fusion.FiLM):
     """γ = Wc + b with a start of 0: the feature is wiped out, and its gradient too."""
 
     def forward(self, xs, present=None):
-        features, c = unit_scale(self.feature(xs[0])), torch.cat(xs[1:], -1)
+        features, c = rms_norm(self.feature(xs[0])), torch.cat(xs[1:], -1)
         return self.gamma(c) * features + self.beta(c)
 
 
@@ -177,7 +177,7 @@ class CausalLeftOn(fusion.CrossAttention):
         return scores.masked_fill(later, -1e30).softmax(-1) @ v
 
 
-class LastStep(fusion.CrossModal):
+class LastStep(fusion.CrossModalTransformer):
     """The last step of a padded sequence taken for its summary."""
 
     def forward(self, xs, padding_masks, present=None):
@@ -188,7 +188,7 @@ class LastStep(fusion.CrossModal):
         return self.out(torch.cat([s[:, -1] for s in steps], -1)).relu()
 
 
-class PaddingCounts(fusion.CrossModal):
+class PaddingCounts(fusion.CrossModalTransformer):
     """A mean over all steps, padding included."""
 
     def forward(self, xs, padding_masks, present=None):
@@ -200,13 +200,13 @@ class NoBottleneck(fusion.BottleneckLayer):
 
     def forward(self, streams, z, masks):
         everything, keep = torch.cat([*streams, z], 1), torch.cat([*masks, masks[0].new_ones(z.shape[:2])], 1)
-        after = [x + a(unit_scale(x), unit_scale(everything), keep) for a, x in zip(self, streams, strict=True)]
-        return after, z + self[0](unit_scale(z), unit_scale(everything), keep)
+        after = [x + a(rms_norm(x), rms_norm(everything), keep) for a, x in zip(self, streams, strict=True)]
+        return after, z + self[0](rms_norm(z), rms_norm(everything), keep)
 
 
 def batch_mask(present, rate, generator=None):
     """One draw for the whole batch."""
-    row = fusion.draw_present(present[:1], rate, generator)
+    row = fusion.sample_modality_mask(present[:1], rate, generator)
     return present & row
 
 

@@ -5,10 +5,10 @@
 
 import numpy as np
 
-from mmcourse.numpy import conventions
+from mmcourse.numpy import weight_conversion
+from mmcourse.parity.backends import KerasBackend, NumpyBackend, TorchBackend
+from mmcourse.parity.case import flatten
 from mmcourse.parity.compare import RATE, STEPS, difference
-from mmcourse.parity.formula import flatten
-from mmcourse.parity.rooms import KerasRoom, NumpyRoom, TorchRoom
 
 TIGHT = 1e-10
 
@@ -23,7 +23,7 @@ def torch_state(p):
     if "gamma" in p:
         return {"weight": p["gamma"], "bias": p["beta"]}
     w = p["w"]
-    return {"weight": conventions.kernel_to_torch(w) if w.ndim == 4 else w.T, "bias": p["b"]}
+    return {"weight": weight_conversion.kernel_to_torch(w) if w.ndim == 4 else w.T, "bias": p["b"]}
 
 
 def in_order(p):
@@ -33,8 +33,8 @@ def in_order(p):
 
 def check_gradient(formula, limit=1e-6):
     """NumPy's backward pass against central differences, relative to the largest gradient."""
-    torch = TorchRoom(formula)
-    room = NumpyRoom(formula, torch.weights, torch.trainable)
+    torch = TorchBackend(formula)
+    room = NumpyBackend(formula, torch.weights, torch.trainable)
     rng = np.random.default_rng(1)
     inputs = formula.inputs(rng)
     (y,) = room.forward(inputs).values()
@@ -60,7 +60,7 @@ def check_torch(formula, theirs, convert=nothing, call=lambda layer, inputs: lay
     """Our PyTorch module against PyTorch's own; `frozen` names its parameters that must not learn."""
     import torch
 
-    room = TorchRoom(formula)
+    room = TorchBackend(formula)
     inputs, y, target = _task(formula, room)
     named = {}
     if isinstance(theirs, torch.nn.Module):
@@ -95,9 +95,9 @@ def check_torch(formula, theirs, convert=nothing, call=lambda layer, inputs: lay
 
 def check_keras(formula, theirs, convert=lambda p: [], call=lambda layer, inputs: layer(inputs["x"])):
     """Our Keras layer against Keras's own."""
-    first = TorchRoom(formula)
+    first = TorchBackend(formula)
     inputs = formula.inputs(np.random.default_rng(2))
-    room = KerasRoom(formula, first, inputs)
+    room = KerasBackend(formula, first, inputs)
     import keras
     import tensorflow as tf
 

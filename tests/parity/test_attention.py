@@ -9,7 +9,7 @@ from own_layers import check_gradient, check_keras, check_torch
 from torch.nn.attention.bias import causal_lower_right
 
 import mmcourse.torch.attention as torch_attention
-from mmcourse.numpy import attention, conventions
+from mmcourse.numpy import attention, weight_conversion
 from mmcourse.parity.attention import DIM, FORMULAS, HEADS
 
 BY_NAME = {f.name: f for f in FORMULAS}
@@ -30,7 +30,7 @@ def _formula(name):
     def inputs(rng):
         return {**_seen(formula.inputs(rng)), "source": rng.normal(size=(3, 5, DIM))}
 
-    return replace(formula, inputs=inputs, config={"dim": DIM, "heads": HEADS})
+    return replace(formula, inputs=inputs, config={"dim": DIM, "num_heads": HEADS})
 
 
 def parameters(rng, dim=DIM, source=DIM):
@@ -55,13 +55,13 @@ def check_torch_multi_head(name):
             inputs["query"],
             source,
             source,
-            key_padding_mask=None if mask is None else torch.tensor(conventions.key_padding_mask(mask)),
+            key_padding_mask=None if mask is None else torch.tensor(weight_conversion.key_padding_mask(mask)),
             attn_mask=torch.ones(n, m, dtype=torch.bool).triu(1) if inputs.get("causal") else None,
             need_weights=False,
         )[0]
 
     theirs = torch.nn.MultiheadAttention(DIM, HEADS, batch_first=True)
-    check_torch(_formula(name), theirs, lambda p: conventions.torch_attention(p), call)
+    check_torch(_formula(name), theirs, lambda p: weight_conversion.torch_attention(p), call)
 
 
 def check_keras_multi_head(name):
@@ -75,7 +75,7 @@ def check_keras_multi_head(name):
         return layer(inputs["query"], source, attention_mask=mask, use_causal_mask=causal)
 
     theirs = keras.layers.MultiHeadAttention(HEADS, DIM // HEADS, dtype="float64")
-    check_keras(_formula(name), theirs, lambda p: conventions.keras_attention(p, HEADS), call)
+    check_keras(_formula(name), theirs, lambda p: weight_conversion.keras_attention(p, HEADS), call)
 
 
 def check_torch_kernel(name):
@@ -127,7 +127,7 @@ def test_rows_sum_to_one_or_are_empty(causal):
     mask[0], mask[1] = False, True
     _, cache = attention.multi_head_attention(x, None, parameters(rng), HEADS, mask, causal)
     rows = cache["weights"].sum(-1)
-    keep = np.broadcast_to(attention.keep_mask(6, 6, mask, causal, 4), (4, 1, 6, 6)).any(-1)
+    keep = np.broadcast_to(attention.attention_mask(6, 6, mask, causal, 4), (4, 1, 6, 6)).any(-1)
     np.testing.assert_allclose(rows, np.broadcast_to(keep, rows.shape).astype(float), atol=1e-12)
     assert (cache["weights"] >= 0).all()
     assert not (cache["weights"] * ~mask[:, None, None]).any()
@@ -230,15 +230,15 @@ def test_brute_force_loop():
     d = DIM // HEADS
     for b in range(2):
         for i in range(3):
-            heads = []
+            num_heads = []
             for h in range(HEADS):
                 cols = slice(h * d, (h + 1) * d)
                 q = (x[b, i] @ p["query.w"] + p["query.b"])[cols]
                 keys = [(s[b, j] @ p["key.w"] + p["key.b"])[cols] for j in range(5)]
                 values = [(s[b, j] @ p["value.w"] + p["value.b"])[cols] for j in range(5)]
                 e = np.exp([q @ k / np.sqrt(d) for k in keys])
-                heads.append(sum(w * v for w, v in zip(e / e.sum(), values, strict=True)))
-            np.testing.assert_allclose(y[b, i], np.concatenate(heads) @ p["output.w"] + p["output.b"], atol=1e-13)
+                num_heads.append(sum(w * v for w, v in zip(e / e.sum(), values, strict=True)))
+            np.testing.assert_allclose(y[b, i], np.concatenate(num_heads) @ p["output.w"] + p["output.b"], atol=1e-13)
 
 
 def test_positions_are_equal_in_all_rooms_and_shift_by_rotation():

@@ -13,7 +13,7 @@ from own_layers import check_keras, check_torch, in_order, torch_state
 from scipy.signal import convolve2d
 from torch.nn import functional as F
 
-from mmcourse.numpy import conventions, convolution
+from mmcourse.numpy import convolution, weight_conversion
 from mmcourse.parity.layers import FORMULAS, channels_first
 
 BY_NAME = {f.name: f for f in FORMULAS}
@@ -26,7 +26,8 @@ def test_convolution_equals_torchs_own(name):
     pad = config.pop("padding", 0)
     one_sided = not isinstance(pad, int) and not isinstance(pad[0], int)
     theirs = torch.nn.Conv2d(
-        config["c_in"], config["c_out"], config["kernel"], config.get("stride", 1), 0 if one_sided else pad,
+        config["in_channels"], config["out_channels"], config["kernel"],
+        config.get("stride", 1), 0 if one_sided else pad,
         config.get("dilation", 1),
     )  # fmt: skip
 
@@ -41,7 +42,7 @@ def test_convolution_equals_torchs_own(name):
 def test_convolution_equals_kerass_own(name):
     config = BY_NAME[name].config
     theirs = keras.layers.Conv2D(
-        config["c_out"], config["kernel"], dilation_rate=config.get("dilation", 1), dtype="float64"
+        config["out_channels"], config["kernel"], dilation_rate=config.get("dilation", 1), dtype="float64"
     )
     check_keras(BY_NAME[name], theirs, in_order)
 
@@ -71,9 +72,13 @@ def test_same_padding():
     st.tuples(*[st.integers(1, 3)] * 2), st.tuples(*[st.integers(1, 3)] * 2), st.tuples(*[st.integers(1, 2)] * 2),
     st.tuples(*[st.tuples(*[st.integers(0, 2)] * 2)] * 2), st.integers(1, 3), st.integers(1, 3),
 )  # fmt: skip
-def test_convolution_equals_the_loop(kernel, stride, dilation, padding, c_in, c_out):
+def test_convolution_equals_the_loop(kernel, stride, dilation, padding, in_channels, out_channels):
     rng = np.random.default_rng(0)
-    x, w, b = rng.normal(size=(2, 6, 7, c_in)), rng.normal(size=(*kernel, c_in, c_out)), rng.normal(size=c_out)
+    x, w, b = (
+        rng.normal(size=(2, 6, 7, in_channels)),
+        rng.normal(size=(*kernel, in_channels, out_channels)),
+        rng.normal(size=out_channels),
+    )
     y, _ = convolution.conv2d(x, w, b, stride, padding, dilation)
     np.testing.assert_allclose(y, convolution.conv2d_loop(x, w, b, stride, padding, dilation), atol=1e-12)
     sizes = zip(x.shape[1:3], kernel, stride, padding, dilation, strict=True)
@@ -146,9 +151,9 @@ def test_max_pooling_gives_the_gradient_of_a_tie_to_the_first():
 
 def test_channels_go_there_and_back():
     x = np.random.default_rng(6).normal(size=(2, 3, 4, 5))
-    first = conventions.channels_first(x)
+    first = weight_conversion.channels_first(x)
     assert first.shape == (2, 5, 3, 4) and first[1, 4, 2, 3] == x[1, 2, 3, 4]
-    np.testing.assert_array_equal(conventions.channels_last(first), x)
+    np.testing.assert_array_equal(weight_conversion.channels_last(first), x)
 
 
 @pytest.mark.serial
@@ -158,18 +163,20 @@ def test_convolution_is_within_ten_times_pytorchs():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for b, size, c_in, c_out in ((32, 28, 1, 8), (32, 14, 8, 16), (32, 32, 3, 16)):
-            x = rng.normal(size=(b, size, size, c_in)).astype(np.float32)
-            w = rng.normal(size=(3, 3, c_in, c_out)).astype(np.float32)
+        for b, size, in_channels, out_channels in ((32, 28, 1, 8), (32, 14, 8, 16), (32, 32, 3, 16)):
+            x = rng.normal(size=(b, size, size, in_channels)).astype(np.float32)
+            w = rng.normal(size=(3, 3, in_channels, out_channels)).astype(np.float32)
             ours, theirs = _timed_pair(x, w)
-            assert ours < 10 * theirs, f"{(b, size, c_in, c_out)}: {ours * 1e3:.2f} ms against {theirs * 1e3:.2f} ms"
+            assert ours < 10 * theirs, (
+                f"{(b, size, in_channels, out_channels)}: {ours * 1e3:.2f} ms against {theirs * 1e3:.2f} ms"
+            )
     finally:
         torch.set_num_threads(threads)
 
 
 def _timed_pair(x, w, repeats=15):
-    tx = torch.tensor(conventions.channels_first(x), requires_grad=True)
-    tw = torch.tensor(conventions.kernel_to_torch(w).copy(), requires_grad=True)
+    tx = torch.tensor(weight_conversion.channels_first(x), requires_grad=True)
+    tw = torch.tensor(weight_conversion.kernel_to_torch(w).copy(), requires_grad=True)
 
     def ours():
         y, cache = convolution.conv2d(x, w, padding=1)

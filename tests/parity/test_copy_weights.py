@@ -17,7 +17,7 @@ from mmcourse.parity import copy_weights
 
 def model(encoders, fusion):
     """Two encoders that hold lists and embeddings, and a fusion method that holds lists of lists."""
-    parts = {"face": encoders.FaceEncoder(6, size=8), "words": encoders.WordsEncoder(9, 6)}
+    parts = {"face": encoders.ImageEncoder(6, size=8), "words": encoders.TextEncoder(9, 6)}
     return encoders.MultimodalClassifier(parts, fusion.GatedUnit([6, 6], 5), 3)
 
 

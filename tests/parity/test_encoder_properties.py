@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from mutants_encoders import FORMULAS
 
-from mmcourse.parity import KerasRoom, NumpyRoom, TorchRoom, properties
+from mmcourse.parity import KerasBackend, NumpyBackend, TorchBackend, properties
 
 
 def _rooms(formula):
-    torch = TorchRoom(formula)
+    torch = TorchBackend(formula)
     inputs = formula.inputs(np.random.default_rng(0))
-    array = NumpyRoom(formula, torch.weights, torch.trainable)
-    return inputs, {"numpy": array, "torch": torch, "keras": KerasRoom(formula, torch, inputs)}
+    array = NumpyBackend(formula, torch.weights, torch.trainable)
+    return inputs, {"numpy": array, "torch": torch, "keras": KerasBackend(formula, torch, inputs)}
 
 
 @pytest.mark.parametrize("formula", FORMULAS.values(), ids=lambda f: f.name)

@@ -11,12 +11,12 @@ import torch
 from mmcourse.keras import fusion as keras_fusion
 from mmcourse.keras import losses as keras_losses
 from mmcourse.numpy import fusion, losses
-from mmcourse.parity import KerasRoom, TorchRoom, formulas
-from mmcourse.parity.formula import flatten
+from mmcourse.parity import KerasBackend, TorchBackend, parity_cases
+from mmcourse.parity.case import flatten
 from mmcourse.torch import fusion as torch_fusion
 from mmcourse.torch import losses as torch_losses
 
-F = {f.name: f for f in formulas("fusion")}
+F = {f.name: f for f in parity_cases("fusion")}
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def rng():
 
 def case(name, seed=0):
     """Inputs and random weights of a registered formula."""
-    return F[name].inputs(np.random.default_rng(seed)), TorchRoom(F[name], seed=seed).weights
+    return F[name].inputs(np.random.default_rng(seed)), TorchBackend(F[name], seed=seed).weights
 
 
 def softmax(x):
@@ -114,7 +114,7 @@ def test_compact_bilinear_estimates_the_outer_product(rng):
     x1, x2, y1, y2 = rng.normal(size=(4, 6))
     estimates = []
     for _ in range(4000):
-        s1, s2 = fusion.draw_sketch(6, 32, rng), fusion.draw_sketch(6, 32, rng)
+        s1, s2 = fusion.count_sketch_matrix(6, 32, rng), fusion.count_sketch_matrix(6, 32, rng)
         spectra = [np.fft.rfft(a @ s1) * np.fft.rfft(b @ s2) for a, b in ((x1, x2), (y1, y2))]
         estimates.append(np.dot(*(np.fft.irfft(s, 32) for s in spectra)))
     error = np.std(estimates) / math.sqrt(len(estimates))
@@ -153,11 +153,13 @@ def test_bottleneck_hears_of_others_one_layer_late(rng):
 
 
 DRAWS = {
-    "numpy": lambda present, rate: fusion.draw_present(present, rate, np.random.default_rng(0)),
-    "torch": lambda present, rate: torch_fusion.draw_present(
+    "numpy": lambda present, rate: fusion.sample_modality_mask(present, rate, np.random.default_rng(0)),
+    "torch": lambda present, rate: torch_fusion.sample_modality_mask(
         torch.from_numpy(present), rate, torch.Generator().manual_seed(0)
     ).numpy(),
-    "keras": lambda present, rate: np.array(keras_fusion.draw_present(present, rate, keras.random.SeedGenerator(0))),
+    "keras": lambda present, rate: np.array(
+        keras_fusion.sample_modality_mask(present, rate, keras.random.SeedGenerator(0))
+    ),
 }
 
 
@@ -217,7 +219,7 @@ def test_cross_entropy_is_finite_and_ignorance_costs_ln_c():
 @pytest.mark.parametrize("name", [n for n, f in F.items() if f.config and "absent" not in n])
 def test_keras_layers_come_back_from_their_config(name):
     inputs = F[name].inputs(np.random.default_rng(0))
-    room = KerasRoom(F[name], TorchRoom(F[name], "float32"), inputs, "float32")
+    room = KerasBackend(F[name], TorchBackend(F[name], "float32"), inputs, "float32")
     again = keras.layers.deserialize(keras.layers.serialize(room.layer))
     F[name].keras_call(again, room.tensors(inputs))
     again.set_weights(room.layer.get_weights())

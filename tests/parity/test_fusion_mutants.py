@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from mmcourse.parity import NumpyRoom, TorchRoom, formulas, properties
+from mmcourse.parity import NumpyBackend, TorchBackend, parity_cases, properties
 from mmcourse.parity.compare import difference
 from mmcourse.torch import fusion
 
-F = {f.name: f for f in formulas("fusion")}
+F = {f.name: f for f in parity_cases("fusion")}
 DIMS, WIDTH = [3, 4, 2], 5
 
 
@@ -148,14 +148,14 @@ def equals_loop(kind):
 
 def registered(name):
     def check(kind):
-        properties.registered(TorchRoom(F[name], kind=kind), F[name])
+        properties.registered(TorchBackend(F[name], kind=kind), F[name])
 
     return check
 
 
 def samples_apart(kind):
     inputs = F["concatenate"].inputs(np.random.default_rng(0))
-    properties.samples_independent(TorchRoom(F["concatenate"], kind=kind).forward, inputs)
+    properties.samples_independent(TorchBackend(F["concatenate"], kind=kind).forward, inputs)
 
 
 def starts_as_identity(kind):
@@ -171,7 +171,8 @@ def target_asks_every_step(kind):
     formula = F["cross-attention"]
     inputs = formula.inputs(np.random.default_rng(1))
     inputs["padding_mask"][:] = True
-    room = TorchRoom(formula, kind=kind, weights=TorchRoom(formula).weights if kind is fusion.CrossAttention else None)
+    weights = TorchBackend(formula).weights if kind is fusion.CrossAttention else None
+    room = TorchBackend(formula, kind=kind, weights=weights)
     layer, target, source = room.layer, *(torch.from_numpy(inputs[k]) for k in ("target", "source"))
     got = layer(target, source)
     assert got.shape == (4, 4, WIDTH), f"the result has {got.shape[1]} steps, the target has 4: who asks whom?"
@@ -183,7 +184,7 @@ def target_asks_every_step(kind):
 def padding_apart(kind):
     inputs = F["cross-modal"].inputs(np.random.default_rng(0))
     pairs = {f"xs.{m}": f"padding_masks.{m}" for m in range(3)}
-    properties.padding_ignored(TorchRoom(F["cross-modal"], kind=kind).forward, inputs, pairs)
+    properties.padding_ignored(TorchBackend(F["cross-modal"], kind=kind).forward, inputs, pairs)
 
 
 def only_through_z(kind):
@@ -255,11 +256,11 @@ TABLE = [
     (mutants.ScaleBeforeScale, fusion.FiLM, registered("FiLM")),
     (mutants.Swapped, fusion.CrossAttention, target_asks_every_step),
     (mutants.CausalLeftOn, fusion.CrossAttention, target_asks_every_step),
-    (mutants.LastStep, fusion.CrossModal, padding_apart),
-    (mutants.PaddingCounts, fusion.CrossModal, padding_apart),
+    (mutants.LastStep, fusion.CrossModalTransformer, padding_apart),
+    (mutants.PaddingCounts, fusion.CrossModalTransformer, padding_apart),
     (mutants.NoBottleneck, fusion.BottleneckLayer, only_through_z),
-    (mutants.batch_mask, fusion.draw_present, drops_by_sample),
-    (mutants.can_lose_all, fusion.draw_present, keeps_one),
+    (mutants.batch_mask, fusion.sample_modality_mask, drops_by_sample),
+    (mutants.can_lose_all, fusion.sample_modality_mask, keeps_one),
     (mutants.ZeroIsMissing, fusion.ModalityDropout, zero_is_a_value),
     (mutants.FixedNull, fusion.ModalityDropout, registered("modality dropout")),
     (mutants.inverted_ratio, fusion.modulation, slows_the_leader),
@@ -296,8 +297,8 @@ def test_parity_kills_too(name):
     inputs = F[name].inputs(np.random.default_rng(0))
     gaps = []
     for kind in (None, SAME_WEIGHTS[name]):
-        room = TorchRoom(F[name], kind=kind)
-        array = NumpyRoom(F[name], room.weights, room.trainable)
+        room = TorchBackend(F[name], kind=kind)
+        array = NumpyBackend(F[name], room.weights, room.trainable)
         gaps.append(difference(room.forward(inputs), array.forward(inputs)))
     assert gaps[0] < 1e-12 and gaps[1] > 1e-3, gaps
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mmcourse.parity import KerasRoom, NumpyRoom, TorchRoom, formulas, properties
+from mmcourse.parity import KerasBackend, NumpyBackend, TorchBackend, parity_cases, properties
 
-FORMULAS = {f.name: f for f in formulas("fusion") + formulas("encoders")}
+FORMULAS = {f.name: f for f in parity_cases("fusion") + parity_cases("encoders")}
 ENCODERS = {"words encoder": "ids", "voice encoder": "x"}
 
 
@@ -24,9 +24,9 @@ def rooms():
         if name not in made:
             formula = FORMULAS[name]
             inputs = formula.inputs(np.random.default_rng(3))
-            torch = TorchRoom(formula, seed=3)
-            array = NumpyRoom(formula, torch.weights, torch.trainable)
-            made[name] = inputs, {"numpy": array, "torch": torch, "keras": KerasRoom(formula, torch, inputs)}
+            torch = TorchBackend(formula, seed=3)
+            array = NumpyBackend(formula, torch.weights, torch.trainable)
+            made[name] = inputs, {"numpy": array, "torch": torch, "keras": KerasBackend(formula, torch, inputs)}
         return made[name]
 
     return get
@@ -105,5 +105,5 @@ def test_order_of_modalities_is_only_a_name(rooms, name):
     if "gates.0.w" in weights:  # a gate reads all modalities in a row
         rows = np.concatenate([np.split(np.arange(9), [3, 7])[m] for m in order])
         weights |= {k: w[rows] for k, w in weights.items() if k.startswith("gates")}
-    moved = NumpyRoom(FORMULAS[name], weights, array.trainable).forward({"xs": [inputs["xs"][m] for m in order]})
+    moved = NumpyBackend(FORMULAS[name], weights, array.trainable).forward({"xs": [inputs["xs"][m] for m in order]})
     np.testing.assert_allclose(moved[""], array.forward(inputs)[""], atol=1e-12)

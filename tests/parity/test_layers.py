@@ -9,7 +9,7 @@ import torch
 from own_layers import check_gradient, check_keras, check_torch, in_order, torch_state
 from torch.nn import functional as F
 
-from mmcourse.numpy import conventions, convolution, layers, norm
+from mmcourse.numpy import convolution, layers, norm, weight_conversion
 from mmcourse.parity.layers import FORMULAS, channels_first
 
 BY_NAME = {f.name: f for f in FORMULAS}
@@ -87,7 +87,8 @@ def check_running_statistics(momentum=0.3):
     """Three batches: PyTorch weighs the new one and divides by n − 1, Keras weighs the old and divides by n."""
     rng = np.random.default_rng(4)
     theirs = torch.nn.BatchNorm2d(2, momentum=momentum).double()
-    own = keras.layers.BatchNormalization(momentum=conventions.other_momentum(momentum), epsilon=1e-5, dtype="float64")
+    other = weight_conversion.other_momentum(momentum)
+    own = keras.layers.BatchNormalization(momentum=other, epsilon=1e-5, dtype="float64")
     running = {unbiased: (np.zeros(2), np.ones(2)) for unbiased in (True, False)}
     for _ in range(3):
         x = rng.normal(3, 2, size=(2, 3, 3, 2))
@@ -144,7 +145,7 @@ def test_defaults_are_what_the_frameworks_say():
             default(keras.layers.LayerNormalization, "epsilon"),
         ),
     }
-    assert read.items() <= conventions.DEFAULTS.items()
+    assert read.items() <= weight_conversion.DEFAULTS.items()
     assert torch.nn.GELU().approximate == "none" and default(keras.activations.gelu, "approximate") is False
     lstm = keras.layers.LSTM(4)
     lstm.build((None, 3, 2))
@@ -157,9 +158,9 @@ def test_first_weights_fill_the_stated_interval():
     dense = keras.layers.Dense(300)
     dense.build((None, 100))
     both = (
-        (torch.nn.Linear(100, 300).weight.detach().numpy(), conventions.kaiming_bound(100)),
-        (torch.nn.Conv2d(4, 300, 5).weight.detach().numpy(), conventions.kaiming_bound(100)),
-        (dense.kernel.numpy(), conventions.glorot_bound(100, 300)),
+        (torch.nn.Linear(100, 300).weight.detach().numpy(), weight_conversion.kaiming_bound(100)),
+        (torch.nn.Conv2d(4, 300, 5).weight.detach().numpy(), weight_conversion.kaiming_bound(100)),
+        (dense.kernel.numpy(), weight_conversion.glorot_bound(100, 300)),
     )
     for weights, bound in both:
         assert 0.999 * bound < np.abs(weights).max() <= bound * (1 + 1e-6)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmcourse.parity import compare, formulas
+from mmcourse.parity import compare, parity_cases
 from mmcourse.parity.page import PAGE, bounds, markdown
 
 PROMISED = bounds()
@@ -10,12 +10,12 @@ ANEW = f"write {PAGE.name} anew: python -m mmcourse.parity --markdown > mmcourse
 
 
 def test_the_page_lists_every_formula():
-    wanted = {(f.name, pair) for f in formulas() for pair in ("numpy–torch", "torch–keras")}
+    wanted = {(f.name, pair) for f in parity_cases() for pair in ("numpy–torch", "torch–keras")}
     assert set(PROMISED) == wanted, ANEW
     assert PAGE.read_text(encoding="utf-8").startswith("\n".join(markdown([]))), ANEW
 
 
-@pytest.mark.parametrize("formula", formulas(), ids=lambda f: f.name)
+@pytest.mark.parametrize("formula", parity_cases(), ids=lambda f: f.name)
 def test_rooms_agree(formula):
     for report in compare(formula):
         assert not report.faults(), f"{report.name}, {report.pair}: {'; '.join(report.faults())}"

@@ -5,8 +5,8 @@ import pytest
 import torch
 from own_layers import check_gradient, check_keras, check_torch
 
-from mmcourse.numpy import conventions, recurrent
-from mmcourse.parity.formula import formulas
+from mmcourse.numpy import recurrent, weight_conversion
+from mmcourse.parity.case import parity_cases
 from mmcourse.parity.recurrent import DIM, DIM_IN, FORMULAS, padded, sequences
 
 KINDS = ("RNN", "LSTM", "GRU")
@@ -48,7 +48,7 @@ def check_torch_recurrent(kind):
     ):
         formula = _with(BY_NAME[kind + suffix], inputs)
         theirs = getattr(torch.nn, kind)(DIM_IN, DIM, batch_first=True)
-        convert = conventions.torch_recurrent
+        convert = weight_conversion.torch_recurrent
         check_torch(formula, theirs, lambda p, c=convert: c(p), call, frozen)
 
 
@@ -63,7 +63,7 @@ def check_keras_recurrent(kind):
     import keras
 
     name = {"RNN": "SimpleRNN"}.get(kind, kind)
-    convert = conventions.keras_gru if kind == "GRU" else conventions.keras_recurrent
+    convert = weight_conversion.keras_gru if kind == "GRU" else weight_conversion.keras_recurrent
     for suffix in ("", ", padded"):
         theirs = getattr(keras.layers, name)(DIM, return_sequences=True, zero_output_for_mask=True, dtype="float64")
         check_keras(BY_NAME[kind + suffix], theirs, lambda p, c=convert: c(p), _keras_call)
@@ -105,7 +105,7 @@ def test_keras_without_reset_after_is_another_formula():
     p["hidden.b"][:] = 0  # reset_after=False has one bias only
     theirs = keras.layers.GRU(DIM, return_sequences=True, reset_after=False, dtype="float64")
     theirs.build(x.shape)
-    kernel, recurrent_kernel, biases = conventions.keras_gru(p)
+    kernel, recurrent_kernel, biases = weight_conversion.keras_gru(p)
     theirs.set_weights([kernel, recurrent_kernel, biases[0]])
     assert np.abs(np.array(theirs(x)) - recurrent.gru(x, p)[0]).max() > 1e-3
 
@@ -195,4 +195,4 @@ def test_unknown_kind_is_named():
 
 
 def test_the_registry_finds_them():
-    assert {f.name for f in FORMULAS} <= {f.name for f in formulas("recurrent")}
+    assert {f.name for f in FORMULAS} <= {f.name for f in parity_cases("recurrent")}

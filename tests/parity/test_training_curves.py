@@ -22,8 +22,8 @@ SAMPLES, BATCH, EPOCHS = 400, 64, 8  # 7 batches an epoch, the last of 16
 
 
 def model(encoders, fusion):
-    parts = {"face": encoders.FaceEncoder(8), "voice": encoders.VoiceEncoder(40, 8, 8)}
-    parts["words"] = encoders.WordsEncoder(600, 8)
+    parts = {"face": encoders.ImageEncoder(8), "voice": encoders.AudioEncoder(40, 8, 8)}
+    parts["words"] = encoders.TextEncoder(600, 8)
     return encoders.MultimodalClassifier(parts, fusion.Concatenate([8] * 3, 16), 3)
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from own_layers import check_gradient, check_torch
 
-from mmcourse.numpy import conventions, transformer
-from mmcourse.parity.rooms import TorchRoom
+from mmcourse.numpy import transformer, weight_conversion
+from mmcourse.parity.backends import TorchBackend
 from mmcourse.parity.transformer import DIM, FORMULAS, HEADS, HIDDEN
 
 BY_NAME = {f.name: f for f in FORMULAS}
@@ -16,7 +16,7 @@ BY_NAME = {f.name: f for f in FORMULAS}
 
 def attention_state(p, name, theirs):
     """One attention of ours under the name of theirs."""
-    return {f"{theirs}.{k}": v for k, v in conventions.torch_attention(transformer.part(p, name)).items()}
+    return {f"{theirs}.{k}": v for k, v in weight_conversion.torch_attention(transformer.part(p, name)).items()}
 
 
 def block_state(p):
@@ -98,23 +98,23 @@ def check_bert():
     """A layer of `BertModel` with padding, through the model's own `encoder`, random small config."""
     from transformers import BertConfig, BertModel
 
-    d, heads, hidden = 16, 4, 24
+    d, num_heads, hidden = 16, 4, 24
     config = BertConfig(
-        vocab_size=30, hidden_size=d, num_hidden_layers=1, num_attention_heads=heads, intermediate_size=hidden,
+        vocab_size=30, hidden_size=d, num_hidden_layers=1, num_attention_heads=num_heads, intermediate_size=hidden,
         max_position_embeddings=12, hidden_dropout_prob=0, attention_probs_dropout_prob=0,
     )  # fmt: skip
     bert = BertModel(config, add_pooling_layer=False)
     p = _random(block_shapes(d, hidden))
-    _load(bert.encoder.layer[0], conventions.bert_block(p))
+    _load(bert.encoder.layer[0], weight_conversion.bert_block(p))
     bert.double().eval()
     ids = torch.randint(0, 30, (3, 7), generator=torch.Generator().manual_seed(0))
     mask = np.arange(7) < np.array([7, 4, 1])[:, None]
     with torch.no_grad():
         out = bert(ids, attention_mask=torch.tensor(mask).long(), output_hidden_states=True)
     x, expected = (h.numpy() for h in out.hidden_states)
-    y, _ = transformer.encoder_block(x, p, heads, mask, pre_norm=False, eps=config.layer_norm_eps)
+    y, _ = transformer.encoder_block(x, p, num_heads, mask, pre_norm=False, eps=config.layer_norm_eps)
     np.testing.assert_allclose(y[mask], expected[mask], rtol=1e-9, atol=1e-10)
-    assert np.abs(y - transformer.encoder_block(x, p, heads, mask, pre_norm=True)[0]).max() > 1e-2
+    assert np.abs(y - transformer.encoder_block(x, p, num_heads, mask, pre_norm=True)[0]).max() > 1e-2
 
 
 def test_block_equals_berts():
@@ -127,7 +127,7 @@ def check_vit():
 
     import mmcourse.torch.transformer as ours
 
-    shape = {"depth": 2, "dim": 16, "heads": 4, "hidden": 24}
+    shape = {"depth": 2, "dim": 16, "num_heads": 4, "hidden": 24}
     config = ViTConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24, image_size=12, patch_size=4,
         num_channels=3, hidden_dropout_prob=0, attention_probs_dropout_prob=0,
@@ -137,11 +137,11 @@ def check_vit():
         BY_NAME["vision transformer"],
         config={"image_size": 12, "patch_size": 4, "channels": 3, **shape, "eps": config.layer_norm_eps},
     )
-    room = TorchRoom(formula)
+    room = TorchBackend(formula)
     p = room.weights
-    _load(vit, conventions.vit(p, 4))
+    _load(vit, weight_conversion.vit(p, 4))
     image = np.random.default_rng(1).normal(size=(2, 12, 12, 3))
-    pixels = torch.tensor(conventions.channels_first(image))
+    pixels = torch.tensor(weight_conversion.channels_first(image))
     with torch.no_grad():
         expected = vit(pixels).last_hidden_state.numpy()
         torch_y = room.layer(pixels).numpy()
@@ -156,7 +156,7 @@ def test_vit_equals_transformers():
 
 
 def _decoder(x, memory, **options):
-    room = TorchRoom(BY_NAME["decoder, post-norm"])
+    room = TorchBackend(BY_NAME["decoder, post-norm"])
     return transformer.decoder(x, memory, room.weights, HEADS, pre_norm=False, **options)[0]
 
 
@@ -200,7 +200,7 @@ def test_causal_encoder_does_not_leak_in_the_other_rooms(room):
 
 def test_encoder_without_positions_is_permutation_equivariant():
     rng = np.random.default_rng(4)
-    room = TorchRoom(BY_NAME["encoder, pre-norm"])
+    room = TorchBackend(BY_NAME["encoder, pre-norm"])
     x, order = rng.normal(size=(2, 6, DIM)), rng.permutation(6)
     y, y2 = (transformer.encoder(a, room.weights, HEADS)[0] for a in (x, x[:, order]))
     np.testing.assert_allclose(y[:, order], y2, atol=1e-12)
@@ -208,7 +208,7 @@ def test_encoder_without_positions_is_permutation_equivariant():
 
 def test_fully_padded_sample_stays_finite():
     rng = np.random.default_rng(5)
-    room = TorchRoom(BY_NAME["encoder, pre-norm"])
+    room = TorchBackend(BY_NAME["encoder, pre-norm"])
     x, mask = rng.normal(size=(2, 3, DIM)), np.array([[False] * 3, [True] * 3])
     y, cache = transformer.encoder(x, room.weights, HEADS, mask)
     dx, dp = transformer.encoder_backward(np.ones_like(y), cache)
@@ -218,7 +218,7 @@ def test_fully_padded_sample_stays_finite():
 def test_patches_go_back_and_match_the_convolution_view():
     rng = np.random.default_rng(6)
     image = rng.normal(size=(2, 4, 6, 3))
-    cut = transformer.patches(image, 2)
+    cut = transformer.patchify(image, 2)
     assert cut.shape == (2, 6, 12)
     np.testing.assert_array_equal(cut[:, 1], image[:, :2, 2:4].reshape(2, -1))
     np.testing.assert_array_equal(transformer.patches_backward(cut, image.shape, 2), image)
@@ -234,11 +234,11 @@ def test_images_that_cannot_be_cut_are_named():
     import mmcourse.torch.transformer as t
 
     with pytest.raises(ValueError, match="5×4 cannot be cut into 2×2 patches"):
-        transformer.patches(np.zeros((1, 5, 4, 1)), 2)
+        transformer.patchify(np.zeros((1, 5, 4, 1)), 2)
     with pytest.raises(ValueError, match="5×4 cannot be cut"):
-        t.patches(torch.zeros(1, 1, 5, 4), 2)
+        t.patchify(torch.zeros(1, 1, 5, 4), 2)
     with pytest.raises(ValueError, match="5×4 cannot be cut"):
-        k.patches(np.zeros((1, 5, 4, 1)), 2)
+        k.patchify(np.zeros((1, 5, 4, 1)), 2)
 
 
 def test_keras_layers_are_saved_and_loaded(tmp_path):

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from mmcourse import io
 from mmcourse.datasets.views import SeededBatchSampler
-from mmcourse.torch.encoders import FaceEncoder, MultimodalClassifier, WordsEncoder
+from mmcourse.torch.encoders import ImageEncoder, MultimodalClassifier, TextEncoder
 from mmcourse.torch.fusion import Concatenate, ModalityDropout
 from mmcourse.training.torch import checkpoint, fit, logger
 
@@ -55,7 +55,7 @@ def loader(n, batch_size, seed=None):
 
 def model():
     torch.manual_seed(0)
-    encoders = {"face": FaceEncoder(8, size=16, channels=(4, 8)), "words": WordsEncoder(14, 8)}
+    encoders = {"face": ImageEncoder(8, size=16, channels=(4, 8)), "words": TextEncoder(14, 8)}
     net = MultimodalClassifier(encoders, Concatenate([8, 8], 8), 3, ModalityDropout([8, 8], 0.3))
     net.head = nn.Sequential(nn.BatchNorm1d(8), nn.Dropout(0.3), net.head)
     return net

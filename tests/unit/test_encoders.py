@@ -50,7 +50,7 @@ def model(room, method="concatenate", names=NAMES, dropout=None):
     keras.utils.set_random_seed(0)
     rooms = {"torch": (encoders, fusion), "keras": (keras_encoders, keras_fusion)}
     e, f = rooms[room]
-    made = {"face": e.FaceEncoder(6, size=12), "voice": e.VoiceEncoder(5, 6), "words": e.WordsEncoder(6, 6)}
+    made = {"face": e.ImageEncoder(6, size=12), "voice": e.AudioEncoder(5, 6), "words": e.TextEncoder(6, 6)}
     kind = f.METHODS[method]
     chosen = {name: made[name] for name in names}
     dims = [chosen[n].step_width if kind.takes_sequences else chosen[n].width for n in sorted(chosen)]

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from mmcourse.datasets import load
-from mmcourse.keras.encoders import FaceEncoder, MultimodalClassifier, WordsEncoder
+from mmcourse.keras.encoders import ImageEncoder, MultimodalClassifier, TextEncoder
 from mmcourse.keras.fusion import Concatenate, ModalityDropout
 from mmcourse.training import files
 from mmcourse.training import keras as train
@@ -32,7 +32,7 @@ OPTIONS = {"epochs": 4, "patience": 3, "ema": 0.8, "clip": 1.0, "seed": 5, "prog
 def model(seed=0):
     """Small, and with random draws in training."""
     keras.utils.set_random_seed(seed)
-    encoders = {"face": FaceEncoder(6, channels=(4, 4)), "words": WordsEncoder(600, 6)}
+    encoders = {"face": ImageEncoder(6, channels=(4, 4)), "words": TextEncoder(600, 6)}
     net = MultimodalClassifier(encoders, Concatenate([6, 6], 8), 3, dropout=ModalityDropout([6, 6], 0.3))
     net.build(None)
     return net
@@ -153,7 +153,7 @@ def test_a_folder_is_not_mixed_up(tmp_path):
         train.fit(model(), flow(), **again)
     with pytest.raises(ValueError, match="epochs: 1 there, 2 now"):
         train.fit(model(), flow(), resume=True, **{**again, "epochs": 2})
-    other = MultimodalClassifier({"words": WordsEncoder(600, 6)}, Concatenate([6], 8), 3)
+    other = MultimodalClassifier({"words": TextEncoder(600, 6)}, Concatenate([6], 8), 3)
     with pytest.raises(ValueError, match="another model .*variables there"):
         train.fit(other, flow(), resume=True, **again)
     with pytest.raises(ValueError, match="give folder"):

@@ -25,6 +25,7 @@ FLOORS = {  # from ARCHITECTURE: imports only go down
     3: {"check", "exercise", "plot", "draw", "widgets", "evaluate", "parity"},
     2: {"training"},
     1: {
+        "ceilings",
         "datasets",
         "preprocess",
         "numpy",

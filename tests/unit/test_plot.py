@@ -17,7 +17,7 @@ plt.switch_backend("Agg")  # chosen before a test puts a false IPython in its pl
 g = np.random.default_rng(0)
 TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(8000) / 16000)
 FIGURES = {
-    "against_ceiling": lambda: plot.against_ceiling(
+    "bar_with_ceiling": lambda: plot.bar_with_ceiling(
         ["words", "voice and a longer name"], [0.7, 0.88], [0.74, None], [0.01, 0.02], chance=1 / 3
     ),
     "curves": lambda: plot.curves(

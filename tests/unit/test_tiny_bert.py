@@ -95,7 +95,7 @@ def test_bigrams_guess_what_follows():
 
 
 def test_messages_mostly_agree_and_the_splits_differ():
-    from mmcourse.datasets import mood_words
+    from mmcourse.datasets.mood import words as mood_words
 
     feeling = {line: name for name, lines in mood_words.sentences("train").items() for line in lines}
 

@@ -569,13 +569,13 @@ print("output", mixed.shape, " weights", cross_weights.shape)
 canvas = draw.Canvas()
 source = canvas.place(draw.box("x", note="(b, n, 32)", color="grey"), x=0, y=62)
 projections = canvas.place(draw.box("q_proj\nk_proj\nv_proj", color="blue"), x=110, y=46)
-heads = [
+num_heads = [
     canvas.place(draw.box(f"head {i + 1}", note="(b, n, 16)", color="orange"), x=300, y=i * 96 + 14) for i in range(2)
 ]
 joined = canvas.place(draw.box("side by side", note="(b, n, 32)", color="grey"), x=430, y=62)
 mixing = canvas.place(draw.box("out_proj", note="(b, n, 32)", color="blue"), x=600, y=62)
 canvas.arrow(source, projections)
-for head in heads:
+for head in num_heads:
     canvas.arrow(projections, head)
     canvas.arrow(head, joined)
 canvas.arrow(joined, mixing)
@@ -613,8 +613,8 @@ split_heads = check("attention.blank.4", split_heads)
 # %% tags=["hide-input"]
 pieces = draw.row(
     draw.tensor((5, 8), "x", axes=("words", "features"), color="grey"),
-    draw.tensor((2, 5, 4), "split_heads(x, 2)", axes=("heads", "words", "features"), color="orange"),
-    draw.tensor((2, 5, 5), "weights", axes=("heads", "queries", "keys")),
+    draw.tensor((2, 5, 4), "split_heads(x, 2)", axes=("num_heads", "words", "features"), color="orange"),
+    draw.tensor((2, 5, 5), "weights", axes=("num_heads", "queries", "keys")),
     draw.tensor((5, 8), "output", axes=("words", "features"), color="grey"),
     arrows=True,
     gap=44,
@@ -942,7 +942,7 @@ expect_within("accuracy without positions, mean of 5 seeds", bag, 0.74, 0.03)
 
 # %% tags=["free", "hide-input"]
 summary = {name: mean_and_interval(values) for name, values in reached.items()}
-fig = plot.against_ceiling(
+fig = plot.bar_with_ceiling(
     [f"{name} (5 seeds)" for name in summary],
     [mean for mean, _ in summary.values()],
     [ceiling, ceiling, 1.0, 1.0],

@@ -18,7 +18,7 @@
 import numpy as np
 
 from mmcourse import plot
-from mmcourse.datasets.avdigits_voices import SAMPLE_RATE, read_clips
+from mmcourse.datasets.avdigits.voices import SAMPLE_RATE, read_clips
 from mmcourse.evaluate import expect_within
 from mmcourse.preprocess import audio
 
@@ -515,7 +515,7 @@ expect_within("digits from MFCC", means["MFCC"], 0.945, 0.03)
 assert means["log-mel"] > means["one DFT"] + 0.15 > means["samples"] + 0.3
 
 # %% tags=["free"]
-fig = plot.against_ceiling(
+fig = plot.bar_with_ceiling(
     [f"{name} ({features[name].shape[1]:,})" for name in means],
     list(means.values()),
     [known[name].mean() for name in means],
@@ -572,7 +572,7 @@ expect_within("mood from length", reached["length alone"], 0.665, 0.012)
 # %% tags=["free"]
 ceiling = mood.bayes_accuracy(["voice"])
 title = "What does a description of the voice tell of the mood?"
-fig = plot.against_ceiling(list(reached), list(reached.values()), ceiling, title=title, chance=1 / 3)
+fig = plot.bar_with_ceiling(list(reached), list(reached.values()), ceiling, title=title, chance=1 / 3)
 plot.show(fig, alt="Mean log-mel and mean MFCC stay near 0.4; the length alone reaches 0.665 of a ceiling of 0.674.")
 
 # %% [markdown]

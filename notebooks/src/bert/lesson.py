@@ -232,7 +232,7 @@ right = {
     "both neighbours": truth == bigrams.predict(unseen, where, special),
     "tiny BERT": truth == guess[where],
 }
-fig = plot.against_ceiling(
+fig = plot.bar_with_ceiling(
     list(right), [r.mean() for r in right.values()], [None] * 4, title="Does it read more than its neighbours?"
 )
 plot.show(
@@ -312,7 +312,7 @@ print("kind and unkind words point to opposite sides")
 # moving on from pre-training; the same architecture **from scratch**; and counted words with logistic regression.
 
 # %%
-from mmcourse.datasets import mood_words
+from mmcourse.datasets.mood import words as mood_words
 
 
 def labelled(split):

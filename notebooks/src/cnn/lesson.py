@@ -292,7 +292,7 @@ print("gradient to the kernel right: ", error(d_kernel, nudged(lambda a: slide(p
 print("gradient to the picture right:", error(d_picture, nudged(lambda a: slide(a, kernel), picture, delta)) < 1e-6)
 
 # %%
-from mmcourse.numpy import conventions, convolution
+from mmcourse.numpy import convolution, weight_conversion
 
 how = {"stride": 2, "padding": 1, "dilation": 2}
 Y, cache = convolution.conv2d(X, W, b, **how)  # (2, 7, 7, 3) → (2, 3, 3, 4)
@@ -327,20 +327,22 @@ assert np.allclose(convolution.conv2d(X, W, b)[0], conv2d_loop(X, W, b))  # the 
 import timeit
 
 
-def milliseconds(size, c_in, c_out):
+def milliseconds(size, in_channels, out_channels):
     """Best time of each way, and (in brackets) of its parts, for 64 pictures."""
-    x, w = (g.normal(size=s).astype("float32") for s in ((64, size, size, c_in), (3, 3, c_in, c_out)))
-    x_first, w_first = conventions.channels_first(x), conventions.kernel_to_torch(w).copy()
+    x, w = (
+        g.normal(size=s).astype("float32") for s in ((64, size, size, in_channels), (3, 3, in_channels, out_channels))
+    )
+    x_first, w_first = weight_conversion.channels_first(x), weight_conversion.kernel_to_torch(w).copy()
     tensors = [torch.tensor(a, requires_grad=True) for a in (x_first, w_first)]
     (y, cache), y_torch = convolution.conv2d(x, w, padding=1), F.conv2d(*tensors, padding=1)
     patches = convolution.windows(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3))
     assert cache["rows"].size == 9 * x.size  # each pixel is copied nine times
-    planes = np.zeros((3, 3, c_in, 64, size, size), "float32")  # what comes back for each place under the kernel
+    planes = np.zeros((3, 3, in_channels, 64, size, size), "float32")  # what comes back for each place under the kernel
     work = {
         "loop": lambda: conv2d_loop(x, w, padding=1),
         "im2col": lambda: convolution.conv2d(x, w, padding=1),
-        "(copy": lambda: patches.reshape(-1, 9 * c_in),
-        "product)": lambda: cache["rows"] @ w.reshape(-1, c_out),
+        "(copy": lambda: patches.reshape(-1, 9 * in_channels),
+        "product)": lambda: cache["rows"] @ w.reshape(-1, out_channels),
         "backward": lambda: convolution.conv2d_backward(y, cache),
         "(adding up)": lambda: convolution.windows_backward(planes, cache["padded"]),
         "PyTorch": lambda: F.conv2d(*tensors, padding=1),
@@ -374,15 +376,15 @@ torch.set_num_threads(threads)
 # %%
 import keras
 
-from mmcourse.parity import compare, copy_weights, formulas
+from mmcourse.parity import compare, copy_weights, parity_cases
 
 # %%
 by_numpy, _ = convolution.conv2d(X, W, b)  # (b, h, w, c)
 torch_own = torch.nn.Conv2d(3, 4, 3).double()
-weights = {"weight": torch.tensor(conventions.kernel_to_torch(W).copy()), "bias": torch.tensor(b)}
+weights = {"weight": torch.tensor(weight_conversion.kernel_to_torch(W).copy()), "bias": torch.tensor(b)}
 torch_own.load_state_dict(weights)
-by_torch = torch_own(torch.tensor(conventions.channels_first(X))).detach().numpy()  # (b, c, h, w)
-print("nn.Conv2d equal:", np.allclose(conventions.channels_last(by_torch), by_numpy, atol=1e-10))
+by_torch = torch_own(torch.tensor(weight_conversion.channels_first(X))).detach().numpy()  # (b, c, h, w)
+print("nn.Conv2d equal:", np.allclose(weight_conversion.channels_last(by_torch), by_numpy, atol=1e-10))
 
 # %%
 keras_own = keras.layers.Conv2D(4, 3, dtype="float64")
@@ -393,7 +395,7 @@ print("keras.layers.Conv2D equal:", np.allclose(keras_own(X), by_numpy, atol=1e-
 # %% tags=["free"]
 chosen = ("convolution, channels", "convolution, stride and padding", "max pooling")
 chosen += ("batch norm, training",)  # explained below, at trap 2
-reports = [report for formula in formulas() if formula.name in chosen for report in compare(formula)]
+reports = [report for formula in parity_cases() if formula.name in chosen for report in compare(formula)]
 for r in reports:
     steps = "no weights" if np.isnan(r.sgd) else f"5 steps {r.sgd:.0e}"
     print(f"{r.name:32}{r.pair:13} output {r.forward:.0e}, gradient {r.gradient:.0e}, {steps}")
@@ -447,7 +449,7 @@ for name, layer, mean in (("PyTorch", in_torch, kept[0]), ("Keras", in_keras, ke
 # $\varepsilon$ (added to the variance) for both. A third difference has no switch: PyTorch's running variance divides by $n-1$.
 
 # %%
-alike = keras.layers.BatchNormalization(momentum=conventions.other_momentum(0.1), epsilon=1e-5)
+alike = keras.layers.BatchNormalization(momentum=weight_conversion.other_momentum(0.1), epsilon=1e-5)
 alike(eight, training=True)
 print("running mean equal:", np.isclose(float(alike.moving_mean[0]), in_torch.running_mean.item()))
 variances = in_torch.running_var[0], alike.moving_variance[0]
@@ -504,14 +506,14 @@ class Cnn(nn.Module):
 def batches(pictures, labels, size=64):
     """What `fit` takes: batches as dicts, images channels-first, in an order drawn once."""
     order = np.random.default_rng(0).permutation(len(labels))
-    x, y = torch.tensor(conventions.channels_first(pictures)[order]), torch.tensor(labels[order])
+    x, y = torch.tensor(weight_conversion.channels_first(pictures)[order]), torch.tensor(labels[order])
     parts = zip(x.split(size), y.split(size), strict=True)
     return [{"inputs": {"image": images}, "target": labels} for images, labels in parts]
 
 
 def logits(model, pictures):
     with torch.no_grad():
-        images = torch.tensor(conventions.channels_first(pictures))  # (b, 1, 28, 28)
+        images = torch.tensor(weight_conversion.channels_first(pictures))  # (b, 1, 28, 28)
         return model({"inputs": {"image": images}}).numpy()  # (b, 10)
 
 
@@ -577,7 +579,7 @@ import mmcourse.training.keras as keras_train
 
 x_all = torch.cat([part["inputs"]["image"] for part in wandering_batches]).numpy()  # (n, 1, 28, 28)
 y_all = torch.cat([part["target"] for part in wandering_batches]).numpy()
-x_keras = {"inputs": {"image": conventions.channels_last(x_all)}}
+x_keras = {"inputs": {"image": weight_conversion.channels_last(x_all)}}
 flow = tf.data.Dataset.from_tensor_slices((x_keras, y_all)).batch(64)  # pairs, as Keras wants them
 keras_history = keras_train.fit(keras_cnn, flow, epochs=6, progress=False)
 both = {"PyTorch": curves[0], "Keras": [epoch["accuracy"] for epoch in keras_history]}
@@ -631,7 +633,7 @@ scores["3 components, 40 neighbours"] = [near.score(three.transform(x_hard_test.
 
 # %% tags=["free"]
 means = [np.mean(values) for values in scores.values()]
-fig = plot.against_ceiling(list(scores), means, [None] * 4, title="Who reads the hard digits best?", chance=0.1)
+fig = plot.bar_with_ceiling(list(scores), means, [None] * 4, title="Who reads the hard digits best?", chance=0.1)
 plot.show(
     fig, alt="Accuracy: linear 0.68, both networks about 0.75, three components with neighbours 0.80; chance 0.1."
 )
@@ -703,7 +705,7 @@ for down in (4, 2):
 # Feature maps are pictures, so look. One wandering digit, and what the first layer of a trained network makes of it.
 
 # %% tags=["free"]
-seen = torch.tensor(conventions.channels_first(wandering_test[:1]))  # (1, 1, 28, 28)
+seen = torch.tensor(weight_conversion.channels_first(wandering_test[:1]))  # (1, 1, 28, 28)
 with torch.no_grad():
     maps = networks[0].convolutions[0](seen).relu()[0].numpy()  # (8, 28, 28)
 pictures, names = [seen[0, 0], *(m / max(m.max(), 1e-6) for m in maps)], [f"map {i}" for i in range(8)]
@@ -733,7 +735,7 @@ print({name: convolution.receptive_field(layers[: i + 1]) for i, name in enumera
 # %%
 def footprint(network, pool, pictures):
     """Mean size of the gradient of the middle of the last map with respect to each pixel."""
-    x = torch.tensor(conventions.channels_first(pictures), requires_grad=True)
+    x = torch.tensor(weight_conversion.channels_first(pictures), requires_grad=True)
     h = x
     for convolution_layer, after in zip(network.convolutions, (pool, pool, nn.Identity()), strict=True):
         h = after(convolution_layer(h).relu())
@@ -826,7 +828,7 @@ else:
 assert output_size(32, 5, s=2, p=2) == 16
 assert [convolution.receptive_field([(3, 1, d) for d in ds]) for ds in ((1, 1, 1), (1, 2, 4))] == [7, 15]
 pixels = np.arange(4).reshape(1, 1, 2, 2)  # flatten: channels last or first
-assert not np.array_equal(pixels.ravel(), conventions.channels_first(pixels).ravel())
+assert not np.array_equal(pixels.ravel(), weight_conversion.channels_first(pixels).ravel())
 
 # %% [markdown]
 # ## 10 · Exercises

@@ -179,7 +179,7 @@ print("by hand, in mmcourse.evaluate and in scikit-learn: equal")
 # The model is lesson [multimodal_data](multimodal_data.ipynb)'s black box, a support vector machine (`SVC`).
 
 # %%
-from mmcourse.datasets import avdigits_voices
+from mmcourse.datasets.avdigits import voices as avdigits_voices
 
 clips = avdigits_voices.read_clips("embedded")  # 36 voices, ten digits, four takes
 person = np.searchsorted(np.unique(clips.speaker), clips.speaker)  # (1440,)
@@ -237,7 +237,7 @@ expect_within("accuracy on strangers", strangers, 0.76, 0.05)
 # %%
 names, spread = ["folds by clip", "folds by person", "24 strangers"], numbers.std(axis=0)
 title = "Which cross-validation tells the truth?"
-fig = plot.against_ceiling(names, numbers.mean(axis=0), [None] * 3, spread, title=title, chance=0.1)
+fig = plot.bar_with_ceiling(names, numbers.mean(axis=0), [None] * 3, spread, title=title, chance=0.1)
 plot.show(fig, alt="Folds by clip 0.97; folds by person 0.76 and strangers 0.77, whiskers overlapping.")
 
 # %% [markdown]

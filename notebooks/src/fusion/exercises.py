@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmcourse.datasets import information
+from mmcourse import ceilings
 from mmcourse.exercise import (
     between,
     context,
@@ -18,7 +18,7 @@ from mmcourse.exercise import (
     says,
 )
 
-information = remembered(information)  # each table is solved once
+ceilings = remembered(ceilings)  # each table is solved once
 
 lesson(
     "fusion",
@@ -28,7 +28,7 @@ lesson(
 import numpy as np
 
 from mmcourse.check import check
-from mmcourse.datasets import information
+from mmcourse import ceilings
 
 np.set_printoptions(precision=3, suppress=True)
 """,
@@ -342,9 +342,9 @@ def diagonal(x1, x2, x3, w1, w2, w3):
 # ---------------------------------------------------------------- 4
 def choose(joint):
     """The simplest family within 0.01 of the joint ceiling."""
-    best = information.bayes_accuracy(joint)
-    single = max(information.bayes_accuracy(information.marginal(joint, [m])) for m in (0, 1))
-    late = information.additive_accuracy(joint)
+    best = ceilings.bayes_accuracy(joint)
+    single = max(ceilings.bayes_accuracy(ceilings.marginal(joint, [m])) for m in (0, 1))
+    late = ceilings.additive_accuracy(joint)
     if single >= best - 0.01:
         return "single"
     if late >= best - 0.01:
@@ -394,20 +394,20 @@ choice = exercise(
         ),
         says('- `"single"`: the better of the two cues alone,', mistake="take the better of the two"),
         says(
-            '- `"late"`: the best sum of separate scores, `information.additive_accuracy(joint)`,',
+            '- `"late"`: the best sum of separate scores, `ceilings.additive_accuracy(joint)`,',
             mistake="That is what maximum likelihood picks",
         ),
         says('- `"interaction"`: anything less will not do.', mistake="You always choose late"),
         paragraph(),
         context(
-            "The other ceilings: `information.bayes_accuracy(table)`, and `information.marginal(joint, [0])` is the "
+            "The other ceilings: `ceilings.bayes_accuracy(table)`, and `ceilings.marginal(joint, [0])` is the "
             "table of the first cue."
         ),
         example("""
 xor = np.zeros((2, 2, 2))
 xor[[0, 0, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0]] = 1 / 4
-alone = information.bayes_accuracy(information.marginal(xor, [0]))
-print("XOR:", alone, information.additive_accuracy(xor), information.bayes_accuracy(xor), "-> interaction")
+alone = ceilings.bayes_accuracy(ceilings.marginal(xor, [0]))
+print("XOR:", alone, ceilings.additive_accuracy(xor), ceilings.bayes_accuracy(xor), "-> interaction")
 """),
         says("**Write** `choose(joint)`, which returns one of the three words.", ignored=lambda joint: joint.argmax()),
     ],
@@ -428,7 +428,7 @@ print("XOR:", alone, information.additive_accuracy(xor), information.bayes_accur
     own=draw_own_table,
     mistakes={
         "That is what maximum likelihood picks among the sums, not the best sum: use `additive_accuracy`.": (
-            "late = information.loglinear_accuracy(joint)"
+            "late = ceilings.loglinear_accuracy(joint)"
         ),
         "You allow no slack. A ceiling at most 0.01 below the joint one counts as enough.": edit("0.01", "0.0"),
         "Your slack is too wide: 0.01 is meant, one percentage point of accuracy.": edit("0.01", "0.1"),
@@ -457,7 +457,7 @@ print("XOR:", alone, information.additive_accuracy(xor), information.bayes_accur
 @right(choice)
 def from_the_top(joint):
     top = joint.max(axis=0).sum()
-    if top - information.additive_accuracy(joint) > 0.01:
+    if top - ceilings.additive_accuracy(joint) > 0.01:
         return "interaction"
     alone = [joint.sum(axis=axis).max(axis=0).sum() for axis in (1, 2)]
     return "late" if top - max(alone) > 0.01 else "single"
@@ -465,10 +465,10 @@ def from_the_top(joint):
 
 @right(choice)
 def by_order(joint):
-    best = information.bayes_accuracy(joint)
-    ceilings = {
-        "single": max(information.bayes_accuracy(joint.sum(axis=1)), information.bayes_accuracy(joint.sum(axis=2))),
-        "late": information.additive_accuracy(joint),
+    best = ceilings.bayes_accuracy(joint)
+    limits = {
+        "single": max(ceilings.bayes_accuracy(joint.sum(axis=1)), ceilings.bayes_accuracy(joint.sum(axis=2))),
+        "late": ceilings.additive_accuracy(joint),
         "interaction": best,
     }
-    return next(name for name, value in ceilings.items() if value + 0.01 >= best)
+    return next(name for name, value in limits.items() if value + 0.01 >= best)

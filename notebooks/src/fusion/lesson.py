@@ -17,8 +17,8 @@
 # %%
 import numpy as np
 
-from mmcourse import plot
-from mmcourse.datasets import information, load, mood
+from mmcourse import ceilings, plot
+from mmcourse.datasets import load, mood
 
 # %%
 np.set_printoptions(precision=3, suppress=True)
@@ -45,7 +45,7 @@ plot.show(plot.images([message["face"]], ["the face"]), alt="A drawn face with o
 # %%
 joint = mood.JOINT  # (3, 4, 3, 3): p(feeling, face, voice, words)
 seen = [mood.CUES[m].index(shown[m]) for m in names]
-tables = [information.marginal(joint, [m]) for m in range(3)]  # p(feeling, one cue)
+tables = [ceilings.marginal(joint, [m]) for m in range(3)]  # p(feeling, one cue)
 opinions = np.stack([t[:, c] / t[:, c].sum() for t, c in zip(tables, seen, strict=True)])
 for m, opinion in zip(names, opinions, strict=True):
     print(f"{m:6}", opinion.round(2))
@@ -163,7 +163,7 @@ plot.show(fig, alt="Four corners; a straight line leaves one on its wrong side, 
 # %%
 xor = np.zeros((2, 2, 2))  # p(y, x1, x2)
 xor[[0, 0, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0]] = 1 / 4
-print("XOR          ", information.decompose(xor))
+print("XOR          ", ceilings.decompose(xor))
 for pair in (("face", "words"), ("face", "voice"), ("voice", "words")):
     print(f"{'-'.join(pair):13}", {k: round(v, 2) for k, v in mood.information(pair).items()})
 
@@ -179,7 +179,7 @@ ceiling["all, best vote"] = mood.additive_accuracy()  # the best of all sums of 
 ceiling["all, jointly"] = mood.bayes_accuracy(names)
 print(f"face + words {ceiling['face + words']:.3f}, best vote of all three {ceiling['all, best vote']:.3f}")
 assert ceiling["face + words"] > ceiling["all, best vote"] > ceiling["all, vote as trained"]
-fig = plot.against_ceiling(
+fig = plot.bar_with_ceiling(
     list(ceiling), list(ceiling.values()), None, title="What can be reached at best?", chance=1 / 3
 )
 plot.show(fig, alt="Bars of exact ceilings: " + ", ".join(f"{k} {v:.3f}" for k, v in ceiling.items()))
@@ -313,7 +313,7 @@ equals("bilinear", np.einsum("bi,ijk,bj->bk", two[0], W, two[1]), two, {"w": W})
 U, V, P, bias = draw(3, 4), draw(2, 4), draw(4, width), draw(width)
 h = (np.tanh(two[0] @ U) * np.tanh(two[1] @ V)) @ P + bias
 equals("low_rank_bilinear", h, two, {"maps.0.w": U, "maps.1.w": V, "out.w": P, "out.b": bias})
-sketch = {f"sketch_{m}": fusion.draw_sketch(d, 8, rng) for m, d in enumerate(dims[:2])}
+sketch = {f"sketch_{m}": fusion.count_sketch_matrix(d, 8, rng) for m, d in enumerate(dims[:2])}
 spectra = [np.fft.rfft(x @ sketch[f"sketch_{m}"]) for m, x in enumerate(two)]
 z = np.fft.irfft(spectra[0] * spectra[1], n=8)
 z = z / np.sqrt(np.abs(z) + 1e-3)  # signed square root, softened at 0
@@ -397,7 +397,7 @@ print("the same as fusion.bottleneck_layer, new token", np.mean(made, axis=0)[0]
 # et al. 2016, arXiv 1501.00102). A learned null token stands in, because zero is a value and not "missing".
 
 # %%
-present = fusion.draw_present(np.ones((2000, 3), bool), 0.4, np.random.default_rng(0))
+present = fusion.sample_modality_mask(np.ones((2000, 3), bool), 0.4, np.random.default_rng(0))
 print("some left in every sample:", present.any(1).all(), "  different patterns:", len(np.unique(present, axis=0)))
 null = {f"null.{m}": draw(d) for m, d in enumerate(dims)}
 there = np.array([[True, False, True], [True, True, True]])
@@ -441,7 +441,7 @@ print(
 
 # %%
 from mmcourse.keras import fusion as keras_fusion
-from mmcourse.parity import compare, copy_weights, formulas
+from mmcourse.parity import compare, copy_weights, parity_cases
 
 
 class GatedUnit(keras.layers.Layer):
@@ -471,7 +471,7 @@ assert np.allclose(mine(small), ours([torch.tensor(x) for x in small]).detach(),
 
 # %% tags=["free"]
 slow = ("absent", "cross-modal", "bottleneck", "entropy", "modulation")  # these take ten seconds more
-for formula in formulas("fusion"):
+for formula in parity_cases("fusion"):
     if not any(word in formula.name for word in slow):
         reports = compare(formula)
         assert not any(report.faults() for report in reports)
@@ -507,8 +507,8 @@ class Reader(nn.Module):
 
 # %% tags=["free"]
 torch.manual_seed(0)
-kinds = {"face": encoders.FaceEncoder(64), "voice": encoders.VoiceEncoder(40, 64)}
-kinds["words"] = encoders.WordsEncoder(len(train.vocabulary), 64)
+kinds = {"face": encoders.ImageEncoder(64), "voice": encoders.AudioEncoder(40, 64)}
+kinds["words"] = encoders.TextEncoder(len(train.vocabulary), 64)
 readers = [Reader(m, kinds[m]) for m in names]
 alone = {}
 for reader, epochs in zip(readers, (4, 4, 14), strict=True):
@@ -572,7 +572,7 @@ def learn(model, xs, seed, epochs=12, batch_size=500):
 
 
 # %%
-def with_one(xs):
+def append_one(xs):
     return [torch.cat([x, torch.ones(len(x), 1)], 1) for x in xs]
 
 
@@ -581,7 +581,7 @@ def trial(name, seed):
     method, _, extra = name.partition(" + ")
     options = {"prior": prior} if method == "late product" else {"width": 1024} if "wide" in extra else {}
     model = Fused(torch_fusion.METHODS[method], [17 if extra else 16] * 3, **options)
-    train_on, test_on = (with_one(xs) if extra else xs for xs in (x_train, x_test))
+    train_on, test_on = (append_one(xs) if extra else xs for xs in (x_train, x_test))
     start = time.perf_counter()
     learn(model, train_on, seed)
     seconds = time.perf_counter() - start
@@ -654,8 +654,8 @@ from mmcourse.keras import encoders as keras_encoders
 
 
 def build(encoders, fusion):
-    parts = {"face": encoders.FaceEncoder(16), "voice": encoders.VoiceEncoder(40, 16)}
-    parts["words"] = encoders.WordsEncoder(len(train.vocabulary), 16)
+    parts = {"face": encoders.ImageEncoder(16), "voice": encoders.AudioEncoder(40, 16)}
+    parts["words"] = encoders.TextEncoder(len(train.vocabulary), 16)
     return encoders.MultimodalClassifier(parts, fusion.GatedUnit([16] * 3, 16), classes=3)
 
 
@@ -782,11 +782,13 @@ for name in ("concatenate", "gated unit", "low-rank tensor"):
 # %% tags=["free"]
 if profile() == "gpu":
     parts = {
-        "face": encoders.FaceEncoder(256, channels=(64, 128)),
-        "voice": encoders.VoiceEncoder(40, 256, channels=128),
+        "face": encoders.ImageEncoder(256, channels=(64, 128)),
+        "voice": encoders.AudioEncoder(40, 256, channels=128),
     }
-    parts["words"] = encoders.WordsEncoder(len(train.vocabulary), 256)
-    large = encoders.MultimodalClassifier(parts, torch_fusion.CrossModal([128, 128, 256], 256), classes=3).to(device())
+    parts["words"] = encoders.TextEncoder(len(train.vocabulary), 256)
+    large = encoders.MultimodalClassifier(
+        parts, torch_fusion.CrossModalTransformer([128, 128, 256], 256), classes=3
+    ).to(device())
     training.fit(large, train.torch_loader(128, seed=0), epochs=5, learning_rate=1e-3)
     print("test accuracy", (training.predict(large, test.torch_loader(500)).argmax(1) == test.labels).mean())
 else:

@@ -420,14 +420,14 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from mmcourse.evaluate import accuracy, expect_within, mean_and_interval
-from mmcourse.torch.encoders import FaceEncoder
+from mmcourse.torch.encoders import ImageEncoder
 from mmcourse.training.torch import fit, predict
 
 
 class Looker(nn.Module):
     def __init__(self, side, channels, classes):
         super().__init__()
-        self.net = nn.Sequential(FaceEncoder(32, side, channels), nn.ReLU(), nn.Linear(32, classes))
+        self.net = nn.Sequential(ImageEncoder(32, side, channels), nn.ReLU(), nn.Linear(32, classes))
 
     def forward(self, batch):
         return self.net(batch["inputs"]["image"])  # (b, c, h, w) → (b, classes)
@@ -478,7 +478,7 @@ for (task, look), values in result.items():
 # %%
 bars = {f"{task}, {look}": mean_and_interval(values) for (task, look), values in result.items()}
 means, errors = np.transpose(list(bars.values()))
-fig = plot.against_ceiling(list(bars), means, None, errors, title="Does grey help?")
+fig = plot.bar_with_ceiling(list(bars), means, None, errors, title="Does grey help?")
 plot.show(fig, alt="Bars: colour 1.0 against about 0.8 in grey; shape 0.98 against 0.84; trap about 0.2 against 0.3.")
 
 # %% tags=["target"]

@@ -19,7 +19,8 @@
 import numpy as np
 
 from mmcourse import plot
-from mmcourse.datasets import avdigits_voices, load
+from mmcourse.datasets import load
+from mmcourse.datasets.avdigits import voices as avdigits_voices
 from mmcourse.evaluate import expect_within
 
 # %% [markdown]
@@ -449,7 +450,7 @@ def both_ways(x, y=y, sets=people):
 by_clip, by_speaker = both_ways(x)
 expect_within("accuracy by clip", by_clip, 0.985, 0.015)
 expect_within("accuracy by speaker", by_speaker, 0.67, 0.07)
-fig = plot.against_ceiling(
+fig = plot.bar_with_ceiling(
     ["new takes of the same people", "new people"],
     [by_clip, by_speaker],
     [None, None],
@@ -641,7 +642,7 @@ plot.show(
 # %% tags=["free"]
 from time import perf_counter
 
-from mmcourse.datasets import mood_words
+from mmcourse.datasets.mood import words as mood_words
 
 
 def microseconds(function, items):
@@ -690,8 +691,8 @@ print(f"{len(mood):,} samples but {different} different clips: {len(mood) / diff
 from mmcourse.torch import encoders as T
 from mmcourse.torch.fusion import Concatenate
 
-towers = {"face": T.FaceEncoder(width=32), "voice": T.VoiceEncoder(bands=40, width=32)}
-towers["words"] = T.WordsEncoder(vocabulary=len(mood.vocabulary), width=32)
+towers = {"face": T.ImageEncoder(width=32), "voice": T.AudioEncoder(bands=40, width=32)}
+towers["words"] = T.TextEncoder(vocabulary=len(mood.vocabulary), width=32)
 model = T.MultimodalClassifier(towers, Concatenate([32] * 3, 128), classes=3)
 
 

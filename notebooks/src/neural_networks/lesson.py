@@ -1329,7 +1329,7 @@ labels, summary = [], []
 for (name, label), accuracies in work.items():
     labels.append(f"{name}: {label}")
     summary.append(mean_and_interval(accuracies))
-fig = plot.against_ceiling(
+fig = plot.bar_with_ceiling(
     labels,
     [mean for mean, _ in summary],
     None,

@@ -412,7 +412,7 @@ print("in two pieces, the state handed over: equal")
 # the order $i, f, g, o$. Count the biases.
 
 # %%
-from mmcourse.numpy import conventions
+from mmcourse.numpy import weight_conversion
 
 torch_lstm = torch.nn.LSTM(3, 4, batch_first=True).double()
 torch_lstm.load_state_dict(
@@ -450,7 +450,7 @@ print(f"the sum of both biases moved {times.min():.2f} to {times.max():.2f} time
 
 # %%
 torch_gru = torch.nn.GRU(3, 4, batch_first=True).double()
-torch_gru.load_state_dict({name: torch.tensor(array) for name, array in conventions.torch_recurrent(gru).items()})
+torch_gru.load_state_dict({name: torch.tensor(array) for name, array in weight_conversion.torch_recurrent(gru).items()})
 assert np.allclose(torch_gru(x_t)[0].detach(), y_gru, atol=1e-10)
 
 
@@ -462,8 +462,10 @@ def keras_gru(arrays, mask=None, **options):
 
 
 r, z, n = np.split(gru["input.w"], 3, axis=-1)
-assert np.array_equal(conventions.swap_gru_gates(gru["input.w"]), np.concatenate([z, r, n], axis=-1))  # that is all
-right = conventions.keras_gru(gru)  # kernel, recurrent kernel, both biases (2, 3d): each swapped
+assert np.array_equal(
+    weight_conversion.swap_gru_gates(gru["input.w"]), np.concatenate([z, r, n], axis=-1)
+)  # that is all
+right = weight_conversion.keras_gru(gru)  # kernel, recurrent kernel, both biases (2, 3d): each swapped
 assert np.allclose(keras_gru(right), y_gru, atol=1e-10)
 print("GRU: NumPy, PyTorch and Keras agree to ten decimals")
 
@@ -541,9 +543,9 @@ assert np.allclose(unmasked[[0, 1], lengths - 1], y_masked[[0, 1], lengths - 1])
 # comparisons:
 
 # %% tags=["free"]
-from mmcourse.parity import compare, formulas
+from mmcourse.parity import compare, parity_cases
 
-(formula,) = formulas("LSTM, padded")
+(formula,) = parity_cases("LSTM, padded")
 for report in compare(formula):
     print(f"{report.pair:12} forward {report.forward:.0e}, gradient {report.gradient:.0e}, five steps {report.sgd:.0e}")
     assert not report.faults()
@@ -553,7 +555,7 @@ for report in compare(formula):
 # Back to the friends. Words become ids, and a story is three sentences in a row, filled up with 0 to the longest.
 
 # %%
-from mmcourse.datasets.mood_words import encode, vocabulary
+from mmcourse.datasets.mood.words import encode, vocabulary
 
 
 def tell(sentences, count, seed, length=3):
@@ -636,7 +638,7 @@ expect_within("RNN, LSTM and GRU, how they felt in the end, worst of 9", worst, 
 
 # %% tags=["free"]
 means, ceilings = [np.mean(values) for values in in_the_end.values()], [bag_ceiling, 1, 1, 1]
-fig = plot.against_ceiling(list(in_the_end), means, ceilings, title="How did they feel in the end?", chance=1 / 3)
+fig = plot.bar_with_ceiling(list(in_the_end), means, ceilings, title="How did they feel in the end?", chance=1 / 3)
 plot.show(fig, alt="The bag of words reaches about 0.57 of a ceiling of 0.63; RNN, LSTM and GRU reach 1.00 of 1.00.")
 
 # %% [markdown]
@@ -753,7 +755,7 @@ plot.show(
 opened = [train(nn.LSTM, 0, seed, open_gate, epochs=20) for seed in range(3)]
 at_first["LSTM, f bias 3"] = [accuracy for _, accuracy in opened]
 means, ceilings = [np.mean(values) for values in at_first.values()], [bag_ceiling, 1, 1, 1, 1]
-fig = plot.against_ceiling(list(at_first), means, ceilings, title="How did they feel at first?", chance=1 / 3)
+fig = plot.bar_with_ceiling(list(at_first), means, ceilings, title="How did they feel at first?", chance=1 / 3)
 plot.show(fig, alt="Bag of words 0.58 of 0.63, RNN at chance, LSTM 0.7, GRU 0.9, LSTM with forget bias 3: 1.0.")
 assert means[2] < means[4] - 0.05
 

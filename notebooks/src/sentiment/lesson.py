@@ -18,8 +18,8 @@
 # %%
 import numpy as np
 
-from mmcourse import plot
-from mmcourse.datasets import information, load, mood, results
+from mmcourse import ceilings, plot
+from mmcourse.datasets import load, mood, results
 from mmcourse.evaluate import confusion_matrix, expect_within, mean_and_interval
 
 # %%
@@ -219,14 +219,14 @@ A.shape, h.shape
 
 # %% [markdown]
 # ## 4 · The same in PyTorch and Keras
-# The repaired model in Keras. The extractors become the course's encoders, which take the `padding_mask`; `unit_scale` is the
+# The repaired model in Keras. The extractors become the course's encoders, which take the `padding_mask`; `rms_norm` is the
 # division by the root mean square; Keras's own `MultiHeadAttention` gets *one* sequence.
 
 # %%
 from keras import ops
 
 from mmcourse.keras import encoders as keras_encoders
-from mmcourse.keras.fusion_sums import unit_scale
+from mmcourse.keras.fusion.sums import rms_norm as keras_rms_norm
 from mmcourse.training import keras as keras_training
 
 
@@ -234,14 +234,14 @@ from mmcourse.training import keras as keras_training
 class Repaired(keras.Model):
     def __init__(self, width=32):
         super().__init__()
-        self.face, self.voice = keras_encoders.FaceEncoder(width), keras_encoders.VoiceEncoder(40, width)
-        self.words = keras_encoders.WordsEncoder(len(train.vocabulary), width)
+        self.face, self.voice = keras_encoders.ImageEncoder(width), keras_encoders.AudioEncoder(40, width)
+        self.words = keras_encoders.TextEncoder(len(train.vocabulary), width)
         self.kind, self.attention = layers.Embedding(3, width), layers.MultiHeadAttention(4, width // 4)
         self.hidden, self.head = layers.Dense(128, activation="relu"), layers.Dense(3)
 
     def call(self, batch):
         xs = [getattr(self, m)(batch["inputs"][m], batch["padding_mask"].get(m)) for m in names]
-        steps = ops.stack([unit_scale(x) for x in xs], axis=1) + self.kind(ops.arange(3))  # (b, 3, 32)
+        steps = ops.stack([keras_rms_norm(x) for x in xs], axis=1) + self.kind(ops.arange(3))  # (b, 3, 32)
         steps = steps + self.attention(steps, steps)
         return self.head(self.hidden(ops.mean(steps, axis=1)))
 
@@ -292,11 +292,11 @@ class UnitScale(nn.Module):
 class AttentionFusion(nn.Module):
     gives_logits = takes_sequences = False
 
-    def __init__(self, dims, width, heads=4):
+    def __init__(self, dims, width, num_heads=4):
         super().__init__()
         self.width = width
         self.kind = nn.Parameter(torch.randn(len(dims), dims[0]) / 10)
-        self.attention, self.out = MultiHeadAttention(dims[0], heads), nn.Linear(dims[0], width)
+        self.attention, self.out = MultiHeadAttention(dims[0], num_heads), nn.Linear(dims[0], width)
 
     def forward(self, xs, present=None):
         steps = torch.stack(F.masked(xs, present), dim=1) + self.kind  # (b, 3, d)
@@ -307,8 +307,8 @@ class AttentionFusion(nn.Module):
 
 # %%
 def encoders(width=32):
-    raw = {"face": E.FaceEncoder(width), "voice": E.VoiceEncoder(40, width)}
-    return raw | {"words": E.WordsEncoder(len(train.vocabulary), width)}
+    raw = {"face": E.ImageEncoder(width), "voice": E.AudioEncoder(40, width)}
+    return raw | {"words": E.TextEncoder(len(train.vocabulary), width)}
 
 
 def scaled(parts):
@@ -361,17 +361,17 @@ expect_within("test accuracy of attention with modality dropout", reached, 0.905
 
 # %%
 methods = stored["methods"]
-ceilings = {
+limits = {
     **singles,
     "late, trained apart": mood.additive_accuracy(),
     "late, trained together": mood.additive_accuracy(),
 }
 joint = ["concatenate", "gated unit", "tensor", "attention"]
-ceilings |= {method: mood.bayes_accuracy(names) for method in joint}
+limits |= {method: mood.bayes_accuracy(names) for method in joint}
 
-mean, half = zip(*(mean_and_interval(methods[m]["accuracy"]) for m in ceilings), strict=True)
-fig = plot.against_ceiling(
-    list(ceilings), mean, list(ceilings.values()), half, title="How close does each method come?", chance=prior.max()
+mean, half = zip(*(mean_and_interval(methods[m]["accuracy"]) for m in limits), strict=True)
+fig = plot.bar_with_ceiling(
+    list(limits), mean, list(limits.values()), half, title="How close does each method come?", chance=prior.max()
 )
 plot.show(
     fig, alt="Accuracy and 95 % intervals: singles and late fusion below their ceilings, the other four above 0.9."
@@ -410,8 +410,8 @@ cells = mood.JOINT[:, 3][:, :, [0, 2]]  # smirk; every voice; negative and posit
 possible = cells.max(0).sum() / cells.sum()
 
 # %%
-on_sarcasm = {m: np.mean(methods[m]["sarcasm"]) for m in ceilings}
-fig = plot.against_ceiling(
+on_sarcasm = {m: np.mean(methods[m]["sarcasm"]) for m in limits}
+fig = plot.bar_with_ceiling(
     list(on_sarcasm),
     list(on_sarcasm.values()),
     possible,
@@ -673,7 +673,7 @@ cluster = {m: KMeans(4, n_init=5, random_state=0).fit_predict(vectors[m]) for m 
 def found_in_data(first, second):
     counts = np.zeros((3, 4, 4))
     np.add.at(counts, (labels, cluster[first], cluster[second]), 1)
-    return list(information.decompose(counts / counts.sum()).values())
+    return list(ceilings.decompose(counts / counts.sum()).values())
 
 
 pairs = list(combinations(names, 2))
@@ -696,7 +696,7 @@ assert true_bits[:, 3].argmax() == estimated[:, 3].argmax() == pairs.index(("fac
 
 # The same from the table, if all that is kept of a face or of words is the likeliest feeling:
 face_says, words_say = (np.eye(3)[mood.JOINT.sum(others).argmax(0)] for others in ((2, 3), (1, 2)))
-labels_only = information.decompose(np.einsum("yfw,fa,wb->yab", mood.JOINT.sum(2), face_says, words_say))["synergy"]
+labels_only = ceilings.decompose(np.einsum("yfw,fa,wb->yab", mood.JOINT.sum(2), face_says, words_say))["synergy"]
 print(f"synergy of face and words {true_bits[1, 3]:.2f} bits; of their single answers {labels_only:.2f}")
 assert labels_only < true_bits[1, 3] / 2
 
@@ -778,7 +778,7 @@ from mmcourse.datasets.public import REVIEWS
 def text_branch(seed=0):
     parts = {split: reviews.load(split) for split in ("train", "test")}
     torch.manual_seed(seed)
-    words = UnitScale(E.WordsEncoder(len(parts["train"].vocabulary), 32))
+    words = UnitScale(E.TextEncoder(len(parts["train"].vocabulary), 32))
     branch = E.MultimodalClassifier({"words": words}, F.Concatenate([32], 128), classes=2)
     fit(branch, parts["train"].torch_loader(64, seed=seed), epochs=4)
     return (predict(branch, parts["test"].torch_loader(500)).argmax(1) == parts["test"].labels).mean()

@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy, rms_norm  # noqa: E402
 from mmcourse.datasets import load, mood, save_results  # noqa: E402
 from mmcourse.torch import fusion as F  # noqa: E402
 from mmcourse.torch.attention import MultiHeadAttention  # noqa: E402
-from mmcourse.torch.encoders import FaceEncoder, MultimodalClassifier, VoiceEncoder, WordsEncoder  # noqa: E402
+from mmcourse.torch.encoders import AudioEncoder, ImageEncoder, MultimodalClassifier, TextEncoder  # noqa: E402
 from mmcourse.training.torch import fit, predict, warmup_cosine  # noqa: E402
 
 NAMES = ("face", "voice", "words")
@@ -46,11 +46,11 @@ class UnitScale(nn.Module):
 class AttentionFusion(nn.Module):
     gives_logits = takes_sequences = False
 
-    def __init__(self, dims, width, heads=4):
+    def __init__(self, dims, width, num_heads=4):
         super().__init__()
         self.width = width
         self.kind = nn.Parameter(torch.randn(len(dims), dims[0]) / 10)
-        self.attention = MultiHeadAttention(dims[0], heads)
+        self.attention = MultiHeadAttention(dims[0], num_heads)
         self.out = nn.Linear(dims[0], width)
 
     def forward(self, xs, present=None):
@@ -73,7 +73,7 @@ class Plain(nn.Module):
 def encoders(names=NAMES, width=32, scale=True):
     """The course's encoders, at unit scale or as they are."""
     vocabulary = len(load("mood", "train").vocabulary)
-    make = {"face": FaceEncoder, "voice": lambda w: VoiceEncoder(40, w), "words": lambda w: WordsEncoder(vocabulary, w)}
+    make = {"face": ImageEncoder, "voice": lambda w: AudioEncoder(40, w), "words": lambda w: TextEncoder(vocabulary, w)}
     return {m: UnitScale(make[m](width)) if scale else make[m](width) for m in names}
 
 

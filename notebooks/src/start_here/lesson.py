@@ -536,9 +536,9 @@ from mmcourse.keras.fusion import Concatenate
 
 keras_model = K.MultimodalClassifier(
     {
-        "face": K.FaceEncoder(width=32),
-        "voice": K.VoiceEncoder(bands=40, width=32),
-        "words": K.WordsEncoder(vocabulary=len(train.vocabulary), width=32),
+        "face": K.ImageEncoder(width=32),
+        "voice": K.AudioEncoder(bands=40, width=32),
+        "words": K.TextEncoder(vocabulary=len(train.vocabulary), width=32),
     },
     fusion=Concatenate(dims=[32, 32, 32], width=128),
     classes=3,
@@ -576,7 +576,7 @@ for name, values in runs.items():
 
 # %% tags=["hide-input"]
 stats = [mean_and_interval(values) for values in runs.values()]
-fig = plot.against_ceiling(
+fig = plot.bar_with_ceiling(
     [f"{name} (n = {len(values)})" for name, values in runs.items()],
     [mean for mean, _ in stats],
     [ceiling[name] for name in runs],
@@ -637,7 +637,7 @@ for n in (2, 5):
 from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader, TensorDataset
 
-from mmcourse.torch.encoders import FaceEncoder
+from mmcourse.torch.encoders import ImageEncoder
 
 digits = load_digits()
 x = torch.tensor(digits.images[:, None] / 16, dtype=torch.float32)  # (1797, 1, 8, 8)
@@ -648,7 +648,7 @@ num_train = 1200
 def train_digits(seed, epochs=20):
     """Test accuracy after training on the first 1,200 digits."""
     torch.manual_seed(seed)
-    encoder = FaceEncoder(width=32, size=8, colours=1)  # (b, 1, 8, 8) → (b, 32)
+    encoder = ImageEncoder(width=32, size=8, colours=1)  # (b, 1, 8, 8) → (b, 32)
     model = nn.Sequential(encoder, nn.ReLU(), nn.Linear(32, 10))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     data = TensorDataset(x[:num_train], y[:num_train])

@@ -97,7 +97,7 @@ print(text.tokenize(text.normalize(chinese[short[0]])))
 # longest match each time. If you have none, pieces can be *learned*: the lesson [Word vectors](word_vectors.ipynb).
 
 # %%
-from mmcourse.datasets.scenes_captions import chinese_words
+from mmcourse.datasets.scenes.captions import chinese_words
 
 print(text.maximum_matching(text.normalize(chinese[short[0]]), chinese_words()))
 
@@ -205,7 +205,7 @@ for name, call in calls.items():
 # Models want numbers in rectangles. Each word gets an **id**; 0 is kept for padding, 1 for words never seen. `padding_mask` says which places are real.
 
 # %%
-from mmcourse.datasets.scenes_captions import tokens
+from mmcourse.datasets.scenes.captions import tokens
 
 sentences = [tokens(caption) for caption in captions]  # small letters, no punctuation
 vocabulary = text.Vocabulary.build(sentences)
@@ -271,7 +271,7 @@ def right(removed, pairs, seed):
 cases = [(name, pairs) for pairs in (False, True) for name in cleanings]
 results = {case: np.stack([right(cleanings[case[0]], case[1], seed) for seed in range(5)]) for case in cases}
 names = [f"{'pairs' if pairs else 'single words'}, {name}" for name, pairs in cases]
-fig = plot.against_ceiling(
+fig = plot.bar_with_ceiling(
     names,
     [results[case].mean() for case in cases],
     [None] * 6,

@@ -50,8 +50,8 @@ from mmcourse.torch.fusion import Concatenate
 
 
 def build(room, joining, width=16):
-    parts = {"face": room.FaceEncoder(width), "voice": room.VoiceEncoder(40, width)}
-    parts["words"] = room.WordsEncoder(words, width)
+    parts = {"face": room.ImageEncoder(width), "voice": room.AudioEncoder(40, width)}
+    parts["words"] = room.TextEncoder(words, width)
     return room.MultimodalClassifier(parts, joining([width] * 3, 4 * width), classes=3)
 
 
@@ -245,9 +245,9 @@ class Trimodal(keras.Model):
     def __init__(self, width=16, **kwargs):
         super().__init__(**kwargs)
         self.face, self.voice, self.words = (
-            K.FaceEncoder(width),
-            K.VoiceEncoder(40, width),
-            K.WordsEncoder(words, width),
+            K.ImageEncoder(width),
+            K.AudioEncoder(40, width),
+            K.TextEncoder(words, width),
         )
         self.scale = UnitScale()
         self.hidden, self.logits = keras.layers.Dense(4 * width, activation="relu"), keras.layers.Dense(3)
@@ -273,9 +273,9 @@ keras.utils.set_random_seed(0)
 x = {"face": keras.Input((32, 32, 3), name="face"), "voice": keras.Input((None, 40), name="voice")}
 x["words"] = keras.Input((None,), dtype="int64", name="words")
 mask = {m: keras.Input((None,), dtype="bool", name=f"{m}_mask") for m in ("voice", "words")}
-h = [K.FaceEncoder(16, name="face_encoder")(x["face"])]
-h += [K.VoiceEncoder(40, 16, name="voice_encoder")(x["voice"], mask["voice"])]
-h += [K.WordsEncoder(words, 16, name="words_encoder")(x["words"], mask["words"])]
+h = [K.ImageEncoder(16, name="face_encoder")(x["face"])]
+h += [K.AudioEncoder(40, 16, name="voice_encoder")(x["voice"], mask["voice"])]
+h += [K.TextEncoder(words, 16, name="words_encoder")(x["words"], mask["words"])]
 h = keras.layers.Concatenate()([UnitScale()(h_m) for h_m in h])
 h = keras.layers.Dense(64, activation="relu", name="hidden")(h)
 logits = keras.layers.Dense(3, name="logits")(h)
@@ -402,7 +402,7 @@ expect_within("weights apart after the step", gap, 0, 1e-5)
 from mmcourse.training.keras import fit, predict
 
 keras.utils.set_random_seed(0)
-parts = {"face": K.FaceEncoder(32), "voice": K.VoiceEncoder(40, 32), "words": K.WordsEncoder(words, 32)}
+parts = {"face": K.ImageEncoder(32), "voice": K.AudioEncoder(40, 32), "words": K.TextEncoder(words, 32)}
 model = K.MultimodalClassifier(parts, KerasConcatenate([32] * 3, 128), classes=3)
 epochs = fit(model, train.tf_dataset(64, seed=0), epochs=10)
 reached = (predict(model, test.tf_dataset(500)).argmax(1) == test.labels).mean()
@@ -690,7 +690,7 @@ print("padding shows at once, the optimiser's defaults a few steps later")
 # %%
 def reader():
     keras.utils.set_random_seed(0)
-    net = K.MultimodalClassifier({"words": K.WordsEncoder(words, 16)}, KerasConcatenate([16], 16), classes=3)
+    net = K.MultimodalClassifier({"words": K.TextEncoder(words, 16)}, KerasConcatenate([16], 16), classes=3)
     net.build(None)
     return net
 

@@ -22,8 +22,8 @@ from mmcourse.training import torch as torch_train
 
 def build(encoders, fusion, vocabulary):
     """The lesson's model in one room."""
-    parts = {"face": encoders.FaceEncoder(32), "voice": encoders.VoiceEncoder(40, 32)}
-    parts["words"] = encoders.WordsEncoder(vocabulary, 32)
+    parts = {"face": encoders.ImageEncoder(32), "voice": encoders.AudioEncoder(40, 32)}
+    parts["words"] = encoders.TextEncoder(vocabulary, 32)
     return encoders.MultimodalClassifier(parts, fusion.Concatenate([32] * 3, 128), classes=3)
 
 

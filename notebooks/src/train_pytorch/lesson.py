@@ -184,7 +184,7 @@ print("batches an epoch:", len(loader))
 # vectors for the words. **Fusion** joins them; the head gives three logits. All parts are from the package by now.
 
 # %%
-from mmcourse.torch.encoders import FaceEncoder, MultimodalClassifier, VoiceEncoder, WordsEncoder
+from mmcourse.torch.encoders import AudioEncoder, ImageEncoder, MultimodalClassifier, TextEncoder
 from mmcourse.torch.fusion import Concatenate, ModalityDropout
 
 names = ("face", "voice", "words")
@@ -192,7 +192,7 @@ names = ("face", "voice", "words")
 
 def build(*names, seed=0, dropout=0.0):
     torch.manual_seed(seed)
-    every = {"face": FaceEncoder(32), "voice": VoiceEncoder(40, 32), "words": WordsEncoder(len(train.vocabulary), 32)}
+    every = {"face": ImageEncoder(32), "voice": AudioEncoder(40, 32), "words": TextEncoder(len(train.vocabulary), 32)}
     drop = ModalityDropout([32] * len(names), dropout) if dropout else None
     return MultimodalClassifier({n: every[n] for n in names}, Concatenate([32] * len(names), 128), 3, drop)
 
@@ -307,7 +307,7 @@ for name in names:
     single = build(name)
     fit(single, loader, epochs=5 if name == "face" else 10, progress=False)  # the face learns sooner
     reached[name] = test_accuracy(single)
-fig = plot.against_ceiling(list(reached), list(reached.values()), list(ceiling.values()), chance=commonest)
+fig = plot.bar_with_ceiling(list(reached), list(reached.values()), list(ceiling.values()), chance=commonest)
 plot.show(fig, alt="Four bars that almost touch their ceilings: all three near 0.92 of 0.93, each alone near 0.67.")
 
 # %%
@@ -343,7 +343,7 @@ class Sounds(nn.Module):
 # %%
 def build_digits(*names):
     torch.manual_seed(0)
-    every = {"image": FaceEncoder(32, size=28, colours=1), "voice": Sounds(32)}
+    every = {"image": ImageEncoder(32, size=28, colours=1), "voice": Sounds(32)}
     return MultimodalClassifier({n: every[n] for n in names}, Concatenate([32] * len(names), 128), 10)
 
 
@@ -416,7 +416,7 @@ read["pixels, scaled log-mel"] = flat_accuracy([known[0], scaled], [new[0], scal
 
 # %% tags=["free"]
 title, bars = "Does hearing help to read digits?", list(read.values())
-fig = plot.against_ceiling(list(read), bars, [None] * len(read), title=title, chance=0.1)
+fig = plot.bar_with_ceiling(list(read), bars, [None] * len(read), title=title, chance=0.1)
 plot.show(
     fig,
     alt="Eight accuracies: both with encoders is best; pixels beside a raw wave is far below pixels alone; a wave alone is near chance.",
@@ -739,8 +739,8 @@ print("device", device(), "- autocast to", autocast_dtype("auto", torch.device(d
 
 # %% tags=["free"]
 if profile == "gpu":  # noqa: F821 — the set-up cell defines it
-    wide = {"face": FaceEncoder(256, channels=(64, 128)), "voice": VoiceEncoder(40, 256, channels=128)}
-    wide["words"] = WordsEncoder(len(train.vocabulary), 256)
+    wide = {"face": ImageEncoder(256, channels=(64, 128)), "voice": AudioEncoder(40, 256, channels=128)}
+    wide["words"] = TextEncoder(len(train.vocabulary), 256)
     large = MultimodalClassifier(wide, Concatenate([256] * 3, 1024), 3).to(device())
     fit(large, train.torch_loader(256, seed=0, fixed_length=True), learning_rate=2e-3, compile=True, channels_last=True)
     print("test accuracy", test_accuracy(large))

@@ -28,8 +28,8 @@ from transformers import BertModel, BertTokenizer, ViTConfig, ViTModel
 from mmcourse import plot
 from mmcourse.datasets import data_dir, load
 from mmcourse.evaluate import expect_within
-from mmcourse.numpy.transformer import feed_forward, patches
-from mmcourse.parity import compare, formulas
+from mmcourse.numpy.transformer import feed_forward, patchify
+from mmcourse.parity import compare, parity_cases
 from mmcourse.torch.transformer import VisionTransformer
 
 np.set_printoptions(precision=2, suppress=True)
@@ -125,7 +125,7 @@ print("pre-norm,  variance of each word:", residual(x, np.tanh, norm, True).var(
 from mmcourse.torch.transformer import Decoder, Encoder
 
 torch.manual_seed(0)
-encoder, decoder = Encoder(2, 8, heads=2), Decoder(2, 8, heads=2, memory_dim=5)
+encoder, decoder = Encoder(2, 8, num_heads=2), Decoder(2, 8, num_heads=2, memory_dim=5)
 words, memory = torch.randn(1, 6, 8), torch.randn(1, 3, 5)
 changed = words.clone()
 changed[:, 4] *= -2  # another fifth word
@@ -144,7 +144,7 @@ for name, difference in zip(("encoder", "decoder"), seen, strict=True):
 # steps of training. (NumPy has a backward pass of its own.)
 
 # %%
-for formula in formulas("coder block"):
+for formula in parity_cases("coder block"):
     for r in compare(formula):
         assert max(r.forward, r.gradient, r.sgd) < 1e-9
         print(f"{r.name:26} {r.pair:12} below 1e-9")
@@ -193,7 +193,7 @@ print("your two blocks give BERT's own last hidden state, to 1e-5")
 # %%
 scenes = {split: load("scenes", split, n=n) for split, n in (("train", 2000), ("test", 500))}
 picture = np.asarray(scenes["test"].column("image")[0])
-squares = patches(picture[None], 16)[0]  # (16, 16·16·3)
+squares = patchify(picture[None], 16)[0]  # (16, 16·16·3)
 fig = plot.images(list(squares.reshape(-1, 16, 16, 3)), title="What are the words of a picture?", columns=4, size=0.9)
 plot.show(fig, alt="A picture of coloured shapes cut into four by four squares, drawn slightly apart.")
 
@@ -203,7 +203,7 @@ plot.show(fig, alt="A picture of coloured shapes cut into four by four squares, 
 
 # %%
 torch.manual_seed(0)
-own = VisionTransformer(64, 16, 3, depth=2, dim=40, heads=4, hidden=80, eps=1e-12)
+own = VisionTransformer(64, 16, 3, depth=2, dim=40, num_heads=4, hidden=80, eps=1e-12)
 config = ViTConfig(hidden_size=40, num_hidden_layers=2, num_attention_heads=4, intermediate_size=80, image_size=64,
                    patch_size=16)  # fmt: skip
 library = ViTModel(config, add_pooling_layer=False).eval()
@@ -239,8 +239,8 @@ print("all 17 vectors equal those of ViTModel, to 1e-5")
 # %%
 def cnn(channels=(3, 16, 24, 48, 64)):
     layers = []
-    for c_in, c_out in zip(channels, channels[1:], strict=False):
-        layers += [torch.nn.Conv2d(c_in, c_out, 3, stride=2, padding=1), torch.nn.ReLU()]
+    for in_channels, out_channels in zip(channels, channels[1:], strict=False):
+        layers += [torch.nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1), torch.nn.ReLU()]
     head = [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(channels[-1], 4)]
     return torch.nn.Sequential(*layers, *head)
 
@@ -291,7 +291,7 @@ for name, (make, rate) in entries.items():
     torch.manual_seed(0)
     raced[name] = race(make(), rate, seed=0)
 
-fig = plot.against_ceiling(
+fig = plot.bar_with_ceiling(
     [f"{name} ({seconds:.0f} s)" for name, (_, seconds) in raced.items()],
     [accuracy for accuracy, _ in raced.values()],
     [None] * 3,
@@ -323,7 +323,7 @@ expect_within("lead of the CNN over 16-pixel words", raced["CNN"][0] - raced["Vi
 # %%
 def last_pull(pre_norm, depth, seed=0):
     torch.manual_seed(seed)
-    stack = Encoder(depth, 32, heads=4, pre_norm=pre_norm)
+    stack = Encoder(depth, 32, num_heads=4, pre_norm=pre_norm)
     y = stack(torch.randn(8, 10, 32))
     (y * torch.randn(y.shape)).sum().backward()
     return stack.blocks[-1].down.weight.grad.norm().item()

@@ -148,15 +148,15 @@ def together(folder: Path, processes: int, trials: int = search.BUDGET) -> dict:
 
 def trimodal(n: int, seed: int) -> float:
     """Test accuracy of the course's trimodal model after n training messages, with the recipe of lesson train_pytorch."""
-    from mmcourse.torch.encoders import FaceEncoder, MultimodalClassifier, VoiceEncoder, WordsEncoder
+    from mmcourse.torch.encoders import AudioEncoder, ImageEncoder, MultimodalClassifier, TextEncoder
     from mmcourse.torch.fusion import Concatenate
     from mmcourse.training.torch import fit, predict
 
     sets = {s: datasets.load("mood", s) for s in ("train", "test")}
     rows = np.random.default_rng(seed).permutation(len(sets["train"]))[:n]
     torch.manual_seed(seed)
-    words = WordsEncoder(len(sets["train"].vocabulary), 32)
-    encoders = {"face": FaceEncoder(32), "voice": VoiceEncoder(40, 32), "words": words}
+    words = TextEncoder(len(sets["train"].vocabulary), 32)
+    encoders = {"face": ImageEncoder(32), "voice": AudioEncoder(40, 32), "words": words}
     model = MultimodalClassifier(encoders, Concatenate([32] * 3, 128), 3)
     loader = sets["train"].subset(rows).torch_loader(64, seed=seed)
     fit(model, loader, epochs=min(30, 60_000 // n), seed=seed, progress=False)

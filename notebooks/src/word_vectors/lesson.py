@@ -187,7 +187,7 @@ print("PyTorch's gradient equals the one by hand")
 # Each word gets an id, as in the lesson [Text](text.ipynb).
 
 # %%
-from mmcourse.datasets.scenes_captions import tokens
+from mmcourse.datasets.scenes.captions import tokens
 
 sentences = [tokens(caption) for caption in captions]  # lower case, no punctuation
 vocabulary = text.Vocabulary.build(sentences)

@@ -1,0 +1,192 @@
+"""Questions about scenes, six kinds, dealt so that the words alone say nothing beyond the kind of answer.
+
+A question comes first, then its answer, each possible one as likely; only then a scene is made in which it is true. So
+what a guesser without eyes can reach is known exactly: `language_only_accuracy`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .world import (
+    COLOURS,
+    MOST,
+    SHAPES,
+    TEXTURES,
+    UNSEEN,
+    Kind,
+    Scene,
+    Thing,
+    draw_kinds,
+    place,
+    pool,
+    relation,
+)
+
+QUESTION_KINDS = ("existence", "count", "colour", "shape", "relation", "compare")
+NUMBERS = ("zero", "one", "two", "three")
+SIDES = ("left", "right", "above", "below")
+ORDER = ("more", "fewer", "equal")
+ANSWERS = ("yes", "no", *NUMBERS, *COLOURS, *SHAPES, *SIDES, *ORDER)
+Look = tuple[int | None, int | None]  # (shape, colour); None stands for any
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, before it is put into words.
+
+    Attributes
+    ----------
+    kind : one of QUESTION_KINDS
+    about : one or two looks, (shape, colour), None where it does not matter
+    answers : all that are possible, each equally likely
+    """
+
+    kind: str
+    about: tuple[Look, ...]
+    answers: tuple[str, ...]
+
+
+def matches(kind: Kind | Thing, look: Look) -> bool:
+    """Whether a thing has this shape and this colour."""
+    shape, colour = (kind.shape, kind.colour) if isinstance(kind, Thing) else kind[:2]
+    return look[0] in (None, shape) and look[1] in (None, colour)
+
+
+@functools.cache
+def questions(kind: str, unseen: str | None = None) -> tuple[Question, ...]:
+    """Every question of a kind, each as likely; `unseen` as in `scenes_world.make`."""
+    looks = sorted({k[:2] for k in pool(unseen)})
+    shapes, colours = [(s, None) for s in range(len(SHAPES))], [(None, c) for c in range(len(COLOURS))]
+    if kind == "existence":
+        return tuple(Question(kind, (look,), ("yes", "no")) for look in looks)
+    if kind == "count":
+        return tuple(Question(kind, (look,), NUMBERS) for look in shapes + colours)
+    if kind == "colour":
+        return tuple(Question(kind, ((s, None),), tuple(COLOURS[c] for z, c in looks if z == s)) for s, _ in shapes)
+    if kind == "shape":
+        return tuple(Question(kind, ((None, c),), tuple(SHAPES[s] for s, z in looks if z == c)) for _, c in colours)
+    if kind == "relation":
+        return tuple(Question(kind, (a, b), SIDES) for a in looks for b in looks if a != b)
+    if kind == "compare":
+        return tuple(
+            Question(kind, (a, b), ORDER) for group in (shapes, colours) for a in group for b in group if a != b
+        )
+    raise ValueError(f"kind: expected one of {', '.join(QUESTION_KINDS)}, got {kind!r}")
+
+
+def language_only_accuracy(unseen: str | None = None) -> dict[str, float]:
+    """Best accuracy of any guesser that hears the question and does not see the scene: each kind, and "all".
+
+    Exact: a question's answers are equally likely, so the best guess is right once in as many times.
+    """
+    chance = {k: float(np.mean([1 / len(q.answers) for q in questions(k, unseen)])) for k in QUESTION_KINDS}
+    return {**chance, "all": float(np.mean(list(chance.values())))}
+
+
+Plan = tuple[list[Look], Callable[[Kind], bool], Callable | None]
+
+
+def plan(question: Question, answer: str, rng: np.random.Generator) -> Plan:
+    """What a scene needs for the answer to be true: looks to have, kinds to have none else of, and a test of places."""
+    look, other = question.about[0], question.about[-1]
+    if question.kind == "existence":
+        return ([look] if answer == "yes" else []), lambda k: answer == "no" and matches(k, look), None
+    if question.kind == "count":
+        return [look] * NUMBERS.index(answer), lambda k: matches(k, look), None
+    if question.kind == "colour":
+        return [(look[0], COLOURS.index(answer))], lambda k: matches(k, look), None
+    if question.kind == "shape":
+        return [(SHAPES.index(answer), look[1])], lambda k: matches(k, look), None
+    neither = lambda k: matches(k, look) or matches(k, other)  # noqa: E731
+    if question.kind == "relation":
+        return [look, other], neither, lambda things: clearly(things[0], things[1]) == answer
+    few, many = sorted(rng.choice(4, 2, replace=False).tolist()) if answer != "equal" else [int(rng.integers(1, 3))] * 2
+    few = min(few, MOST - many)
+    first, second = (many, few) if answer == "more" else (few, many)
+    return [look] * first + [other] * second, neither, None
+
+
+def clearly(a: Thing, b: Thing) -> str | None:
+    """`relation`, or None where one distance is not half as large again as the other."""
+    dx, dy = abs(a.x - b.x), abs(a.y - b.y)
+    return relation(a, b) if max(dx, dy) > 1.5 * min(dx, dy) else None
+
+
+def make_scene(
+    question: Question, answer: str, rng: np.random.Generator, unseen: str | None = None
+) -> tuple[Thing, ...]:
+    """Things for which the answer is true; with `unseen`, at least one of a kind that training never has."""
+    every = pool(unseen)
+    for _ in range(3000):
+        looks, forbidden, accept = plan(question, answer, rng)
+        free = [kind for kind in every if not forbidden(kind)]
+        rest = draw_kinds(rng, int(rng.integers(max(1, len(looks)), MOST + 1)) - len(looks), free)
+        kinds = [draw_kinds(rng, 1, [k for k in every if matches(k, look)])[0] for look in looks] + rest
+        if unseen and not any(kind in UNSEEN[unseen] for kind in kinds):
+            continue
+        things = place(kinds, rng, accept)
+        if things:
+            return things
+    raise ValueError(f"question: found no scene for {question} = {answer}")
+
+
+def words(question: Question, rng: np.random.Generator) -> str:
+    """The question in English; how it is put says nothing of the answer."""
+
+    def name(look: Look, plural: bool = False) -> str:
+        shape = "thing" if look[0] is None else SHAPES[look[0]]
+        plural_shape = {"cross": "crosses"}.get(shape, shape + "s")
+        return " ".join(([] if look[1] is None else [COLOURS[look[1]]]) + [plural_shape if plural else shape])
+
+    first, second = question.about[0], question.about[-1]
+    patterns = {
+        "existence": ("Is there a {a}?", "Can you see a {a}?"),
+        "count": ("How many {as_} are there?", "How many {as_} can you see?"),
+        "colour": ("What colour is the {a}?", "What is the colour of the {a}?"),
+        "shape": ("What shape is the {a}?", "What is the shape of the {a}?"),
+        "relation": ("Where is the {a}, seen from the {b}?", "On which side of the {b} is the {a}?"),
+        "compare": (
+            "Are there more {as_} than {bs}, fewer, or equally many?",
+            "More {as_} than {bs}, fewer, or equal?",
+        ),
+    }[question.kind]
+    pattern = patterns[int(rng.integers(len(patterns)))]
+    text = pattern.format(a=name(first), b=name(second), as_=name(first, True), bs=name(second, True))
+    return text.replace(" a orange", " an orange")
+
+
+def ask(seed: int, index: int, unseen: str | None = None) -> tuple[Question, str, str, Scene]:
+    """Number `index` of the endless questions `seed`: the question, its words, its answer, its scene.
+
+    The kinds come in turn.
+    """
+    rng = np.random.default_rng([seed, index, 6])
+    every = questions(QUESTION_KINDS[index % len(QUESTION_KINDS)], unseen)
+    question = every[int(rng.integers(len(every)))]
+    answer = question.answers[int(rng.integers(len(question.answers)))]
+    things = make_scene(question, answer, rng, unseen)
+    order = rng.permutation(len(things))  # which is in front says nothing either
+    scene = Scene(tuple(things[i] for i in order), int(rng.integers(len(TEXTURES))), (seed, index, 6))
+    return question, words(question, rng), answer, scene
+
+
+def solve(question: Question, scene: Scene) -> str:
+    """The answer by looking at the scene's facts: what `ask` must agree with."""
+    count = [sum(matches(thing, look) for thing in scene.things) for look in question.about]
+    found = [thing for thing in scene.things if matches(thing, question.about[0])]
+    if question.kind == "existence":
+        return "yes" if count[0] else "no"
+    if question.kind == "count":
+        return NUMBERS[count[0]]
+    if question.kind == "colour":
+        return COLOURS[found[0].colour]
+    if question.kind == "shape":
+        return SHAPES[found[0].shape]
+    if question.kind == "relation":
+        return relation(found[0], next(t for t in scene.things if matches(t, question.about[1])))
+    return ORDER[0 if count[0] > count[1] else 1 if count[0] < count[1] else 2]

@@ -1,0 +1,80 @@
+"""Every fusion method as `keras.layers.Layer`. Inputs come in sorted order of the modalities' names.
+
+``Method(dims, width, …)``, `dims` the modalities' widths; ``call(xs, present=None)`` takes a list of (b, d_m). Sequence
+methods take (b, t_m, d_m) and `padding_masks`, bool (b, t_m), True = real. `present` is bool (b, M), True = there; what
+stands in an absent modality's place never matters, not even NaN, and each method says what it does instead.
+"""
+
+from mmcourse.keras.fusion.products import Bilinear, CompactBilinear, LowRankBilinear, LowRankTensorFusion, TensorFusion
+from mmcourse.keras.fusion.sequences import (
+    BottleneckFusion,
+    CrossAttention,
+    CrossModalTransformer,
+    bottleneck_layer,
+    masked_mean,
+    real_steps,
+)
+from mmcourse.keras.fusion.sums import (
+    Concatenate,
+    FiLM,
+    Fusion,
+    GatedUnit,
+    LateMean,
+    LateProduct,
+    SumGate,
+    WeightedSum,
+    masked,
+)
+from mmcourse.keras.fusion.training import (
+    ModalityDropout,
+    confidence,
+    modulate_gradients,
+    modulation,
+    sample_modality_mask,
+)
+
+__all__ = [
+    "METHODS",
+    "Bilinear",
+    "BottleneckFusion",
+    "CompactBilinear",
+    "Concatenate",
+    "CrossAttention",
+    "CrossModalTransformer",
+    "FiLM",
+    "Fusion",
+    "GatedUnit",
+    "LateMean",
+    "LateProduct",
+    "LowRankBilinear",
+    "LowRankTensorFusion",
+    "ModalityDropout",
+    "SumGate",
+    "TensorFusion",
+    "WeightedSum",
+    "bottleneck_layer",
+    "confidence",
+    "sample_modality_mask",
+    "masked",
+    "masked_mean",
+    "modulate_gradients",
+    "modulation",
+    "real_steps",
+]
+
+# By name, for experiments over all of them. The late ones give log-probabilities of as many classes as their width.
+METHODS = {
+    "concatenate": Concatenate,
+    "sum gate": SumGate,
+    "weighted sum": WeightedSum,
+    "late mean": LateMean,
+    "late product": LateProduct,
+    "gated unit": GatedUnit,
+    "FiLM": FiLM,
+    "low-rank bilinear": LowRankBilinear,
+    "compact bilinear": CompactBilinear,
+    "tensor": TensorFusion,
+    "low-rank tensor": LowRankTensorFusion,
+    "cross-modal": CrossModalTransformer,
+    "bottleneck": BottleneckFusion,
+}

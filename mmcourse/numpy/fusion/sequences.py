@@ -1,0 +1,113 @@
+"""Fusion of sequences by attention. See `mmcourse.numpy.fusion` for the conventions."""
+
+import numpy as np
+
+from mmcourse.numpy.attention import scaled_dot_product_attention
+from mmcourse.numpy.fusion.sums import linear, rms_norm
+
+
+def real_steps(xs, padding_masks, present=None):
+    """Sequences with zeros at padded and absent steps, and masks that say the same; an absent modality is all padding.
+
+    Parameters
+    ----------
+    xs : list of float (b, t_m, d_m); padding_masks : list of bool (b, t_m), True = real; present : bool (b, M)
+    """
+    masks = [k if present is None else k & present[:, m, None] for m, k in enumerate(padding_masks)]
+    return [np.where(k[..., None], x, 0) for x, k in zip(xs, masks, strict=True)], masks
+
+
+def masked_mean(x, mask):
+    """Mean of x (b, t, d) over the real steps of mask (b, t); zeros where there is none. Padding counts for nothing."""
+    return (x * mask[..., None]).sum(1) / np.maximum(mask.sum(1, keepdims=True), 1)
+
+
+def cross_attention(target, source, p, padding_mask=None, name=""):
+    """α ← β: softmax(Q_α K_βᵀ/√d) V_β (MulT: Tsai et al. 2019, arXiv 1906.00295).
+
+    The target α asks, the source β answers; the result has the target's length. No causal mask: time in α and time in β
+    need not correspond.
+
+    Parameters
+    ----------
+    target : float (b, t_α, d_α); source : float (b, t_β, d_β); padding_mask : bool (b, t_β) of the source
+    p : ``query.w`` (d_α, width), ``key.w``, ``value.w`` (d_β, width), each after `name`
+
+    Returns
+    -------
+    float (b, t_α, width)
+    """
+    q, k, v = (linear(x, p, name + y) for x, y in ((target, "query"), (source, "key"), (source, "value")))
+    return scaled_dot_product_attention(q, k, v, padding_mask)[0]
+
+
+def cross_modal(xs, p, padding_masks, present=None):
+    """Every modality asks every other: relu(W[s₁; …; s_M] + b), sₘ = mean over its real steps of Wₘxₘ + Σₙ (m ← n).
+
+    An absent modality has no step: it answers nothing, and its own s is 0.
+
+    Parameters
+    ----------
+    xs : list of float (b, t_m, d_m); padding_masks : list of bool (b, t_m)
+    p : ``maps.m.w`` (d_m, width), ``maps.m.b``, ``pairs.i.query.w`` …, i counting the pairs m ≠ n by m, then by n
+
+    Returns
+    -------
+    float (b, width)
+    """
+    xs, masks = real_steps(xs, padding_masks, present)
+    summaries, i = [], 0
+    for m, x in enumerate(xs):
+        steps = linear(x, p, f"maps.{m}")  # (b, t_m, width)
+        for n in (n for n in range(len(xs)) if n != m):
+            steps = steps + cross_attention(x, xs[n], p, masks[n], f"pairs.{i}.")
+            i += 1
+        summaries.append(masked_mean(steps, masks[m]))
+    return np.maximum(linear(np.concatenate(summaries, -1), p, "out"), 0)
+
+
+def bottleneck_layer(streams, z, masks, p, name):
+    """One layer: each modality attends to itself and to z alone; the new z is the mean of what each made of it.
+
+    Parameters
+    ----------
+    streams : list of float (b, t_m, width); z : float (b, B, width); masks : list of bool (b, t_m)
+
+    Returns
+    -------
+    new streams, new z. Modalities that are absent have no say in z.
+    """
+    after, made = [], []
+    for m, (x, mask) in enumerate(zip(streams, masks, strict=True)):
+        s = np.concatenate([x, z], 1)  # (b, t_m + B, width)
+        keep = np.concatenate([mask, np.ones(z.shape[:2], bool)], 1)
+        s = s + cross_attention(rms_norm(s), rms_norm(s), p, keep, f"{name}.{m}.")
+        after.append(s[:, : x.shape[1]])
+        made.append(s[:, x.shape[1] :])
+    there = np.stack([mask.any(1) for mask in masks], 1)[:, :, None, None]  # (b, M, 1, 1)
+    mean = (np.stack(made, 1) * there).sum(1) / np.maximum(there.sum(1), 1)
+    return after, np.where(there.any(1), mean, z)
+
+
+def bottleneck(xs, p, padding_masks, present=None):
+    """A few shared tokens z are the only way between modalities (Nagrani et al. 2021, arXiv 2107.00135).
+
+    Simplified: one head, no feed-forward part. relu(W·mean(z) + b) after the layers.
+
+    Parameters
+    ----------
+    xs : list of float (b, t_m, d_m); padding_masks : list of bool (b, t_m)
+    p : ``tokens`` (B, width), ``maps.m.w`` (d_m, width), ``maps.m.b``, ``layers.l.m.query.w`` (width, width) …, ``out``
+
+    Returns
+    -------
+    float (b, width)
+    """
+    xs, masks = real_steps(xs, padding_masks, present)
+    streams = [linear(x, p, f"maps.{m}") for m, x in enumerate(xs)]
+    z = np.broadcast_to(p["tokens"], (len(xs[0]), *p["tokens"].shape))
+    layer = 0
+    while f"layers.{layer}.0.query.w" in p:
+        streams, z = bottleneck_layer(streams, z, masks, p, f"layers.{layer}")
+        layer += 1
+    return np.maximum(linear(z.mean(1), p, "out"), 0)

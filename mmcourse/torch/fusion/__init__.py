@@ -1,0 +1,69 @@
+"""Every fusion method as `nn.Module`. Inputs come in sorted order of the modalities' names.
+
+``Method(dims, width, …)``, `dims` the inputs' widths; ``forward(xs, present=None)`` takes a list of (b, d_m). Sequence
+methods take (b, t_m, d_m) and `padding_masks`, bool (b, t_m), True = real. `present` is bool (b, M), True = there; what
+stands in an absent modality's place never matters, not even NaN, and each method says what it does instead.
+"""
+
+from mmcourse.torch.fusion.products import Bilinear, CompactBilinear, LowRankBilinear, LowRankTensorFusion, TensorFusion
+from mmcourse.torch.fusion.sequences import (
+    BottleneckFusion,
+    BottleneckLayer,
+    CrossAttention,
+    CrossModalTransformer,
+    masked_mean,
+    real_steps,
+)
+from mmcourse.torch.fusion.sums import Concatenate, FiLM, GatedUnit, LateMean, LateProduct, SumGate, WeightedSum, masked
+from mmcourse.torch.fusion.training import (
+    ModalityDropout,
+    confidence,
+    modulate_gradients,
+    modulation,
+    sample_modality_mask,
+)
+
+__all__ = [
+    "METHODS",
+    "Bilinear",
+    "BottleneckFusion",
+    "BottleneckLayer",
+    "CompactBilinear",
+    "Concatenate",
+    "CrossAttention",
+    "CrossModalTransformer",
+    "FiLM",
+    "GatedUnit",
+    "LateMean",
+    "LateProduct",
+    "LowRankBilinear",
+    "LowRankTensorFusion",
+    "ModalityDropout",
+    "SumGate",
+    "TensorFusion",
+    "WeightedSum",
+    "confidence",
+    "sample_modality_mask",
+    "masked",
+    "masked_mean",
+    "modulate_gradients",
+    "modulation",
+    "real_steps",
+]
+
+# By name, for experiments over all of them. The late ones give log-probabilities of as many classes as their width.
+METHODS = {
+    "concatenate": Concatenate,
+    "sum gate": SumGate,
+    "weighted sum": WeightedSum,
+    "late mean": LateMean,
+    "late product": LateProduct,
+    "gated unit": GatedUnit,
+    "FiLM": FiLM,
+    "low-rank bilinear": LowRankBilinear,
+    "compact bilinear": CompactBilinear,
+    "tensor": TensorFusion,
+    "low-rank tensor": LowRankTensorFusion,
+    "cross-modal": CrossModalTransformer,
+    "bottleneck": BottleneckFusion,
+}
