@@ -92,7 +92,7 @@ def grade_one(task: Task) -> dict[str, Any]:
     start, graded = time.monotonic(), []
     left = float(JUDGING_IN_ALL)
     with _JUDGING:
-        # Drawn before the session begins: what a framework takes to compute the right results is not the student's time.
+        # Drawn before the session begins: computing the right results takes none of the student's time.
         asked = [parts(exercise.id, task.inputs_key, task.variants.get(exercise.id)) for exercise in task.exercises]
     with _JUDGING, Session(list(task.cells), task.limits, map(Path, task.hidden), task.unsafe) as session:
         for exercise, cases in zip(task.exercises, asked, strict=True):
