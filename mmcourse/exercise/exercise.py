@@ -186,7 +186,7 @@ class Exercise:
         for k in drawn * rounds:
             if len(inputs[k]) < max(least, parts[k].least) or unseen[k]:
                 draw(k)
-        for k in drawn * MORE_HIDDEN_ROUNDS:
+        for k in drawn * (MORE_HIDDEN_ROUNDS if self.use is None else HIDDEN_ROUNDS):
             if any(map(is_unseen, self.mutants)):
                 draw(k)
         return list(zip(parts, inputs, strict=True))

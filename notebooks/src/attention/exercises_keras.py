@@ -31,8 +31,8 @@ class MultiHeadAttention(keras.Layer):
         allowed = ops.logical_and(real, past) if causal else real
         masked = ops.where(allowed, scores, -1e9)
         weights = ops.softmax(masked, axis=-1)
-        num_heads = weights @ v  # (b, num_heads, n, d_head)
-        joined = ops.reshape(ops.transpose(num_heads, (0, 2, 1, 3)), (b, n, d_model))
+        heads = weights @ v  # (b, num_heads, n, d_head)
+        joined = ops.reshape(ops.transpose(heads, (0, 2, 1, 3)), (b, n, d_model))
         return self.out_proj(joined)
 
 
@@ -201,7 +201,7 @@ class ByBuild(keras.Layer):
         self.mix = keras.layers.Dense(self.width)
 
     def call(self, x, padding_mask, causal):
-        num_heads = []
+        heads = []
         d = self.width // self.num_heads
         k, v, q = self.k(x), self.v(x), self.q(x)
         n = x.shape[1]
@@ -211,5 +211,5 @@ class ByBuild(keras.Layer):
             scores = ops.where(padding_mask[:, None, :], scores, -1e9)
             if causal:
                 scores = ops.where(ops.tril(ops.ones((n, n))) > 0, scores, -1e9)
-            num_heads.append(ops.matmul(ops.softmax(scores), v[..., piece]))
-        return self.mix(ops.concatenate(num_heads, axis=-1))
+            heads.append(ops.matmul(ops.softmax(scores), v[..., piece]))
+        return self.mix(ops.concatenate(heads, axis=-1))

@@ -34,8 +34,8 @@ class MultiHeadAttention(nn.Module):
         allowed = real & past if causal else real
         masked = scores.masked_fill(~allowed, float("-inf"))
         weights = masked.softmax(dim=-1)
-        num_heads = weights @ v  # (b, num_heads, n, d_head)
-        joined = num_heads.transpose(1, 2).reshape(b, n, d_model)
+        heads = weights @ v  # (b, num_heads, n, d_head)
+        joined = heads.transpose(1, 2).reshape(b, n, d_model)
         return self.out_proj(joined)
 
 
