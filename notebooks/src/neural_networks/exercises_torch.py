@@ -407,7 +407,7 @@ trained = exercise(
             "and returns it, an `nn.Module` that gives logits (n, num_classes).",
             ignored=edit("return model", "return lambda x: model(x)"),
         ),
-        says("On new points of the same kind it must be right on at least 95 of 100.", ignored=edit("nn.ReLU(), ", "")),
+        says("On new points of the same kind it must reach at least 95 % accuracy.", ignored=edit("nn.ReLU(), ", "")),
         context("It has 20 seconds; a few hundred steps take less than one."),
     ],
     hints=[
