@@ -91,11 +91,13 @@ def grade_one(task: Task) -> dict[str, Any]:
         raise ValueError("a worker has another version of the course, its data or its packages; make them the same")
     start, graded = time.monotonic(), []
     left = float(JUDGING_IN_ALL)
+    with _JUDGING:
+        # Drawn before the session begins: computing the right results takes none of the student's time.
+        asked = [parts(exercise.id, task.inputs_key, task.variants.get(exercise.id)) for exercise in task.exercises]
     with _JUDGING, Session(list(task.cells), task.limits, map(Path, task.hidden), task.unsafe) as session:
-        for exercise in task.exercises:
-            asked = parts(exercise.id, task.inputs_key, task.variants.get(exercise.id))  # drawn in time that is ours
+        for exercise, cases in zip(task.exercises, asked, strict=True):
             begun = time.process_time()
-            graded.append(grade_exercise(session, task, exercise, asked, min(left, JUDGING_SECONDS)))
+            graded.append(grade_exercise(session, task, exercise, cases, min(left, JUDGING_SECONDS)))
             left = max(left - (time.process_time() - begun), 1.0)
         errors = session.errors
     record = {"key": task.key, "student": task.student, "lesson": task.lesson, "exercises": graded}
