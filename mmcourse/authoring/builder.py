@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,7 @@ def _build_one(lesson: Lesson, path: Path, progress: Progress | None, force: boo
             "bands": _targets(nb),
         },
         _stored(path),
+        busy=os.getloadavg()[0] > usable_cores() + 1,  # more than this run and its children
     )
     measured["made_with"] = installed()
     if filled:

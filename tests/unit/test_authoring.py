@@ -279,6 +279,7 @@ def test_budget_words_are_coarse():
         "made fast enough: the limit no longer bites"
     )
     assert steady({"seconds": 92.0, "peak_mb": 500}, slow)["seconds"] == 95.0
+    assert steady(other, old, busy=True)["seconds"] == old["seconds"], "waiting for others is no budget"
 
 
 def test_the_title_card_promises_the_tagged_band_or_the_first():

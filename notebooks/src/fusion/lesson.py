@@ -316,6 +316,7 @@ equals("low_rank_bilinear", h, two, {"maps.0.w": U, "maps.1.w": V, "out.w": P, "
 sketch = {f"sketch_{m}": fusion.count_sketch_matrix(d, 8, rng) for m, d in enumerate(dims[:2])}
 spectra = [np.fft.rfft(x @ sketch[f"sketch_{m}"]) for m, x in enumerate(two)]
 z = np.fft.irfft(spectra[0] * spectra[1], n=8)
+z = z / np.sqrt((z**2).mean(axis=1, keepdims=True))  # the size of the inputs drops out
 z = z / np.sqrt(np.abs(z) + 1e-3)  # signed square root, softened at 0
 equals("compact_bilinear", z / np.linalg.norm(z, axis=1, keepdims=True), two, sketch)
 

@@ -733,7 +733,15 @@ options = {"epochs": 4, "progress": False}
 never_stopped, stopped = reader(), reader()
 fit(never_stopped, small.tf_dataset(32, seed=0), **options)
 data = small.tf_dataset(32, seed=0)
-data.set_epoch = power_cut
+set_epoch = data.set_epoch
+
+
+def cut_later(epoch):
+    power_cut(epoch)
+    set_epoch(epoch)
+
+
+data.set_epoch = cut_later
 try:
     fit(stopped, data, folder=folder / "exact", **options)
 except InterruptedError:
