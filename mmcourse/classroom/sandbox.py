@@ -28,7 +28,7 @@ from mmcourse.datasets import data_dir
 INSIDE = Path(__file__).with_name("inside")
 PACKAGE = Path(mmcourse.__file__).parent
 ALLOWED = {"__init__", "course", "datasets", "evaluate", "io", "keras", "numpy", "plot", "preprocess", "quiet"}
-ALLOWED |= {"runtime", "torch"}
+ALLOWED |= {"ceilings", "draw", "environment", "runtime", "terminal", "torch", "training", "widgets"}
 SYSTEM = tuple(f"/usr/{name}" for name in ("bin", "lib", "lib32", "lib64", "libexec", "local/lib", "sbin"))
 SYSTEM += tuple(f"/usr/share/{name}" for name in ("fontconfig", "fonts", "zoneinfo"))
 ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -199,3 +200,20 @@ def test_secret_places_inside_what_is_bound_are_covered(sandbox, monkeypatch):
 
 def test_the_same_python_runs_inside(inside):
     assert inside("sys.version") == sys.version and inside("sys.flags.isolated") == 1
+
+
+def test_what_is_in_the_sandbox_imports_nothing_of_the_course_that_is_not():
+    """Else a notebook's set-up cell breaks there, and with it every exercise."""
+    package = Path(walls.__file__).parents[1]
+    shown = [package / name for name in walls.ALLOWED] + [package / f"{name}.py" for name in walls.ALLOWED]
+    files = [file for path in shown for file in ([path] if path.is_file() else path.rglob("*.py"))]
+    missing = {}
+    for file in files:
+        for name in re.findall(r"^\s*(?:from|import) mmcourse\.([a-z_]+)", file.read_text("utf-8"), re.MULTILINE):
+            if name not in walls.ALLOWED:
+                missing[file.name] = name
+    for source in (package.parent / "notebooks" / "src").glob("*/exercises*.py"):
+        for name in re.findall(r"^from mmcourse import ([a-z_]+)", source.read_text("utf-8"), re.MULTILINE):
+            if name not in walls.ALLOWED:
+                missing[str(source)] = name
+    assert not missing
