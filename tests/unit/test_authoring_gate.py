@@ -172,7 +172,7 @@ def test_long_lines_are_a_warning_and_in_the_second_edition_a_fault(tmp_path):
 
 def test_plumbing_is_folded_in_jupyterlab_and_in_colab(course):
     nb = nbformat.read(lessons(course)[0].notebook, as_version=4)
-    folded = [c for c in nb.cells if "hide-input" in c.metadata.get("tags", [])]
+    folded = [c for c in nb.cells if {"hide-input", "setup"} & set(c.metadata.get("tags", []))]
     assert folded and all(c.metadata.jupyter.source_hidden and c.metadata.cellView == "form" for c in folded)
     assert not any("cellView" in c.metadata for c in nb.cells if c not in folded)
 
