@@ -314,7 +314,7 @@ def progress_bar(source: Source) -> Progress:
         if not drawn:
             from tqdm.auto import tqdm
 
-            drawn.append(tqdm(desc=source.name, total=total or source.bytes, unit="B", rms_norm=True))
+            drawn.append(tqdm(desc=source.name, total=total or source.bytes, unit="B", unit_scale=True))
         drawn[0].update(done - drawn[0].n)
         if done == total:
             drawn[0].close()
