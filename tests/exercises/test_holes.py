@@ -130,7 +130,28 @@ def block_without_epsilon(x, look, w1, w2):
     return norm(h + np.maximum(0, h @ w1) @ w2)
 
 
+# ---------------------------------------------------------------- images
+def mirrored_with(caption_of):
+    def mirror_scene(picture, boxes, caption):
+        width = picture.shape[1]
+        turned = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+        return picture[:, ::-1], turned, caption_of(caption)
+
+    return mirror_scene
+
+
+one_side_only = mirrored_with(
+    lambda text: text.replace("left", "right") if "left" in text else text.replace("right", "left")
+)
+longer_only = mirrored_with(
+    lambda text: " ".join({"left": "right"}.get(word, word) for word in text.split()) if len(text) > 50 else text
+)
+
+
 WRONG = [
+    ("images.3", one_side_only, "A caption may hold both words"),
+    ("images.3", lambda picture, boxes, caption: (picture, boxes, caption), "Nothing is mirrored"),
+    ("images.3", longer_only, "The result (caption)"),  # on the first scene as if the caption had stayed
     ("attention.1", one_maximum, "one maximum for the whole table"),
     ("attention.1", clipped, "You clipped the scores"),
     ("attention.1", clipped_at_50, "You clipped the scores"),
