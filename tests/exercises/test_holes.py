@@ -148,7 +148,24 @@ longer_only = mirrored_with(
 )
 
 
+# ---------------------------------------------------------------- audio
+def power_rounded(whole):
+    def choose(rate, hz_apart, ms_apart):
+        n_fft = 2 ** int(whole(np.log2(2 * rate / hz_apart)))
+        return n_fft if 1000 * n_fft / rate <= ms_apart else 0
+
+    return choose
+
+
+def silence_is_infinite(spectrum, bank):
+    level = 10 * np.log10(np.abs(spectrum) ** 2 @ bank.T)
+    return np.maximum(level, level.max() - 80)
+
+
 WRONG = [
+    ("audio.3", power_rounded(np.floor), "You took the power of two below"),  # was taken for one bin
+    ("audio.3", power_rounded(np.round), "You rounded to the nearest power of two"),  # so was this
+    ("audio.2", silence_is_infinite, "You lift nothing"),
     ("images.3", one_side_only, "A caption may hold both words"),
     ("images.3", lambda picture, boxes, caption: (picture, boxes, caption), "Nothing is mirrored"),
     ("images.3", longer_only, "The result (caption)"),  # on the first scene as if the caption had stayed
