@@ -1,4 +1,4 @@
-"""The vocabulary of Parts 4 and 5: any text comes back exactly, sentences of the grammars without bytes; ids are fixed."""
+"""The vocabulary of Parts 4 and 5: any text comes back exactly, sentences without bytes; ids are fixed."""
 
 from __future__ import annotations
 
