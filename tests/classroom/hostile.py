@@ -71,16 +71,18 @@ def cell(text: str) -> list[str]:
 
 
 READ = """
-import glob, importlib, json, os, re, sys
+import glob, json, re
 found = []
-for path in %r:
+for path in [*%r, *glob.glob("/env/course/**/*.py", recursive=True), *glob.glob("/env/site*/mmcourse/**/*.py")]:
     try:
-        found.append(open(path, encoding="utf-8").read())
+        text = open(path, encoding="utf-8").read()
     except OSError:
-        pass
-found += [open(path).read() for path in glob.glob("/env/**/lesson_0*.py", recursive=False)]
-known = [re.search(r"def bayes_accuracy.joint: .*?return [^\\n]*", text, re.DOTALL) for text in found]
-known = [match.group() for match in known if match]
+        continue
+    if path.endswith(".ipynb"):
+        text = "\\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    if path.endswith("ceilings.py"):
+        continue  # the library's own, which everyone may read: see "calls the library"
+    found += re.findall(r"^def bayes_accuracy\\(joint.*?^    return [^\\n]+", text, re.DOTALL | re.MULTILINE)
 """
 FORGED = """
 class Forged:
@@ -223,7 +225,7 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
     return {
         # ------------------------------------------------ looking for what is right
         "reads solutions, checks and hidden tests": Attack(
-            answer("exec(known[0], names := {'np': np})\nreturn names['bayes_accuracy'](joint)", read),
+            answer("exec(found[0], names := {'np': np})\nreturn names['bayes_accuracy'](joint)", read),
             "none of them is in the sandbox",
         ),
         "imports the checks": Attack(
