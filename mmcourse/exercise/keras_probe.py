@@ -126,7 +126,7 @@ def _copied(have, weights, names):
 
 def _units(shapes):
     """(kind, names) of each layer: variables that share a prefix; its kind is their own names and shapes."""
-    layers = {}
+    layers: dict = {}
     for name in shapes:
         owner, _, leaf = name.partition("/")
         layers.setdefault(owner, []).append((leaf, name))

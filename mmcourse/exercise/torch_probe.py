@@ -120,7 +120,7 @@ def _copied(have, weights, names):
 
 def _units(shapes):
     """(kind, names) of each layer: parameters that share a prefix; its kind is their own names and shapes."""
-    layers = {}
+    layers: dict = {}
     for name in shapes:
         owner, _, leaf = name.rpartition(".")
         layers.setdefault(owner or name, []).append((leaf, name))

@@ -89,7 +89,7 @@ class DecoderBlock(Block):
         self.cross = MultiHeadAttention(dim, num_heads, memory_dim, dropout, dtype=policy, name="cross")
         self.norm3 = keras.layers.LayerNormalization(epsilon=eps, dtype=policy, name="norm3")
 
-    def build(self, x_shape, memory_shape):
+    def build(self, x_shape, memory_shape):  # type: ignore[override] # Keras passes the shape of every input
         """Make the weights."""
         super().build(x_shape)
         self.cross.build(x_shape, memory_shape)
@@ -112,7 +112,7 @@ class DecoderBlock(Block):
 class Stack(Configured):
     """`depth` blocks, each called with the same further arguments; pre-norm ends with a norm."""
 
-    block: type | None = None
+    block: type[Block]
 
     def __init__(
         self, depth, dim, num_heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, memory_dim=None, **kwargs

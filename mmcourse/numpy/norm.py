@@ -36,7 +36,8 @@ def batch_norm(x, gamma, beta, running, training=True, momentum=0.1, eps=1e-5, u
     y : like x; cache
     """
     if not training:
-        y, cache = _normalise(x, *running, gamma, beta, eps)
+        mean, var = running
+        y, cache = _normalise(x, mean, var, gamma, beta, eps)
         return y, cache | {"running": running, "training": False}
     axes = tuple(range(x.ndim - 1))
     mean, var, n = x.mean(axes), x.var(axes), x[..., 0].size

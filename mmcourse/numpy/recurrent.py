@@ -131,7 +131,8 @@ def recurrent_backward(dy, cache, dlast=None, trace=None):
     """
     _, cell_backward, parts = CELLS[cache["kind"]]
     dstate = [np.zeros_like(dy[:, 0]) for _ in range(parts)] if dlast is None else list(dlast)
-    dx, total = [], {}
+    dx: list[np.ndarray] = []
+    total: dict[str, np.ndarray] = {}
     for step in reversed(range(dy.shape[1])):
         keep = cache["keep"][:, step]
         dstate[0] = dstate[0] + dy[:, step] * keep

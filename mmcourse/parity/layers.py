@@ -48,13 +48,14 @@ def vectors(rng):
 def convolution_formula(name, kernel, in_channels, out_channels, size=(7, 6), **options):
     """One setting of conv2d."""
     kh, kw = kernel
+    h, w = size
     return ParityCase(
         f"convolution, {name}",
         numpy="convolution.conv2d",
         layer="convolution.Conv2d",
         config={"in_channels": in_channels, "out_channels": out_channels, "kernel": kernel, **options},
         options=options,
-        inputs=images(*size, in_channels),
+        inputs=images(h, w, in_channels),
         count=kh * kw * in_channels * out_channels + out_channels,
         numpy_call=first,
         backward=weighted(convolution.conv2d, convolution.conv2d_backward),

@@ -52,7 +52,8 @@ def read(source, mode: str = "RGB", max_frames: int = 1_000, max_pixels: int = 2
 
 
 def _stack(pairs, name, max_frames, max_pixels):
-    frames, seconds = [], []
+    frames: list[np.ndarray] = []
+    seconds: list[float] = []
     for frame, duration in pairs:
         if frames and frame.shape != frames[0].shape:
             problem = f"frame {len(frames)} has shape {frame.shape}, the first {frames[0].shape}"

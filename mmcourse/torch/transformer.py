@@ -70,7 +70,7 @@ class DecoderBlock(Block):
 class Stack(nn.Module):
     """`depth` blocks, each called with the same further arguments; pre-norm ends with a norm."""
 
-    block: type | None = None
+    block: type[Block]
 
     def __init__(self, depth, dim, num_heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, **options):
         super().__init__()

@@ -130,7 +130,45 @@ def block_without_epsilon(x, look, w1, w2):
     return norm(h + np.maximum(0, h @ w1) @ w2)
 
 
+# ---------------------------------------------------------------- images
+def mirrored_with(caption_of):
+    def mirror_scene(picture, boxes, caption):
+        width = picture.shape[1]
+        turned = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+        return picture[:, ::-1], turned, caption_of(caption)
+
+    return mirror_scene
+
+
+one_side_only = mirrored_with(
+    lambda text: text.replace("left", "right") if "left" in text else text.replace("right", "left")
+)
+longer_only = mirrored_with(
+    lambda text: " ".join({"left": "right"}.get(word, word) for word in text.split()) if len(text) > 50 else text
+)
+
+
+# ---------------------------------------------------------------- audio
+def power_rounded(whole):
+    def choose(rate, hz_apart, ms_apart):
+        n_fft = 2 ** int(whole(np.log2(2 * rate / hz_apart)))
+        return n_fft if 1000 * n_fft / rate <= ms_apart else 0
+
+    return choose
+
+
+def silence_is_infinite(spectrum, bank):
+    level = 10 * np.log10(np.abs(spectrum) ** 2 @ bank.T)
+    return np.maximum(level, level.max() - 80)
+
+
 WRONG = [
+    ("audio.3", power_rounded(np.floor), "You took the power of two below"),  # was taken for one bin
+    ("audio.3", power_rounded(np.round), "You rounded to the nearest power of two"),  # so was this
+    ("audio.2", silence_is_infinite, "You lift nothing"),
+    ("images.3", one_side_only, "A caption may hold both words"),
+    ("images.3", lambda picture, boxes, caption: (picture, boxes, caption), "Nothing is mirrored"),
+    ("images.3", longer_only, "The result (caption)"),  # on the first scene as if the caption had stayed
     ("attention.1", one_maximum, "one maximum for the whole table"),
     ("attention.1", clipped, "You clipped the scores"),
     ("attention.1", clipped_at_50, "You clipped the scores"),

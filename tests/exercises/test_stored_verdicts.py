@@ -34,6 +34,13 @@ BETTER = {  # (exercise, k-th wrong answer): how the message begins now
     ("fusion.4", 4): "Your slack is too wide: # is meant, one percentage point of accuracy.",
     ("fusion.4", 0): "You always choose interaction. It is never below, but often no better: the simplest that is "
     "enough is wanted.",
+    (
+        "images.1",
+        7,
+    ): "You took the brightest pixel of each block. That is max pooling (lesson cnn); the mean is wanted.",
+    ("images.2", 6): "You mirrored the border without repeating it (`reflect`). `mode='edge'` is wanted.",
+    ("images.2", 9): "You divided by the largest strength. Useful to look at, but not wanted here.",
+    ("audio.3", 2): "This frame does both, but a shorter one does too. The smallest is wanted.",
     # a class can be called and be true, and still have no hit
     ("evaluate.1", 8): "NaN: a class without a hit, called or not, gives #/#. Count its F# as #.",
     # one fixed sentence, which grading may show as well; the names and numbers of the case follow in the second line

@@ -234,7 +234,8 @@ def evaluate(model, dataset, loss_fn=classification):
     ValueError
         An empty dataset.
     """
-    num_samples, sums = 0, {}
+    num_samples = 0
+    sums: dict = {}  # by name
     for x, target in dataset:
         loss, metrics, count = loss_fn(model, to_batch(x, target))
         num_samples += int(count)

@@ -104,7 +104,7 @@ def set_optimizer_tensors(optimizer, tensors):
     """Restore what `get_optimizer_tensors` returned."""
     groups = optimizer.state_dict()["param_groups"]
     number = {name: i for i, name in enumerate(name for group in groups for name in group["param_names"])}
-    state = {}
+    state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
         parameter, _, key = name.rpartition("/")
         state.setdefault(number[parameter], {})[key] = tensor
@@ -113,7 +113,7 @@ def set_optimizer_tensors(optimizer, tensors):
 
 def expected_optimizer_tensors(optimizer, found):
     """What AdamW keeps of each parameter that `found` has something of."""
-    parameters = {}
+    parameters: dict[str, torch.Tensor] = {}
     for group in optimizer.param_groups:
         parameters |= dict(zip(group["param_names"], group["params"], strict=True))
     used = {name.rpartition("/")[0] for name in found} & parameters.keys()

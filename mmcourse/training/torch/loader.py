@@ -4,6 +4,7 @@ import contextlib
 import copy
 import warnings
 import zlib
+from typing import Any
 
 import numpy as np
 import torch
@@ -168,7 +169,7 @@ def loader_fingerprint(loader, labels=None):
     if loader is None:
         return None
     sampler = getattr(loader, "batch_sampler", None)
-    facts = {"batches": len(loader)}
+    facts: dict[str, int | str | None] = {"batches": len(loader)}
     for name in ("n", "batch_size", "seed"):
         value = getattr(sampler, name, None)
         facts[name] = value if isinstance(value, (int, type(None))) else None
@@ -203,7 +204,7 @@ def smallest_batch(loader):
     if isinstance(loader, (list, tuple)):
         sizes = [len(found[0]) for batch in loader if (found := leaves(batch)) and found[0].ndim]
         return min(sizes, default=None)
-    sampler = getattr(loader, "batch_sampler", None)
+    sampler: Any = getattr(loader, "batch_sampler", None)
     size, drop_last = getattr(sampler, "batch_size", None), getattr(sampler, "drop_last", False)
     try:
         n = sampler.n if hasattr(sampler, "n") else len(sampler.sampler)
@@ -257,7 +258,8 @@ def check_resumable(loader, name, resume):
 
 def set_epoch(loader, epoch):
     """Tell a loader, or its sampler, which epoch comes, if it wants to know."""
-    for part in (loader, getattr(loader, "batch_sampler", None), getattr(loader, "sampler", None)):
+    parts: list[Any] = [loader, getattr(loader, "batch_sampler", None), getattr(loader, "sampler", None)]
+    for part in parts:
         if hasattr(part, "set_epoch"):
             part.set_epoch(epoch)
 

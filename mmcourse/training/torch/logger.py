@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from types import ModuleType
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -37,7 +38,8 @@ class MetricLogger:
     """Progress bar over all steps, and logs in `folder` (or None). Use it in a `with` block."""
 
     def __init__(self, folder, total, progress):
-        self.folder, self.writer = folder, None
+        self.folder = folder
+        self.writer: Any = None  # a SummaryWriter, from `start` on where there is a folder
         self.bar = tqdm(total=total, disable=not progress)
 
     def __enter__(self):

@@ -45,6 +45,8 @@ def autocast_dtype(amp, device):
         amp = "bfloat16" if native else "float16"
     elif amp == "auto":
         amp = False
-    if not isinstance(amp, (str, bool)) or amp not in ("bfloat16", "float16", False):
+    if amp is False:
+        return None
+    if not isinstance(amp, str) or amp not in ("bfloat16", "float16"):
         raise ValueError(f'amp: expected "auto", "bfloat16", "float16" or False, got {amp!r}')
-    return getattr(torch, amp) if amp else None
+    return getattr(torch, amp)

@@ -90,7 +90,8 @@ def evaluate(model, loader, loss_fn=classification):
         An empty loader.
     """
     model.eval()
-    num_samples, sums = 0, {}
+    num_samples = 0
+    sums: dict = {}  # by name
     for batch in loader:
         loss, metrics, count = call_loss_fn(loss_fn, model, to_device(batch, device_of(model)))
         num_samples += count
