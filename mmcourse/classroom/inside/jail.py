@@ -18,8 +18,10 @@ _CLONE, _CLONE3 = {"x86_64": 56, "aarch64": 220}, 435
 # In the grader: another process, and every way to have the kernel keep data outside this process's memory. What was
 # sent to a listening socket that nobody accepts from costs neither memory nor a descriptor of the sender.
 _PROCESSES = {"fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281)}
-_KEPT_BY_THE_KERNEL = {"bind": (49, 200), "listen": (50, 201), "connect": (42, 203)}
-_KEPT_BY_THE_KERNEL |= {"inotify_init": (253, None), "inotify_init1": (294, 26)}  # 128 of each user
+_KEPT_BY_THE_KERNEL = {
+    **{"bind": (49, 200), "listen": (50, 201), "connect": (42, 203)},
+    **{"inotify_init": (253, None), "inotify_init1": (294, 26)},  # a user has 128 of them
+}
 _DENIED = {
     # new namespaces, in which this process would have every capability
     **{"unshare": (272, 97), "setns": (308, 268)},
