@@ -81,7 +81,7 @@ def confine(limits: dict[str, Any], sandboxed: bool) -> None:
         _done(libc.prctl(38, 1, 0, 0, 0), "no new privileges")
         _no_powers(libc)
         if sandboxed or platform.machine() in _ARCH:
-            _filter_calls(libc)
+            _filter_calls(libc, network=not sandboxed)
     elif sandboxed:
         raise OSError("prctl: this C library has none")
 
@@ -100,7 +100,7 @@ def confine_server(settings: dict[str, Any]) -> None:
         os.setresuid(*[settings["uid"]] * 3)
     _done(libc.prctl(38, 1, 0, 0, 0), "no new privileges")
     _no_powers(libc)
-    _filter_calls(libc, programs=True)
+    _filter_calls(libc, programs=True, network=True)
 
 
 def _done(status: int, what: str) -> None:
@@ -172,20 +172,24 @@ def _no_powers(libc: Any) -> None:
     _done(libc.capset(header, nothing), "give up capabilities")
 
 
-def filter_of(machine: str, programs: bool = False) -> list[tuple[int, int, int, int]]:
+def filter_of(machine: str, programs: bool = False, network: bool = False) -> list[tuple[int, int, int, int]]:
     """The seccomp filter for x86_64 or aarch64, as (operation, jump if true, jump if false, value).
 
     Not an allow list: Python and three frameworks make several hundred different calls. Denied are the calls named
     above, all that are newer than NEWEST, processes (threads may start), new namespaces, and sockets of every family
-    but three. Where a student works, other `programs` may be started, and the own network's interfaces be listed.
+    but three. Where a student works, other `programs` may be started, the own network's interfaces be listed, and its
+    `network` be used.
     """
+    denied_here = dict(_DENIED)
+    denied_here |= {} if programs else _PROCESSES
+    denied_here |= {} if network else _KEPT_BY_THE_KERNEL
     code = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, _ARCH[machine]), (_RETURN, 0, 0, _KILL)]
     code += [(_LOAD, 0, 0, _NUMBER)]
     code += [(_AT_LEAST, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]  # x86's second set of numbers
     code += [(_AT_LEAST, 0, 1, NEWEST + 1), (_RETURN, 0, 0, _NO_SUCH_CALL)]
     # The flags of clone3 lie in memory, where no filter sees them; C libraries then take clone.
     code += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _NO_SUCH_CALL)]
-    for numbers in [*_DENIED.values(), *({} if programs else _PROCESSES | _KEPT_BY_THE_KERNEL).values()]:
+    for numbers in denied_here.values():
         number = numbers[machine == "aarch64"]
         if number is not None:
             code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _DENY)]
@@ -205,12 +209,12 @@ def filter_of(machine: str, programs: bool = False) -> list[tuple[int, int, int,
     return code
 
 
-def _filter_calls(libc: Any, programs: bool = False) -> None:
+def _filter_calls(libc: Any, programs: bool = False, network: bool = False) -> None:
     """Put the filter over every thread of this process, for good."""
     machine = platform.machine()
     if machine not in _ARCH:
         raise OSError(f"seccomp: the filter has no numbers for {machine}, only for {' and '.join(_ARCH)}")
-    code = filter_of(machine, programs)
+    code = filter_of(machine, programs, network)
     packed = b"".join(struct.pack("HBBI", *step) for step in code)
     held = ctypes.create_string_buffer(packed, len(packed))
     program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(held))
