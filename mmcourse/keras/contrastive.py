@@ -6,8 +6,8 @@ from keras import ops
 def contrastive_loss(image, text, log_scale, hard_text=None):
     """InfoNCE in both directions: s_ij = exp(log_scale) · cos(image_i, text_j), mean of two cross-entropies.
 
-    image, text: (b, d), not normalized, row i belongs to row i; log_scale: scalar; hard_text: (n, d) or None, texts that
-    belong to no picture. Returns a scalar. (CLIP: Radford et al. 2021, arXiv 2103.00020.)
+    image, text: (b, d), not normalized, row i belongs to row i; log_scale: scalar; hard_text: (n, d) or None, texts
+    that belong to no picture. Returns a scalar. (CLIP: Radford et al. 2021, arXiv 2103.00020.)
     """
     u = ops.normalize(image, axis=-1)  # (b, d)
     candidates = text if hard_text is None else ops.concatenate([text, hard_text])

@@ -24,8 +24,8 @@ def l2_normalize_backward(dy, x, eps=1e-12):
 def contrastive_loss(image, text, log_scale, hard_text=None):
     """InfoNCE in both directions: s_ij = exp(log_scale) · cos(image_i, text_j), mean of two cross-entropies.
 
-    A model that knows nothing has the loss ln b. (van den Oord et al. 2018, arXiv 1807.03748; CLIP: Radford et al. 2021,
-    arXiv 2103.00020.)
+    A model that knows nothing has the loss ln b. (van den Oord et al. 2018, arXiv 1807.03748; CLIP: Radford et al.
+    2021, arXiv 2103.00020.)
 
     Parameters
     ----------
