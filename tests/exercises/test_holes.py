@@ -162,7 +162,36 @@ def silence_is_infinite(spectrum, bank):
     return np.maximum(level, level.max() - 80)
 
 
+# ---------------------------------------------------------------- cnn
+def gradient_verdict(factor=None, equal=None):
+    """A right verdict with another ratio, or another measure of equal."""
+
+    def relative(a, nudged):
+        return np.abs(a - nudged).max() / np.abs(nudged).max()
+
+    def verdict(ours, nudged):
+        ratio = (ours * nudged).sum() / (ours**2).sum() if ours.any() else 0
+        ratio = factor(ours, nudged) if factor else ratio
+        for word, a in (("right", ours), ("flipped", ours[::-1, ::-1]), ("scaled", ratio * ours)):
+            if equal(a, nudged) if equal else relative(a, nudged) <= 1e-6:
+                return relative(ours, nudged), word
+        return relative(ours, nudged), "wrong"
+
+    return verdict
+
+
+def squared_error(ours, nudged):
+    return ((ours - nudged) ** 2).max() / (nudged**2).max(), gradient_verdict()(ours, nudged)[1]
+
+
 WRONG = [
+    (
+        "cnn.3",
+        gradient_verdict(equal=lambda a, n: np.allclose(a, n, 1e-6, 0)),
+        "You compare each difference with its own",
+    ),
+    ("cnn.3", gradient_verdict(factor=lambda ours, n: np.mean(n / ours)), "the mean or median of all ratios"),
+    ("cnn.3", squared_error, "Your error compares squares"),
     ("audio.3", power_rounded(np.floor), "You took the power of two below"),  # was taken for one bin
     ("audio.3", power_rounded(np.round), "You rounded to the nearest power of two"),  # so was this
     ("audio.2", silence_is_infinite, "You lift nothing"),

@@ -113,6 +113,12 @@ for hz in (3_000, 5_000):
         "You let tones above rate / 2 vanish. A filter does that; here there is none, so they fold back.": (
             "return 0 if hz > rate / 2 else hz"
         ),
+        "That is the larger of `rest` and `rate - rest`. The heard tone is the smaller one, at most rate / 2.": (
+            "return max(rest, rate - rest)"
+        ),
+        "You mirror every tone. Below half the rate what is left stays as it is; only above it is it rate - rest.": (
+            "return rate - rest"
+        ),
         "You put the mirror at the rate. It stands at half the rate, since a wave needs two samples for each cycle.": (
             "return abs((hz + rate) % (2 * rate) - rate)"
         ),
@@ -252,6 +258,9 @@ print("power", power, "· band", band_power, "· level", (10 * np.log10(band_pow
         "`np.maximum(bands, 1e-10)`.": "level = 10 * np.log10(bands + 1e-10)",
         "You lift nothing: power below 1e-10 counts as 1e-10, so that silence has a finite level.": (
             "level = 10 * np.log10(bands)"
+        ),
+        "You lift the root of the power at 1e-10. The power itself is lifted, before the logarithm.": (
+            "level = 20 * np.log10(np.maximum(np.sqrt(bands), 1e-10))"
         ),
         "Your floor is at -80 dB. It lies 80 dB below the *loudest* value of the clip.": "floor = -80",
         "You shifted the loudest value to 0 dB. Keep the levels as they are; the floor alone depends on the loudest.": (

@@ -107,6 +107,8 @@ print("right block", tiny[:, 2:, 0].ravel(), "mean", tiny[:, 2:].mean())
             "return means.astype(np.uint8)"
         ),
         "The means are right but not whole numbers: round them, then turn them into `uint8`.": "return means",
+        "These are sums. Divide by the number of pixels of a block, k².": "return blocks.sum(axis=(1, 3))",
+        "You divided by k. A block has k² pixels.": "means = blocks.sum(axis=(1, 3)) / k\nreturn np.round(means)",
         "You averaged the colours too, so the picture turned grey. The mean goes over rows and columns only.": (
             "means = blocks.mean(axis=(1, 3, 4))[..., None].repeat(c, axis=2)"
         ),
