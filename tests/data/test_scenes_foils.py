@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ SCENES = [world.make(20_003, index) for index in range(1000)]
 def test_foils_are_false_and_exactly_as_likely(kind: str):
     found = foils.fair_foils(SCENES, kind)
     assert len(found) > 150
-    for index, caption, foil in found:
+    for found_foil in found:
+        index, caption, foil = astuple(found_foil)
         assert caption == captions.english(SCENES[index]) != foil
         assert truth.true_of(caption, SCENES[index]) and not truth.true_of(foil, SCENES[index])
         assert math.isclose(truth.log_p_text(caption), truth.log_p_text(foil), abs_tol=0.8)  # as texts, see below
@@ -29,11 +31,12 @@ def test_foil_of_the_foil_is_the_caption(kind: str):
     """The change undoes itself, so caption and foil may be exchanged: nobody who does not look can be right in more
     than half of all cases."""
     change = {"color": foils.swapped_colors, "relation": foils.mirrored}[kind]
-    for index, caption, foil in foils.fair_foils(SCENES, kind):
+    for found in foils.fair_foils(SCENES, kind):
+        index, caption, foil = astuple(found)
         other = change(SCENES[index])
         assert other is not None and captions.english(other) == foil
         assert change(other) == SCENES[index]
-        assert foils.fair_foils([other], kind)[0] == (0, foil, caption)
+        assert foils.fair_foils([other], kind)[0] == foils.Foil(0, foil, caption)
 
 
 def judged_blind(train: list[tuple[str, str]], test: list[tuple[str, str]]) -> float:
@@ -73,9 +76,9 @@ def test_careless_foils_are_told_without_looking():
 
 
 def test_no_foil_has_a_pair_that_training_never_has():
-    for index, _, foil in foils.fair_foils(SCENES, "color"):
-        said = truth.parse(foil)
-        assert said is not None and math.isfinite(truth.log_p_text(said)), (index, foil)
+    for found in foils.fair_foils(SCENES, "color"):
+        said = truth.parse(found.foil)
+        assert said is not None and math.isfinite(truth.log_p_text(said)), found
 
 
 @pytest.mark.parametrize("language", ["English", "Chinese"])

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,7 +23,8 @@ KINDS = ("color", "relation")
 SEEN_KINDS = frozenset(SEEN)
 
 
-class Foil(NamedTuple):
+@dataclass(frozen=True)
+class Foil:
     """Which scene, its caption, and a sentence as likely that is false of it."""
 
     index: int
@@ -116,7 +116,7 @@ def _change(scene: Scene, what: str, rng: np.random.Generator) -> Scene | None:
             return None
         names = {"swap colors": ["colour"], "swap shapes": ["shape"], "swap sizes": ["size"], "swap places": ["x", "y"]}
         _exchange(things, i, j, *names[what])
-        changed = things[i], things[j]
+        changed = [things[i], things[j]]
     else:
         i = int(rng.integers(n))
         old = things[i]
@@ -124,7 +124,7 @@ def _change(scene: Scene, what: str, rng: np.random.Generator) -> Scene | None:
             return None  # the sentence could still be true of the other one
         new = {"color": ("colour", len(COLOURS)), "shape": ("shape", len(SHAPES)), "size": ("size", 2)}[what]
         things[i] = replace(old, **{new[0]: int(rng.integers(new[1]))})
-        changed = (things[i],)
+        changed = [things[i]]
     if tuple(things) == scene.things or not all(is_seen(thing) for thing in changed):
         return None
     return replace(scene, things=tuple(things))
