@@ -20,7 +20,7 @@ BATCH = 128
 CLASSES = [(colour, shape) for colour in world.COLOURS for shape in world.SHAPES]
 
 
-def test_scenes(n: int, unseen: str | None = None) -> tuple[list[world.Scene], np.ndarray]:
+def draw_scenes(n: int, unseen: str | None = None) -> tuple[list[world.Scene], np.ndarray]:
     """Scenes and pictures, uint8 (n, 64, 64, 3)."""
     seed = SEED if unseen is None else UNSEEN_SEED
     scenes = [world.make(seed, index, unseen) for index in range(n)]
@@ -90,7 +90,7 @@ def compute(n: int = 1000, model: CLIP | None = None) -> dict[str, Any]:
     `foils_by_likelihood` waits for a captioner and is None until one is shipped.
     """
     model = CLIP.from_pretrained("clip") if model is None else model
-    scenes, images = test_scenes(n)
+    scenes, images = draw_scenes(n)
     image, text = model.encode_image(images), model.encode_text([english(scene) for scene in scenes])
     scores = (text @ image.T).double().numpy()
     color, num_color = foil_accuracy(model, scenes, image, "color")
@@ -99,7 +99,7 @@ def compute(n: int = 1000, model: CLIP | None = None) -> dict[str, Any]:
         contrastive_loss(image[i : i + BATCH], text[i : i + BATCH], model.log_scale.detach()).item()
         for i in range(0, n - min(n, BATCH) + 1, BATCH)
     ]
-    unseen, unseen_images = test_scenes(n, "colour-shape")
+    unseen, unseen_images = draw_scenes(n, "colour-shape")
     unseen_scores = model.encode_text([english(scene) for scene in unseen]) @ model.encode_image(unseen_images).T
     chinese_scores = model.encode_text([chinese(scene) for scene in scenes]) @ image.T
     return {

@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EXTRAS = PROJECT["optional-dependencies"]
 FLOORS = {  # from ARCHITECTURE: imports only go down
     4: {"cli", "__main__", "doctor", "authoring", "classroom", "workspace"},
-    3: {"check", "exercise", "plot", "draw", "widgets", "evaluate", "parity"},
+    3: {"check", "exercise", "figures", "plot", "draw", "widgets", "evaluate", "parity"},
     2: {"training"},
     1: {
         "ceilings",
