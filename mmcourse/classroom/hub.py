@@ -24,6 +24,7 @@ from jupyterhub.utils import subdomain_hook_idna
 from traitlets import Unicode
 
 from mmcourse.authoring import notebooks_dir
+from mmcourse.classroom.tables import read_table
 from mmcourse.io import atomic_write
 
 HOST = "mmcourse"  # the hub is at mmcourse.localhost, a student's server at <student>.localhost
@@ -62,8 +63,7 @@ def names(students: str, folder: Path) -> list[str]:
     roster = folder / "roster.csv"
     found = [name.strip() for name in students.split(",")]
     if roster.is_file():
-        with roster.open(newline="", encoding="utf-8") as file:
-            found = [row.get("student", "") for row in csv.DictReader(file)]
+        found = [row["student"] for _, row in read_table(roster, "student")]
     if HOST in found:
         raise ValueError(f"student {HOST!r}: this name is the hub's own; choose another")
     if bad := [name for name in found if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", name)]:
@@ -76,8 +76,7 @@ def read_accounts(folder: Path) -> dict[str, str]:
     path = folder / "accounts.csv"
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["student"]: row["password"] for row in csv.DictReader(file)}
+    return {row["student"]: row["password"] for _, row in read_table(path, "student", "password")}
 
 
 def plain_folder(path: Path) -> Path:

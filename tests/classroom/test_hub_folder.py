@@ -61,6 +61,18 @@ def test_a_roster_in_the_folder_names_the_students(tmp_path):
     assert hub.names("someone", tmp_path) == ["ada", "ben"]
 
 
+def test_a_roster_as_a_spreadsheet_saves_it_is_read_and_a_fault_is_named_by_its_line(tmp_path):
+    roster = tmp_path / "roster.csv"
+    roster.write_bytes("\ufeffName;Student\r\nAda L.; ada \r\n\r\nBen;ben\r\n".encode())
+    assert hub.names("", tmp_path) == ["ada", "ben"]
+    roster.write_text('student\n"ada\nben\n')
+    with pytest.raises(ValueError, match="line 2: a quotation mark is not closed"):
+        hub.names("", tmp_path)
+    roster.write_text("name\nada\n")
+    with pytest.raises(ValueError, match="expected a column 'student'"):
+        hub.names("", tmp_path)
+
+
 def test_who_is_struck_off_the_roster_has_no_account_and_keeps_the_work(tmp_path):
     roster = tmp_path / "roster.csv"
     roster.write_text("student\nada\nben\n")
