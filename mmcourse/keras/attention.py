@@ -5,13 +5,18 @@ gives 0, never NaN.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
+from jaxtyping import Bool, Float
 from keras import ops
 
 
-def attention_mask(n, m, padding_mask=None, causal=False, ndim=3):
+def attention_mask(
+    n: Any, m: Any, padding_mask: Bool[Any, "batch m"] | None = None, causal: bool = False, ndim: int = 3
+) -> Bool[Any, "..."] | None:
     """Bool mask of which of m keys each of n queries may look at, broadcastable to the scores (b, …, n, m); or None."""
     keep = ops.arange(m)[None, :] <= ops.arange(n)[:, None] + (m - n) if causal else None
     if padding_mask is not None:
@@ -24,7 +29,7 @@ def attention_mask(n, m, padding_mask=None, causal=False, ndim=3):
     return keep
 
 
-def masked_softmax(scores, keep=None):
+def masked_softmax(scores: Float[Any, "*rows keys"], keep: Bool[Any, "..."] | None = None) -> Float[Any, "*rows keys"]:
     """Softmax over the last axis among the kept entries; a row with none kept is all zeros."""
     if keep is None:
         return ops.softmax(scores, -1)
@@ -35,7 +40,15 @@ def masked_softmax(scores, keep=None):
     return e / ops.where(total > 0, total, 1.0)
 
 
-def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale=None, dropout=None):
+def scaled_dot_product_attention(
+    q: Float[Any, "batch *heads n d_k"],
+    k: Float[Any, "batch *heads m d_k"],
+    v: Float[Any, "batch *heads m d_v"],
+    padding_mask: Bool[Any, "batch m"] | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    dropout: Callable | None = None,
+) -> tuple[Float[Any, "batch *heads n d_v"], Float[Any, "batch *heads n m"]]:
     """softmax(QKᵀ · scale)V with scale = 1/√d_k.
 
     Parameters
@@ -74,7 +87,7 @@ class MultiHeadAttention(keras.layers.Layer):
         Probability of dropping an attention weight in training.
     """
 
-    def __init__(self, dim, num_heads, source_dim=None, dropout=0.0, **kwargs):
+    def __init__(self, dim: int, num_heads: int, source_dim: int | None = None, dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         if dim % num_heads:
             raise ValueError(f"heads: {num_heads} does not divide the width {dim}; choose a divisor")
@@ -94,7 +107,15 @@ class MultiHeadAttention(keras.layers.Layer):
         self.value.build(source_shape)
         self.output_.build((*query_shape[:-1], self.dim))
 
-    def call(self, query, source=None, padding_mask=None, causal=False, return_weights=False, training=None):
+    def call(
+        self,
+        query: Float[Any, "batch n d"],
+        source: Float[Any, "batch m d_source"] | None = None,
+        padding_mask: Bool[Any, "batch m"] | None = None,
+        causal: bool = False,
+        return_weights: bool = False,
+        training: bool | None = None,
+    ) -> Float[Any, "batch n d"] | tuple[Float[Any, "batch n d"], Float[Any, "batch {self.num_heads} n m"]]:
         """query (b, n, d), source (b, m, d_s) or None for self-attention → (b, n, d) [, weights (b, heads, n, m)]."""
         source = query if source is None else source
         q, k, v = self.split(self.query(query)), self.split(self.key(source)), self.split(self.value(source))
@@ -104,7 +125,7 @@ class MultiHeadAttention(keras.layers.Layer):
         y = self.output_(ops.reshape(ops.swapaxes(h, 1, 2), (-1, ops.shape(h)[2], self.dim)))
         return (y, weights) if return_weights else y
 
-    def split(self, x):
+    def split(self, x: Float[Any, "batch n width"]) -> Float[Any, "batch {self.num_heads} n d"]:
         """(b, n, d) → (b, heads, n, d / heads)."""
         return ops.swapaxes(ops.reshape(x, (-1, ops.shape(x)[1], self.num_heads, self.dim // self.num_heads)), 1, 2)
 
@@ -114,7 +135,7 @@ class MultiHeadAttention(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def sinusoidal_positions(n, d):
+def sinusoidal_positions(n: int, d: int) -> Float[Any, "{n} {d}"]:
     """Positions as waves, (n, d): sin and cos of t / 10000^(2i/d), interleaved (Vaswani et al. 2017)."""
     angle = np.arange(n)[:, None] / 10000 ** (np.arange(0, d, 2) / d)
     return ops.convert_to_tensor(

@@ -7,11 +7,15 @@ real elements. A row that may look at nothing gets weights 0 and output 0, never
 import math
 
 import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
 
 from mmcourse.numpy.layers import linear, linear_backward
 
 
-def attention_mask(n, m, padding_mask=None, causal=False, ndim=3):
+def attention_mask(
+    n: int, m: int, padding_mask: Bool[ndarray, "batch m"] | None = None, causal: bool = False, ndim: int = 3
+) -> Bool[ndarray, "..."] | None:
     """Which of m keys each of n queries may look at.
 
     Parameters
@@ -39,7 +43,9 @@ def attention_mask(n, m, padding_mask=None, causal=False, ndim=3):
     return keep
 
 
-def masked_softmax(scores, keep=None):
+def masked_softmax(
+    scores: Float[ndarray, "*rows keys"], keep: Bool[ndarray, "..."] | None = None
+) -> Float[ndarray, "*rows keys"]:
     """Softmax over the last axis among the kept entries; a row with none kept is all zeros."""
     if keep is not None:
         scores = np.where(keep, scores, -np.inf)
@@ -49,12 +55,21 @@ def masked_softmax(scores, keep=None):
     return e / np.where(total > 0, total, 1)
 
 
-def masked_softmax_backward(dweights, weights):
+def masked_softmax_backward(
+    dweights: Float[ndarray, "*rows keys"], weights: Float[ndarray, "*rows keys"]
+) -> Float[ndarray, "*rows keys"]:
     """Gradient to the scores: w ⊙ (dw − Σ dw ⊙ w). Masked entries have w = 0, so they get none."""
     return weights * (dweights - (dweights * weights).sum(-1, keepdims=True))
 
 
-def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale=None):
+def scaled_dot_product_attention(
+    q: Float[ndarray, "batch *heads n d_k"],
+    k: Float[ndarray, "batch *heads m d_k"],
+    v: Float[ndarray, "batch *heads m d_v"],
+    padding_mask: Bool[ndarray, "batch m"] | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+) -> tuple[Float[ndarray, "batch *heads n d_v"], dict]:
     """softmax(QKᵀ · scale)V, scale = 1/√d_k: q·k has variance d_k, so the scores keep variance 1.
 
     Parameters
@@ -75,7 +90,11 @@ def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale
     return weights @ v, {"q": q, "k": k, "v": v, "weights": weights, "scale": scale}
 
 
-def scaled_dot_product_attention_backward(dy, cache):
+def scaled_dot_product_attention_backward(
+    dy: Float[ndarray, "batch *heads n d_v"], cache: dict
+) -> tuple[
+    Float[ndarray, "batch *heads n d_k"], Float[ndarray, "batch *heads m d_k"], Float[ndarray, "batch *heads m d_v"]
+]:
     """Gradients dq, dk, dv of :func:`scaled_dot_product_attention`."""
     weights, scale = cache["weights"], cache["scale"]
     dv = weights.swapaxes(-1, -2) @ dy
@@ -83,7 +102,7 @@ def scaled_dot_product_attention_backward(dy, cache):
     return dscores @ cache["k"], dscores.swapaxes(-1, -2) @ cache["q"], dv
 
 
-def split_heads(x, num_heads):
+def split_heads(x: Float[ndarray, "batch n width"], num_heads: int) -> Float[ndarray, "batch {num_heads} n d"]:
     """(b, n, heads·d) → (b, heads, n, d)."""
     b, n, width = x.shape
     if width % num_heads:
@@ -91,13 +110,20 @@ def split_heads(x, num_heads):
     return x.reshape(b, n, num_heads, width // num_heads).transpose(0, 2, 1, 3)
 
 
-def join_heads(x):
+def join_heads(x: Float[ndarray, "batch heads n d"]) -> Float[ndarray, "batch n heads*d"]:
     """(b, heads, n, d) → (b, n, heads·d)."""
     b, num_heads, n, d = x.shape
     return x.transpose(0, 2, 1, 3).reshape(b, n, num_heads * d)
 
 
-def multi_head_attention(query, source, p, num_heads, padding_mask=None, causal=False):
+def multi_head_attention(
+    query: Float[ndarray, "batch n d"],
+    source: Float[ndarray, "batch m d_source"] | None,
+    p: dict[str, ndarray],
+    num_heads: int,
+    padding_mask: Bool[ndarray, "batch m"] | None = None,
+    causal: bool = False,
+) -> tuple[Float[ndarray, "batch n d"], dict]:
     """Queries from `query`, keys and values from `source` (None: self-attention), in `num_heads` subspaces at once.
 
     Parameters
@@ -122,7 +148,9 @@ def multi_head_attention(query, source, p, num_heads, padding_mask=None, causal=
     return y, {"weights": cache_a["weights"], "attention": cache_a, "num_heads": num_heads, "parts": parts}
 
 
-def multi_head_attention_backward(dy, cache):
+def multi_head_attention_backward(
+    dy: Float[ndarray, "batch n d"], cache: dict
+) -> tuple[Float[ndarray, "batch n d"], Float[ndarray, "batch m d_source"], dict[str, ndarray]]:
     """Gradients (dquery, dsource, dp) of :func:`multi_head_attention`; in self-attention dx = dquery + dsource."""
     parts, dp = cache["parts"], {}
     dh, dp["output.w"], dp["output.b"] = linear_backward(dy, parts["output"])
@@ -133,7 +161,7 @@ def multi_head_attention_backward(dy, cache):
     return dx["query"], dx["key"] + dx["value"], dp
 
 
-def sinusoidal_positions(n, d):
+def sinusoidal_positions(n: int, d: int) -> Float[ndarray, "{n} {d}"]:
     """Positions as waves, (n, d): sin and cos of t / 10000^(2i/d), interleaved (Vaswani et al. 2017)."""
     angle = np.arange(n)[:, None] / 10000 ** (np.arange(0, d, 2) / d)  # (n, ⌈d/2⌉)
     return np.stack([np.sin(angle), np.cos(angle)], -1).reshape(n, -1)[:, :d]

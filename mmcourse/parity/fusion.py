@@ -13,9 +13,9 @@ PRIOR = [0.1, 0.3, 0.2, 0.25, 0.15]
 
 def some_absent(rng, modalities):
     """bool (b, M): the first sample has nothing, the second everything, the others lack some."""
-    present = rng.random((BATCH, modalities)) > 0.4
-    present[0], present[1] = False, True
-    return present
+    modality_mask = rng.random((BATCH, modalities)) > 0.4
+    modality_mask[0], modality_mask[1] = False, True
+    return modality_mask
 
 
 def vectors(dims, absent=False):
@@ -23,7 +23,7 @@ def vectors(dims, absent=False):
 
     def draw(rng):
         xs = [rng.normal(size=(BATCH, d)) for d in dims]
-        return {"xs": xs, "present": some_absent(rng, len(dims))} if absent else {"xs": xs}
+        return {"xs": xs, "modality_mask": some_absent(rng, len(dims))} if absent else {"xs": xs}
 
     return draw
 
@@ -42,7 +42,7 @@ def sequences(dims, absent=False):
         steps = list(zip(LENGTHS, dims, strict=False))
         inputs = {"xs": [rng.normal(size=(BATCH, t, d)) for t, d in steps]}
         inputs["padding_masks"] = [padding_mask(rng, t) for t, _ in steps]
-        return {**inputs, "present": some_absent(rng, len(dims))} if absent else inputs
+        return {**inputs, "modality_mask": some_absent(rng, len(dims))} if absent else inputs
 
     return draw
 
@@ -152,8 +152,8 @@ FORMULAS = [
     ),
     ParityCase(
         "gradient modulation",
-        "fusion.modulation",
-        "fusion.modulation",
+        "fusion.ogm_coefficients",
+        "fusion.ogm_coefficients",
         scores,
         count=0,
         numpy_call=lambda f, inputs, p, options: f(**inputs),

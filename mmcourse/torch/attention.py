@@ -5,12 +5,21 @@ nothing gives 0, never NaN.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
 
-def attention_mask(n, m, padding_mask=None, causal=False, ndim=3, device=None):
+def attention_mask(
+    n: int,
+    m: int,
+    padding_mask: Bool[Tensor, "batch m"] | None = None,
+    causal: bool = False,
+    ndim: int = 3,
+    device: torch.device | None = None,
+) -> Bool[Tensor, "..."] | None:
     """Bool mask of which of m keys each of n queries may look at, broadcastable to the scores (b, …, n, m); or None."""
     keep = torch.ones(n, m, dtype=torch.bool, device=device).tril(m - n) if causal else None
     if padding_mask is not None:
@@ -24,7 +33,9 @@ def attention_mask(n, m, padding_mask=None, causal=False, ndim=3, device=None):
     return keep
 
 
-def masked_softmax(scores, keep=None):
+def masked_softmax(
+    scores: Float[Tensor, "*rows keys"], keep: Bool[Tensor, "..."] | None = None
+) -> Float[Tensor, "*rows keys"]:
     """Softmax over the last axis among the kept entries; a row with none kept is all zeros."""
     if keep is None:
         return scores.softmax(-1)
@@ -32,7 +43,15 @@ def masked_softmax(scores, keep=None):
     return scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(~keep, 0)
 
 
-def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale=None, dropout=None):
+def scaled_dot_product_attention(
+    q: Float[Tensor, "batch *heads n d_k"],
+    k: Float[Tensor, "batch *heads m d_k"],
+    v: Float[Tensor, "batch *heads m d_v"],
+    padding_mask: Bool[Tensor, "batch m"] | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    dropout: Callable | None = None,
+) -> tuple[Float[Tensor, "batch *heads n d_v"], Float[Tensor, "batch *heads n m"]]:
     """softmax(QKᵀ · scale)V with scale = 1/√d_k.
 
     Parameters
@@ -70,7 +89,7 @@ class MultiHeadAttention(nn.Module):
         Probability of dropping an attention weight in training.
     """
 
-    def __init__(self, dim, num_heads, source_dim=None, dropout=0.0):
+    def __init__(self, dim: int, num_heads: int, source_dim: int | None = None, dropout: float = 0.0):
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"heads: {num_heads} does not divide the width {dim}; choose a divisor")
@@ -82,7 +101,14 @@ class MultiHeadAttention(nn.Module):
         self.output = nn.Linear(dim, dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, query, source=None, padding_mask=None, causal=False, return_weights=False):
+    def forward(
+        self,
+        query: Float[Tensor, "batch n d"],
+        source: Float[Tensor, "batch m d_source"] | None = None,
+        padding_mask: Bool[Tensor, "batch m"] | None = None,
+        causal: bool = False,
+        return_weights: bool = False,
+    ) -> Float[Tensor, "batch n d"] | tuple[Float[Tensor, "batch n d"], Float[Tensor, "batch {self.num_heads} n m"]]:
         """query (b, n, d), source (b, m, d_s) or None for self-attention → (b, n, d) [, weights (b, heads, n, m)]."""
         source = query if source is None else source
         q, k, v = self.split(self.query(query)), self.split(self.key(source)), self.split(self.value(source))
@@ -90,12 +116,12 @@ class MultiHeadAttention(nn.Module):
         y = self.output(h.transpose(1, 2).flatten(2))
         return (y, weights) if return_weights else y
 
-    def split(self, x):
+    def split(self, x: Float[Tensor, "batch n width"]) -> Float[Tensor, "batch {self.num_heads} n d"]:
         """(b, n, d) → (b, heads, n, d / heads)."""
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
-def sinusoidal_positions(n, d):
+def sinusoidal_positions(n: int, d: int) -> Float[Tensor, "{n} {d}"]:
     """Positions as waves, (n, d): sin and cos of t / 10000^(2i/d), interleaved (Vaswani et al. 2017)."""
     angle = torch.arange(n, dtype=torch.float64)[:, None] / 10000 ** (torch.arange(0, d, 2, dtype=torch.float64) / d)
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :d].to(torch.get_default_dtype())

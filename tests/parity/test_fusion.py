@@ -153,12 +153,12 @@ def test_bottleneck_hears_of_others_one_layer_late(rng):
 
 
 DRAWS = {
-    "numpy": lambda present, rate: fusion.sample_modality_mask(present, rate, np.random.default_rng(0)),
-    "torch": lambda present, rate: torch_fusion.sample_modality_mask(
-        torch.from_numpy(present), rate, torch.Generator().manual_seed(0)
+    "numpy": lambda modality_mask, rate: fusion.sample_modality_mask(modality_mask, rate, np.random.default_rng(0)),
+    "torch": lambda modality_mask, rate: torch_fusion.sample_modality_mask(
+        torch.from_numpy(modality_mask), rate, torch.Generator().manual_seed(0)
     ).numpy(),
-    "keras": lambda present, rate: np.array(
-        keras_fusion.sample_modality_mask(present, rate, keras.random.SeedGenerator(0))
+    "keras": lambda modality_mask, rate: np.array(
+        keras_fusion.sample_modality_mask(modality_mask, rate, keras.random.SeedGenerator(0))
     ),
 }
 

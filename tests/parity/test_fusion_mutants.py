@@ -203,11 +203,11 @@ def drops_by_sample(draw):
 
 
 def keeps_one(draw):
-    present = torch.rand(512, 3, generator=torch.Generator().manual_seed(1)) > 0.5
-    present[~present.any(1), 0] = True
-    drawn = draw(present, 0.8, torch.Generator().manual_seed(0))
+    modality_mask = torch.rand(512, 3, generator=torch.Generator().manual_seed(1)) > 0.5
+    modality_mask[~modality_mask.any(1), 0] = True
+    drawn = draw(modality_mask, 0.8, torch.Generator().manual_seed(0))
     assert drawn.any(1).all(), "a sample has lost everything"
-    assert not (drawn & ~present).any(), "a modality that was absent has come back"
+    assert not (drawn & ~modality_mask).any(), "a modality that was absent has come back"
 
 
 def zero_is_a_value(kind):
@@ -263,7 +263,7 @@ TABLE = [
     (mutants.can_lose_all, fusion.sample_modality_mask, keeps_one),
     (mutants.ZeroIsMissing, fusion.ModalityDropout, zero_is_a_value),
     (mutants.FixedNull, fusion.ModalityDropout, registered("modality dropout")),
-    (mutants.inverted_ratio, fusion.modulation, slows_the_leader),
+    (mutants.inverted_ratio, fusion.ogm_coefficients, slows_the_leader),
     (mutants.head_too, mutants.encoders_only, leaves_the_head),
 ]
 IDS = [f"{mutant.__name__}-{check.__qualname__.split('.')[0]}" for mutant, _, check in TABLE]

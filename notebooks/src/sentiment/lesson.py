@@ -298,10 +298,10 @@ class AttentionFusion(nn.Module):
         self.kind = nn.Parameter(torch.randn(len(dims), dims[0]) / 10)
         self.attention, self.out = MultiHeadAttention(dims[0], num_heads), nn.Linear(dims[0], width)
 
-    def forward(self, xs, present=None):
-        steps = torch.stack(F.masked(xs, present), dim=1) + self.kind  # (b, 3, d)
-        steps = steps + self.attention(steps, padding_mask=present)  # nobody looks at what is absent
-        there = torch.ones_like(steps[..., 0]) if present is None else present
+    def forward(self, xs, modality_mask=None):
+        steps = torch.stack(F.masked(xs, modality_mask), dim=1) + self.kind  # (b, 3, d)
+        steps = steps + self.attention(steps, padding_mask=modality_mask)  # nobody looks at what is absent
+        there = torch.ones_like(steps[..., 0]) if modality_mask is None else modality_mask
         return self.out(F.masked_mean(steps, there)).relu()
 
 
@@ -499,7 +499,7 @@ print("test accuracy in company:", np.round([run["accuracy"] for run in speed["n
 
 # %%
 sure = torch.tensor([40.0, 38.0, 24.0])  # summed over a batch: face, voice, words
-print("held back:", F.modulation(sure, alpha=0.5).numpy())
+print("held back:", F.ogm_coefficients(sure, alpha=0.5).numpy())
 
 # %% [markdown]
 # The others: give the slow encoder a higher learning rate ("faster words": four times); give each encoder **a loss of its own**, through a small head that is thrown away
@@ -514,8 +514,8 @@ class Plain(nn.Module):
         super().__init__()
         self.width, self.out = width, nn.Linear(sum(dims), width)
 
-    def forward(self, xs, present=None):
-        return self.out(torch.cat(F.masked(xs, present), dim=-1)).relu()
+    def forward(self, xs, modality_mask=None):
+        return self.out(torch.cat(F.masked(xs, modality_mask), dim=-1)).relu()
 
 
 # %%
