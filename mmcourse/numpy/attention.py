@@ -118,47 +118,47 @@ def join_heads(x: Float[ndarray, "batch heads n d"]) -> Float[ndarray, "batch n 
 
 def multi_head_attention(
     query: Float[ndarray, "batch n d"],
-    source: Float[ndarray, "batch m d_source"] | None,
+    context: Float[ndarray, "batch m d_context"] | None,
     p: dict[str, ndarray],
     num_heads: int,
     padding_mask: Bool[ndarray, "batch m"] | None = None,
     causal: bool = False,
 ) -> tuple[Float[ndarray, "batch n d"], dict]:
-    """Queries from `query`, keys and values from `source` (None: self-attention), in `num_heads` subspaces at once.
+    """Queries from `query`, keys and values from `context` (None: self-attention), in `num_heads` subspaces at once.
 
     Parameters
     ----------
-    query : float (b, n, d); source : float (b, m, d_s) or None
-    p : dict with ``query.w`` (d, d), ``key.w``, ``value.w`` (d_s, d), ``output.w`` (d, d) and their ``.b`` (d,)
-    padding_mask : bool (b, m), True = real element of the source
+    query : float (b, n, d); context : float (b, m, d_c) or None
+    p : dict with ``q_proj.w`` (d, d), ``k_proj.w``, ``v_proj.w`` (d_c, d), ``out_proj.w`` (d, d) and their ``.b`` (d,)
+    padding_mask : bool (b, m), True = real element of the context
     causal : bool
 
     Returns
     -------
     y : (b, n, d); cache : dict with ``weights`` (b, heads, n, m)
     """
-    source = query if source is None else source
-    q, cache_q = linear(query, p["query.w"], p["query.b"])
-    k, cache_k = linear(source, p["key.w"], p["key.b"])
-    v, cache_v = linear(source, p["value.w"], p["value.b"])
+    context = query if context is None else context
+    q, cache_q = linear(query, p["q_proj.w"], p["q_proj.b"])
+    k, cache_k = linear(context, p["k_proj.w"], p["k_proj.b"])
+    v, cache_v = linear(context, p["v_proj.w"], p["v_proj.b"])
     q, k, v = (split_heads(x, num_heads) for x in (q, k, v))  # (b, heads, n or m, d / heads)
     h, cache_a = scaled_dot_product_attention(q, k, v, padding_mask, causal)
-    y, cache_o = linear(join_heads(h), p["output.w"], p["output.b"])
-    parts = {"query": cache_q, "key": cache_k, "value": cache_v, "output": cache_o}
+    y, cache_o = linear(join_heads(h), p["out_proj.w"], p["out_proj.b"])
+    parts = {"q_proj": cache_q, "k_proj": cache_k, "v_proj": cache_v, "out_proj": cache_o}
     return y, {"weights": cache_a["weights"], "attention": cache_a, "num_heads": num_heads, "parts": parts}
 
 
 def multi_head_attention_backward(
     dy: Float[ndarray, "batch n d"], cache: dict
-) -> tuple[Float[ndarray, "batch n d"], Float[ndarray, "batch m d_source"], dict[str, ndarray]]:
-    """Gradients (dquery, dsource, dp) of :func:`multi_head_attention`; in self-attention dx = dquery + dsource."""
+) -> tuple[Float[ndarray, "batch n d"], Float[ndarray, "batch m d_context"], dict[str, ndarray]]:
+    """Gradients (dquery, dcontext, dp) of :func:`multi_head_attention`; in self-attention dx = dquery + dcontext."""
     parts, dp = cache["parts"], {}
-    dh, dp["output.w"], dp["output.b"] = linear_backward(dy, parts["output"])
+    dh, dp["out_proj.w"], dp["out_proj.b"] = linear_backward(dy, parts["out_proj"])
     dheads = scaled_dot_product_attention_backward(split_heads(dh, cache["num_heads"]), cache["attention"])
     dx = {}
-    for name, d in zip(("query", "key", "value"), dheads, strict=True):
+    for name, d in zip(("q_proj", "k_proj", "v_proj"), dheads, strict=True):
         dx[name], dp[f"{name}.w"], dp[f"{name}.b"] = linear_backward(join_heads(d), parts[name])
-    return dx["query"], dx["key"] + dx["value"], dp
+    return dx["q_proj"], dx["k_proj"] + dx["v_proj"], dp
 
 
 def sinusoidal_positions(n: int, d: int) -> Float[ndarray, "{n} {d}"]:

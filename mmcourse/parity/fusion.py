@@ -48,11 +48,11 @@ def sequences(dims, absent=False):
 
 
 def pair(dims):
-    """A target and a source (b, t, d), the source padded."""
+    """A target and a context (b, t, d), the context padded."""
 
     def draw(rng):
-        target, source = (rng.normal(size=(BATCH, t, d)) for t, d in zip(LENGTHS, dims, strict=False))
-        return {"target": target, "source": source, "padding_mask": padding_mask(rng, LENGTHS[1])}
+        target, context = (rng.normal(size=(BATCH, t, d)) for t, d in zip(LENGTHS, dims, strict=False))
+        return {"target": target, "context": context, "padding_mask": padding_mask(rng, LENGTHS[1])}
 
     return draw
 
@@ -130,7 +130,7 @@ FORMULAS = [
         "cross-modal",
         "cross_modal",
         "CrossModalTransformer",
-        # maps; of the 6 ordered pairs each modality is target in two and source in two; out
+        # maps; of the 6 ordered pairs each modality is target in two and context in two; out
         (TOTAL + 3) * WIDTH + 2 * (TOTAL + 2 * TOTAL) * WIDTH + 3 * WIDTH**2 + WIDTH,
         inputs=sequences,
     ),

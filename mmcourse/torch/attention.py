@@ -75,7 +75,7 @@ def scaled_dot_product_attention(
 
 
 class MultiHeadAttention(nn.Module):
-    """Queries from `query`, keys and values from `source`, in `num_heads` subspaces at once.
+    """Queries from `query`, keys and values from `context`, in `num_heads` subspaces at once.
 
     Parameters
     ----------
@@ -83,37 +83,37 @@ class MultiHeadAttention(nn.Module):
         Width of the query and of the output.
     num_heads : int
         A divisor of `dim`.
-    source_dim : int or None
-        Width of the source; None for `dim`.
+    context_dim : int or None
+        Width of the context; None for `dim`.
     dropout : float
         Probability of dropping an attention weight in training.
     """
 
-    def __init__(self, dim: int, num_heads: int, source_dim: int | None = None, dropout: float = 0.0):
+    def __init__(self, dim: int, num_heads: int, context_dim: int | None = None, dropout: float = 0.0):
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"heads: {num_heads} does not divide the width {dim}; choose a divisor")
-        source_dim = source_dim or dim
+        context_dim = context_dim or dim
         self.num_heads = num_heads
-        self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(source_dim, dim)
-        self.value = nn.Linear(source_dim, dim)
-        self.output = nn.Linear(dim, dim)
+        self.q_proj = nn.Linear(dim, dim)
+        self.k_proj = nn.Linear(context_dim, dim)
+        self.v_proj = nn.Linear(context_dim, dim)
+        self.out_proj = nn.Linear(dim, dim)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
         self,
         query: Float[Tensor, "batch n d"],
-        source: Float[Tensor, "batch m d_source"] | None = None,
+        context: Float[Tensor, "batch m d_context"] | None = None,
         padding_mask: Bool[Tensor, "batch m"] | None = None,
         causal: bool = False,
         return_weights: bool = False,
     ) -> Float[Tensor, "batch n d"] | tuple[Float[Tensor, "batch n d"], Float[Tensor, "batch {self.num_heads} n m"]]:
-        """query (b, n, d), source (b, m, d_s) or None for self-attention → (b, n, d) [, weights (b, heads, n, m)]."""
-        source = query if source is None else source
-        q, k, v = self.split(self.query(query)), self.split(self.key(source)), self.split(self.value(source))
+        """query (b, n, d), context (b, m, d_c) or None for self-attention → (b, n, d) [, weights (b, heads, n, m)]."""
+        context = query if context is None else context
+        q, k, v = self.split(self.q_proj(query)), self.split(self.k_proj(context)), self.split(self.v_proj(context))
         h, weights = scaled_dot_product_attention(q, k, v, padding_mask, causal, dropout=self.dropout)
-        y = self.output(h.transpose(1, 2).flatten(2))
+        y = self.out_proj(h.transpose(1, 2).flatten(2))
         return (y, weights) if return_weights else y
 
     def split(self, x: Float[Tensor, "batch n width"]) -> Float[Tensor, "batch {self.num_heads} n d"]:

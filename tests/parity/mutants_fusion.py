@@ -158,20 +158,20 @@ class ScaleBeforeScale(fusion.FiLM):
 
 
 class Swapped(fusion.CrossAttention):
-    """The source asks and the target answers."""
+    """The context asks and the target answers."""
 
     def __init__(self, dims, width):
         super().__init__(dims[::-1], width)
 
-    def forward(self, target, source, padding_mask=None):
-        return super().forward(source, target)
+    def forward(self, target, context, padding_mask=None):
+        return super().forward(context, target)
 
 
 class CausalLeftOn(fusion.CrossAttention):
     """The mask of a language model, between sequences whose clocks have nothing to do with each other."""
 
-    def forward(self, target, source, padding_mask=None):
-        q, k, v = self.query(target), self.key(source), self.value(source)
+    def forward(self, target, context, padding_mask=None):
+        q, k, v = self.q_proj(target), self.k_proj(context), self.v_proj(context)
         scores = q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])
         later = torch.ones_like(scores, dtype=torch.bool).triu(1)
         return scores.masked_fill(later, -1e30).softmax(-1) @ v

@@ -91,10 +91,10 @@ def test_cross_attention_by_loops():
     inputs, p = case("cross-attention")
     got = fusion.cross_attention(**inputs, p=p)
     for b, i in itertools.product(range(4), range(4)):
-        q = inputs["target"][b, i] @ p["query.w"]
-        real = inputs["source"][b][inputs["padding_mask"][b]]
-        weights = softmax(np.array([q @ (s @ p["key.w"]) for s in real]) / math.sqrt(5))
-        np.testing.assert_allclose(got[b, i], sum(w * (s @ p["value.w"]) for w, s in zip(weights, real, strict=True)))
+        q = inputs["target"][b, i] @ p["q_proj.w"]
+        real = inputs["context"][b][inputs["padding_mask"][b]]
+        weights = softmax(np.array([q @ (s @ p["k_proj.w"]) for s in real]) / math.sqrt(5))
+        np.testing.assert_allclose(got[b, i], sum(w * (s @ p["v_proj.w"]) for w, s in zip(weights, real, strict=True)))
 
 
 def test_film_is_per_channel(rng):

@@ -167,18 +167,18 @@ def starts_as_identity(kind):
 
 
 def target_asks_every_step(kind):
-    """The result has the target's length, and its first step may look at the source's last."""
+    """The result has the target's length, and its first step may look at the context's last."""
     formula = F["cross-attention"]
     inputs = formula.inputs(np.random.default_rng(1))
     inputs["padding_mask"][:] = True
     weights = TorchBackend(formula).weights if kind is fusion.CrossAttention else None
     room = TorchBackend(formula, kind=kind, weights=weights)
-    layer, target, source = room.layer, *(torch.from_numpy(inputs[k]) for k in ("target", "source"))
-    got = layer(target, source)
+    layer, target, context = room.layer, *(torch.from_numpy(inputs[k]) for k in ("target", "context"))
+    got = layer(target, context)
     assert got.shape == (4, 4, WIDTH), f"the result has {got.shape[1]} steps, the target has 4: who asks whom?"
-    last = source.clone()
+    last = context.clone()
     last[:, -1] += 1
-    assert (layer(target, last)[:, 0] - got[:, 0]).abs().max() > 1e-6, "the first step cannot see the source's last"
+    assert (layer(target, last)[:, 0] - got[:, 0]).abs().max() > 1e-6, "the first step cannot see the context's last"
 
 
 def padding_apart(kind):

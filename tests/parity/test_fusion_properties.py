@@ -75,7 +75,7 @@ def test_padding(rooms, name, room):
     if "padding_masks" in inputs:
         pairs = {f"xs.{m}": f"padding_masks.{m}" for m in range(3)}
     else:
-        pairs = {ENCODERS.get(name, "source"): "padding_mask"}
+        pairs = {ENCODERS.get(name, "context"): "padding_mask"}
     properties.padding_ignored(by_room[room].forward, inputs, pairs)
 
 

@@ -31,23 +31,23 @@ def masked_mean(x: Float[Any, "batch time d"], mask: Shaped[Any, "batch time"]) 
 
 @register
 class CrossAttention(Fusion):
-    """α ← β: softmax(Q_α K_βᵀ/√d) V_β (MulT: Tsai et al. 2019, arXiv 1906.00295). `dims`: of target α and source β.
+    """α ← β: softmax(Q_α K_βᵀ/√d) V_β (MulT: Tsai et al. 2019, arXiv 1906.00295). `dims`: of target α and context β.
 
-    target (b, t_α, d_α), source (b, t_β, d_β), padding_mask (b, t_β) of the source → (b, t_α, width).
+    target (b, t_α, d_α), context (b, t_β, d_β), padding_mask (b, t_β) of the context → (b, t_α, width).
     """
 
     def build(self, input_shape):
-        target, source = self.dims
-        self.query = self.linear(target, self.width, bias=False)
-        self.key, self.value = self.linears([source] * 2, self.width, bias=False)
+        target, context = self.dims
+        self.q_proj = self.linear(target, self.width, bias=False)
+        self.k_proj, self.v_proj = self.linears([context] * 2, self.width, bias=False)
 
     def call(
         self,
         target: Float[Any, "batch n d_target"],
-        source: Float[Any, "batch m d_source"],
+        context: Float[Any, "batch m d_context"],
         padding_mask: Bool[Any, "batch m"] | None = None,
     ) -> Float[Any, "batch n {self.width}"]:
-        q, k, v = self.query(target), self.key(source), self.value(source)
+        q, k, v = self.q_proj(target), self.k_proj(context), self.v_proj(context)
         return scaled_dot_product_attention(q, k, v, padding_mask)[0]
 
 

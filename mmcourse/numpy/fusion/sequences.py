@@ -33,26 +33,26 @@ def masked_mean(x: Float[ndarray, "batch time d"], mask: Bool[ndarray, "batch ti
 
 def cross_attention(
     target: Float[ndarray, "batch n d_target"],
-    source: Float[ndarray, "batch m d_source"],
+    context: Float[ndarray, "batch m d_context"],
     p: Weights,
     padding_mask: Bool[ndarray, "batch m"] | None = None,
     name: str = "",
 ) -> Float[ndarray, "batch n width"]:
     """α ← β: softmax(Q_α K_βᵀ/√d) V_β (MulT: Tsai et al. 2019, arXiv 1906.00295).
 
-    The target α asks, the source β answers; the result has the target's length. No causal mask: time in α and time in β
-    need not correspond.
+    The queries come from the target α, keys and values from the context β; the result has the target's length. There is
+    no causal mask: time in α and time in β need not correspond.
 
     Parameters
     ----------
-    target : float (b, t_α, d_α); source : float (b, t_β, d_β); padding_mask : bool (b, t_β) of the source
-    p : ``query.w`` (d_α, width), ``key.w``, ``value.w`` (d_β, width), each after `name`
+    target : float (b, t_α, d_α); context : float (b, t_β, d_β); padding_mask : bool (b, t_β) of the context
+    p : ``q_proj.w`` (d_α, width), ``k_proj.w``, ``v_proj.w`` (d_β, width), each after `name`
 
     Returns
     -------
     float (b, t_α, width)
     """
-    q, k, v = (linear(x, p, name + y) for x, y in ((target, "query"), (source, "key"), (source, "value")))
+    q, k, v = (linear(x, p, name + y) for x, y in ((target, "q_proj"), (context, "k_proj"), (context, "v_proj")))
     return scaled_dot_product_attention(q, k, v, padding_mask)[0]
 
 
@@ -66,7 +66,7 @@ def cross_modal(
     Parameters
     ----------
     xs : list of float (b, t_m, d_m); padding_masks : list of bool (b, t_m)
-    p : ``maps.m.w`` (d_m, width), ``maps.m.b``, ``pairs.i.query.w`` …, i counting the pairs m ≠ n by m, then by n
+    p : ``maps.m.w`` (d_m, width), ``maps.m.b``, ``pairs.i.q_proj.w`` …, i counting the pairs m ≠ n by m, then by n
 
     Returns
     -------
@@ -118,7 +118,8 @@ def bottleneck(
     Parameters
     ----------
     xs : list of float (b, t_m, d_m); padding_masks : list of bool (b, t_m)
-    p : ``tokens`` (B, width), ``maps.m.w`` (d_m, width), ``maps.m.b``, ``layers.l.m.query.w`` (width, width) …, ``out``
+    p : ``tokens`` (B, width), ``maps.m.w`` (d_m, width), ``maps.m.b``, ``layers.l.m.q_proj.w`` …,
+        (width, width), ``out``
 
     Returns
     -------
@@ -128,7 +129,7 @@ def bottleneck(
     streams = [linear(x, p, f"maps.{m}") for m, x in enumerate(xs)]
     z = np.broadcast_to(p["tokens"], (len(xs[0]), *p["tokens"].shape))
     layer = 0
-    while f"layers.{layer}.0.query.w" in p:
+    while f"layers.{layer}.0.q_proj.w" in p:
         streams, z = bottleneck_layer(streams, z, masks, p, f"layers.{layer}")
         layer += 1
     return np.maximum(linear(z.mean(1), p, "out"), 0)

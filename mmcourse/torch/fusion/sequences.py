@@ -27,24 +27,24 @@ def masked_mean(x: Float[Tensor, "batch time d"], mask: Shaped[Tensor, "batch ti
 
 
 class CrossAttention(Fusion):
-    """α ← β: softmax(Q_α K_βᵀ/√d) V_β (MulT: Tsai et al. 2019, arXiv 1906.00295). `dims`: of target α and source β.
+    """α ← β: softmax(Q_α K_βᵀ/√d) V_β (MulT: Tsai et al. 2019, arXiv 1906.00295). `dims`: of target α and context β.
 
-    target (b, t_α, d_α), source (b, t_β, d_β), padding_mask (b, t_β) of the source → (b, t_α, width).
+    target (b, t_α, d_α), context (b, t_β, d_β), padding_mask (b, t_β) of the context → (b, t_α, width).
     """
 
     def __init__(self, dims: list[int], width: int):
         super().__init__(dims, width)
-        target, source = dims
-        self.query = nn.Linear(target, width, bias=False)
-        self.key, self.value = linears([source] * 2, width, bias=False)
+        target, context = dims
+        self.q_proj = nn.Linear(target, width, bias=False)
+        self.k_proj, self.v_proj = linears([context] * 2, width, bias=False)
 
     def forward(
         self,
         target: Float[Tensor, "batch n d_target"],
-        source: Float[Tensor, "batch m d_source"],
+        context: Float[Tensor, "batch m d_context"],
         padding_mask: Bool[Tensor, "batch m"] | None = None,
     ) -> Float[Tensor, "batch n {self.width}"]:
-        q, k, v = self.query(target), self.key(source), self.value(source)
+        q, k, v = self.q_proj(target), self.k_proj(context), self.v_proj(context)
         return scaled_dot_product_attention(q, k, v, padding_mask)[0]
 
 

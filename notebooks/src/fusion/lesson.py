@@ -372,8 +372,8 @@ plot.show(
 )
 
 # %% [markdown]
-# The result has the length of whoever *asks* (three), so swapping query and source is easy to see. Padded moments need a
-# mask, a causal mask has no place here. And with a *single* step in the source, the softmax of one number is 1: nothing is
+# The result has the length of whoever *asks* (three), so swapping query and context is easy to see. Padded moments need a
+# mask, a causal mask has no place here. And with a *single* step in the context, the softmax of one number is 1: nothing is
 # attended to.
 #
 # **Bottleneck tokens** are stricter: modalities never meet, each attends to its own steps and a few shared tokens $z$, whose
