@@ -378,7 +378,7 @@ plot.show(
 )
 
 # %% [markdown]
-# The strokes are exact. A late vote's ceiling is the best *sum of separate scores*, 0.858; the sum that cross-entropy
+# The markers are exact. A late vote's ceiling is the best *sum of separate scores*, 0.858; the sum that cross-entropy
 # prefers reaches 0.791 in theory, and late fusion stops little above that. Is the rest beyond doubt? Seeds are paired: same seed, same order of
 # batches, so look at differences.
 
@@ -451,7 +451,7 @@ for way, colour, shift in (("without", plot.GREY, -0.12), ("with", plot.BLUE, 0.
     for seed in stored["subsets"][way]:
         ax.plot(seed, y + shift, "o", color=colour, alpha=0.6, markersize=5)
 ax.set(yticks=y, yticklabels=[" + ".join(s) for s in subsets], xlabel="test accuracy, five seeds", xlim=(0.2, 1))
-ax.text(0.21, 0.35, "stroke: exact ceiling of that subset", color=plot.ORANGE)
+ax.text(0.21, 0.35, "marker: exact ceiling of that subset", color=plot.ORANGE)
 ax.text(0.21, 0.0, "blue: with modality dropout", color=plot.BLUE)
 ax.text(0.21, -0.35, "grey: without", color=plot.GREY)
 plot.show(
@@ -636,7 +636,7 @@ for row, m in enumerate(reversed(names)):
     ax.vlines(truth[m], row - 0.38, row + 0.38, color=plot.ORANGE, linewidth=3)
     ax.text(max(measured[m], truth[m]) + 0.005, row, f"{measured[m]:.3f}, truth {truth[m]:.3f}", va="center")
 ax.set(
-    yticks=range(3), yticklabels=names[::-1], xlim=(0, 0.3), xlabel="Shapley value in accuracy (stroke: from ceilings)"
+    yticks=range(3), yticklabels=names[::-1], xlim=(0, 0.3), xlabel="Shapley value in accuracy (marker: from ceilings)"
 )
 plot.show(
     fig, alt="Shapley values: face and words about 0.2 each, voice about 0.13; the exact values are close to them."
