@@ -87,7 +87,7 @@ def test_an_argument_that_never_varies_is_named(tmp_path: Path):
             'one row", inputs=[(np.ones((1, 2)),)], n=1',
             "beside `inputs=`, which are fixed; got `n=`, `d=`",
         ),
-        ('one row", n=1', 'one row", rows=1', "part 'one row': `draw_table` has no option rows; its options are n, d"),
+        ('one row", n=1', 'one row", rows=1', "'one row': `draw_table` has no option rows; its options are n, d"),
         ('one row", n=1', 'one row", publik_only=True, n=1', "has no option publik_only"),
     ],
 )
