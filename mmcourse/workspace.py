@@ -105,6 +105,10 @@ def prepare(folder: Path | None = None, root: Path | None = None) -> Changes:
     changes = Changes()
     for notebook in course.notebooks:
         _offer(folder, course, notebook, changes)
+    for page in course.pages:
+        beside = Changes()
+        _offer(folder, course, page, beside)
+        changes.lines += beside.lines  # the count is one of notebooks
     course.save()
     return changes
 
@@ -272,6 +276,7 @@ class _Course:
         handed_out = {lesson: list(_notebooks(lesson)) for lesson in lessons(root)}
         self.lessons = [lesson for lesson, notebooks in handed_out.items() if notebooks]
         self.notebooks = [notebook for notebooks in handed_out.values() for notebook in notebooks]
+        self.pages = list(_pages(root))
         self._written: list[bytes] = []
 
     def replace(self, new: Notebook) -> list[Path]:
@@ -303,7 +308,8 @@ class _Course:
     def put(self, path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, content)
-        self._written.append(content)
+        if path.suffix == ".ipynb":
+            self._written.append(content)
 
     def save(self) -> None:
         """Write down what was handed out, and the start page."""
@@ -335,6 +341,14 @@ def _notebooks(lesson: Lesson) -> Iterable[Notebook]:
             content = _personal(notebook, source.stem)
             path = source.relative_to(lesson.folder).as_posix()
             yield Notebook(f"{lesson.slug}/{kind}", path, content, text_sha(notebook["cells"]), is_own_work)
+
+
+def _pages(root: Path | None) -> Iterable[Notebook]:
+    """What lessons link to beside notebooks: the glossary."""
+    source = notebooks_dir(root) / "glossary.md"
+    if source.is_file():
+        content = source.read_bytes()
+        yield Notebook("glossary/page", source.name, content, _sha(content), is_own_work=False)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -114,10 +114,11 @@ def read_file(name: str, folder: int | None = None, owner: int | None = None) ->
         handle = os.open(name, _COMMON, dir_fd=folder)
     except OSError as error:
         raise Unreadable(_why(name, error, folder)) from None
+    state = os.fstat(handle)
+    if not stat.S_ISREG(state.st_mode):  # asked of the descriptor: the name may mean something else by now
+        os.close(handle)
+        raise Unreadable("no regular file")
     with open(handle, "rb") as file:
-        state = os.fstat(handle)
-        if not stat.S_ISREG(state.st_mode):
-            raise Unreadable("no regular file")
         if owner is not None and state.st_uid != owner and state.st_nlink > 1:
             raise Unreadable("another user's file under a second name (a hard link); hand in a copy")
         try:

@@ -10,7 +10,7 @@ import pytest
 
 from mmcourse.datasets import data_dir, load, scenes
 from mmcourse.datasets.scenes import captions as scenes_captions
-from mmcourse.datasets.scenes import draw as scenes_draw
+from mmcourse.datasets.scenes import drawing
 from mmcourse.datasets.scenes import questions as scenes_questions
 from mmcourse.datasets.scenes import speech as scenes_speech
 from mmcourse.datasets.scenes import videos as scenes_videos
@@ -23,7 +23,7 @@ WORLD = [scenes_world.make(5, i) for i in range(1500)]
 
 def test_a_scene_depends_on_seed_and_number_alone():
     assert scenes_world.make(5, 3) == WORLD[3] != WORLD[4]
-    assert (scenes_draw.draw(WORLD[3]) == scenes_draw.draw(scenes_world.make(5, 3))).all()
+    assert (drawing.draw(WORLD[3]) == drawing.draw(scenes_world.make(5, 3))).all()
     assert scenes_captions.english(WORLD[3]) == scenes_captions.english(scenes_world.make(5, 3))
     assert scenes_world.make(6, 3).things != WORLD[3].things
 
@@ -65,12 +65,12 @@ def test_boxes_hold_what_was_drawn():
         for thing in scene.things:
             alone = scenes_world.Scene((thing,), scene.texture, scene.seed)
             empty = scenes_world.Scene((), scene.texture, scene.seed)
-            images = [scenes_draw.background(s, np.random.default_rng(0)) for s in (alone, empty)]
-            scenes_draw.paint(images[0], [thing], np.zeros((1, 3)))
+            images = [drawing.background(s, np.random.default_rng(0)) for s in (alone, empty)]
+            drawing.paint(images[0], [thing], np.zeros((1, 3)))
             changed = np.abs(np.asarray(images[0], int) - np.asarray(images[1], int)).max(-1) > 20
             rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
             drawn = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-            assert np.abs(np.subtract(drawn, scenes_draw.box(thing))).max() <= 1
+            assert np.abs(np.subtract(drawn, drawing.box(thing))).max() <= 1
             assert min(drawn) >= 0 and max(drawn) <= 64
 
 
@@ -82,12 +82,12 @@ def test_colour_and_shape_can_be_read_from_the_pixels():
 
     crops, colours, shapes, right = [], [], [], []
     for scene in WORLD:
-        image = scenes_draw.draw(scene)
+        image = drawing.draw(scene)
         thing = scene.things[-1]  # nothing in front of it
-        left, top, end, bottom = scenes_draw.box(thing)
+        left, top, end, bottom = drawing.box(thing)
         crop = resize(image[max(top, 0) : bottom, max(left, 0) : end], (12, 12)).astype(float)
         middle = crop[4:8, 4:8].mean((0, 1))
-        palette = np.array([scenes_draw.RGB[name] for name in COLOURS])
+        palette = np.array([drawing.RGB[name] for name in COLOURS])
         right.append(np.argmin(((palette - middle) ** 2).sum(1)) == thing.colour)
         crops.append(np.abs(crop - palette[thing.colour]).mean(-1).ravel() / 255)
         shapes.append(thing.shape)
@@ -282,7 +282,7 @@ def test_events_can_be_seen(event):
             assert count[-1] - count[0] == (1 if event == "appear" else -1) and len(set(count)) == 2
         for things in clip.frames:
             for thing in things:
-                left, top, right, bottom = scenes_draw.box(thing)
+                left, top, right, bottom = drawing.box(thing)
                 assert min(left, top) >= 0 and max(right, bottom) <= 64
     assert scenes_videos.make(1, 0, frames=8).draw().shape[0] == 8
     with pytest.raises(ValueError, match="8 to 16"):
@@ -353,6 +353,6 @@ def test_two_thousand_scenes_a_second_on_two_cores():
     for seed in range(5):
         start = time.perf_counter()
         for i in range(500):
-            scenes_draw.draw(scenes_world.make(seed, i))
+            drawing.draw(scenes_world.make(seed, i))
         rates.append(500 / (time.perf_counter() - start))
     assert max(rates) >= 1000, rates

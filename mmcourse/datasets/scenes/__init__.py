@@ -16,7 +16,7 @@ from . import questions as scenes_questions
 from . import speech as scenes_speech
 from . import videos as scenes_videos
 from . import world as scenes_world
-from .draw import box, draw
+from .drawing import box, draw
 from .questions import ANSWERS, QUESTION_KINDS, language_only_accuracy
 from .speech import SAMPLE_RATE
 from .world import COLOURS, HELD_OUT, MOST, SHAPES, SIZES, TEXTURES, Scene

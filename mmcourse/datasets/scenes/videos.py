@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .captions import EVENTS, event_caption
-from .draw import draw_frames
+from .drawing import draw_frames
 from .world import SEEN, SIDE, SIZES, TEXTURES, UNSEEN, Scene, Thing, check_unseen, draw_kinds, moved, place
 
 FRAMES = 12

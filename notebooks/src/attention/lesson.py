@@ -1012,7 +1012,7 @@ print(
 from mmcourse.datasets import results
 
 stored = results("attention")
-print(f"stored run of {stored['date']} ({stored['machine']}): ", end="")
+print(f"stored run of {stored['date']} ({stored['made_with']}): ", end="")
 print(f"{stored['num_test']} sentences, {stored['num_negated']} with a negation")
 print(f"{'majority class':32} {stored['majority'][0]:.3f}")
 bag = stored["TF-IDF and logistic regression"][0]

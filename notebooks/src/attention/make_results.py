@@ -99,6 +99,7 @@ def negated(sentences: list[str]) -> np.ndarray:
 
 def main() -> None:
     """Make and save all figures."""
+    start = time.process_time()
     splits = {name: load(name) for name in ("train", "validation", "test")}
     has_not = negated(splits["test"][2])
     commonest = int(splits["train"][1].bincount().argmax())
@@ -108,7 +109,7 @@ def main() -> None:
         "num_test": len(has_not),
         "num_negated": int(has_not.sum()),
         "majority": [float(majority.mean()), float(majority[has_not].mean())],
-        "machine": f"{torch.get_num_threads()} CPU thread(s), PyTorch {torch.__version__.split('+')[0]}",
+        "made_with": f"{torch.get_num_threads()} CPU thread(s), PyTorch {torch.__version__.split('+')[0]}",
         "date": time.strftime("%Y-%m-%d"),
     }
     right = bag_of_words(splits)
@@ -120,7 +121,7 @@ def main() -> None:
             right, epoch = train(kind, seed, splits)
             figures[kind].append([float(right.mean()), float(right[has_not].mean()), epoch])
             print(kind, seed, np.round(figures[kind][-1], 3), flush=True)
-    datasets.save_results("attention", figures)
+    datasets.save_results("attention", {**figures, "seconds": round(time.process_time() - start)})
 
 
 if __name__ == "__main__":
