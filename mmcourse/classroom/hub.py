@@ -13,7 +13,6 @@ import io
 import os
 import re
 import secrets
-import shutil
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +22,7 @@ from jupyterhub.auth import Authenticator
 from jupyterhub.utils import subdomain_hook_idna
 from traitlets import Unicode
 
-from mmcourse.authoring import notebooks_dir
+from mmcourse.authoring.unedited import public_notebooks
 from mmcourse.classroom.tables import read_table
 from mmcourse.io import atomic_write
 
@@ -90,14 +89,16 @@ def plain_folder(path: Path) -> Path:
 def fill_home(folder: Path, student: str) -> None:
     """Lessons, and the student's own exercises where DIR/release has them; nothing that is there is overwritten."""
     home, released = folder / "students" / student, folder / "release" / "students" / student
-    book = notebooks_dir()
-    exercises = released if released.is_dir() else book / "exercises"
-    sources = {"lessons": book.glob("[0-9]*.ipynb"), "exercises": exercises.glob("*.ipynb")}
-    for name, paths in sources.items():
+    places: dict[str, dict[str, bytes]] = {"lessons": {}, "exercises": {}}
+    for path, content in public_notebooks():
+        places["lessons" if path.parent == Path() else "exercises"][path.name] = content
+    if released.is_dir():
+        places["exercises"] = {path.name: path.read_bytes() for path in released.glob("*.ipynb")}
+    for name, notebooks in places.items():
         place = plain_folder(home / name)
-        for path in paths:
-            if not os.path.lexists(copy := place / path.name):
-                shutil.copyfile(path, copy)
+        for file, content in notebooks.items():
+            if not os.path.lexists(copy := place / file):
+                copy.write_bytes(content)
     for name in ("submitted", "feedback"):
         plain_folder(home / name)
 

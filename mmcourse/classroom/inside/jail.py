@@ -62,6 +62,7 @@ _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _CLONE_THREAD, _CLONE_NEW = 0x10000, 0x7E020000  # the second: any new namespace
 _LOAD, _EQUAL, _AT_LEAST, _HAS_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_STEP = struct.Struct("HBBI")
 _DENY, _NO_SUCH_CALL, _NO_SUCH_FAMILY = _ERRNO | 1, _ERRNO | 38, _ERRNO | 97
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32  # places in what the filter is shown of a call
 
@@ -211,12 +212,22 @@ def filter_of(machine: str, programs: bool = False, network: bool = False) -> li
 
 def _filter_calls(libc: Any, programs: bool = False, network: bool = False) -> None:
     """Put the filter over every thread of this process, for good."""
+    packed = packed_filter(programs, network)
+    held = ctypes.create_string_buffer(packed, len(packed))
+    program = struct.pack("HxxxxxxP", len(packed) // _STEP.size, ctypes.addressof(held))
+    set_filter, all_threads = 1, 1
+    _done(libc.syscall(_SECCOMP[platform.machine()], set_filter, all_threads, program), "seccomp")
+
+
+def packed_filter(programs: bool = False, network: bool = False) -> bytes:
+    """The filter for this machine as the kernel, and bubblewrap's `--seccomp`, read it.
+
+    Raises
+    ------
+    OSError
+        If the filter has no numbers for this processor.
+    """
     machine = platform.machine()
     if machine not in _ARCH:
         raise OSError(f"seccomp: the filter has no numbers for {machine}, only for {' and '.join(_ARCH)}")
-    code = filter_of(machine, programs, network)
-    packed = b"".join(struct.pack("HBBI", *step) for step in code)
-    held = ctypes.create_string_buffer(packed, len(packed))
-    program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(held))
-    set_filter, all_threads = 1, 1
-    _done(libc.syscall(_SECCOMP[machine], set_filter, all_threads, program), "seccomp")
+    return b"".join(_STEP.pack(*step) for step in filter_of(machine, programs, network))

@@ -12,13 +12,15 @@ verdict, for the reading; ``--exercise fusion`` judges one lesson or exercise.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
+import re
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -48,7 +50,8 @@ def judged(lesson: str) -> list[dict]:
         start = time.monotonic()
         try:
             with _limit(SECONDS):
-                exec(given, namespace)
+                with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+                    exec(given, namespace)
                 exec(answer["code"], namespace)
                 verdict = judge(answer["exercise"], eval(called[answer["exercise"]], namespace))
             status, message = verdict.status, verdict.message
@@ -77,18 +80,20 @@ class _limit:
 
 
 def _notebook(lesson: str) -> tuple[str, dict[str, str]]:
-    """The imports that a lesson's blank exercises begin with, and what each of its checks is called with."""
+    """The code that a lesson's blank exercises give (imports, examples), and what each check is called with."""
     from mmcourse.authoring import lessons
 
     path = next(found.exercise for found in lessons() if found.slug == lesson)
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    called = {}
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code" and not cell["metadata"]]
+    given, called = [], {}
     for text in code:
         if text.startswith("check("):
             id, _, argument = text.removeprefix("check(").rstrip().removesuffix(")").partition(", ")
             called[id.strip("\"'")] = argument
-    return code[1], called
+        elif "your turn" not in text and not re.search(r"= \.\.\.$", text, re.MULTILINE):
+            given.append(text)
+    return "\n".join(given), called
 
 
 def wilson(k: int, n: int) -> str:
@@ -128,16 +133,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.exercises.blind", description=__doc__.split("\n")[0])
     parser.add_argument("--exercise", default="", help="a lesson or an exercise; all by default")
     parser.add_argument("--write", type=Path, help="file for every verdict, as JSON")
+    parser.add_argument("--judge", help=argparse.SUPPRESS)  # in a process of its own: one lesson, as JSON
     options = parser.parse_args()
+    if options.judge:
+        print(json.dumps(judged(options.judge)))
+        return
     known = {answer["key"]: answer for answer in answers()}
     slugs = sorted(
         {a["exercise"].partition(".")[0] for a in known.values() if a["exercise"].startswith(options.exercise)}
     )
     results = []
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:  # a fresh process a lesson
-        for slug, done in zip(slugs, pool.map(judged, slugs), strict=True):
-            results += [r for r in done if known[r["key"]]["exercise"].startswith(options.exercise)]
-            print(f"{slug}: {len(done)} judged", file=sys.stderr, flush=True)
+    for slug in slugs:  # a fresh process for each lesson: its frameworks, and nothing of the one before
+        command = [sys.executable, str(Path(__file__)), "--judge", slug]
+        done = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()[-1])
+        results += [r for r in done if known[r["key"]]["exercise"].startswith(options.exercise)]
+        print(f"{slug}: {len(done)} judged", file=sys.stderr, flush=True)
     for r in results:
         answer = known[r["key"]]
         if (r["status"] == "passed") != answer["right"]:
