@@ -237,25 +237,22 @@ def exercises(
     """For authors: list every exercise with the number of its parts, mistakes and statement rows."""
     from rich.markup import escape
 
-    from mmcourse.check import exercises as registered
-    from mmcourse.exercise import find
+    from mmcourse.exercise import find_lesson
     from mmcourse.exercise.verify import rows_and_parts
 
-    chosen = [lesson.slug for lesson in select(lessons or ["all"])]
-    known = [x for slug in chosen for x in registered(slug)]
+    found = [find_lesson(lesson.slug) for lesson in select(lessons or ["all"])]
+    known = [x for lesson in found if lesson for x in lesson.exercises]
     shown = table("Exercise", "Title", ">Points", ">Minutes", ">Parts", ">Mistakes", ">Statement rows")
     for x in known:
-        data = find(x.id)
-        counts = data.counts() if data else ("", "", "not moved yet")
-        shown.add_row(x.id, x.title, str(x.points), str(x.minutes), *map(str, counts))
+        shown.add_row(x.id, x.title, str(x.points), str(x.minutes), *map(str, x.counts()))
     show(shown)
-    for data in filter(None, (find(x.id) for x in known if rows)):
+    for data in known if rows else []:
         details = table(data.id, "Shown by")
         for text, parts in rows_and_parts(data):
             details.add_row(escape(text), ", ".join(parts) or "nothing!")
         show(details)
-    total = f"{len(known)} exercises, {sum(x.points for x in known)} points, {sum(x.minutes for x in known)} minutes"
-    print(f"{total}; {sum(find(x.id) is not None for x in known)} written as data.")
+    minutes = sum(x.minutes for x in known)
+    print(f"{len(known)} exercises, {sum(x.points for x in known)} points, {minutes} minutes.")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Every exercise that is written as data does what it says, and `mmcourse.exercise.verify` sees when one does not."""
+"""Every exercise does what it says, and `mmcourse.exercise.verify` sees when one does not."""
 
 from __future__ import annotations
 
@@ -82,6 +82,13 @@ def test_an_argument_that_never_varies_is_named(tmp_path: Path):
         ('"example.1"', '"other.1"', "before its exercises"),
         ("points=1", "points=0", "points and minutes of at least 1"),
         ('part("one row"', 'part("several rows"', "names of their own"),
+        (
+            'one row", n=1',
+            'one row", inputs=[(np.ones((1, 2)),)], n=1',
+            "beside `inputs=`, which are fixed; got `n=`, `d=`",
+        ),
+        ('one row", n=1', 'one row", rows=1', "'one row': `draw_table` has no option rows; its options are n, d"),
+        ('one row", n=1', 'one row", publik_only=True, n=1', "has no option publik_only"),
     ],
 )
 def test_a_malformed_exercise_is_refused_when_it_is_read(tmp_path: Path, old: str, new: str, said: str):
@@ -173,7 +180,7 @@ def test_one_command_lists_exercises_with_their_counts():
     for exercise in find_lesson("fusion").exercises:
         counts = r"\s+".join(map(str, (exercise.points, exercise.minutes, *exercise.counts())))
         assert re.search(rf"{exercise.id}\s+{re.escape(exercise.title)}\s+{counts}\s", run.stdout)
-    assert "4 exercises, 8 points, 40 minutes; 4 written as data." in run.stdout
+    assert "4 exercises, 8 points, 40 minutes." in run.stdout
     assert "says: Return `(b, k)`." in run.stdout and "nothing!" not in run.stdout
 
 

@@ -11,8 +11,8 @@ from mmcourse.check import judge
 
 
 # ---------------------------------------------------------------- sentiment
-def vote_by_multiplying(p, present, prior):
-    there = present.T[:, :, None]
+def vote_by_multiplying(p, modality_mask, prior):
+    there = modality_mask.T[:, :, None]
     q = (p * there + (1 - there)).prod(0) / prior ** (there.sum(0) - 1.0)
     return q / q.sum(1, keepdims=True)
 

@@ -234,9 +234,7 @@ def test_the_wheel_holds_lessons_data_and_licences_but_no_solutions(tmp_path: Pa
     with zipfile.ZipFile(wheel) as opened:
         opened.extractall(tmp_path / "installed")
     texts = [path.read_text(encoding="utf-8") for path in (tmp_path / "installed/mmcourse/_lessons").glob("*/exer*.py")]
-    assert len(texts) == len(list((ROOT / "notebooks/src").glob("*/exercises*.py"))) - len(
-        list((ROOT / "notebooks/src").glob("*/exercises_text.py"))
-    )
+    assert len(texts) == len(list((ROOT / "notebooks/src").glob("*/exercises*.py")))
     assert not [text for text in texts if "@right" in text] and all("from mmcourse.exercise import" in x for x in texts)
     code = """
 import mmcourse
