@@ -115,6 +115,6 @@ def compute(n: int = 1000, model: CLIP | None = None) -> dict[str, Any]:
         "num_foils_relation": num_relation,
         "unseen_pairs": recall_at_1(unseen_scores.double().numpy()),
         "chinese_to_image_r1": recall_at_1(chinese_scores.double().numpy()),
-        "scale": float(model.log_scale.exp()),
+        "scale": float(model.log_scale.detach().exp()),
         "scenes": n,
     }

