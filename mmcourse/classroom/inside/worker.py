@@ -54,7 +54,8 @@ def load(frameworks: list[str], spared: list[str]) -> None:
 
     One that is not installed is missed where a cell imports it.
     """
-    sys.modules.update(dict.fromkeys(spared))  # None: no such module
+    nothing: Any = None  # in the place of a module: an import of it fails
+    sys.modules.update(dict.fromkeys(spared, nothing))
     try:
         for name in frameworks:
             try:
