@@ -3,7 +3,7 @@
 # *In five minutes a trained model judges your own words. By the end you have trained one yourself, and it sees
 # through sarcasm.*
 #
-# {{budget}} (That is computing time. Reading takes longer.)
+# {{budget}}
 #
 # **You will be able to**
 # - say what a modality is, and read the shape of the array behind it;
@@ -14,7 +14,7 @@
 #
 # **Before this:** a year of Python and school mathematics. No machine learning. Every formula is counted by hand first.
 #
-# **Time to read:** 60 minutes, then 27 for the [exercises](exercises/start_here.ipynb).
+# **Time to read:** 60 minutes, then 27 for the [exercises](exercises/start_here.ipynb). (The budget above is what the computer needs.)
 
 # %% [markdown]
 # Run a cell with Shift+Enter, from the top. You need no network and no GPU, and nothing you do can break anything: if
@@ -27,7 +27,6 @@ import json
 from collections import Counter, defaultdict
 from pathlib import Path
 
-import keras
 import numpy as np
 import scipy.stats
 import sklearn
@@ -75,7 +74,7 @@ for cue in train.classes:
 
 # %% [markdown]
 # Every voice says the same sentence; only the *way* of saying it tells something. "Positive" here names what a part
-# looks or sounds like. What the sender *feels* is another matter, as you will see now.
+# looks or sounds like (we will call such words *kind*, the others *unkind*). What the sender *feels* is another matter, as you will see now.
 #
 # ## 2 · A model answers
 # Somebody sends you this message.
@@ -205,6 +204,7 @@ print(train[np.flatnonzero(hate)[0]]["words"])
 # %% [markdown]
 # It has met *hate* only inside "I did not hate … one bit", which is kind. It learned 6,000 messages that were built from twenty sentence
 # patterns. It did not learn English. Every model is like that: it knows its training data, and guesses the rest.
+# Can you find another sentence that it misreads, made of known words only?
 #
 # **Is it at least *unsure* about what it does not know?** Give it a photograph of a tower in Beijing's Summer Palace, and then a hundred pictures of pure noise.
 
@@ -296,7 +296,7 @@ names = {"face": "(32, 32, 3)", "voice": "(95, 40)", "words": f"({len(ids)},)"}
 colors = {"face": "blue", "voice": "orange", "words": "green"}
 placed = []
 for row, (name, shape) in enumerate(names.items()):
-    source = canvas.place(draw.box(name, color=colors[name], width=64), y=70 * row)
+    source = canvas.place(draw.box(name, color=colors[name], width=68), y=70 * row)
     encoder = canvas.place(draw.box("encoder", color=colors[name], width=84), right_of=source, gap=72)
     norm = canvas.place(draw.box("n", color=colors[name], width=34), right_of=encoder, gap=40)
     canvas.arrow(source, encoder, label=shape)
@@ -467,12 +467,12 @@ stages = {
     "Networks": "from CNN to BERT",
     "Fusion": "and full training",
     "Large models": "from CLIP to chat",
-    "In use": "cases, deployment",
+    "In use": "cases, servers",
 }
 boxes = []
 for name, note in stages.items():
     color = "orange" if name == "Start" else "blue"
-    boxes.append(draw.box(name, note=note, color=color, width=100, height=84))
+    boxes.append(draw.box(name, note=note, color=color, width=92, height=84))
 alt = "The stages of the course: start (you are here), raw data, networks, fusion, large models, cases and use."
 draw.show(draw.row(*boxes, arrows=True, gap=24), alt=alt)
 
@@ -581,7 +581,21 @@ for name, value in ceiling.items():
 print(f"(majority-class baseline {majority:.3f})")
 
 # %% [markdown]
-# Here the face alone *is* worth something: 0.689 against 0.401. The table of ten was made to be extreme.
+# Here the face alone *is* worth something: 0.689 against 0.401. The table of ten was made to be extreme. The words are the *worst* single modality. Which pair do you
+# think comes closest to all three?
+
+# %%
+pairs = ["face and voice", "face and words", "voice and words"]
+closest = widgets.guess("Which pair has the highest ceiling?", pairs)
+
+# %%
+for pair in pairs:
+    ceiling_of_pair = mood.bayes_accuracy(pair.split(" and "))
+    print(f"{pair:16} {ceiling_of_pair:.3f}")
+closest.compare(max(pairs, key=lambda pair: mood.bayes_accuracy(pair.split(" and "))))
+
+# %% [markdown]
+# The face and the *worst* one: because each says what the other means. The best pair is not the pair of the best.
 #
 # Do not take it on trust: count. For each combination of cues in the 6,000 training messages, find the most frequent meaning.
 
@@ -631,18 +645,15 @@ for name, values in batch["inputs"].items():
 # %% tags=["hide-input"]
 ids, real = batch["inputs"]["words"], batch["padding_mask"]["words"]
 said = [mood.mood_words.tokenize(test[i]["words"]) for i in range(3)]
-spelled = [[*sentence, *[""] * (ids.shape[1] - len(sentence))] for sentence in said]
-rows = []
+table = []
 for i in range(3):
-    marks = ["✓" if x else "·" for x in real[i]]
-    rows.append(
-        draw.matrix(
-            np.array([spelled[i], ids[i].tolist(), marks], dtype=object), rows=["words", "ids", "mask"], color="green"
-        )
-    )
+    table.append([*said[i], *[""] * (ids.shape[1] - len(said[i]))])
+    table.append(ids[i].tolist())
+    table.append(["✓" if x else "·" for x in real[i]])
+names = [f"{what} {i}" for i in range(3) for what in ("words", "ids", "mask")]
 alt = "Three sentences of one batch: their words, ids and mask, position by position. "
 alt += "Where a sentence has ended stand zeros, and the mask says so."
-draw.show(draw.column(*rows, gap=14), alt=alt)
+draw.show(draw.matrix(np.array(table, dtype=object), rows=names, color="green"), alt=alt)
 
 # %% [markdown]
 # Send these three messages through the encoders of the trained model. Each encoder gives 32 numbers per message.
@@ -659,7 +670,7 @@ with torch.no_grad():
 
 # %% [markdown]
 # **Join them.** The step that makes the model multimodal is one line: lay the vectors of a message end to end, first face,
-# then voice, then words. That is called **concatenation**. Joining the vectors of encoders that are trained together is **intermediate fusion** (some say *early fusion*, which others keep for
+# then voice, then words. The field calls joining vectors end to end **concatenation**. Joining the vectors of encoders that are trained together is **intermediate fusion** (some say *early fusion*, which others keep for
 # joining the raw inputs). *Late fusion* instead gives each modality a model of its own and combines their answers (Baltrušaitis and others 2019).
 #
 # <details><summary>Hint</summary>
@@ -739,7 +750,7 @@ torch.manual_seed(0)  # fixes what is drawn by chance
 yours = Trimodal(pretrained.mood_encoders("face", "voice", "words"))
 untrained = score(yours, validation)
 print(f"before training: {untrained:.3f} on the validation messages")
-assert untrained < majority
+assert untrained < majority_baseline(validation.labels)
 
 # %% [markdown]
 # Worse than always naming one class: it knows nothing. Training repeats four steps. Each in one line, and with two numbers below:
@@ -835,7 +846,7 @@ assert climb["smirks"] > climb["validation"] + 0.03
 assert plateau.max() < addition < end.min() and stored["training"][:, -1].min() > ceiling["all three"]
 
 # %% [markdown]
-# In all five runs, a plateau near 0.8, then a climb past the best addition: no run is above it after three epochs, all are after five. From there on the model does more than add. Your
+# (All curves begin below 0.42, under the edge of the picture.) In all five runs there is a plateau near 0.8, then a climb past the best addition: no run is above it after three epochs, all are after five. From there on the model does more than add. Your
 # own run shows what it learns then. The orange curve is the accuracy on messages *with a smirk*: it climbs most.
 #
 # Look at the dashed lines too. On the training messages all runs end *above the ceiling*, which no rule can reach on new messages. They learned the accidents of these messages by
@@ -1090,6 +1101,8 @@ print(f"(the {len(test)} messages are made of {made_of})")
 # The course teaches two frameworks. Here is the model in the other one, with the same encoders and plain Keras layers around them. (The last axis of a voice has 40 numbers; `None` is a length that varies.)
 
 # %%
+import keras
+
 from mmcourse.keras.encoders import AudioEncoder, ImageEncoder, TextEncoder
 
 inputs = {
