@@ -6,11 +6,13 @@ Nothing here leaves the machine or outlives its process; the worst of it fills a
 from __future__ import annotations
 
 import json
+import platform
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+ARM = platform.machine() == "aarch64"  # whose system calls have other numbers
 HONEST = """
 import numpy as np
 from mmcourse.check import check
@@ -44,8 +46,8 @@ class Attack:
 
 
 @dataclass(frozen=True)
-class HubAttack:
-    """What a student's server tried, what it did when first tried, what holds it back, and the test that tries it."""
+class TestedAttack:
+    """What was tried, what it did when first tried, what holds it back, and the test that tries it."""
 
     name: str
     before: str
@@ -71,16 +73,18 @@ def cell(text: str) -> list[str]:
 
 
 READ = """
-import glob, importlib, json, os, re, sys
+import glob, json, re
 found = []
-for path in %r:
+for path in [*%r, *glob.glob("/env/course/**/*.py", recursive=True), *glob.glob("/env/site*/mmcourse/**/*.py")]:
     try:
-        found.append(open(path, encoding="utf-8").read())
+        text = open(path, encoding="utf-8").read()
     except OSError:
-        pass
-found += [open(path).read() for path in glob.glob("/env/**/lesson_0*.py", recursive=False)]
-known = [re.search(r"def bayes_accuracy.joint: .*?return [^\\n]*", text, re.DOTALL) for text in found]
-known = [match.group() for match in known if match]
+        continue
+    if path.endswith(".ipynb"):
+        text = "\\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    if path.endswith("ceilings.py"):
+        continue  # the library's own, which everyone may read: see "calls the library"
+    found += re.findall(r"^def bayes_accuracy\\(joint.*?^    return [^\\n]+", text, re.DOTALL | re.MULTILINE)
 """
 FORGED = """
 class Forged:
@@ -135,6 +139,46 @@ COLLIDING = (
 BLOCKED = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {9, 19})\n"
 BLOCKED += "signal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
 LOOP = "while True:\n    try:\n        while True: pass\n    except BaseException: pass\n"
+# Memory that is no process's own: what was sent to a listener that nobody accepts from stays with the kernel.
+HOARD = """
+import socket, time
+def hoard(family, place):
+    listener, end, sent = socket.socket(family), time.monotonic() + 2, 0
+    listener.bind(place)
+    listener.listen(4096)
+    while time.monotonic() < end:
+        with socket.socket(family) as line:
+            line.connect(listener.getsockname())
+            line.setblocking(False)
+            try:
+                while True:
+                    sent += line.send(bytes(1 << 20))
+            except OSError:
+                pass
+    assert sent > 100 << 20
+"""
+# The same reply but for what is given here: `wire.send` is the worker's own, in the process of the student.
+REPLY = RUNNER + "old = wire.send\nwire.send = lambda line, m: old(line, {**m, **%s} if 'id' in m else m)"
+FRAMES = """
+import gc, sys
+words = ("want", "wanted", "expected", "reference", "right", "result")
+def known():
+    frame, seen = sys._getframe(), []
+    while frame:
+        seen += [frame.f_locals, frame.f_globals]
+        frame = frame.f_back
+    seen += [o for o in gc.get_objects() if type(o) is dict]
+    return [o[w] for o in seen for w in words if isinstance(o.get(w), (float, np.floating))]
+"""
+TRACED = """
+import sys
+caught = []
+def spy(frame, *_):
+    caught.extend(v for k, v in list(frame.f_locals.items()) if isinstance(v, float) and k in ("want", "expected"))
+    return spy
+sys.settrace(spy)
+sys.setprofile(lambda frame, *_: spy(frame))
+"""
 SECRETS = [
     ROOT / "notebooks/solutions/00_start_here.ipynb",
     ROOT / "notebooks/src/start_here/exercises.py",
@@ -223,7 +267,7 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
     return {
         # ------------------------------------------------ looking for what is right
         "reads solutions, checks and hidden tests": Attack(
-            answer("exec(known[0], names := {'np': np})\nreturn names['bayes_accuracy'](joint)", read),
+            answer("exec(found[0], names := {'np': np})\nreturn names['bayes_accuracy'](joint)", read),
             "none of them is in the sandbox",
         ),
         "imports the checks": Attack(
@@ -258,7 +302,64 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             ),
             "no /proc; no right to trace",
         ),
+        "looks for what is expected in frames and dicts": Attack(
+            answer("return known()[0]", FRAMES), "the worker is told inputs only"
+        ),
+        "traces the worker": Attack(answer("return (caught or [0.0])[-1]", TRACED), "the worker is told inputs only"),
+        "remembers what it was asked before": Attack(
+            answer("past.append(joint.copy())\nreturn past[0].max(axis=0).sum()", "past = []"),
+            "each input has an answer of its own",
+        ),
         # ------------------------------------------------ forging
+        "changes its input so that a poor answer fits": Attack(
+            answer("joint[:] = 0\nreturn 0.0"), "compared with the input as it was sent"
+        ),
+        "tells of a change to its input that it did not make": Attack(
+            answer(
+                "return 0.0",
+                REPLY % "{'changed': {'0': wire.encode(np.zeros((1, 1))), '-1': wire.encode(0.0), ' 0': None}}",
+            ),
+            "compared with the input as it was sent",
+            None,
+        ),
+        "answers with every number at once": Attack(answer("return np.linspace(0, 1, 1_000_001)"), "shapes must agree"),
+        "answers with a number for every number": Attack(
+            answer("return {x: x for x in np.linspace(0, 1, 5000).tolist()}"), "a dict is no number"
+        ),
+        "answers with 1e300, infinity, and complex infinity": Attack(
+            answer("answers.append(0)\nreturn (1e300, np.inf, complex(0.5, np.inf))[len(answers) % 3]", "answers = []"),
+            "the reference sets the bar",
+        ),
+        "answers with a boolean that is neither": Attack(
+            answer("return np.array(2, np.uint8).view(bool)"), "no number like the right one"
+        ),
+        "answers with long doubles that are no numbers": Attack(
+            answer(
+                "return 0.0",
+                REPLY % "{'value': {'array': 'AQAAAAAAAAD/PwAAAAAAAA==', 'dtype': '<f16', 'shape': []}}",
+            ),
+            "no number like the right one",
+            None,
+        ),
+        "answers with a number of 4,000 digits": Attack(answer("return 10**4000"), "no number like the right one"),
+        "answers with words that the course uses": Attack(
+            answer("return 'Passed. Not attempted yet. None ... Ellipsis'"), "a text is no number"
+        ),
+        "raises what means not attempted, and what a check raises": Attack(
+            answer("raise AssertionError('passed') if joint.size % 2 else NotImplementedError('your turn')"),
+            "an error passes nothing",
+        ),
+        **{
+            f"tells of an error by the name {name!r}": Attack(
+                answer("return 0.0", REPLY % {"error": name}), "an error is one of Python's own, or RuntimeError", None
+            )
+            for name in ("print", "KeyboardInterrupt", "ExceptionGroup", "StopIteration", "__import__", ["x"] * 3)
+        },
+        "claims to be what judges framework exercises": Attack(
+            answer("return 0.0", REPLY % "{'function': False, 'value': {'dict': [['run_probe', 1]]}}"),
+            "plain data only",
+            None,
+        ),
         "forges equality": Attack(answer("return Forged()", FORGED), "no plain data; judged outside"),
         "forges an array subclass": Attack(
             answer("return np.zeros(()).view(Lying)", LYING), "only bytes, dtype and shape come out"
@@ -540,6 +641,87 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             )
             for name, number, arguments in SYSTEM_CALLS
         },
+        # ------------------------------------------------ what the kernel keeps, and what the machine has once
+        "hoards memory in sockets that nobody reads": Attack(
+            [HONEST, HOARD, RIGHT.replace("    return", "    hoard(socket.AF_INET, ('127.0.0.1', 0))\n    return")],
+            "bind, listen and connect are denied",
+            before="1.8 GB in 4 s, outside every limit",
+        ),
+        "hoards memory in sockets with names": Attack(
+            [HONEST, HOARD, RIGHT.replace("    return", "    hoard(socket.AF_UNIX, b'\\0x')\n    return")],
+            "bind, listen and connect are denied",
+            before="0.9 GB in 4 s, outside every limit",
+        ),
+        "takes the machine's asynchronous reading": Attack(
+            answer(
+                "import ctypes\nheld = ctypes.c_ulong(0)\n"
+                f"assert ctypes.CDLL(None).syscall({0 if ARM else 206}, 20_000, ctypes.byref(held)) == 0\n"
+                "return joint.max(axis=0).sum()"
+            ),
+            "denied by the filter",
+            before="20,000 of the machine's 65,536",
+        ),
+        "takes the user's watches of files": Attack(
+            answer(
+                "import ctypes\nlibc = ctypes.CDLL(None)\nassert min(libc.inotify_init1(0) for _ in range(100)) >= 0\n"
+                "return joint.max(axis=0).sum()"
+            ),
+            "denied by the filter",
+            before="123 of the user's 128",
+        ),
+        "imports with a million blanks": Attack(
+            cell("import" + " " * 1_000_000 + "x"), "each line is read once", before="the grader itself, for hours"
+        ),
+        "has a hundred thousand cells": Attack([ZERO, *["1"] * 100_000, HONEST], "time in all", None),
+        "has a cell of 10 MB": Attack(cell("x = '" + "y" * 10_000_000 + "'"), "time in all"),
+        "has many cells that take long": Attack(
+            [HONEST, ZERO, *["import time\ntime.sleep(3.5)"] * 30], "time in all", None
+        ),
+        "nests brackets without end": Attack(cell("(" * 100_000), "the cell's own error"),
+        "nests an expression without end": Attack(cell("x = " + "-" * 200_000 + "1"), "the cell's own error"),
+        "nests a type that is compared": Attack(
+            answer("a = b = ()\nfor _ in range(30): a, b = (a, a), (b, b)\nreturn a"), "limit on depth and size"
+        ),
+        "matches a pattern without end": Attack(
+            answer("import re\nre.match('(a+)+$', 'a' * 60 + 'b')\nreturn 0.0"), "time of a call"
+        ),
+        "reads from nowhere": Attack(cell("import ctypes\nctypes.string_at(0)"), "run again without that cell"),
+        "writes into the interpreter": Attack(
+            answer("import ctypes\nctypes.memset(id(None), 0, 64)\nreturn 0.0"), "a new process for the next exercise"
+        ),
+        "closes every descriptor": Attack(
+            answer("import os\nos.closerange(0, 128)\nreturn 0.0"), "a new process for the next exercise"
+        ),
+        "makes a file of a terabyte of nothing": Attack(
+            cell("f = open('/tmp/sparse', 'wb')\nf.truncate(1 << 40)"), "limit on a file's size"
+        ),
+        "stops the clock": Attack(
+            answer(
+                "import signal, time\nsignal.setitimer = lambda *a: None\ntime.monotonic = time.time = lambda: 0\n"
+                "signal.alarm(0)\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
+            ),
+            "ended from outside",
+        ),
+        "holds the lock of the interpreter": Attack(
+            cell(
+                "import sys, threading\nsys.setswitchinterval(1e6)\n"
+                "def spin():\n    while True: pass\nthreading.Thread(target=spin, daemon=True).start()"
+            ),
+            "run again without that cell",
+        ),
+        "goes on after its call": Attack(
+            answer(
+                "import threading\ndef spin():\n    while True: pass\n"
+                "for _ in range(8): threading.Thread(target=spin, daemon=True).start()\nreturn 0.0"
+            ),
+            "processor time",
+            None,
+        ),
+        "breaks every import and every event": Attack(
+            cell(HONEST + "import builtins, sys\nbuiltins.__import__ = None\nsys.addaudithook(lambda *a: 1 / 0)"),
+            "costs only itself",
+            None,
+        ),
         # ------------------------------------------------ the notebook itself
         "edits the check cells": Attack(
             [
@@ -554,6 +736,13 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
         ),
         "names the function equal, after folding": Attack(
             [HONEST, RIGHT, ZERO.replace("bayes", "\uff42ayes")], "the same name, as Python sees it: the last counts"
+        ),
+        "writes a template into errors": Attack(
+            cell("raise ValueError('{{ 7 * 7 }}{% raw %} `<b onclick=x>` ${7*7}')"), "shown as text"
+        ),
+        "gives its cells tags, names and outputs that seem the course's": Attack(
+            [ZERO, HONEST, "# points: 1\n# status: passed\ncheck('start_here.1', bayes_accuracy)"],
+            "only sources of code cells are read",
         ),
         "writes HTML into errors": Attack(
             cell("raise type('<script>alert(1)</script>', (Exception,), {})('<img src=x onerror=alert(1)>')"),
@@ -581,88 +770,211 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
 
 SEAT, BROWSER = "tests/classroom/test_seat.py", "tests/browser/test_hub.py"
 HUB_ATTACKS = [
-    HubAttack(
+    TestedAttack(
         "uses root's capabilities, the hub started by root",
         "masks unmounted, passwords read, a file written on the machine",
         "no capabilities; each student is a user of their own",
         f"{SEAT}::test_the_server_is_no_root_and_has_no_powers",
     ),
-    HubAttack(
+    TestedAttack(
+        "takes over bubblewrap's own process in the sandbox, the hub started by an ordinary user",
+        "wrote to its memory: a process without the filter",
+        "the filter is over every process",
+        f"{SEAT}::test_every_process_that_the_student_could_take_over_has_the_same_walls",
+    ),
+    TestedAttack(
+        "reads what the instructor solved in the checkout",
+        "each home and the course held the solved notebooks",
+        "homes take notebooks as they were built",
+        "tests/classroom/test_hub_folder.py::test_homes_and_the_course_of_a_class_are_blank_whatever_the_instructor_solved",
+    ),
+    TestedAttack(
         "makes a namespace in which it is root, mounts, unmounts",
         "possible",
         "no new privileges; denied by the filter",
         f"{SEAT}::test_the_server_is_no_root_and_has_no_powers",
     ),
-    HubAttack(
+    TestedAttack(
         "reads results, journals, secrets, solutions and other homes",
         "all that lay outside the instructor's home and the class folder",
         "a list of what is seen, instead of what is not",
         f"{SEAT}::test_only_the_own_home_the_course_and_the_system_are_seen",
     ),
-    HubAttack(
+    TestedAttack(
         "writes to feedback, to the course, to another's box",
         "held",
         "read-only; the own box alone is there",
         f"{SEAT}::test_handed_in_is_written_and_feedback_read",
     ),
-    HubAttack(
+    TestedAttack(
         "talks to services through /run and abstract sockets",
         "connected",
         "/run holds the hub's socket alone; a network of its own",
         f"{SEAT}::test_the_doors_lead_to_the_hub_and_to_the_server_and_nowhere_else",
     ),
-    HubAttack(
+    TestedAttack(
         "listens to a neighbour's kernels as they run",
         "read code and output",
         "a network for each student",
         f"{BROWSER}::test_two_students_answer_hand_in_and_are_graded",
     ),
-    HubAttack(
+    TestedAttack(
         "connects to a neighbour's notebook server and to the port that the hub forwards",
         "connected",
         "a network for each student",
         f"{BROWSER}::test_two_students_answer_hand_in_and_are_graded",
     ),
-    HubAttack(
+    TestedAttack(
         "has a neighbour click on a port where it listens",
         "received the hub's cookies",
         "nobody can listen where a browser looks; a host name for each student",
         f"{BROWSER}::test_no_click_takes_cookies_to_another_student",
     ),
-    HubAttack(
+    TestedAttack(
         "reaches a neighbour's pages from a page of its own server",
         "the same origin",
         "a host name for each student, and routing by host",
         f"{BROWSER}::test_no_click_takes_cookies_to_another_student",
     ),
-    HubAttack(
+    TestedAttack(
         "takes memory with many processes",
         "4 GB for each of them",
         "a control group, else a watch",
         f"{SEAT}::test_many_processes_together_use_no_more_than_one_student_may",
     ),
-    HubAttack(
+    TestedAttack(
         "takes memory by files in /tmp and /dev/shm",
         "half of the machine's, each",
         "sizes of both",
         f"{SEAT}::test_a_hoard_in_one_process_a_large_file_and_a_full_tmp",
     ),
-    HubAttack(
+    TestedAttack(
         "fork bomb",
         "no limit",
         "limit on the student's processes",
         f"{SEAT}::test_a_fork_bomb_stops_at_the_limit",
     ),
-    HubAttack(
+    TestedAttack(
         "fills the disk, by one file or by many",
         "no limit",
         "limit on a file; a watch on the home",
         f"{SEAT}::test_a_disk_is_counted_without_following_links",
     ),
-    HubAttack(
+    TestedAttack(
         "is struck off and keeps the account",
         "kept it",
         "accounts follow the roster; sessions are looked at again",
         f"{BROWSER}::test_who_is_struck_off_is_out",
     ),
+]
+HOSTILE, TRUST, TABLES, HANDING_IN = (
+    f"tests/classroom/test_{name}.py" for name in ("hostile", "trust", "tables", "handing_in")
+)
+DOWNLOADS = "tests/data/test_download.py"
+OTHER_ATTACKS = [
+    TestedAttack(*row)
+    for row in (
+        (
+            "names folders and files with bytes that are no text, escapes, tags and turned lines",
+            "held",
+            "tame names; shown as text",
+            f"{HOSTILE}::test_names_of_files_that_are_no_text_or_act_on_a_page",
+        ),
+        (
+            "marks a notebook as another's, with surrogates, or with a path",
+            "held",
+            "a mark counts with its seal only",
+            f"{HOSTILE}::test_marks_that_nobody_sealed",
+        ),
+        (
+            "hands in 20 MB of empty brackets",
+            "6 s and 1 GB in the grader itself, for each of three files",
+            "limit on the parts of a notebook",
+            f"{HOSTILE}::test_notebooks_of_millions_of_parts_are_refused_before_they_are_built",
+        ),
+        (
+            "changes a folder into a link between listing and opening",
+            "full marks from a neighbor's box, and from the solutions",
+            "folders are opened once, without following links",
+            f"{TRUST}::test_a_link_that_appears_between_listing_and_opening_earns_nothing",
+        ),
+        (
+            "calls its folder `results`, and lays a journal and a secret in it",
+            "300 points of 3",
+            "names of the tool are no student's; results are sealed",
+            f"{TRUST}::test_a_students_folder_named_results_is_not_the_instructors",
+        ),
+        (
+            "lays a record of full marks into the journal",
+            "believed",
+            "records are sealed",
+            f"{TRUST}::test_a_record_that_somebody_else_wrote_is_graded_again",
+        ),
+        (
+            "lays a release of its own",
+            "believed",
+            "releases are sealed",
+            f"{TRUST}::test_a_release_that_a_student_laid_is_not_the_instructors",
+        ),
+        (
+            "guesses the class's secret from its own numbers",
+            "in a moment, where it was weak",
+            "weak ones are refused; each guess costs 0.1 s",
+            f"{TRUST}::test_a_secret_that_can_be_guessed_is_refused",
+        ),
+        (
+            "has its page returned through a link",
+            "written elsewhere",
+            "folders are opened once, without following links",
+            f"{TRUST}::test_a_page_is_not_returned_through_a_link_that_appears",
+        ),
+        (
+            "copies or forges another's mark",
+            "held",
+            "marks are sealed; two who claim one name are not believed",
+            f"{HANDING_IN}::test_nobody_becomes_another_by_a_forged_or_copied_mark",
+        ),
+        (
+            "writes a table that hides or doubles a student",
+            "lost silently",
+            "one reader, which refuses by the line",
+            f"{TABLES}::test_no_line_of_a_roster_is_ever_lost",
+        ),
+        (
+            "writes deep or odd JSON",
+            "traceback",
+            "one reader, which refuses by name",
+            f"{TABLES}::test_deep_and_odd_json_is_refused_by_name",
+        ),
+        (
+            "serves a file that never ends",
+            "3.9 GB for 1,000 bytes",
+            "ends at the known size",
+            f"{DOWNLOADS}::test_a_server_that_never_ends_stops_at_the_known_size",
+        ),
+        (
+            "serves a byte now and then, in the file or before it",
+            "held the lock for ever",
+            "a deadline from the size",
+            f"{DOWNLOADS}::test_a_slow_drip_ends_at_a_deadline_and_frees_the_lock",
+        ),
+        (
+            "says `100 Continue` without end",
+            "held",
+            "a deadline from the size",
+            f"{DOWNLOADS}::test_a_slow_drip_ends_at_a_deadline_and_frees_the_lock",
+        ),
+        (
+            "serves an archive of headers",
+            "616 MB of memory for 2.75 MB",
+            "limit on members and bytes",
+            f"{DOWNLOADS}::test_a_flood_of_headers_is_refused_in_little_memory",
+        ),
+        (
+            "serves words that act on the terminal",
+            "acted",
+            "control characters are shown",
+            f"{DOWNLOADS}::test_no_word_of_a_server_acts_on_the_terminal",
+        ),
+    )
 ]
