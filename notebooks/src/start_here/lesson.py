@@ -746,8 +746,12 @@ def score(model, data):
     return float(accuracy(logits.argmax(axis=1), data.labels))
 
 
-torch.manual_seed(0)  # fixes what is drawn by chance
-yours = Trimodal(pretrained.mood_encoders("face", "voice", "words"))
+def new_model():
+    torch.manual_seed(0)  # fixes what is drawn by chance
+    return Trimodal(pretrained.mood_encoders("face", "voice", "words"))
+
+
+yours = new_model()
 untrained = score(yours, validation)
 print(f"before training: {untrained:.3f} on the validation messages")
 assert untrained < majority_baseline(validation.labels)
@@ -786,6 +790,8 @@ def write_down():
 
 
 # %% tags=["free"]
+yours = new_model()  # so that running this cell again starts afresh
+history.clear()
 optimizer = torch.optim.AdamW(yours.parameters(), lr=3e-3)
 loader = train.torch_loader(batch_size=64, seed=0)
 write_down()
