@@ -19,7 +19,7 @@ TIGHT = 1e-12
 
 
 def registered(room, formula: ParityCase) -> None:
-    """The optimiser gets as many numbers as the formula has."""
+    """The optimizer gets as many numbers as the formula has."""
     got = room.registered
     assert got == formula.count, f"{got} parameters are registered where the formula has {formula.count}"
 

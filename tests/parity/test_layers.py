@@ -1,4 +1,4 @@
-"""Small layers and normalisation: gradients, the frameworks' own layers, and their defaults."""
+"""Small layers and normalization: gradients, the frameworks' own layers, and their defaults."""
 
 import inspect
 

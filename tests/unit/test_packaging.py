@@ -214,7 +214,7 @@ def imported_rooms(path: Path) -> set[str]:
     return rooms & set(FLOOR)
 
 
-def test_the_wheel_holds_lessons_data_and_licences_but_no_solutions(tmp_path: Path):
+def test_the_wheel_holds_lessons_data_and_licenses_but_no_solutions(tmp_path: Path):
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(command, capture_output=True, text=True, check=True)
     wheel = next(tmp_path.glob("*.whl"))

@@ -5,7 +5,7 @@
 # {{budget}}
 #
 # **You will be able to**
-# - write every common fusion method by hand, and recognise the classic bugs;
+# - write every common fusion method by hand, and recognize the classic bugs;
 # - prove that no vote between separate opinions understands sarcasm;
 # - train thirteen of them on the same vectors and judge them against exact ceilings;
 # - choose a method for a table of your own, and keep it working when a modality is missing.
@@ -408,7 +408,7 @@ assert np.allclose(fusion.modality_dropout(xs, null, there)[1], np.where(there[:
 # %% [markdown]
 # ## 4 · The same in PyTorch and Keras
 # Low-rank tensor fusion in PyTorch, with a slip that is easy to make. **Predict:** rank 2, widths 10, 5 and 4, one
-# result: $2 \cdot (11 + 6 + 5) = 44$ numbers in the factors, and 2 + 1 more. How many does the optimiser get?
+# result: $2 \cdot (11 + 6 + 5) = 44$ numbers in the factors, and 2 + 1 more. How many does the optimizer get?
 
 # %%
 import torch
@@ -562,14 +562,14 @@ class Fused(nn.Module):
 
 
 def learn(model, xs, seed, epochs=12, batch_size=500):
-    optimiser = torch.optim.AdamW(model.parameters(), lr=6e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=6e-3)
     order = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
         for rows in torch.randperm(len(y_train), generator=order).split(batch_size):
             loss = nn.functional.cross_entropy(model([x[rows] for x in xs]), y_train[rows])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
     return model.eval()
 
 
@@ -623,7 +623,7 @@ for row, name in enumerate(ranked):
 lines = {"best\nsingle": max(map(mood.bayes_accuracy, names)), "trained\nvote": mood.loglinear_accuracy()}
 lines |= {"best\nvote": mood.additive_accuracy(), "joint": mood.bayes_accuracy(names)}
 for name, value in lines.items():
-    ax.axvline(value, color=plot.GREY, linestyle=":")
+    ax.axvline(value, color=plot.GRAY, linestyle=":")
     ax.text(value, len(ranked) - 0.3, f"{name}\n{value:.3f}", ha="center", va="bottom", fontsize=9)
 ax.set(yticks=range(len(ranked)), yticklabels=ranked, xlabel="test accuracy, three seeds (orange: additive methods)")
 ax.set(xlim=(0.45, 0.97), ylim=(-0.6, len(ranked) - 0.4))
@@ -814,7 +814,7 @@ else:
 # <details><summary>Late fusion scores 0.79, where a trained vote stops; the joint ceiling is 0.93. Train longer?</summary>
 # No. Change the method: the missing points are interaction.</details>
 # <details><summary>A modality is replaced by zeros at test time. Why is that not "missing"?</summary>
-# Zero is a value: for standardised vectors it is the average person. Train with gaps, with a token that says "nobody".</details>
+# Zero is a value: for standardized vectors it is the average person. Train with gaps, with a token that says "nobody".</details>
 
 # %% [markdown]
 # ## 10 · Exercises

@@ -263,7 +263,7 @@ print("product", product, "-> fused", (product / product.sum()).round(3))
         says(
             "**Write** `late_fusion(p_words, p_voice, p_face, prior)`. The first three are `(b, 3)`: one row for each "
             "of `b` people. `prior` is `(3,)`.",
-            mistake="you normalised over the batch",
+            mistake="you normalized over the batch",
         ),
         says(
             "Return probabilities `(b, 3)`,",
@@ -305,7 +305,7 @@ print("product", product, "-> fused", (product / product.sum()).round(3))
         "You multiplied the posteriors and stopped there: divide by the prior twice, then each row by its sum.": (
             "return product"
         ),
-        "Columns sum to 1, rows do not: you normalised over the batch. A sample's probabilities lie along `axis=1`.": (
+        "Columns sum to 1, rows do not: you normalized over the batch. A sample's probabilities lie along `axis=1`.": (
             "return fused / fused.sum(axis=0)"
         ),
         "All cells together sum to 1, rows do not. Divide each row by its own sum.": "return fused / fused.sum()",

@@ -167,8 +167,8 @@ tall = draw.box("join", color="pink", height=180)
 joined = canvas.place(tall, right_of=placed, gap=75)
 for encoder in placed:
     canvas.arrow(encoder, (joined.x - 3, encoder.right[1]), label="(32,)")
-hidden = canvas.place(draw.box("Linear\nReLU", color="grey"), right_of=joined, gap=58)
-out = canvas.place(draw.box("Linear", color="grey"), right_of=hidden, gap=62)
+hidden = canvas.place(draw.box("Linear\nReLU", color="gray"), right_of=joined, gap=58)
+out = canvas.place(draw.box("Linear", color="gray"), right_of=hidden, gap=62)
 canvas.arrow(joined, hidden, label="(96,)")
 canvas.arrow(hidden, out, label="(128,)")
 canvas.arrow(out, (out.right[0] + 55, out.right[1]), label="(3,)")
@@ -264,7 +264,7 @@ steps = [
     draw.box("blanks", note="write the core", color="orange"),
     draw.box("check", note="says what is wrong", color="green"),
     draw.box("exercises", note="own notebook", color="orange"),
-    draw.box("mmcourse\nprogress", color="grey"),
+    draw.box("mmcourse\nprogress", color="gray"),
 ]
 alt = "Lesson, blanks, check, exercises, progress."
 draw.show(draw.row(*steps, arrows=True), alt=alt)
@@ -374,7 +374,7 @@ for name, values in batch["inputs"].items():
 ids, real = batch["inputs"]["words"][:, :9], batch["padding_mask"]["words"][:, :9]
 left = draw.matrix(ids, title="words (first 9 positions)", color="green")
 mark = np.where(real, "✓", "·")
-right = draw.matrix(mark, title="padding_mask", color="grey")
+right = draw.matrix(mark, title="padding_mask", color="gray")
 alt = "Ids of three sentences in one array; where a sentence has ended stand zeros, "
 alt += "and the mask says so."
 draw.show(draw.column(left, right, gap=16), alt=alt)

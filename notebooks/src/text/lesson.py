@@ -30,7 +30,7 @@ len(captions), len(set(mood.column("words")))
 
 # %% [markdown]
 # ## 1 · The question
-# `scenes` holds drawings of coloured shapes, each with a caption in English and, in words of its own, one in
+# `scenes` holds drawings of colored shapes, each with a caption in English and, in words of its own, one in
 # Chinese. Here are three short ones.
 
 # %%
@@ -147,7 +147,7 @@ assert np.allclose(tfidf, weights) and np.allclose(text.tf_idf(counts), weights)
 print("by hand, mmcourse and scikit-learn: equal")
 
 # %% [markdown]
-# **NLTK** brings tokenisers for every taste. There is no right one, only one that fits: look at *didn't*, at *3.5-star* and at the
+# **NLTK** brings tokenizers for every taste. There is no right one, only one that fits: look at *didn't*, at *3.5-star* and at the
 # smiley.
 
 # %%
@@ -229,11 +229,11 @@ print("with mask:   ", mean_vector(table, ids, padding_mask)[0].round(2), "then"
 print(mean_vector(table, longer, longer_mask)[0].round(2))
 
 # %% [markdown]
-# Without a mask, the meaning of a caption depends on how long its neighbours in the batch are. That bug raises no error.
+# Without a mask, the meaning of a caption depends on how long its neighbors in the batch are. That bug raises no error.
 #
 # ## 6 · Take it apart
 # ### Do stop words matter here?
-# The words of `mood` *claim* a feeling: negative, neutral or positive. A logistic regression reads them, as a bag of single words or with **pairs** of neighbours too, with and without stop words.
+# The words of `mood` *claim* a feeling: negative, neutral or positive. A logistic regression reads them, as a bag of single words or with **pairs** of neighbors too, with and without stop words.
 
 # %%
 from sklearn.linear_model import LogisticRegression
