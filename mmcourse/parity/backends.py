@@ -1,4 +1,4 @@
-"""The three rooms behind one face: weights by name, outputs, gradients, optimizer steps."""
+"""The three backends behind one face: weights by name, outputs, gradients, optimizer steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .case import ParityCase, cast, flatten, is_real, replace
 Arrays = dict[str, np.ndarray]
 
 # How PyTorch's own layers keep their arrays: PyTorch's name -> (name in NumPy, name in Keras, axes to NumPy's layout).
-# What is not listed (our own parameters) has one name and one layout in all rooms. None: not compared.
+# What is not listed (our own parameters) has one name and one layout in all backends. None: not compared.
 LAYOUTS: dict[str, dict[str, tuple[str, str, tuple[int, ...] | None] | None]] = {
     "Linear": {"weight": ("w", "kernel", (1, 0)), "bias": ("b", "bias", None)},
     "Conv1d": {"weight": ("w", "kernel", (2, 1, 0)), "bias": ("b", "bias", None)},
@@ -134,7 +134,7 @@ class TorchBackend:
         self.load(weights or {k: rng.normal(0, 0.5, self.weights[k].shape) for k in self.trainable})
 
     @property
-    def registered(self) -> int:
+    def num_trainable(self) -> int:
         """Number of parameters that an optimizer would be given."""
         return sum(p.numel() for p in self.layer.parameters()) if self.slots else 0
 
@@ -214,20 +214,22 @@ def _torch_slots(layer):
 class KerasBackend:
     """The `keras.Layer`, or a function of tensors, its weights found by the same attribute names as PyTorch's."""
 
-    def __init__(self, formula: ParityCase, torch_room: TorchBackend, inputs: dict[str, Any], dtype: str = "float64"):
+    def __init__(
+        self, formula: ParityCase, torch_backend: TorchBackend, inputs: dict[str, Any], dtype: str = "float64"
+    ):
         kind = formula.find("keras")  # imports mmcourse.keras, which chooses the backend
         import keras
         import tensorflow
 
         self.formula, self.keras, self.tf, self.dtype = formula, keras, tensorflow, dtype
         self.layer = kind(**formula.config, dtype=dtype) if isinstance(kind, type) else kind
-        self.trainable = torch_room.trainable
+        self.trainable = torch_backend.trainable
         self.outputs(self.tensors(inputs))  # the first call builds
-        self.variables = {k: _walk(self.layer, path) for k, (_, path, _) in torch_room.slots.items()}
-        self.load(torch_room.weights)
+        self.variables = {k: _walk(self.layer, path) for k, (_, path, _) in torch_backend.slots.items()}
+        self.load(torch_backend.weights)
 
     @property
-    def registered(self) -> int:
+    def num_trainable(self) -> int:
         """Number of parameters that an optimizer would be given."""
         return sum(int(np.prod(v.shape)) for v in getattr(self.layer, "trainable_variables", []))
 

@@ -1,4 +1,4 @@
-"""`mmcourse release`: whole or not at all, each student's own numbers, and nothing given away."""
+"""`mmcourse release`: written atomically, each student's own numbers, and nothing given away."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_a_variant_cell_without_a_space_is_refused(cell: str, tmp_path: Path):
         variant_cells(read(path))
 
 
-# ---------------------------------------------------------------- whole or not at all
+# ---------------------------------------------------------------- written atomically
 def test_the_same_settings_again_change_nothing_and_others_are_refused(settings: dict):
     release(["00"], **settings)
     before = tree(settings["to"])

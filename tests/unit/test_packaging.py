@@ -41,7 +41,7 @@ FLOORS = {  # from ARCHITECTURE: imports only go down
     },
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
-ROOMS = {"numpy", "torch", "keras"}
+BACKENDS = {"numpy", "torch", "keras"}
 MODULES = sorted((ROOT / "mmcourse").rglob("*.py"))
 
 
@@ -193,13 +193,13 @@ def test_imports_only_go_down(path: Path):
     if here == "__init__":
         return
     assert here in FLOOR, f"mmcourse/{here} stands on no floor: see FLOORS in this test"
-    for there in imported_rooms(path):
+    for there in imported_backends(path):
         assert FLOOR[there] <= FLOOR[here], f"{here} (floor {FLOOR[here]}) imports {there} (floor {FLOOR[there]})"
-        if here in ROOMS:
-            assert there not in ROOMS - {here}, f"the rooms never import one another: {here} imports {there}"
+        if here in BACKENDS:
+            assert there not in BACKENDS - {here}, f"the backends never import one another: {here} imports {there}"
 
 
-def imported_rooms(path: Path) -> set[str]:
+def imported_backends(path: Path) -> set[str]:
     """Names X of every `mmcourse.X` that a file imports anywhere, relative imports included."""
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
     names: set[str] = set()
@@ -210,8 +210,8 @@ def imported_rooms(path: Path) -> set[str]:
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*base, *filter(None, [node.module])])
             names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    rooms = {name.split(".")[1] for name in names if name.startswith("mmcourse.")}
-    return rooms & set(FLOOR)
+    backends = {name.split(".")[1] for name in names if name.startswith("mmcourse.")}
+    return backends & set(FLOOR)
 
 
 def test_the_wheel_holds_lessons_data_and_licenses_but_no_solutions(tmp_path: Path):

@@ -481,7 +481,7 @@ print("loudest sample there, resampled properly:      ", np.abs(halved[late_half
 # ## 5 · At work
 # ### Which digit?
 # Six groups of voices; five train, one tests, in turn. So **every test voice is unknown**. The classifier is always the same
-# plain one (logistic regression: one weighted sum of the features a class, then softmax); only the features change. **Predict** the order of: samples, one DFT of the whole clip,
+# plain one (logistic regression: one weighted sum of the features per class, then softmax); only the features change. **Predict** the order of: samples, one DFT of the whole clip,
 # log-mel, MFCC.
 
 # %%

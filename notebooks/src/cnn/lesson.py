@@ -198,7 +198,7 @@ plot.show(fig, alt="With the flip: 1 0 −1 2 0 −2 1 0 −1, which is Sobel's 
 # *copies* a kernel from a book must flip it. From here on we say convolution and mean the plus.
 #
 # ### Channels
-# A color picture has three **channels** a pixel, a layer's output often more. A kernel $W$ looks at all of them, $c$; several
+# A color picture has three **channels** per pixel, a layer's output often more. A kernel $W$ looks at all of them, $c$; several
 # kernels make several output channels, $c'$. With stride $s$ and dilation $d$ (next section) and a bias $b$:
 #
 # $$Y_{i,j,c'} = b_{c'} + \sum_{m,n,c} X_{i s+m d,\; j s+n d,\; c}\; W_{m,n,c,c'}$$

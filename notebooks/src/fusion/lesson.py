@@ -124,7 +124,7 @@ print("other audio for sample 2 moves sample 0 by", np.abs(weights @ changed - f
 steps = np.stack([text, audio, image], axis=1)  # (3, 3, 4): sample, modality, width
 meant = np.array(keras.layers.Attention()([steps, steps]))  # query and value; the key is the value
 assert np.allclose(meant, softmax(steps @ steps.swapaxes(1, 2)) @ steps, atol=1e-5)
-meant.mean(axis=1).shape  # one vector a sample, and nobody else's
+meant.mean(axis=1).shape  # one vector per sample, and nobody else's
 
 # %% [markdown]
 # ## 2 · The idea by hand
@@ -468,7 +468,7 @@ assert np.allclose(mine(small), packaged(small), atol=1e-6)
 assert np.allclose(mine(small), ours([torch.tensor(x) for x in small]).detach(), atol=1e-5)
 
 # %% [markdown]
-# **Parity.** The package has every method thrice. With the same weights, the largest relative difference among NumPy, PyTorch and Keras, of
+# **Parity.** The package has every method in NumPy, PyTorch and Keras. With the same weights, the largest relative difference among NumPy, PyTorch and Keras, of
 # outputs and after five steps of gradient descent (`python -m mmcourse.parity` prints all of it, float32 and Adam too):
 
 # %% tags=["free"]

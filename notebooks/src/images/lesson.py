@@ -528,7 +528,7 @@ plot.show(fig, alt="Above, the roof's stripes change width and slope from size t
 # pixel and hit crests and gaps by turns. B shows no tiles because at this size there are none to show.
 #
 # Anti-aliasing means: remove what the new size cannot show, *then* look. The limit is the sampling theorem (Shannon 1949):
-# detail needs more than two samples a period. Lesson [audio](audio.ipynb) lets you hear the same fault in sound.
+# detail needs more than two samples per period. Lesson [audio](audio.ipynb) lets you hear the same fault in sound.
 
 # %% [markdown]
 # ### When augmentation lies

@@ -63,7 +63,7 @@ for i, name in zip(sevens, "AB", strict=True):
 # %% [markdown]
 # ## 2 · The idea by hand
 # ### A sample is a dict
-# What belongs together is kept together: one entry a modality, under its name, and what is to be predicted, the *target*. `mood` has three
+# What belongs together is kept together: one entry per modality, under its name, and what is to be predicted, the *target*. `mood` has three
 # modalities. Here they are after preprocessing, as lessons images to audio did it.
 
 # %%
@@ -148,7 +148,7 @@ there = {"voice": np.array([True, False, True, True]), "words": np.array([True, 
 gaps = mood.subset(range(4)).with_missing(pattern=there)
 batch = collate([sample(gaps, i) for i in range(4)])
 print({m: x.shape for m, x in batch["inputs"].items()})
-print("real frames a voice:", batch["padding_mask"]["voice"].sum(axis=1))
+print("real frames per voice:", batch["padding_mask"]["voice"].sum(axis=1))
 print(batch["modality_mask"])
 
 # %% [markdown]

@@ -539,7 +539,7 @@ assert np.allclose(unmasked[[0, 1], lengths - 1], y_masked[[0, 1], lengths - 1])
 # Keep the last line: `y[rows, lengths - 1]`. No later step can reach back, so with padding on the right it needs no mask at all. (A
 # network that also reads backwards does need one.)
 #
-# The package has all three cells in three rooms, held equal to each other and to both frameworks' layers by test. One of the
+# The package has all three cells in NumPy, PyTorch and Keras, held equal to each other and to both frameworks' layers by test. One of the
 # comparisons:
 
 # %% tags=["free"]
@@ -850,7 +850,7 @@ else:
 # - Take the last *real* step. And ask whether your task needs memory at all: "in the end" did not.
 #
 # ## 9 · Check yourself
-# <details><summary>1. A gradient keeps 80 % a step. What is left after 20 steps?</summary>
+# <details><summary>1. A gradient keeps 80 % per step. What is left after 20 steps?</summary>
 #
 # $0.8^{20}$, about 1 %.
 # </details>

@@ -49,10 +49,10 @@ from mmcourse.parity import copy_weights
 from mmcourse.torch.fusion import Concatenate
 
 
-def build(room, joining, width=16):
-    parts = {"face": room.ImageEncoder(width), "voice": room.AudioEncoder(40, width)}
-    parts["words"] = room.TextEncoder(words, width)
-    return room.MultimodalClassifier(parts, joining([width] * 3, 4 * width), classes=3)
+def build(encoders, joining, width=16):
+    parts = {"face": encoders.ImageEncoder(width), "voice": encoders.AudioEncoder(40, width)}
+    parts["words"] = encoders.TextEncoder(words, width)
+    return encoders.MultimodalClassifier(parts, joining([width] * 3, 4 * width), classes=3)
 
 
 def use(precision):
@@ -785,7 +785,7 @@ else:
 # ## 9 · Check yourself
 # <details><summary>Your Keras model with batch normalization is good in training and poor in validation after one epoch. The PyTorch one is
 # fine. Why?</summary>
-# Keras's running means move by 1 % a step, PyTorch's by 10 %. After few steps they are still near their start. Set momentum=0.9.</details>
+# Keras's running means move by 1 % per step, PyTorch's by 10 %. After few steps they are still near their start. Set momentum=0.9.</details>
 # <details><summary>Both first losses are 1.1021; at step 1 they are 1.0870 and 1.0868. Where do you look?</summary>
 # At the optimizer: the model, its weights and the data gave equal losses at step 0.</details>
 # <details><summary>You load best.keras and call fit. What has changed?</summary>

@@ -140,7 +140,7 @@ for name, difference in zip(("encoder", "decoder"), seen, strict=True):
 
 # %% [markdown]
 # ## 4 · The same in PyTorch and Keras
-# The same block in three rooms, from the same weights: largest relative difference of outputs, of gradients, and of weights after five
+# The same block in NumPy, PyTorch and Keras, from the same weights: largest relative difference of outputs, of gradients, and of weights after five
 # steps of training. (NumPy has a backward pass of its own.)
 
 # %%

@@ -182,7 +182,7 @@ for pieces, count in words.items():
         "The two pieces are in the wrong order: first the left one, then the right one.": (
             lambda words: next_pair(words)[::-1]
         ),
-        "You returned the count as well. Asked is the pair alone: (first, second).": [
+        "You returned the count as well. Return the pair alone: (first, second).": [
             lambda words: (next_pair(words), count_pairs(words)[next_pair(words)]),
             lambda words: count_pairs(words).most_common(1)[0],
         ],

@@ -415,7 +415,7 @@ plot.show(fig, alt="A cloud of points close to the diagonal: what skip-gram lear
 expect_within("correlation of learned and counted", np.corrcoef(theory, learned)[0, 1], 0.99, 0.01)
 
 # %% [markdown]
-# No: they are counts, squeezed from 97 numbers a word into 32. That is why meaning came out, and why it is only *this* world's meaning.
+# No: they are counts, squeezed from 97 numbers per word into 32. That is why meaning came out, and why it is only *this* world's meaning.
 #
 # ## 6 · Take it apart
 # ### How large should the pieces be?
