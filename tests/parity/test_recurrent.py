@@ -59,7 +59,7 @@ def _with(formula, inputs):
 
 
 def check_keras_recurrent(kind):
-    """Plain and masked. Keras repeats the last output at padded steps unless told otherwise."""
+    """Plain and masked. Keras repeats the last output at padded steps by default."""
     import keras
 
     name = {"RNN": "SimpleRNN"}.get(kind, kind)

@@ -288,7 +288,7 @@ print("two meanings, two groups of vectors")
 
 # %% [markdown]
 # And the words of feeling? Put each adjective into the same sentence and compare the vectors at its place. Sorted here by feeling; the model
-# was not told.
+# did not know.
 
 # %%
 adjectives = ["wonderful", "lovely", "superb", "charming", "awful", "tedious", "dreadful", "horrible"]

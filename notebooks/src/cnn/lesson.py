@@ -47,7 +47,7 @@ def digits(split):
 
 # %%
 def place(small, down=7, right=7):
-    """Each digit at its place in an empty picture, in the middle unless told: (n, 28, 28, 1)."""
+    """Each digit at its place in an empty picture, by default in the middle: (n, 28, 28, 1)."""
     pictures = np.zeros((len(small), 28, 28, 1), np.float32)
     for n, i, j in np.broadcast(np.arange(len(small)), down, right):
         pictures[n, i : i + 14, j : j + 14] = small[n]

@@ -715,12 +715,12 @@ def blank(batch):
 x_blank = torch.cat([blank(batch) for batch in test.torch_loader(500)], dim=1)
 
 
-def gaps(model, told):
+def gaps(model, with_mask):
     row = []
     for gone in (None, 0, 1, 2):
         xs = [x_blank[m] if m == gone else x for m, x in enumerate(x_test)]
         there = (torch.arange(3) != (-1 if gone is None else gone)).expand(len(y_test), 3)
-        row.append((model(xs, there if told else None).argmax(1) == y_test).float().mean().item())
+        row.append((model(xs, there if with_mask else None).argmax(1) == y_test).float().mean().item())
     return row
 
 
@@ -741,8 +741,8 @@ for name in ("concatenate", "gated unit"):
     for seed in range(3):
         torch.manual_seed(seed)
         cured.append(learn(Dropping(torch_fusion.METHODS[name], [16] * 3), x_train, seed))
-    rows[f"{name}, not told"] = np.mean([gaps(model, False) for model in plain], axis=0)
-    rows[f"{name}, told"] = np.mean([gaps(model, True) for model in plain], axis=0)
+    rows[f"{name}, no mask"] = np.mean([gaps(model, False) for model in plain], axis=0)
+    rows[f"{name}, mask"] = np.mean([gaps(model, True) for model in plain], axis=0)
     rows[f"{name}, dropout"] = np.mean([gaps(model, True) for model in cured], axis=0)
 best = [mood.bayes_accuracy([m for m in names if m != gone]) for gone in ["nothing", *names]]
 table = [*rows.values(), best]
@@ -756,15 +756,15 @@ plot.show(
 
 # %%
 for name in ("concatenate", "gated unit"):
-    unnoticed, told, cured = (rows[f"{name}, {how}"] for how in ("not told", "told", "dropout"))
-    assert unnoticed[1] < told[1] - 0.05  # the face: a black picture is worse than no picture
-    assert cured[1] > unnoticed[1] + 0.08 and cured[0] > told[0] - 0.02
-assert rows["concatenate, dropout"][1] > rows["concatenate, told"][1]
+    unnoticed, masked, cured = (rows[f"{name}, {how}"] for how in ("no mask", "mask", "dropout"))
+    assert unnoticed[1] < masked[1] - 0.05  # the face: a black picture is worse than no picture
+    assert cured[1] > unnoticed[1] + 0.08 and cured[0] > masked[0] - 0.02
+assert rows["concatenate, dropout"][1] > rows["concatenate, mask"][1]
 expect_within("concatenate with dropout, face missing", rows["concatenate, dropout"][1], 0.73, 0.025)
 
 # %% [markdown]
 # A black picture is far worse than none: the encoder reports *some* face with full conviction. Without a face the best
-# possible is 0.74, and dropout brings concatenation close to it. The gated unit gains next to nothing over being told: its zeros
+# possible is 0.74, and dropout brings concatenation close to it. The gated unit gains next to nothing over the mask alone: its zeros
 # already mean "the average face". The price is up to a point or two elsewhere.
 #
 # ## 7 · At full size

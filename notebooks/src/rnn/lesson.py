@@ -251,7 +251,7 @@ b_keep = np.array([-6.0, 6.0, 0.0, 0.0])  # i nearly shut, σ(−6) = 0.002; f n
 nothing, no_weights, c = np.zeros((1, 1)), np.zeros((1, 4)), np.array([[2.0]])
 for _ in range(20):
     _, c = lstm_step(nothing, nothing, c, no_weights, no_weights, b_keep)
-print(f"a cell that held 2 and was told to keep, 20 steps later: {c[0, 0]:.3f}")
+print(f"a cell that held 2 and keeps it, 20 steps later: {c[0, 0]:.3f}")
 
 # %% [markdown]
 # Look at the way back through $c$: $\partial c_t / \partial c_{t-1} = f$, along this path. ($h$ offers others.) No $U$, no slope of
@@ -507,7 +507,7 @@ print("a masked batch gives what the sequences give one by one")
 
 # %% [markdown]
 # PyTorch's layers know no mask. You **pack** the real steps, by their lengths. Keras takes a mask in our sense, but *repeats* the
-# last output at padded steps unless told otherwise.
+# last output at padded steps by default.
 
 # %%
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence

@@ -469,7 +469,7 @@ expect_within("mean distance from the seven ceilings, with dropout", np.mean(bes
 
 # %% [markdown]
 # One model, seven situations, each close to the best that *any* model could do in it. Without modality dropout the very same
-# architecture falls far below, even told what is missing: it has never met a gap. **Your prediction:** losing the voice
+# architecture falls far below, even with the mask: it has never met a gap. **Your prediction:** losing the voice
 # costs little, losing the face or the words a lot. The price: about a point when all are there, because every encoder now
 # learns from fewer samples.
 #

@@ -57,7 +57,7 @@ for sentence in ("The party was not great at all.", "What a great party that was
 # ### From bytes to characters
 # A file holds **bytes**, numbers from 0 to 255. An **encoding** says which characters they mean; nearly all text today is
 # UTF-8, where a character takes one to four bytes. Nothing in the bytes says which encoding they are in, and a wrong guess gives nonsense. (`text.read` would stop at
-# the first bad byte and say where; Python, told to go on, prints �.)
+# the first bad byte and say where; Python goes on where it is asked for `errors="replace"`, and prints �.)
 
 # %%
 for string in ("red", "café", "红色", "🙂"):
@@ -137,7 +137,7 @@ plot.show(fig, alt="TF-IDF weights of the same captions: in the second, blue now
 # In the second caption all counts were 1. Now *blue* stands out.
 #
 # ## 4 · The same with a library
-# **scikit-learn** has bag and TF-IDF. It would drop one-letter words by itself; told not to, it agrees with you.
+# **scikit-learn** has bag and TF-IDF. By default it drops one-letter words; with another `token_pattern` it agrees with you.
 
 # %%
 bag = CountVectorizer(token_pattern=r"\w+").fit(three)
