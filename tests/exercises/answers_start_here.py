@@ -126,7 +126,7 @@ ANSWERS = {
             (lambda w, v, f, prior: rows(w * v * f * prior), "multiplied by the prior"),
             (lambda w, v, f, prior: w * v * f / prior**2, "do not sum to 1"),
             (lambda w, v, f, prior: w * v * f, "stopped there"),
-            (softmax_over_batch, "normalised over the batch"),
+            (softmax_over_batch, "normalized over the batch"),
             (lambda w, v, f, prior: np.mean([w, v, f], axis=0), "average of the posteriors"),
             (lambda w, v, f, prior: np.log(w * v * f / prior**2), "log-probabilities"),
             (

@@ -290,7 +290,7 @@ print("product", product.round(3), "-> scaled to sum 1", product / product.sum()
         says(
             "**Write** `late_fusion(p_words, p_voice, p_face, prior)`. The first three are `(b, 3)`: one row for each "
             "of `b` people. `prior` is `(3,)`.",
-            mistake="you normalised over the batch",
+            mistake="you normalized over the batch",
         ),
         says(
             "Return probabilities `(b, 3)`,",
@@ -333,7 +333,7 @@ print("product", product.round(3), "-> scaled to sum 1", product / product.sum()
         "You multiplied the posteriors and stopped there: divide by the prior twice, then each row by its sum.": (
             "return product"
         ),
-        "Columns sum to 1, rows do not: you normalised over the batch. A sample's probabilities lie along `axis=1`.": (
+        "Columns sum to 1, rows do not: you normalized over the batch. A sample's probabilities lie along `axis=1`.": (
             "return fused / fused.sum(axis=0)"
         ),
         "All cells together sum to 1, rows do not. Divide each row by its own sum.": "return fused / fused.sum()",

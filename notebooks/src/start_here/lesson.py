@@ -306,8 +306,8 @@ tall = draw.box("join", color="pink", height=178)
 joined = canvas.place(tall, right_of=placed, gap=30)
 for norm in placed:
     canvas.arrow(norm, (joined.x - 3, norm.right[1]))
-hidden = canvas.place(draw.box("Linear\nReLU", color="grey"), right_of=joined, gap=44)
-out = canvas.place(draw.box("Linear", color="grey"), right_of=hidden, gap=50)
+hidden = canvas.place(draw.box("Linear\nReLU", color="gray"), right_of=joined, gap=44)
+out = canvas.place(draw.box("Linear", color="gray"), right_of=hidden, gap=50)
 canvas.arrow(joined, hidden, label="(96,)")
 canvas.arrow(hidden, out, label="(128,)")
 scores = [
@@ -824,7 +824,7 @@ stored = {name: np.array(runs) for name, runs in figures["accuracy by epoch with
 fig, ax = plt.subplots(figsize=(7.2, 3.9))
 epochs = np.arange(11)
 for run in stored["training"]:
-    ax.plot(epochs, run, color=plot.GREY, linewidth=0.8, linestyle="--")
+    ax.plot(epochs, run, color=plot.GRAY, linewidth=0.8, linestyle="--")
 for run in stored["validation"]:
     ax.plot(epochs, run, color=plot.SKY, linewidth=1.2)
 ax.plot(epochs, history["validation"], color=plot.BLUE, linewidth=2.6)
@@ -921,7 +921,7 @@ for k in range(6):
     ax.axis("off")
     ax.set_title(f"{k / 5:g}", fontsize=10, fontweight="normal", loc="center", pad=3)
 ax = fig.add_subplot(grid[1, :])
-for k, color in ((0, plot.ORANGE), (1, plot.GREY), (2, plot.BLUE)):
+for k, color in ((0, plot.ORANGE), (1, plot.GRAY), (2, plot.BLUE)):
     ax.plot(shares, curve[:, k], color=color)
     ax.text(1.01, curve[-1, k] + 0.06 * (k == 1), test.classes[k], color=color, va="center", fontsize=10)
 ax.set(xlabel="share of the smile", ylabel="probability", xlim=(0, 1), ylim=(-0.03, 1.03))
@@ -1033,7 +1033,7 @@ for y, (name, values) in enumerate(reversed(runs.items())):
     ax.errorbar(mean, y + 0.1, xerr=half, fmt="o", color=shades[name], capsize=4, zorder=4)
     ax.text(mean - 0.03, y + 0.1, f"{mean:.3f}", ha="right", va="center", fontsize=10)
 for value, name in ((1 / 3, "chance"), (majority, "majority class")):
-    ax.axvline(value, color=plot.GREY, linestyle=":", linewidth=1.4)
+    ax.axvline(value, color=plot.GRAY, linestyle=":", linewidth=1.4)
     side = "right" if name == "chance" else "left"
     ax.text(value, 3.62, name, ha=side, va="bottom", fontsize=9, color="#444444")
 ax.set(yticks=range(4), yticklabels=list(reversed(runs)), xlim=(0.28, 1), ylim=(-0.55, 3.6))
