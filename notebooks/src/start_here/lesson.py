@@ -49,7 +49,7 @@ from mmcourse.training.torch import predict
 # %%
 train = load("mood", "train")  # to learn from
 validation = load("mood", "validation")  # to look at while we develop
-test = load("mood", "test")  # for the final judgement
+test = load("mood", "test")  # for the final verdict
 for name, data in {"train": train, "validation": validation, "test": test}.items():
     counts = np.bincount(data.labels)
     how_many = ", ".join(f"{n} {label}" for n, label in zip(counts, data.classes))
