@@ -168,7 +168,7 @@ diagonal = [(i, i) for i in range(3)]
 pictures, sentences = ["pic 1", "pic 2", "pic 3"], ["text 1", "text 2", "text 3"]
 look = {"form": ".2f", "rows": pictures, "columns": sentences, "highlight": diagonal}
 flow = draw.row(
-    draw.matrix(logits, title="logits", color="grey", **look),
+    draw.matrix(logits, title="logits", color="gray", **look),
     draw.matrix(rows, title="softmax of rows", heat=True, **look),
     draw.matrix(columns, title="softmax of columns", heat=True, **look),
 )
@@ -258,7 +258,8 @@ from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 from mmcourse.keras import contrastive as keras_contrastive
 from mmcourse.numpy import contrastive as numpy_contrastive
 
-tensors = [ops.convert_to_tensor(array) for array in (image, text, math.log(scale))]
+arrays = (image, text, math.log(scale))
+tensors = [ops.convert_to_tensor(array, dtype="float64") for array in arrays]
 in_keras = float(keras_contrastive.contrastive_loss(*tensors))
 in_numpy, _ = numpy_contrastive.contrastive_loss(image, text, math.log(scale))
 reference = image_text_contrastive_loss(torch.tensor(logits)).item()
@@ -393,7 +394,7 @@ def pixels_of(cuts):
     return torch.from_numpy(cuts).permute(0, 3, 1, 2).float() / 255
 
 
-NAMES = [f"a {world.SIZES[size]} {world.COLOURS[color]} {world.SHAPES[shape]}" for shape, color, size in KINDS]
+NAMES = [f"a {world.SIZES[size]} {world.COLORS[color]} {world.SHAPES[shape]}" for shape, color, size in KINDS]
 
 
 def name_accuracy(model):
@@ -578,7 +579,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mmcourse.datasets.scenes.captions import ENGLISH as WORDS
 
-PLAIN = {word: color for color in world.COLOURS for word in WORDS[color]}
+PLAIN = {word: color for color in world.COLORS for word in WORDS[color]}
 
 
 def careless(foil):
