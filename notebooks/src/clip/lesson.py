@@ -295,7 +295,7 @@ draw.show(
 
 # %% [markdown]
 # In half a minute, whole scenes are too much. So the small model learns **phrases**: a cut-out with one thing, and what one
-# says of it ("a tiny red disc"). There are 84 kinds of things; each batch has one of each.
+# says of it ("a tiny red disc"). There are 70 kinds of things; each batch has one of each.
 
 # %% tags=["hide-input", "free"]
 from mmcourse.datasets.scenes.captions import ENGLISH, Voice, noun_phrase
@@ -305,7 +305,7 @@ KINDS = sorted(set(world.SEEN))  # (shape, color, size)
 
 
 def draw_cut_outs(per_kind, seed):
-    """uint8 (84, per_kind, 32, 32, 3), one thing in each, somewhere; and the things."""
+    """uint8 (70, per_kind, 32, 32, 3), one thing in each, somewhere; and the things."""
     g = np.random.default_rng(seed)
     cuts = np.empty((len(KINDS), per_kind, 32, 32, 3), np.uint8)
     for k, kind in enumerate(KINDS):
@@ -329,7 +329,7 @@ def say_phrases(seed):
 
 
 train_cuts, test_cuts = draw_cut_outs(30, seed=1), draw_cut_outs(4, seed=2)
-shown = [5, 20, 47, 70]
+shown = [5, 20, 47, 65]
 phrases = say_phrases(0)
 fig = plot.images([train_cuts[k, 0] for k in shown], [phrases[k] for k in shown])
 plot.show(fig, alt="Four cut-outs of 32 by 32 pixels with the phrase of each.")
@@ -398,7 +398,7 @@ NAMES = [f"a {world.SIZES[size]} {world.COLORS[color]} {world.SHAPES[shape]}" fo
 
 
 def name_accuracy(model):
-    """How often a new cut-out is nearest to its own name among 84."""
+    """How often a new cut-out is nearest to its own name among 70."""
     model.eval()
     names = model.encode_text(NAMES)
     with torch.no_grad():
@@ -429,8 +429,8 @@ for step in range(150):
         print(f"step {step + 1:3}   loss {recent:.2f}   named {accuracies[-1]:.2f}")
 
 # %% tags=["target"]
-expect_within("first loss (ln 84 = 4.43)", losses[0], 4.6, 0.5)
-expect_within("new cut-outs named among 84", accuracies[-1], 0.80, 0.15)
+expect_within("first loss (ln 70 = 4.25)", losses[0], 4.6, 0.5)
+expect_within("new cut-outs named among 70", accuracies[-1], 0.80, 0.15)
 
 # %% tags=["hide-input", "free"]
 fig = plot.curves(
@@ -443,7 +443,7 @@ plot.show(fig, alt="The loss falls from about 4.5 to below 1 in 150 steps.")
 
 # %% [markdown]
 # ## 6 · Zero-shot: naming without labels
-# You have just classified pictures into 84 classes, and no output layer with 84 numbers was ever trained. Each class was
+# You have just classified pictures into 70 classes, and no output layer with 70 numbers was ever trained. Each class was
 # a *sentence*; the answer is the nearest one. That is **zero-shot classification**. The sentence around the name is the
 # **prompt**, and several prompts may be averaged. The shipped model, on scenes with one thing, among 48 names:
 
@@ -686,7 +686,7 @@ false_negatives = fits.sum() - 128
 print(f"{false_negatives} of {128 * 127:,} negative pairs are true")
 
 # %% [markdown]
-# Few, in a world as rich as this one; in a batch of 128 cut-outs of 84 kinds it would be many, so section 5 drew each kind once.
+# Few, in a world as rich as this one; in a batch of 128 cut-outs of 70 kinds it would be many, so section 5 drew each kind once.
 #
 # ## 10 · At full size
 # The real CLIP was trained on 400 million pairs. The cell asks it for the two photographs that scikit-learn brings, where its weights are on this
