@@ -27,6 +27,12 @@ def heard(hz, rate):
     return min(rest, rate - rest)
 
 
+def folded_once(hz, rate, above):
+    """One rate taken away, however high the tone is."""
+    rest = hz - rate if above else hz
+    return rate - rest if rest > rate / 2 else rest
+
+
 def draw_tone(g, low, high):
     """A tone between `low` and `high` times the rate."""
     rate = RATES[g.integers(len(RATES))]
@@ -98,9 +104,10 @@ for hz in (3_000, 5_000):
         "You took whole rates away, but what is left may still lie above rate / 2. There it is mirrored: rate - rest.": (
             "return rest"
         ),
-        "You wrapped at rate / 2, as if the tone started again from 0 there. It is a mirror: it comes back *down*.": (
-            "return hz % (rate / 2)"
-        ),
+        "You wrapped at rate / 2, as if the tone started again from 0 there. It is a mirror: it comes back *down*.": [
+            "return hz % (rate / 2)",
+            "return hz if hz <= rate / 2 else hz % (rate / 2)",
+        ],
         "You stopped at rate / 2. Tones above it do not stay there: without a filter they fold back.": (
             "return min(hz, rate / 2)"
         ),
@@ -125,6 +132,14 @@ for hz in (3_000, 5_000):
         "You cut half the rate to whole hertz. Half of 11,025 is 5,512.5: divide with `/`, not `//`.": (
             "return rate // 2 - abs(rest - rate // 2)"
         ),
+        "You took the rate away only once. A tone may lie many rates up: `hz % rate` takes them all away.": [
+            lambda hz, rate: folded_once(hz, rate, hz > rate),
+            lambda hz, rate: folded_once(hz, rate, hz >= rate),
+        ],
+        "A frequency that you hear is never negative: take `abs` of the distance to the nearest multiple of the rate.": [
+            lambda hz, rate: hz - rate * round(hz / rate),
+            lambda hz, rate: hz - rate * math.floor(hz / rate + 0.5),
+        ],
     },
     praise="Every tone has a home between 0 and half the rate, wanted or not.",
 )
@@ -367,6 +382,7 @@ for n_fft in (128, 256, 512):
 """),
         context("128 is too coarse for the tones, 512 too long for the clicks. 256 does both."),
         says("**Write** `choose(rate, hz_apart, ms_apart)`.", mistake="You looked at the clicks only"),
+        says("`hz_apart` and `ms_apart` need not be whole numbers.", mistake="You cut the wishes to whole numbers"),
         says(
             "Return one whole number, a power of two or 0.",
             ignored="return math.log2(n_fft) if frame_ms <= ms_apart else 0",
@@ -447,6 +463,10 @@ for n_fft in (128, 256, 512):
         "That length does both, but it is no power of two. Go on to the next one, and test the clicks with that.": (
             any_length
         ),
+        "You cut the wishes to whole numbers. Tones may be 62.5 Hz apart, and clicks 1.5 ms: compare as they are.": [
+            lambda rate, hz_apart, ms_apart: choose(rate, hz_apart, int(ms_apart)),
+            lambda rate, hz_apart, ms_apart: choose(rate, max(1, int(hz_apart)), int(ms_apart)),
+        ],
     },
     praise="Sharp in frequency is blunt in time. Where both cannot be had, saying so is the right answer.",
 )

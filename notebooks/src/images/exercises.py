@@ -24,6 +24,14 @@ def shrink(picture, k):
     return np.round(means).astype(np.uint8)
 
 
+def rounded_twice(picture, k, first, second):
+    """Rounded after one axis of the blocks, and again after the other."""
+    h, w, c = picture.shape
+    blocks = picture.reshape(h // k, k, w // k, k, c)
+    bands = np.round(blocks.mean(axis=2 * first - 1, keepdims=True))
+    return np.round(bands.mean(axis=2 * second - 1, keepdims=True))[:, 0, :, 0].astype(np.uint8)
+
+
 def draw_picture(g, k, c, rows=None, columns=None):
     """A picture of rows × columns blocks of k × k pixels, none with a mean that ends in one half.
 
@@ -53,7 +61,9 @@ shrinking = exercise(
             mistake="You picked the first pixel",
         ),
         says("for each colour by itself,", mistake="so the picture turned grey"),
-        says("rounded to the nearest whole number.", mistake="You cut the digits off"),
+        says("rounded to the nearest whole number,", mistake="You cut the digits off"),
+        says("once, at the end.", mistake="You rounded twice"),
+        context("(No mean ends in exactly one half.)"),
         paragraph(),
         context("**Example.** One colour, two rows, four columns, `k = 2`."),
         example("""
@@ -121,6 +131,10 @@ print("right block", tiny[:, 2:, 0].ravel(), "mean", tiny[:, 2:].mean())
         "You took the brightest pixel of each block. That is max pooling (lesson cnn); the mean is wanted.": (
             "means = blocks.max(axis=(1, 3))"
         ),
+        "You rounded twice, after the rows and again after the columns. Take the mean of the whole block, then round once.": [
+            lambda picture, k: rounded_twice(picture, k, 1, 2),
+            lambda picture, k: rounded_twice(picture, k, 2, 1),
+        ],
     },
     praise="Every old pixel counts once: this is Pillow's BOX filter, up to its rounding.",
 )
@@ -268,6 +282,9 @@ print(padded)
         "`np.gradient` compares two neighbours only. Sobel also takes in the rows above and below.": (
             lambda grey: np.hypot(*np.gradient(grey))
         ),
+        "Your *down* is *right* once more: a flipped kernel only changes its sign. Transpose it: `kernel.T`.": (
+            "return np.sqrt(right**2 + right**2)"
+        ),
     },
     praise="Right at the borders too: the same as scipy.ndimage.sobel with mode='nearest'.",
 )
@@ -389,8 +406,8 @@ print(picture[..., 0], "a white thing in the box", boxes[0])
             mistake="The caption stayed as it was",
         ),
         says(
-            "**Write** `mirror_scene(picture, boxes, caption)` for `(h, w, 3)`, `(n, 4)` with `n` of at least 1, and text "
-            "in small letters without commas.",
+            "**Write** `mirror_scene(picture, boxes, caption)` for `(h, w, 3)`, `(n, 4)` with `n` of at least 1, and words "
+            "in small letters with one space between them.",
             mistake="You reversed the colours",
         ),
         says("Return the three, mirrored.", ignored="return picture[:, ::-1], mirrored"),
