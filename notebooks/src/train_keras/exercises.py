@@ -147,6 +147,21 @@ def to_keras(w_input, w_hidden, b_input, b_hidden):
     return kernel, recurrent_kernel, bias
 
 
+def reshaped(w_input, w_hidden, b_input, b_hidden):
+    """Rows read on as columns: the shape is right, the places are not."""
+    kernel, recurrent_kernel, bias = to_keras(w_input, w_hidden, b_input, b_hidden)
+    return kernel.T.reshape(kernel.shape), recurrent_kernel.T.reshape(recurrent_kernel.shape), bias
+
+
+def interleaved(w_input, w_hidden, b_input, b_hidden):
+    """Every third column is taken for a gate."""
+
+    def swap(a):
+        return a.reshape(len(a), -1, 3)[..., [1, 0, 2]].reshape(a.shape)
+
+    return swap(w_input.T), swap(w_hidden.T), swap(np.stack([b_input, b_hidden]))
+
+
 def draw_gru(g, d, h):
     return tuple(g.normal(size=shape).round(2) for shape in ((3 * h, d), (3 * h, h), (3 * h,), (3 * h,)))
 
@@ -224,6 +239,23 @@ gru = exercise(
         "Joined end to end, the two biases are one long row. They are two rows: (2, 3h).": (
             "bias = np.concatenate([carry(b_input), carry(b_hidden)])"
         ),
+        "You reversed the rotation: n, r, z. Only r and z change places; n (Keras's h) stays last: z, r, n.": (
+            edit("[z, r, n]", "[n, r, z]")
+        ),
+        "You exchanged z and n. Only r and z change places; n (Keras's h) stays last: z, r, n.": (
+            edit("[z, r, n]", "[r, n, z]")
+        ),
+        "The shape is right, the numbers are scrambled: you reshaped. Rows become columns by `.T`.": reshaped,
+        "Each block of your recurrent kernel is as PyTorch has it. Transpose it, too: (h, 3h) comes from `.T`.": (
+            "recurrent_kernel = np.concatenate([np.split(w_hidden, 3)[k] for k in (1, 0, 2)], axis=1)"
+        ),
+        "You added both biases into the first row. The reset gate acts on the hidden one alone: keep each in its row.": (
+            "bias = np.stack([carry(b_input) + carry(b_hidden), 0 * b_hidden])"
+        ),
+        "You exchanged two single rows. A gate has h rows: exchange blocks of h.": (
+            "def carry(weight):\n    return weight[[1, 0, *range(2, len(weight))]].T"
+        ),
+        "You exchanged every third column. A gate is a block of h columns: split the axis into three.": interleaved,
     },
     praise="With these a Keras GRU says what PyTorch's says, step for step.",
 )
@@ -277,6 +309,10 @@ def draw_losses(g, epochs, patience, slope=0.0, digits=2):
     return [round(float(x), digits) for x in g.normal(0.8, 0.1, epochs) - slope * np.arange(epochs)], patience
 
 
+def draw_almost_equal(g, epochs, patience):
+    return [round(0.3 + 1e-5 * int(k), 5) for k in g.integers(0, 8, epochs)], patience
+
+
 def draw_falling(g, epochs, patience):
     return sorted({round(float(x), 3) for x in g.uniform(0.1, 1, epochs)}, reverse=True), patience
 
@@ -302,6 +338,7 @@ stopping = exercise(
         ),
         says("in a row", mistake="You count all epochs without a lower loss"),
         says("whose loss is not lower", mistake="An equal loss is not lower"),
+        says("(by however little)", mistake="by however little"),
         says("than the best before it.", mistake="You compare with the epoch before"),
         says("Then it puts the weights of the best epoch back.", mistake="The last epoch's weights"),
         says(
@@ -317,7 +354,10 @@ stopping = exercise(
 losses = [0.9, 0.7, 0.8, 0.75, 0.6, 0.5]
 print("epochs run: 4, best epoch:", int(np.argmin(losses[:4])))
 """),
-        says("**Write** `early_stopping(val_losses, patience)`.", mistake="As if it never stopped"),
+        says(
+            "**Write** `early_stopping(val_losses, patience)` for one loss or more and a patience of at least 1.",
+            mistake="As if it never stopped",
+        ),
         says("Return how many epochs run,", mistake="The first number is how many epochs run"),
         says("and the best one's number, counted from 0.", mistake="The best epoch is counted from 0"),
     ],
@@ -345,6 +385,7 @@ print("epochs run: 4, best epoch:", int(np.argmin(losses[:4])))
         part("always better", draw=draw_falling, epochs=between(3, 7), patience=between(1, 3)),
         part("a patience longer than the run", epochs=between(3, 5), patience=between(6, 9)),
         part("a single epoch", epochs=1, patience=between(1, 3)),
+        part("hardly lower", draw=draw_almost_equal, epochs=between(8, 12), patience=between(2, 3)),
     ],
     own=draw_own_losses,
     own_says="Losses and a patience of your own",
@@ -374,6 +415,13 @@ print("epochs run: 4, best epoch:", int(np.argmin(losses[:4])))
         "Both numbers are right, in the wrong order: first how many epochs run, then the best one.": edit(
             EXACTLY, "return best, epoch + 1", AT_THE_END, "return best, len(val_losses)"
         ),
+        "You report more epochs than there are losses: where nothing stops the run, all of them run.": edit(
+            AT_THE_END, "return best + patience + 1, best"
+        ),
+        "A lower loss is a new best by however little: `min_delta` is 0 unless you set it.": [
+            edit("loss < val_losses[best]", f"loss < val_losses[best] - {least}")
+            for least in (0.1, 0.01, 0.001, 0.0001)
+        ],
     },
     praise="So a short patience can miss a later best: it is a bet, like any other setting.",
 )
