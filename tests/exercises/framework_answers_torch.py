@@ -69,6 +69,7 @@ class Net(nn.Module):
 
     end = staticmethod(lambda y: y)
     act = staticmethod(F.relu)
+    flat = staticmethod(lambda x: x.view(x.size(0), -1))
     bias = True
 
     def __init__(self, n_in, hidden, n_out):
@@ -77,7 +78,7 @@ class Net(nn.Module):
         self.fcs = nn.ModuleList([nn.Linear(i, o, bias=self.bias) for i, o in zip(dims, dims[1:])])  # noqa: B905
 
     def forward(self, x):
-        x = x.view(x.size(0), -1)
+        x = self.flat(x)
         for fc in self.fcs[:-1]:
             x = self.act(fc(x))
         return self.end(self.fcs[-1](x))
@@ -123,15 +124,23 @@ def stepping(mode=True, clear="before", loss_of=F.cross_entropy, back=True, step
             optimizer.zero_grad()
         for _ in range(steps):
             optimizer.step()
+        if clear == "after":
+            optimizer.zero_grad()
         return give(loss, model, inputs, targets)
 
     return train_step
 
 
 # ---------------------------------------------------------------- neural_networks.5
-def training(steps=400, width=48, rate=0.02, act=nn.ReLU):
+class OneLength(nn.Module):
+    def forward(self, x):
+        return x / (x.norm(dim=1, keepdim=True) + 1e-8)
+
+
+def training(steps=400, width=48, rate=0.02, act=nn.ReLU, first=nn.Identity, last=nn.Identity):
     def train(inputs, targets, num_classes):
-        net = nn.Sequential(nn.Linear(2, width), act(), nn.Linear(width, width), act(), nn.Linear(width, num_classes))
+        hidden = [nn.Linear(2, width), act(), nn.Linear(width, width), act()]
+        net = nn.Sequential(first(), *hidden, nn.Linear(width, num_classes), last())
         optimizer = torch.optim.Adam(net.parameters(), rate)
         for _ in range(steps):
             optimizer.zero_grad()
@@ -176,6 +185,8 @@ ANSWERS = {
         right=[Net, functional_net],
         wrong=[
             (net(end=lambda y: y.softmax(-1)), "softmax belongs to the loss"),
+            (net(end=lambda y: y.log_softmax(-1)), "log-probabilities"),
+            (net(flat=lambda x: x.flatten(1) if x.ndim <= 3 else x), ""),
             (net(end=F.relu), "no logit is ever negative"),
             (net(act=lambda y: y), "no activation function"),
             (net(act=torch.tanh), "not ReLU"),
@@ -190,6 +201,7 @@ ANSWERS = {
         wrong=[
             (stepping(clear=""), "earlier mini-batches"),
             (stepping(clear="between"), "The weights do not change"),
+            (stepping(clear="after"), "You clear the gradients too late"),
             (stepping(mode=None), "not in training mode"),
             (stepping(loss_of=lambda z, y: F.cross_entropy(z.softmax(1), y)), "applied one before it"),
             (stepping(loss_of=lambda z, y: F.cross_entropy(z, y, reduction="sum")), "added the losses up"),
@@ -204,6 +216,9 @@ ANSWERS = {
         wrong=[
             (training(steps=0), "hardly better than guessing"),
             (training(rate=1e30), "diverged"),
+            (training(act=nn.Identity), "Your network is linear"),
+            (training(first=OneLength), "does not see how far"),
+            (training(last=lambda: nn.Softmax(dim=1)), "returns probabilities"),
             (lambda x, y, c: training()(x, y, c)(x), "An `nn.Module` was expected"),
             (lambda x, y, c: nn.Linear(2, 1), "logits should have shape"),
         ],

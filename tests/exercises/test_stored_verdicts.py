@@ -41,6 +41,12 @@ BETTER = {  # (exercise, k-th wrong answer): how the message begins now
     ("images.2", 6): "You mirrored the border without repeating it (`reflect`). `mode='edge'` is wanted.",
     ("images.2", 9): "You divided by the largest strength. Useful to look at, but not wanted here.",
     ("audio.3", 2): "This frame does both, but a shorter one does too. The smallest is wanted.",
+    ("cnn.1", 6): "Your first values wrap round: pixels from the other end of the picture come in (negative indices do "
+    "that, and so does an FFT). The kernel counts only where it fits.",
+    (
+        "sentiment.1",
+        1,
+    ): "That is what each adds when it comes last, to the two others. Average over every order in which they may come.",
     ("cnn.1", 7): "You let the kernel hang over the border (mode 'full'). It counts only where it fits: "
     "(h − kh + #, w − kw + #).",
     ("cnn.1", 8): "Your output is as large as the picture (mode 'same'). The kernel counts only where it fits.",

@@ -259,7 +259,7 @@ step = exercise(
         says("averaged over the mini-batch,", mistake="added the losses up"),
         says("and takes one optimizer step", mistake="The weights do not change"),
         says("with the gradients of this mini-batch alone,", mistake="earlier mini-batches"),
-        says("whatever the parameters' `.grad` held before the call.", mistake="after the step only"),
+        says("whatever the parameters' `.grad` held before the call.", mistake="clear the gradients too late"),
         says("Return the loss of this mini-batch before the step,", mistake="after the step"),
         says("as a Python float.", mistake="You returned a tensor"),
         example("""
@@ -323,7 +323,7 @@ print("logits of this mini-batch:", tuple(model(inputs).shape))
             "return loss.item() * len(targets)"
         ),
         "Two steps were taken on one mini-batch.": edit("    optimizer.step()\n", "    optimizer.step()\n" * 2),
-        "You clear the gradients after the step only, so those that were left before the first call enter it: "
+        "You clear the gradients too late, so those that were left before the first call enter it: "
         "`optimizer.zero_grad()` before `loss.backward()`.": edit(
             "    optimizer.zero_grad()\n",
             "",
