@@ -185,7 +185,7 @@ def squared_error(ours, nudged):
     return ((ours - nudged) ** 2).max() / (nudged**2).max(), gradient_verdict()(ours, nudged)[1]
 
 
-# ---------------------------------------------------------------- holes that other hands found, from the notebooks alone
+# ---------------------------------------------------------------- found by others, from the notebooks alone
 def convolve_in(dtype_of):
     """True convolution with the dtype of one of its inputs."""
 

@@ -1,6 +1,6 @@
 """Three exercises on evaluation: macro F1, calibration error, and whether B beats A."""
 
-from math import comb
+from math import comb, erfc, sqrt
 
 import numpy as np
 
@@ -382,6 +382,12 @@ def draw_equal(g, only):
     return draw_counts(g, (only, only))
 
 
+def chi_square(n_a, n_b, correction):
+    """McNemar's approximate p-value, with or without the continuity correction."""
+    distance = max(abs(n_a - n_b) - correction, 0)
+    return erfc(sqrt(distance**2 / max(n_a + n_b, 1) / 2))
+
+
 CASES = [(0, 8, 0, 0), (1, 3, 3, 1), (2, 11, 9, 3), (11, 2, 5, 5), (3, 10, 20, 4), (1, 9, 2, 2), (4, 15, 30, 9)]
 CASES += [(5, 5, 7, 2), (0, 0, 6, 2), (40, 80, 300, 60), (7, 9, 0, 0)]
 ELSE = dict(both=between(0, 29), neither=between(0, 29))
@@ -466,8 +472,8 @@ print("n_A = 1, n_B = 3: p =", min(1, 2 * (comb(4, 0) + comb(4, 1)) / 2**4))
             "p = min(1, (2 * sum(comb(n, k) for k in range(min(n_a, n_b) + 1)) - comb(n, min(n_a, n_b))) / 2**n)"
         ),
         "That is McNemar's chi-square approximation, which is off where n is small. The exact p-value adds up `comb(n, k)`.": [
-            "p = math.erfc(math.sqrt(max(abs(n_a - n_b) - 1, 0) ** 2 / max(n, 1) / 2))",
-            "p = math.erfc(math.sqrt((n_a - n_b) ** 2 / max(n, 1) / 2))",
+            "p = chi_square(n_a, n_b, correction=1)",
+            "p = chi_square(n_a, n_b, correction=0)",
         ],
         "NumPy's whole numbers end at 2**63: turn the counts into plain `int` before `2**n`.": edit(
             "p = min(", "p = 1.0 if n > 62 else min("
