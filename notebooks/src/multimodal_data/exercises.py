@@ -177,7 +177,7 @@ def draw_moments(g):
 
 def draw_long_recording(g):
     """So long that i * hop * fps needs more than 32 bits, beside a short film."""
-    return int(g.integers(12_000, 15_000)), 4096, 44_100, int(g.choice([50, 60])), int(g.integers(40, 80))
+    return int(g.integers(55_000, 60_000)), 800, 44_100, 50, int(g.integers(40, 80))
 
 
 steps = exercise(
