@@ -268,12 +268,37 @@ def stale() -> None:
     show(rows) if found else print("Everything was made with the versions that are installed here.")
 
 
+@app.command()
+def figures(
+    lesson: Annotated[str, typer.Argument(help="a lesson with a shipped model, for instance clip")],
+    n: Annotated[int, typer.Option("-n", help="test samples")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON only")] = False,
+) -> None:
+    """Compute the figures of a shipped model anew, from its weights."""
+    require("torch", extra="torch")
+    import json
+
+    from mmcourse.figures import figures as compute
+
+    try:
+        found = compute(lesson, n)
+    except (ValueError, FileNotFoundError) as error:
+        fail(str(error))
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    rows = table("Figure", ">Value")
+    for name, value in found.items():
+        rows.add_row(name, "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value))
+    show(rows)
+
+
 @data.command("list")
 def list_data() -> None:
-    """Show the public data, where it comes from, its licence, size, and whether it is here."""
+    """Show the public data, where it comes from, its license, size, and whether it is here."""
     from mmcourse.datasets import sources
 
-    rows = table("Name", "What", "Licence", ">Size", "Here?")
+    rows = table("Name", "What", "License", ">Size", "Here?")
     for source in sources():
         here = "yes" if source.present() else "no"
         rows.add_row(source.name, source.description, source.license, f"{source.bytes / 1e6:.1f} MB", here)

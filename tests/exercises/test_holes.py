@@ -244,6 +244,29 @@ def by_fft(x, k):
     return full[: x.shape[0] - k.shape[0] + 1, : x.shape[1] - k.shape[1] + 1]
 
 
+def folds_once(hz, rate):
+    hz = hz - rate if hz > rate else hz
+    return rate - hz if hz > rate / 2 else hz
+
+
+# ---------------------------------------------------------------- train_keras
+def reshaped(w_input, w_hidden, b_input, b_hidden):
+    def reorder(weight):
+        return weight.reshape(3, -1)[[1, 0, 2]].reshape(weight.shape[::-1])
+
+    return reorder(w_input), reorder(w_hidden), np.array([reorder(b_input), reorder(b_hidden)])
+
+
+def always_stopped(val_losses, patience):
+    best = 0
+    for epoch, loss in enumerate(val_losses):
+        if loss < val_losses[best]:
+            best = epoch
+        elif epoch - best == patience:
+            break
+    return best + patience + 1, best
+
+
 WRONG = [
     ("cnn.1", convolve_in(lambda x, k: k), "Your numbers lost their fractions"),
     ("cnn.1", convolve_in(lambda x, k: x), "Your numbers lost their fractions"),
@@ -255,6 +278,9 @@ WRONG = [
     ("train_keras.3", lambda *run: stopping_with_min_delta(*run)[::-1], "by however little"),
     ("train_pytorch.2", clip_with_an_epsilon, "a small number to the length"),
     ("tune.1", chosen_by_both, "You let the test set take part"),
+    ("audio.1", folds_once, "You took the rate away only once"),
+    ("train_keras.2", reshaped, "did not transpose them"),
+    ("train_keras.3", always_stopped, "Not every run is stopped"),
     (
         "cnn.3",
         gradient_verdict(equal=lambda a, n: np.allclose(a, n, 1e-6, 0)),

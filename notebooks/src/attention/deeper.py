@@ -178,7 +178,7 @@ blocks = draw.column(
         draw.box("weighted sum of values so far", note="(n, d_v)", color="green"),
         gap=14,
     ),
-    draw.box("output = weighted sum / sum", color="grey"),
+    draw.box("output = weighted sum / sum", color="gray"),
     arrows=True,
 )
 draw.show(

@@ -89,7 +89,7 @@ layer = exercise(
         says("and four `Dense(d_model)` layers with biases, whose names are yours.", mistake="no bias"),
         context("Use `keras.ops`, so that it runs on every backend."),
         says(
-            "Queries, keys and values are each cut into `num_heads` pieces of neighbouring features;",
+            "Queries, keys and values are each cut into `num_heads` pieces of neighboring features;",
             mistake="straight to (b, num_heads, n, d_head)",
         ),
         says("scores are divided by the root of a head's width.", mistake="root of d_model"),

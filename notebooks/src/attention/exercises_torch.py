@@ -101,7 +101,7 @@ module = exercise(
             ignored=edit("self.out_proj(joined)", "self.out_proj(joined).mean(dim=1)"),
         ),
         says(
-            "Queries, keys and values are each cut into `num_heads` pieces of `d_model / num_heads` neighbouring "
+            "Queries, keys and values are each cut into `num_heads` pieces of `d_model / num_heads` neighboring "
             "features; each head attends by itself,",
             mistake="straight to (b, num_heads, n, d_head)",
         ),

@@ -200,7 +200,7 @@ unordered = widgets.guess(
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
-word = canvas.place(draw.box("bad", note="its vector, (d,)", color="grey"), x=0, y=72)
+word = canvas.place(draw.box("bad", note="its vector, (d,)", color="gray"), x=0, y=72)
 parts = [
     ("W_Q", "query (d_k,)", "What do I look for?", "blue"),
     ("W_K", "key (d_k,)", "What am I found by?", "orange"),
@@ -232,7 +232,7 @@ for name, y in columns.items():
     canvas.arrow(key, share)
     canvas.arrow(share, value)
     if output is None:
-        output = canvas.place(draw.box("sum", color="grey"), x=670, y=70)
+        output = canvas.place(draw.box("sum", color="gray"), x=670, y=70)
     canvas.arrow(value, output)
 for caption, x in (("dot product", 105), ("softmax", 295), ("multiply", 465), ("add", 648)):
     canvas.text(caption, x, -18, size=12)
@@ -262,7 +262,7 @@ flow = draw.row(
     "@",
     draw.matrix(K.T, title="Kᵀ (2, 3)", columns=words, color="orange"),
     "=",
-    draw.matrix(Q @ K.T, title="scores (3, 3)", columns=words, rows=words, color="grey", highlight=[(2, 1)]),
+    draw.matrix(Q @ K.T, title="scores (3, 3)", columns=words, rows=words, color="gray", highlight=[(2, 1)]),
 )
 draw.show(
     flow, alt="Q times K transposed gives scores: rows of film and not are 0; bad scores 1 with film, 3 with not."
@@ -322,7 +322,7 @@ flow = draw.row(
     "@",
     draw.matrix(V, title="V (3, 2)", color="green", rows=words),
     "=",
-    draw.matrix(Y, title="output (3, 2)", form=".2f", color="grey", rows=words, highlight=[(2, 0)]),
+    draw.matrix(Y, title="output (3, 2)", form=".2f", color="gray", rows=words, highlight=[(2, 0)]),
 )
 draw.show(flow, alt="The weights times the values give the outputs. The output of bad holds 0.73 'turned around'.")
 
@@ -526,7 +526,7 @@ canvas = draw.Canvas()
 
 def attention_box(x, title, source, target):
     canvas.text(title, x + 160, -20, size=15)
-    layer = canvas.place(draw.box("attention", color="grey", width=110, height=84), x=x + 210, y=14)
+    layer = canvas.place(draw.box("attention", color="gray", width=110, height=84), x=x + 210, y=14)
     if target is None:
         sources = [(draw.box(source, color="blue", width=120, height=84), 14)] * 2
     else:
@@ -567,12 +567,12 @@ print("output", mixed.shape, " weights", cross_weights.shape)
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
-source = canvas.place(draw.box("x", note="(b, n, 32)", color="grey"), x=0, y=62)
+source = canvas.place(draw.box("x", note="(b, n, 32)", color="gray"), x=0, y=62)
 projections = canvas.place(draw.box("q_proj\nk_proj\nv_proj", color="blue"), x=110, y=46)
 num_heads = [
     canvas.place(draw.box(f"head {i + 1}", note="(b, n, 16)", color="orange"), x=300, y=i * 96 + 14) for i in range(2)
 ]
-joined = canvas.place(draw.box("side by side", note="(b, n, 32)", color="grey"), x=430, y=62)
+joined = canvas.place(draw.box("side by side", note="(b, n, 32)", color="gray"), x=430, y=62)
 mixing = canvas.place(draw.box("out_proj", note="(b, n, 32)", color="blue"), x=600, y=62)
 canvas.arrow(source, projections)
 for head in num_heads:
@@ -612,10 +612,10 @@ split_heads = check("attention.blank.4", split_heads)
 
 # %% tags=["hide-input"]
 pieces = draw.row(
-    draw.tensor((5, 8), "x", axes=("words", "features"), color="grey"),
+    draw.tensor((5, 8), "x", axes=("words", "features"), color="gray"),
     draw.tensor((2, 5, 4), "split_heads(x, 2)", axes=("num_heads", "words", "features"), color="orange"),
     draw.tensor((2, 5, 5), "weights", axes=("num_heads", "queries", "keys")),
-    draw.tensor((5, 8), "output", axes=("words", "features"), color="grey"),
+    draw.tensor((5, 8), "output", axes=("words", "features"), color="gray"),
     arrows=True,
     gap=44,
 )

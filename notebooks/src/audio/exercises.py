@@ -17,6 +17,7 @@ from mmcourse.check import check
 """,
 )
 
+FOLD_ONCE = "rate - rest if rest > rate / 2 else rest"
 RATES = [8000, 16_000, 11_025, 22_050, 44_100]
 
 
@@ -25,12 +26,6 @@ def heard(hz, rate):
     """Frequency in Hz, 0 to rate / 2, at which a tone of hz is heard."""
     rest = hz % rate
     return min(rest, rate - rest)
-
-
-def folded_once(hz, rate, above):
-    """One rate taken away, however high the tone is."""
-    rest = hz - rate if above else hz
-    return rate - rest if rest > rate / 2 else rest
 
 
 def draw_tone(g, low, high):
@@ -106,7 +101,15 @@ for hz in (3_000, 5_000):
         ),
         "You wrapped at rate / 2, as if the tone started again from 0 there. It is a mirror: it comes back *down*.": [
             "return hz % (rate / 2)",
-            "return hz if hz <= rate / 2 else hz % (rate / 2)",
+            "return hz % (rate / 2) if hz > rate / 2 else hz",
+        ],
+        "You took the rate away only once. Tones may lie many rates above: take all of them away, `hz % rate`.": (
+            edit("rest = hz % rate", "rest = hz - rate if hz > rate else hz", "min(rest, rate - rest)", FOLD_ONCE)
+        ),
+        "A frequency below 0 is the same tone from the other side: what is heard is its absolute value.": [
+            "return rest if rest <= rate / 2 else rest - rate",
+            "return hz - rate * round(hz / rate)",
+            "return hz - rate * math.floor(hz / rate + 0.5)",
         ],
         "You stopped at rate / 2. Tones above it do not stay there: without a filter they fold back.": (
             "return min(hz, rate / 2)"
@@ -132,14 +135,6 @@ for hz in (3_000, 5_000):
         "You cut half the rate to whole hertz. Half of 11,025 is 5,512.5: divide with `/`, not `//`.": (
             "return rate // 2 - abs(rest - rate // 2)"
         ),
-        "You took the rate away only once. A tone may lie many rates up: `hz % rate` takes them all away.": [
-            lambda hz, rate: folded_once(hz, rate, hz > rate),
-            lambda hz, rate: folded_once(hz, rate, hz >= rate),
-        ],
-        "A frequency that you hear is never negative: take `abs` of the distance to the nearest multiple of the rate.": [
-            lambda hz, rate: hz - rate * round(hz / rate),
-            lambda hz, rate: hz - rate * math.floor(hz / rate + 0.5),
-        ],
     },
     praise="Every tone has a home between 0 and half the rate, wanted or not.",
 )
@@ -370,7 +365,7 @@ frames = exercise(
         paragraph(),
         says("`n_fft` has to be a power of two (1, 2, 4, 8, ...).", mistake="it is no power of two"),
         says(
-            "Of those that fulfil both wishes take the **smallest**: it is the cheapest.",
+            "Of those that fulfill both wishes take the **smallest**: it is the cheapest.",
             mistake="a shorter one does too",
         ),
         says("If none does, say so honestly with 0.", mistake="You looked at the tones only"),
@@ -442,7 +437,7 @@ for n_fft in (128, 256, 512):
         "You looked at the clicks only: the longest frame that they allow. Ask too if two bins fit between the tones.": (
             lambda rate, hz_apart, ms_apart: longest_frame(rate, ms_apart)
         ),
-        "You left one bin between the tones. A Hann window spreads each over its neighbours: two bins are needed.": (
+        "You left one bin between the tones. A Hann window spreads each over its neighbors: two bins are needed.": (
             edit("2 * rate / n_fft >", "rate / n_fft >")
         ),
         "You took the power of two below what the tones need. Two bins fit between them from the next one on: round up.": [

@@ -136,6 +136,9 @@ print("inputs: 2, 4, 12, 93, 14, 3; labels: -100, 11, -100, 13, 14, -100  (mask_
         "You ask only for tokens that changed. A chosen token that stays is asked too: its label is the token.": (
             "labels = np.where(masked | other, ids, -100)"
         ),
+        "You exchanged the last two tenths: from 0.8 up to 0.9 the token becomes a random one, from 0.9 on it stays.": (
+            "other = chosen & (fate >= 0.9)"
+        ),
     },
     praise="The model never knows which of the words it sees are asked, so it must understand all of them.",
     names=("inputs", "labels"),
@@ -259,7 +262,7 @@ report = exercise(
             edit("first_loss < ignorant - 0.5", "abs(first_loss - ignorant) > 0.5")
         ),
         "You never call a leak. Compare the first loss with `np.log(vocab_size)`.": "ignorant = -np.inf",
-        "Your gain is relative. Asked is accuracy minus the best of `counting`.": "gain = accuracy / best - 1",
+        "Your gain is relative. It should be accuracy minus the best of `counting`.": "gain = accuracy / best - 1",
         "Your gain is the accuracy itself. Take off the best of `counting`.": "gain = accuracy",
         "Your gain stops at 0. A model worse than counting has a negative one.": "gain = max(accuracy - best, 0)",
         "Your gain has lost its sign. A model worse than counting has a negative one.": "gain = abs(accuracy - best)",

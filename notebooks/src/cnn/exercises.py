@@ -153,14 +153,14 @@ print("one position, kernel turned:  ", (picture[0:3, 0:3] * stamp[::-1, ::-1]).
         "The last row and column are missing: there are h − kh + 1 positions along an axis, not h − kh.": (
             "y = np.zeros((h - kh, w - kw))"
         ),
+        "Your loops end one step early: the last row and column of the output stay 0.": edit(
+            "range(y.shape[0])", "range(y.shape[0] - 1)", "range(y.shape[1])", "range(y.shape[1] - 1)"
+        ),
         "Your numbers lost their fractions. Make `y` of floats: `np.zeros(...)`, not `zeros_like` of whole numbers.": [
             "y = np.zeros((h - kh + 1, w - kw + 1), dtype=int)",
             "y = np.zeros((h - kh + 1, w - kw + 1), dtype=k.dtype)",
             "y = np.zeros((h - kh + 1, w - kw + 1), dtype=x.dtype)",
         ],
-        "The last row and column of your result stayed 0: your loops end one early. `range(n)` leaves out n itself.": edit(
-            "range(y.shape[0])", "range(y.shape[0] - 1)", "range(y.shape[1])", "range(y.shape[1] - 1)"
-        ),
     },
     praise="The flip is one line; now you know where it went.",
 )
@@ -295,7 +295,7 @@ print("width", second, "  seen", 3 + (3 - 1) * 2 * 2)
         "Your width forgets the dilation: the kernel spans d(k − 1) + 1 pixels.": "span = kernel",
         "You spread k steps of the dilation. Between k weights there are k − 1: the span is d(k − 1) + 1.": [
             "span = dilation * kernel",
-            "span = dilation * kernel\nfield += (span - 1) * jump",
+            "span = dilation * kernel\nfield += (dilation * kernel - 1) * jump",
         ],
         "Your width lacks the + 1: a kernel that just fits has one position, not none.": (
             "size = (size + 2 * padding - span) // stride"
@@ -318,7 +318,7 @@ print("width", second, "  seen", 3 + (3 - 1) * 2 * 2)
         "You counted only the pixels that are read. The field is from the first to the last, holes included.": (
             without_holes
         ),
-        "Your field adds k steps a layer. A kernel reaches k − 1 steps further, not k.": (
+        "Your field adds k steps per layer. A kernel reaches k − 1 steps further, not k.": (
             "field += dilation * kernel * jump"
         ),
         "Your field ends where the picture does. Positions in the padding count, too: keep to the formula.": (

@@ -502,6 +502,7 @@ print("n_A = 1, n_B = 3: p =", min(1, 2 * (comb(4, 0) + comb(4, 1)) / 2**4))
         'A sure loss of B is a result too: where A is ahead and p is below 0.05 the verdict is "A".': (
             'better = "B" if n_b > n_a else "not shown"'
         ),
+        "You name B wherever a difference is shown. Name the one that is ahead: A where n_A is larger.": 'better = "B"',
     },
     praise="Only the samples that tell them apart count, and a lead must be more than coins would give.",
     names=("n_a", "n_b", "p", "verdict"),

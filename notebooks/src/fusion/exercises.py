@@ -119,6 +119,9 @@ unit = exercise(
         "Your gate is a softmax, so that the features share one unit. Each has a sigmoid of its own.": (
             "z = np.exp(s) / np.exp(s).sum(axis=1, keepdims=True)"
         ),
+        "You mixed before the tanh. Take the tanh of each modality first, then mix.": (
+            "return np.tanh(z * (x1 @ w1) + (1 - z) * (x2 @ w2))"
+        ),
     },
     praise="Each entry of z is a share: what one modality gives up, the other gets.",
 )
@@ -219,6 +222,9 @@ weight = exercise(
         "That is the first rank alone. Add the others.": ('return np.einsum("rio,rjo,rko->ijko", a[:1], b[:1], c[:1])'),
         "The numbers are right, but flat. Keep an axis for each modality: (n1, n2, n3, k).": (
             'return np.einsum("rio,rjo,rko->ijko", a, b, c).reshape(-1, a.shape[-1])'
+        ),
+        "You dropped the output axis where there is one output (`squeeze`). Keep it: (n1, n2, n3, 1).": (
+            lambda a, b, c: full_weight(a, b, c).squeeze()
         ),
     },
     praise="The same function, with R·(n1 + n2 + n3)·k numbers in place of n1·n2·n3·k.",

@@ -315,6 +315,8 @@ step = exercise(
         ),
         "Your weight decay is not multiplied by the learning rate. It is a part of the gradient: `+ weight_decay * w` "
         "in dw.": "return w - learning_rate * x.T @ error / len(x) - weight_decay * w, b - learning_rate * db",
+        "You multiplied by the slope p(1 − p): that is the gradient of the squared error. With cross-entropy it cancels: "
+        "p − y.": "error = (p - y) * p * (1 - p)",
     },
     praise="Every trainer in this course repeats this step, with more layers.",
 )

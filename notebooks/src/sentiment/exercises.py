@@ -255,6 +255,9 @@ modulation = exercise(
         "You slow those who are behind. The formula is for ρ > 1; the others keep 1.": edit("ratio > 1", "ratio < 1"),
         "These are the ratios ρ. Turn them into coefficients: 1 - tanh(alpha ρ) above 1, else 1.": "return ratio",
         "Your alpha is outside the tanh. It belongs inside: 1 - tanh(alpha ρ).": "slow = 1 - alpha * np.tanh(ratio)",
+        "You slow only the one who is furthest ahead. All with ρ above 1 are slowed.": (
+            "return np.where((ratio > 1) & (ratio == ratio.max()), slow, 1.0)"
+        ),
     },
     praise="Multiply each encoder's gradient by it, and leave the head alone.",
 )
@@ -488,7 +491,7 @@ shipping = exercise(
         "You gave all subsets the same weight. Weigh each by how often it happens in use.": (
             choosing(lambda a, there: sum(a.values()))
         ),
-        "You chose by the worst case. Asked is how often the model will be right in use.": [
+        "You chose by the worst case. What counts is how often the model will be right in use.": [
             choosing(lambda a, there: min(value for s, value in a.items() if s)),
             choosing(lambda a, there: min(a.values())),
         ],

@@ -45,7 +45,7 @@ settings = exercise(
     statement=[
         context("A paper's code is in PyTorch, you work in Keras. Three settings need translating:"),
         says(
-            "- batch normalisation's `momentum`: PyTorch's is the share of the *new* batch, Keras's the share of the *old* "
+            "- batch normalization's `momentum`: PyTorch's is the share of the *new* batch, Keras's the share of the *old* "
             "value;",
             mistake="momentum: that is PyTorch's own number",
         ),
@@ -77,7 +77,7 @@ settings = exercise(
         ),
     ],
     hints=[
-        'The two shares of batch normalisation add up to 1. For the others write "what Keras computes = what is wanted" and '
+        'The two shares of batch normalization add up to 1. For the others write "what Keras computes = what is wanted" and '
         "solve.",
         "ε: `x / np.sqrt(1 - 0.999**step) == eps`, so what is `x`? Decay: `rate * y == paper_decay`, so what is `y`?",
     ],
@@ -122,6 +122,9 @@ settings = exercise(
         "weight_decay: the paper's number goes without the rate, Keras multiplies by it: make up for that.": (
             "keras_decay = paper_decay"
         ),
+        "ε: you did not use `step`. The root of 1 − β₂ᵗ is that of step 1 only where t is 1.": (
+            "keras_eps = eps * np.sqrt(1 - 0.999)"
+        ),
     },
     praise="As steps go by the factor tends to 1: the place of ε matters at the start, its value always.",
 )
@@ -147,12 +150,6 @@ def to_keras(w_input, w_hidden, b_input, b_hidden):
     return kernel, recurrent_kernel, bias
 
 
-def reshaped(w_input, w_hidden, b_input, b_hidden):
-    """Rows read on as columns: the shape is right, the places are not."""
-    kernel, recurrent_kernel, bias = to_keras(w_input, w_hidden, b_input, b_hidden)
-    return kernel.T.reshape(kernel.shape), recurrent_kernel.T.reshape(recurrent_kernel.shape), bias
-
-
 def interleaved(w_input, w_hidden, b_input, b_hidden):
     """Every third column is taken for a gate."""
 
@@ -160,6 +157,16 @@ def interleaved(w_input, w_hidden, b_input, b_hidden):
         return a.reshape(len(a), -1, 3)[..., [1, 0, 2]].reshape(a.shape)
 
     return swap(w_input.T), swap(w_hidden.T), swap(np.stack([b_input, b_hidden]))
+
+
+def blocks_of_inputs(w_input, w_hidden, b_input, b_hidden):
+    """Blocks as long as there are inputs change places."""
+    d = w_input.shape[1]
+
+    def carry(weight):
+        return np.concatenate([weight[d : 2 * d], weight[:d], weight[2 * d :]]).T
+
+    return carry(w_input), carry(w_hidden), np.stack([carry(b_input), carry(b_hidden)])
 
 
 def draw_gru(g, d, h):
@@ -225,10 +232,20 @@ gru = exercise(
         "You reversed the three blocks. Only r and z change places; n (Keras's h) stays last.": (
             edit("[z, r, n]", "[n, z, r]")
         ),
-        "You moved r to the end. Only r and z change places; n (Keras's h) stays last.": edit("[z, r, n]", "[z, n, r]"),
-        "You added the biases up, as for an LSTM. Here the hidden one stands inside r ⊙ (…): keep both, (2, 3h).": (
-            "bias = carry(b_input) + carry(b_hidden)"
+        "You moved n to the front. Only r and z change places; n (Keras's h) stays last.": edit(
+            "[z, r, n]", "[n, r, z]"
         ),
+        "You gave the matrices another shape, but did not transpose them: the numbers stand in other places now.": (
+            edit("np.concatenate([z, r, n]).T", "np.concatenate([z, r, n]).reshape(weight.shape[::-1])")
+        ),
+        "The gates of your recurrent kernel stand side by side, but their blocks are not transposed: turn each of them too.": (
+            "recurrent_kernel = np.concatenate([np.split(w_hidden, 3)[i] for i in (1, 0, 2)], axis=1)"
+        ),
+        "You moved r to the end. Only r and z change places; n (Keras's h) stays last.": edit("[z, r, n]", "[z, n, r]"),
+        "You added the biases up, as for an LSTM. Here the hidden one stands inside r ⊙ (…): keep both, (2, 3h).": [
+            "bias = carry(b_input) + carry(b_hidden)",
+            "bias = np.stack([carry(b_input) + carry(b_hidden), 0 * carry(b_hidden)])",
+        ],
         "The rows of the bias are exchanged: first the input's, then the hidden state's.": (
             "bias = np.stack([carry(b_hidden), carry(b_input)])"
         ),
@@ -239,23 +256,19 @@ gru = exercise(
         "Joined end to end, the two biases are one long row. They are two rows: (2, 3h).": (
             "bias = np.concatenate([carry(b_input), carry(b_hidden)])"
         ),
-        "You reversed the rotation: n, r, z. Only r and z change places; n (Keras's h) stays last: z, r, n.": (
-            edit("[z, r, n]", "[n, r, z]")
-        ),
         "You exchanged z and n. Only r and z change places; n (Keras's h) stays last: z, r, n.": (
             edit("[z, r, n]", "[r, n, z]")
-        ),
-        "The shape is right, the numbers are scrambled: you reshaped. Rows become columns by `.T`.": reshaped,
-        "Each block of your recurrent kernel is as PyTorch has it. Transpose it, too: (h, 3h) comes from `.T`.": (
-            "recurrent_kernel = np.concatenate([np.split(w_hidden, 3)[k] for k in (1, 0, 2)], axis=1)"
-        ),
-        "You added both biases into the first row. The reset gate acts on the hidden one alone: keep each in its row.": (
-            "bias = np.stack([carry(b_input) + carry(b_hidden), 0 * b_hidden])"
         ),
         "You exchanged two single rows. A gate has h rows: exchange blocks of h.": (
             "def carry(weight):\n    return weight[[1, 0, *range(2, len(weight))]].T"
         ),
         "You exchanged every third column. A gate is a block of h columns: split the axis into three.": interleaved,
+        "Your blocks have the wrong size: a gate has h rows, a third of the array, however many inputs there are.": (
+            blocks_of_inputs
+        ),
+        "The recurrent kernel has gates too, in PyTorch's order: exchange its first two blocks as well.": (
+            "recurrent_kernel = w_hidden.T"
+        ),
     },
     praise="With these a Keras GRU says what PyTorch's says, step for step.",
 )
@@ -409,14 +422,14 @@ print("epochs run: 4, best epoch:", int(np.argmin(losses[:4])))
             EXACTLY, "return epoch, best", AT_THE_END, "return len(val_losses) - 1, best"
         ),
         "You compare with the epoch before. It must beat the *best* so far.": against_the_epoch_before,
+        "Not every run is stopped: it cannot have more epochs than there are losses.": edit(
+            AT_THE_END, "return best + patience + 1, best"
+        ),
         "As if it never stopped: after `patience` epochs in a row without a lower loss the run ends.": (
             lambda val_losses, patience: (len(val_losses), int(np.argmin(val_losses)))
         ),
         "Both numbers are right, in the wrong order: first how many epochs run, then the best one.": edit(
             EXACTLY, "return best, epoch + 1", AT_THE_END, "return best, len(val_losses)"
-        ),
-        "You report more epochs than there are losses: where nothing stops the run, all of them run.": edit(
-            AT_THE_END, "return best + patience + 1, best"
         ),
         "A lower loss is a new best by however little: `min_delta` is 0 unless you set it.": [
             edit("loss < val_losses[best]", f"loss < val_losses[best] - {least}")

@@ -164,6 +164,7 @@ rate = exercise(
         "That is the factor between 0 and 1. Multiply it by the peak rate.": edit(
             "peak * fall", "fall", "peak * rise", "rise"
         ),
+        "Your step 0 has the rate of step 1. It is 0 there: step / warmup.": "rise = max(step, 1) / warmup",
     },
     praise="Up in a line while Adam's means fill, down along a cosine while the weights settle.",
     atol=1e-9,
@@ -535,6 +536,9 @@ diagnosis = exercise(
         ),
         "You look for infinite losses only. NaN has diverged too: `math.isfinite`, or `np.isfinite` for a list.": (
             with_rule("diverged", lambda loss, val, classes: any(map(math.isinf, [*loss, *val])))
+        ),
+        "You take the lowest training loss. What counts is where the run ends: the last one, `loss[-1]`.": (
+            with_rule("learned nothing", lambda loss, val, classes: min(loss) > 0.95 * math.log(classes))
         ),
     },
     praise="Four looks at a log, in this order, before any knob is turned.",
