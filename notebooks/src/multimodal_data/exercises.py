@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from mmcourse.check import CheckFailed, call, plain
+from mmcourse.check import CheckFailed, call, to_numpy
 from mmcourse.check.values import identical
 from mmcourse.exercise import between, context, edit, example, exercise, lesson, one_of, paragraph, part, right, says
 
@@ -452,7 +452,7 @@ def mask_from(answer, groups, share, seed):
         raise CheckFailed(
             "Return one mask, not two sets: an array (n,) with True for the test set, False for training."
         )
-    mask = plain(got, "The mask", "True or False")
+    mask = to_numpy(got, "The mask", "True or False")
     if mask.dtype.kind != "b":
         raise CheckFailed(f"The mask should hold True (test) and False (training); it has dtype {mask.dtype}.")
     if mask.shape != groups.shape:
