@@ -105,7 +105,7 @@ def helper(framework: str) -> Any:
 
 @cache
 def _load_in_time(framework: str, use: Callable) -> None:
-    """Load all that a probe needs, before any limit on time: a module is broken for good if its loading is cut short."""
+    """Load all that a probe needs before any limit on time: a module whose loading was cut short stays broken."""
     helper(framework)
     if framework == "torch" and "optim" in source_of(use):
         importlib.import_module("torch._dynamo")  # which the first optimizer loads
