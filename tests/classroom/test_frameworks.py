@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
 import sys
 import time
 
@@ -199,3 +200,11 @@ def test_labels_of_held_out_data_never_go_in(sandbox, monkeypatch):
     shares("neural_networks.5", TORCH, {"reference": sources("neural_networks.5")["train"]})
     probed = [more for more in sent if "probe" in more]
     assert probed and all(len(more["args"]["tuple"]) == 4 for more in probed), "inputs, targets, classes, new inputs"
+
+
+def test_what_an_optimizer_loads_is_loaded_before_any_limit_on_time():
+    """The judge's limits cut a slow first step short: every later optimizer of that process then failed."""
+    code = "import sys; from mmcourse.exercise import find; find('neural_networks.4').expected\n"
+    code += "assert 'torch._dynamo' in sys.modules\n"
+    code += "import torch; torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)"
+    subprocess.run([sys.executable, "-c", code], check=True)
