@@ -431,29 +431,6 @@ def causal_mask(n):
 
 @blank(
     "attention.blank.3",
-    title="A padding mask that fits the scores",
-    inputs=[
-        (np.array([[True, True, False], [True, False, False]]),),
-        (np.array([[True]]),),
-        (np.array([[False, True, True, True]]),),
-    ],
-    mistakes=[
-        (
-            lambda padding_mask: padding_mask[:, None, :, None],
-            "This masks queries. Padding must not be attended *to*: the last axis is that of the keys.",
-        ),
-        (lambda padding_mask: ~padding_mask[:, None, None, :], "This is the opposite: True stays True, a real word."),
-        (lambda padding_mask: padding_mask[:, None, :], "One axis is missing: (b, 1, 1, m) has two axes of length 1."),
-        (lambda padding_mask: padding_mask[None, None], "The batch comes first: (b, 1, 1, m)."),
-    ],
-    what="The mask",
-)
-def key_mask(padding_mask):
-    return padding_mask[:, None, None, :]
-
-
-@blank(
-    "attention.blank.4",
     title="Splitting heads",
     inputs=[
         (np.arange(48.0).reshape(2, 3, 8), 2),
@@ -481,3 +458,26 @@ def split_heads(x, num_heads):
     b, n, d = x.shape
     pieces = x.reshape(b, n, num_heads, d // num_heads)
     return pieces.swapaxes(1, 2)
+
+
+@blank(
+    "attention.blank.4",
+    title="A padding mask that fits the scores",
+    inputs=[
+        (np.array([[True, True, False], [True, False, False]]),),
+        (np.array([[True]]),),
+        (np.array([[False, True, True, True]]),),
+    ],
+    mistakes=[
+        (
+            lambda padding_mask: padding_mask[:, None, :, None],
+            "This masks queries. Padding must not be attended *to*: the last axis is that of the keys.",
+        ),
+        (lambda padding_mask: ~padding_mask[:, None, None, :], "This is the opposite: True stays True, a real word."),
+        (lambda padding_mask: padding_mask[:, None, :], "One axis is missing: (b, 1, 1, m) has two axes of length 1."),
+        (lambda padding_mask: padding_mask[None, None], "The batch comes first: (b, 1, 1, m)."),
+    ],
+    what="The mask",
+)
+def key_mask(padding_mask):
+    return padding_mask[:, None, None, :]
