@@ -30,6 +30,8 @@ from torch import nn
 from mmcourse import draw, plot, widgets
 from mmcourse.check import check
 from mmcourse.evaluate import expect_within, mean_and_interval
+from mmcourse.torch.attention import MultiHeadAttention as CourseAttention
+from mmcourse.torch.attention import sinusoidal_positions as torch_sinusoids
 
 # %% [markdown]
 # ## 1 · A model that reads between the words
@@ -46,9 +48,6 @@ from mmcourse.evaluate import expect_within, mean_and_interval
 # the cell if you are curious; section 9 comes back to its core, and then you will understand all of it.
 
 # %% tags=["hide-input", "free"]
-from mmcourse.torch.attention import MultiHeadAttention as CourseAttention
-from mmcourse.torch.attention import sinusoidal_positions as torch_sinusoids
-
 GOOD = "good lovely great funny bright warm".split()
 BAD = "bad dull awful boring gloomy cold".split()
 THINGS = "film music food talk party game".split()
@@ -379,9 +378,7 @@ flow = draw.row(
         highlight=[(0, 1), (1, 1)],
     ),
     "=",
-    draw.matrix(
-        Q @ K.T, title="scores (3, 3)", columns=words, rows=words, form="g", color="grey", highlight=[(2, 1)]
-    ),
+    draw.matrix(Q @ K.T, title="scores (3, 3)", columns=words, rows=words, form="g", color="grey", highlight=[(2, 1)]),
 )
 draw.show(
     flow,
@@ -441,9 +438,7 @@ flow = draw.row(
     "@",
     draw.matrix(V, title="V (3, 2)", color="green", form="g", rows=words, columns=handed),
     "=",
-    draw.matrix(
-        Y, title="output (3, 2)", form=".2f", color="grey", rows=words, columns=handed, highlight=[(2, 0)]
-    ),
+    draw.matrix(Y, title="output (3, 2)", form=".2f", color="grey", rows=words, columns=handed, highlight=[(2, 0)]),
 )
 draw.show(
     flow,
