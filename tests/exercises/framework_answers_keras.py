@@ -1,6 +1,5 @@
 """Known right and wrong answers to the exercises in Keras, as learners write them."""
 
-import keras
 from exercise_harness import Answers
 from keras import layers, ops
 
@@ -47,8 +46,7 @@ ANSWERS = {
     "attention.5": Answers(
         right=[Encoder, OneByOne],
         wrong=[
-            (encoder(mask=lambda self, m: ops.expand_dims(m, 2)), "You masked the queries"),
-            (encoder(mask=lambda self, m: None), "gets no mask"),
+            (encoder(mask=lambda self, m: ops.expand_dims(m, 2)), "Padding is attended to"),
             (encoder(mask=lambda self, m: ops.logical_not(m)[:, None]), "upside down"),
             (encoder(pool=lambda self, h, m: ops.mean(h, 1)), "counts the padding"),
             (encoder(pool=lambda self, h, m: ops.mean(ops.where(m[..., None], h, 0.0), 1)), "length with padding"),

@@ -104,7 +104,7 @@ print("padded, as if alone:", np.allclose(broken(sentences, is_real), alone, ato
             mistake="has no biases",
         ),
         says("each head is `d_model / num_heads` wide;", mistake="Each head is as wide as the model"),
-        says("no query attends to padding, wherever it is,", mistake="You masked the queries"),
+        says("no query attends to padding, wherever it is,", mistake="Padding is attended to"),
         says("while later words are open;", mistake="closed the future"),
         says("`x` is added to what attention brings;", mistake="The residual connection is missing"),
         says("and the average goes over the real words only.", mistake="Your average counts the padding"),
@@ -127,11 +127,11 @@ print("padded, as if alone:", np.allclose(broken(sentences, is_real), alone, ato
             "key_dim=d_head", "key_dim=d_head, use_bias=False"
         ),
         "Each head is as wide as the model: `key_dim` is the width of *one* head, d_model / num_heads.": WideHeads,
-        "You masked the queries. Padding must not be attended *to*: the last axis of the mask is that of the keys.": (
-            "mask = padding_mask[:, :, None]"
-        ),
-        "The attention layer gets no mask: padding is attended to. Keras cannot know it, since `padding_mask` is an "
-        "array like any other.": "y = self.attention(x, x)",
+        "Padding is attended to: the mask must be handed to the attention layer, and close *keys*, the last axis of "
+        "(b, queries, keys). Closing the rows of padded queries changes nothing for real words.": [
+            "mask = padding_mask[:, :, None]",
+            "y = self.attention(x, x)",
+        ],
         "Your mask is upside down: True means *may attend* in Keras.": (
             "mask = ops.logical_not(padding_mask)[:, None, :]"
         ),
