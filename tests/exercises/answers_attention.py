@@ -138,7 +138,6 @@ ANSWERS = {
             (attend(join=lambda a, b: np.tanh(a)[:, None] + np.tanh(b)), "tanh of each part"),
             (attend(read=lambda h, k, w: h.sum(-1)), "leave out `w`"),
             (attend(read=lambda h, k, w: h @ w / len(w) ** 0.5), "not divided"),
-            (attend(read=lambda h, k, w: h @ w * k.shape[1] ** -0.5), "not divided"),
             (attend(stable=False), "overflows"),
             (lambda *args: attend()(*args)[::-1], "wrong order"),
             (scores_only, "softmax is missing"),

@@ -124,6 +124,7 @@ print("before the tanh", q @ W_q + (k @ W_k).T)  # 0.5 + 1 and 0.5 − 2
         "You clipped the scores: those beyond the limit become equal. Subtract each row's maximum instead.": [
             "e = np.exp(np.clip(scores, -700, 700))",
             "e = np.exp(np.clip(scores, -50, 50))",
+            "e = np.exp(np.minimum(scores, 700))",
         ],
         "Both arrays are right, in the wrong order: first the output, then the weights.": "return weights, weights @ v",
         "These are the scores, and values mixed by them: the softmax is missing.": "weights = scores",
@@ -174,6 +175,12 @@ def allowed(padding_mask, causal):
     n = padding_mask.shape[1]
     keep = np.repeat(padding_mask[:, None, :], n, axis=1)
     return keep & np.tri(n, dtype=bool) if causal else keep
+
+
+def upside_down_and_unstable(scores, padding_mask, causal):
+    e = np.where(allowed(~padding_mask, causal), np.exp(scores), 0)
+    total = e.sum(axis=-1, keepdims=True)
+    return e / np.where(total > 0, total, 1)
 
 
 def renormalized(scores, padding_mask, causal):
@@ -251,9 +258,10 @@ print((allowed / allowed.sum(axis=1, keepdims=True)).round(2))
     own=draw_own_scores,
     mistakes={
         "Neither mask has any effect: these are the weights of a plain softmax.": lambda s, p, c: plain_softmax(s),
-        "Your mask is upside down: True means real, so keep what is True.": (
-            "real = np.broadcast_to(~padding_mask[:, None, :], scores.shape)"
-        ),
+        "Your mask is upside down: True means real, so keep what is True.": [
+            "real = np.broadcast_to(~padding_mask[:, None, :], scores.shape)",
+            upside_down_and_unstable,
+        ],
         "You masked rows, the queries. Padding must not be attended *to*: mask columns, `padding_mask[:, None, :]`.": (
             "real = np.broadcast_to(padding_mask[:, :, None], scores.shape)"
         ),
