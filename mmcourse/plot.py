@@ -126,12 +126,12 @@ def bar_with_ceiling(
     *,
     title: str = "How close does each model come to its ceiling?",
     chance: float | None = None,
-    stroke: str = "ceiling",
+    marker: str = "ceiling",
 ) -> Figure:
-    """A bar for each accuracy, a stroke for its ceiling (None or NaN: unknown), the numbers beside them.
+    """A bar for each accuracy, a marker at its ceiling (None or NaN: unknown), the numbers beside them.
 
-    `errors` are half-widths of intervals, drawn as whiskers. Accuracies lie between 0 and 1. `stroke` names what the
-    strokes are where they are no exact ceilings.
+    `errors` are half-widths of intervals, drawn as whiskers. Accuracies lie between 0 and 1. `marker` says what the
+    markers show where they are no exact ceilings.
     """
     reached = np.asarray(accuracies, dtype=float)
     ceilings = np.array([np.nan if c is None else c for c in np.broadcast_to(ceilings, reached.shape)], dtype=float)
@@ -150,7 +150,7 @@ def bar_with_ceiling(
         ax.axvline(chance, color=GREY, linestyle=":", linewidth=1.5)
         ax.text(chance, len(reached) - 0.45, "chance", color="#555555", ha="center", va="bottom", fontsize=9)
     ax.set(yticks=y, yticklabels=names, xlim=(0, 1), ylim=(-0.6, len(reached) - 0.4))
-    ax.set_xlabel(f"accuracy (bar: reached, stroke: {stroke})" if known.any() else "accuracy")
+    ax.set_xlabel(f"accuracy (bar: reached, marker: {marker})" if known.any() else "accuracy")
     _title(fig, title)
     ax.grid(axis="y", visible=False)
     ax.grid(axis="x")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import contextlib
 import os
 import shutil
 import subprocess
@@ -125,39 +125,16 @@ def _turn(item: pytest.Item) -> int:
     return next((i for i, folder in enumerate(FIRST) if item.nodeid.startswith(folder)), len(FIRST))
 
 
-_RUN = Counter[str]()
+def pytest_configure() -> None:
+    """Keep TensorFlow's log handler away from pytest's own files.
 
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_logstart() -> None:
-    """Garbage is collected between tests: something unknown, when it is collected, closes pytest's capture files.
-
-    Left to itself that happened in the middle of a test of the command line, and every later test of the worker failed
-    in pytest's own code. Here the files are made anew, and the run says so.
+    It is made with the stderr of the moment of import, and closes that stream when Jupyter configures logging anew and
+    another stderr is in place: the worker's capture file, and every later test failed in pytest's own code.
     """
-    gc.disable()
-    _RUN["tests"] += 1
-    if _RUN["tests"] % 25 == 0:
-        gc.collect()
-    capture = sys.modules["_pytest.capture"]
-    manager = _RUN_CONFIG[0].pluginmanager.getplugin("capturemanager") if _RUN_CONFIG else None
-    both = getattr(manager, "_global_capturing", None)
-    for one in (both.out, both.err) if both else ():
-        if isinstance(one, capture.FDCapture) and (one.tmpfile.closed or one.tmpfile.buffer.closed):
-            fresh = capture.EncodedFile(
-                tempfile.TemporaryFile(buffering=0), encoding="utf-8", errors="replace", newline="", write_through=True
-            )
-            os.dup2(fresh.fileno(), one.targetfd)
-            one.tmpfile = one.syscapture.tmpfile = fresh
-            setattr(sys, one.syscapture.name, fresh)
-            print("pytest's capture file had been closed, and was made anew", file=sys.__stderr__)
+    with contextlib.suppress(ImportError):
+        from absl import logging as absl_logging
 
-
-_RUN_CONFIG: list[pytest.Config] = []
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    _RUN_CONFIG.append(config)
+        absl_logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: waiting does not count towards a test's time limit

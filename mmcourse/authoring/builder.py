@@ -15,7 +15,7 @@ from mmcourse.exercise.verify import problems
 from mmcourse.io import atomic_write, keep_dated_copy
 from mmcourse.runtime import SLUG, usable_cores
 
-from . import budget, clean, gate, glossary, real, source
+from . import budget, clean, gate, glossary, real, source, twice
 from .catalogue import Lesson, notebooks_dir, select
 from .execute import ExecutionError, execute
 from .fingerprint import holds_own_work
@@ -144,6 +144,10 @@ def _build_one(lesson: Lesson, path: Path, progress: Progress | None, force: boo
     measured["made_with"] = installed()
     if filled:
         measured["blanks"] = _tried_blanks(filled, name)
+    if path in (lesson.notebook, lesson.deeper) and gate.is_second_edition(lesson):
+        if unsteady := twice.faults(nb, progress and (lambda done, total: progress(f"{name} again", done, total))):
+            raise BuildError("\n".join(f"{name}: {fault}" for fault in unsteady))
+        measured["run_twice"] = True
     _put_text(nb, gate.text_of(lesson, path, SLUG, measured))
     if found := gate.notebook_faults(nb, path, lesson):
         raise BuildError("\n".join(f"{name}: {x}" for x in found))

@@ -13,7 +13,7 @@ from .catalogue import Lesson, lesson_numbers
 from .fingerprint import was_edited
 
 MEASURED = ("seconds", "peak_mb", "cores", "bands")
-RECORDED = (*MEASURED, "made_with", "blanks")  # the last one only where a lesson has blanks
+RECORDED = (*MEASURED, "made_with", "blanks", "run_twice")  # the last two only where a lesson has them
 # the blank's number alone, so that `findall` gives it
 BLANK_IDS = re.compile(r"^\w+\s*=\s*check\(\s*[\"']([a-z]\w*\.blank\.\d+)[\"']", re.MULTILINE)
 
@@ -50,6 +50,8 @@ def stale(lesson: Lesson, path: Path, slug: str) -> list[str]:
         return [str(error)]
     found = _differences(nb, want) or _metadata_differences(nb, want)
     found += _untried_blanks(nb, stored.get("blanks", []))
+    if path in (lesson.notebook, lesson.deeper) and is_second_edition(lesson) and not stored.get("run_twice"):
+        found.append("its cells were not run twice")
     found += notebook_faults(nb, path, lesson) + limits(nb, path, lesson)
     return [f"{name}: {x}: {remedy}" for x in found]
 

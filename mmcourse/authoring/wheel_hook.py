@@ -1,12 +1,14 @@
 """Build hook of the wheel: the public half of each lesson's exercises.py goes to `mmcourse/_lessons/SLUG/`.
 
 Checks need references, draws and messages wherever the course is installed. Right answers written differently stay in
-the repository. This file runs in the build's own environment, so it imports nothing of the course.
+the repository, and so do answers that somebody wrote into the notebooks: a wheel with such a notebook is not built.
+This file runs in the build's own environment, so it imports nothing of the course.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib.util
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FILES = ("exercises.py", "exercises_torch.py", "exercises_keras.py")
+READ_BY_LESSONS = ("results.json", "tune_search.py")  # whole; pyproject.toml names them for the wheel
 
 
 class ExercisesHook(BuildHookInterface):
@@ -25,6 +28,7 @@ class ExercisesHook(BuildHookInterface):
         """Write the public halves into a folder that lasts as long as the build, and have them included."""
         if version == "editable":
             return
+        refuse_answers(Path(self.root))
         self.folder = tempfile.TemporaryDirectory()
         for name in FILES:
             for path in sorted(Path(self.root).glob(f"notebooks/src/*/{name}")):
@@ -37,6 +41,27 @@ class ExercisesHook(BuildHookInterface):
         """The wheel is written: the folder may go."""
         if version != "editable":
             self.folder.cleanup()
+
+
+def refuse_answers(root: Path) -> None:
+    """Blank notebooks only, and none besides those of the course.
+
+    Raises
+    ------
+    ValueError
+        For a notebook that somebody wrote into, with the remedy.
+    """
+    file = root / "mmcourse" / "authoring" / "fingerprint.py"
+    spec = importlib.util.spec_from_file_location("fingerprint", file)
+    assert spec and spec.loader
+    spec.loader.exec_module(fingerprint := importlib.util.module_from_spec(spec))
+    book = root / "notebooks"
+    for path in sorted([*book.glob("*.ipynb"), *book.glob("exercises/**/*.ipynb")]):
+        if ".ipynb_checkpoints" not in path.parts and fingerprint.holds_own_work(path):
+            raise ValueError(
+                f"{path.relative_to(root)} was edited or is not the course's own, and would be in the wheel: move it "
+                "out of notebooks/, and `git checkout` or `mmcourse build` the course's notebook"
+            )
 
 
 def public_half(text: str) -> str:

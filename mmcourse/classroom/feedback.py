@@ -228,9 +228,12 @@ def groups(pairs: list[tuple[float, str, str]]) -> list[tuple[float, list[str]]]
 
 
 def blank_cells(lesson: str) -> list[str]:
+    """The code that everybody was given; not what the instructor wrote into it."""
     from mmcourse.authoring import select
+    from mmcourse.authoring.unedited import unedited
 
-    return code_cells(select([lesson])[0].exercise.read_bytes())
+    chosen = select([lesson])[0]
+    return code_cells(unedited(chosen, chosen.exercise))
 
 
 def picture(graded: Graded) -> bytes:

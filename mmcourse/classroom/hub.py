@@ -13,7 +13,6 @@ import io
 import os
 import re
 import secrets
-import shutil
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +22,8 @@ from jupyterhub.auth import Authenticator
 from jupyterhub.utils import subdomain_hook_idna
 from traitlets import Unicode
 
-from mmcourse.authoring import notebooks_dir
+from mmcourse.authoring.unedited import public_notebooks
+from mmcourse.classroom.tables import read_table
 from mmcourse.io import atomic_write
 
 HOST = "mmcourse"  # the hub is at mmcourse.localhost, a student's server at <student>.localhost
@@ -62,8 +62,7 @@ def names(students: str, folder: Path) -> list[str]:
     roster = folder / "roster.csv"
     found = [name.strip() for name in students.split(",")]
     if roster.is_file():
-        with roster.open(newline="", encoding="utf-8") as file:
-            found = [row.get("student", "") for row in csv.DictReader(file)]
+        found = [row["student"] for _, row in read_table(roster, "student")]
     if HOST in found:
         raise ValueError(f"student {HOST!r}: this name is the hub's own; choose another")
     if bad := [name for name in found if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", name)]:
@@ -76,8 +75,7 @@ def read_accounts(folder: Path) -> dict[str, str]:
     path = folder / "accounts.csv"
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["student"]: row["password"] for row in csv.DictReader(file)}
+    return {row["student"]: row["password"] for _, row in read_table(path, "student", "password")}
 
 
 def plain_folder(path: Path) -> Path:
@@ -91,14 +89,16 @@ def plain_folder(path: Path) -> Path:
 def fill_home(folder: Path, student: str) -> None:
     """Lessons, and the student's own exercises where DIR/release has them; nothing that is there is overwritten."""
     home, released = folder / "students" / student, folder / "release" / "students" / student
-    book = notebooks_dir()
-    exercises = released if released.is_dir() else book / "exercises"
-    sources = {"lessons": book.glob("[0-9]*.ipynb"), "exercises": exercises.glob("*.ipynb")}
-    for name, paths in sources.items():
+    places: dict[str, dict[str, bytes]] = {"lessons": {}, "exercises": {}}
+    for path, content in public_notebooks():
+        places["lessons" if path.parent == Path() else "exercises"][path.name] = content
+    if released.is_dir():
+        places["exercises"] = {path.name: path.read_bytes() for path in released.glob("*.ipynb")}
+    for name, notebooks in places.items():
         place = plain_folder(home / name)
-        for path in paths:
-            if not os.path.lexists(copy := place / path.name):
-                shutil.copyfile(path, copy)
+        for file, content in notebooks.items():
+            if not os.path.lexists(copy := place / file):
+                copy.write_bytes(content)
     for name in ("submitted", "feedback"):
         plain_folder(home / name)
 

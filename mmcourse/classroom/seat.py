@@ -20,17 +20,20 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 from jupyterhub.traitlets import ByteSpecification
 from traitlets import Integer, Unicode
 
 from mmcourse.authoring import notebooks_dir
-from mmcourse.authoring.wheel_hook import public_half
+from mmcourse.authoring.unedited import public_notebooks
+from mmcourse.authoring.wheel_hook import FILES, READ_BY_LESSONS, public_half
 from mmcourse.classroom import quota
 from mmcourse.classroom.copies import copies
 from mmcourse.classroom.hub import fill_home, free_port
 from mmcourse.classroom.inside.doorway import forward
+from mmcourse.classroom.inside.jail import packed_filter
 from mmcourse.classroom.sandbox import ETC, INSIDE, PACKAGE, SYSTEM, NoSandbox, _is_root, _sites, _threads
 from mmcourse.datasets import data_dir
 
@@ -68,23 +71,30 @@ def course_binds(public: Path) -> list[tuple[str, str]]:
     parts = [part for part in PACKAGE.iterdir() if part.name != "__pycache__" and not part.name.startswith(".")]
     binds = [(str(part), f"{COURSE}/mmcourse/{part.name}") for part in parts]
     binds.append((str(data_dir()), f"{COURSE}/mmcourse/_data"))
-    binds.append((str(public), f"{COURSE}/mmcourse/_lessons"))
-    for name in ("map.toml", "exercises"):
-        if (book / name).exists():
-            binds.append((str(book / name), f"{COURSE}/mmcourse/_notebooks/{name}"))
-    return binds + [(str(path), f"{COURSE}/mmcourse/_notebooks/{path.name}") for path in book.glob("*.ipynb")]
+    return binds + [(str(public / name), f"{COURSE}/mmcourse/{name}") for name in ("_lessons", "_notebooks")]
 
 
-def write_public_lessons(public: Path) -> Path:
-    """The wheel's half of each exercises.py, in this folder, made once: servers that run see the same files."""
+def write_public_half(public: Path) -> Path:
+    """What the wheel carries of notebooks/, in this folder, made once: servers that run see the same files.
+
+    Of each exercises.py the public half; of each notebook what was built, without the answers of whoever teaches.
+    """
     with _WRITING:
         if public not in _WRITTEN:
             shutil.rmtree(public, ignore_errors=True)  # of an earlier hub, whose servers ended with it
-            public.mkdir()
-            for source in sorted(notebooks_dir().glob("src/*/exercises.py")):
-                target = public / source.parent.name / source.name
-                target.parent.mkdir()
-                target.write_text(public_half(source.read_text(encoding="utf-8")), encoding="utf-8")
+            book = notebooks_dir()
+            made = {Path("_notebooks") / path: content for path, content in public_notebooks()}
+            for source in book.glob("src/*/*"):
+                target = Path("_lessons") / source.parent.name / source.name
+                if source.name in FILES:
+                    made[target] = public_half(source.read_text(encoding="utf-8")).encode()
+                elif source.name in READ_BY_LESSONS:
+                    made[target] = source.read_bytes()
+            if (book / "map.toml").is_file():
+                made[Path("_notebooks/map.toml")] = (book / "map.toml").read_bytes()
+            for name, content in made.items():
+                (public / name).parent.mkdir(parents=True, exist_ok=True)
+                (public / name).write_bytes(content)
             _WRITTEN.add(public)
     return public
 
@@ -133,8 +143,22 @@ def give(place: Path, uid: int) -> None:
                 os.lchown(os.path.join(root, name), uid, uid)
 
 
-def command(folder: Path, student: str, uid: int, hub_socket: Path, scratch: Path) -> list[str]:
+def filter_file() -> IO[bytes]:
+    """The filter of system calls in a file without a name, for bubblewrap.
+
+    bubblewrap puts it over its own process in the sandbox too. That one has the id of an ordinary user's students, and
+    is seen in /proc: without the filter, a student who writes to its memory would be rid of it.
+    """
+    file = tempfile.TemporaryFile()
+    file.write(packed_filter(programs=True, network=True))
+    file.seek(0)
+    return file
+
+
+def command(folder: Path, student: str, uid: int, hub_socket: Path, scratch: Path, filter: int) -> list[str]:
     """bubblewrap's command line around one student's server; later mounts lie on top of earlier ones.
+
+    `filter` is the descriptor of a `filter_file`, which the process must be passed.
 
     Raises
     ------
@@ -146,12 +170,12 @@ def command(folder: Path, student: str, uid: int, hub_socket: Path, scratch: Pat
         raise NoSandbox("bubblewrap (bwrap) is not installed; `apt install bubblewrap`")
     home, inside = folder / "students" / student, f"/home/{student}"
     made = [program, "--die-with-parent", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
-    made += ["--unshare-cgroup-try", "--hostname", "class", "--cap-drop", "ALL"]
+    made += ["--unshare-cgroup-try", "--hostname", "class", "--cap-drop", "ALL", "--seccomp", str(filter)]
     if uid:
         made += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]  # to become the student; given up in jail.py
     else:
         made += ["--unshare-user", "--uid", str(USER), "--gid", str(USER)]
-    binds = [(path, path) for path in python_binds()] + course_binds(write_public_lessons(folder / "hub" / "lessons"))
+    binds = [(path, path) for path in python_binds()] + course_binds(write_public_half(folder / "hub" / "public"))
     binds.append((str(INSIDE), "/class/inside"))
     seen = ["/usr", "/usr/local", "/etc", "/etc/ssl", "/run", "/tmp", "/home", inside, "/class"]
     seen += sorted({str(parent) for _, place in binds for parent in Path(place).parents} - {"/"})
@@ -270,11 +294,13 @@ class ClassSpawner(SimpleLocalProcessSpawner):
             **{"hub_socket": HUB_SOCKET, "home": self.home, "uid": uid, "memory": memory, "file": int(self.file_limit)},
             "processes": self.process_limit if uid else _threads(self.process_limit),
         }
-        walls = command(folder, student, uid, self.doors.outward, Path(self.doors.scratch.name))
+        denied = filter_file()
+        walls = command(folder, student, uid, self.doors.outward, Path(self.doors.scratch.name), denied.fileno())
         door = [sys.executable, "-B", "/class/inside/doorway.py", json.dumps(settings)]
         self.cmd = [*walls, *door, sys.executable, "-m", "jupyterhub.singleuser"]
-        self.popen_kwargs = {"pass_fds": (self.doors.listener.fileno(),)}
-        address = await super().start()
+        self.popen_kwargs = {"pass_fds": (self.doors.listener.fileno(), denied.fileno())}
+        with denied:
+            address = await super().start()
         self.doors.listener.close()  # ours: with the server gone, a connection is refused, not left waiting
         self.watcher = asyncio.create_task(self.watch(memory, int(self.disk_limit)))
         return address

@@ -563,10 +563,10 @@ def _pattern(pattern: Any, modalities: tuple[str, ...], n: int) -> np.ndarray:
     return kept
 
 
-def _drop(present: np.ndarray, rate: float, rng: np.random.Generator) -> np.ndarray:
+def _drop(modality_mask: np.ndarray, rate: float, rng: np.random.Generator) -> np.ndarray:
     """Take each modality away with chance `rate`; a sample that would lose all keeps one of its own, by chance."""
-    keep = present & (rng.random(present.shape) >= rate)
-    lucky = np.argmax(np.where(present, rng.random(present.shape), -1), axis=1)
+    keep = modality_mask & (rng.random(modality_mask.shape) >= rate)
+    lucky = np.argmax(np.where(modality_mask, rng.random(modality_mask.shape), -1), axis=1)
     empty = ~keep.any(axis=1)
     keep[empty, lucky[empty]] = True
     return keep

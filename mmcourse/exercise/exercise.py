@@ -6,6 +6,7 @@ a student's own numbers, the points, and the tests of the exercise itself (`mmco
 
 from __future__ import annotations
 
+import inspect
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from mmcourse.check.compare import copied
 from mmcourse.exercise.compare import Comparison, check_against_reference, differs
 from mmcourse.exercise.memo import remembering
 from mmcourse.exercise.mutants import Written, make_mutant
-from mmcourse.exercise.parts import Draw, Part, drawn_options
+from mmcourse.exercise.parts import Draw, Part, drawn_options, unknown_options
 from mmcourse.exercise.probe import Probed, assert_close_probed, format_use, matches_probed
 from mmcourse.exercise.statement import Row, checked_rows
 
@@ -264,6 +265,14 @@ def make_exercise(
         raise ValueError(f"exercise {id}: expected two hints or more, got {len(hints)}")
     if len({part.name for part in parts}) != len(parts) or not parts:
         raise ValueError(f"exercise {id}: expected parts with names of their own")
+    for one in parts:
+        drawn_by = one.draw or draw
+        if one.inputs is None and drawn_by and (unknown := unknown_options(drawn_by, one.options)):
+            known = ", ".join(list(inspect.signature(drawn_by).parameters)[1:])
+            raise ValueError(
+                f"exercise {id}, part {one.name!r}: `{drawn_by.__name__}` has no option {', '.join(unknown)}; "
+                f"its options are {known or 'none'}"
+            )
     return Exercise(
         id,
         reference,

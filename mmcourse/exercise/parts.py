@@ -5,6 +5,7 @@ The same `draw` function serves all three, with other random generators.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,8 +83,28 @@ def part(
     hidden_only: bool = False,
     **options: Any,
 ) -> Part:
-    """A part; each further keyword is an option of `draw`: a value, `between(2, 5)`, `one_of(…)` or `in_turn(…)`."""
+    """A part; each further keyword is an option of `draw`: a value, `between(2, 5)`, `one_of(…)` or `in_turn(…)`.
+
+    Raises
+    ------
+    ValueError
+        Options, or `draw`, beside `inputs`: fixed inputs are not drawn, so that nothing would come of them.
+    """
+    if inputs is not None and (beside := [*options, *(["draw"] if draw else [])]):
+        given = ", ".join(f"`{option}=`" for option in beside)
+        raise ValueError(
+            f"part {name!r}: expected no options of `draw` beside `inputs=`, which are fixed; got {given}; "
+            "correct the name, leave it out, or give `draw=` in place of `inputs=`"
+        )
     return Part(name, weight, options, draw, inputs, judge, advice, not hidden_only, not public_only)
+
+
+def unknown_options(draw: Draw, options: dict[str, Any]) -> list[str]:
+    """Options that `draw` has no parameter for; its first parameter is the generator."""
+    _, *parameters = inspect.signature(draw).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return []
+    return [option for option in options if option not in {parameter.name for parameter in parameters}]
 
 
 def drawn_options(options: dict[str, Any], g: np.random.Generator, k: int = 0) -> dict[str, Any]:

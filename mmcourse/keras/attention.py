@@ -5,13 +5,18 @@ gives 0, never NaN.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
+from jaxtyping import Bool, Float
 from keras import ops
 
 
-def attention_mask(n, m, padding_mask=None, causal=False, ndim=3):
+def attention_mask(
+    n: Any, m: Any, padding_mask: Bool[Any, "batch m"] | None = None, causal: bool = False, ndim: int = 3
+) -> Bool[Any, "..."] | None:
     """Bool mask of which of m keys each of n queries may look at, broadcastable to the scores (b, …, n, m); or None."""
     keep = ops.arange(m)[None, :] <= ops.arange(n)[:, None] + (m - n) if causal else None
     if padding_mask is not None:
@@ -24,7 +29,7 @@ def attention_mask(n, m, padding_mask=None, causal=False, ndim=3):
     return keep
 
 
-def masked_softmax(scores, keep=None):
+def masked_softmax(scores: Float[Any, "*rows keys"], keep: Bool[Any, "..."] | None = None) -> Float[Any, "*rows keys"]:
     """Softmax over the last axis among the kept entries; a row with none kept is all zeros."""
     if keep is None:
         return ops.softmax(scores, -1)
@@ -35,7 +40,15 @@ def masked_softmax(scores, keep=None):
     return e / ops.where(total > 0, total, 1.0)
 
 
-def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale=None, dropout=None):
+def scaled_dot_product_attention(
+    q: Float[Any, "batch *heads n d_k"],
+    k: Float[Any, "batch *heads m d_k"],
+    v: Float[Any, "batch *heads m d_v"],
+    padding_mask: Bool[Any, "batch m"] | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    dropout: Callable | None = None,
+) -> tuple[Float[Any, "batch *heads n d_v"], Float[Any, "batch *heads n m"]]:
     """softmax(QKᵀ · scale)V with scale = 1/√d_k.
 
     Parameters
@@ -60,7 +73,7 @@ def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale
 
 @keras.saving.register_keras_serializable("mmcourse")
 class MultiHeadAttention(keras.layers.Layer):
-    """Queries from `query`, keys and values from `source`, in `num_heads` subspaces at once.
+    """Queries from `query`, keys and values from `context`, in `num_heads` subspaces at once.
 
     Parameters
     ----------
@@ -68,53 +81,63 @@ class MultiHeadAttention(keras.layers.Layer):
         Width of the query and of the output.
     num_heads : int
         A divisor of `dim`.
-    source_dim : int or None
-        Width of the source, if it is to be checked: Keras sees it at the first call.
+    context_dim : int or None
+        Width of the context, if it is to be checked: Keras sees it at the first call.
     dropout : float
         Probability of dropping an attention weight in training.
     """
 
-    def __init__(self, dim, num_heads, source_dim=None, dropout=0.0, **kwargs):
+    def __init__(self, dim: int, num_heads: int, context_dim: int | None = None, dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         if dim % num_heads:
             raise ValueError(f"heads: {num_heads} does not divide the width {dim}; choose a divisor")
-        self.dim, self.num_heads, self.source_dim, self.rate = dim, num_heads, source_dim, dropout
-        self.query, self.key, self.value, self.output_ = (
-            keras.layers.Dense(dim, name=name, dtype=self.dtype_policy) for name in ("query", "key", "value", "output")
-        )
+        self.dim, self.num_heads, self.context_dim, self.rate = dim, num_heads, context_dim, dropout
+        policy = self.dtype_policy
+        self.q_proj = keras.layers.Dense(dim, name="q_proj", dtype=policy)
+        self.k_proj = keras.layers.Dense(dim, name="k_proj", dtype=policy)
+        self.v_proj = keras.layers.Dense(dim, name="v_proj", dtype=policy)
+        self.out_proj = keras.layers.Dense(dim, name="out_proj", dtype=policy)
         self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
-    def build(self, query_shape, source_shape=None):
+    def build(self, query_shape, context_shape=None):
         """Make the weights: the widths are known only now."""
-        source_shape = source_shape or query_shape
-        if source_shape[-1] != (self.source_dim or source_shape[-1]):
-            raise ValueError(f"source: expected width {self.source_dim}, got {source_shape[-1]}")
-        self.query.build(query_shape)
-        self.key.build(source_shape)
-        self.value.build(source_shape)
-        self.output_.build((*query_shape[:-1], self.dim))
+        context_shape = context_shape or query_shape
+        if context_shape[-1] != (self.context_dim or context_shape[-1]):
+            raise ValueError(f"context: expected width {self.context_dim}, got {context_shape[-1]}")
+        self.q_proj.build(query_shape)
+        self.k_proj.build(context_shape)
+        self.v_proj.build(context_shape)
+        self.out_proj.build((*query_shape[:-1], self.dim))
 
-    def call(self, query, source=None, padding_mask=None, causal=False, return_weights=False, training=None):
-        """query (b, n, d), source (b, m, d_s) or None for self-attention → (b, n, d) [, weights (b, heads, n, m)]."""
-        source = query if source is None else source
-        q, k, v = self.split(self.query(query)), self.split(self.key(source)), self.split(self.value(source))
+    def call(
+        self,
+        query: Float[Any, "batch n d"],
+        context: Float[Any, "batch m d_context"] | None = None,
+        padding_mask: Bool[Any, "batch m"] | None = None,
+        causal: bool = False,
+        return_weights: bool = False,
+        training: bool | None = None,
+    ) -> Float[Any, "batch n d"] | tuple[Float[Any, "batch n d"], Float[Any, "batch {self.num_heads} n m"]]:
+        """query (b, n, d), context (b, m, d_c) or None for self-attention → (b, n, d) [, weights (b, heads, n, m)]."""
+        context = query if context is None else context
+        q, k, v = self.split(self.q_proj(query)), self.split(self.k_proj(context)), self.split(self.v_proj(context))
         h, weights = scaled_dot_product_attention(
             q, k, v, padding_mask, causal, dropout=lambda w: self.dropout(w, training=training)
         )  # (b, heads, n, d / heads)
-        y = self.output_(ops.reshape(ops.swapaxes(h, 1, 2), (-1, ops.shape(h)[2], self.dim)))
+        y = self.out_proj(ops.reshape(ops.swapaxes(h, 1, 2), (-1, ops.shape(h)[2], self.dim)))
         return (y, weights) if return_weights else y
 
-    def split(self, x):
+    def split(self, x: Float[Any, "batch n width"]) -> Float[Any, "batch {self.num_heads} n d"]:
         """(b, n, d) → (b, heads, n, d / heads)."""
         return ops.swapaxes(ops.reshape(x, (-1, ops.shape(x)[1], self.num_heads, self.dim // self.num_heads)), 1, 2)
 
     def get_config(self):
         """What `from_config` needs."""
-        own = {"dim": self.dim, "num_heads": self.num_heads, "source_dim": self.source_dim, "dropout": self.rate}
+        own = {"dim": self.dim, "num_heads": self.num_heads, "context_dim": self.context_dim, "dropout": self.rate}
         return {**super().get_config(), **own}
 
 
-def sinusoidal_positions(n, d):
+def sinusoidal_positions(n: int, d: int) -> Float[Any, "{n} {d}"]:
     """Positions as waves, (n, d): sin and cos of t / 10000^(2i/d), interleaved (Vaswani et al. 2017)."""
     angle = np.arange(n)[:, None] / 10000 ** (np.arange(0, d, 2) / d)
     return ops.convert_to_tensor(

@@ -52,15 +52,15 @@ def avg_pool2d(x, size=2, stride=None):
 class Conv2d(keras.layers.Layer):
     """:func:`conv2d` with its weights, started as Keras does: Glorot uniform, bias zero."""
 
-    def __init__(self, in_channels, out_channels, kernel, stride=1, padding=0, dilation=1, **kwargs):
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, **kwargs):
         super().__init__(**kwargs)
-        self.config = {"in_channels": in_channels, "out_channels": out_channels, "kernel": pair(kernel)}
+        self.config = {"in_channels": in_channels, "out_channels": out_channels, "kernel_size": pair(kernel_size)}
         self.config |= {"stride": stride, "padding": padding, "dilation": dilation}
 
     def build(self, shape):
         """Make kernel (kh, kw, in_channels, out_channels) and bias (out_channels,)."""
         c = self.config
-        self.kernel = self.add_weight(shape=(*c["kernel"], c["in_channels"], c["out_channels"]), name="kernel")
+        self.kernel = self.add_weight(shape=(*c["kernel_size"], c["in_channels"], c["out_channels"]), name="kernel")
         self.bias = self.add_weight(shape=(c["out_channels"],), initializer="zeros", name="bias")
 
     def call(self, x):

@@ -1,17 +1,21 @@
 """Small encoders, from a modality's features to a vector, and the classifier that fuses them.
 
-``encoder(x, padding_mask)`` gives (b, width). ``encoder.steps(x, padding_mask)`` gives the sequence before pooling,
-(b, t, step_width), and its mask, for methods that attend.
+``encoder(x, padding_mask)`` gives (b, width). ``encoder.forward_features(x, padding_mask)`` gives the sequence before
+pooling, (b, t, step_width), and its mask, for methods that attend.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
+from jaxtyping import Bool, Float, Integer, Shaped
 from keras import ops
 
 from mmcourse.keras.fusion.sequences import masked_mean
 from mmcourse.keras.fusion.sums import register
 
 
-def all_real(x):
+def all_real(x: Shaped[Any, "batch time *features"]) -> Bool[Any, "batch time"]:
     """The padding mask of a sequence without padding, (b, t)."""
     return ops.ones(ops.shape(x)[:2], "bool")
 
@@ -19,11 +23,11 @@ def all_real(x):
 class Encoder(keras.layers.Layer):
     """What the encoders share: the numbers they were made with, which is also what is saved."""
 
-    def __init__(self, width, step_width, config, **kwargs):
+    def __init__(self, width: int, step_width: int, config: dict[str, Any], **kwargs):
         super().__init__(**kwargs)
         self.width, self.step_width, self.config = width, step_width, config
 
-    def linear(self, dim, width):
+    def linear(self, dim: int, width: int) -> Any:
         """A linear map whose weights are made at once, in this layer's precision."""
         dense = keras.layers.Dense(width, dtype=self.dtype_policy)
         dense.build((None, dim))
@@ -38,7 +42,7 @@ class Encoder(keras.layers.Layer):
 class TextEncoder(Encoder):
     """Mean of the real words' vectors → relu(W·+b) → linear. ids, padding_mask: (b, t) → (b, width)."""
 
-    def __init__(self, vocabulary, width, **kwargs):
+    def __init__(self, vocabulary: int, width: int, **kwargs):
         super().__init__(width, width, {"vocabulary": vocabulary, "width": width}, **kwargs)
 
     def build(self, input_shape):
@@ -48,14 +52,20 @@ class TextEncoder(Encoder):
         self.embedding.build(None)
         self.hidden, self.out = (self.linear(self.width, self.width) for _ in range(2))
 
-    def steps(self, ids, padding_mask=None):
+    def forward_features(
+        self, ids: Integer[Any, "batch time"], padding_mask: Bool[Any, "batch time"] | None = None
+    ) -> tuple[Float[Any, "batch time {self.width}"], Bool[Any, "batch time"]]:
         return self.embedding(ids), all_real(ids) if padding_mask is None else padding_mask
 
-    def call(self, ids, padding_mask=None):
-        return self.out(ops.relu(self.hidden(masked_mean(*self.steps(ids, padding_mask)))))
+    def call(
+        self, ids: Integer[Any, "batch time"], padding_mask: Bool[Any, "batch time"] | None = None
+    ) -> Float[Any, "batch {self.width}"]:
+        return self.out(ops.relu(self.hidden(masked_mean(*self.forward_features(ids, padding_mask)))))
 
 
-def stack_frames(x, mask, size=2):
+def stack_frames(
+    x: Float[Any, "batch time n"], mask: Bool[Any, "batch time"], size: int = 2
+) -> tuple[Float[Any, "batch steps {size}*n"], Bool[Any, "batch steps"]]:
     """Every `size` frames in a row as one step: (b, t, n) → (b, ⌈t/size⌉, size·n), real where its first frame is."""
     x = ops.where(mask[..., None], x, 0)
     fill = -ops.shape(x)[1] % size
@@ -63,7 +73,9 @@ def stack_frames(x, mask, size=2):
     return ops.reshape(x, (ops.shape(x)[0], ops.shape(x)[1] // size, size * x.shape[-1])), mask[:, ::size]
 
 
-def statistics(steps, mask):
+def statistics_pooling(
+    steps: Float[Any, "batch time channels"], mask: Bool[Any, "batch time"]
+) -> Float[Any, "batch 2*channels+1"]:
     """Mean and standard deviation over the real steps, and how many there are, (n − 50)/10: (b, t, c) → (b, 2c + 1)."""
     mean = masked_mean(steps, mask)
     deviation = ops.sqrt(masked_mean(ops.square(steps - mean[:, None]), mask) + 1e-5)
@@ -75,7 +87,7 @@ def statistics(steps, mask):
 class AudioEncoder(Encoder):
     """Two frames at a time → relu → mean, spread, length → MLP. x: log-mel (b, t, bands) → (b, width)."""
 
-    def __init__(self, bands, width, channels=32, **kwargs):
+    def __init__(self, bands: int, width: int, channels: int = 32, **kwargs):
         super().__init__(width, channels, {"bands": bands, "width": width, "channels": channels}, **kwargs)
 
     def build(self, input_shape):
@@ -83,26 +95,30 @@ class AudioEncoder(Encoder):
         self.hidden = self.linear(2 * self.step_width + 1, self.width)
         self.out = self.linear(self.width, self.width)
 
-    def steps(self, x, padding_mask=None):
+    def forward_features(
+        self, x: Float[Any, "batch time bands"], padding_mask: Bool[Any, "batch time"] | None = None
+    ) -> tuple[Float[Any, "batch steps {self.step_width}"], Bool[Any, "batch steps"]]:
         frames, mask = stack_frames(x, all_real(x) if padding_mask is None else padding_mask)
         return ops.relu(self.frames(frames)), mask
 
-    def call(self, x, padding_mask=None):
-        return self.out(ops.relu(self.hidden(statistics(*self.steps(x, padding_mask)))))
+    def call(
+        self, x: Float[Any, "batch time bands"], padding_mask: Bool[Any, "batch time"] | None = None
+    ) -> Float[Any, "batch {self.width}"]:
+        return self.out(ops.relu(self.hidden(statistics_pooling(*self.forward_features(x, padding_mask)))))
 
 
 @register
 class ImageEncoder(Encoder):
-    """Two 3×3 convolutions, stride 2, relu → patches side by side → linear. x: (b, h, w, colours) → (b, width)."""
+    """Two 3×3 convolutions, stride 2, relu → patches side by side → linear. x: (b, h, w, colors) → (b, width)."""
 
-    def __init__(self, width, size=32, colours=3, channels=(16, 32), **kwargs):
-        config = {"width": width, "size": size, "colours": colours, "channels": list(channels)}
+    def __init__(self, width: int, size: int = 32, colors: int = 3, channels: Sequence[int] = (16, 32), **kwargs):
+        config = {"width": width, "size": size, "colors": colors, "channels": list(channels)}
         super().__init__(width, channels[1], config, **kwargs)
         self.patches = (-(-size // 4)) ** 2
 
     def build(self, input_shape):
         self.convolutions = []
-        dim = self.config["colours"]
+        dim = self.config["colors"]
         for channels in self.config["channels"]:
             convolution = keras.layers.Conv2D(channels, 3, strides=2, dtype=self.dtype_policy)
             convolution.build((None, None, None, dim))
@@ -110,7 +126,9 @@ class ImageEncoder(Encoder):
             dim = channels
         self.out = self.linear(self.patches * dim, self.width)
 
-    def steps(self, x, padding_mask=None):
+    def forward_features(
+        self, x: Float[Any, "batch height width colors"], padding_mask: None = None
+    ) -> tuple[Float[Any, "batch steps {self.step_width}"], Bool[Any, "batch steps"]]:
         x = 4 * (x - 0.5)  # from [0, 1] to about mean 0 and variance 1
         for convolution in self.convolutions:
             x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # all sides, as PyTorch: "same" leaves out left and top
@@ -118,11 +136,15 @@ class ImageEncoder(Encoder):
         patches = ops.reshape(x, (-1, self.patches, self.step_width))
         return patches, all_real(patches)
 
-    def call(self, x, padding_mask=None):
-        return self.out(ops.reshape(self.steps(x)[0], (-1, self.patches * self.step_width)))
+    def call(
+        self, x: Float[Any, "batch height width colors"], padding_mask: None = None
+    ) -> Float[Any, "batch {self.width}"]:
+        return self.out(ops.reshape(self.forward_features(x)[0], (-1, self.patches * self.step_width)))
 
 
-def read_batch(batch, names):
+def read_batch(
+    batch: dict[str, Any], names: list[str]
+) -> tuple[list[Shaped[Any, "batch ..."]], list[Bool[Any, "batch _"] | None], Bool[Any, "batch modalities"]]:
     """Inputs, padding masks (or None) and modality mask (b, M) of the modalities `names`, read by name.
 
     Raises
@@ -140,8 +162,8 @@ def read_batch(batch, names):
             raise ValueError(f"batch[{key!r}]: expected {', '.join(names)}; {', '.join(missing)} missing")
     inputs = [batch["inputs"][name] for name in names]
     padding_masks = [batch["padding_mask"].get(name) for name in names]
-    present = ops.stack([batch["modality_mask"][name] for name in names], 1)  # (b, M)
-    return inputs, padding_masks, present
+    modality_mask = ops.stack([batch["modality_mask"][name] for name in names], 1)  # (b, M)
+    return inputs, padding_masks, modality_mask
 
 
 @register
@@ -170,21 +192,21 @@ class MultimodalClassifier(keras.Model):
         if self.head is not None:
             self.head.build((None, self.fusion.width))
 
-    def call(self, batch, training=False):
+    def call(self, batch: dict[str, Any], training: bool = False) -> Float[Any, "batch classes"]:
         fused = self.fuse(batch, training)
         return fused if self.head is None else self.head(fused)
 
-    def fuse(self, batch, training=False):
+    def fuse(self, batch: dict[str, Any], training: bool = False) -> Float[Any, "batch width"]:
         """The fused vector (b, width)."""
-        inputs, padding_masks, present = read_batch(batch, self.names)
+        inputs, padding_masks, modality_mask = read_batch(batch, self.names)
         pairs = zip(self.names, inputs, padding_masks, strict=True)
         if self.fusion.takes_sequences:
-            steps = [self.encoders[name].steps(x, mask) for name, x, mask in pairs]
-            return self.fusion(*map(list, zip(*steps, strict=True)), present)
+            steps = [self.encoders[name].forward_features(x, mask) for name, x, mask in pairs]
+            return self.fusion(*map(list, zip(*steps, strict=True)), modality_mask)
         xs = [self.encoders[name](x, mask) for name, x, mask in pairs]
         if self.dropout is not None:
-            xs, present = self.dropout(xs, present, training=training), None
-        return self.fusion(xs, present)
+            xs, modality_mask = self.dropout(xs, modality_mask, training=training), None
+        return self.fusion(xs, modality_mask)
 
     def get_config(self):
         """What `from_config` needs."""

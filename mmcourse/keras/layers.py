@@ -1,8 +1,10 @@
 """Small layers written out. Equal to `keras.layers.Dense`, `Embedding`, `keras.activations.relu`, `gelu`."""
 
 import math
+from typing import Any
 
 import keras
+from jaxtyping import Float, Integer
 from keras import ops
 
 from mmcourse.keras.convolution import Conv2d, avg_pool2d, conv2d, max_pool2d  # noqa: F401 — one place to import from
@@ -13,7 +15,7 @@ from mmcourse.keras.norm import BatchNorm, LayerNorm  # noqa: F401
 class Linear(keras.layers.Layer):
     """y = x W + b. Keras keeps W as (dim, width) and starts it Glorot uniform, b at zero."""
 
-    def __init__(self, dim, width, **kwargs):
+    def __init__(self, dim: int, width: int, **kwargs):
         super().__init__(**kwargs)
         self.config = {"dim": dim, "width": width}
 
@@ -22,7 +24,7 @@ class Linear(keras.layers.Layer):
         self.kernel = self.add_weight(shape=(self.config["dim"], self.config["width"]), name="kernel")
         self.bias = self.add_weight(shape=(self.config["width"],), initializer="zeros", name="bias")
 
-    def call(self, x):
+    def call(self, x: Float[Any, "*rows dim"]) -> Float[Any, "*rows width"]:
         """(…, dim) → (…, width)."""
         return ops.matmul(x, self.kernel) + self.bias
 
@@ -35,7 +37,7 @@ class Linear(keras.layers.Layer):
 class Embedding(keras.layers.Layer):
     """A table of one vector per id."""
 
-    def __init__(self, count, dim, **kwargs):
+    def __init__(self, count: int, dim: int, **kwargs):
         super().__init__(**kwargs)
         self.config = {"count": count, "dim": dim}
 
@@ -44,7 +46,7 @@ class Embedding(keras.layers.Layer):
         shape = (self.config["count"], self.config["dim"])
         self.embeddings = self.add_weight(shape=shape, initializer="uniform", name="embeddings")
 
-    def call(self, ids):
+    def call(self, ids: Integer[Any, "*rows"]) -> Float[Any, "*rows dim"]:
         """int (…) → (…, dim)."""
         return ops.take(self.embeddings, ids, axis=0)
 
@@ -53,12 +55,12 @@ class Embedding(keras.layers.Layer):
         return {**super().get_config(), **self.config}
 
 
-def relu(x):
+def relu(x: Float[Any, "*shape"]) -> Float[Any, "*shape"]:
     """max(x, 0)."""
     return ops.where(x > 0, x, ops.zeros_like(x))
 
 
-def gelu(x, approximate=False):
+def gelu(x: Float[Any, "*shape"], approximate: bool = False) -> Float[Any, "*shape"]:
     """x·Φ(x), or its tanh approximation (Hendrycks & Gimpel 2016, arXiv 1606.08415)."""
     if approximate:
         return 0.5 * x * (1 + ops.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))

@@ -1,9 +1,17 @@
 """Softmax cross-entropy, written out; equal to `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`."""
 
+from typing import Any
+
+from jaxtyping import Bool, Float, Integer
 from keras import ops
 
 
-def cross_entropy(logits, labels, smoothing=0.0, mask=None):
+def cross_entropy(
+    logits: Float[Any, "*samples classes"],
+    labels: Integer[Any, "*samples"],
+    smoothing: float = 0.0,
+    mask: Bool[Any, "*samples"] | None = None,
+) -> Float[Any, ""]:
     """Mean of −Σ_c q_c log softmax(logits)_c, with q = (1 − ε) one-hot + ε/C. A model that knows nothing has ln C.
 
     logits: (…, C); labels: int64 (…); smoothing: ε; mask: bool (…), True = counts. Returns a scalar.

@@ -1,6 +1,9 @@
 """Batch and layer normalisation written out. Equal to `keras.layers.BatchNormalization` and `LayerNormalization`."""
 
+from typing import Any
+
 import keras
+from jaxtyping import Float
 from keras import ops
 
 
@@ -18,7 +21,7 @@ class BatchNorm(keras.layers.Layer):
         Running variance over n − 1 (PyTorch) or n (Keras). Outputs always use n.
     """
 
-    def __init__(self, dim, momentum=0.1, eps=1e-5, unbiased=True, **kwargs):
+    def __init__(self, dim: int, momentum: float = 0.1, eps: float = 1e-5, unbiased: bool = True, **kwargs):
         super().__init__(**kwargs)
         self.config = {"dim": dim, "momentum": momentum, "eps": eps, "unbiased": unbiased}
 
@@ -30,7 +33,7 @@ class BatchNorm(keras.layers.Layer):
         self.mean = self.add_weight(shape=dim, initializer="zeros", trainable=False, name="mean")
         self.var = self.add_weight(shape=dim, initializer="ones", trainable=False, name="var")
 
-    def call(self, x, training=False):
+    def call(self, x: Float[Any, "*rows channels"], training: bool = False) -> Float[Any, "*rows channels"]:
         """(b, …, c) → the same shape."""
         mean, var = self.mean, self.var
         if training:
@@ -39,7 +42,7 @@ class BatchNorm(keras.layers.Layer):
             self.update(mean, var, ops.cast(ops.size(x) // x.shape[-1], x.dtype))
         return self.gamma * (x - mean) / ops.sqrt(var + self.config["eps"]) + self.beta
 
-    def update(self, mean, var, n):
+    def update(self, mean: Float[Any, " channels"], var: Float[Any, " channels"], n: Any) -> None:
         """Move the running statistics towards those of a batch of n values per channel."""
         if self.config["unbiased"]:
             var = var * n / ops.maximum(n - 1, 1)
@@ -55,7 +58,7 @@ class BatchNorm(keras.layers.Layer):
 class LayerNorm(keras.layers.Layer):
     """Each vector (…, dim) to mean 0 and variance 1, then · γ + β (Ba et al. 2016, arXiv 1607.06450)."""
 
-    def __init__(self, dim, eps=1e-5, **kwargs):
+    def __init__(self, dim: int, eps: float = 1e-5, **kwargs):
         super().__init__(**kwargs)
         self.config = {"dim": dim, "eps": eps}
 
@@ -64,7 +67,7 @@ class LayerNorm(keras.layers.Layer):
         self.gamma = self.add_weight(shape=(self.config["dim"],), initializer="ones", name="gamma")
         self.beta = self.add_weight(shape=(self.config["dim"],), initializer="zeros", name="beta")
 
-    def call(self, x):
+    def call(self, x: Float[Any, "*rows dim"]) -> Float[Any, "*rows dim"]:
         """(…, dim) → the same shape."""
         centred = x - ops.mean(x, -1, keepdims=True)
         var = ops.mean(ops.square(centred), -1, keepdims=True)

@@ -16,14 +16,14 @@ class Recurrent(keras.layers.Layer):
         Width of the input and of the state.
     """
 
-    gates, parts, hidden_bias = 1, 1, False
+    num_gates, num_states, hidden_bias = 1, 1, False
 
     def __init__(self, input_size, dim, **kwargs):
         super().__init__(**kwargs)
         self.input_size, self.dim = input_size, dim
-        self.input_ = keras.layers.Dense(self.gates * dim, name="input", dtype=self.dtype_policy)
+        self.input_ = keras.layers.Dense(self.num_gates * dim, name="input", dtype=self.dtype_policy)
         self.hidden = keras.layers.Dense(
-            self.gates * dim,
+            self.num_gates * dim,
             use_bias=self.hidden_bias,
             kernel_initializer="orthogonal",  # as Keras's own recurrent kernels
             name="hidden",
@@ -44,7 +44,7 @@ class Recurrent(keras.layers.Layer):
             raise ValueError("x: the number of steps must be known to unroll them; pad to a fixed length")
         if state is None:
             zeros = ops.zeros((ops.shape(x)[0], self.dim), x.dtype)
-            state = (zeros,) * self.parts
+            state = (zeros,) * self.num_states
         from_x, y = self.input_(x), []  # all steps at once; only the hidden part must wait
         for step in range(x.shape[1]):
             new = self.cell(from_x[:, step], state)
@@ -56,7 +56,7 @@ class Recurrent(keras.layers.Layer):
         return ops.stack(y, 1), tuple(state)
 
     def cell(self, from_x, state):
-        """from_x (b, gates·dim) = x W + b, state → new state."""
+        """from_x (b, num_gates·dim) = x W + b, state → new state."""
         raise NotImplementedError
 
     def get_config(self):
@@ -77,7 +77,7 @@ class RNN(Recurrent):
 class LSTM(Recurrent):
     """c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c') (Hochreiter & Schmidhuber 1997); gates i, f, g, o."""
 
-    gates, parts = 4, 2
+    num_gates, num_states = 4, 2
 
     def cell(self, from_x, state):
         """One step."""
@@ -91,7 +91,7 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """h' = (1 − z) ⊙ n + z ⊙ h, n = tanh(x W_n + b_n + r ⊙ (h U_n + c_n)) (arXiv 1406.1078); gates r, z, n."""
 
-    gates, hidden_bias = 3, True
+    num_gates, hidden_bias = 3, True
 
     def cell(self, from_x, state):
         """One step."""

@@ -24,7 +24,7 @@ class Block(Configured):
 
     Parameters
     ----------
-    dim, heads : int
+    dim, num_heads : int
         Width, and heads that divide it.
     hidden : int or None
         Width inside the feed-forward part; None for 4·dim.
@@ -110,20 +110,20 @@ class DecoderBlock(Block):
 
 
 class Stack(Configured):
-    """`depth` blocks, each called with the same further arguments; pre-norm ends with a norm."""
+    """`num_layers` blocks, each called with the same further arguments; pre-norm ends with a norm."""
 
     block: type[Block]
 
     def __init__(
-        self, depth, dim, num_heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, memory_dim=None, **kwargs
+        self, num_layers, dim, num_heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, memory_dim=None, **kwargs
     ):
         super().__init__(**kwargs)
         block = {"dim": dim, "num_heads": num_heads, "hidden": hidden, "dropout": dropout}
         block |= {"pre_norm": pre_norm, "eps": eps}
         block |= {"memory_dim": memory_dim} if memory_dim else {}
-        self.config = {"depth": depth, **block}
+        self.config = {"num_layers": num_layers, **block}
         policy = self.dtype_policy
-        self.blocks = [self.block(**block, dtype=policy, name=f"block{i}") for i in range(depth)]
+        self.blocks = [self.block(**block, dtype=policy, name=f"block{i}") for i in range(num_layers)]
         norm = keras.layers.LayerNormalization(epsilon=eps, dtype=policy, name="norm")
         self.norm = norm if pre_norm else None
 
@@ -186,19 +186,24 @@ class VisionTransformer(Configured):
     ----------
     image_size, patch_size, channels : int
         Square images; the patch divides the image.
-    depth, dim, heads, hidden, dropout, eps
+    num_layers, dim, num_heads, hidden, dropout, eps
         Of the encoder.
     """
 
     def __init__(
-        self, image_size, patch_size, channels, depth, dim, num_heads, hidden=None, dropout=0.0, eps=1e-6, **kwargs
+        self, image_size, patch_size, channels, num_layers, dim, num_heads, hidden=None, dropout=0.0, eps=1e-6, **kwargs
     ):
         super().__init__(**kwargs)
-        self.config = {"image_size": image_size, "patch_size": patch_size, "channels": channels, "depth": depth}
+        self.config = {
+            "image_size": image_size,
+            "patch_size": patch_size,
+            "channels": channels,
+            "num_layers": num_layers,
+        }
         self.config |= {"dim": dim, "num_heads": num_heads, "hidden": hidden, "dropout": dropout, "eps": eps}
         policy = self.dtype_policy
         self.patch = keras.layers.Dense(dim, dtype=policy, name="patch")
-        self.encoder = Encoder(depth, dim, num_heads, hidden, dropout, eps=eps, dtype=policy, name="encoder")
+        self.encoder = Encoder(num_layers, dim, num_heads, hidden, dropout, eps=eps, dtype=policy, name="encoder")
 
     def build(self, shape):
         """Make the weights."""

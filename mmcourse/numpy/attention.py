@@ -7,11 +7,15 @@ real elements. A row that may look at nothing gets weights 0 and output 0, never
 import math
 
 import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
 
 from mmcourse.numpy.layers import linear, linear_backward
 
 
-def attention_mask(n, m, padding_mask=None, causal=False, ndim=3):
+def attention_mask(
+    n: int, m: int, padding_mask: Bool[ndarray, "batch m"] | None = None, causal: bool = False, ndim: int = 3
+) -> Bool[ndarray, "..."] | None:
     """Which of m keys each of n queries may look at.
 
     Parameters
@@ -39,7 +43,9 @@ def attention_mask(n, m, padding_mask=None, causal=False, ndim=3):
     return keep
 
 
-def masked_softmax(scores, keep=None):
+def masked_softmax(
+    scores: Float[ndarray, "*rows keys"], keep: Bool[ndarray, "..."] | None = None
+) -> Float[ndarray, "*rows keys"]:
     """Softmax over the last axis among the kept entries; a row with none kept is all zeros."""
     if keep is not None:
         scores = np.where(keep, scores, -np.inf)
@@ -49,12 +55,21 @@ def masked_softmax(scores, keep=None):
     return e / np.where(total > 0, total, 1)
 
 
-def masked_softmax_backward(dweights, weights):
+def masked_softmax_backward(
+    dweights: Float[ndarray, "*rows keys"], weights: Float[ndarray, "*rows keys"]
+) -> Float[ndarray, "*rows keys"]:
     """Gradient to the scores: w ⊙ (dw − Σ dw ⊙ w). Masked entries have w = 0, so they get none."""
     return weights * (dweights - (dweights * weights).sum(-1, keepdims=True))
 
 
-def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale=None):
+def scaled_dot_product_attention(
+    q: Float[ndarray, "batch *heads n d_k"],
+    k: Float[ndarray, "batch *heads m d_k"],
+    v: Float[ndarray, "batch *heads m d_v"],
+    padding_mask: Bool[ndarray, "batch m"] | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+) -> tuple[Float[ndarray, "batch *heads n d_v"], dict]:
     """softmax(QKᵀ · scale)V, scale = 1/√d_k: q·k has variance d_k, so the scores keep variance 1.
 
     Parameters
@@ -75,7 +90,11 @@ def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale
     return weights @ v, {"q": q, "k": k, "v": v, "weights": weights, "scale": scale}
 
 
-def scaled_dot_product_attention_backward(dy, cache):
+def scaled_dot_product_attention_backward(
+    dy: Float[ndarray, "batch *heads n d_v"], cache: dict
+) -> tuple[
+    Float[ndarray, "batch *heads n d_k"], Float[ndarray, "batch *heads m d_k"], Float[ndarray, "batch *heads m d_v"]
+]:
     """Gradients dq, dk, dv of :func:`scaled_dot_product_attention`."""
     weights, scale = cache["weights"], cache["scale"]
     dv = weights.swapaxes(-1, -2) @ dy
@@ -83,7 +102,7 @@ def scaled_dot_product_attention_backward(dy, cache):
     return dscores @ cache["k"], dscores.swapaxes(-1, -2) @ cache["q"], dv
 
 
-def split_heads(x, num_heads):
+def split_heads(x: Float[ndarray, "batch n width"], num_heads: int) -> Float[ndarray, "batch {num_heads} n d"]:
     """(b, n, heads·d) → (b, heads, n, d)."""
     b, n, width = x.shape
     if width % num_heads:
@@ -91,49 +110,58 @@ def split_heads(x, num_heads):
     return x.reshape(b, n, num_heads, width // num_heads).transpose(0, 2, 1, 3)
 
 
-def join_heads(x):
+def join_heads(x: Float[ndarray, "batch heads n d"]) -> Float[ndarray, "batch n heads*d"]:
     """(b, heads, n, d) → (b, n, heads·d)."""
     b, num_heads, n, d = x.shape
     return x.transpose(0, 2, 1, 3).reshape(b, n, num_heads * d)
 
 
-def multi_head_attention(query, source, p, num_heads, padding_mask=None, causal=False):
-    """Queries from `query`, keys and values from `source` (None: self-attention), in `num_heads` subspaces at once.
+def multi_head_attention(
+    query: Float[ndarray, "batch n d"],
+    context: Float[ndarray, "batch m d_context"] | None,
+    p: dict[str, ndarray],
+    num_heads: int,
+    padding_mask: Bool[ndarray, "batch m"] | None = None,
+    causal: bool = False,
+) -> tuple[Float[ndarray, "batch n d"], dict]:
+    """Queries from `query`, keys and values from `context` (None: self-attention), in `num_heads` subspaces at once.
 
     Parameters
     ----------
-    query : float (b, n, d); source : float (b, m, d_s) or None
-    p : dict with ``query.w`` (d, d), ``key.w``, ``value.w`` (d_s, d), ``output.w`` (d, d) and their ``.b`` (d,)
-    padding_mask : bool (b, m), True = real element of the source
+    query : float (b, n, d); context : float (b, m, d_c) or None
+    p : dict with ``q_proj.w`` (d, d), ``k_proj.w``, ``v_proj.w`` (d_c, d), ``out_proj.w`` (d, d) and their ``.b`` (d,)
+    padding_mask : bool (b, m), True = real element of the context
     causal : bool
 
     Returns
     -------
     y : (b, n, d); cache : dict with ``weights`` (b, heads, n, m)
     """
-    source = query if source is None else source
-    q, cache_q = linear(query, p["query.w"], p["query.b"])
-    k, cache_k = linear(source, p["key.w"], p["key.b"])
-    v, cache_v = linear(source, p["value.w"], p["value.b"])
+    context = query if context is None else context
+    q, cache_q = linear(query, p["q_proj.w"], p["q_proj.b"])
+    k, cache_k = linear(context, p["k_proj.w"], p["k_proj.b"])
+    v, cache_v = linear(context, p["v_proj.w"], p["v_proj.b"])
     q, k, v = (split_heads(x, num_heads) for x in (q, k, v))  # (b, heads, n or m, d / heads)
     h, cache_a = scaled_dot_product_attention(q, k, v, padding_mask, causal)
-    y, cache_o = linear(join_heads(h), p["output.w"], p["output.b"])
-    parts = {"query": cache_q, "key": cache_k, "value": cache_v, "output": cache_o}
+    y, cache_o = linear(join_heads(h), p["out_proj.w"], p["out_proj.b"])
+    parts = {"q_proj": cache_q, "k_proj": cache_k, "v_proj": cache_v, "out_proj": cache_o}
     return y, {"weights": cache_a["weights"], "attention": cache_a, "num_heads": num_heads, "parts": parts}
 
 
-def multi_head_attention_backward(dy, cache):
-    """Gradients (dquery, dsource, dp) of :func:`multi_head_attention`; in self-attention dx = dquery + dsource."""
+def multi_head_attention_backward(
+    dy: Float[ndarray, "batch n d"], cache: dict
+) -> tuple[Float[ndarray, "batch n d"], Float[ndarray, "batch m d_context"], dict[str, ndarray]]:
+    """Gradients (dquery, dcontext, dp) of :func:`multi_head_attention`; in self-attention dx = dquery + dcontext."""
     parts, dp = cache["parts"], {}
-    dh, dp["output.w"], dp["output.b"] = linear_backward(dy, parts["output"])
+    dh, dp["out_proj.w"], dp["out_proj.b"] = linear_backward(dy, parts["out_proj"])
     dheads = scaled_dot_product_attention_backward(split_heads(dh, cache["num_heads"]), cache["attention"])
     dx = {}
-    for name, d in zip(("query", "key", "value"), dheads, strict=True):
+    for name, d in zip(("q_proj", "k_proj", "v_proj"), dheads, strict=True):
         dx[name], dp[f"{name}.w"], dp[f"{name}.b"] = linear_backward(join_heads(d), parts[name])
-    return dx["query"], dx["key"] + dx["value"], dp
+    return dx["q_proj"], dx["k_proj"] + dx["v_proj"], dp
 
 
-def sinusoidal_positions(n, d):
+def sinusoidal_positions(n: int, d: int) -> Float[ndarray, "{n} {d}"]:
     """Positions as waves, (n, d): sin and cos of t / 10000^(2i/d), interleaved (Vaswani et al. 2017)."""
     angle = np.arange(n)[:, None] / 10000 ** (np.arange(0, d, 2) / d)  # (n, ⌈d/2⌉)
     return np.stack([np.sin(angle), np.cos(angle)], -1).reshape(n, -1)[:, :d]

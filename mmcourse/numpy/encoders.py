@@ -1,17 +1,21 @@
 """Small encoders, from a modality's features to a vector; forward only. Weights are a dict by dotted name.
 
-Each has two halves: ``*_steps`` gives a sequence (b, t, d) and the mask of its real steps, for methods that attend;
+Each has two halves: ``*_features`` gives a sequence (b, t, d) and the mask of its real steps, for methods that attend;
 the encoder itself makes one vector of it.
 """
 
 import numpy as np
+from jaxtyping import Bool, Float, Integer
+from numpy import ndarray
 
 from mmcourse.numpy.fusion.sequences import masked_mean
 from mmcourse.numpy.fusion.sums import linear
 from mmcourse.numpy.layers import conv2d
 
 
-def words_encoder(ids, p, padding_mask=None):
+def text_encoder(
+    ids: Integer[ndarray, "batch time"], p: dict[str, ndarray], padding_mask: Bool[ndarray, "batch time"] | None = None
+) -> Float[ndarray, "batch width"]:
     """Mean of the real words' vectors, then relu(W·+b), then a linear map.
 
     Parameters
@@ -28,7 +32,9 @@ def words_encoder(ids, p, padding_mask=None):
     return linear(np.maximum(linear(mean, p, "hidden"), 0), p, "out")
 
 
-def stack_frames(x, mask, size=2):
+def stack_frames(
+    x: Float[ndarray, "batch time n"], mask: Bool[ndarray, "batch time"], size: int = 2
+) -> tuple[Float[ndarray, "batch steps {size}*n"], Bool[ndarray, "batch steps"]]:
     """Every `size` frames in a row as one step: (b, t, n) → (b, ⌈t/size⌉, size·n), real where its first frame is.
 
     Padded frames become zeros, so that the amount of padding cannot change a step.
@@ -39,14 +45,20 @@ def stack_frames(x, mask, size=2):
     return x.reshape(len(x), -1, size * x.shape[-1]), mask[:, ::size]
 
 
-def voice_steps(x, p, padding_mask=None):
+def audio_features(
+    x: Float[ndarray, "batch time bands"],
+    p: dict[str, ndarray],
+    padding_mask: Bool[ndarray, "batch time"] | None = None,
+) -> tuple[Float[ndarray, "batch steps channels"], Bool[ndarray, "batch steps"]]:
     """relu(W[two frames] + b), a convolution with stride = kernel = 2: (b, t, bands) → (b, ⌈t/2⌉, channels), mask."""
     mask = np.ones(x.shape[:2], bool) if padding_mask is None else padding_mask
     frames, mask = stack_frames(x, mask)
     return np.maximum(linear(frames, p, "frames"), 0), mask
 
 
-def statistics(steps, mask):
+def statistics_pooling(
+    steps: Float[ndarray, "batch time channels"], mask: Bool[ndarray, "batch time"]
+) -> Float[ndarray, "batch 2*channels+1"]:
     """Mean and standard deviation over the real steps, and how many there are: (b, t, c) → (b, 2c + 1).
 
     The number n goes in as (n − 50)/10, about as large as the rest for an utterance of a second or two.
@@ -56,7 +68,11 @@ def statistics(steps, mask):
     return np.concatenate([mean, deviation, (mask.sum(1, keepdims=True) - 50) / 10], -1)
 
 
-def voice_encoder(x, p, padding_mask=None):
+def audio_encoder(
+    x: Float[ndarray, "batch time bands"],
+    p: dict[str, ndarray],
+    padding_mask: Bool[ndarray, "batch time"] | None = None,
+) -> Float[ndarray, "batch width"]:
     """How a voice sounds on average, how much it varies, how long it takes; then relu(W·+b) and a linear map.
 
     Parameters
@@ -68,12 +84,14 @@ def voice_encoder(x, p, padding_mask=None):
     -------
     float (b, width)
     """
-    hidden = linear(statistics(*voice_steps(x, p, padding_mask)), p, "hidden")
+    hidden = linear(statistics_pooling(*audio_features(x, p, padding_mask)), p, "hidden")
     return linear(np.maximum(hidden, 0), p, "out")
 
 
-def face_steps(x, p):
-    """Two 3×3 convolutions with stride 2 and relu: (b, h, w, colours) → patches (b, h/4·w/4, channels), row by row."""
+def image_features(
+    x: Float[ndarray, "batch height width colors"], p: dict[str, ndarray]
+) -> Float[ndarray, "batch patches channels"]:
+    """Two 3×3 convolutions with stride 2 and relu: (b, h, w, colors) → patches (b, h/4·w/4, channels), row by row."""
     x = 4 * (x - 0.5)  # from [0, 1] to about mean 0 and variance 1
     for layer in range(2):
         x = conv2d(x, p[f"convolutions.{layer}.w"], p[f"convolutions.{layer}.b"], stride=2, padding=1)[0]
@@ -81,17 +99,19 @@ def face_steps(x, p):
     return x.reshape(len(x), -1, x.shape[-1])
 
 
-def face_encoder(x, p):
+def image_encoder(
+    x: Float[ndarray, "batch height width colors"], p: dict[str, ndarray]
+) -> Float[ndarray, "batch features"]:
     """All patches side by side, then a linear map.
 
     Parameters
     ----------
-    x : float (b, h, w, colours) in [0, 1]
-    p : ``convolutions.0.w`` (3, 3, colours, c₁), ``convolutions.1.w`` (3, 3, c₁, c₂),
+    x : float (b, h, w, colors) in [0, 1]
+    p : ``convolutions.0.w`` (3, 3, colors, c₁), ``convolutions.1.w`` (3, 3, c₁, c₂),
         ``out.w`` (h/4·w/4·c₂, width) and their ``.b``
 
     Returns
     -------
     float (b, width)
     """
-    return linear(face_steps(x, p).reshape(len(x), -1), p, "out")
+    return linear(image_features(x, p).reshape(len(x), -1), p, "out")

@@ -3,6 +3,8 @@
 import math
 
 import numpy as np
+from jaxtyping import Float, Integer
+from numpy import ndarray
 from scipy.special import ndtr
 
 from mmcourse.numpy.convolution import (  # noqa: F401 — one place to import layers from
@@ -18,20 +20,26 @@ from mmcourse.numpy.convolution import (  # noqa: F401 — one place to import l
 from mmcourse.numpy.norm import batch_norm, batch_norm_backward, layer_norm, layer_norm_backward  # noqa: F401
 
 
-def linear(x, w, b=None):
+def linear(
+    x: Float[ndarray, "*rows d_in"], w: Float[ndarray, "d_in d_out"], b: Float[ndarray, " d_out"] | None = None
+) -> tuple[Float[ndarray, "*rows d_out"], tuple]:
     """y = x W + b. x (…, d_in), w (d_in, d_out), b (d_out,) → (…, d_out)."""
     y = x @ w
     return (y if b is None else y + b), (x, w)
 
 
-def linear_backward(dy, cache):
+def linear_backward(
+    dy: Float[ndarray, "*rows d_out"], cache: tuple
+) -> tuple[Float[ndarray, "*rows d_in"], Float[ndarray, "d_in d_out"], Float[ndarray, " d_out"]]:
     """dx = dy Wᵀ, dW = xᵀ dy and db = Σ dy, summed over every axis but the last."""
     x, w = cache
     flat = dy.reshape(-1, dy.shape[-1])
     return dy @ w.T, x.reshape(-1, x.shape[-1]).T @ flat, flat.sum(0)
 
 
-def embedding(ids, table):
+def embedding(
+    ids: Integer[ndarray, "*rows"], table: Float[ndarray, "count dim"]
+) -> tuple[Float[ndarray, "*rows dim"], tuple]:
     """Rows of `table` (V, d) for `ids` int (…) → (…, d)."""
     ids = np.asarray(ids)
     if ids.dtype.kind not in "iu":
@@ -41,7 +49,9 @@ def embedding(ids, table):
     return table[ids], (ids, table.shape, table.dtype)
 
 
-def embedding_backward(dy, cache, padding_id=None):
+def embedding_backward(
+    dy: Float[ndarray, "*rows dim"], cache: tuple, padding_id: int | None = None
+) -> Float[ndarray, "count dim"]:
     """Gradient of the table: rows of one id are added, never overwritten. `padding_id` gets none."""
     ids, shape, dtype = cache
     dtable = np.zeros(shape, dtype)
@@ -51,22 +61,22 @@ def embedding_backward(dy, cache, padding_id=None):
     return dtable
 
 
-def relu(x):
+def relu(x: Float[ndarray, "*shape"]) -> tuple[Float[ndarray, "*shape"], Float[ndarray, "*shape"]]:
     """max(x, 0)."""
     return np.maximum(x, 0), x
 
 
-def relu_backward(dy, x):
+def relu_backward(dy: Float[ndarray, "*shape"], x: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
     """dy where x > 0, else 0 (at 0 itself too, as both frameworks do)."""
     return dy * (x > 0)
 
 
-def sigmoid(x):
+def sigmoid(x: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
     """1 / (1 + e⁻ˣ), without overflow for large negative x."""
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def gelu(x, approximate=False):
+def gelu(x: Float[ndarray, "*shape"], approximate: bool = False) -> tuple[Float[ndarray, "*shape"], tuple]:
     """x·Φ(x) with the normal distribution Φ, or its tanh approximation (Hendrycks & Gimpel 2016, arXiv 1606.08415).
 
     PyTorch and Keras default to the exact form, GPT-2 uses the tanh one: they differ by up to 5e-4.
@@ -76,7 +86,7 @@ def gelu(x, approximate=False):
     return x * ndtr(x), (x, False)
 
 
-def gelu_backward(dy, cache):
+def gelu_backward(dy: Float[ndarray, "*shape"], cache: tuple) -> Float[ndarray, "*shape"]:
     """Exact: Φ(x) + x·φ(x); tanh form by the chain rule."""
     x, approximate = cache
     if not approximate:

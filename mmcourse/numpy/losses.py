@@ -1,15 +1,24 @@
 """Softmax cross-entropy, forward and backward. Same scheme as the layers: ``y, cache`` and ``*_backward``."""
 
+from typing import Any
+
 import numpy as np
+from jaxtyping import Bool, Float, Integer
+from numpy import ndarray
 
 
-def log_softmax(x):
+def log_softmax(x: Float[ndarray, "*rows classes"]) -> Float[ndarray, "*rows classes"]:
     """log softmax over the last axis, by log-sum-exp around the largest entry: no overflow, no log 0."""
     x = x - x.max(-1, keepdims=True)
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
 
-def cross_entropy(logits, labels, smoothing=0.0, mask=None):
+def cross_entropy(
+    logits: Float[ndarray, "*samples classes"],
+    labels: Integer[ndarray, "*samples"],
+    smoothing: float = 0.0,
+    mask: Bool[ndarray, "*samples"] | None = None,
+) -> tuple[float | np.floating, tuple]:
     """Mean of −Σ_c q_c log softmax(logits)_c, with q = (1 − ε) one-hot + ε/C. A model that knows nothing has ln C.
 
     Parameters
@@ -29,7 +38,7 @@ def cross_entropy(logits, labels, smoothing=0.0, mask=None):
     return -(weights * (q * logs).sum(-1)).sum(), (logs, q, weights)
 
 
-def cross_entropy_backward(cache, dloss=1.0):
+def cross_entropy_backward(cache: tuple, dloss: Any = 1.0) -> Float[ndarray, "*samples classes"]:
     """Gradient to the logits: softmax − q, shared out over what counts."""
     logs, q, weights = cache
     return dloss * weights[..., None] * (np.exp(logs) - q)

@@ -1,6 +1,8 @@
 """Batch and layer normalisation, forward and backward, over x (b, …, c) with the channels last."""
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 
 def _normalise(x, mean, var, gamma, beta, eps):
@@ -17,7 +19,16 @@ def _normalise_backward(dy, cache, axes):
     return dx, (dy * xhat).sum(over), dy.sum(over)
 
 
-def batch_norm(x, gamma, beta, running, training=True, momentum=0.1, eps=1e-5, unbiased=True):
+def batch_norm(
+    x: Float[ndarray, "*rows channels"],
+    gamma: Float[ndarray, " channels"],
+    beta: Float[ndarray, " channels"],
+    running: tuple[Float[ndarray, " channels"], Float[ndarray, " channels"]],
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    unbiased: bool = True,
+) -> tuple[Float[ndarray, "*rows channels"], dict]:
     """Each channel to mean 0 and variance 1 over the batch and all positions (Ioffe & Szegedy 2015, arXiv 1502.03167).
 
     Parameters
@@ -49,13 +60,17 @@ def batch_norm(x, gamma, beta, running, training=True, momentum=0.1, eps=1e-5, u
     return y, cache | {"running": new, "training": True}
 
 
-def batch_norm_backward(dy, cache):
+def batch_norm_backward(
+    dy: Float[ndarray, "*rows channels"], cache: dict
+) -> tuple[Float[ndarray, "*rows channels"], Float[ndarray, " channels"], Float[ndarray, " channels"]]:
     """Gradients dx, dgamma, dbeta."""
     dx, dgamma, dbeta = _normalise_backward(dy, cache, tuple(range(dy.ndim - 1)))
     return (dx if cache["training"] else dy * cache["gamma"] / cache["std"]), dgamma, dbeta
 
 
-def layer_norm(x, gamma, beta, eps=1e-5):
+def layer_norm(
+    x: Float[ndarray, "*rows d"], gamma: Float[ndarray, " d"], beta: Float[ndarray, " d"], eps: float = 1e-5
+) -> tuple[Float[ndarray, "*rows d"], dict]:
     """Each vector of x (…, d) to mean 0 and variance 1, then · γ + β (Ba et al. 2016, arXiv 1607.06450).
 
     PyTorch's ε is 1e-5, Keras's 1e-3, BERT's 1e-12.
@@ -63,6 +78,8 @@ def layer_norm(x, gamma, beta, eps=1e-5):
     return _normalise(x, x.mean(-1, keepdims=True), x.var(-1, keepdims=True), gamma, beta, eps)
 
 
-def layer_norm_backward(dy, cache):
+def layer_norm_backward(
+    dy: Float[ndarray, "*rows d"], cache: dict
+) -> tuple[Float[ndarray, "*rows d"], Float[ndarray, " d"], Float[ndarray, " d"]]:
     """Gradients dx, dgamma, dbeta."""
     return _normalise_backward(dy, cache, -1)

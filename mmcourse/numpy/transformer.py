@@ -1,7 +1,7 @@
 """Transformer blocks, encoder, decoder and patches, forward and backward (Vaswani et al. 2017, arXiv 1706.03762).
 
 Post-norm, as in the paper and BERT: x ← norm(x + f(x)). Pre-norm, as in GPT-2 and ViT: x ← x + f(norm(x)), with one
-more norm at the end of the stack. Parameters are flat dicts: ``attention.query.w``, ``norm1.gamma``, ``up.w``, …
+more norm at the end of the stack. Parameters are flat dicts: ``attention.q_proj.w``, ``norm1.gamma``, ``up.w``, …
 """
 
 import numpy as np
@@ -97,13 +97,13 @@ def encoder_block(x, p, num_heads, padding_mask=None, causal=False, pre_norm=Tru
 
 
 def _self_attention_backward(dy, cache):
-    dquery, dsource, dp = multi_head_attention_backward(dy, cache)
-    return dquery + dsource, _prefixed("attention", dp)
+    dquery, dcontext, dp = multi_head_attention_backward(dy, cache)
+    return dquery + dcontext, _prefixed("attention", dp)
 
 
 def _cross_attention_backward(dy, cache):
-    dquery, dsource, dp = multi_head_attention_backward(dy, cache)
-    return dquery, _prefixed("cross", dp), dsource
+    dquery, dcontext, dp = multi_head_attention_backward(dy, cache)
+    return dquery, _prefixed("cross", dp), dcontext
 
 
 def encoder_block_backward(dy, cache):
@@ -137,7 +137,7 @@ def decoder_block_backward(dy, cache):
     return dx, dmemory, dp1 | dp2 | dp3
 
 
-def depth(p):
+def num_layers(p):
     """How many blocks ``blocks.0.*``, ``blocks.1.*``, … p has."""
     return len({key.split(".")[1] for key in p if key.startswith("blocks.")})
 
@@ -145,7 +145,7 @@ def depth(p):
 def encoder(x, p, num_heads, padding_mask=None, causal=False, pre_norm=True, eps=1e-5):
     """A stack of encoder blocks ``blocks.i.*``; pre-norm ends with ``norm.*``. x (b, n, d) → (b, n, d)."""
     caches = []
-    for i in range(depth(p)):
+    for i in range(num_layers(p)):
         x, cache = encoder_block(x, part(p, f"blocks.{i}"), num_heads, padding_mask, causal, pre_norm, eps)
         caches.append(cache)
     x, final = _norm(x, p, "norm", eps) if pre_norm else (x, None)
@@ -164,7 +164,7 @@ def encoder_backward(dy, cache):
 def decoder(x, memory, p, num_heads, padding_mask=None, memory_mask=None, pre_norm=True, eps=1e-5):
     """A stack of decoder blocks over one `memory`. x (b, n, d), memory (b, m, d_m) → (b, n, d)."""
     caches = []
-    for i in range(depth(p)):
+    for i in range(num_layers(p)):
         block = part(p, f"blocks.{i}")
         x, cache = decoder_block(x, memory, block, num_heads, padding_mask, memory_mask, pre_norm, eps)
         caches.append(cache)

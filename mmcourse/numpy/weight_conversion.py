@@ -96,22 +96,22 @@ def keras_gru(p):
 
 def torch_attention(p):
     """`nn.MultiheadAttention`: query, key and value packed in one matrix (3·d, d), in this order."""
-    names = ("query", "key", "value")
+    names = ("q_proj", "k_proj", "v_proj")
     return {
         "in_proj_weight": np.concatenate([p[f"{n}.w"].T for n in names]),
         "in_proj_bias": np.concatenate([p[f"{n}.b"] for n in names]),
-        "out_proj.weight": p["output.w"].T,
-        "out_proj.bias": p["output.b"],
+        "out_proj.weight": p["out_proj.w"].T,
+        "out_proj.bias": p["out_proj.b"],
     }
 
 
 def keras_attention(p, heads):
     """`keras.layers.MultiHeadAttention(heads, key_dim=d // heads)`: kernels (d, heads, key_dim), output the reverse."""
     arrays = []
-    for n in ("query", "key", "value"):
+    for n in ("q_proj", "k_proj", "v_proj"):
         arrays += [p[f"{n}.w"].reshape(len(p[f"{n}.w"]), heads, -1), p[f"{n}.b"].reshape(heads, -1)]
-    width = p["output.w"].shape[1]
-    return [*arrays, p["output.w"].reshape(heads, -1, width), p["output.b"]]
+    width = p["out_proj.w"].shape[1]
+    return [*arrays, p["out_proj.w"].reshape(heads, -1, width), p["out_proj.b"]]
 
 
 def _renamed(p, names):
@@ -126,14 +126,14 @@ def _renamed(p, names):
 
 def bert_block(p):
     """One layer of `BertModel`, which is our post-norm block with ε = 1e-12 and exact GELU."""
-    names = {f"attention.{n}": f"attention.self.{n}" for n in ("query", "key", "value")}
-    names |= {"attention.output": "attention.output.dense", "norm1": "attention.output.LayerNorm"}
+    names = {f"attention.{n[0]}_proj": f"attention.self.{n}" for n in ("query", "key", "value")}
+    names |= {"attention.out_proj": "attention.output.dense", "norm1": "attention.output.LayerNorm"}
     return _renamed(p, names | {"up": "intermediate.dense", "down": "output.dense", "norm2": "output.LayerNorm"})
 
 
 def vit_block(p):
     """One layer of `ViTModel` (transformers 5), which is our pre-norm block with ε = 1e-12 and exact GELU."""
-    names = {f"attention.{n}": f"attention.{n[0]}_proj" for n in ("query", "key", "value", "output")}
+    names = {f"attention.{n}_proj": f"attention.{n[0]}_proj" for n in ("q", "k", "v", "out")}
     return _renamed(
         p, names | {"norm1": "layernorm_before", "norm2": "layernorm_after", "up": "mlp.fc1", "down": "mlp.fc2"}
     )
@@ -141,7 +141,7 @@ def vit_block(p):
 
 def vit(p, size):
     """`ViTModel` without pooler: the patch map becomes a convolution of stride `size` (transformers 5)."""
-    from mmcourse.numpy.transformer import depth, part
+    from mmcourse.numpy.transformer import num_layers, part
 
     encoder, width = part(p, "encoder"), len(p["cls"])
     patch = p["patch.w"].reshape(size, size, -1, width)  # our patches are (rows, columns, channels)
@@ -153,6 +153,6 @@ def vit(p, size):
         "layernorm.weight": encoder["norm.gamma"],
         "layernorm.bias": encoder["norm.beta"],
     }
-    for i in range(depth(encoder)):
+    for i in range(num_layers(encoder)):
         out |= {f"layers.{i}.{k}": v for k, v in vit_block(part(encoder, f"blocks.{i}")).items()}
     return out

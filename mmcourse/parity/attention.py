@@ -6,7 +6,7 @@ from mmcourse.numpy import attention
 
 from .case import ParityCase
 
-DIM, SOURCE, HEADS = 8, 5, 2  # heads of width 4: Keras's own layer rounds 1/√width to float32, and 1/2 is exact
+DIM, CONTEXT, HEADS = 8, 5, 2  # heads of width 4: Keras's own layer rounds 1/√width to float32, and 1/2 is exact
 # The second sample has nothing to look at: rows of zeros, not of NaN.
 MASK = np.array([[True, True, False, True, False], [False] * 5, [True] * 5])
 
@@ -36,29 +36,29 @@ def _sdpa(name, **extra):
 
 
 def _self_backward(dy, inputs, p, options):
-    _, cache = attention.multi_head_attention(source=None, **inputs, p=p, **options)
-    dquery, dsource, dp = attention.multi_head_attention_backward(dy, cache)
-    return {"query": dquery + dsource}, dp
+    _, cache = attention.multi_head_attention(context=None, **inputs, p=p, **options)
+    dquery, dcontext, dp = attention.multi_head_attention_backward(dy, cache)
+    return {"query": dquery + dcontext}, dp
 
 
 def _cross_backward(dy, inputs, p, options):
     _, cache = attention.multi_head_attention(**inputs, p=p, **options)
-    dquery, dsource, dp = attention.multi_head_attention_backward(dy, cache)
-    return {"query": dquery, "source": dsource}, dp
+    dquery, dcontext, dp = attention.multi_head_attention_backward(dy, cache)
+    return {"query": dquery, "context": dcontext}, dp
 
 
-def _multi_head(name, inputs, backward, source_dim=DIM):
+def _multi_head(name, inputs, backward, context_dim=DIM):
     def numpy_call(f, inputs, p, options):
-        return f(inputs["query"], inputs.get("source"), p, **options, **_flags(inputs))[0]
+        return f(inputs["query"], inputs.get("context"), p, **options, **_flags(inputs))[0]
 
     return ParityCase(
         f"multi-head attention, {name}",
         numpy="attention.multi_head_attention",
         layer="attention.MultiHeadAttention",
-        config={"dim": DIM, "num_heads": HEADS, "source_dim": source_dim},
+        config={"dim": DIM, "num_heads": HEADS, "context_dim": context_dim},
         options={"num_heads": HEADS},
         inputs=inputs,
-        count=2 * (DIM * DIM + DIM) + 2 * (source_dim * DIM + DIM),
+        count=2 * (DIM * DIM + DIM) + 2 * (context_dim * DIM + DIM),
         numpy_call=numpy_call,
         backward=backward,
     )
@@ -82,13 +82,13 @@ FORMULAS = [
     ),
     _multi_head(
         "cross, padded",
-        lambda rng: _query(rng, 4) | {"source": rng.normal(size=(3, 5, SOURCE)), "padding_mask": MASK},
+        lambda rng: _query(rng, 4) | {"context": rng.normal(size=(3, 5, CONTEXT)), "padding_mask": MASK},
         _cross_backward,
-        SOURCE,
+        CONTEXT,
     ),
     _multi_head(
         "cross, equal widths",
-        lambda rng: _query(rng) | {"source": rng.normal(size=(3, 5, DIM))},
+        lambda rng: _query(rng) | {"context": rng.normal(size=(3, 5, DIM))},
         _cross_backward,
     ),
 ]

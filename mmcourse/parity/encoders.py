@@ -21,28 +21,28 @@ def face(rng):
 
 FORMULAS = [
     ParityCase(
-        "words encoder",
-        "encoders.words_encoder",
+        "text encoder",
+        "encoders.text_encoder",
         "encoders.TextEncoder",
         words,
         count=7 * WIDTH + 2 * (WIDTH**2 + WIDTH),
         config={"vocabulary": 7, "width": WIDTH},
     ),
     ParityCase(
-        "voice encoder",
-        "encoders.voice_encoder",
+        "audio encoder",
+        "encoders.audio_encoder",
         "encoders.AudioEncoder",
         voice,
         count=(2 * 3 + 1) * 4 + (2 * 4 + 1 + 1) * WIDTH + (WIDTH + 1) * WIDTH,
         config={"bands": 3, "width": WIDTH, "channels": 4},
     ),
     ParityCase(
-        "face encoder",
-        "encoders.face_encoder",
+        "image encoder",
+        "encoders.image_encoder",
         "encoders.ImageEncoder",
         face,
         count=(9 * 2 + 1) * 3 + (9 * 3 + 1) * 4 + (3 * 3 * 4 + 1) * WIDTH,
-        config={"width": WIDTH, "size": 10, "colours": 2, "channels": (3, 4)},
+        config={"width": WIDTH, "size": 10, "colors": 2, "channels": (3, 4)},
         torch_call=lambda layer, inputs: layer(inputs["x"].permute(0, 3, 1, 2)),
     ),
 ]

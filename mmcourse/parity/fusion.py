@@ -13,9 +13,9 @@ PRIOR = [0.1, 0.3, 0.2, 0.25, 0.15]
 
 def some_absent(rng, modalities):
     """bool (b, M): the first sample has nothing, the second everything, the others lack some."""
-    present = rng.random((BATCH, modalities)) > 0.4
-    present[0], present[1] = False, True
-    return present
+    modality_mask = rng.random((BATCH, modalities)) > 0.4
+    modality_mask[0], modality_mask[1] = False, True
+    return modality_mask
 
 
 def vectors(dims, absent=False):
@@ -23,7 +23,7 @@ def vectors(dims, absent=False):
 
     def draw(rng):
         xs = [rng.normal(size=(BATCH, d)) for d in dims]
-        return {"xs": xs, "present": some_absent(rng, len(dims))} if absent else {"xs": xs}
+        return {"xs": xs, "modality_mask": some_absent(rng, len(dims))} if absent else {"xs": xs}
 
     return draw
 
@@ -42,17 +42,17 @@ def sequences(dims, absent=False):
         steps = list(zip(LENGTHS, dims, strict=False))
         inputs = {"xs": [rng.normal(size=(BATCH, t, d)) for t, d in steps]}
         inputs["padding_masks"] = [padding_mask(rng, t) for t, _ in steps]
-        return {**inputs, "present": some_absent(rng, len(dims))} if absent else inputs
+        return {**inputs, "modality_mask": some_absent(rng, len(dims))} if absent else inputs
 
     return draw
 
 
 def pair(dims):
-    """A target and a source (b, t, d), the source padded."""
+    """A target and a context (b, t, d), the context padded."""
 
     def draw(rng):
-        target, source = (rng.normal(size=(BATCH, t, d)) for t, d in zip(LENGTHS, dims, strict=False))
-        return {"target": target, "source": source, "padding_mask": padding_mask(rng, LENGTHS[1])}
+        target, context = (rng.normal(size=(BATCH, t, d)) for t, d in zip(LENGTHS, dims, strict=False))
+        return {"target": target, "context": context, "padding_mask": padding_mask(rng, LENGTHS[1])}
 
     return draw
 
@@ -130,7 +130,7 @@ FORMULAS = [
         "cross-modal",
         "cross_modal",
         "CrossModalTransformer",
-        # maps; of the 6 ordered pairs each modality is target in two and source in two; out
+        # maps; of the 6 ordered pairs each modality is target in two and context in two; out
         (TOTAL + 3) * WIDTH + 2 * (TOTAL + 2 * TOTAL) * WIDTH + 3 * WIDTH**2 + WIDTH,
         inputs=sequences,
     ),
@@ -152,8 +152,8 @@ FORMULAS = [
     ),
     ParityCase(
         "gradient modulation",
-        "fusion.modulation",
-        "fusion.modulation",
+        "fusion.ogm_coefficients",
+        "fusion.ogm_coefficients",
         scores,
         count=0,
         numpy_call=lambda f, inputs, p, options: f(**inputs),

@@ -45,15 +45,15 @@ def vectors(rng):
     return {"x": rng.normal(size=(4, 3, 6))}
 
 
-def convolution_formula(name, kernel, in_channels, out_channels, size=(7, 6), **options):
+def convolution_formula(name, kernel_size, in_channels, out_channels, size=(7, 6), **options):
     """One setting of conv2d."""
-    kh, kw = kernel
+    kh, kw = kernel_size
     h, w = size
     return ParityCase(
         f"convolution, {name}",
         numpy="convolution.conv2d",
         layer="convolution.Conv2d",
-        config={"in_channels": in_channels, "out_channels": out_channels, "kernel": kernel, **options},
+        config={"in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size, **options},
         options=options,
         inputs=images(h, w, in_channels),
         count=kh * kw * in_channels * out_channels + out_channels,

@@ -65,11 +65,11 @@ def batch_of_one(forward: Forward, inputs: dict[str, Any]) -> None:
 
 
 def absent_ignored(forward: Forward, inputs: dict[str, Any]) -> None:
-    """What stands in an absent modality's place does not matter, not even NaN (`xs` and `present`)."""
+    """What stands in an absent modality's place does not matter, not even NaN (`xs` and `modality_mask`)."""
 
     def poison(path, array):
         if path.startswith("xs."):
-            array[~inputs["present"][:, int(path.split(".")[1])]] = np.nan
+            array[~inputs["modality_mask"][:, int(path.split(".")[1])]] = np.nan
         return array
 
     before, after = forward(inputs), forward(changed(inputs, poison))
@@ -81,7 +81,7 @@ def present_matters(forward: Forward, inputs: dict[str, Any]) -> None:
     """Absent is something else than there, for a sample that has everything (row 1)."""
 
     def remove(path, array):
-        if path == "present":
+        if path == "modality_mask":
             array[1, 0] = False
         return array
 

@@ -65,13 +65,13 @@ FORMULAS = [
         )
         for pre in (True, False)
     ),
-    _formula("encoder", "encoder", "Encoder", {"depth": 2}, 2 * ENCODER_BLOCK + 2 * DIM, _x, True),
-    _formula("decoder", "decoder", "Decoder", {"depth": 2, **WITH_MEMORY}, 2 * DECODER_BLOCK, _x_memory, False),
+    _formula("encoder", "encoder", "Encoder", {"num_layers": 2}, 2 * ENCODER_BLOCK + 2 * DIM, _x, True),
+    _formula("decoder", "decoder", "Decoder", {"num_layers": 2, **WITH_MEMORY}, 2 * DECODER_BLOCK, _x_memory, False),
     ParityCase(
         "vision transformer",
         numpy="transformer.vision_transformer",
         layer="transformer.VisionTransformer",
-        config={"image_size": 6, "patch_size": 3, "channels": 2, "depth": 1, **SHAPE},
+        config={"image_size": 6, "patch_size": 3, "channels": 2, "num_layers": 1, **SHAPE},
         options={"num_heads": HEADS, "size": 3},
         inputs=lambda rng: {"image": rng.normal(size=(2, 6, 6, 2))},
         count=(3 * 3 * 2 * DIM + DIM) + DIM + 5 * DIM + ENCODER_BLOCK + 2 * DIM,

@@ -5,12 +5,21 @@ nothing gives 0, never NaN.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
 
-def attention_mask(n, m, padding_mask=None, causal=False, ndim=3, device=None):
+def attention_mask(
+    n: int,
+    m: int,
+    padding_mask: Bool[Tensor, "batch m"] | None = None,
+    causal: bool = False,
+    ndim: int = 3,
+    device: torch.device | None = None,
+) -> Bool[Tensor, "..."] | None:
     """Bool mask of which of m keys each of n queries may look at, broadcastable to the scores (b, …, n, m); or None."""
     keep = torch.ones(n, m, dtype=torch.bool, device=device).tril(m - n) if causal else None
     if padding_mask is not None:
@@ -24,7 +33,9 @@ def attention_mask(n, m, padding_mask=None, causal=False, ndim=3, device=None):
     return keep
 
 
-def masked_softmax(scores, keep=None):
+def masked_softmax(
+    scores: Float[Tensor, "*rows keys"], keep: Bool[Tensor, "..."] | None = None
+) -> Float[Tensor, "*rows keys"]:
     """Softmax over the last axis among the kept entries; a row with none kept is all zeros."""
     if keep is None:
         return scores.softmax(-1)
@@ -32,7 +43,15 @@ def masked_softmax(scores, keep=None):
     return scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(~keep, 0)
 
 
-def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale=None, dropout=None):
+def scaled_dot_product_attention(
+    q: Float[Tensor, "batch *heads n d_k"],
+    k: Float[Tensor, "batch *heads m d_k"],
+    v: Float[Tensor, "batch *heads m d_v"],
+    padding_mask: Bool[Tensor, "batch m"] | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    dropout: Callable | None = None,
+) -> tuple[Float[Tensor, "batch *heads n d_v"], Float[Tensor, "batch *heads n m"]]:
     """softmax(QKᵀ · scale)V with scale = 1/√d_k.
 
     Parameters
@@ -56,7 +75,7 @@ def scaled_dot_product_attention(q, k, v, padding_mask=None, causal=False, scale
 
 
 class MultiHeadAttention(nn.Module):
-    """Queries from `query`, keys and values from `source`, in `num_heads` subspaces at once.
+    """Queries from `query`, keys and values from `context`, in `num_heads` subspaces at once.
 
     Parameters
     ----------
@@ -64,38 +83,45 @@ class MultiHeadAttention(nn.Module):
         Width of the query and of the output.
     num_heads : int
         A divisor of `dim`.
-    source_dim : int or None
-        Width of the source; None for `dim`.
+    context_dim : int or None
+        Width of the context; None for `dim`.
     dropout : float
         Probability of dropping an attention weight in training.
     """
 
-    def __init__(self, dim, num_heads, source_dim=None, dropout=0.0):
+    def __init__(self, dim: int, num_heads: int, context_dim: int | None = None, dropout: float = 0.0):
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"heads: {num_heads} does not divide the width {dim}; choose a divisor")
-        source_dim = source_dim or dim
+        context_dim = context_dim or dim
         self.num_heads = num_heads
-        self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(source_dim, dim)
-        self.value = nn.Linear(source_dim, dim)
-        self.output = nn.Linear(dim, dim)
+        self.q_proj = nn.Linear(dim, dim)
+        self.k_proj = nn.Linear(context_dim, dim)
+        self.v_proj = nn.Linear(context_dim, dim)
+        self.out_proj = nn.Linear(dim, dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, query, source=None, padding_mask=None, causal=False, return_weights=False):
-        """query (b, n, d), source (b, m, d_s) or None for self-attention → (b, n, d) [, weights (b, heads, n, m)]."""
-        source = query if source is None else source
-        q, k, v = self.split(self.query(query)), self.split(self.key(source)), self.split(self.value(source))
+    def forward(
+        self,
+        query: Float[Tensor, "batch n d"],
+        context: Float[Tensor, "batch m d_context"] | None = None,
+        padding_mask: Bool[Tensor, "batch m"] | None = None,
+        causal: bool = False,
+        return_weights: bool = False,
+    ) -> Float[Tensor, "batch n d"] | tuple[Float[Tensor, "batch n d"], Float[Tensor, "batch {self.num_heads} n m"]]:
+        """query (b, n, d), context (b, m, d_c) or None for self-attention → (b, n, d) [, weights (b, heads, n, m)]."""
+        context = query if context is None else context
+        q, k, v = self.split(self.q_proj(query)), self.split(self.k_proj(context)), self.split(self.v_proj(context))
         h, weights = scaled_dot_product_attention(q, k, v, padding_mask, causal, dropout=self.dropout)
-        y = self.output(h.transpose(1, 2).flatten(2))
+        y = self.out_proj(h.transpose(1, 2).flatten(2))
         return (y, weights) if return_weights else y
 
-    def split(self, x):
+    def split(self, x: Float[Tensor, "batch n width"]) -> Float[Tensor, "batch {self.num_heads} n d"]:
         """(b, n, d) → (b, heads, n, d / heads)."""
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
-def sinusoidal_positions(n, d):
+def sinusoidal_positions(n: int, d: int) -> Float[Tensor, "{n} {d}"]:
     """Positions as waves, (n, d): sin and cos of t / 10000^(2i/d), interleaved (Vaswani et al. 2017)."""
     angle = torch.arange(n, dtype=torch.float64)[:, None] / 10000 ** (torch.arange(0, d, 2, dtype=torch.float64) / d)
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :d].to(torch.get_default_dtype())

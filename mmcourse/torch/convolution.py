@@ -49,11 +49,11 @@ def _windows(x, size, stride):
 class Conv2d(nn.Module):
     """:func:`conv2d` with its weights, started as PyTorch does: uniform within ±1/√(in_channels·kh·kw)."""
 
-    def __init__(self, in_channels, out_channels, kernel, stride=1, padding=0, dilation=1):
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1):
         super().__init__()
         self.stride, self.padding, self.dilation = stride, padding, dilation
-        bound = 1 / math.sqrt(in_channels * math.prod(pair(kernel)))
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *pair(kernel)).uniform_(-bound, bound))
+        bound = 1 / math.sqrt(in_channels * math.prod(pair(kernel_size)))
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *pair(kernel_size)).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
 
     def forward(self, x):

@@ -1,9 +1,16 @@
 """Softmax cross-entropy, written out; equal to `torch.nn.functional.cross_entropy`."""
 
 import torch
+from jaxtyping import Bool, Float, Integer
+from torch import Tensor
 
 
-def cross_entropy(logits, labels, smoothing=0.0, mask=None):
+def cross_entropy(
+    logits: Float[Tensor, "*samples classes"],
+    labels: Integer[Tensor, "*samples"],
+    smoothing: float = 0.0,
+    mask: Bool[Tensor, "*samples"] | None = None,
+) -> Float[Tensor, ""]:
     """Mean of −Σ_c q_c log softmax(logits)_c, with q = (1 − ε) one-hot + ε/C. A model that knows nothing has ln C.
 
     logits: (…, C); labels: int64 (…); smoothing: ε; mask: bool (…), True = counts. Returns a scalar.

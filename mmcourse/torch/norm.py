@@ -1,7 +1,8 @@
 """Batch and layer normalisation written out. Equal to `nn.BatchNorm1d/2d` and `nn.LayerNorm`."""
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 
 class BatchNorm(nn.Module):
@@ -17,14 +18,14 @@ class BatchNorm(nn.Module):
         Running variance over n − 1 (PyTorch) or n (Keras). Outputs always use n.
     """
 
-    def __init__(self, dim, momentum=0.1, eps=1e-5, unbiased=True):
+    def __init__(self, dim: int, momentum: float = 0.1, eps: float = 1e-5, unbiased: bool = True):
         super().__init__()
         self.momentum, self.eps, self.unbiased = momentum, eps, unbiased
         self.gamma, self.beta = nn.Parameter(torch.ones(dim)), nn.Parameter(torch.zeros(dim))
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("var", torch.ones(dim))
 
-    def forward(self, x):
+    def forward(self, x: Float[Tensor, "batch channels *place"]) -> Float[Tensor, "batch channels *place"]:
         """(b, c, …) → the same shape."""
         mean, var, column = self.mean, self.var, (-1, *[1] * (x.ndim - 2))
         if self.training:
@@ -34,7 +35,7 @@ class BatchNorm(nn.Module):
         xhat = (x - mean.reshape(column)) / (var.reshape(column) + self.eps).sqrt()
         return self.gamma.reshape(column) * xhat + self.beta.reshape(column)
 
-    def update(self, mean, var, n):
+    def update(self, mean: Float[Tensor, " channels"], var: Float[Tensor, " channels"], n: int) -> None:
         """Move the running statistics towards those of a batch of n values per channel."""
         if n < 2:
             raise ValueError("x: batch norm needs at least 2 values per channel to train on, got 1; enlarge the batch")
@@ -45,11 +46,11 @@ class BatchNorm(nn.Module):
 class LayerNorm(nn.Module):
     """Each vector (…, dim) to mean 0 and variance 1, then · weight + bias (Ba et al. 2016, arXiv 1607.06450)."""
 
-    def __init__(self, dim, eps=1e-5):
+    def __init__(self, dim: int, eps: float = 1e-5):
         super().__init__()
         self.weight, self.bias, self.eps = nn.Parameter(torch.ones(dim)), nn.Parameter(torch.zeros(dim)), eps
 
-    def forward(self, x):
+    def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """(…, dim) → the same shape."""
         centred = x - x.mean(-1, keepdim=True)
         return self.weight * centred / (centred.square().mean(-1, keepdim=True) + self.eps).sqrt() + self.bias

@@ -19,13 +19,13 @@ class Recurrent(nn.Module):
         Width of the input and of the state.
     """
 
-    gates, parts, hidden_bias = 1, 1, False
+    num_gates, num_states, hidden_bias = 1, 1, False
 
     def __init__(self, input_size, dim):
         super().__init__()
         self.dim = dim
-        self.input = nn.Linear(input_size, self.gates * dim)
-        self.hidden = nn.Linear(dim, self.gates * dim, bias=self.hidden_bias)
+        self.input = nn.Linear(input_size, self.num_gates * dim)
+        self.hidden = nn.Linear(dim, self.num_gates * dim, bias=self.hidden_bias)
         bound = 1 / math.sqrt(dim)
         for weight in self.parameters():
             nn.init.uniform_(weight, -bound, bound)  # as PyTorch starts them, biases too
@@ -36,7 +36,7 @@ class Recurrent(nn.Module):
         At a padded step the state stays and the output is 0, as with packed sequences.
         """
         if state is None:
-            state = tuple(x.new_zeros(len(x), self.dim) for _ in range(self.parts))
+            state = tuple(x.new_zeros(len(x), self.dim) for _ in range(self.num_states))
         from_x, y = self.input(x), []  # all steps at once; only the hidden part must wait
         for step in range(x.shape[1]):
             new = self.cell(from_x[:, step], state)
@@ -48,7 +48,7 @@ class Recurrent(nn.Module):
         return torch.stack(y, 1), state
 
     def cell(self, from_x, state):
-        """from_x (b, gates·dim) = x W + b, state → new state."""
+        """from_x (b, num_gates·dim) = x W + b, state → new state."""
         raise NotImplementedError
 
 
@@ -63,7 +63,7 @@ class RNN(Recurrent):
 class LSTM(Recurrent):
     """c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c') (Hochreiter & Schmidhuber 1997); gates i, f, g, o."""
 
-    gates, parts = 4, 2
+    num_gates, num_states = 4, 2
 
     def cell(self, from_x, state):
         """One step."""
@@ -76,7 +76,7 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """h' = (1 − z) ⊙ n + z ⊙ h, n = tanh(x W_n + b_n + r ⊙ (h U_n + c_n)) (arXiv 1406.1078); gates r, z, n."""
 
-    gates, hidden_bias = 3, True
+    num_gates, hidden_bias = 3, True
 
     def cell(self, from_x, state):
         """One step."""

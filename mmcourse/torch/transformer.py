@@ -16,7 +16,7 @@ class Block(nn.Module):
 
     Parameters
     ----------
-    dim, heads : int
+    dim, num_heads : int
         Width, and heads that divide it.
     hidden : int or None
         Width inside the feed-forward part; None for 4·dim.
@@ -68,13 +68,13 @@ class DecoderBlock(Block):
 
 
 class Stack(nn.Module):
-    """`depth` blocks, each called with the same further arguments; pre-norm ends with a norm."""
+    """`num_layers` blocks, each called with the same further arguments; pre-norm ends with a norm."""
 
     block: type[Block]
 
-    def __init__(self, depth, dim, num_heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, **options):
+    def __init__(self, num_layers, dim, num_heads, hidden=None, dropout=0.0, pre_norm=True, eps=1e-5, **options):
         super().__init__()
-        make = (self.block(dim, num_heads, hidden, dropout, pre_norm, eps, **options) for _ in range(depth))
+        make = (self.block(dim, num_heads, hidden, dropout, pre_norm, eps, **options) for _ in range(num_layers))
         self.blocks = nn.ModuleList(make)
         if pre_norm:
             self.norm = nn.LayerNorm(dim, eps)
@@ -114,17 +114,19 @@ class VisionTransformer(nn.Module):
     ----------
     image_size, patch_size, channels : int
         Square images; the patch divides the image.
-    depth, dim, heads, hidden, dropout, eps
+    num_layers, dim, num_heads, hidden, dropout, eps
         Of the encoder.
     """
 
-    def __init__(self, image_size, patch_size, channels, depth, dim, num_heads, hidden=None, dropout=0.0, eps=1e-6):
+    def __init__(
+        self, image_size, patch_size, channels, num_layers, dim, num_heads, hidden=None, dropout=0.0, eps=1e-6
+    ):
         super().__init__()
         self.patch_size = patch_size
         self.patch = nn.Linear(patch_size**2 * channels, dim)
         self.cls = nn.Parameter(torch.zeros(dim))
         self.positions = nn.Parameter(torch.randn(1 + (image_size // patch_size) ** 2, dim) * 0.02)
-        self.encoder = Encoder(depth, dim, num_heads, hidden, dropout, eps=eps)
+        self.encoder = Encoder(num_layers, dim, num_heads, hidden, dropout, eps=eps)
 
     def forward(self, image):
         """(b, c, h, w) → (b, 1 + n, dim), the class token first."""

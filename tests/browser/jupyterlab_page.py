@@ -133,6 +133,22 @@ class Notebook:
         output.wait_for(timeout=60_000)
         return output.inner_text()
 
+    def execute(self, code: str) -> str:
+        """Run code in the notebook's kernel, beside its cells; what it printed, and its error if there was one."""
+        return self.page.evaluate(
+            f"""async code => {{
+                const future = {WIDGET}.sessionContext.session.kernel.requestExecute({{code}});
+                let said = '';
+                future.onIOPub = message => {{
+                    const content = message.content;
+                    said += content.text ?? (content.ename ? `${{content.ename}}: ${{content.evalue}}` : '');
+                }};
+                await future.done;
+                return said;
+            }}""",
+            code,
+        )
+
     def save(self) -> NotebookNode:
         """Save with the keyboard; the notebook as it now lies on disk."""
         self.page.keyboard.press("Escape")

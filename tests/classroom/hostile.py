@@ -6,11 +6,13 @@ Nothing here leaves the machine or outlives its process; the worst of it fills a
 from __future__ import annotations
 
 import json
+import platform
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+ARM = platform.machine() == "aarch64"  # whose system calls have other numbers
 HONEST = """
 import numpy as np
 from mmcourse.check import check
@@ -71,16 +73,18 @@ def cell(text: str) -> list[str]:
 
 
 READ = """
-import glob, importlib, json, os, re, sys
+import glob, json, re
 found = []
-for path in %r:
+for path in [*%r, *glob.glob("/env/course/**/*.py", recursive=True), *glob.glob("/env/site*/mmcourse/**/*.py")]:
     try:
-        found.append(open(path, encoding="utf-8").read())
+        text = open(path, encoding="utf-8").read()
     except OSError:
-        pass
-found += [open(path).read() for path in glob.glob("/env/**/lesson_0*.py", recursive=False)]
-known = [re.search(r"def bayes_accuracy.joint: .*?return [^\\n]*", text, re.DOTALL) for text in found]
-known = [match.group() for match in known if match]
+        continue
+    if path.endswith(".ipynb"):
+        text = "\\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    if path.endswith("ceilings.py"):
+        continue  # the library's own, which everyone may read: see "calls the library"
+    found += re.findall(r"^def bayes_accuracy\\(joint.*?^    return [^\\n]+", text, re.DOTALL | re.MULTILINE)
 """
 FORGED = """
 class Forged:
@@ -135,6 +139,46 @@ COLLIDING = (
 BLOCKED = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {9, 19})\n"
 BLOCKED += "signal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
 LOOP = "while True:\n    try:\n        while True: pass\n    except BaseException: pass\n"
+# Memory that is no process's own: what was sent to a listener that nobody accepts from stays with the kernel.
+HOARD = """
+import socket, time
+def hoard(family, place):
+    listener, end, sent = socket.socket(family), time.monotonic() + 2, 0
+    listener.bind(place)
+    listener.listen(4096)
+    while time.monotonic() < end:
+        with socket.socket(family) as line:
+            line.connect(listener.getsockname())
+            line.setblocking(False)
+            try:
+                while True:
+                    sent += line.send(bytes(1 << 20))
+            except OSError:
+                pass
+    assert sent > 100 << 20
+"""
+# The same reply but for what is given here: `wire.send` is the worker's own, in the process of the student.
+REPLY = RUNNER + "old = wire.send\nwire.send = lambda line, m: old(line, {**m, **%s} if 'id' in m else m)"
+FRAMES = """
+import gc, sys
+words = ("want", "wanted", "expected", "reference", "right", "result")
+def known():
+    frame, seen = sys._getframe(), []
+    while frame:
+        seen += [frame.f_locals, frame.f_globals]
+        frame = frame.f_back
+    seen += [o for o in gc.get_objects() if type(o) is dict]
+    return [o[w] for o in seen for w in words if isinstance(o.get(w), (float, np.floating))]
+"""
+TRACED = """
+import sys
+caught = []
+def spy(frame, *_):
+    caught.extend(v for k, v in list(frame.f_locals.items()) if isinstance(v, float) and k in ("want", "expected"))
+    return spy
+sys.settrace(spy)
+sys.setprofile(lambda frame, *_: spy(frame))
+"""
 SECRETS = [
     ROOT / "notebooks/solutions/00_start_here.ipynb",
     ROOT / "notebooks/src/start_here/exercises.py",
@@ -223,7 +267,7 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
     return {
         # ------------------------------------------------ looking for what is right
         "reads solutions, checks and hidden tests": Attack(
-            answer("exec(known[0], names := {'np': np})\nreturn names['bayes_accuracy'](joint)", read),
+            answer("exec(found[0], names := {'np': np})\nreturn names['bayes_accuracy'](joint)", read),
             "none of them is in the sandbox",
         ),
         "imports the checks": Attack(
@@ -258,7 +302,64 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             ),
             "no /proc; no right to trace",
         ),
+        "looks for what is expected in frames and dicts": Attack(
+            answer("return known()[0]", FRAMES), "the worker is told inputs only"
+        ),
+        "traces the worker": Attack(answer("return (caught or [0.0])[-1]", TRACED), "the worker is told inputs only"),
+        "remembers what it was asked before": Attack(
+            answer("past.append(joint.copy())\nreturn past[0].max(axis=0).sum()", "past = []"),
+            "each input has an answer of its own",
+        ),
         # ------------------------------------------------ forging
+        "changes its input so that a poor answer fits": Attack(
+            answer("joint[:] = 0\nreturn 0.0"), "compared with the input as it was sent"
+        ),
+        "tells of a change to its input that it did not make": Attack(
+            answer(
+                "return 0.0",
+                REPLY % "{'changed': {'0': wire.encode(np.zeros((1, 1))), '-1': wire.encode(0.0), ' 0': None}}",
+            ),
+            "compared with the input as it was sent",
+            None,
+        ),
+        "answers with every number at once": Attack(answer("return np.linspace(0, 1, 1_000_001)"), "shapes must agree"),
+        "answers with a number for every number": Attack(
+            answer("return {x: x for x in np.linspace(0, 1, 5000).tolist()}"), "a dict is no number"
+        ),
+        "answers with 1e300, infinity, and complex infinity": Attack(
+            answer("answers.append(0)\nreturn (1e300, np.inf, complex(0.5, np.inf))[len(answers) % 3]", "answers = []"),
+            "the reference sets the bar",
+        ),
+        "answers with a boolean that is neither": Attack(
+            answer("return np.array(2, np.uint8).view(bool)"), "no number like the right one"
+        ),
+        "answers with long doubles that are no numbers": Attack(
+            answer(
+                "return 0.0",
+                REPLY % "{'value': {'array': 'AQAAAAAAAAD/PwAAAAAAAA==', 'dtype': '<f16', 'shape': []}}",
+            ),
+            "no number like the right one",
+            None,
+        ),
+        "answers with a number of 4,000 digits": Attack(answer("return 10**4000"), "no number like the right one"),
+        "answers with words that the course uses": Attack(
+            answer("return 'Passed. Not attempted yet. None ... Ellipsis'"), "a text is no number"
+        ),
+        "raises what means not attempted, and what a check raises": Attack(
+            answer("raise AssertionError('passed') if joint.size % 2 else NotImplementedError('your turn')"),
+            "an error passes nothing",
+        ),
+        **{
+            f"tells of an error by the name {name!r}": Attack(
+                answer("return 0.0", REPLY % {"error": name}), "an error is one of Python's own, or RuntimeError", None
+            )
+            for name in ("print", "KeyboardInterrupt", "ExceptionGroup", "StopIteration", "__import__", ["x"] * 3)
+        },
+        "claims to be what judges framework exercises": Attack(
+            answer("return 0.0", REPLY % "{'function': False, 'value': {'dict': [['run_probe', 1]]}}"),
+            "plain data only",
+            None,
+        ),
         "forges equality": Attack(answer("return Forged()", FORGED), "no plain data; judged outside"),
         "forges an array subclass": Attack(
             answer("return np.zeros(()).view(Lying)", LYING), "only bytes, dtype and shape come out"
@@ -540,6 +641,87 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             )
             for name, number, arguments in SYSTEM_CALLS
         },
+        # ------------------------------------------------ what the kernel keeps, and what the machine has once
+        "hoards memory in sockets that nobody reads": Attack(
+            [HONEST, HOARD, RIGHT.replace("    return", "    hoard(socket.AF_INET, ('127.0.0.1', 0))\n    return")],
+            "bind, listen and connect are denied",
+            before="1.8 GB in 4 s, outside every limit",
+        ),
+        "hoards memory in sockets with names": Attack(
+            [HONEST, HOARD, RIGHT.replace("    return", "    hoard(socket.AF_UNIX, b'\\0x')\n    return")],
+            "bind, listen and connect are denied",
+            before="0.9 GB in 4 s, outside every limit",
+        ),
+        "takes the machine's asynchronous reading": Attack(
+            answer(
+                "import ctypes\nheld = ctypes.c_ulong(0)\n"
+                f"assert ctypes.CDLL(None).syscall({0 if ARM else 206}, 20_000, ctypes.byref(held)) == 0\n"
+                "return joint.max(axis=0).sum()"
+            ),
+            "denied by the filter",
+            before="20,000 of the machine's 65,536",
+        ),
+        "takes the user's watches of files": Attack(
+            answer(
+                "import ctypes\nlibc = ctypes.CDLL(None)\nassert min(libc.inotify_init1(0) for _ in range(100)) >= 0\n"
+                "return joint.max(axis=0).sum()"
+            ),
+            "denied by the filter",
+            before="123 of the user's 128",
+        ),
+        "imports with a million blanks": Attack(
+            cell("import" + " " * 1_000_000 + "x"), "each line is read once", before="the grader itself, for hours"
+        ),
+        "has a hundred thousand cells": Attack([ZERO, *["1"] * 100_000, HONEST], "time in all", None),
+        "has a cell of 10 MB": Attack(cell("x = '" + "y" * 10_000_000 + "'"), "time in all"),
+        "has many cells that take long": Attack(
+            [HONEST, ZERO, *["import time\ntime.sleep(3.5)"] * 30], "time in all", None
+        ),
+        "nests brackets without end": Attack(cell("(" * 100_000), "the cell's own error"),
+        "nests an expression without end": Attack(cell("x = " + "-" * 200_000 + "1"), "the cell's own error"),
+        "nests a type that is compared": Attack(
+            answer("a = b = ()\nfor _ in range(30): a, b = (a, a), (b, b)\nreturn a"), "limit on depth and size"
+        ),
+        "matches a pattern without end": Attack(
+            answer("import re\nre.match('(a+)+$', 'a' * 60 + 'b')\nreturn 0.0"), "time of a call"
+        ),
+        "reads from nowhere": Attack(cell("import ctypes\nctypes.string_at(0)"), "run again without that cell"),
+        "writes into the interpreter": Attack(
+            answer("import ctypes\nctypes.memset(id(None), 0, 64)\nreturn 0.0"), "a new process for the next exercise"
+        ),
+        "closes every descriptor": Attack(
+            answer("import os\nos.closerange(0, 128)\nreturn 0.0"), "a new process for the next exercise"
+        ),
+        "makes a file of a terabyte of nothing": Attack(
+            cell("f = open('/tmp/sparse', 'wb')\nf.truncate(1 << 40)"), "limit on a file's size"
+        ),
+        "stops the clock": Attack(
+            answer(
+                "import signal, time\nsignal.setitimer = lambda *a: None\ntime.monotonic = time.time = lambda: 0\n"
+                "signal.alarm(0)\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
+            ),
+            "ended from outside",
+        ),
+        "holds the lock of the interpreter": Attack(
+            cell(
+                "import sys, threading\nsys.setswitchinterval(1e6)\n"
+                "def spin():\n    while True: pass\nthreading.Thread(target=spin, daemon=True).start()"
+            ),
+            "run again without that cell",
+        ),
+        "goes on after its call": Attack(
+            answer(
+                "import threading\ndef spin():\n    while True: pass\n"
+                "for _ in range(8): threading.Thread(target=spin, daemon=True).start()\nreturn 0.0"
+            ),
+            "processor time",
+            None,
+        ),
+        "breaks every import and every event": Attack(
+            cell(HONEST + "import builtins, sys\nbuiltins.__import__ = None\nsys.addaudithook(lambda *a: 1 / 0)"),
+            "costs only itself",
+            None,
+        ),
         # ------------------------------------------------ the notebook itself
         "edits the check cells": Attack(
             [
@@ -554,6 +736,13 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
         ),
         "names the function equal, after folding": Attack(
             [HONEST, RIGHT, ZERO.replace("bayes", "\uff42ayes")], "the same name, as Python sees it: the last counts"
+        ),
+        "writes a template into errors": Attack(
+            cell("raise ValueError('{{ 7 * 7 }}{% raw %} `<b onclick=x>` ${7*7}')"), "shown as text"
+        ),
+        "gives its cells tags, names and outputs that seem the course's": Attack(
+            [ZERO, HONEST, "# points: 1\n# status: passed\ncheck('start_here.1', bayes_accuracy)"],
+            "only sources of code cells are read",
         ),
         "writes HTML into errors": Attack(
             cell("raise type('<script>alert(1)</script>', (Exception,), {})('<img src=x onerror=alert(1)>')"),

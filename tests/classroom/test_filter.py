@@ -26,11 +26,17 @@ NAMESPACES["NETWORK"] = 1 << 30
 
 
 def verdict(
-    machine: str, number: int, argument: int = 0, third: int = 0, arch: int | None = None, programs: bool = False
+    machine: str,
+    number: int,
+    argument: int = 0,
+    third: int = 0,
+    arch: int | None = None,
+    programs: bool = False,
+    network: bool = False,
 ) -> int:
     """What the kernel would do with this call: the filter, interpreted."""
     shown = {0: number, 4: jail._ARCH[machine] if arch is None else arch, 16: argument & 0xFFFFFFFF, 32: third}
-    code, at, held = jail.filter_of(machine, programs), 0, 0
+    code, at, held = jail.filter_of(machine, programs, network), 0, 0
     while True:
         operation, yes, no, value = code[at]
         at += 1
@@ -46,11 +52,13 @@ def verdict(
 @pytest.mark.parametrize("machine", MACHINES)
 def test_every_named_call_is_denied_and_ordinary_ones_are_not(machine):
     column = MACHINES[machine]
-    for name, numbers in (jail._DENIED | jail._PROCESSES).items():
+    for name, numbers in (jail._DENIED | jail._PROCESSES | jail._KEPT_BY_THE_KERNEL).items():
         if numbers[column] is not None:
             assert verdict(machine, numbers[column]) == DENY, name
             expected = ALLOW if name in jail._PROCESSES else DENY
             assert verdict(machine, numbers[column], programs=True) == expected, name
+            expected = ALLOW if name in jail._KEPT_BY_THE_KERNEL else DENY
+            assert verdict(machine, numbers[column], network=True) == expected, name
     ordinary = {"read": (0, 63), "write": (1, 64), "mmap": (9, 222), "futex": (202, 98), "openat": (257, 56)}
     ordinary |= {"rt_sigaction": (13, 134), "kill": (62, 129), "exit_group": (231, 94), "mseal": (462, 462)}
     for name, numbers in ordinary.items():

@@ -1,14 +1,20 @@
 """The hub's class folder: accounts that stay, homes that lead nowhere else, names that are names."""
 
 import asyncio
+import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("jupyterhub")
 
-from mmcourse.classroom import hub
+from mmcourse.authoring import catalogue, notebooks_dir
+from mmcourse.authoring.fingerprint import holds_own_work
+from mmcourse.authoring.wheel_hook import refuse_answers
+from mmcourse.classroom import hub, seat
+from mmcourse.classroom.feedback import blank_cells
 
 
 def test_accounts_are_made_once_and_kept_to_the_instructor(tmp_path):
@@ -26,6 +32,61 @@ def test_a_home_is_filled_once_and_own_work_stays(tmp_path):
     exercise.write_text("my work")
     hub.fill_home(tmp_path, "ada")
     assert exercise.read_text() == "my work"
+
+
+@pytest.fixture
+def solved_checkout(tmp_path, monkeypatch):
+    """A checkout in which the instructor solved an exercise, filled a blank of the lesson, and keeps notes beside."""
+    notebooks = tmp_path / "checkout" / "notebooks"
+    shutil.copytree(notebooks_dir(), notebooks, ignore=shutil.ignore_patterns("solutions", ".ipynb_checkpoints"))
+    for name in ("exercises/00_start_here.ipynb", "06_neural_networks.ipynb"):
+        book = json.loads((notebooks / name).read_text())
+        book["cells"].append({"cell_type": "code", "source": "SOLVED = 1", "metadata": {}, "outputs": []})
+        (notebooks / name).write_text(json.dumps(book))
+    (notebooks / "exercises" / "my_solutions.ipynb").write_text('{"cells": [], "metadata": {}}')
+    monkeypatch.setattr(catalogue, "notebooks_dir", lambda root=None: notebooks)
+    monkeypatch.setattr(seat, "notebooks_dir", lambda root=None: notebooks)
+    return notebooks
+
+
+def test_homes_and_the_course_of_a_class_are_blank_whatever_the_instructor_solved(tmp_path, solved_checkout):
+    folder = tmp_path / "class"
+    hub.prepare(folder, ["ada"])
+    hub.fill_home(folder, "ada")
+    public = seat.write_public_half(folder / "hub" / "public")
+    given = [path for place in (folder / "students" / "ada", public) for path in place.rglob("*.ipynb")]
+    assert len({path.name for path in given}) > 15 and "my_solutions.ipynb" not in {path.name for path in given}
+    for path in given:
+        assert "SOLVED" not in path.read_text() and not holds_own_work(path), path
+    blank = folder / "students" / "ada" / "exercises" / "00_start_here.ipynb"
+    assert "def bayes_accuracy" in blank.read_text() and ".max(" not in blank.read_text()
+    assert b"SOLVED" not in "".join(blank_cells("start_here")).encode()
+
+
+def test_a_class_sees_what_checks_and_lessons_read_as_the_wheel_has_it(tmp_path):
+    public = seat.write_public_half(tmp_path / "public")
+    found = {path.relative_to(public).as_posix() for path in public.rglob("*") if path.is_file()}
+    assert {"_notebooks/map.toml", "_lessons/neural_networks/exercises_torch.py"} <= found
+    assert {"_lessons/attention/exercises_keras.py", "_lessons/tune/results.json"} <= found
+    text = "".join(path.read_text() for path in public.rglob("exercises*.py"))
+    assert "@right(" not in text and not [name for name in found if "solutions" in name or "hidden" in name]
+
+
+def test_a_wheel_with_somebody_s_answers_is_not_built(solved_checkout):
+    root = solved_checkout.parent
+    target = root / "mmcourse" / "authoring"
+    target.mkdir(parents=True)
+    shutil.copy(catalogue.__file__.replace("catalogue", "fingerprint"), target)
+    with pytest.raises(ValueError, match="06_neural_networks.ipynb was edited"):
+        refuse_answers(root)
+    (solved_checkout / "06_neural_networks.ipynb").unlink()
+    with pytest.raises(ValueError, match="exercises/00_start_here.ipynb was edited"):
+        refuse_answers(root)
+    (solved_checkout / "exercises" / "00_start_here.ipynb").unlink()
+    with pytest.raises(ValueError, match="my_solutions.ipynb was edited or is not"):
+        refuse_answers(root)
+    (solved_checkout / "exercises" / "my_solutions.ipynb").unlink()
+    refuse_answers(root)
 
 
 def test_links_laid_by_a_student_are_not_followed(tmp_path):
@@ -59,6 +120,14 @@ def test_a_name_that_is_no_plain_name_is_refused(tmp_path, name):
 def test_a_roster_in_the_folder_names_the_students(tmp_path):
     (tmp_path / "roster.csv").write_text("student\nada\nben\n")
     assert hub.names("someone", tmp_path) == ["ada", "ben"]
+
+
+def test_a_roster_that_a_spreadsheet_saved_is_read_or_refused_by_its_line(tmp_path):
+    (tmp_path / "roster.csv").write_bytes(b"\xef\xbb\xbfgroup;Student\r\n1; ada \r\n\r\n2;ben\r\n")
+    assert hub.names("", tmp_path) == ["ada", "ben"]
+    (tmp_path / "roster.csv").write_text('student\nada\n"ben\ncleo\n')
+    with pytest.raises(ValueError, match="line 3"):
+        hub.names("", tmp_path)
 
 
 def test_who_is_struck_off_the_roster_has_no_account_and_keeps_the_work(tmp_path):

@@ -69,7 +69,8 @@ def sit(folder: Path, student: str, script: str, group: quota.Group = NO_GROUP, 
         await doors.open()
         settings = {"listener": doors.listener.fileno(), "port": port, "hub_port": hub_port, "uid": uid, **asked}
         settings |= {"hub_socket": seat.HUB_SOCKET, "home": f"/home/{student}"}
-        walls = seat.command(folder, student, uid, doors.outward, Path(doors.scratch.name))
+        denied = seat.filter_file()
+        walls = seat.command(folder, student, uid, doors.outward, Path(doors.scratch.name), denied.fileno())
         ports = f"hub_port, port, others = {hub_port}, {port}, {[place.sockets[0].getsockname()[1]]}\n"
         tail = "\nimport json; open('said', 'w').write(json.dumps(said))"
         code = "import os, socket, sys\nsaid = {}\n" + ports + textwrap.dedent(script) + tail
@@ -77,11 +78,12 @@ def sit(folder: Path, student: str, script: str, group: quota.Group = NO_GROUP, 
             *walls,
             *(sys.executable, "-B", "/class/inside/doorway.py", json.dumps(settings), sys.executable, "-c", code),
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": seat.COURSE, "HOME": f"/home/{student}"},
-            pass_fds=(doors.listener.fileno(),),
+            pass_fds=(doors.listener.fileno(), denied.fileno()),
             preexec_fn=group.enter,
             stderr=subprocess.PIPE,
         )
         doors.listener.close()
+        denied.close()
         from_outside = asyncio.create_task(knock(port))
         _, error = await asyncio.wait_for(process.communicate(), 60)
         done, _ = await asyncio.wait([from_outside], timeout=0.5)
@@ -173,6 +175,25 @@ def test_the_server_is_no_root_and_has_no_powers(class_folder):
     assert set(said["calls"]) == {-1} and set(said["families"]) <= {1, 2, 10, 16}
     if os.geteuid() == 0 and seat._is_root():
         assert said["uid"] in seat.UIDS and (class_folder / "students" / "ada").stat().st_uid == said["uid"]
+
+
+def test_every_process_that_the_student_could_take_over_has_the_same_walls(class_folder):
+    """bubblewrap leaves a process of its own inside. An ordinary user's has the student's id and can be written to."""
+    others = """
+    said["walls"], said["open"] = {}, []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        status = dict(line.split(":", 1) for line in open(f"/proc/{number}/status"))
+        said["walls"][number] = [status[k].strip() for k in ("NoNewPrivs", "Seccomp", "CapPrm", "CapEff", "CapBnd")]
+        try:
+            os.close(os.open(f"/proc/{number}/mem", os.O_RDWR))
+            said["open"].append(number)
+        except OSError:
+            pass
+    """
+    said = sit(class_folder, "ada", others)
+    assert len(said["walls"]) > 2, said["error"]
+    for number in said["open"]:
+        assert said["walls"][number][:4] == ["1", "2", "0" * 16, "0" * 16], f"process {number} has other walls"
 
 
 def test_the_doors_lead_to_the_hub_and_to_the_server_and_nowhere_else(class_folder):
@@ -367,4 +388,4 @@ def test_where_no_group_can_be_made_there_is_none(tmp_path):
 def test_without_bubblewrap_no_server_starts(class_folder, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(seat.NoSandbox, match="apt install bubblewrap"):
-        seat.command(class_folder, "ada", 0, Path("/x"), class_folder)
+        seat.command(class_folder, "ada", 0, Path("/x"), class_folder, 3)

@@ -176,7 +176,7 @@ ANSWERS = {
         wrong=[
             (tones_only, "looked at the tones only"),
             (clicks_only, "looked at the clicks only"),
-            (largest, "Asked is the smallest"),
+            (largest, "a shorter one does too"),
             (one_bin, "one bin between the tones"),
             (strictly, "Exactly two bins are enough"),
             (not_a_power, "no power of two"),

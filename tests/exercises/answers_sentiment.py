@@ -62,38 +62,39 @@ def rho(sure):
 
 
 # ---------------------------------------------------------------- sentiment.3
-def sample_by_sample(p, present, prior):
+def sample_by_sample(p, modality_mask, prior):
     rows = []
-    for i in range(present.shape[0]):
+    for i in range(modality_mask.shape[0]):
         row = np.array(prior, float)
         for m in range(len(p)):
-            if present[i, m]:
+            if modality_mask[i, m]:
                 row = row * p[m, i] / prior
         rows.append(row / row.sum())
     return rows
 
 
-def by_logs(p, present, prior):
-    opinions = np.where(present.T[:, :, None], np.log(p) - np.log(prior), 0.0)  # NaN or 0 may stand for the absent
+def by_logs(p, modality_mask, prior):
+    there = modality_mask.T[:, :, None]
+    opinions = np.where(there, np.log(p) - np.log(prior), 0.0)  # an absent modality may hold NaN or 0
     logs = np.log(prior) + opinions.sum(axis=0)
     e = np.exp(logs - logs.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
 
-def voting(count, there=lambda present: present):
-    def vote(p, present, prior):
-        q = np.where(there(present).T[:, :, None], p, 1).prod(0) / prior ** count(present)
+def voting(count, there=lambda modality_mask: modality_mask):
+    def vote(p, modality_mask, prior):
+        q = np.where(there(modality_mask).T[:, :, None], p, 1).prod(0) / prior ** count(modality_mask)
         return q / q.sum(1, keepdims=True)
 
     return vote
 
 
-def unnormalised(p, present, prior):
-    return np.where(present.T[:, :, None], p, 1).prod(0) / prior ** (present.sum(1, keepdims=True) - 1.0)
+def unnormalised(p, modality_mask, prior):
+    return np.where(modality_mask.T[:, :, None], p, 1).prod(0) / prior ** (modality_mask.sum(1, keepdims=True) - 1.0)
 
 
-def averaged(p, present, prior):
-    return np.einsum("mbc,bm->bc", p, present * 1.0) / present.sum(1, keepdims=True)
+def averaged(p, modality_mask, prior):
+    return np.einsum("mbc,bm->bc", p, modality_mask * 1.0) / modality_mask.sum(1, keepdims=True)
 
 
 # ---------------------------------------------------------------- sentiment.4
@@ -176,7 +177,7 @@ ANSWERS = {
             (voting(lambda t: np.maximum(t.sum(1, keepdims=True) - 1.0, 0)), "With nobody there"),
             (unnormalised, "do not sum to 1"),
             (averaged, "mean of the opinions"),
-            (lambda p, present, prior: sample_by_sample(p, ~present, prior), "those who are absent"),
+            (lambda p, modality_mask, prior: sample_by_sample(p, ~modality_mask, prior), "those who are absent"),
         ],
     ),
     "sentiment.4": Answers(

@@ -82,6 +82,13 @@ def test_an_argument_that_never_varies_is_named(tmp_path: Path):
         ('"example.1"', '"other.1"', "before its exercises"),
         ("points=1", "points=0", "points and minutes of at least 1"),
         ('part("one row"', 'part("several rows"', "names of their own"),
+        (
+            'one row", n=1',
+            'one row", inputs=[(np.ones((1, 2)),)], n=1',
+            "beside `inputs=`, which are fixed; got `n=`, `d=`",
+        ),
+        ('one row", n=1', 'one row", rows=1', "'one row': `draw_table` has no option rows; its options are n, d"),
+        ('one row", n=1', 'one row", publik_only=True, n=1', "has no option publik_only"),
     ],
 )
 def test_a_malformed_exercise_is_refused_when_it_is_read(tmp_path: Path, old: str, new: str, said: str):

@@ -11,8 +11,8 @@ from mmcourse.check import judge
 
 
 # ---------------------------------------------------------------- sentiment
-def vote_by_multiplying(p, present, prior):
-    there = present.T[:, :, None]
+def vote_by_multiplying(p, modality_mask, prior):
+    there = modality_mask.T[:, :, None]
     q = (p * there + (1 - there)).prod(0) / prior ** (there.sum(0) - 1.0)
     return q / q.sum(1, keepdims=True)
 
@@ -130,7 +130,74 @@ def block_without_epsilon(x, look, w1, w2):
     return norm(h + np.maximum(0, h @ w1) @ w2)
 
 
+# ---------------------------------------------------------------- images
+def mirrored_with(caption_of):
+    def mirror_scene(picture, boxes, caption):
+        width = picture.shape[1]
+        turned = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+        return picture[:, ::-1], turned, caption_of(caption)
+
+    return mirror_scene
+
+
+one_side_only = mirrored_with(
+    lambda text: text.replace("left", "right") if "left" in text else text.replace("right", "left")
+)
+longer_only = mirrored_with(
+    lambda text: " ".join({"left": "right"}.get(word, word) for word in text.split()) if len(text) > 50 else text
+)
+
+
+# ---------------------------------------------------------------- audio
+def power_rounded(whole):
+    def choose(rate, hz_apart, ms_apart):
+        n_fft = 2 ** int(whole(np.log2(2 * rate / hz_apart)))
+        return n_fft if 1000 * n_fft / rate <= ms_apart else 0
+
+    return choose
+
+
+def silence_is_infinite(spectrum, bank):
+    level = 10 * np.log10(np.abs(spectrum) ** 2 @ bank.T)
+    return np.maximum(level, level.max() - 80)
+
+
+# ---------------------------------------------------------------- cnn
+def gradient_verdict(factor=None, equal=None):
+    """A right verdict with another ratio, or another measure of equal."""
+
+    def relative(a, nudged):
+        return np.abs(a - nudged).max() / np.abs(nudged).max()
+
+    def verdict(ours, nudged):
+        ratio = (ours * nudged).sum() / (ours**2).sum() if ours.any() else 0
+        ratio = factor(ours, nudged) if factor else ratio
+        for word, a in (("right", ours), ("flipped", ours[::-1, ::-1]), ("scaled", ratio * ours)):
+            if equal(a, nudged) if equal else relative(a, nudged) <= 1e-6:
+                return relative(ours, nudged), word
+        return relative(ours, nudged), "wrong"
+
+    return verdict
+
+
+def squared_error(ours, nudged):
+    return ((ours - nudged) ** 2).max() / (nudged**2).max(), gradient_verdict()(ours, nudged)[1]
+
+
 WRONG = [
+    (
+        "cnn.3",
+        gradient_verdict(equal=lambda a, n: np.allclose(a, n, 1e-6, 0)),
+        "You compare each difference with its own",
+    ),
+    ("cnn.3", gradient_verdict(factor=lambda ours, n: np.mean(n / ours)), "the mean or median of all ratios"),
+    ("cnn.3", squared_error, "Your error compares squares"),
+    ("audio.3", power_rounded(np.floor), "You took the power of two below"),  # was taken for one bin
+    ("audio.3", power_rounded(np.round), "You rounded to the nearest power of two"),  # so was this
+    ("audio.2", silence_is_infinite, "You lift nothing"),
+    ("images.3", one_side_only, "A caption may hold both words"),
+    ("images.3", lambda picture, boxes, caption: (picture, boxes, caption), "Nothing is mirrored"),
+    ("images.3", longer_only, "The result (caption)"),  # on the first scene as if the caption had stayed
     ("attention.1", one_maximum, "one maximum for the whole table"),
     ("attention.1", clipped, "You clipped the scores"),
     ("attention.1", clipped_at_50, "You clipped the scores"),

@@ -34,6 +34,21 @@ BETTER = {  # (exercise, k-th wrong answer): how the message begins now
     ("fusion.4", 4): "Your slack is too wide: # is meant, one percentage point of accuracy.",
     ("fusion.4", 0): "You always choose interaction. It is never below, but often no better: the simplest that is "
     "enough is wanted.",
+    (
+        "images.1",
+        7,
+    ): "You took the brightest pixel of each block. That is max pooling (lesson cnn); the mean is wanted.",
+    ("images.2", 6): "You mirrored the border without repeating it (`reflect`). `mode='edge'` is wanted.",
+    ("images.2", 9): "You divided by the largest strength. Useful to look at, but not wanted here.",
+    ("audio.3", 2): "This frame does both, but a shorter one does too. The smallest is wanted.",
+    ("cnn.1", 7): "You let the kernel hang over the border (mode 'full'). It counts only where it fits: "
+    "(h − kh + #, w − kw + #).",
+    ("cnn.1", 8): "Your output is as large as the picture (mode 'same'). The kernel counts only where it fits.",
+    ("cnn.1", 10): "The last row and column are missing: there are h − kh + # positions along an axis, not h − kh.",
+    ("cnn.2", 3): "Your width lacks the + #: a kernel that just fits has one position, not none.",
+    ("cnn.2", 8): "Your field ends where the picture does. Positions in the padding count, too: keep to the formula.",
+    ("cnn.3", 6): "Your error is that of the repaired array. What is wanted is the error of `ours` as it is, "
+    "whatever the verdict.",
     # a class can be called and be true, and still have no hit
     ("evaluate.1", 8): "NaN: a class without a hit, called or not, gives #/#. Count its F# as #.",
     # "attend", where the first edition looked; the outputs of attention.3 have other names

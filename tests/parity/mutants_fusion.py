@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mmcourse.torch import fusion
-from mmcourse.torch.fusion.products import append_one, product
+from mmcourse.torch.fusion.products import append_one, elementwise_product
 from mmcourse.torch.fusion.sequences import real_steps
 from mmcourse.torch.fusion.sums import apply, linears, masked, rms_norm
 
@@ -14,8 +14,8 @@ from mmcourse.torch.fusion.sums import apply, linears, masked, rms_norm
 class LoudestWins(fusion.Concatenate):
     """Early fusion without bringing the modalities to one scale."""
 
-    def forward(self, xs, present=None):
-        return self.out(torch.cat(masked(xs, present), -1)).relu()
+    def forward(self, xs, modality_mask=None):
+        return self.out(torch.cat(masked(xs, modality_mask), -1)).relu()
 
 
 class OneMapForAll(fusion.SumGate):
@@ -29,49 +29,49 @@ class OneMapForAll(fusion.SumGate):
 class FreeWeights(fusion.WeightedSum):
     """α used as it is."""
 
-    def parts(self, xs, present=None):
-        return self.alpha[:, None] * torch.stack(apply(self.maps, masked(xs, present)), 1)
+    def parts(self, xs, modality_mask=None):
+        return self.alpha[:, None] * torch.stack(apply(self.maps, masked(xs, modality_mask)), 1)
 
 
 class AlphaIsImportance(fusion.WeightedSum):
     """α read as how much a modality matters."""
 
-    def shares(self, xs, present=None):
+    def shares(self, xs, modality_mask=None):
         return self.alpha.softmax(0)
 
 
 class MeanOfLogits(fusion.LateMean):
     """Logits averaged, and the softmax of that called the mean of the probabilities."""
 
-    def forward(self, xs, present=None):
-        return torch.stack(apply(self.heads, masked(xs, present))).mean(0).log_softmax(-1)
+    def forward(self, xs, modality_mask=None):
+        return torch.stack(apply(self.heads, masked(xs, modality_mask))).mean(0).log_softmax(-1)
 
 
 class LogitsAsProbabilities(fusion.LateMean):
     """Averaged logits handed out as if they were log-probabilities."""
 
-    def forward(self, xs, present=None):
-        return torch.stack(apply(self.heads, masked(xs, present))).mean(0)
+    def forward(self, xs, modality_mask=None):
+        return torch.stack(apply(self.heads, masked(xs, modality_mask))).mean(0)
 
 
 class PriorForgotten(fusion.LateProduct):
     """Posteriors multiplied, the prior in each of them."""
 
-    def forward(self, xs, present=None):
+    def forward(self, xs, modality_mask=None):
         return sum(y.log_softmax(-1) for y in apply(self.heads, xs)).log_softmax(-1)
 
 
 class PriorOnce(fusion.LateProduct):
     """The prior divided out once, however many modalities there are."""
 
-    def forward(self, xs, present=None):
+    def forward(self, xs, modality_mask=None):
         return (sum(y.log_softmax(-1) for y in apply(self.heads, xs)) - self.log_prior).log_softmax(-1)
 
 
 class BlindGate(fusion.GatedUnit):
     """A gate that looks at the first modality only."""
 
-    def forward(self, xs, present=None):
+    def forward(self, xs, modality_mask=None):
         h = [y.tanh() for y in apply(self.hidden, xs)]
         z = self.gates[0](torch.cat([xs[0], torch.zeros_like(xs[1])], -1)).sigmoid()
         return z * h[0] + (1 - z) * h[1]
@@ -85,16 +85,16 @@ class CalledBilinear(fusion.Bilinear):
         del self.w
         self.maps, self.out = linears(dims, 2, bias=False), nn.Linear(2, width, bias=False)
 
-    def forward(self, xs, present=None):
-        return self.out(product(apply(self.maps, xs)))
+    def forward(self, xs, modality_mask=None):
+        return self.out(elementwise_product(apply(self.maps, xs)))
 
 
 class NewHashes(fusion.CompactBilinear):
     """Sketches drawn at every step."""
 
-    def forward(self, xs, present=None):
+    def forward(self, xs, modality_mask=None):
         fresh = fusion.CompactBilinear(self.dims, self.width, seed=int(torch.randint(1 << 30, ())))
-        return fresh.to(xs[0].dtype)(xs, present)
+        return fresh.to(xs[0].dtype)(xs, modality_mask)
 
 
 class WithoutOnes(fusion.TensorFusion):
@@ -104,8 +104,8 @@ class WithoutOnes(fusion.TensorFusion):
         super().__init__(dims, width)
         self.out = nn.Linear(math.prod(dims), width)
 
-    def forward(self, xs, present=None):
-        tensor, *rest = masked(xs, present)
+    def forward(self, xs, modality_mask=None):
+        tensor, *rest = masked(xs, modality_mask)
         for x in rest:
             tensor = torch.einsum("bi,bj->bij", tensor, x).flatten(1)
         return self.out(tensor)
@@ -114,9 +114,9 @@ class WithoutOnes(fusion.TensorFusion):
 class ProductOfSums(fusion.LowRankTensorFusion):
     """Summed over the rank before the product."""
 
-    def forward(self, xs, present=None):
-        pairs = zip(append_one(masked(xs, present)), self.factors, strict=True)
-        return product(torch.einsum("bi,rik->bk", x, w) for x, w in pairs)
+    def forward(self, xs, modality_mask=None):
+        pairs = zip(append_one(masked(xs, modality_mask)), self.factors, strict=True)
+        return elementwise_product(torch.einsum("bi,rik->bk", x, w) for x, w in pairs)
 
 
 class HiddenFactors(fusion.LowRankTensorFusion):
@@ -132,7 +132,7 @@ class HiddenFactors(fusion.LowRankTensorFusion):
 class MixesSamples(fusion.Concatenate):
     """A three-way product whose einsum forgets that two of its axes are the same batch."""
 
-    def forward(self, xs, present=None):
+    def forward(self, xs, modality_mask=None):
         a, b, c = (nn.functional.pad(x, (0, 4 - x.shape[-1])) for x in xs)
         return torch.einsum("bd,cd,bd->bcd", a, b, c)
 
@@ -140,7 +140,7 @@ class MixesSamples(fusion.Concatenate):
 class StartsAtNothing(fusion.FiLM):
     """γ = Wc + b with a start of 0: the feature is wiped out, and its gradient too."""
 
-    def forward(self, xs, present=None):
+    def forward(self, xs, modality_mask=None):
         features, c = rms_norm(self.feature(xs[0])), torch.cat(xs[1:], -1)
         return self.gamma(c) * features + self.beta(c)
 
@@ -152,26 +152,26 @@ class ScaleBeforeScale(fusion.FiLM):
         super().__init__(dims, width, target)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, xs, present=None):
+    def forward(self, xs, modality_mask=None):
         features, c = self.norm(self.feature(xs[0])), torch.cat(xs[1:], -1)
         return (1 + self.gamma(c)) * features + self.beta(c)
 
 
 class Swapped(fusion.CrossAttention):
-    """The source asks and the target answers."""
+    """The context asks and the target answers."""
 
     def __init__(self, dims, width):
         super().__init__(dims[::-1], width)
 
-    def forward(self, target, source, padding_mask=None):
-        return super().forward(source, target)
+    def forward(self, target, context, padding_mask=None):
+        return super().forward(context, target)
 
 
 class CausalLeftOn(fusion.CrossAttention):
     """The mask of a language model, between sequences whose clocks have nothing to do with each other."""
 
-    def forward(self, target, source, padding_mask=None):
-        q, k, v = self.query(target), self.key(source), self.value(source)
+    def forward(self, target, context, padding_mask=None):
+        q, k, v = self.q_proj(target), self.k_proj(context), self.v_proj(context)
         scores = q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])
         later = torch.ones_like(scores, dtype=torch.bool).triu(1)
         return scores.masked_fill(later, -1e30).softmax(-1) @ v
@@ -180,8 +180,8 @@ class CausalLeftOn(fusion.CrossAttention):
 class LastStep(fusion.CrossModalTransformer):
     """The last step of a padded sequence taken for its summary."""
 
-    def forward(self, xs, padding_masks, present=None):
-        xs, masks = real_steps(xs, padding_masks, present)
+    def forward(self, xs, padding_masks, modality_mask=None):
+        xs, masks = real_steps(xs, padding_masks, modality_mask)
         steps = apply(self.maps, xs)
         for (m, n), pair in zip(self.order, self.pairs, strict=True):
             steps[m] = steps[m] + pair(xs[m], xs[n], masks[n])
@@ -191,8 +191,8 @@ class LastStep(fusion.CrossModalTransformer):
 class PaddingCounts(fusion.CrossModalTransformer):
     """A mean over all steps, padding included."""
 
-    def forward(self, xs, padding_masks, present=None):
-        return super().forward(xs, [torch.ones_like(mask) for mask in padding_masks], present)
+    def forward(self, xs, padding_masks, modality_mask=None):
+        return super().forward(xs, [torch.ones_like(mask) for mask in padding_masks], modality_mask)
 
 
 class NoBottleneck(fusion.BottleneckLayer):
@@ -204,22 +204,22 @@ class NoBottleneck(fusion.BottleneckLayer):
         return after, z + self[0](rms_norm(z), rms_norm(everything), keep)
 
 
-def batch_mask(present, rate, generator=None):
+def batch_mask(modality_mask, rate, generator=None):
     """One draw for the whole batch."""
-    row = fusion.sample_modality_mask(present[:1], rate, generator)
-    return present & row
+    row = fusion.sample_modality_mask(modality_mask[:1], rate, generator)
+    return modality_mask & row
 
 
-def can_lose_all(present, rate, generator=None):
+def can_lose_all(modality_mask, rate, generator=None):
     """Independent draws, and nobody looks whether anything is left."""
-    return present & (torch.rand(present.shape, generator=generator) >= rate)
+    return modality_mask & (torch.rand(modality_mask.shape, generator=generator) >= rate)
 
 
 class ZeroIsMissing(fusion.ModalityDropout):
     """Zeros where a modality is absent: also what a modality that is there may say."""
 
-    def forward(self, xs, present=None, generator=None):
-        return masked(xs, present)
+    def forward(self, xs, modality_mask=None, generator=None):
+        return masked(xs, modality_mask)
 
 
 class FixedNull(fusion.ModalityDropout):

@@ -28,14 +28,14 @@ def _formula(name):
         return replace(formula, inputs=lambda rng: _seen(formula.inputs(rng)))
 
     def inputs(rng):
-        return {**_seen(formula.inputs(rng)), "source": rng.normal(size=(3, 5, DIM))}
+        return {**_seen(formula.inputs(rng)), "context": rng.normal(size=(3, 5, DIM))}
 
     return replace(formula, inputs=inputs, config={"dim": DIM, "num_heads": HEADS})
 
 
-def parameters(rng, dim=DIM, source=DIM):
+def parameters(rng, dim=DIM, context=DIM):
     """Random parameters of multi-head attention."""
-    widths = {"query": dim, "key": source, "value": source, "output": dim}
+    widths = {"q_proj": dim, "k_proj": context, "v_proj": context, "out_proj": dim}
     p = {f"{n}.w": rng.normal(size=(d, dim)) for n, d in widths.items()}
     return p | {f"{n}.b": rng.normal(size=dim) for n in widths}
 
@@ -49,12 +49,12 @@ def check_torch_multi_head(name):
     """`nn.MultiheadAttention`: masks mean the opposite."""
 
     def call(layer, inputs):
-        source, mask = inputs.get("source", inputs["query"]), inputs.get("padding_mask")
-        n, m = inputs["query"].shape[1], source.shape[1]
+        context, mask = inputs.get("context", inputs["query"]), inputs.get("padding_mask")
+        n, m = inputs["query"].shape[1], context.shape[1]
         return layer(
             inputs["query"],
-            source,
-            source,
+            context,
+            context,
             key_padding_mask=None if mask is None else torch.tensor(weight_conversion.key_padding_mask(mask)),
             attn_mask=torch.ones(n, m, dtype=torch.bool).triu(1) if inputs.get("causal") else None,
             need_weights=False,
@@ -69,10 +69,10 @@ def check_keras_multi_head(name):
     import keras
 
     def call(layer, inputs):
-        source, mask = inputs.get("source", inputs["query"]), inputs.get("padding_mask")
+        context, mask = inputs.get("context", inputs["query"]), inputs.get("padding_mask")
         mask = None if mask is None else mask[:, None]  # (b, 1, m)
         causal = inputs.get("causal", False)
-        return layer(inputs["query"], source, attention_mask=mask, use_causal_mask=causal)
+        return layer(inputs["query"], context, attention_mask=mask, use_causal_mask=causal)
 
     theirs = keras.layers.MultiHeadAttention(HEADS, DIM // HEADS, dtype="float64")
     check_keras(_formula(name), theirs, lambda p: weight_conversion.keras_attention(p, HEADS), call)
@@ -230,15 +230,15 @@ def test_brute_force_loop():
     d = DIM // HEADS
     for b in range(2):
         for i in range(3):
-            num_heads = []
+            heads = []
             for h in range(HEADS):
                 cols = slice(h * d, (h + 1) * d)
-                q = (x[b, i] @ p["query.w"] + p["query.b"])[cols]
-                keys = [(s[b, j] @ p["key.w"] + p["key.b"])[cols] for j in range(5)]
-                values = [(s[b, j] @ p["value.w"] + p["value.b"])[cols] for j in range(5)]
+                q = (x[b, i] @ p["q_proj.w"] + p["q_proj.b"])[cols]
+                keys = [(s[b, j] @ p["k_proj.w"] + p["k_proj.b"])[cols] for j in range(5)]
+                values = [(s[b, j] @ p["v_proj.w"] + p["v_proj.b"])[cols] for j in range(5)]
                 e = np.exp([q @ k / np.sqrt(d) for k in keys])
-                num_heads.append(sum(w * v for w, v in zip(e / e.sum(), values, strict=True)))
-            np.testing.assert_allclose(y[b, i], np.concatenate(num_heads) @ p["output.w"] + p["output.b"], atol=1e-13)
+                heads.append(sum(w * v for w, v in zip(e / e.sum(), values, strict=True)))
+            np.testing.assert_allclose(y[b, i], np.concatenate(heads) @ p["out_proj.w"] + p["out_proj.b"], atol=1e-13)
 
 
 def test_positions_are_equal_in_all_rooms_and_shift_by_rotation():

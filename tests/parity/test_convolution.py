@@ -26,7 +26,7 @@ def test_convolution_equals_torchs_own(name):
     pad = config.pop("padding", 0)
     one_sided = not isinstance(pad, int) and not isinstance(pad[0], int)
     theirs = torch.nn.Conv2d(
-        config["in_channels"], config["out_channels"], config["kernel"],
+        config["in_channels"], config["out_channels"], config["kernel_size"],
         config.get("stride", 1), 0 if one_sided else pad,
         config.get("dilation", 1),
     )  # fmt: skip
@@ -42,7 +42,7 @@ def test_convolution_equals_torchs_own(name):
 def test_convolution_equals_kerass_own(name):
     config = BY_NAME[name].config
     theirs = keras.layers.Conv2D(
-        config["out_channels"], config["kernel"], dilation_rate=config.get("dilation", 1), dtype="float64"
+        config["out_channels"], config["kernel_size"], dilation_rate=config.get("dilation", 1), dtype="float64"
     )
     check_keras(BY_NAME[name], theirs, in_order)
 

@@ -91,10 +91,10 @@ def test_cross_attention_by_loops():
     inputs, p = case("cross-attention")
     got = fusion.cross_attention(**inputs, p=p)
     for b, i in itertools.product(range(4), range(4)):
-        q = inputs["target"][b, i] @ p["query.w"]
-        real = inputs["source"][b][inputs["padding_mask"][b]]
-        weights = softmax(np.array([q @ (s @ p["key.w"]) for s in real]) / math.sqrt(5))
-        np.testing.assert_allclose(got[b, i], sum(w * (s @ p["value.w"]) for w, s in zip(weights, real, strict=True)))
+        q = inputs["target"][b, i] @ p["q_proj.w"]
+        real = inputs["context"][b][inputs["padding_mask"][b]]
+        weights = softmax(np.array([q @ (s @ p["k_proj.w"]) for s in real]) / math.sqrt(5))
+        np.testing.assert_allclose(got[b, i], sum(w * (s @ p["v_proj.w"]) for w, s in zip(weights, real, strict=True)))
 
 
 def test_film_is_per_channel(rng):
@@ -153,12 +153,12 @@ def test_bottleneck_hears_of_others_one_layer_late(rng):
 
 
 DRAWS = {
-    "numpy": lambda present, rate: fusion.sample_modality_mask(present, rate, np.random.default_rng(0)),
-    "torch": lambda present, rate: torch_fusion.sample_modality_mask(
-        torch.from_numpy(present), rate, torch.Generator().manual_seed(0)
+    "numpy": lambda modality_mask, rate: fusion.sample_modality_mask(modality_mask, rate, np.random.default_rng(0)),
+    "torch": lambda modality_mask, rate: torch_fusion.sample_modality_mask(
+        torch.from_numpy(modality_mask), rate, torch.Generator().manual_seed(0)
     ).numpy(),
-    "keras": lambda present, rate: np.array(
-        keras_fusion.sample_modality_mask(present, rate, keras.random.SeedGenerator(0))
+    "keras": lambda modality_mask, rate: np.array(
+        keras_fusion.sample_modality_mask(modality_mask, rate, keras.random.SeedGenerator(0))
     ),
 }
 

@@ -167,18 +167,18 @@ def starts_as_identity(kind):
 
 
 def target_asks_every_step(kind):
-    """The result has the target's length, and its first step may look at the source's last."""
+    """The result has the target's length, and its first step may look at the context's last."""
     formula = F["cross-attention"]
     inputs = formula.inputs(np.random.default_rng(1))
     inputs["padding_mask"][:] = True
     weights = TorchBackend(formula).weights if kind is fusion.CrossAttention else None
     room = TorchBackend(formula, kind=kind, weights=weights)
-    layer, target, source = room.layer, *(torch.from_numpy(inputs[k]) for k in ("target", "source"))
-    got = layer(target, source)
+    layer, target, context = room.layer, *(torch.from_numpy(inputs[k]) for k in ("target", "context"))
+    got = layer(target, context)
     assert got.shape == (4, 4, WIDTH), f"the result has {got.shape[1]} steps, the target has 4: who asks whom?"
-    last = source.clone()
+    last = context.clone()
     last[:, -1] += 1
-    assert (layer(target, last)[:, 0] - got[:, 0]).abs().max() > 1e-6, "the first step cannot see the source's last"
+    assert (layer(target, last)[:, 0] - got[:, 0]).abs().max() > 1e-6, "the first step cannot see the context's last"
 
 
 def padding_apart(kind):
@@ -203,11 +203,11 @@ def drops_by_sample(draw):
 
 
 def keeps_one(draw):
-    present = torch.rand(512, 3, generator=torch.Generator().manual_seed(1)) > 0.5
-    present[~present.any(1), 0] = True
-    drawn = draw(present, 0.8, torch.Generator().manual_seed(0))
+    modality_mask = torch.rand(512, 3, generator=torch.Generator().manual_seed(1)) > 0.5
+    modality_mask[~modality_mask.any(1), 0] = True
+    drawn = draw(modality_mask, 0.8, torch.Generator().manual_seed(0))
     assert drawn.any(1).all(), "a sample has lost everything"
-    assert not (drawn & ~present).any(), "a modality that was absent has come back"
+    assert not (drawn & ~modality_mask).any(), "a modality that was absent has come back"
 
 
 def zero_is_a_value(kind):
@@ -263,7 +263,7 @@ TABLE = [
     (mutants.can_lose_all, fusion.sample_modality_mask, keeps_one),
     (mutants.ZeroIsMissing, fusion.ModalityDropout, zero_is_a_value),
     (mutants.FixedNull, fusion.ModalityDropout, registered("modality dropout")),
-    (mutants.inverted_ratio, fusion.modulation, slows_the_leader),
+    (mutants.inverted_ratio, fusion.ogm_coefficients, slows_the_leader),
     (mutants.head_too, mutants.encoders_only, leaves_the_head),
 ]
 IDS = [f"{mutant.__name__}-{check.__qualname__.split('.')[0]}" for mutant, _, check in TABLE]

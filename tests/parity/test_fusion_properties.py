@@ -6,7 +6,7 @@ import pytest
 from mmcourse.parity import KerasBackend, NumpyBackend, TorchBackend, parity_cases, properties
 
 FORMULAS = {f.name: f for f in parity_cases("fusion") + parity_cases("encoders")}
-ENCODERS = {"words encoder": "ids", "voice encoder": "x"}
+ENCODERS = {"text encoder": "ids", "audio encoder": "x"}
 
 
 def of(tag_free=True, has=None):
@@ -46,8 +46,8 @@ def test_registered(rooms, name, room):
 @pytest.mark.parametrize("name", of())
 def test_learns(rooms, name, room):
     inputs, by_room = rooms(name)
-    if name.startswith("bilinear") and "present" in inputs:
-        inputs["present"][:3] = True  # with one of two absent it is 0 by definition, and with it every gradient
+    if name.startswith("bilinear") and "modality_mask" in inputs:
+        inputs["modality_mask"][:3] = True  # with one of two absent it is 0 by definition, and with it every gradient
     properties.learns(by_room[room], inputs)
 
 
@@ -61,7 +61,7 @@ def test_samples_are_independent_and_one_is_enough(rooms, name, room):
 
 
 @ROOM
-@pytest.mark.parametrize("name", of(has="present"))
+@pytest.mark.parametrize("name", of(has="modality_mask"))
 def test_absent_modalities(rooms, name, room):
     inputs, by_room = rooms(name)
     properties.absent_ignored(by_room[room].forward, inputs)
@@ -75,16 +75,16 @@ def test_padding(rooms, name, room):
     if "padding_masks" in inputs:
         pairs = {f"xs.{m}": f"padding_masks.{m}" for m in range(3)}
     else:
-        pairs = {ENCODERS.get(name, "source"): "padding_mask"}
+        pairs = {ENCODERS.get(name, "context"): "padding_mask"}
     properties.padding_ignored(by_room[room].forward, inputs, pairs)
 
 
 def test_every_gradient_survives_nan_in_absent_modalities(rooms):
-    for name in of(has="present"):
+    for name in of(has="modality_mask"):
         inputs, by_room = rooms(name)
         poisoned = properties.changed(inputs, lambda path, a: a)
         for m, x in enumerate(poisoned["xs"]):
-            x[~poisoned["present"][:, m]] = np.nan
+            x[~poisoned["modality_mask"][:, m]] = np.nan
         for room in ("torch", "keras"):
             target = {k: np.zeros_like(v) for k, v in by_room[room].forward(inputs).items()}
             slopes = by_room[room].gradients(poisoned, target)[1]

@@ -22,7 +22,7 @@ def attention_state(p, name, theirs):
 def block_state(p):
     """`nn.TransformerEncoderLayer` or, if there is a cross part, `nn.TransformerDecoderLayer`."""
     state = attention_state(p, "attention", "self_attn")
-    if "cross.query.w" in p:
+    if "cross.q_proj.w" in p:
         state |= attention_state(p, "cross", "multihead_attn")
     for ours, theirs in {"up": "linear1", "down": "linear2"}.items():
         state |= {f"{theirs}.weight": p[f"{ours}.w"].T, f"{theirs}.bias": p[f"{ours}.b"]}
@@ -88,8 +88,8 @@ def _random(shapes, seed=0):
 
 def block_shapes(d, hidden):
     """Shapes of one block's parameters."""
-    shapes = {f"attention.{n}.w": (d, d) for n in ("query", "key", "value", "output")}
-    shapes |= {f"attention.{n}.b": (d,) for n in ("query", "key", "value", "output")}
+    shapes = {f"attention.{n}.w": (d, d) for n in ("q_proj", "k_proj", "v_proj", "out_proj")}
+    shapes |= {f"attention.{n}.b": (d,) for n in ("q_proj", "k_proj", "v_proj", "out_proj")}
     shapes |= {"up.w": (d, hidden), "up.b": (hidden,), "down.w": (hidden, d), "down.b": (d,)}
     return shapes | {f"norm{i}.{n}": (d,) for i in (1, 2) for n in ("gamma", "beta")}
 
@@ -127,7 +127,7 @@ def check_vit():
 
     import mmcourse.torch.transformer as ours
 
-    shape = {"depth": 2, "dim": 16, "num_heads": 4, "hidden": 24}
+    shape = {"num_layers": 2, "dim": 16, "num_heads": 4, "hidden": 24}
     config = ViTConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24, image_size=12, patch_size=4,
         num_channels=3, hidden_dropout_prob=0, attention_probs_dropout_prob=0,

@@ -15,7 +15,13 @@ _ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE, _CLONE3 = {"x86_64": 56, "aarch64": 220}, 435
 # Calls that are denied, by what they would open, with their numbers (x86_64, aarch64; None: not there).
 # Whoever adds a call: a newer number than NEWEST is refused by itself.
+# In the grader: another process, and every way to have the kernel keep data outside this process's memory. What was
+# sent to a listening socket that nobody accepts from costs neither memory nor a descriptor of the sender.
 _PROCESSES = {"fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281)}
+_KEPT_BY_THE_KERNEL = {
+    **{"bind": (49, 200), "listen": (50, 201), "connect": (42, 203)},
+    **{"inotify_init": (253, None), "inotify_init1": (294, 26)},  # a user has 128 of them
+}
 _DENIED = {
     # new namespaces, in which this process would have every capability
     **{"unshare": (272, 97), "setns": (308, 268)},
@@ -32,6 +38,10 @@ _DENIED = {
     **{"io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427)},
     **{"userfaultfd": (323, 282), "bpf": (321, 280), "perf_event_open": (298, 241)},
     **{"add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219)},
+    # a number that the whole machine has once: requests of asynchronous reading, 65,536
+    **{"io_setup": (206, 0)},
+    # what is mounted from where
+    **{"statmount": (457, 457), "listmount": (458, 458)},
     # other processes
     **{"ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272)},
     **{"process_madvise": (440, 440), "pidfd_open": (434, 434), "pidfd_getfd": (438, 438)},
@@ -52,6 +62,7 @@ _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _CLONE_THREAD, _CLONE_NEW = 0x10000, 0x7E020000  # the second: any new namespace
 _LOAD, _EQUAL, _AT_LEAST, _HAS_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_STEP = struct.Struct("HBBI")
 _DENY, _NO_SUCH_CALL, _NO_SUCH_FAMILY = _ERRNO | 1, _ERRNO | 38, _ERRNO | 97
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32  # places in what the filter is shown of a call
 
@@ -71,7 +82,7 @@ def confine(limits: dict[str, Any], sandboxed: bool) -> None:
         _done(libc.prctl(38, 1, 0, 0, 0), "no new privileges")
         _no_powers(libc)
         if sandboxed or platform.machine() in _ARCH:
-            _filter_calls(libc)
+            _filter_calls(libc, network=not sandboxed)
     elif sandboxed:
         raise OSError("prctl: this C library has none")
 
@@ -90,7 +101,7 @@ def confine_server(settings: dict[str, Any]) -> None:
         os.setresuid(*[settings["uid"]] * 3)
     _done(libc.prctl(38, 1, 0, 0, 0), "no new privileges")
     _no_powers(libc)
-    _filter_calls(libc, programs=True)
+    _filter_calls(libc, programs=True, network=True)
 
 
 def _done(status: int, what: str) -> None:
@@ -162,20 +173,24 @@ def _no_powers(libc: Any) -> None:
     _done(libc.capset(header, nothing), "give up capabilities")
 
 
-def filter_of(machine: str, programs: bool = False) -> list[tuple[int, int, int, int]]:
+def filter_of(machine: str, programs: bool = False, network: bool = False) -> list[tuple[int, int, int, int]]:
     """The seccomp filter for x86_64 or aarch64, as (operation, jump if true, jump if false, value).
 
     Not an allow list: Python and three frameworks make several hundred different calls. Denied are the calls named
     above, all that are newer than NEWEST, processes (threads may start), new namespaces, and sockets of every family
-    but three. Where a student works, other `programs` may be started, and the own network's interfaces be listed.
+    but three. Where a student works, other `programs` may be started, the own network's interfaces be listed, and its
+    `network` be used.
     """
+    denied_here = dict(_DENIED)
+    denied_here |= {} if programs else _PROCESSES
+    denied_here |= {} if network else _KEPT_BY_THE_KERNEL
     code = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, _ARCH[machine]), (_RETURN, 0, 0, _KILL)]
     code += [(_LOAD, 0, 0, _NUMBER)]
     code += [(_AT_LEAST, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]  # x86's second set of numbers
     code += [(_AT_LEAST, 0, 1, NEWEST + 1), (_RETURN, 0, 0, _NO_SUCH_CALL)]
     # The flags of clone3 lie in memory, where no filter sees them; C libraries then take clone.
     code += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _NO_SUCH_CALL)]
-    for numbers in [*_DENIED.values(), *({} if programs else _PROCESSES).values()]:
+    for numbers in denied_here.values():
         number = numbers[machine == "aarch64"]
         if number is not None:
             code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _DENY)]
@@ -195,14 +210,24 @@ def filter_of(machine: str, programs: bool = False) -> list[tuple[int, int, int,
     return code
 
 
-def _filter_calls(libc: Any, programs: bool = False) -> None:
+def _filter_calls(libc: Any, programs: bool = False, network: bool = False) -> None:
     """Put the filter over every thread of this process, for good."""
+    packed = packed_filter(programs, network)
+    held = ctypes.create_string_buffer(packed, len(packed))
+    program = struct.pack("HxxxxxxP", len(packed) // _STEP.size, ctypes.addressof(held))
+    set_filter, all_threads = 1, 1
+    _done(libc.syscall(_SECCOMP[platform.machine()], set_filter, all_threads, program), "seccomp")
+
+
+def packed_filter(programs: bool = False, network: bool = False) -> bytes:
+    """The filter for this machine as the kernel, and bubblewrap's `--seccomp`, read it.
+
+    Raises
+    ------
+    OSError
+        If the filter has no numbers for this processor.
+    """
     machine = platform.machine()
     if machine not in _ARCH:
         raise OSError(f"seccomp: the filter has no numbers for {machine}, only for {' and '.join(_ARCH)}")
-    code = filter_of(machine, programs)
-    packed = b"".join(struct.pack("HBBI", *step) for step in code)
-    held = ctypes.create_string_buffer(packed, len(packed))
-    program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(held))
-    set_filter, all_threads = 1, 1
-    _done(libc.syscall(_SECCOMP[machine], set_filter, all_threads, program), "seccomp")
+    return b"".join(_STEP.pack(*step) for step in filter_of(machine, programs, network))

@@ -1,25 +1,28 @@
 """Fusion by products: what one modality means depends on another. See `mmcourse.keras.fusion` for conventions."""
 
 import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
+from jaxtyping import Float, Shaped
 from keras import ops
 
-from mmcourse.keras.fusion.sums import Fusion, apply, masked, register
+from mmcourse.keras.fusion.sums import Fusion, ModalityMask, Vectors, apply, masked, register
 
 
-def product(factors):
+def elementwise_product(factors: Iterable[Shaped[Any, "*shape"]]) -> Shaped[Any, "*shape"]:
     """The elementwise product of a list of tensors."""
     return math.prod(factors)
 
 
-def append_one(xs):
+def append_one(xs: Vectors) -> Vectors:
     """Each x (b, d_m) with a 1 behind it, (b, d_m + 1)."""
     return [ops.concatenate([x, ops.ones_like(x[:, :1])], -1) for x in xs]
 
 
-def normal(*shape):
+def normal(*shape: int) -> Any:
     """A start at which a sum over all axes but the last keeps its size."""
     return keras.initializers.RandomNormal(stddev=1 / math.sqrt(math.prod(shape)))
 
@@ -28,7 +31,7 @@ def normal(*shape):
 class Bilinear(Fusion):
     """Full bilinear form z_k = x₁ᵀ W_k x₂, d₁·d₂·width weights. xs: two of (b, d_m) → (b, width). One absent: 0."""
 
-    def __init__(self, dims, width, **kwargs):
+    def __init__(self, dims: Sequence[int], width: int, **kwargs):
         super().__init__(dims, width, **kwargs)
         if len(dims) != 2:
             raise ValueError(f"dims: a bilinear form takes two modalities, got {len(dims)}; use LowRankBilinear")
@@ -36,8 +39,8 @@ class Bilinear(Fusion):
     def build(self, input_shape):
         self.w = self.add_weight(shape=(*self.dims, self.width), initializer=normal(*self.dims), name="w")
 
-    def call(self, xs, present=None):
-        x1, x2 = masked(xs, present)
+    def call(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Any, "batch {self.width}"]:
+        x1, x2 = masked(xs, modality_mask)
         return ops.einsum("bi,ijk,bj->bk", x1, self.w, x2)
 
 
@@ -48,7 +51,7 @@ class LowRankBilinear(Fusion):
     xs: list of (b, d_m) → (b, width). Absent: factor 1.
     """
 
-    def __init__(self, dims, width, rank=None, **kwargs):
+    def __init__(self, dims: Sequence[int], width: int, rank: int | None = None, **kwargs):
         super().__init__(dims, width, **kwargs)
         self.rank = rank or width
 
@@ -56,16 +59,16 @@ class LowRankBilinear(Fusion):
         self.maps = self.linears(self.dims, self.rank, bias=False)
         self.out = self.linear(self.rank, self.width)
 
-    def call(self, xs, present=None):
-        factors = [ops.tanh(y) for y in apply(self.maps, masked(xs, present))]
-        return self.out(product(masked(factors, present, fill=1)))
+    def call(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Any, "batch {self.width}"]:
+        factors = [ops.tanh(y) for y in apply(self.maps, masked(xs, modality_mask))]
+        return self.out(elementwise_product(masked(factors, modality_mask, fill=1)))
 
     def get_config(self):
         """What `from_config` needs."""
         return {**super().get_config(), "rank": self.rank}
 
 
-def count_sketch_matrix(dim, width, rng):
+def count_sketch_matrix(dim: int, width: int, rng: np.random.Generator) -> Float[np.ndarray, "{dim} {width}"]:
     """A count sketch Ψ as a matrix (dim, width): every entry of x goes to one random place with a random sign."""
     sketch = np.zeros((dim, width), np.float32)
     sketch[np.arange(dim), rng.integers(width, size=dim)] = rng.choice([-1.0, 1.0], dim)
@@ -79,7 +82,7 @@ class CompactBilinear(Fusion):
     xs: list of (b, d_m) → (b, width). Ψ comes from `seed` once and is saved with the weights. Absent: changes nothing.
     """
 
-    def __init__(self, dims, width, seed=0, **kwargs):
+    def __init__(self, dims: Sequence[int], width: int, seed: int = 0, **kwargs):
         super().__init__(dims, width, **kwargs)
         self.seed = seed
 
@@ -90,9 +93,9 @@ class CompactBilinear(Fusion):
             sketch = self.add_weight(shape=(d, self.width), initializer=start, trainable=False, name=f"sketch_{m}")
             setattr(self, f"sketch_{m}", sketch)
 
-    def call(self, xs, present=None):
-        sketches = [ops.matmul(x, getattr(self, f"sketch_{m}")) for m, x in enumerate(masked(xs, present))]
-        sketches = masked(sketches, present, fill=ops.eye(1, self.width, dtype=sketches[0].dtype))  # [1, 0, …]
+    def call(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Any, "batch {self.width}"]:
+        sketches = [ops.matmul(x, getattr(self, f"sketch_{m}")) for m, x in enumerate(masked(xs, modality_mask))]
+        sketches = masked(sketches, modality_mask, fill=ops.eye(1, self.width, dtype=sketches[0].dtype))  # [1, 0, …]
         real, imag = ops.rfft(sketches[0])
         for a, b in map(ops.rfft, sketches[1:]):  # complex product; the backend's own needs one complex tensor
             real, imag = real * a - imag * b, real * b + imag * a
@@ -117,8 +120,8 @@ class TensorFusion(Fusion):
     def build(self, input_shape):
         self.out = self.linear(math.prod(d + 1 for d in self.dims), self.width)
 
-    def call(self, xs, present=None):
-        tensor, *rest = append_one(masked(xs, present))
+    def call(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Any, "batch {self.width}"]:
+        tensor, *rest = append_one(masked(xs, modality_mask))
         for x in rest:
             pairs = ops.einsum("bi,bj->bij", tensor, x)
             tensor = ops.reshape(pairs, (-1, tensor.shape[1] * x.shape[1]))  # (b, …·(d_m + 1))
@@ -132,7 +135,7 @@ class LowRankTensorFusion(Fusion):
     Absent: zeros before the 1.
     """
 
-    def __init__(self, dims, width, rank=4, **kwargs):
+    def __init__(self, dims: Sequence[int], width: int, rank: int = 4, **kwargs):
         super().__init__(dims, width, **kwargs)
         self.rank = rank
 
@@ -143,9 +146,9 @@ class LowRankTensorFusion(Fusion):
             for m, shape in enumerate(shapes)
         ]
 
-    def call(self, xs, present=None):
-        pairs = zip(append_one(masked(xs, present)), self.factors, strict=True)
-        return ops.sum(product(ops.einsum("bi,rik->brk", x, w) for x, w in pairs), 1)
+    def call(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Any, "batch {self.width}"]:
+        pairs = zip(append_one(masked(xs, modality_mask)), self.factors, strict=True)
+        return ops.sum(elementwise_product(ops.einsum("bi,rik->brk", x, w) for x, w in pairs), 1)
 
     def get_config(self):
         """What `from_config` needs."""

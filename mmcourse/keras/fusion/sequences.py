@@ -1,18 +1,29 @@
 """Fusion of sequences by attention. See `mmcourse.keras.fusion` for the conventions."""
 
+from typing import Any
+
+from jaxtyping import Bool, Float, Shaped
 from keras import ops
 
 from mmcourse.keras.attention import scaled_dot_product_attention
-from mmcourse.keras.fusion.sums import Fusion, apply, register, rms_norm
+from mmcourse.keras.fusion.sums import Fusion, ModalityMask, apply, register, rms_norm
+
+Sequences = list[Float[Any, "batch _ _"]]  # one of each modality, in sorted order of their names
+PaddingMasks = list[Bool[Any, "batch _"]]  # True = real
 
 
-def real_steps(xs, padding_masks, present=None):
+def real_steps(
+    xs: Sequences, padding_masks: PaddingMasks, modality_mask: ModalityMask = None
+) -> tuple[Sequences, PaddingMasks]:
     """Sequences with zeros at padded and absent steps, and masks that say the same; absent is all padding."""
-    masks = [k if present is None else ops.logical_and(k, present[:, m, None]) for m, k in enumerate(padding_masks)]
+    masks = [
+        k if modality_mask is None else ops.logical_and(k, modality_mask[:, m, None])
+        for m, k in enumerate(padding_masks)
+    ]
     return [ops.where(k[..., None], x, 0) for x, k in zip(xs, masks, strict=True)], masks
 
 
-def masked_mean(x, mask):
+def masked_mean(x: Float[Any, "batch time d"], mask: Shaped[Any, "batch time"]) -> Float[Any, "batch d"]:
     """Mean of x (b, t, d) over the real steps of mask (b, t); zeros where there is none."""
     mask = ops.cast(mask, x.dtype)
     return ops.sum(x * mask[..., None], 1) / ops.maximum(ops.sum(mask, 1, keepdims=True), 1)
@@ -20,18 +31,23 @@ def masked_mean(x, mask):
 
 @register
 class CrossAttention(Fusion):
-    """α ← β: softmax(Q_α K_βᵀ/√d) V_β (MulT: Tsai et al. 2019, arXiv 1906.00295). `dims`: of target α and source β.
+    """α ← β: softmax(Q_α K_βᵀ/√d) V_β (MulT: Tsai et al. 2019, arXiv 1906.00295). `dims`: of target α and context β.
 
-    target (b, t_α, d_α), source (b, t_β, d_β), padding_mask (b, t_β) of the source → (b, t_α, width).
+    target (b, t_α, d_α), context (b, t_β, d_β), padding_mask (b, t_β) of the context → (b, t_α, width).
     """
 
     def build(self, input_shape):
-        target, source = self.dims
-        self.query = self.linear(target, self.width, bias=False)
-        self.key, self.value = self.linears([source] * 2, self.width, bias=False)
+        target, context = self.dims
+        self.q_proj = self.linear(target, self.width, bias=False)
+        self.k_proj, self.v_proj = self.linears([context] * 2, self.width, bias=False)
 
-    def call(self, target, source, padding_mask=None):
-        q, k, v = self.query(target), self.key(source), self.value(source)
+    def call(
+        self,
+        target: Float[Any, "batch n d_target"],
+        context: Float[Any, "batch m d_context"],
+        padding_mask: Bool[Any, "batch m"] | None = None,
+    ) -> Float[Any, "batch n {self.width}"]:
+        q, k, v = self.q_proj(target), self.k_proj(context), self.v_proj(context)
         return scaled_dot_product_attention(q, k, v, padding_mask)[0]
 
 
@@ -54,8 +70,10 @@ class CrossModalTransformer(Fusion):
         for pair in self.pairs:
             pair.build(None)
 
-    def call(self, xs, padding_masks, present=None):
-        xs, masks = real_steps(xs, padding_masks, present)
+    def call(
+        self, xs: Sequences, padding_masks: PaddingMasks, modality_mask: ModalityMask = None
+    ) -> Float[Any, "batch {self.width}"]:
+        xs, masks = real_steps(xs, padding_masks, modality_mask)
         steps = apply(self.maps, xs)
         for (m, n), pair in zip(self.order, self.pairs, strict=True):
             steps[m] = steps[m] + pair(xs[m], xs[n], masks[n])
@@ -63,7 +81,9 @@ class CrossModalTransformer(Fusion):
         return ops.relu(self.out(ops.concatenate(summaries, -1)))
 
 
-def bottleneck_layer(layer, streams, z, masks):
+def bottleneck_layer(
+    layer: list, streams: Sequences, z: Float[Any, "batch tokens width"], masks: PaddingMasks
+) -> tuple[Sequences, Float[Any, "batch tokens width"]]:
     """Each modality attends to itself and to z alone; the new z is the mean of what each present one made of it.
 
     layer: one CrossAttention a modality; streams: list of (b, t_m, width), z: (b, B, width), masks: list of (b, t_m)
@@ -93,7 +113,7 @@ class BottleneckFusion(Fusion):
 
     takes_sequences = True
 
-    def __init__(self, dims, width, tokens=2, layers=2, **kwargs):
+    def __init__(self, dims: list[int], width: int, tokens: int = 2, layers: int = 2, **kwargs):
         super().__init__(dims, width, **kwargs)
         self.shape = {"tokens": tokens, "layers": layers}
 
@@ -108,8 +128,10 @@ class BottleneckFusion(Fusion):
         for attend in sum(self.layers, []):
             attend.build(None)
 
-    def call(self, xs, padding_masks, present=None):
-        xs, masks = real_steps(xs, padding_masks, present)
+    def call(
+        self, xs: Sequences, padding_masks: PaddingMasks, modality_mask: ModalityMask = None
+    ) -> Float[Any, "batch {self.width}"]:
+        xs, masks = real_steps(xs, padding_masks, modality_mask)
         streams = apply(self.maps, xs)
         z = ops.broadcast_to(self.tokens, (ops.shape(xs[0])[0], *self.tokens.shape))
         for layer in self.layers:

@@ -1,27 +1,37 @@
 """Fusion by joining, adding, gating and voting. See `mmcourse.keras.fusion` for the conventions."""
 
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
 import keras
 import numpy as np
+from jaxtyping import Bool, Float
 from keras import ops
 
 from mmcourse.keras.attention import masked_softmax
 
 register = keras.saving.register_keras_serializable("mmcourse")
+Vectors = list[Float[Any, "batch _"]]  # one of each modality, in sorted order of their names
+ModalityMask = Bool[Any, "batch modalities"] | None  # True = there; None: all are
 
 
-def masked(xs, present=None, fill=0):
+def masked(
+    xs: list[Float[Any, "batch ..."]], modality_mask: ModalityMask = None, fill: Any = 0
+) -> list[Float[Any, "batch ..."]]:
     """The inputs (b, …) with zeros (or `fill`) where a modality is absent, whatever stood there, even NaN."""
-    if present is None:
+    if modality_mask is None:
         return list(xs)
-    return [ops.where(ops.reshape(present[:, m], (-1, *[1] * (len(x.shape) - 1))), x, fill) for m, x in enumerate(xs)]
+    return [
+        ops.where(ops.reshape(modality_mask[:, m], (-1, *[1] * (len(x.shape) - 1))), x, fill) for m, x in enumerate(xs)
+    ]
 
 
-def rms_norm(x, epsilon=1e-5):
+def rms_norm(x: Float[Any, "*rows d"], epsilon: float = 1e-5) -> Float[Any, "*rows d"]:
     """x (…, d) divided by its root mean square."""
     return x * ops.rsqrt(ops.mean(ops.square(x), -1, keepdims=True) + epsilon)
 
 
-def apply(layers, xs):
+def apply(layers: Iterable[Callable], xs: Sequence[Float[Any, "batch ..."]]) -> list[Float[Any, "batch ..."]]:
     """Each layer on its own modality."""
     return [layer(x) for layer, x in zip(layers, xs, strict=True)]
 
@@ -31,17 +41,17 @@ class Fusion(keras.layers.Layer):
 
     gives_logits = takes_sequences = False
 
-    def __init__(self, dims, width, **kwargs):
+    def __init__(self, dims: Sequence[int], width: int, **kwargs):
         super().__init__(**kwargs)
         self.dims, self.width = [int(d) for d in dims], int(width)
 
-    def linear(self, dim, width, bias=True, start="glorot_uniform"):
+    def linear(self, dim: int, width: int, bias: bool = True, start: str = "glorot_uniform") -> Any:
         """A linear map whose weights are made at once, in this layer's precision."""
         dense = keras.layers.Dense(width, use_bias=bias, kernel_initializer=start, dtype=self.dtype_policy)
         dense.build((None, dim))
         return dense
 
-    def linears(self, dims, width, bias=True):
+    def linears(self, dims: Sequence[int], width: int, bias: bool = True) -> list:
         """One linear map per modality."""
         return [self.linear(d, width, bias) for d in dims]
 
@@ -60,8 +70,8 @@ class Concatenate(Fusion):
     def build(self, input_shape):
         self.out = self.linear(sum(self.dims), self.width)
 
-    def call(self, xs, present=None):
-        joined = ops.concatenate([rms_norm(x) for x in masked(xs, present)], -1)  # (b, Σd_m)
+    def call(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Any, "batch {self.width}"]:
+        joined = ops.concatenate([rms_norm(x) for x in masked(xs, modality_mask)], -1)  # (b, Σd_m)
         return ops.relu(self.out(joined))
 
 
@@ -73,8 +83,8 @@ class SumGate(Fusion):
         self.maps = self.linears(self.dims, self.width)
         self.gate = self.linear(self.width, self.width)
 
-    def call(self, xs, present=None):
-        mapped = masked(apply(self.maps, masked(xs, present)), present)
+    def call(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Any, "batch {self.width}"]:
+        mapped = masked(apply(self.maps, masked(xs, modality_mask)), modality_mask)
         return ops.sigmoid(self.gate(sum(mapped)))
 
 
@@ -86,18 +96,18 @@ class WeightedSum(Fusion):
         self.alpha = self.add_weight(shape=(len(self.dims),), initializer="zeros", name="alpha")
         self.maps = self.linears(self.dims, self.width, bias=False)
 
-    def parts(self, xs, present=None):
+    def parts(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Any, "batch modalities {self.width}"]:
         """The summands, (b, M, width)."""
-        mapped = ops.stack(apply(self.maps, masked(xs, present)), 1)
-        weights = masked_softmax(ops.broadcast_to(self.alpha, ops.shape(mapped)[:2]), present)  # (b, M)
+        mapped = ops.stack(apply(self.maps, masked(xs, modality_mask)), 1)
+        weights = masked_softmax(ops.broadcast_to(self.alpha, ops.shape(mapped)[:2]), modality_mask)  # (b, M)
         return weights[..., None] * mapped
 
-    def call(self, xs, present=None):
-        return ops.sum(self.parts(xs, present), 1)
+    def call(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Any, "batch {self.width}"]:
+        return ops.sum(self.parts(xs, modality_mask), 1)
 
-    def shares(self, xs, present=None):
+    def shares(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Any, " modalities"]:
         """What each modality contributes, (M,): the mean norm of its summand as a share. α alone says nothing."""
-        sizes = ops.mean(ops.norm(self.parts(xs, present), axis=-1), 0)
+        sizes = ops.mean(ops.norm(self.parts(xs, modality_mask), axis=-1), 0)
         return sizes / ops.sum(sizes)
 
 
@@ -114,10 +124,12 @@ class LateMean(Fusion):
         self.alpha = self.add_weight(shape=(len(self.dims),), initializer="zeros", name="alpha")
         self.heads = self.linears(self.dims, self.width)
 
-    def call(self, xs, present=None):
-        logs = ops.stack([ops.log_softmax(y) for y in apply(self.heads, masked(xs, present))], 1)  # (b, M, classes)
+    def call(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Any, "batch {self.width}"]:
+        logs = ops.stack(
+            [ops.log_softmax(y) for y in apply(self.heads, masked(xs, modality_mask))], 1
+        )  # (b, M, classes)
         alpha = ops.broadcast_to(self.alpha, ops.shape(logs)[:2])
-        alpha = alpha if present is None else ops.where(present, alpha, -1e30)
+        alpha = alpha if modality_mask is None else ops.where(modality_mask, alpha, -1e30)
         return ops.logsumexp(logs + ops.log_softmax(alpha)[..., None], 1)
 
 
@@ -130,7 +142,7 @@ class LateProduct(Fusion):
 
     gives_logits = True
 
-    def __init__(self, dims, width, prior=None, **kwargs):
+    def __init__(self, dims: Sequence[int], width: int, prior: Any = None, **kwargs):
         super().__init__(dims, width, **kwargs)
         self.prior = [1 / self.width] * self.width if prior is None else [float(q) for q in prior]
 
@@ -139,10 +151,10 @@ class LateProduct(Fusion):
         start = keras.initializers.Constant(np.log(self.prior))
         self.log_prior = self.add_weight(shape=(self.width,), initializer=start, trainable=False, name="log_prior")
 
-    def call(self, xs, present=None):
-        logs = [ops.log_softmax(y) for y in apply(self.heads, masked(xs, present))]
-        count = len(xs) if present is None else ops.sum(ops.cast(present, logs[0].dtype), 1, keepdims=True)
-        return ops.log_softmax(sum(masked(logs, present)) - (count - 1) * self.log_prior)
+    def call(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Any, "batch {self.width}"]:
+        logs = [ops.log_softmax(y) for y in apply(self.heads, masked(xs, modality_mask))]
+        count = len(xs) if modality_mask is None else ops.sum(ops.cast(modality_mask, logs[0].dtype), 1, keepdims=True)
+        return ops.log_softmax(sum(masked(logs, modality_mask)) - (count - 1) * self.log_prior)
 
     def get_config(self):
         """What `from_config` needs."""
@@ -161,8 +173,8 @@ class GatedUnit(Fusion):
         self.hidden = self.linears(self.dims, self.width, bias=False)
         self.gates = self.linears([sum(self.dims)] * gates, self.width, bias=False)
 
-    def call(self, xs, present=None):
-        xs = masked(xs, present)
+    def call(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Any, "batch {self.width}"]:
+        xs = masked(xs, modality_mask)
         h = [ops.tanh(y) for y in apply(self.hidden, xs)]
         z = [ops.sigmoid(gate(ops.concatenate(xs, -1))) for gate in self.gates]
         z = [z[0], 1 - z[0]] if len(xs) == 2 else z
@@ -176,7 +188,7 @@ class FiLM(Fusion):
     xs: list of (b, d_m), the target may be (b, …, d_m) → (b, …, width). Starts at γ = 1, β = 0. Absent: zeros.
     """
 
-    def __init__(self, dims, width, target=0, **kwargs):
+    def __init__(self, dims: Sequence[int], width: int, target: int = 0, **kwargs):
         super().__init__(dims, width, **kwargs)
         self.target = target
 
@@ -185,8 +197,10 @@ class FiLM(Fusion):
         self.feature = self.linear(self.dims[self.target], self.width, bias=False)
         self.gamma, self.beta = (self.linear(rest, self.width, start="zeros") for _ in range(2))
 
-    def call(self, xs, present=None):
-        xs = masked(xs, present)
+    def call(
+        self, xs: list[Float[Any, "batch ..."]], modality_mask: ModalityMask = None
+    ) -> Float[Any, "batch *place {self.width}"]:
+        xs = masked(xs, modality_mask)
         features = rms_norm(self.feature(xs.pop(self.target)))  # no learned scale: γ is one
         c = ops.concatenate(xs, -1)
         middle = (-1, *[1] * (len(features.shape) - 2), self.width)

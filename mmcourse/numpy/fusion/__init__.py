@@ -1,9 +1,9 @@
 """Every fusion method, written to be read. Inputs come in sorted order of the modalities' names.
 
-A method is ``f(xs, p, present=None)``: `xs` a list of arrays (b, d_m), `p` a dict of weights by dotted name, each map
-``x @ w + b``. Sequence methods take (b, t_m, d_m) and `padding_masks`, bool (b, t_m), True = real. `present` is bool
-(b, M), True = there; what stands in an absent modality's place never matters, not even NaN; each method says what it
-does instead. Float64 in, float64 out.
+A method is ``f(xs, p, modality_mask=None)``: `xs` a list of arrays (b, d_m), `p` a dict of weights by dotted name,
+each map ``x @ w + b``. Sequence methods take (b, t_m, d_m) and `padding_masks`, bool (b, t_m), True = real.
+`modality_mask` is bool (b, M), True = there. Whatever an absent modality holds never matters, not even NaN; each method
+says what it does instead. Float64 in, float64 out.
 """
 
 from mmcourse.numpy.fusion.products import (
@@ -33,7 +33,7 @@ from mmcourse.numpy.fusion.sums import (
     sum_gate,
     weighted_sum,
 )
-from mmcourse.numpy.fusion.training import confidence, modality_dropout, modulation, sample_modality_mask
+from mmcourse.numpy.fusion.training import confidence, modality_dropout, ogm_coefficients, sample_modality_mask
 
 __all__ = [
     "bilinear",
@@ -55,7 +55,7 @@ __all__ = [
     "masked",
     "masked_mean",
     "modality_dropout",
-    "modulation",
+    "ogm_coefficients",
     "real_steps",
     "shares",
     "sum_gate",

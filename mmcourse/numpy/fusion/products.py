@@ -1,11 +1,13 @@
 """Fusion by products: what one modality means depends on another. See `mmcourse.numpy.fusion` for conventions."""
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
-from mmcourse.numpy.fusion.sums import linear, masked
+from mmcourse.numpy.fusion.sums import ModalityMask, Vectors, Weights, linear, masked
 
 
-def bilinear(xs, p, present=None):
+def bilinear(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Float[ndarray, "batch width"]:
     """Full bilinear form, z_k = x₁ᵀ W_k x₂: a weight for every pair of entries, d₁·d₂·width in all.
 
     It has no term of one modality alone: where one is absent, z is 0.
@@ -18,11 +20,11 @@ def bilinear(xs, p, present=None):
     -------
     float (b, width)
     """
-    x1, x2 = masked(xs, present)
+    x1, x2 = masked(xs, modality_mask)
     return np.einsum("bi,ijk,bj->bk", x1, p["w"], x2)
 
 
-def low_rank_bilinear(xs, p, present=None):
+def low_rank_bilinear(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Float[ndarray, "batch width"]:
     """Pᵀ(tanh(Uᵀx₁) ⊙ tanh(Vᵀx₂)) + b (Kim et al. 2017, arXiv 1610.04325); not a full bilinear form.
 
     Without the tanh it is one whose matrices have rank ≤ `rank`. More modalities: more factors. Absent: factor 1.
@@ -35,18 +37,20 @@ def low_rank_bilinear(xs, p, present=None):
     -------
     float (b, width)
     """
-    factors = masked([np.tanh(linear(x, p, f"maps.{m}")) for m, x in enumerate(masked(xs, present))], present, fill=1)
+    factors = masked(
+        [np.tanh(linear(x, p, f"maps.{m}")) for m, x in enumerate(masked(xs, modality_mask))], modality_mask, fill=1
+    )
     return linear(np.prod(factors, axis=0), p, "out")
 
 
-def count_sketch_matrix(dim, width, rng):
+def count_sketch_matrix(dim: int, width: int, rng: np.random.Generator) -> Float[ndarray, "{dim} {width}"]:
     """A count sketch Ψ as a matrix (dim, width): every entry of x goes to one random place with a random sign."""
     sketch = np.zeros((dim, width))
     sketch[np.arange(dim), rng.integers(width, size=dim)] = rng.choice([-1.0, 1.0], dim)
     return sketch
 
 
-def compact_bilinear(xs, p, present=None):
+def compact_bilinear(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Float[ndarray, "batch width"]:
     """IFFT(FFT(Ψx₁) ⊙ FFT(Ψx₂)), signed square root, unit length (Fukui et al. 2016, arXiv 1606.01847).
 
     The circular convolution of two sketches is a sketch of the outer product, so it estimates d₁·d₂ products in `width`
@@ -60,9 +64,9 @@ def compact_bilinear(xs, p, present=None):
     -------
     float (b, width), rows of length 1 (almost: the roots are softened near 0)
     """
-    sketches = [x @ p[f"sketch_{m}"] for m, x in enumerate(masked(xs, present))]
+    sketches = [x @ p[f"sketch_{m}"] for m, x in enumerate(masked(xs, modality_mask))]
     width = sketches[0].shape[-1]
-    spectra = [np.fft.rfft(s) for s in masked(sketches, present, fill=np.eye(1, width)[0])]
+    spectra = [np.fft.rfft(s) for s in masked(sketches, modality_mask, fill=np.eye(1, width)[0])]
     z = np.fft.irfft(np.prod(spectra, axis=0), n=width)
     # unit scale first, so that the size of the inputs drops out, as in the paper
     z = z / np.sqrt((z**2).mean(-1, keepdims=True) + 1e-16)
@@ -70,7 +74,7 @@ def compact_bilinear(xs, p, present=None):
     return z / np.sqrt((z**2).sum(-1, keepdims=True) + 1e-6)
 
 
-def tensor_fusion(xs, p, present=None):
+def tensor_fusion(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Float[ndarray, "batch width"]:
     """W(⊗ₘ [xₘ; 1]) + b (Zadeh et al. 2017, arXiv 1707.07250): Π(dₘ + 1) products.
 
     The 1s keep the terms of fewer modalities. Absent: zeros, so that only the terms without it remain.
@@ -84,12 +88,14 @@ def tensor_fusion(xs, p, present=None):
     float (b, width)
     """
     tensor = np.ones((len(xs[0]), 1), xs[0].dtype)
-    for x in append_one(masked(xs, present)):
+    for x in append_one(masked(xs, modality_mask)):
         tensor = np.einsum("bi,bj->bij", tensor, x).reshape(len(x), -1)  # (b, …·(d_m + 1))
     return linear(tensor, p, "out")
 
 
-def low_rank_tensor_fusion(xs, p, present=None):
+def low_rank_tensor_fusion(
+    xs: Vectors, p: Weights, modality_mask: ModalityMask = None
+) -> Float[ndarray, "batch width"]:
     """Σ_r ⊙ₘ W⁽ʳ⁾ₘ[xₘ; 1] (Liu et al. 2018, arXiv 1806.00064): tensor fusion with weights of rank R, never formed.
 
     The sum over r comes last: a product of sums is something else. Absent: zeros, which leaves its row for the 1.
@@ -102,11 +108,11 @@ def low_rank_tensor_fusion(xs, p, present=None):
     -------
     float (b, width)
     """
-    xs = append_one(masked(xs, present))
+    xs = append_one(masked(xs, modality_mask))
     mapped = [np.einsum("bi,rik->brk", x, p[f"factors.{m}"]) for m, x in enumerate(xs)]
     return np.prod(mapped, axis=0).sum(1)
 
 
-def append_one(xs):
+def append_one(xs: Vectors) -> Vectors:
     """Each x (b, d_m) with a 1 behind it, (b, d_m + 1)."""
     return [np.concatenate([x, np.ones((len(x), 1), x.dtype)], -1) for x in xs]

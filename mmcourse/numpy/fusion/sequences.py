@@ -1,47 +1,64 @@
 """Fusion of sequences by attention. See `mmcourse.numpy.fusion` for the conventions."""
 
 import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
 
 from mmcourse.numpy.attention import scaled_dot_product_attention
-from mmcourse.numpy.fusion.sums import linear, rms_norm
+from mmcourse.numpy.fusion.sums import ModalityMask, Weights, linear, rms_norm
+
+Sequences = list[Float[ndarray, "batch _ _"]]  # one of each modality, in sorted order of their names
+PaddingMasks = list[Bool[ndarray, "batch _"]]  # True = real
 
 
-def real_steps(xs, padding_masks, present=None):
+def real_steps(
+    xs: Sequences, padding_masks: PaddingMasks, modality_mask: ModalityMask = None
+) -> tuple[Sequences, PaddingMasks]:
     """Sequences with zeros at padded and absent steps, and masks that say the same; an absent modality is all padding.
 
     Parameters
     ----------
-    xs : list of float (b, t_m, d_m); padding_masks : list of bool (b, t_m), True = real; present : bool (b, M)
+    xs : list of float (b, t_m, d_m); padding_masks : list of bool (b, t_m), True = real; modality_mask : bool (b, M)
     """
-    masks = [k if present is None else k & present[:, m, None] for m, k in enumerate(padding_masks)]
+    masks = padding_masks
+    if modality_mask is not None:
+        masks = [mask & modality_mask[:, m, None] for m, mask in enumerate(padding_masks)]
     return [np.where(k[..., None], x, 0) for x, k in zip(xs, masks, strict=True)], masks
 
 
-def masked_mean(x, mask):
+def masked_mean(x: Float[ndarray, "batch time d"], mask: Bool[ndarray, "batch time"]) -> Float[ndarray, "batch d"]:
     """Mean of x (b, t, d) over the real steps of mask (b, t); zeros where there is none. Padding counts for nothing."""
     return (x * mask[..., None]).sum(1) / np.maximum(mask.sum(1, keepdims=True), 1)
 
 
-def cross_attention(target, source, p, padding_mask=None, name=""):
+def cross_attention(
+    target: Float[ndarray, "batch n d_target"],
+    context: Float[ndarray, "batch m d_context"],
+    p: Weights,
+    padding_mask: Bool[ndarray, "batch m"] | None = None,
+    name: str = "",
+) -> Float[ndarray, "batch n width"]:
     """α ← β: softmax(Q_α K_βᵀ/√d) V_β (MulT: Tsai et al. 2019, arXiv 1906.00295).
 
-    The target α asks, the source β answers; the result has the target's length. No causal mask: time in α and time in β
-    need not correspond.
+    The queries come from the target α, keys and values from the context β; the result has the target's length. There is
+    no causal mask: time in α and time in β need not correspond.
 
     Parameters
     ----------
-    target : float (b, t_α, d_α); source : float (b, t_β, d_β); padding_mask : bool (b, t_β) of the source
-    p : ``query.w`` (d_α, width), ``key.w``, ``value.w`` (d_β, width), each after `name`
+    target : float (b, t_α, d_α); context : float (b, t_β, d_β); padding_mask : bool (b, t_β) of the context
+    p : ``q_proj.w`` (d_α, width), ``k_proj.w``, ``v_proj.w`` (d_β, width), each after `name`
 
     Returns
     -------
     float (b, t_α, width)
     """
-    q, k, v = (linear(x, p, name + y) for x, y in ((target, "query"), (source, "key"), (source, "value")))
+    q, k, v = (linear(x, p, name + y) for x, y in ((target, "q_proj"), (context, "k_proj"), (context, "v_proj")))
     return scaled_dot_product_attention(q, k, v, padding_mask)[0]
 
 
-def cross_modal(xs, p, padding_masks, present=None):
+def cross_modal(
+    xs: Sequences, p: Weights, padding_masks: PaddingMasks, modality_mask: ModalityMask = None
+) -> Float[ndarray, "batch width"]:
     """Every modality asks every other: relu(W[s₁; …; s_M] + b), sₘ = mean over its real steps of Wₘxₘ + Σₙ (m ← n).
 
     An absent modality has no step: it answers nothing, and its own s is 0.
@@ -49,13 +66,13 @@ def cross_modal(xs, p, padding_masks, present=None):
     Parameters
     ----------
     xs : list of float (b, t_m, d_m); padding_masks : list of bool (b, t_m)
-    p : ``maps.m.w`` (d_m, width), ``maps.m.b``, ``pairs.i.query.w`` …, i counting the pairs m ≠ n by m, then by n
+    p : ``maps.m.w`` (d_m, width), ``maps.m.b``, ``pairs.i.q_proj.w`` …, i counting the pairs m ≠ n by m, then by n
 
     Returns
     -------
     float (b, width)
     """
-    xs, masks = real_steps(xs, padding_masks, present)
+    xs, masks = real_steps(xs, padding_masks, modality_mask)
     summaries, i = [], 0
     for m, x in enumerate(xs):
         steps = linear(x, p, f"maps.{m}")  # (b, t_m, width)
@@ -66,7 +83,9 @@ def cross_modal(xs, p, padding_masks, present=None):
     return np.maximum(linear(np.concatenate(summaries, -1), p, "out"), 0)
 
 
-def bottleneck_layer(streams, z, masks, p, name):
+def bottleneck_layer(
+    streams: Sequences, z: Float[ndarray, "batch tokens width"], masks: PaddingMasks, p: Weights, name: str
+) -> tuple[Sequences, Float[ndarray, "batch tokens width"]]:
     """One layer: each modality attends to itself and to z alone; the new z is the mean of what each made of it.
 
     Parameters
@@ -89,7 +108,9 @@ def bottleneck_layer(streams, z, masks, p, name):
     return after, np.where(there.any(1), mean, z)
 
 
-def bottleneck(xs, p, padding_masks, present=None):
+def bottleneck(
+    xs: Sequences, p: Weights, padding_masks: PaddingMasks, modality_mask: ModalityMask = None
+) -> Float[ndarray, "batch width"]:
     """A few shared tokens z are the only way between modalities (Nagrani et al. 2021, arXiv 2107.00135).
 
     Simplified: one head, no feed-forward part. relu(W·mean(z) + b) after the layers.
@@ -97,17 +118,18 @@ def bottleneck(xs, p, padding_masks, present=None):
     Parameters
     ----------
     xs : list of float (b, t_m, d_m); padding_masks : list of bool (b, t_m)
-    p : ``tokens`` (B, width), ``maps.m.w`` (d_m, width), ``maps.m.b``, ``layers.l.m.query.w`` (width, width) …, ``out``
+    p : ``tokens`` (B, width), ``maps.m.w`` (d_m, width), ``maps.m.b``, ``layers.l.m.q_proj.w`` …,
+        (width, width), ``out``
 
     Returns
     -------
     float (b, width)
     """
-    xs, masks = real_steps(xs, padding_masks, present)
+    xs, masks = real_steps(xs, padding_masks, modality_mask)
     streams = [linear(x, p, f"maps.{m}") for m, x in enumerate(xs)]
     z = np.broadcast_to(p["tokens"], (len(xs[0]), *p["tokens"].shape))
     layer = 0
-    while f"layers.{layer}.0.query.w" in p:
+    while f"layers.{layer}.0.q_proj.w" in p:
         streams, z = bottleneck_layer(streams, z, masks, p, f"layers.{layer}")
         layer += 1
     return np.maximum(linear(z.mean(1), p, "out"), 0)

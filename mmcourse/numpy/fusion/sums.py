@@ -1,50 +1,58 @@
 """Fusion by joining, adding, gating and voting. See `mmcourse.numpy.fusion` for the conventions."""
 
 import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
 
 from mmcourse.numpy.attention import masked_softmax
 from mmcourse.numpy.layers import sigmoid
 from mmcourse.numpy.losses import log_softmax
 
+Vectors = list[Float[ndarray, "batch _"]]  # one of each modality, in sorted order of their names
+Weights = dict[str, ndarray]  # by dotted name
+ModalityMask = Bool[ndarray, "batch modalities"] | None  # True = there; None: all are
 
-def linear(x, p, name):
+
+def linear(x: Float[ndarray, "*rows d"], p: Weights, name: str) -> Float[ndarray, "*rows width"]:
     """x (…, d) → x @ w + b, with ``p[name + ".w"]`` (d, width) and, where there is one, ``p[name + ".b"]`` (width,)."""
     return x @ p[f"{name}.w"] + p.get(f"{name}.b", 0)
 
 
-def masked(xs, present=None, fill=0):
+def masked(
+    xs: list[Float[ndarray, "batch ..."]], modality_mask: ModalityMask = None, fill: float | ndarray = 0
+) -> list[Float[ndarray, "batch ..."]]:
     """The inputs (b, …) with zeros (or `fill`) where a modality is absent, whatever stood there, even NaN.
 
-    present : bool (b, M) or None for all there
+    modality_mask : bool (b, M) or None for all there
     """
-    if present is None:
+    if modality_mask is None:
         return list(xs)
-    return [np.where(present[:, m].reshape(-1, *[1] * (x.ndim - 1)), x, fill) for m, x in enumerate(xs)]
+    return [np.where(modality_mask[:, m].reshape(-1, *[1] * (x.ndim - 1)), x, fill) for m, x in enumerate(xs)]
 
 
-def rms_norm(x, epsilon=1e-5):
+def rms_norm(x: Float[ndarray, "*rows d"], epsilon: float = 1e-5) -> Float[ndarray, "*rows d"]:
     """x (…, d) divided by its root mean square: every modality arrives equally loud (Zhang & Sennrich 2019)."""
     return x / np.sqrt((x**2).mean(-1, keepdims=True) + epsilon)
 
 
-def concatenate(xs, p, present=None):
+def concatenate(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Float[ndarray, "batch width"]:
     """Early fusion: relu(W[x₁; x₂; …] + b), each x at unit scale (Baltrušaitis et al. 2019, arXiv 1705.09406).
 
     An absent modality is zeros.
 
     Parameters
     ----------
-    xs : list of float (b, d_m); p : ``out.w`` (Σd_m, width), ``out.b``; present : bool (b, M)
+    xs : list of float (b, d_m); p : ``out.w`` (Σd_m, width), ``out.b``; modality_mask : bool (b, M)
 
     Returns
     -------
     float (b, width)
     """
-    joined = np.concatenate([rms_norm(x) for x in masked(xs, present)], -1)  # (b, Σd_m)
+    joined = np.concatenate([rms_norm(x) for x in masked(xs, modality_mask)], -1)  # (b, Σd_m)
     return np.maximum(linear(joined, p, "out"), 0)
 
 
-def sum_gate(xs, p, present=None):
+def sum_gate(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Float[ndarray, "batch width"]:
     """σ(W_g Σₘ fₘ(xₘ) + b_g) with fₘ(x) = Wₘx + bₘ: one map per modality, for their widths differ.
 
     It is called a gate in textbooks, but it multiplies nothing. An absent modality is left out of the sum.
@@ -57,11 +65,11 @@ def sum_gate(xs, p, present=None):
     -------
     float (b, width) in (0, 1)
     """
-    mapped = masked([linear(x, p, f"maps.{m}") for m, x in enumerate(masked(xs, present))], present)
-    return sigmoid(linear(sum(mapped), p, "gate"))
+    mapped = masked([linear(x, p, f"maps.{m}") for m, x in enumerate(masked(xs, modality_mask))], modality_mask)
+    return sigmoid(linear(np.sum(mapped, axis=0), p, "gate"))
 
 
-def weighted_sum(xs, p, present=None):
+def weighted_sum(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Float[ndarray, "batch width"]:
     """Σₘ softmax(α)ₘ Wₘxₘ. The softmax goes over the modalities that are there.
 
     Parameters
@@ -72,25 +80,25 @@ def weighted_sum(xs, p, present=None):
     -------
     float (b, width)
     """
-    return _parts(xs, p, present).sum(1)
+    return _parts(xs, p, modality_mask).sum(1)
 
 
-def shares(xs, p, present=None):
+def shares(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Float[ndarray, " modalities"]:
     """What each modality contributes to the weighted sum: its mean ‖softmax(α)ₘ Wₘxₘ‖, as a share, (M,).
 
     α alone says nothing: twice the W and half the weight is the same model.
     """
-    sizes = np.linalg.norm(_parts(xs, p, present), axis=-1).mean(0)
+    sizes = np.linalg.norm(_parts(xs, p, modality_mask), axis=-1).mean(0)
     return sizes / sizes.sum()
 
 
-def _parts(xs, p, present):
-    mapped = np.stack([linear(x, p, f"maps.{m}") for m, x in enumerate(masked(xs, present))], 1)  # (b, M, width)
-    weights = masked_softmax(np.broadcast_to(p["alpha"], mapped.shape[:2]), present)  # (b, M)
+def _parts(xs: Vectors, p: Weights, modality_mask: ModalityMask) -> Float[ndarray, "batch modalities width"]:
+    mapped = np.stack([linear(x, p, f"maps.{m}") for m, x in enumerate(masked(xs, modality_mask))], 1)  # (b, M, width)
+    weights = masked_softmax(np.broadcast_to(p["alpha"], mapped.shape[:2]), modality_mask)  # (b, M)
     return weights[..., None] * mapped
 
 
-def late_mean(xs, p, present=None):
+def late_mean(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Float[ndarray, "batch classes"]:
     """Late fusion by mean: log Σₘ wₘpₘ, w = softmax(α) over those present, pₘ = softmax(Wₘxₘ + bₘ).
 
     The probabilities are averaged, not the logits (Kittler et al. 1998, doi 10.1109/34.667881).
@@ -104,15 +112,15 @@ def late_mean(xs, p, present=None):
     -------
     float (b, classes), log-probabilities
     """
-    logs = np.stack([log_softmax(linear(x, p, f"heads.{m}")) for m, x in enumerate(masked(xs, present))], 1)
+    logs = np.stack([log_softmax(linear(x, p, f"heads.{m}")) for m, x in enumerate(masked(xs, modality_mask))], 1)
     alpha = np.broadcast_to(p["alpha"], logs.shape[:2])
-    alpha = alpha if present is None else np.where(present, alpha, -1e30)
+    alpha = alpha if modality_mask is None else np.where(modality_mask, alpha, -1e30)
     terms = logs + log_softmax(alpha)[..., None]  # (b, M, classes)
     top = terms.max(1, keepdims=True)
     return np.log(np.exp(terms - top).sum(1)) + top[:, 0]
 
 
-def late_product(xs, p, present=None):
+def late_product(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Float[ndarray, "batch classes"]:
     """Late fusion by product: Σₘ log p(y∣xₘ) − (M − 1) log p(y), normalised (Kittler et al. 1998).
 
     Exact where the modalities are independent given y. M counts those present; with none it is the prior.
@@ -125,12 +133,14 @@ def late_product(xs, p, present=None):
     -------
     float (b, classes), log-probabilities
     """
-    logs = [log_softmax(linear(x, p, f"heads.{m}")) for m, x in enumerate(masked(xs, present))]
-    count = len(xs) if present is None else present.sum(1, keepdims=True)  # prior counted once too often by each
-    return log_softmax(sum(masked(logs, present)) - (count - 1) * p["log_prior"])
+    logs = [log_softmax(linear(x, p, f"heads.{m}")) for m, x in enumerate(masked(xs, modality_mask))]
+    count = (
+        len(xs) if modality_mask is None else modality_mask.sum(1, keepdims=True)
+    )  # prior counted once too often by each
+    return log_softmax(sum(masked(logs, modality_mask)) - (count - 1) * p["log_prior"])
 
 
-def gated_unit(xs, p, present=None):
+def gated_unit(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Float[ndarray, "batch width"]:
     """Gated multimodal unit (Arevalo et al. 2017, arXiv 1702.01992).
 
     hₘ = tanh(Wₘxₘ). Two modalities: z = σ(W_z[x₁; x₂]), z ⊙ h₁ + (1 − z) ⊙ h₂. More: Σₘ σ(W_zₘ[x₁; …; x_M]) ⊙ hₘ.
@@ -144,7 +154,7 @@ def gated_unit(xs, p, present=None):
     -------
     float (b, width) in (−1, 1) for two modalities
     """
-    xs = masked(xs, present)
+    xs = masked(xs, modality_mask)
     joined = np.concatenate(xs, -1)  # each gate looks at everything
     h = [np.tanh(linear(x, p, f"hidden.{m}")) for m, x in enumerate(xs)]
     if len(xs) == 2:
@@ -153,7 +163,9 @@ def gated_unit(xs, p, present=None):
     return sum(sigmoid(linear(joined, p, f"gates.{m}")) * h_m for m, h_m in enumerate(h))
 
 
-def film(xs, p, present=None, target=0):
+def film(
+    xs: list[Float[ndarray, "batch ..."]], p: Weights, modality_mask: ModalityMask = None, target: int = 0
+) -> Float[ndarray, "batch *place width"]:
     """γ(c) ⊙ F + β(c), one γ and β per channel (Perez et al. 2018, arXiv 1709.07871).
 
     F = Wx of modality `target` at unit scale; c joins all others; γ = 1 + W_γc + b_γ. No learned scale stands before γ:
@@ -168,7 +180,7 @@ def film(xs, p, present=None, target=0):
     -------
     float (b, …, width)
     """
-    xs = masked(xs, present)
+    xs = masked(xs, modality_mask)
     features = rms_norm(linear(xs.pop(target), p, "feature"))  # (b, …, width)
     c = np.concatenate(xs, -1)
     gamma, beta = 1 + linear(c, p, "gamma"), linear(c, p, "beta")

@@ -1,8 +1,9 @@
 """Every fusion method as `nn.Module`. Inputs come in sorted order of the modalities' names.
 
-``Method(dims, width, …)``, `dims` the inputs' widths; ``forward(xs, present=None)`` takes a list of (b, d_m). Sequence
-methods take (b, t_m, d_m) and `padding_masks`, bool (b, t_m), True = real. `present` is bool (b, M), True = there; what
-stands in an absent modality's place never matters, not even NaN, and each method says what it does instead.
+``Method(dims, width, …)``, `dims` the inputs' widths; ``forward(xs, modality_mask=None)`` takes a list of
+(b, d_m). Sequence methods take (b, t_m, d_m) and `padding_masks`, bool (b, t_m), True = real. `modality_mask` is bool
+(b, M), True = there. Whatever an absent modality holds never matters, not even NaN; each method says what it does
+instead.
 """
 
 from mmcourse.torch.fusion.products import Bilinear, CompactBilinear, LowRankBilinear, LowRankTensorFusion, TensorFusion
@@ -19,7 +20,7 @@ from mmcourse.torch.fusion.training import (
     ModalityDropout,
     confidence,
     modulate_gradients,
-    modulation,
+    ogm_coefficients,
     sample_modality_mask,
 )
 
@@ -47,7 +48,7 @@ __all__ = [
     "masked",
     "masked_mean",
     "modulate_gradients",
-    "modulation",
+    "ogm_coefficients",
     "real_steps",
 ]
 

@@ -1,20 +1,22 @@
 """Fusion by products: what one modality means depends on another. See `mmcourse.torch.fusion` for conventions."""
 
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
 
-from mmcourse.torch.fusion.sums import Fusion, apply, linears, masked
+from mmcourse.torch.fusion.sums import Fusion, ModalityMask, Vectors, apply, linears, masked
 
 
-def product(factors):
+def elementwise_product(factors: Iterable[Shaped[Tensor, "*shape"]]) -> Shaped[Tensor, "*shape"]:
     """The elementwise product of a list of tensors."""
     return torch.stack(list(factors)).prod(0)
 
 
-def append_one(xs):
+def append_one(xs: Vectors) -> Vectors:
     """Each x (b, d_m) with a 1 behind it, (b, d_m + 1)."""
     return [torch.cat([x, torch.ones_like(x[:, :1])], -1) for x in xs]
 
@@ -22,14 +24,14 @@ def append_one(xs):
 class Bilinear(Fusion):
     """Full bilinear form z_k = x₁ᵀ W_k x₂, d₁·d₂·width weights. xs: two of (b, d_m) → (b, width). One absent: 0."""
 
-    def __init__(self, dims, width):
+    def __init__(self, dims: Sequence[int], width: int):
         super().__init__(dims, width)
         if len(dims) != 2:
             raise ValueError(f"dims: a bilinear form takes two modalities, got {len(dims)}; use LowRankBilinear")
         self.w = nn.Parameter(torch.randn(*dims, width) / math.sqrt(math.prod(dims)))
 
-    def forward(self, xs, present=None):
-        x1, x2 = masked(xs, present)
+    def forward(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Tensor, "batch {self.width}"]:
+        x1, x2 = masked(xs, modality_mask)
         return torch.einsum("bi,ijk,bj->bk", x1, self.w, x2)
 
 
@@ -39,17 +41,17 @@ class LowRankBilinear(Fusion):
     xs: list of (b, d_m) → (b, width). Absent: factor 1.
     """
 
-    def __init__(self, dims, width, rank=None):
+    def __init__(self, dims: Sequence[int], width: int, rank: int | None = None):
         super().__init__(dims, width)
         self.maps = linears(dims, rank or width, bias=False)
         self.out = nn.Linear(rank or width, width)
 
-    def forward(self, xs, present=None):
-        factors = [y.tanh() for y in apply(self.maps, masked(xs, present))]
-        return self.out(product(masked(factors, present, fill=1)))
+    def forward(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Tensor, "batch {self.width}"]:
+        factors = [y.tanh() for y in apply(self.maps, masked(xs, modality_mask))]
+        return self.out(elementwise_product(masked(factors, modality_mask, fill=1)))
 
 
-def count_sketch_matrix(dim, width, rng):
+def count_sketch_matrix(dim: int, width: int, rng: np.random.Generator) -> Float[Tensor, "{dim} {width}"]:
     """A count sketch Ψ as a matrix (dim, width): every entry of x goes to one random place with a random sign."""
     sketch = np.zeros((dim, width), np.float32)
     sketch[np.arange(dim), rng.integers(width, size=dim)] = rng.choice([-1.0, 1.0], dim)
@@ -62,18 +64,18 @@ class CompactBilinear(Fusion):
     xs: list of (b, d_m) → (b, width). Ψ comes from `seed` once and is saved with the weights. Absent: changes nothing.
     """
 
-    def __init__(self, dims, width, seed=0):
+    def __init__(self, dims: Sequence[int], width: int, seed: int = 0):
         super().__init__(dims, width)
         rng = np.random.default_rng(seed)
         for m, d in enumerate(dims):
             self.register_buffer(f"sketch_{m}", count_sketch_matrix(d, width, rng))
         self.register_buffer("one", torch.eye(1, width)[0], persistent=False)  # neutral under convolution
 
-    def forward(self, xs, present=None):
-        sketches = [x @ self.get_buffer(f"sketch_{m}") for m, x in enumerate(masked(xs, present))]
-        if present is not None:
-            sketches = [torch.where(present[:, m, None], s, self.one) for m, s in enumerate(sketches)]
-        z = torch.fft.irfft(product(map(torch.fft.rfft, sketches)), n=len(self.one))
+    def forward(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Tensor, "batch {self.width}"]:
+        sketches = [x @ self.get_buffer(f"sketch_{m}") for m, x in enumerate(masked(xs, modality_mask))]
+        if modality_mask is not None:
+            sketches = [torch.where(modality_mask[:, m, None], s, self.one) for m, s in enumerate(sketches)]
+        z = torch.fft.irfft(elementwise_product(map(torch.fft.rfft, sketches)), n=len(self.one))
         # unit scale first, so that the size of the inputs drops out, as in the paper
         z = z / (z.square().mean(-1, keepdim=True) + 1e-16).sqrt()
         z = z / (z.abs() + 1e-3).sqrt()  # sign(z)·√|z|, with a finite slope at 0
@@ -86,12 +88,12 @@ class TensorFusion(Fusion):
     xs: list of (b, d_m) → (b, width). Absent: only the terms without it remain.
     """
 
-    def __init__(self, dims, width):
+    def __init__(self, dims: Sequence[int], width: int):
         super().__init__(dims, width)
         self.out = nn.Linear(math.prod(d + 1 for d in dims), width)
 
-    def forward(self, xs, present=None):
-        tensor, *rest = append_one(masked(xs, present))
+    def forward(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Tensor, "batch {self.width}"]:
+        tensor, *rest = append_one(masked(xs, modality_mask))
         for x in rest:
             tensor = torch.einsum("bi,bj->bij", tensor, x).flatten(1)  # (b, …·(d_m + 1))
         return self.out(tensor)
@@ -103,11 +105,11 @@ class LowRankTensorFusion(Fusion):
     The factors are in a `ParameterList`: a plain list would hide them from the optimiser. Absent: zeros before the 1.
     """
 
-    def __init__(self, dims, width, rank=4):
+    def __init__(self, dims: Sequence[int], width: int, rank: int = 4):
         super().__init__(dims, width)
         starts = (torch.randn(rank, d + 1, width) / math.sqrt(d + 1) for d in dims)
         self.factors = nn.ParameterList(nn.Parameter(start) for start in starts)
 
-    def forward(self, xs, present=None):
-        pairs = zip(append_one(masked(xs, present)), self.factors, strict=True)
-        return product(torch.einsum("bi,rik->brk", x, w) for x, w in pairs).sum(1)
+    def forward(self, xs: Vectors, modality_mask: ModalityMask = None) -> Float[Tensor, "batch {self.width}"]:
+        pairs = zip(append_one(masked(xs, modality_mask)), self.factors, strict=True)
+        return elementwise_product(torch.einsum("bi,rik->brk", x, w) for x, w in pairs).sum(1)

@@ -1,37 +1,50 @@
 """Fusion of sequences by attention. See `mmcourse.torch.fusion` for the conventions."""
 
 import torch
-from torch import nn
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
 
 from mmcourse.torch.attention import scaled_dot_product_attention
-from mmcourse.torch.fusion.sums import Fusion, apply, linears, rms_norm
+from mmcourse.torch.fusion.sums import Fusion, ModalityMask, apply, linears, rms_norm
+
+Sequences = list[Float[Tensor, "batch _ _"]]  # one of each modality, in sorted order of their names
+PaddingMasks = list[Bool[Tensor, "batch _"]]  # True = real
 
 
-def real_steps(xs, padding_masks, present=None):
+def real_steps(
+    xs: Sequences, padding_masks: PaddingMasks, modality_mask: ModalityMask = None
+) -> tuple[Sequences, PaddingMasks]:
     """Sequences with zeros at padded and absent steps, and masks that say the same; absent is all padding."""
-    masks = [k if present is None else k & present[:, m, None] for m, k in enumerate(padding_masks)]
+    masks = padding_masks
+    if modality_mask is not None:
+        masks = [mask & modality_mask[:, m, None] for m, mask in enumerate(padding_masks)]
     return [x.masked_fill(~k[..., None], 0) for x, k in zip(xs, masks, strict=True)], masks
 
 
-def masked_mean(x, mask):
+def masked_mean(x: Float[Tensor, "batch time d"], mask: Shaped[Tensor, "batch time"]) -> Float[Tensor, "batch d"]:
     """Mean of x (b, t, d) over the real steps of mask (b, t); zeros where there is none."""
     return (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
 class CrossAttention(Fusion):
-    """α ← β: softmax(Q_α K_βᵀ/√d) V_β (MulT: Tsai et al. 2019, arXiv 1906.00295). `dims`: of target α and source β.
+    """α ← β: softmax(Q_α K_βᵀ/√d) V_β (MulT: Tsai et al. 2019, arXiv 1906.00295). `dims`: of target α and context β.
 
-    target (b, t_α, d_α), source (b, t_β, d_β), padding_mask (b, t_β) of the source → (b, t_α, width).
+    target (b, t_α, d_α), context (b, t_β, d_β), padding_mask (b, t_β) of the context → (b, t_α, width).
     """
 
-    def __init__(self, dims, width):
+    def __init__(self, dims: list[int], width: int):
         super().__init__(dims, width)
-        target, source = dims
-        self.query = nn.Linear(target, width, bias=False)
-        self.key, self.value = linears([source] * 2, width, bias=False)
+        target, context = dims
+        self.q_proj = nn.Linear(target, width, bias=False)
+        self.k_proj, self.v_proj = linears([context] * 2, width, bias=False)
 
-    def forward(self, target, source, padding_mask=None):
-        q, k, v = self.query(target), self.key(source), self.value(source)
+    def forward(
+        self,
+        target: Float[Tensor, "batch n d_target"],
+        context: Float[Tensor, "batch m d_context"],
+        padding_mask: Bool[Tensor, "batch m"] | None = None,
+    ) -> Float[Tensor, "batch n {self.width}"]:
+        q, k, v = self.q_proj(target), self.k_proj(context), self.v_proj(context)
         return scaled_dot_product_attention(q, k, v, padding_mask)[0]
 
 
@@ -43,15 +56,17 @@ class CrossModalTransformer(Fusion):
 
     takes_sequences = True
 
-    def __init__(self, dims, width):
+    def __init__(self, dims: list[int], width: int):
         super().__init__(dims, width)
         self.order = [(m, n) for m in range(len(dims)) for n in range(len(dims)) if m != n]
         self.maps = linears(dims, width)
         self.pairs = nn.ModuleList(CrossAttention([dims[m], dims[n]], width) for m, n in self.order)
         self.out = nn.Linear(len(dims) * width, width)
 
-    def forward(self, xs, padding_masks, present=None):
-        xs, masks = real_steps(xs, padding_masks, present)
+    def forward(
+        self, xs: Sequences, padding_masks: PaddingMasks, modality_mask: ModalityMask = None
+    ) -> Float[Tensor, "batch {self.width}"]:
+        xs, masks = real_steps(xs, padding_masks, modality_mask)
         steps = apply(self.maps, xs)
         for (m, n), pair in zip(self.order, self.pairs, strict=True):
             steps[m] = steps[m] + pair(xs[m], xs[n], masks[n])
@@ -64,10 +79,12 @@ class BottleneckLayer(nn.ModuleList):
     streams: list of (b, t_m, width), z: (b, B, width), masks: list of (b, t_m) → new streams, new z.
     """
 
-    def __init__(self, modalities, width):
+    def __init__(self, modalities: int, width: int):
         super().__init__(CrossAttention([width, width], width) for _ in range(modalities))
 
-    def forward(self, streams, z, masks):
+    def forward(
+        self, streams: Sequences, z: Float[Tensor, "batch tokens width"], masks: PaddingMasks
+    ) -> tuple[Sequences, Float[Tensor, "batch tokens width"]]:
         after, made = [], []
         for attend, x, mask in zip(self, streams, masks, strict=True):
             s = torch.cat([x, z], 1)  # (b, t_m + B, width)
@@ -89,15 +106,17 @@ class BottleneckFusion(Fusion):
 
     takes_sequences = True
 
-    def __init__(self, dims, width, tokens=2, layers=2):
+    def __init__(self, dims: list[int], width: int, tokens: int = 2, layers: int = 2):
         super().__init__(dims, width)
         self.tokens = nn.Parameter(torch.randn(tokens, width))
         self.maps = linears(dims, width)
         self.layers = nn.ModuleList(BottleneckLayer(len(dims), width) for _ in range(layers))
         self.out = nn.Linear(width, width)
 
-    def forward(self, xs, padding_masks, present=None):
-        xs, masks = real_steps(xs, padding_masks, present)
+    def forward(
+        self, xs: Sequences, padding_masks: PaddingMasks, modality_mask: ModalityMask = None
+    ) -> Float[Tensor, "batch {self.width}"]:
+        xs, masks = real_steps(xs, padding_masks, modality_mask)
         streams, z = apply(self.maps, xs), self.tokens.expand(len(xs[0]), -1, -1)
         for layer in self.layers:
             streams, z = layer(streams, z, masks)

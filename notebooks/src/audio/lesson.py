@@ -522,12 +522,12 @@ fig = plot.bar_with_ceiling(
     [score.std() for score in scores.values()],
     title="Which features carry a word to unknown voices?",
     chance=0.1,
-    stroke="known voices",
+    marker="known voices",
 )
 plot.show(fig, alt="Accuracy on unknown voices: samples about 0.3, one DFT about 0.6, MFCC and log-mel about 0.95.")
 
 # %% [markdown]
-# (In brackets: numbers per clip; whisker: spread over the groups; stroke: new takes of voices that were in training.) The 256 numbers of log-mel beat thousands of
+# (In brackets: numbers per clip; whisker: spread over the groups; marker: new takes of voices that were in training.) The 256 numbers of log-mel beat thousands of
 # samples. One DFT forgets *when*, so "nine" and its reverse would be equal. MFCC keeps nearly all in 104 numbers;
 # networks prefer log-mel, since neighbours stay neighbours.
 #

@@ -372,8 +372,8 @@ plot.show(
 )
 
 # %% [markdown]
-# The result has the length of whoever *asks* (three), so swapping query and source is easy to see. Padded moments need a
-# mask, a causal mask has no place here. And with a *single* step in the source, the softmax of one number is 1: nothing is
+# The result has the length of whoever *asks* (three), so swapping query and context is easy to see. Padded moments need a
+# mask, a causal mask has no place here. And with a *single* step in the context, the softmax of one number is 1: nothing is
 # attended to.
 #
 # **Bottleneck tokens** are stricter: modalities never meet, each attends to its own steps and a few shared tokens $z$, whose
@@ -398,8 +398,9 @@ print("the same as fusion.bottleneck_layer, new token", np.mean(made, axis=0)[0]
 # et al. 2016, arXiv 1501.00102). A learned null token stands in, because zero is a value and not "missing".
 
 # %%
-present = fusion.sample_modality_mask(np.ones((2000, 3), bool), 0.4, np.random.default_rng(0))
-print("some left in every sample:", present.any(1).all(), "  different patterns:", len(np.unique(present, axis=0)))
+modality_mask = fusion.sample_modality_mask(np.ones((2000, 3), bool), 0.4, np.random.default_rng(0))
+patterns = np.unique(modality_mask, axis=0)
+print("some left in every sample:", modality_mask.any(1).all(), "  different patterns:", len(patterns))
 null = {f"null.{m}": draw(d) for m, d in enumerate(dims)}
 there = np.array([[True, False, True], [True, True, True]])
 assert np.allclose(fusion.modality_dropout(xs, null, there)[1], np.where(there[:, 1:2], xs[1], null["null.1"]))
@@ -553,11 +554,11 @@ class Fused(nn.Module):
         self.fusion = method(dims, 3 if method.gives_logits else width, **options)
         self.logits = nn.Identity() if method.gives_logits else nn.Linear(width, 3)
 
-    def forward(self, xs, present=None):
+    def forward(self, xs, modality_mask=None):
         if not self.fusion.takes_sequences:
-            return self.logits(self.fusion(xs, present))
+            return self.logits(self.fusion(xs, modality_mask))
         masks = [torch.ones(len(x), 1, dtype=torch.bool) for x in xs]
-        return self.logits(self.fusion([x[:, None] for x in xs], masks, present))
+        return self.logits(self.fusion([x[:, None] for x in xs], masks, modality_mask))
 
 
 def learn(model, xs, seed, epochs=12, batch_size=500):
@@ -697,7 +698,7 @@ expect_within("loss of the last 32 steps", np.mean(keras_losses[-32:]), 0.57, 0.
 # %% [markdown]
 # ## 6 · Take it apart
 # The camera fails while the model is in use. Either nobody notices, and the encoder sees a **black picture**, silence or
-# unknown words; or the model is **told** by the mask `present`. **Predict:** how much of 0.88 is left? The cure
+# unknown words; or the model is given the mask `modality_mask`. **Predict:** how much of 0.88 is left? The cure
 # comes below: dropout with a learned null token for each modality, drawn sample by sample.
 
 
@@ -729,8 +730,8 @@ class Dropping(Fused):
         super().__init__(method, dims)
         self.dropout = torch_fusion.ModalityDropout(dims, rate=0.3)
 
-    def forward(self, xs, present=None):
-        return super().forward(self.dropout(xs, present))
+    def forward(self, xs, modality_mask=None):
+        return super().forward(self.dropout(xs, modality_mask))
 
 
 rows = {}

@@ -251,9 +251,9 @@ def one_by_one(sure, alpha):
 
 
 # ---------------------------------------------------------------- 3
-def vote(p, present, prior):
+def vote(p, modality_mask, prior):
     """The product of those opinions that are there, with the prior counted once: (b, C)."""
-    there = present.T[:, :, None]  # (M, b, 1)
+    there = modality_mask.T[:, :, None]  # (M, b, 1)
     factors = np.where(there, p, 1.0)  # (M, b, C)
     count = there.sum(axis=0) - 1.0  # (b, 1)
     product = factors.prod(axis=0) / prior**count  # (b, C)
@@ -264,11 +264,11 @@ def draw_opinions(g, m, chance, fill=None):
     """Opinions, who is there with this chance, prior; `fill` stands in the place of those absent."""
     b, classes = g.integers(1, 6), g.integers(2, 5)
     p = (g.dirichlet(np.full(classes, 2), (m, b)) + 0.001).round(3)
-    present = g.random((b, m)) < chance
+    modality_mask = g.random((b, m)) < chance
     if fill is not None:
-        present[g.integers(b), g.integers(m)] = False
-        p[~present.T] = fill
-    return p, present, (g.dirichlet(np.full(classes, 5)) + 0.001).round(3)
+        modality_mask[g.integers(b), g.integers(m)] = False
+        p[~modality_mask.T] = fill
+    return p, modality_mask, (g.dirichlet(np.full(classes, 5)) + 0.001).round(3)
 
 
 def draw_own_opinions(g):
@@ -298,7 +298,8 @@ prior = np.array([0.5, 0.2, 0.3])
 print("two who only repeat the prior:", prior * prior / prior, " nobody:", 1 / prior**-1)
 """),
         says(
-            "**Write** `vote(p, present, prior)` for opinions `p` `(M, b, C)`, `present` bool `(b, M)` and `prior` "
+            "**Write** `vote(p, modality_mask, prior)` for opinions `p` `(M, b, C)`, `modality_mask` bool `(b, M)` and "
+            "`prior` "
             "`(C,)`.",
             mistake="those who are absent",
         ),
@@ -309,9 +310,9 @@ print("two who only repeat the prior:", prior * prior / prior, " nobody:", 1 / p
         ),
     ],
     hints=[
-        "A factor of 1 changes no product: put it wherever a modality is absent. `present` is `(b, M)`, so turn it to "
+        "A factor of 1 changes no product: put it wherever a modality is absent. `modality_mask` is `(b, M)`, so turn it to "
         "stand before `p`.",
-        "`n = present.sum(axis=1, keepdims=True)` is `(b, 1)`, and `prior ** (n - 1.0)` is `(b, C)`. Whole numbers "
+        "`n = modality_mask.sum(axis=1, keepdims=True)` is `(b, 1)`, and `prior ** (n - 1.0)` is `(b, C)`. Whole numbers "
         "cannot be raised to negative powers in NumPy; 1.0 helps.",
     ],
     draw=draw_opinions,
@@ -347,8 +348,8 @@ print("two who only repeat the prior:", prior * prior / prior, " nobody:", 1 / p
             "count = np.maximum(there.sum(axis=0) - 1.0, 0)"
         ),
         "The rows do not sum to 1: divide by their sum.": "return product",
-        "You multiply the opinions of those who are absent. In `present`, True means there.": (
-            "there = ~present.T[:, :, None]"
+        "You multiply the opinions of those who are absent. In `modality_mask`, True means there.": (
+            "there = ~modality_mask.T[:, :, None]"
         ),
         "That is the mean of the opinions. The product was asked: mean and product agree only by chance.": (
             "return (np.where(there, p, 0.0)).sum(axis=0) / there.sum(axis=0)"
@@ -363,9 +364,9 @@ print("two who only repeat the prior:", prior * prior / prior, " nobody:", 1 / p
 
 
 @right(voting)
-def vote_by_sample(p, present, prior):
+def vote_by_sample(p, modality_mask, prior):
     rows = []
-    for i, here in enumerate(present):
+    for i, here in enumerate(modality_mask):
         row = prior * np.prod(p[here, i] / prior, axis=0)
         rows.append(row / row.sum())
     return np.array(rows)

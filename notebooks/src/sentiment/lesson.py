@@ -298,10 +298,10 @@ class AttentionFusion(nn.Module):
         self.kind = nn.Parameter(torch.randn(len(dims), dims[0]) / 10)
         self.attention, self.out = MultiHeadAttention(dims[0], num_heads), nn.Linear(dims[0], width)
 
-    def forward(self, xs, present=None):
-        steps = torch.stack(F.masked(xs, present), dim=1) + self.kind  # (b, 3, d)
-        steps = steps + self.attention(steps, padding_mask=present)  # nobody looks at what is absent
-        there = torch.ones_like(steps[..., 0]) if present is None else present
+    def forward(self, xs, modality_mask=None):
+        steps = torch.stack(F.masked(xs, modality_mask), dim=1) + self.kind  # (b, 3, d)
+        steps = steps + self.attention(steps, padding_mask=modality_mask)  # nobody looks at what is absent
+        there = torch.ones_like(steps[..., 0]) if modality_mask is None else modality_mask
         return self.out(F.masked_mean(steps, there)).relu()
 
 
@@ -378,7 +378,7 @@ plot.show(
 )
 
 # %% [markdown]
-# The strokes are exact. A late vote's ceiling is the best *sum of separate scores*, 0.858; the sum that cross-entropy
+# The markers are exact. A late vote's ceiling is the best *sum of separate scores*, 0.858; the sum that cross-entropy
 # prefers reaches 0.791 in theory, and late fusion stops little above that. Is the rest beyond doubt? Seeds are paired: same seed, same order of
 # batches, so look at differences.
 
@@ -451,7 +451,7 @@ for way, colour, shift in (("without", plot.GREY, -0.12), ("with", plot.BLUE, 0.
     for seed in stored["subsets"][way]:
         ax.plot(seed, y + shift, "o", color=colour, alpha=0.6, markersize=5)
 ax.set(yticks=y, yticklabels=[" + ".join(s) for s in subsets], xlabel="test accuracy, five seeds", xlim=(0.2, 1))
-ax.text(0.21, 0.35, "stroke: exact ceiling of that subset", color=plot.ORANGE)
+ax.text(0.21, 0.35, "marker: exact ceiling of that subset", color=plot.ORANGE)
 ax.text(0.21, 0.0, "blue: with modality dropout", color=plot.BLUE)
 ax.text(0.21, -0.35, "grey: without", color=plot.GREY)
 plot.show(
@@ -499,7 +499,7 @@ print("test accuracy in company:", np.round([run["accuracy"] for run in speed["n
 
 # %%
 sure = torch.tensor([40.0, 38.0, 24.0])  # summed over a batch: face, voice, words
-print("held back:", F.modulation(sure, alpha=0.5).numpy())
+print("held back:", F.ogm_coefficients(sure, alpha=0.5).numpy())
 
 # %% [markdown]
 # The others: give the slow encoder a higher learning rate ("faster words": four times); give each encoder **a loss of its own**, through a small head that is thrown away
@@ -514,8 +514,8 @@ class Plain(nn.Module):
         super().__init__()
         self.width, self.out = width, nn.Linear(sum(dims), width)
 
-    def forward(self, xs, present=None):
-        return self.out(torch.cat(F.masked(xs, present), dim=-1)).relu()
+    def forward(self, xs, modality_mask=None):
+        return self.out(torch.cat(F.masked(xs, modality_mask), dim=-1)).relu()
 
 
 # %%
@@ -636,7 +636,7 @@ for row, m in enumerate(reversed(names)):
     ax.vlines(truth[m], row - 0.38, row + 0.38, color=plot.ORANGE, linewidth=3)
     ax.text(max(measured[m], truth[m]) + 0.005, row, f"{measured[m]:.3f}, truth {truth[m]:.3f}", va="center")
 ax.set(
-    yticks=range(3), yticklabels=names[::-1], xlim=(0, 0.3), xlabel="Shapley value in accuracy (stroke: from ceilings)"
+    yticks=range(3), yticklabels=names[::-1], xlim=(0, 0.3), xlabel="Shapley value in accuracy (marker: from ceilings)"
 )
 plot.show(
     fig, alt="Shapley values: face and words about 0.2 each, voice about 0.13; the exact values are close to them."

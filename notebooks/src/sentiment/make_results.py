@@ -53,10 +53,11 @@ class AttentionFusion(nn.Module):
         self.attention = MultiHeadAttention(dims[0], num_heads)
         self.out = nn.Linear(dims[0], width)
 
-    def forward(self, xs, present=None):
-        steps = torch.stack(F.masked(xs, present), 1) + self.kind  # (b, 3, d)
-        steps = steps + self.attention(steps, padding_mask=present)
-        return self.out(F.masked_mean(steps, torch.ones_like(steps[..., 0]) if present is None else present)).relu()
+    def forward(self, xs, modality_mask=None):
+        steps = torch.stack(F.masked(xs, modality_mask), 1) + self.kind  # (b, 3, d)
+        steps = steps + self.attention(steps, padding_mask=modality_mask)
+        there = torch.ones_like(steps[..., 0]) if modality_mask is None else modality_mask
+        return self.out(F.masked_mean(steps, there)).relu()
 
 
 class Plain(nn.Module):
@@ -66,8 +67,8 @@ class Plain(nn.Module):
         super().__init__()
         self.width, self.out = width, nn.Linear(sum(dims), width)
 
-    def forward(self, xs, present=None):
-        return self.out(torch.cat(F.masked(xs, present), -1)).relu()
+    def forward(self, xs, modality_mask=None):
+        return self.out(torch.cat(F.masked(xs, modality_mask), -1)).relu()
 
 
 def encoders(names=NAMES, width=32, scale=True):
@@ -202,7 +203,7 @@ def race(way, seed, data, names=NAMES, epochs=SPEED_EPOCHS):
                 sure = alone(model, [x.detach() for x in xs], y)
                 seen.append((sure * 2 / (sure.sum() - sure)).numpy())
                 if way == "gradient modulation":
-                    F.modulate_gradients(model.encoders.values(), F.modulation(sure))
+                    F.modulate_gradients(model.encoders.values(), F.ogm_coefficients(sure))
             optimiser.step()
             schedule.step()
         probes.append(probe(model, data))

@@ -648,7 +648,7 @@ num_train = 1200
 def train_digits(seed, epochs=20):
     """Test accuracy after training on the first 1,200 digits."""
     torch.manual_seed(seed)
-    encoder = ImageEncoder(width=32, size=8, colours=1)  # (b, 1, 8, 8) → (b, 32)
+    encoder = ImageEncoder(width=32, size=8, colors=1)  # (b, 1, 8, 8) → (b, 32)
     model = nn.Sequential(encoder, nn.ReLU(), nn.Linear(32, 10))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     data = TensorDataset(x[:num_train], y[:num_train])

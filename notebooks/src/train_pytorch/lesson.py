@@ -343,7 +343,7 @@ class Sounds(nn.Module):
 # %%
 def build_digits(*names):
     torch.manual_seed(0)
-    every = {"image": ImageEncoder(32, size=28, colours=1), "voice": Sounds(32)}
+    every = {"image": ImageEncoder(32, size=28, colors=1), "voice": Sounds(32)}
     return MultimodalClassifier({n: every[n] for n in names}, Concatenate([32] * len(names), 128), 10)
 
 

@@ -155,8 +155,8 @@ for formula in parity_cases("coder block"):
 # %%
 from mmcourse.torch.transformer import EncoderBlock
 
-names = {f"attention.{n}": f"attention.self.{n}" for n in ("query", "key", "value")}
-names |= {"attention.output": "attention.output.dense", "norm1": "attention.output.LayerNorm"}
+names = {f"attention.{n[0]}_proj": f"attention.self.{n}" for n in ("query", "key", "value")}
+names |= {"attention.out_proj": "attention.output.dense", "norm1": "attention.output.LayerNorm"}
 names |= {"up": "intermediate.dense", "down": "output.dense", "norm2": "output.LayerNorm"}
 
 
@@ -203,13 +203,13 @@ plot.show(fig, alt="A picture of coloured shapes cut into four by four squares, 
 
 # %%
 torch.manual_seed(0)
-own = VisionTransformer(64, 16, 3, depth=2, dim=40, num_heads=4, hidden=80, eps=1e-12)
+own = VisionTransformer(64, 16, 3, num_layers=2, dim=40, num_heads=4, hidden=80, eps=1e-12)
 config = ViTConfig(hidden_size=40, num_hidden_layers=2, num_attention_heads=4, intermediate_size=80, image_size=64,
                    patch_size=16)  # fmt: skip
 library = ViTModel(config, add_pooling_layer=False).eval()
 
 # %%
-names = {f"attention.{n}": f"attention.{n[0]}_proj" for n in ("query", "key", "value", "output")}
+names = {f"attention.{n}_proj": f"attention.{n[0]}_proj" for n in ("q", "k", "v", "out")}
 names |= {"norm1": "layernorm_before", "norm2": "layernorm_after", "up": "mlp.fc1", "down": "mlp.fc2"}
 state = {
     "embeddings.cls_token": own.cls[None, None],
@@ -321,9 +321,9 @@ expect_within("lead of the CNN over 16-pixel words", raced["CNN"][0] - raced["Vi
 
 
 # %%
-def last_pull(pre_norm, depth, seed=0):
+def last_pull(pre_norm, num_layers, seed=0):
     torch.manual_seed(seed)
-    stack = Encoder(depth, 32, num_heads=4, pre_norm=pre_norm)
+    stack = Encoder(num_layers, 32, num_heads=4, pre_norm=pre_norm)
     y = stack(torch.randn(8, 10, 32))
     (y * torch.randn(y.shape)).sum().backward()
     return stack.blocks[-1].down.weight.grad.norm().item()

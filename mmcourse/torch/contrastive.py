@@ -1,0 +1,51 @@
+"""Contrastive losses of pictures and texts: the softmax loss of CLIP, the sigmoid loss of SigLIP."""
+
+import torch
+from torch.nn import functional as F
+
+
+def contrastive_loss(image, text, log_scale, hard_text=None):
+    """InfoNCE in both directions: s_ij = exp(log_scale) · cos(image_i, text_j), mean of two cross-entropies.
+
+    A model that knows nothing has the loss ln b. (CLIP: Radford et al. 2021, arXiv 2103.00020.)
+
+    Parameters
+    ----------
+    image, text : float (b, d), not normalized; row i belongs to row i
+    log_scale : scalar tensor, the logarithm of 1 / temperature
+    hard_text : float (n, d) or None
+        Texts that belong to no picture: more wrong answers for the pictures (NegCLIP, arXiv 2210.01936).
+
+    Returns
+    -------
+    loss : scalar
+    """
+    u = F.normalize(image, dim=-1)  # (b, d)
+    candidates = text if hard_text is None else torch.cat([text, hard_text])
+    v = F.normalize(candidates, dim=-1)  # (b + n, d)
+    logits = log_scale.exp() * u @ v.T  # (b, b + n)
+    labels = torch.arange(len(image), device=image.device)
+    image_loss = F.cross_entropy(logits, labels)  # which text belongs to picture i?
+    text_loss = F.cross_entropy(logits[:, : len(image)].T, labels)  # which picture belongs to text j?
+    return (image_loss + text_loss) / 2
+
+
+def sigmoid_loss(image, text, log_scale, bias):
+    """SigLIP: every pair of the batch alone, −1/b Σ_ij log σ(z_ij (exp(log_scale) · cos_ij + bias)).
+
+    z is 1 on the diagonal and −1 elsewhere (Zhai et al. 2023, arXiv 2303.15343).
+
+    Parameters
+    ----------
+    image, text : float (b, d), not normalized
+    log_scale, bias : scalar tensors; SigLIP starts at ln 10 and −10
+
+    Returns
+    -------
+    loss : scalar
+    """
+    u = F.normalize(image, dim=-1)
+    v = F.normalize(text, dim=-1)
+    logits = log_scale.exp() * u @ v.T + bias  # (b, b)
+    sign = 2 * torch.eye(len(image), dtype=logits.dtype, device=logits.device) - 1
+    return -F.logsigmoid(sign * logits).sum() / len(image)
