@@ -15,7 +15,7 @@
 # **Before this:** [text](text.ipynb) (padding), [neural_networks](neural_networks.ipynb) (softmax, training), and
 # matrix products.
 #
-# **Time to read:** 75 minutes with the five blanks, then 70 for the [exercises](exercises/attention.ipynb).
+# **Time to read:** 75 minutes with the five blanks, then 75 for the [exercises](exercises/attention.ipynb).
 # Framework traps, gradients, memory and time are in [a second notebook](attention_deeper.ipynb).
 
 # %%
