@@ -119,7 +119,8 @@ for d_k in (4, 16, 64, 256, 1024):
     raw = (query_rows * key_rows).sum(axis=2)  # (1000, 10)
     for variance in (1, 1 / 3):
         scores = variance * raw  # queries and keys each times the root of the variance
-        left[d_k, variance] = derivative_size(scores) / derivative_size(scores / np.sqrt(d_k))
+        scaled = scores / np.sqrt(d_k)
+        left[d_k, variance] = derivative_size(scores) / derivative_size(scaled)
     print(f"{d_k:4}   {left[d_k, 1]:10.0%}   {left[d_k, 1 / 3]:12.0%}")
 
 # %%
@@ -313,7 +314,8 @@ for n in (500, 1000, 2000):
     whole = peak_megabytes(lambda q, k, v: forward(q, k, v)[0], *long)
     blocks = peak_megabytes(lambda q, k, v: blockwise(q, k, v, size=50), *long)
     print(f"n = {n:4}   whole map {whole:6.1f} MiB   blocks of 50 {blocks:5.1f} MiB")
-expect_within("whole map at n = 2000 against blocks of 50: factor", whole / blocks, 25, 15)
+factor = whole / blocks
+expect_within("whole map at n = 2000 against blocks of 50: factor", factor, 25, 15)
 
 # %% [markdown]
 # FlashAttention does this in a GPU's fast memory (Dao et al. 2022, arXiv 2205.14135); `F.scaled_dot_product_attention` chooses such a kernel by itself. Count the bytes that
@@ -418,7 +420,7 @@ average = np.array(stored["average of word vectors"])
 attended = np.array(stored["self-attention"])
 for column, which in ((0, "all sentences"), (1, "sentences with a negation")):
     gain, interval = mean_and_interval(attended[:, column] - average[:, column])
-    print(f"attention minus average, {which}: {gain:+.3f} ± {interval:.3f} (paired, 5 seeds)")
+    print(f"attention minus average, {which}: {gain:+.3f} ± {interval:.3f} (5 seeds)")
 sentences = stored["num_negated"]
 by_chance = 1.96 * np.sqrt(0.75 * 0.25 / sentences)
 print(f"an accuracy near 0.75 on {sentences} sentences is known to ± {by_chance:.3f}")

@@ -52,14 +52,15 @@ GOOD = "good lovely great funny bright warm".split()
 BAD = "bad dull awful boring gloomy cold".split()
 THINGS = "film music food talk party game".split()
 MODIFIERS = ["very", "not"]
-OPENINGS = ["", "well", "oh well", "well i say"]  # so that counting from the left does not help
+# openings of several lengths, so that counting from the left does not help
+OPENINGS = ["", "well", "oh well", "well i say"]
 OTHERS = "well oh i say the was and".split()
 VOCABULARY = ["<pad>", *sorted({*GOOD, *BAD, *THINGS, *MODIFIERS, *OTHERS})]
 LONGEST = 14
 
 
 def make_sentence(g):
-    """Words; positions of the two feeling words; whether each is positive (1) or not (0)."""
+    """Words; positions of the two feeling words; 1 where one is positive, else 0."""
     words, asked, target = OPENINGS[g.integers(4)].split(), [], []
     for clause in range(2):
         negated, good = g.integers(2), g.integers(2)
@@ -100,7 +101,7 @@ def make_data(count, seed, exclude=None):
 
 
 class Classifier(nn.Module):
-    """Word and position vectors → one attention layer → a small network at each feeling word."""
+    """Word and position vectors → attention → a small network at each feeling word."""
 
     def __init__(self, attention, positions="sinusoids", width=32):
         super().__init__()
@@ -109,7 +110,8 @@ class Classifier(nn.Module):
         self.positions = positions
         if positions == "learned":
             self.position_embedding = nn.Embedding(LONGEST, width)
-            nn.init.normal_(self.position_embedding.weight, std=0.7)  # as large as the sinusoids
+            # as large as the sinusoids
+            nn.init.normal_(self.position_embedding.weight, std=0.7)
         self.attention = attention
         self.mlp = nn.Sequential(nn.Linear(width, 32), nn.ReLU(), nn.Linear(32, 2))
 
@@ -158,7 +160,7 @@ def accuracy_of(classifier, data):
 
 
 def classify(classifier, text):
-    """Words, positions of the feeling words, probability of positive, weights (heads, n, n)."""
+    """Words, positions of feeling words, probability of positive, weights (heads, n, n)."""
     words = text.split()
     found = [t for t, word in enumerate(words) if word in GOOD + BAD]
     if not found:
@@ -199,7 +201,8 @@ show_sentiment(classifier, my_sentence)
 # On 1,000 sentences, none of which it was trained on:
 
 # %%
-expect_within("accuracy of the classifier", accuracy_of(classifier, test_data), 0.99, 0.01)
+accuracy = accuracy_of(classifier, test_data)
+expect_within("accuracy of the classifier", accuracy, 0.99, 0.01)
 
 # %% [markdown]
 # ## 2 · The question
@@ -212,8 +215,8 @@ expect_within("accuracy of the classifier", accuracy_of(classifier, test_data), 
 
 # %%
 where = widgets.guess(
-    "“the film was not bad and …”: “bad” gives almost no attention to one of these words, "
-    "and yet exchanging that word flips the answer for “bad”. Which?",
+    "“the film was not bad and …”: “bad” gives almost no attention to one of these "
+    "words, and yet exchanging that word flips the answer for “bad”. Which?",
     ["film", "was", "not", "bad", "none of these"],
 )
 
@@ -305,9 +308,10 @@ draw.show(
 # Training finds the three matrices. This time we write them down: opinions look for a negation (strongly) and for a thing (a little).
 
 # %%
-W_Q = np.array([[0, 0], [0, 0], [3, 1], [0, 0]])  # (4, 2): opinions look for [negation, thing]
-W_K = np.array([[0, 1], [1, 0], [0, 0], [0, 0]])  # (4, 2): found as [negation, thing]
-W_V = np.array([[0, 2], [-1, 0], [0, 0], [0, 0]])  # (4, 2): hands over [turn, topic]
+# each (4 features, 2)
+W_Q = np.array([[0, 0], [0, 0], [3, 1], [0, 0]])  # opinions look for [negation, thing]
+W_K = np.array([[0, 1], [1, 0], [0, 0], [0, 0]])  # found as [negation, thing]
+W_V = np.array([[0, 2], [-1, 0], [0, 0], [0, 0]])  # hands over [turn, topic]
 
 Q, K, V = X @ W_Q, X @ W_K, X @ W_V  # each (3, 4) @ (4, 2) → (3, 2)
 print("query of bad", Q[2], "  key of not", K[1], "  value of not", V[1])
@@ -346,7 +350,7 @@ for i, (name, y) in enumerate(zip(words, centers, strict=True)):
     canvas.text("×", 550, y)
     box = draw.box(f"[{V[i, 0]:g}, {V[i, 1]:g}]", color="green", width=80)
     value = canvas.place(box, x=582, y=y - 18)
-total = canvas.place(draw.box("sum [−0.73, 0.36]", color="grey", width=150), x=547, y=252)
+total = canvas.place(draw.box("sum [−0.73, 0.36]", color="grey"), x=545, y=252)
 canvas.text("+", 622, 165)
 canvas.text("+", 622, 95)
 canvas.arrow((622, 222), (622, 250))
@@ -515,14 +519,15 @@ for d_k in widths:
     with torch.no_grad():
         inputs = torch.randn(2000, d_k)
         queries, keys = nn.Linear(d_k, d_k)(inputs), nn.Linear(d_k, d_k)(inputs.flip(0))
-        initial = (queries * keys).sum(dim=1) / math.sqrt(d_k)
+        initial = ((queries * keys).sum(dim=1) / math.sqrt(d_k)).var().item()
     variances.append(raw.var())
     scaled_variances.append(scaled.var())
-    print(f"{d_k:4} {raw.var():10.1f} {scaled.var():13.2f} {initial.var().item():24.2f}")
+    print(f"{d_k:4} {raw.var():10.1f} {scaled.var():13.2f} {initial:24.2f}")
 
 # %%
-expect_within("variance of a score at d_k = 64, divided by 64", variances[2] / 64, 1.0, 0.15)
-expect_within("variance after scaling, mean of all widths", np.mean(scaled_variances), 1.0, 0.1)
+per_width, after_scaling = variances[2] / 64, np.mean(scaled_variances)
+expect_within("variance of a score at d_k = 64, divided by 64", per_width, 1.0, 0.15)
+expect_within("variance after scaling, mean of all widths", after_scaling, 1.0, 0.1)
 
 # %% [markdown]
 # The variance grows like $d_k$; divided by the root it is the **same for every width**. It is 1 if queries and keys have variance 1, and about 0.11 with `nn.Linear`,
@@ -739,8 +744,8 @@ split_heads = check("attention.blank.3", split_heads)
 canvas = draw.Canvas()
 stacks = {}
 for i, name in enumerate("qkv"):
-    stack = draw.tensor((2, 5, 4), name, axes=("heads", "words", "features"), color="orange")
-    stacks[name] = canvas.place(stack, x=0, y=i * 132)
+    stack = draw.tensor((2, 5, 4), name, color="orange")
+    stacks[name] = canvas.place(stack, x=0, y=i * 150)
 maps = draw.tensor((2, 5, 5), "weights", axes=("heads", "queries", "keys"))
 maps = canvas.place(maps, right_of=[stacks["q"], stacks["k"]], gap=70)
 mixed = draw.tensor((2, 5, 4), "weights @ v", axes=("heads", "words", "features"), color="orange")
@@ -938,7 +943,8 @@ print("as if alone:", np.allclose(model(short), model(padded), atol=1e-5))
 order = [3, 0, 4, 1, 2]
 for causal in (False, True):
     with torch.no_grad():
-        plain, shuffled = mine(batch, causal=causal), mine(batch[:, order], causal=causal)
+        plain = mine(batch, causal=causal)
+        shuffled = mine(batch[:, order], causal=causal)
     same = torch.allclose(shuffled, plain[:, order], atol=1e-6)
     print(f"causal={causal!s:5}  the same outputs, shuffled alike: {same}")
 
@@ -977,6 +983,7 @@ grid = fig.add_gridspec(2, 3, height_ratios=(1.15, 1))
 heat = fig.add_subplot(grid[0, :])
 shown = heat.imshow(P[:, 0::2].T, aspect="auto", cmap="cividis", vmin=-1, vmax=1)
 heat.set(xlabel="position t", ylabel="pair i", title="The sine of each pair: sin(ωᵢ t)")
+heat.set_yticks(range(0, 16, 5))
 heat.grid(False)
 fig.colorbar(shown, ax=heat, label="value", pad=0.02)
 
@@ -999,7 +1006,7 @@ def draw_clock(axes, pair, positions, title):
 for column, (pair, speed) in enumerate(((0, "fast"), (3, "middle"), (8, "slow"))):
     clock = fig.add_subplot(grid[1, column])
     omega = frequencies(32)[pair]
-    draw_clock(clock, pair, range(6), f"pair {pair}, {speed}: {omega:.2g} radians per position")
+    draw_clock(clock, pair, range(6), f"pair {pair}, {speed}:\n{omega:.2g} rad per position")
 plot.show(
     fig,
     alt="Above: a heat map of the sines; the first pairs change quickly with the position, the last hardly at all. Below: three "
@@ -1105,8 +1112,8 @@ ways = {
 for name, scores in ways.items():
     for offset in (-1, 0, 1):
         diagonal = np.diag(scores, offset)  # all pairs with this offset
-        lowest, highest = diagonal.min(), diagonal.max()
-        print(f"{name:16} key at {offset:+d}: scores from {lowest:6.2f} to {highest:6.2f}")
+        low, high = diagonal.min(), diagonal.max()
+        print(f"{name:16} key at {offset:+d}: scores from {low:6.2f} to {high:6.2f}")
 
 # %% [markdown]
 # With rotary encoding one offset has one score, wherever it is. With added sinusoids words and positions are mixed in the score, and it wanders. (Rotary works on queries and keys within the layer, so it is not among the
@@ -1141,13 +1148,13 @@ ids, asked, targets = test_data
 num_not = (ids == VOCABULARY.index("not")).sum(dim=1)  # (1000,): 0, 1 or 2
 one_not = (num_not == 1).float().mean().item()
 ceiling = 1 - one_not / 2
-print(f"sentences with exactly one “not”: {one_not:.3f}, so the ceiling here is {ceiling:.3f}")
+print(f"sentences with exactly one “not”: {one_not:.3f}, the ceiling: {ceiling:.3f}")
 unordered.compare(0.75)
 
 
 # %%
 class UniformAttention(nn.Module):
-    """Bag of words: every real word gets the same weight. Values and output as in a layer."""
+    """Bag of words: all real words weigh the same. Values and output as in a layer."""
 
     def __init__(self, d_model):
         super().__init__()
@@ -1183,7 +1190,8 @@ print(f"majority class {max(positive, 1 - positive):.3f}")
 # %% tags=["target"]
 ordered, bag = np.mean(reached["sinusoids"]), np.mean(reached["no positions"])
 expect_within("accuracy with sinusoids, mean of 5 seeds", ordered, 0.99, 0.01)
-expect_within("accuracy without positions, below its ceiling by", ceiling - bag, 0.01, 0.015)
+missing = ceiling - bag
+expect_within("accuracy without positions, below its ceiling by", missing, 0.01, 0.015)
 
 # %% tags=["free", "hide-input"]
 summary = {name: mean_and_interval(values) for name, values in reached.items()}
@@ -1221,7 +1229,8 @@ def show_word(position=4):
         form=".2f",
         heat=True,
     )
-    draw.show(picture, alt=f"Attention weights of {said[position]!r}, word {position}, in both heads.")
+    alt = f"Attention weights of {said[position]!r}, word {position}, in both heads."
+    draw.show(picture, alt=alt)
 
 
 widgets.slider(show_word, position=(0, len(said) - 1))
@@ -1236,19 +1245,20 @@ widgets.slider(show_word, position=(0, len(said) - 1))
 # %% tags=["free"]
 first, second = asked[:, 0], asked[:, 1]  # positions of the two feeling words
 rows = torch.arange(len(ids))
-targets_of_attention = {"itself": first, "own modifier": first - 1, "other modifier": second - 1}
-print("seed  head   itself   own modifier   other modifier   all other words   accuracy")
+attended_to = [first, first - 1, second - 1]  # itself, own modifier, other modifier
+print("seed  head   itself   own modifier   other modifier   all others   accuracy")
 head_shares = []
 for seed in range(5):
     with torch.no_grad():
         _, w = trained["sinusoids", seed](ids, asked, return_weights=True)
-    row = w[rows, :, first]  # (1000, 2 heads, n): what the first feeling word attends to
+    row = w[rows, :, first]  # of the first feeling word: (1000, 2 heads, n)
     for head in range(2):
-        shares = [row[rows, head, at].mean().item() for at in targets_of_attention.values()]
+        shares = [row[rows, head, at].mean().item() for at in attended_to]
         head_shares.append(shares)
         itself, own, other = shares
-        print(f"{seed:4}  {head + 1:4}   {itself:6.2f}   {own:12.2f}   {other:14.2f}", end="   ")
-        print(f"{1 - sum(shares):15.2f}   {reached['sinusoids'][seed]:8.3f}")
+        print(f"{seed:4}  {head + 1:4}   {itself:6.2f}   {own:12.2f}", end="   ")
+        print(f"{other:14.2f}   {1 - sum(shares):10.2f}", end="   ")
+        print(f"{reached['sinusoids'][seed]:8.3f}")
 
 # %% tags=["free"]
 head_shares = np.array(head_shares)  # (10 heads, 3)
@@ -1405,7 +1415,8 @@ for seed in range(5):
 
 # %% tags=["free"]
 print(f"{'the word':22} answers that change: swapped   hidden")
-for name in ("itself, by its opposite", "its own modifier", "its own thing", "the other modifier"):
+three = ["itself, by its opposite", "its own modifier", "its own thing"]
+for name in [*three, "the other modifier"]:
     at, _ = swaps[name]
     hidden = ids.clone()
     hidden[rows, at] = 0
@@ -1477,7 +1488,8 @@ for num_heads in (1, 2, 4):
 from mmcourse.datasets import results
 
 stored = results("attention")
-average, attended = (np.array(stored[name]) for name in ("average of word vectors", "self-attention"))
+average = np.array(stored["average of word vectors"])  # (5 seeds, 3)
+attended = np.array(stored["self-attention"])
 print(f"stored run of {stored['date']}, {stored['num_test']} test sentences, 5 seeds")
 for name, runs in (("average of word vectors", average), ("self-attention", attended)):
     print(f"{name:24} accuracy {runs[:, 0].mean():.3f}")
