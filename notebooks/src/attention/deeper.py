@@ -110,6 +110,7 @@ def derivative_size(scores):
     return np.sqrt((jacobian**2).sum(axis=(1, 2))).mean()
 
 
+g = np.random.default_rng(1)
 left = {}
 print("d_k    derivative left without scaling")
 print("       variance 1   variance 1/3")
@@ -297,7 +298,7 @@ print("equal, without ever holding the whole map:", same)
 # %% [markdown]
 # Does it save memory? Ask NumPy for the most that it held at one time.
 
-# %%
+# %% tags=["free"]
 import tracemalloc
 
 

@@ -604,6 +604,7 @@ def attention(q, k, v, mask=None):
     return weights @ v, weights
 
 
+g = np.random.default_rng(1)
 x = g.normal(size=(1, 5, 4))  # a batch of one sequence with n = 5, d = 4
 _, causal_weights = attention(x, x, x, causal_mask(5))
 print(causal_weights[0].round(2))
@@ -1103,6 +1104,7 @@ def rotary(x):
     return turned.reshape(x.shape)
 
 
+g = np.random.default_rng(2)
 query, key = g.normal(size=(2, 32))
 queries, keys = np.tile(query, (40, 1)), np.tile(key, (40, 1))  # (40, 32)
 ways = {
