@@ -19,6 +19,7 @@ from mmcourse.classroom.untrusted import LITTER, File, Unreadable, opened_folder
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
 CHECKED = re.compile(r"""\bcheck\(\s*["']([a-z][a-z0-9_]*)\.\d+["']""")
 ASKED = re.compile(r"""\bcheck\(\s*["'][a-z0-9_]+\.\d+["']\s*,\s*([^\W\d]\w*)\s*\)""")
+MOST_PARTS = 1_000_000  # lists and objects of a notebook's JSON: each costs its reader 50 bytes or more, empty or not
 # Folders and files that the tools themselves write: who had such a name could pass for the course.
 RESERVED = {"everyone", "feedback", "feedback.html", "grades.csv", "hub", "instructor", "journal", "points.csv"}
 RESERVED |= {"release", "release.json", "results", "solutions", "students", "submissions", "submitted", "summary.html"}
@@ -200,6 +201,8 @@ def notebook(data: bytes) -> dict[str, Any]:
     """
     if known := _known_kind(data):
         raise Unreadable(known)
+    if data.count(b"[") + data.count(b"{") > MOST_PARTS:
+        raise Unreadable(f"no notebook of an exercise: more than {MOST_PARTS:,} parts; clear its outputs")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -270,7 +273,7 @@ def cells_of(book: dict[str, Any]) -> list[str]:
 
 
 def _text(source: Any) -> str:
-    text = source if isinstance(source, str) else "".join(map(str, source))
+    text = source if isinstance(source, str) else "".join(source)
     return text.encode("utf-8", "replace").decode()
 
 

@@ -46,8 +46,8 @@ class Attack:
 
 
 @dataclass(frozen=True)
-class HubAttack:
-    """What a student's server tried, what it did when first tried, what holds it back, and the test that tries it."""
+class TestedAttack:
+    """What was tried, what it did when first tried, what holds it back, and the test that tries it."""
 
     name: str
     before: str
@@ -770,88 +770,211 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
 
 SEAT, BROWSER = "tests/classroom/test_seat.py", "tests/browser/test_hub.py"
 HUB_ATTACKS = [
-    HubAttack(
+    TestedAttack(
         "uses root's capabilities, the hub started by root",
         "masks unmounted, passwords read, a file written on the machine",
         "no capabilities; each student is a user of their own",
         f"{SEAT}::test_the_server_is_no_root_and_has_no_powers",
     ),
-    HubAttack(
+    TestedAttack(
+        "takes over bubblewrap's own process in the sandbox, the hub started by an ordinary user",
+        "wrote to its memory: a process without the filter",
+        "the filter is over every process",
+        f"{SEAT}::test_every_process_that_the_student_could_take_over_has_the_same_walls",
+    ),
+    TestedAttack(
+        "reads what the instructor solved in the checkout",
+        "each home and the course held the solved notebooks",
+        "homes take notebooks as they were built",
+        "tests/classroom/test_hub_folder.py::test_homes_and_the_course_of_a_class_are_blank_whatever_the_instructor_solved",
+    ),
+    TestedAttack(
         "makes a namespace in which it is root, mounts, unmounts",
         "possible",
         "no new privileges; denied by the filter",
         f"{SEAT}::test_the_server_is_no_root_and_has_no_powers",
     ),
-    HubAttack(
+    TestedAttack(
         "reads results, journals, secrets, solutions and other homes",
         "all that lay outside the instructor's home and the class folder",
         "a list of what is seen, instead of what is not",
         f"{SEAT}::test_only_the_own_home_the_course_and_the_system_are_seen",
     ),
-    HubAttack(
+    TestedAttack(
         "writes to feedback, to the course, to another's box",
         "held",
         "read-only; the own box alone is there",
         f"{SEAT}::test_handed_in_is_written_and_feedback_read",
     ),
-    HubAttack(
+    TestedAttack(
         "talks to services through /run and abstract sockets",
         "connected",
         "/run holds the hub's socket alone; a network of its own",
         f"{SEAT}::test_the_doors_lead_to_the_hub_and_to_the_server_and_nowhere_else",
     ),
-    HubAttack(
+    TestedAttack(
         "listens to a neighbour's kernels as they run",
         "read code and output",
         "a network for each student",
         f"{BROWSER}::test_two_students_answer_hand_in_and_are_graded",
     ),
-    HubAttack(
+    TestedAttack(
         "connects to a neighbour's notebook server and to the port that the hub forwards",
         "connected",
         "a network for each student",
         f"{BROWSER}::test_two_students_answer_hand_in_and_are_graded",
     ),
-    HubAttack(
+    TestedAttack(
         "has a neighbour click on a port where it listens",
         "received the hub's cookies",
         "nobody can listen where a browser looks; a host name for each student",
         f"{BROWSER}::test_no_click_takes_cookies_to_another_student",
     ),
-    HubAttack(
+    TestedAttack(
         "reaches a neighbour's pages from a page of its own server",
         "the same origin",
         "a host name for each student, and routing by host",
         f"{BROWSER}::test_no_click_takes_cookies_to_another_student",
     ),
-    HubAttack(
+    TestedAttack(
         "takes memory with many processes",
         "4 GB for each of them",
         "a control group, else a watch",
         f"{SEAT}::test_many_processes_together_use_no_more_than_one_student_may",
     ),
-    HubAttack(
+    TestedAttack(
         "takes memory by files in /tmp and /dev/shm",
         "half of the machine's, each",
         "sizes of both",
         f"{SEAT}::test_a_hoard_in_one_process_a_large_file_and_a_full_tmp",
     ),
-    HubAttack(
+    TestedAttack(
         "fork bomb",
         "no limit",
         "limit on the student's processes",
         f"{SEAT}::test_a_fork_bomb_stops_at_the_limit",
     ),
-    HubAttack(
+    TestedAttack(
         "fills the disk, by one file or by many",
         "no limit",
         "limit on a file; a watch on the home",
         f"{SEAT}::test_a_disk_is_counted_without_following_links",
     ),
-    HubAttack(
+    TestedAttack(
         "is struck off and keeps the account",
         "kept it",
         "accounts follow the roster; sessions are looked at again",
         f"{BROWSER}::test_who_is_struck_off_is_out",
     ),
+]
+HOSTILE, TRUST, TABLES, HANDING_IN = (
+    f"tests/classroom/test_{name}.py" for name in ("hostile", "trust", "tables", "handing_in")
+)
+DOWNLOADS = "tests/data/test_download.py"
+OTHER_ATTACKS = [
+    TestedAttack(*row)
+    for row in (
+        (
+            "names folders and files with bytes that are no text, escapes, tags and turned lines",
+            "held",
+            "tame names; shown as text",
+            f"{HOSTILE}::test_names_of_files_that_are_no_text_or_act_on_a_page",
+        ),
+        (
+            "marks a notebook as another's, with surrogates, or with a path",
+            "held",
+            "a mark counts with its seal only",
+            f"{HOSTILE}::test_marks_that_nobody_sealed",
+        ),
+        (
+            "hands in 20 MB of empty brackets",
+            "6 s and 1 GB in the grader itself, for each of three files",
+            "limit on the parts of a notebook",
+            f"{HOSTILE}::test_notebooks_of_millions_of_parts_are_refused_before_they_are_built",
+        ),
+        (
+            "changes a folder into a link between listing and opening",
+            "full marks from a neighbor's box, and from the solutions",
+            "folders are opened once, without following links",
+            f"{TRUST}::test_a_link_that_appears_between_listing_and_opening_earns_nothing",
+        ),
+        (
+            "calls its folder `results`, and lays a journal and a secret in it",
+            "300 points of 3",
+            "names of the tool are no student's; results are sealed",
+            f"{TRUST}::test_a_students_folder_named_results_is_not_the_instructors",
+        ),
+        (
+            "lays a record of full marks into the journal",
+            "believed",
+            "records are sealed",
+            f"{TRUST}::test_a_record_that_somebody_else_wrote_is_graded_again",
+        ),
+        (
+            "lays a release of its own",
+            "believed",
+            "releases are sealed",
+            f"{TRUST}::test_a_release_that_a_student_laid_is_not_the_instructors",
+        ),
+        (
+            "guesses the class's secret from its own numbers",
+            "in a moment, where it was weak",
+            "weak ones are refused; each guess costs 0.1 s",
+            f"{TRUST}::test_a_secret_that_can_be_guessed_is_refused",
+        ),
+        (
+            "has its page returned through a link",
+            "written elsewhere",
+            "folders are opened once, without following links",
+            f"{TRUST}::test_a_page_is_not_returned_through_a_link_that_appears",
+        ),
+        (
+            "copies or forges another's mark",
+            "held",
+            "marks are sealed; two who claim one name are not believed",
+            f"{HANDING_IN}::test_nobody_becomes_another_by_a_forged_or_copied_mark",
+        ),
+        (
+            "writes a table that hides or doubles a student",
+            "lost silently",
+            "one reader, which refuses by the line",
+            f"{TABLES}::test_no_line_of_a_roster_is_ever_lost",
+        ),
+        (
+            "writes deep or odd JSON",
+            "traceback",
+            "one reader, which refuses by name",
+            f"{TABLES}::test_deep_and_odd_json_is_refused_by_name",
+        ),
+        (
+            "serves a file that never ends",
+            "3.9 GB for 1,000 bytes",
+            "ends at the known size",
+            f"{DOWNLOADS}::test_a_server_that_never_ends_stops_at_the_known_size",
+        ),
+        (
+            "serves a byte now and then, in the file or before it",
+            "held the lock for ever",
+            "a deadline from the size",
+            f"{DOWNLOADS}::test_a_slow_drip_ends_at_a_deadline_and_frees_the_lock",
+        ),
+        (
+            "says `100 Continue` without end",
+            "held",
+            "a deadline from the size",
+            f"{DOWNLOADS}::test_a_slow_drip_ends_at_a_deadline_and_frees_the_lock",
+        ),
+        (
+            "serves an archive of headers",
+            "616 MB of memory for 2.75 MB",
+            "limit on members and bytes",
+            f"{DOWNLOADS}::test_a_flood_of_headers_is_refused_in_little_memory",
+        ),
+        (
+            "serves words that act on the terminal",
+            "acted",
+            "control characters are shown",
+            f"{DOWNLOADS}::test_no_word_of_a_server_acts_on_the_terminal",
+        ),
+    )
 ]

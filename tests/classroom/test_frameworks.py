@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from hostile_frameworks import FRAMEWORK_ATTACKS, KERAS, TORCH
 
 from mmcourse.classroom.hidden import grade_parts, parts, score
 from mmcourse.classroom.sandbox import Limits
@@ -14,8 +15,6 @@ from mmcourse.classroom.session import Session, answer_of
 from mmcourse.exercise import find
 from mmcourse.exercise.mutants import source_of
 
-TORCH = "import math\nimport numpy as np\nimport torch\nfrom torch import nn\n"
-KERAS = "import numpy as np\nimport keras\nfrom keras import ops\n"
 LIMITS = Limits()
 SPENT = {}
 
@@ -139,6 +138,12 @@ class ANSWER(nn.Module):
 def test_a_hostile_module_earns_nothing(sandbox, id, code, again):
     earned = shares(id, TORCH, {"first": code, "second": again})
     assert [points for points, _ in earned.values()] == [0, 0]
+
+
+@pytest.mark.parametrize("name", FRAMEWORK_ATTACKS)
+def test_an_attack_on_a_framework_exercise_earns_nothing(sandbox, name):
+    attack = FRAMEWORK_ATTACKS[name]
+    assert shares(attack.exercise, attack.setup, {"hostile": attack.code})["hostile"][0] == 0
 
 
 def test_labels_of_held_out_data_never_go_in(sandbox, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import time
@@ -14,12 +15,13 @@ from class_of import QUICK, Listener, attacked, hand_in, points, slug
 
 from mmcourse.classroom import sandbox as walls
 from mmcourse.classroom.copies import copies
-from mmcourse.classroom.feedback import return_feedback
+from mmcourse.classroom.feedback import return_feedback, write_reports
 from mmcourse.classroom.grade import TooMuchComputing, computing_limit, grade
 from mmcourse.classroom.hidden import OWN_NUMBERS, RAISED
 from mmcourse.classroom.inside import wire
 from mmcourse.classroom.similarity import similar_pairs
-from mmcourse.classroom.submission import collect, safe_name
+from mmcourse.classroom.submission import MOST_PARTS, code_cells, collect, notebook, safe_name
+from mmcourse.classroom.untrusted import Unreadable
 
 NAMES = list(hostile.attacks(Path("/nowhere"), 1))
 HARMLESS = {"results", "sub"}
@@ -145,8 +147,8 @@ def test_copies_in_any_folder_that_is_shown_are_found(tmp_path):
     }
 
 
-@pytest.mark.parametrize("attack", hostile.HUB_ATTACKS, ids=lambda attack: attack.name)
-def test_every_attack_on_the_hub_names_a_test_that_exists(attack):
+@pytest.mark.parametrize("attack", [*hostile.HUB_ATTACKS, *hostile.OTHER_ATTACKS], ids=lambda attack: attack.name)
+def test_every_row_without_a_notebook_names_a_test_that_exists(attack):
     file, name = attack.test.split("::")
     assert f"def {name}(" in (hostile.ROOT / file).read_text(encoding="utf-8")
 
@@ -191,6 +193,60 @@ def test_names_that_would_hurt_a_path_a_table_or_a_page(sandbox, tmp_path, name)
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", student) and len(student) < 64
     assert sum(points(graded, student).values()) == 6
     assert any("another is used" in why for _, _, why in graded.problems)
+
+
+def test_names_of_files_that_are_no_text_or_act_on_a_page(without_sandbox, tmp_path):
+    """Names as a file system allows them: any bytes but / and zero."""
+    good = hostile.notebook(hostile.HONEST, hostile.RIGHT).encode()
+    for folder, name, text in (
+        (b"bytes", b"\xff\xfe 00_start_here.ipynb", good),
+        (b"\xff\xffstudent", b"00_start_here.ipynb", good),
+        (b"escapes", b"\x1b[2J\r00_start_here.ipynb", good),
+        (b"broken", b"\xff\x1b]0;title\x07.txt", b"x"),
+        (b"tags", b"<img src=x onerror=alert(1)>00_start_here.ipynb", b"x"),
+        (b"turned", "\u202e00_start_here.ipynb".encode(), b"x"),
+    ):
+        box = os.path.join(os.fsencode(tmp_path / "sub"), folder)
+        os.makedirs(box)
+        with open(os.path.join(box, name), "wb") as file:
+            file.write(text)
+    graded = grade(tmp_path / "sub", tmp_path / "results")
+    assert {record["student"] for record in graded.records} == {"bytes", safe_name("\udcff\udcffstudent"), "escapes"}
+    assert {student for student, *_ in graded.problems} >= {"broken", "tags", "turned"}
+    write_reports(graded, tmp_path / "results")
+    for page in (tmp_path / "results").rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "<img src=x" not in text and not set("\x1b\x07\r\u202e") & set(text), page
+
+
+def test_marks_that_nobody_sealed(without_sandbox, tmp_path):
+    for name, mark in {
+        "surrogates": {"lesson": "\ud800", "student": "\udfff", "seal": "\ud800" * 10},
+        "path": {"lesson": "00_start_here", "student": "../../etc/passwd", "seal": "0" * 32},
+        "another": {"lesson": "00_start_here", "student": "zz", "seal": "0" * 32},
+        "kinds": {"lesson": ["00_start_here"], "student": {}, "seal": 10**300},
+        "nothing": None,
+    }.items():
+        hand_in(tmp_path / "sub", name, hostile.notebook(hostile.HONEST, hostile.RIGHT, mmcourse=mark))
+    hand_in(tmp_path / "sub", "zz", hostile.notebook(hostile.HONEST))
+    graded = grade(tmp_path / "sub", tmp_path / "results")
+    earned = {record["student"]: record["exercises"][0]["points"] for record in graded.records}
+    assert earned == {"surrogates": 1, "path": 1, "another": 1, "kinds": 1, "nothing": 1, "zz": 0}
+
+
+@pytest.mark.parametrize("cells", ["{}", "[[]]", '{"cell_type":"code","source":[]}'])
+def test_notebooks_of_millions_of_parts_are_refused_before_they_are_built(tmp_path, cells):
+    parts = ",".join([cells] * (MOST_PARTS // cells.count("[") if "[" in cells else MOST_PARTS))
+    start = time.process_time()
+    with pytest.raises(Unreadable, match="parts"):
+        notebook(f'{{"metadata": {{}}, "cells": [{parts}]}}'.encode())
+    assert time.process_time() - start < 1
+
+
+def test_cells_whose_text_is_no_text_are_damaged():
+    book = {"cells": [{"cell_type": "code", "source": [["x = 1"]]}]}
+    with pytest.raises(Unreadable, match="damaged"):
+        code_cells(json.dumps(book).encode())
 
 
 def test_folders_without_end_cost_only_themselves(tmp_path, monkeypatch):

@@ -356,7 +356,8 @@ def draw_rings(g, num_classes, n):
         radius = 1 + labels + g.normal(0, 0.15, len(labels))
         return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).round(3)
 
-    targets, new_targets = np.arange(n) % num_classes, np.arange(200) % num_classes
+    targets = np.arange(n) % num_classes
+    new_targets = g.permutation(np.arange(200) % num_classes)  # in turn, they could be told from their places alone
     return ring(targets), targets, num_classes, ring(new_targets), Kept(new_targets)
 
 
