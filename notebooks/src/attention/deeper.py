@@ -247,25 +247,27 @@ print("function with dropout_p, twice the same:", torch.equal(*twice))
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
-keys = canvas.place(
-    draw.tokens(["keys 1, 2", "keys 3, 4", "key 5"], title="one block after the other", highlight=[1]), x=150, y=0
+keys = draw.tokens(["keys 1, 2", "keys 3, 4", "key 5"], title="one block after the other", highlight=[1])
+keys = canvas.place(keys, x=170, y=0)
+scores_place = canvas.place(draw.box("scores of this block", note="(n, 2)"), below=keys, gap=36)
+step = draw.box(
+    "1. maximum grew? multiply what is kept by\nexp(old maximum − new maximum)\n2. add this block", color="grey"
 )
-scores_box = draw.box("scores of this block", note="(n, 2)", color="blue")
-scores_place = canvas.place(scores_box, below=keys, gap=36)
-correct = draw.box("1. new maximum? scale down what is there", note="× exp(old maximum − new maximum)", color="grey")
-correct = canvas.place(correct, below=scores_place, gap=36)
-state = [
-    canvas.place(draw.box("maximum", note="(n, 1)", color="green"), x=60, y=270),
-    canvas.place(draw.box("sum of exponentials", note="(n, 1)", color="green"), x=180, y=270),
-    canvas.place(draw.box("weighted sum of values", note="(n, d_v)", color="green"), x=375, y=270),
-]
-canvas.text("2. add this block", 650, 292, size=12)
-result = canvas.place(draw.box("output = weighted sum / sum", color="grey"), below=state, gap=40)
+step = canvas.place(step, below=scores_place, gap=36)
+kept = []
+for text, note, x in (
+    ("maximum", "(n, 1)", 0),
+    ("sum of exponentials", "(n, 1)", 120),
+    ("weighted sum of values", "(n, d_v)", 315),
+):
+    kept.append(canvas.place(draw.box(text, note=note, color="green"), x=x + 20, y=280))
+frame = canvas.frame(kept, color="green")
+result = canvas.place(draw.box("output = weighted sum / sum", color="grey"), below=frame, gap=40)
 canvas.arrow(keys, scores_place)
-canvas.arrow(scores_place, correct)
-canvas.arrow(correct, state[1])
-canvas.arrow(state[1], result, label="after the last block")
-canvas.arrow((566, 270), (480, 20), bend=110, label="next block")
+canvas.arrow(scores_place, step)
+canvas.arrow(step.bottom, (step.bottom[0], frame.top[1]))
+canvas.arrow(frame.bottom, result.top, label="after the last block")
+canvas.arrow(frame.right, (keys.right[0] + 6, keys.right[1]), bend=-110, label="next block")
 draw.show(
     canvas,
     alt="A loop over blocks of two keys. For each block: its scores; if the maximum grew, what is there is scaled down; then "

@@ -191,9 +191,11 @@ module = exercise(
         "The scores are not divided by anything: use the root of a head's width.": ("scores = q @ k.transpose(-2, -1)"),
         "You divided by a head's width itself, not by its root.": edit("math.sqrt(d_head)", "d_head"),
         "`context_mask` has no effect: padding gets attention.": "real = torch.ones_like(context_mask)[:, None, None, :]",
-        "Your mask is upside down: True is real in this course. (PyTorch's own `key_padding_mask` is the opposite.)": (
-            "real = ~context_mask[:, None, None, :]"
-        ),
+        "Your mask is upside down: True is real in this course. (PyTorch's own `key_padding_mask` is the opposite.)": [
+            "real = ~context_mask[:, None, None, :]",
+            "real = ~context_mask[:, None, None, :]\n"
+            'weights = scores.masked_fill(~real, float("-inf")).softmax(dim=-1)',
+        ],
         "You set masked scores to 0, but e to the 0 is 1: they still get attention. Use a very low number.": (
             "weights = scores.masked_fill(~real, 0).softmax(dim=-1)"
         ),
