@@ -237,25 +237,22 @@ def exercises(
     """For authors: list every exercise with the number of its parts, mistakes and statement rows."""
     from rich.markup import escape
 
-    from mmcourse.check import exercises as registered
-    from mmcourse.exercise import find
+    from mmcourse.exercise import find_lesson
     from mmcourse.exercise.verify import rows_and_parts
 
-    chosen = [lesson.slug for lesson in select(lessons or ["all"])]
-    known = [x for slug in chosen for x in registered(slug)]
+    found = [find_lesson(lesson.slug) for lesson in select(lessons or ["all"])]
+    known = [x for lesson in found if lesson for x in lesson.exercises]
     shown = table("Exercise", "Title", ">Points", ">Minutes", ">Parts", ">Mistakes", ">Statement rows")
     for x in known:
-        data = find(x.id)
-        counts = data.counts() if data else ("", "", "not moved yet")
-        shown.add_row(x.id, x.title, str(x.points), str(x.minutes), *map(str, counts))
+        shown.add_row(x.id, x.title, str(x.points), str(x.minutes), *map(str, x.counts()))
     show(shown)
-    for data in filter(None, (find(x.id) for x in known if rows)):
+    for data in known if rows else []:
         details = table(data.id, "Shown by")
         for text, parts in rows_and_parts(data):
             details.add_row(escape(text), ", ".join(parts) or "nothing!")
         show(details)
-    total = f"{len(known)} exercises, {sum(x.points for x in known)} points, {sum(x.minutes for x in known)} minutes"
-    print(f"{total}; {sum(find(x.id) is not None for x in known)} written as data.")
+    minutes = sum(x.minutes for x in known)
+    print(f"{len(known)} exercises, {sum(x.points for x in known)} points, {minutes} minutes.")
 
 
 @app.command()
@@ -269,6 +266,31 @@ def stale() -> None:
     for name, difference in found:
         rows.add_row(name, difference)
     show(rows) if found else print("Everything was made with the versions that are installed here.")
+
+
+@app.command()
+def figures(
+    lesson: Annotated[str, typer.Argument(help="a lesson with a shipped model, for instance clip")],
+    n: Annotated[int, typer.Option("-n", help="test samples")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON only")] = False,
+) -> None:
+    """Compute the figures of a shipped model anew, from its weights."""
+    require("torch", extra="torch")
+    import json
+
+    from mmcourse.figures import figures as compute
+
+    try:
+        found = compute(lesson, n)
+    except (ValueError, FileNotFoundError) as error:
+        fail(str(error))
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    rows = table("Figure", ">Value")
+    for name, value in found.items():
+        rows.add_row(name, "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value))
+    show(rows)
 
 
 @data.command("list")

@@ -18,7 +18,7 @@ from mmcourse.exercise.registry import is_written
 
 _NAME = re.compile(r"(\d\d)_([a-z0-9_]+)$")
 _DEEPER = "_deeper"
-SOURCES = ("lesson.py", "exercises.py", "exercises_text.py")  # a folder of notebooks/src with one of these is a lesson
+SOURCES = ("lesson.py", "exercises.py")  # a folder of notebooks/src with one of these is a lesson
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,13 @@ class Lesson:
 
     @property
     def exercise_source(self) -> Path:
-        """The exercises: written as data, or, in lessons that have not moved yet, their py:percent text."""
-        data = self.home / "exercises.py"
-        return data if is_written(data) else self.home / "exercises_text.py"
+        """The exercises, and the blanks of the lesson."""
+        return self.home / "exercises.py"
+
+    @property
+    def has_exercises(self) -> bool:
+        """Whether there are exercises in it; some lessons have blanks only."""
+        return is_written(self.exercise_source)
 
     @property
     def notebook(self) -> Path:
@@ -91,7 +95,7 @@ class Lesson:
         """The notebooks that the sources of this lesson give."""
         lesson = [self.notebook] if self.source.is_file() else []
         deeper = [self.deeper] if self.deeper_source.is_file() else []
-        return lesson + deeper + ([self.exercise, self.solution] if self.exercise_source.is_file() else [])
+        return lesson + deeper + ([self.exercise, self.solution] if self.has_exercises else [])
 
 
 def notebooks_dir(root: Path | str | None = None) -> Path:

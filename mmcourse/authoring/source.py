@@ -112,7 +112,9 @@ class Source:
         return re.sub(r"^\d+_", "", self.path.stem)
 
     def where(self, cell: int, line: int = 1) -> str:
-        """``file:line`` of a line of a cell; the marker stands above its first line."""
+        """``file:line`` of a line of a cell; of exercises, which are no text of cells, the notebook's cell and line."""
+        if self.path.name == "exercises.py":
+            return f"{self.path}, cell {cell + 1} of its notebook, line {line}"
         return f"{self.path}:{self.lines[cell] + line}"
 
 
@@ -150,7 +152,7 @@ def read(path: Path) -> Source:
 
 
 def _text(path: Path) -> str:
-    """The py:percent text of a source; that of exercises written as data is made from them."""
+    """The py:percent text of a source; that of exercises is made from them."""
     text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
     if path.name != "exercises.py":
         return text
@@ -395,22 +397,16 @@ def _regions(source: Source, index: int) -> list[tuple[int, int]]:
 
 
 def _check_exercises(source: Source) -> None:
-    """Every check follows a solution and two folded hints of its own."""
-    hints = solutions = checks = 0
+    """Every check follows a solution of its own."""
+    solutions = checks = 0
     for index, cell in enumerate(source.cells):
         if cell.cell_type == "markdown":
-            hints += len(re.findall(r"<details>\s*<summary>\s*Hint", cell.source))
             continue
         solutions += len(_regions(source, index))
         for number in CHECK.findall(cell.source):
-            if hints < 2:
-                raise SourceError(
-                    f"{source.where(index)}: exercise {number} has {hints} folded hints before its check, two are "
-                    "needed: `<details><summary>Hint 1</summary>…</details>` in markdown"
-                )
             if not solutions:
                 raise SourceError(f"{source.where(index)}: exercise {number} has no `{BEGIN}` before its check")
-            hints = solutions = 0
+            solutions = 0
             checks += 1
     if not checks:
-        raise SourceError(f'{source.path}:1: an exercise source needs at least one `check("SLUG.n", answer)` cell')
+        raise SourceError(f"{source.path}: a lesson with exercises needs at least one exercise")

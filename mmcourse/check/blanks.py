@@ -41,8 +41,9 @@ from typing import Any
 import numpy as np
 
 import mmcourse
-from mmcourse.check.compare import agree, same
-from mmcourse.check.verdict import NotAttempted, Wrong
+from mmcourse.check.compare import assert_close
+from mmcourse.check.reference import Comparison, check_against_reference
+from mmcourse.check.verdict import CheckFailed, NotAttempted
 
 ID = re.compile(r"([a-z][a-z0-9_]*)\.blank\.([1-9]\d*)")
 OURS = "The cells below use the course's own version until yours is right."
@@ -91,10 +92,10 @@ def blank(
     inputs : argument tuples on which a reader's function is compared with the course's, a small one first; or a
         function that makes them, where a framework has to be loaded for that
     judge : for what no comparison of results can decide (a class, a module): function of the reader's version and the
-        course's that raises `Wrong`
+        course's that raises `CheckFailed`
     value : the blank is a value or a class, and the decorated function returns the course's. It gets what the lesson
         hands to `check` after the answer; `inputs` are examples of that
-    settings : `atol`, `rtol`, `names`, `what`, as in `mmcourse.check.same`
+    settings : `atol`, `rtol`, `names`, `what`, as in `assert_close`
     """
     if not ID.fullmatch(id):
         raise ValueError(f'blank id: expected "SLUG.blank.k" such as "attention.blank.2", got {id!r}')
@@ -179,19 +180,19 @@ def find(id: str) -> Blank:
 
 # ---------------------------------------------------------------- judging
 def judge(it: Blank, answer: Any, given: tuple = ()) -> None:
-    """Return silently if the answer is right; raise `Wrong`, or `NotAttempted` while a gap is left."""
+    """Return silently if the answer is right; raise `CheckFailed`, or `NotAttempted` while a gap is left."""
     if is_empty(answer):
         raise NotAttempted
     if answer is None:
-        raise Wrong("The answer is None. Did a function without `return` make it?")
+        raise CheckFailed("The answer is None. Did a function without `return` make it?")
     if it.judge is not None:
         it.judge(answer, it.version(given))
         return
     if not it.value:
-        agree(answer, it.reference, it.cases(), mistakes=it.mistakes, **it.settings)
+        check_against_reference(answer, it.reference, it.cases(), Comparison(it.settings), it.mistakes)
         return
     hints = [(lambda wrong=wrong: wrong(*given), message) for wrong, message in it.mistakes]
-    same(answer, it.version(given), hints=hints, **({"what": "The answer"} | it.settings))
+    assert_close(answer, it.version(given), hints=hints, **({"what": "The answer"} | it.settings))
 
 
 def is_empty(answer: Any) -> bool:

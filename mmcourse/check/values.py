@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mmcourse.check.verdict import NotAttempted, Wrong
+from mmcourse.check.verdict import CheckFailed, NotAttempted
 
 _WORDS = {"b": "True/False values", "i": "whole numbers", "u": "whole numbers", "f": "numbers", "c": "complex numbers"}
 
 
-class Difference(Wrong):
+class Difference(CheckFailed):
     """Right kind and shape, wrong values: `where`, and the `pattern` of the numbers if they show one."""
 
     def __init__(self, where: str, pattern: str = ""):
@@ -86,27 +86,27 @@ def _unwrapped(value: Any) -> Any:
 
 
 def plain(value: Any, what: str = "The answer", wanted: str = "numbers") -> np.ndarray:
-    """A plain NumPy copy of `value`: numbers or True/False; `Wrong` says why that cannot be."""
+    """A plain NumPy copy of `value`: numbers or True/False; `CheckFailed` says why that cannot be."""
     if value is ...:
         raise NotAttempted
     if value is None:
-        raise Wrong(f"{what} is None. Did you forget `return`?")
+        raise CheckFailed(f"{what} is None. Did you forget `return`?")
     if isinstance(value, (str, bytes)):
-        raise Wrong(f"{what} is text, {value[:30]!r}, where {wanted} are wanted.")
+        raise CheckFailed(f"{what} is text, {value[:30]!r}, where {wanted} are wanted.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             array = np.array(_unwrapped(value), copy=True, subok=False)
     except Exception:
         rows = ": do its rows differ in length?" if isinstance(value, (list, tuple)) else "."
-        raise Wrong(f"{what} cannot be read as {wanted}; it is {kind(value)}{rows}") from None
+        raise CheckFailed(f"{what} cannot be read as {wanted}; it is {kind(value)}{rows}") from None
     if array.dtype.kind == "V" and "float" in array.dtype.name:  # bfloat16 and other small floats
         array = array.astype(np.float32)
     if array.dtype.kind in "US":
-        raise Wrong(f"{what} holds text (dtype {array.dtype}) where {wanted} are wanted.")
+        raise CheckFailed(f"{what} holds text (dtype {array.dtype}) where {wanted} are wanted.")
     if array.dtype.kind not in _WORDS:
         detail = f"dtype {array.dtype}" if hasattr(value, "dtype") else kind(value)
-        raise Wrong(f"{what} is not made of {wanted} ({detail}). Use a plain number, a list or an array.")
+        raise CheckFailed(f"{what} is not made of {wanted} ({detail}). Use a plain number, a list or an array.")
     return array
 
 
@@ -139,7 +139,7 @@ def compare(
     rtol: float = 1e-4,
     nan_equal: bool = False,
 ) -> None:
-    """Raise `Wrong` with the first difference found between `got` and `want` (numbers, text, tuples, lists, dicts)."""
+    """Raise `CheckFailed` with the first difference of `got` from `want` (numbers, text, tuples, lists, dicts)."""
     if got is ...:
         raise NotAttempted
     settings: dict[str, Any] = {"atol": atol, "rtol": rtol, "nan_equal": nan_equal}
@@ -164,7 +164,7 @@ def _has_parts(want: list) -> bool:
 
 def _compare_text(got: Any, want: str, what: str) -> None:
     if type(got) not in (str, np.str_):
-        raise Wrong(f"{what} should be text; it is {kind(got)}.")
+        raise CheckFailed(f"{what} should be text; it is {kind(got)}.")
     if str(got) != want:
         raise Difference(f"{what}: expected {want!r}, got {_excerpt(str(got), want)!r}.")
 
@@ -177,10 +177,10 @@ def _excerpt(got: str, want: str) -> str:
 
 def _parts(got: Any, want: dict, what: str) -> dict:
     if not isinstance(got, dict):
-        raise Wrong(f"{what} should be a dict with the keys {list(want)}; it is {kind(got)}.")
+        raise CheckFailed(f"{what} should be a dict with the keys {list(want)}; it is {kind(got)}.")
     missing, extra = [k for k in want if k not in got], [k for k in got if k not in want]
     if missing or extra:
-        raise Wrong(f"{what} should have the keys {list(want)}; missing: {missing}, not wanted: {extra}.")
+        raise CheckFailed(f"{what} should have the keys {list(want)}; missing: {missing}, not wanted: {extra}.")
     return {key: got[key] for key in want}
 
 
@@ -188,12 +188,12 @@ def _items(got: Any, want: Sequence, what: str, names: Sequence[str]) -> list:
     n, text = len(want), all(isinstance(w, str) for w in want)
     wanted = f"{n} value{'' if n == 1 else 's'}" + (f" ({', '.join(names)})" if names else "")
     if got is None:
-        raise Wrong(f"{what} is None. Did you forget `return`?")
+        raise CheckFailed(f"{what} is None. Did you forget `return`?")
     if isinstance(got, (str, bytes)) or not hasattr(got, "__len__"):
-        raise Wrong(f"{what} should be {wanted}; it is {kind(got)}.")
+        raise CheckFailed(f"{what} should be {wanted}; it is {kind(got)}.")
     if isinstance(got, (set, frozenset)):
         wanted = "a list of words" if text and isinstance(want, list) else wanted
-        raise Wrong(f"{what} should be {wanted}; it is a set, which has no order.")
+        raise CheckFailed(f"{what} should be {wanted}; it is a set, which has no order.")
     if text and isinstance(got, np.ndarray) and got.ndim == 1 and got.dtype.kind in "OU":
         got = got.tolist()
     if not isinstance(got, (list, tuple)):
@@ -201,7 +201,7 @@ def _items(got: Any, want: Sequence, what: str, names: Sequence[str]) -> list:
         got = [got] if got.ndim == 0 else got
     if len(got) != n:
         both = f": expected {list(want)}, got {_brief(list(got))}" if text else ""
-        raise Wrong(f"{what} should be {wanted}; got {len(got)}{both}.")
+        raise CheckFailed(f"{what} should be {wanted}; got {len(got)}{both}.")
     return list(got)
 
 
@@ -213,7 +213,7 @@ def _compare_arrays(got: Any, want: Any, what: str, *, atol: float, rtol: float,
     _same_kind(got, want, what)
     if got.shape != want.shape:
         wanted = f"have shape {want.shape}" if want.shape else "be a single number"
-        raise Wrong(f"{what} should {wanted}, got shape {got.shape}.{_shape_advice(got, want)}")
+        raise CheckFailed(f"{what} should {wanted}, got shape {got.shape}.{_shape_advice(got, want)}")
     if not nan_equal:
         _finite(got, want, what)
     if want.size == 0:
@@ -251,7 +251,7 @@ def _rounded_too_far(a: np.ndarray, b: np.ndarray, dtype: str) -> str:
 def _same_kind(got: np.ndarray, want: np.ndarray, what: str) -> None:
     kinds = got.dtype.kind, want.dtype.kind
     if ("b" in kinds and kinds != ("b", "b")) or (kinds[0] == "c" and kinds[1] != "c"):
-        raise Wrong(f"{what} holds {_WORDS[kinds[0]]} (dtype {got.dtype}) where {_WORDS[kinds[1]]} are wanted.")
+        raise CheckFailed(f"{what} holds {_WORDS[kinds[0]]} (dtype {got.dtype}) where {_WORDS[kinds[1]]} are wanted.")
 
 
 def _shape_advice(got: np.ndarray, want: np.ndarray) -> str:
@@ -271,7 +271,7 @@ def _finite(got: np.ndarray, want: np.ndarray, what: str) -> None:
     if bad.any():
         at = np.unravel_index(np.argmax(bad), got.shape)
         name, cause = ("NaN", "0/0 or log of a negative number?") if np.isnan(got[at]) else ("inf", "x/0 or log(0)?")
-        raise Wrong(f"{what} holds {name}{_at(at)}{_count(bad, '')}: {cause}")
+        raise CheckFailed(f"{what} holds {name}{_at(at)}{_count(bad, '')}: {cause}")
 
 
 def _at(index: tuple) -> str:

@@ -7,6 +7,3 @@ class CheckFailed(Exception):
 
 class NotAttempted(Exception):
     """Raised when the blank is still there: nothing to judge, nothing to be ashamed of."""
-
-
-Wrong = CheckFailed  # as checks that have not moved to exercises.py call it

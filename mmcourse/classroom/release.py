@@ -150,7 +150,7 @@ def release(
 def _with_sources(lesson: Lesson) -> Lesson:
     if not (lesson.folder / "src").is_dir():
         raise FileNotFoundError("a release is made from the exercises' sources: run this in a clone of the repository")
-    if not lesson.exercise_source.is_file() or not lesson.exercise.is_file():
+    if not lesson.has_exercises or not lesson.exercise.is_file():
         raise ValueError(f"lesson {lesson.name} has no built exercises; leave it out, or run `mmcourse build`")
     return lesson
 

@@ -37,7 +37,7 @@ class ParameterSpace(NamedTuple):
 def fill(exercise: str, text: str, values: dict[str, Any]) -> str:
     """The variant cell of an exercise with these values, and no word of other ones.
 
-    `text` is the cell as its source has it; where the exercise is written as data, its numbers are drawn anew.
+    `text` is the cell as its source has it; its numbers are drawn anew.
     """
     data = find(exercise)
     if data is not None and "seed" in values:

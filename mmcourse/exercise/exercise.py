@@ -17,7 +17,7 @@ import numpy as np
 
 from mmcourse.check import CheckFailed
 from mmcourse.check.compare import copied
-from mmcourse.exercise.compare import Comparison, check_against_reference, differs
+from mmcourse.check.reference import Comparison, check_against_reference, differs
 from mmcourse.exercise.memo import remembering
 from mmcourse.exercise.mutants import Written, make_mutant
 from mmcourse.exercise.parts import Draw, Part, drawn_options, unknown_options

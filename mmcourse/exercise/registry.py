@@ -127,7 +127,7 @@ def is_written(path: Path) -> bool:
 
 
 def slugs() -> list[str]:
-    """Lessons whose exercises are written as data, in order of name."""
+    """Lessons with exercises, in order of name."""
     return sorted(path.parent.name for path in folder().glob("*/exercises.py") if is_written(path))
 
 
@@ -199,7 +199,7 @@ def _run(path: Path, name: str) -> None:
 
 
 def find(id: str) -> Exercise | None:
-    """The exercise with this id; None where it is not written as data. Loads a framework only if it needs one."""
+    """The exercise with this id; None where there is none. Loads a framework only if it needs one."""
     slug = id.split(".")[0]
     found = _begun(slug)
     if found is None:
@@ -217,6 +217,17 @@ class Heading:
     points: int
     difficulty: int
     minutes: int
+
+    @property
+    def lesson(self) -> str:
+        """Slug of its lesson."""
+        return self.id.split(".")[0]
+
+
+def headings(slug: str) -> list[Heading]:
+    """The exercises of a lesson in order; no framework is loaded."""
+    found = [Heading(x.id, x.title, x.points, x.difficulty, x.minutes) for x in without_frameworks(slug)]
+    return sorted(found + framework_headings(slug), key=lambda heading: int(heading.id.split(".")[1]))
 
 
 def framework_headings(slug: str) -> list[Heading]:
@@ -237,5 +248,5 @@ def framework_headings(slug: str) -> list[Heading]:
 
 
 def all_exercises() -> list[Exercise]:
-    """Every exercise that is written as data, lesson by lesson; loads the frameworks that they need."""
+    """Every exercise, lesson by lesson; loads the frameworks that they need."""
     return [x for slug in slugs() for x in find_lesson(slug).exercises]  # type: ignore[union-attr]

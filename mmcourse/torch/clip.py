@@ -283,9 +283,15 @@ class CLIP(nn.Module):
         for name in ("config.json", "model.safetensors"):
             if not (path / name).is_file():
                 raise FileNotFoundError(f"{path / name} is missing: expected a shipped model's name or its folder")
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        words = config.pop("vocabulary")
-        if vocabulary.digest(words["pieces"]) != words["sha256"]:
+        try:
+            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+            words = config.pop("vocabulary")
+            same_vocabulary = vocabulary.digest(words["pieces"]) == words["sha256"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path.name}/config.json: expected what save_pretrained writes, got another ({error})"
+            ) from None
+        if not same_vocabulary:
             raise ValueError(
                 f"{path.name}: trained with another vocabulary; the ids of the first {words['pieces']} pieces must not "
                 "change"

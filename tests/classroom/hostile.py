@@ -275,10 +275,7 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             "the checks are not in the sandbox",
         ),
         "imports the hidden tests": Attack(
-            answer(
-                "from mmcourse.classroom import hidden\n"
-                "return hidden.recorded('start_here.1', None)[0].reference(joint)"
-            ),
+            answer("from mmcourse.classroom import hidden\nreturn hidden.find('start_here.1').reference(joint)"),
             "the grader is not in the sandbox",
         ),
         **{

@@ -10,8 +10,8 @@ import pytest
 from hostile_frameworks import FRAMEWORK_ATTACKS, KERAS, TORCH
 
 from mmcourse.classroom.hidden import grade_parts, parts, score
-from mmcourse.classroom.sandbox import Limits
-from mmcourse.classroom.session import Session, answer_of
+from mmcourse.classroom.sandbox import OPTIONAL, Limits, spared
+from mmcourse.classroom.session import Proxy, Session, answer_of
 from mmcourse.exercise import find
 from mmcourse.exercise.mutants import source_of
 
@@ -93,6 +93,50 @@ def test_a_keras_layer_in_the_sandbox(sandbox):
     points, advice = earned.pop("wrong")
     assert points < 1 and any(text.startswith("Padding is attended to") for text in advice)
     assert {name: points for name, (points, _) in earned.items()} == dict.fromkeys(earned, 1.0), earned
+
+
+CORE_SECONDS = """
+import resource
+def core_seconds():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+"""
+
+
+def test_a_keras_answer_costs_few_core_seconds(sandbox):
+    """Those of the sandbox and of the judge together; the clock would tell how busy this machine is."""
+    parts("attention.5", "a secret for tests")
+    start = time.process_time()
+    with Session([CORE_SECONDS, KERAS, sources("attention.5")["MultiHeadAttention"]], LIMITS) as session:
+        outcomes = grade_parts("attention.5", answer_of(session, "ANSWER"), "a secret for tests")
+        inside = Proxy(session, "core_seconds")()
+    assert score(outcomes) == 1
+    assert inside + time.process_time() - start < 9
+
+
+USES = """
+import numpy as np
+import keras, sklearn, sklearn.linear_model
+import matplotlib.pyplot as plt
+from keras.wrappers import SKLearnClassifier
+net = keras.Sequential([keras.layers.Dense(1)])
+net.compile("sgd", "mse")
+net.fit(np.zeros((2, 1)), np.zeros(2), verbose=0)
+keras.visualization.plot_image_gallery(sklearn.utils.check_array([[0.0]]).reshape(1, 1, 1, 1), value_range=(0, 1))
+SKLearnClassifier(net)
+ANSWER = 1
+"""
+
+
+def test_what_keras_is_loaded_without_is_there_where_a_notebook_names_it(sandbox):
+    assert spared([KERAS]) == list(OPTIONAL) and spared([USES]) == []
+    with Session([USES], LIMITS) as session:
+        assert answer_of(session, "ANSWER") == 1, session.errors
+    later = (
+        "import keras\nimport matplotlib.pyplot as plt, sklearn.linear_model\nANSWER = [plt.plot([0]) is None, keras]"
+    )
+    with Session([later], LIMITS) as session:
+        assert answer_of(session, "ANSWER")[0] is False, session.errors
 
 
 # ---------------------------------------------------------------- what a hostile answer may try

@@ -12,14 +12,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "exercises"))
 from exercise_harness import attacks, blanks, disguises, known_answers  # noqa: E402
 
-from mmcourse.authoring import lessons  # noqa: E402
 from mmcourse.classroom import hidden  # noqa: E402
 from mmcourse.classroom.hidden import grade_parts, parts, score  # noqa: E402
-from mmcourse.classroom.variants import space  # noqa: E402
-from mmcourse.exercise import find
+from mmcourse.exercise import find  # noqa: E402
+from mmcourse.exercise.exercise import OWN_SEEDS  # noqa: E402
 
-HERE = {x.slug for x in lessons() if x.exercise_source.is_file()}
-KNOWN = {id: known for id, known in known_answers().items() if id.partition(".")[0] in HERE}
+KNOWN = known_answers()
 SECRETS = ("a test's secret", "another one")
 
 
@@ -59,9 +57,8 @@ def test_attacks_blanks_and_disguises(id: str):
 
 
 def variant(id: str, at: int) -> dict[str, Any]:
-    """The values at this place of each list of the exercise's space; {} where it has none."""
-    text = hidden._variant_texts(id.partition(".")[0]).get(id)
-    return {name: values[at % len(values)] for name, values in space(text).choices.items()} if text else {}
+    """The student's seed at this place of the list; {} where nobody has numbers of their own."""
+    return {"seed": OWN_SEEDS[at]} if find(id).own is not None else {}
 
 
 def inputs(id: str, *settings: Any) -> list[str]:
@@ -112,20 +109,6 @@ def test_partial_credit():
     assert not outcomes.pop("a single seed") and all(outcomes.values())
 
 
-def test_without_written_parts_the_check_itself_is_run_with_other_numbers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(hidden, "_load", lambda lesson: {})
-    for id in ("cnn.1", "audio.1"):
-        hidden._parts.cache_clear()
-        names = [part.name for part in parts(id, "s")]
-        assert names[-1] == "as the check says" and len(names) <= 2
-        assert score(grade_parts(id, KNOWN[id].right[0], "s")) == 1
-        assert not any(x.passed for x in grade_parts(id, KNOWN[id].wrong[0][0], "s"))
-    assert inputs("cnn.1", "s")[-1] not in inputs("cnn.1", "t")
-    hidden._parts.cache_clear()
-
-
-def test_without_a_checkout_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    lesson = lessons()[0]
-    monkeypatch.setattr(hidden, "select", lambda numbers: [type(lesson)("00", "x", "", tmp_path)])
-    with pytest.raises(FileNotFoundError, match="Grade in a clone of the course's repository"):
-        hidden._load.__wrapped__("00")
+def test_an_unknown_exercise_is_named():
+    with pytest.raises(ValueError, match="There is no exercise 'start_here.9'. The nearest are: start_here"):
+        parts("start_here.9", "s")

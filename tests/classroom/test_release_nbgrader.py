@@ -15,7 +15,7 @@ import pytest
 from mmcourse import authoring
 from mmcourse.classroom.release import release
 
-LESSONS = [x for x in authoring.lessons() if x.exercise_source.is_file() and x.exercise.is_file()]
+LESSONS = [x for x in authoring.lessons() if x.has_exercises and x.exercise.is_file()]
 GRADES = """
 import json, sys
 from nbgrader.api import Gradebook

@@ -184,7 +184,33 @@ def squared_error(ours, nudged):
     return ((ours - nudged) ** 2).max() / (nudged**2).max(), gradient_verdict()(ours, nudged)[1]
 
 
+def folds_once(hz, rate):
+    hz = hz - rate if hz > rate else hz
+    return rate - hz if hz > rate / 2 else hz
+
+
+# ---------------------------------------------------------------- train_keras
+def reshaped(w_input, w_hidden, b_input, b_hidden):
+    def reorder(weight):
+        return weight.reshape(3, -1)[[1, 0, 2]].reshape(weight.shape[::-1])
+
+    return reorder(w_input), reorder(w_hidden), np.array([reorder(b_input), reorder(b_hidden)])
+
+
+def always_stopped(val_losses, patience):
+    best = 0
+    for epoch, loss in enumerate(val_losses):
+        if loss < val_losses[best]:
+            best = epoch
+        elif epoch - best == patience:
+            break
+    return best + patience + 1, best
+
+
 WRONG = [
+    ("audio.1", folds_once, "You took the rate away only once"),
+    ("train_keras.2", reshaped, "did not transpose them"),
+    ("train_keras.3", always_stopped, "Not every run is stopped"),
     (
         "cnn.3",
         gradient_verdict(equal=lambda a, n: np.allclose(a, n, 1e-6, 0)),

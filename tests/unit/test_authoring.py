@@ -16,9 +16,6 @@ from mmcourse.authoring.execute import ExecutionError, execute
 
 KINDS = ("notebook", "exercise", "solution")
 CARD = "# %% [markdown]\n# # Tiny\n# {{budget}}\n"
-HINTS = (
-    "# %% [markdown]\n# <details><summary>Hint 1</summary>a</details><details><summary>Hint 2</summary>b</details>\n"
-)
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +64,8 @@ def test_the_blank_hides_every_solution_and_says_not_attempted(books):
     for text in (blank, solved):
         assert "BEGIN SOLUTION" not in text and "END SOLUTION" not in text and "BLANK" not in text
     sources = [c.source for c in books["exercise"].cells]
-    assert 'def three():\n    """Three."""\n    raise NotImplementedError("your turn")' in sources
-    assert 'answer = ...\ncheck("tiny.2", answer)' in sources
+    assert 'def three(n):\n    """Three times n."""\n    raise NotImplementedError("your turn")' in sources
+    assert "answer = ..." in sources and 'check("tiny.2", answer)' in sources
     assert blank.count("not attempted yet\\n") == 2
     assert solved.count("passed\\n") == 2
 
@@ -136,35 +133,41 @@ def test_a_wrong_lesson_source_is_named_with_its_line(tmp_path, lesson, told):
 
 
 @pytest.mark.parametrize(
-    ("cells", "told"),
+    ("starter", "told"),
     [
-        ("# %%\nx = 1\n# BEGIN SOLUTION\n", "exercises_text.py:6: `# BEGIN SOLUTION` without `# END SOLUTION`"),
-        ("# %%\n# END SOLUTION\n", "exercises_text.py:5: `# END SOLUTION` without its partner"),
+        ("x = 1\n# BEGIN SOLUTION\n", "line 2: `# BEGIN SOLUTION` without `# END SOLUTION`"),
+        ("# END SOLUTION\n", "line 1: `# END SOLUTION` without its partner"),
         (
-            "# %%\n# BEGIN SOLUTION\n# BEGIN SOLUTION\n# END SOLUTION\n",
-            "exercises_text.py:6: `# BEGIN SOLUTION` without its",
+            "# BEGIN SOLUTION\n# BEGIN SOLUTION\n# END SOLUTION\n",
+            "line 2: `# BEGIN SOLUTION` without its partner",
         ),
-        ("# %%\nx = 1  # BEGIN SOLUTION\n", "exercises_text.py:5: write the marker alone on its line"),
-        ("# %% [markdown]\n# BEGIN SOLUTION\n", "exercises_text.py:5: solution markers belong in code cells"),
-        (
-            HINTS + "# %%\n# BEGIN SOLUTION\nx = 1\n# END SOLUTION\n",
-            "exercises_text.py:7: a solution outside a function",
-        ),
-        (
-            '# %%\n# BEGIN SOLUTION\n# END SOLUTION\ncheck("tiny.1", 1)\n',
-            "exercises_text.py:5: exercise tiny.1 has 0 folded hints",
-        ),
-        (HINTS + '# %%\ncheck("tiny.1", 1)\n', "exercises_text.py:7: exercise tiny.1 has no `# BEGIN SOLUTION`"),
-        ("# %%\n1\n", "exercises_text.py:1: an exercise source needs at least one `check("),
+        ("x = 1  # BEGIN SOLUTION\n", "line 1: write the marker alone on its line"),
+        ("# BEGIN SOLUTION\nx = 1\n# END SOLUTION\n", "line 1: a solution outside a function"),
+        ("answer = 3\n", "exercise tiny.2 has no `# BEGIN SOLUTION`"),
     ],
 )
-def test_a_wrong_exercise_source_is_named_with_its_line(tmp_path, cells, told):
-    if "check(" not in cells and "needs at least" not in told:
-        cells += HINTS + '# %%\n# BEGIN SOLUTION\n# BLANK: y = ...\ny = 1\n# END SOLUTION\ncheck("tiny.9", 1)\n'
-    root = tiny_course.write(tmp_path, CARD + "# %%\n1\n", CARD + cells)
+def test_a_wrong_exercise_source_is_named_with_its_cell(tmp_path, starter, told):
+    exercises = tiny_course.EXERCISES.replace("starter=STARTER", f"starter={starter!r}")
+    root = tiny_course.write(tmp_path, CARD + "# %%\n1\n", exercises)
     with pytest.raises(BuildError) as error:
         build(root=root, only="exercises")
-    assert told in str(error.value)
+    assert "tiny/exercises.py, cell " in str(error.value) and told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("Three, twice.", "# BEGIN SOLUTION", "solution markers belong in code cells"),
+        ('"hints": ["Count.", "Write it."]', '"hints": ["Count."]', "expected two hints or more, got 1"),
+        ("That is n itself.", "That is all.", "mistake='n itself' is in 0 messages"),
+        ("exercise(", "(lambda *_, **__: 0)(", "at least one exercise"),
+    ],
+)
+def test_exercises_with_a_fault_are_named(tmp_path, old, new, told):
+    root = tiny_course.write(tmp_path, CARD + "# %%\n1\n", tiny_course.EXERCISES.replace(old, new))
+    with pytest.raises(BuildError) as error:
+        build(root=root, only="exercises")
+    assert "tiny/exercises.py" in str(error.value) and told in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +228,7 @@ def test_a_picture_needs_alt_text(tmp_path):
 
 
 def test_a_solution_that_its_check_rejects_is_not_written(tmp_path):
-    root = tiny_course.write(tmp_path, exercises=tiny_course.EXERCISES.replace("secret + 1", "secret + 2"))
+    root = tiny_course.write(tmp_path, exercises=tiny_course.EXERCISES.replace("secret + 1", "secret + 0"))
     with pytest.raises(BuildError, match="should show 'tiny.1 passed', but shows: tiny.1 wrong"):
         build(root=root, only="exercises")
     assert [p.parent.name for p in notebooks_dir(root).rglob("*.ipynb")] == ["exercises"]

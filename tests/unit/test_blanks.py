@@ -14,7 +14,7 @@ from mmcourse.authoring.builder import BuildError
 from mmcourse.authoring.execute import execute
 from mmcourse.authoring.gate import stale
 from mmcourse.authoring.source import SourceError, lesson_text, read
-from mmcourse.check import Wrong, blank, blanks, check
+from mmcourse.check import CheckFailed, blank, blanks, check
 from mmcourse.runtime import SLUG
 
 FUTURE = "This lets positions see the future."
@@ -99,7 +99,7 @@ def test_a_value_is_compared_with_one_made_from_what_the_lesson_hands_over(capsy
 def test_a_class_is_judged_by_what_its_author_compares(capsys):
     def judge(answer, reference):
         if answer(3).double() != reference(3).double():
-            raise Wrong("`double` should give twice the number.")
+            raise CheckFailed("`double` should give twice the number.")
 
     class Bad:
         def __init__(self, n):
@@ -234,7 +234,7 @@ def test_other_faults_are_named():
         return x
 
     def refuse(answer, reference):
-        raise Wrong("never right")
+        raise CheckFailed("never right")
 
     @blank("tiny.blank.3", title="x", judge=refuse, inputs=[(1,)], mistakes=[(lambda x: x, "another message")])
     def third(x):

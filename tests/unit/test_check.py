@@ -9,26 +9,50 @@ import numpy as np
 import pytest
 
 import mmcourse.check as module
-from mmcourse.check import Wrong, agree, call, check, choice, core, exercise, exercises, info, judge, render, rng, same
+from mmcourse.check import CheckFailed, assert_close, call, check, exercises, info, judge, render
+from mmcourse.exercise import registry
+
+TRYOUT = """
+from mmcourse.exercise import between, edit, exercise, lesson, part, says
+
+lesson("tryout", promise="", setup="")
+
+
+def sums(x):
+    return x.sum(axis=0)
+
+
+exercise(
+    "tryout.1",
+    sums,
+    title="Column sums",
+    points=2,
+    difficulty=1,
+    minutes=3,
+    statement=[says("**Write** `sums(x)`, the sums of columns.", mistake="row sums")],
+    hints=["One", "two."],
+    draw=lambda g, n: (g.normal(size=(n, 5)),),
+    parts=[
+        part("small", inputs=[(__import__("numpy").arange(4.0).reshape(2, 2),)]),
+        part("drawn", n=between(2, 4)),
+    ],
+    mistakes={"Those are row sums.": edit("axis=0", "axis=1")},
+)
+"""
 
 
 @pytest.fixture
-def register(monkeypatch):
-    """A register of the test's own: `register(function)` makes it exercise tryout.1."""
-    monkeypatch.setattr(core, "_REGISTER", {})
-    monkeypatch.setattr(core, "_load", lambda lesson=None: None)
-    make = exercise("tryout.1", title="Column sums", points=2, difficulty=1, minutes=3)
-    make(_check_sums)
-    return make
-
-
-def _check_sums(answer):
-    inputs = [(np.arange(4.0).reshape(2, 2),), (rng("tryout.1").normal(size=(3, 5)),)]
-    agree(answer, lambda x: x.sum(axis=0), inputs, mistakes=[(lambda x: x.sum(axis=1), "Those are row sums.")])
+def tryout(monkeypatch, tmp_path):
+    """A course of one exercise, tryout.1."""
+    (tmp_path / "tryout").mkdir()
+    (tmp_path / "tryout" / "exercises.py").write_text(TRYOUT)
+    monkeypatch.setattr(registry, "folder", lambda: tmp_path)
+    yield
+    registry._begun.cache_clear()
 
 
 def message_of(function, *args, **kwargs):
-    with pytest.raises(Wrong) as caught:
+    with pytest.raises(CheckFailed) as caught:
         function(*args, **kwargs)
     return str(caught.value)
 
@@ -64,23 +88,13 @@ def test_the_nearest_is_named():
     assert "start_here.1" in judge("start_here.11").message and "start_here.2" in judge("starthere.2").message
 
 
-def test_bad_registrations_are_refused(register):
-    with pytest.raises(ValueError, match='expected "SLUG.k"'):
-        exercise("1.1", title="", points=1, difficulty=1, minutes=1)
-    with pytest.raises(ValueError, match="difficulty 1-3"):
-        exercise("tryout.2", title="", points=1, difficulty=4, minutes=1)
-    register(_check_sums)  # a reloaded module registers again
-    with pytest.raises(ValueError, match="registered twice"):
-        register(lambda answer: None)
-
-
 # ---------------------------------------------------------------- verdicts
-def test_a_right_answer_earns_its_points(register):
+def test_a_right_answer_earns_its_points(tryout):
     result = judge("tryout.1", lambda x: x.sum(0))
     assert (result.status, result.points, result.max_points, result.passed) == ("passed", 2, 2, True)
 
 
-def test_mistake_by_name_then_place_then_call(register):
+def test_mistake_by_name_then_place_then_call(tryout):
     def rows(x):
         return x.sum(1)
 
@@ -91,7 +105,7 @@ def test_mistake_by_name_then_place_then_call(register):
     ]
 
 
-def test_an_error_is_told_with_its_line_and_input(register):
+def test_an_error_is_told_with_its_line_and_input(tryout):
     def divides(x):
         return x.sum(0) / [][0]
 
@@ -101,7 +115,7 @@ def test_an_error_is_told_with_its_line_and_input(register):
     assert "The input was [[0.0, 1.0], [2.0, 3.0]]." in message
 
 
-def test_an_error_deep_in_a_library_shows_the_learners_line(register):
+def test_an_error_deep_in_a_library_shows_the_learners_line(tryout):
     def stacks(x):
         return np.linalg.inv(x[:, :1])
 
@@ -109,7 +123,7 @@ def test_an_error_deep_in_a_library_shows_the_learners_line(register):
     assert "raised LinAlgError" in message and "`return np.linalg.inv(x[:, :1])`" in message
 
 
-def test_wrong_number_of_arguments(register):
+def test_wrong_number_of_arguments(tryout):
     assert "could not even be called" in judge("tryout.1", lambda: 1).message
 
 
@@ -142,12 +156,12 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_nothing_that_an_answer_does_gets_out(register, odd, capsys):
+def test_nothing_that_an_answer_does_gets_out(tryout, odd, capsys):
     assert check("tryout.1", ODD[odd]()).status == "wrong"
     assert "✗ tryout.1 wrong" in capsys.readouterr().out
 
 
-def test_the_learner_can_still_interrupt(register):
+def test_the_learner_can_still_interrupt(tryout):
     def interrupted(x):
         raise KeyboardInterrupt
 
@@ -155,7 +169,7 @@ def test_the_learner_can_still_interrupt(register):
         check("tryout.1", interrupted)
 
 
-def test_nested_functions_keep_their_not_implemented(register):
+def test_nested_functions_keep_their_not_implemented(tryout):
     def blank(x):
         raise NotImplementedError
 
@@ -216,7 +230,7 @@ def test_the_callers_arrays_are_safe():
     assert not given.any()
 
 
-# ---------------------------------------------------------------- same
+# ---------------------------------------------------------------- assert_close
 TABLE = np.array([[1.0, 2.0], [3.0, 5.0]])
 
 
@@ -251,7 +265,7 @@ TABLE = np.array([[1.0, 2.0], [3.0, 5.0]])
     ],
 )
 def test_what_is_wrong_is_said(got, want, fragment):
-    assert fragment in message_of(same, got, want)
+    assert fragment in message_of(assert_close, got, want)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +290,7 @@ def test_what_is_wrong_is_said(got, want, fragment):
     ],
 )
 def test_every_right_way_is_right(got, want):
-    same(got, want)
+    assert_close(got, want)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
@@ -285,40 +299,42 @@ def test_one_wrong_value_is_found_in_every_width(dtype):
     for _ in range(20):
         want = g.integers(512, 1024, g.integers(1, 6, 2)) / 1024  # exact in every width
         got = want.astype(dtype)
-        same(got, want)
+        assert_close(got, want)
         at = tuple(int(g.integers(n)) for n in want.shape)
         got[at] += 0.05
-        assert f"index [{at[0]}, {at[1]}]" in message_of(same, got, want)
+        assert f"index [{at[0]}, {at[1]}]" in message_of(assert_close, got, want)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_the_reference_sets_the_bar_and_not_the_dtype_of_the_answer(dtype):
     torch = pytest.importorskip("torch")
     third, near = (torch.tensor([value], dtype=getattr(torch, dtype)) for value in (1 / 3, 0.3345))
-    assert f"{dtype} keeps only" in message_of(same, third, np.array([1 / 3]))
-    assert "keeps only" not in message_of(same, near + 1, np.array([1 / 3])), "rounding is not what is wrong here"
-    same(near, third)
-    assert message_of(same, {"a": (near,)}, {"a": (np.array([1 / 3]),)})
+    assert f"{dtype} keeps only" in message_of(assert_close, third, np.array([1 / 3]))
+    assert "keeps only" not in message_of(assert_close, near + 1, np.array([1 / 3])), (
+        "rounding is not what is wrong here"
+    )
+    assert_close(near, third)
+    assert message_of(assert_close, {"a": (near,)}, {"a": (np.array([1 / 3]),)})
 
 
 @pytest.mark.parametrize("got", [5.0, -np.inf, 1e300])
 def test_infinity_excuses_nothing(got):
-    assert "expected inf" in message_of(same, np.array([1.0, got]), np.array([1.0, np.inf]))
-    same(np.array([1.0, np.inf]), np.array([1.0, np.inf]))
+    assert "expected inf" in message_of(assert_close, np.array([1.0, got]), np.array([1.0, np.inf]))
+    assert_close(np.array([1.0, np.inf]), np.array([1.0, np.inf]))
 
 
 def test_hints_are_not_given_where_the_mistake_makes_no_difference():
     hints = [(np.ones(2), "never say this"), (lambda: 1 / 0, "nor this"), (np.zeros(2), "all zero by name")]
-    assert "all zero by name" in message_of(same, np.zeros(2), np.ones(2), hints=hints)
-    assert "never" not in message_of(same, np.full(2, 3.0), np.ones(2), hints=hints)
+    assert "all zero by name" in message_of(assert_close, np.zeros(2), np.ones(2), hints=hints)
+    assert "never" not in message_of(assert_close, np.full(2, 3.0), np.ones(2), hints=hints)
 
 
 def test_frameworks_tensors_are_read_without_importing_them():
     torch = pytest.importorskip("torch")
     weight = torch.tensor([[1.0, 2.0], [3.0, 5.0]], requires_grad=True)
     for tensor in (weight, weight.half(), weight.bfloat16(), weight.double(), list(weight.detach()), weight * 1):
-        same(tensor, TABLE)
-    assert "index [1, 1]" in message_of(same, weight + torch.tensor([[0, 0], [0, 0.5]]), TABLE)
+        assert_close(tensor, TABLE)
+    assert "index [1, 1]" in message_of(assert_close, weight + torch.tensor([[0, 0], [0, 0.5]]), TABLE)
     assert call(lambda x: x * 2, weight.detach()).sum() == 22
     assert "in place" in message_of(call, lambda x: x.mul_(2), weight.detach())
 
@@ -330,20 +346,11 @@ def test_tensorflow_and_keras_tensors_are_read():
 
     tensors = [tf.constant(TABLE), tf.cast(TABLE, "float16"), tf.cast(TABLE, "bfloat16"), tf.Variable(TABLE)]
     for tensor in [*tensors, keras.Variable(TABLE), [tf.constant([1.0, 2.0]), tf.constant([3.0, 5.0])]]:
-        same(tensor, TABLE)
-
-
-# ---------------------------------------------------------------- choice
-def test_choice():
-    why = {"a": "It never saw the voice.", "c": "That is chance."}
-    choice(" B ", "b", why)
-    assert message_of(choice, "a", "b", why) == "It never saw the voice."
-    assert "not one of the options: 'a', 'b', 'c'" in message_of(choice, "d", "b", why)
-    assert "Answer with text" in message_of(choice, 2, "b", why)
+        assert_close(tensor, TABLE)
 
 
 # ---------------------------------------------------------------- displays
-def test_notebooks_get_html_and_text_and_a_mark_for_tools(register, monkeypatch):
+def test_notebooks_get_html_and_text_and_a_mark_for_tools(tryout, monkeypatch):
     sent = []
     monkeypatch.setattr(IPython, "get_ipython", lambda: object())
     monkeypatch.setattr("IPython.display.publish_display_data", lambda data, metadata: sent.append((data, metadata)))
@@ -357,7 +364,7 @@ def test_notebooks_get_html_and_text_and_a_mark_for_tools(register, monkeypatch)
     assert all('role="status"' in data["text/html"] for data, _ in sent)
 
 
-def test_learners_text_cannot_become_markup(register):
+def test_learners_text_cannot_become_markup(tryout):
     def scripted(x):
         raise ValueError("<script>alert(1)</script>")
 
@@ -365,13 +372,13 @@ def test_learners_text_cannot_become_markup(register):
     assert "<script>" not in html and "&lt;script&gt;" in html
 
 
-def test_verdict_as_a_cells_value_shows_nothing_more(register):
+def test_verdict_as_a_cells_value_shows_nothing_more(tryout):
     from IPython.core.formatters import DisplayFormatter
 
     assert DisplayFormatter().format(judge("tryout.1")) == ({}, {})
 
 
-def test_old_terminals_get_what_they_can_show(register, monkeypatch):
+def test_old_terminals_get_what_they_can_show(tryout, monkeypatch):
     import io
 
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")

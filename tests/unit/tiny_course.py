@@ -48,48 +48,60 @@ json.loads("{")
 open("left_behind.txt", "w").write("not beside the notebook");
 """ + "".join(f"\n# %% [markdown]\n# Step {n}.\n\n# %%\n{n} + 1\n" for n in range(17))
 
-EXERCISES = """\
-# %% [markdown]
-# # Exercises · Tiny
+EXERCISES = '''\
+from mmcourse.exercise import exercise, lesson, part, says
 
-# %%
+lesson(
+    "tiny",
+    promise="Three, twice.",
+    setup="""
 def check(number, answer):
     try:
-        right = answer is not ... and (answer() if callable(answer) else answer) == 3
+        right = answer is not ... and (answer(1) if callable(answer) else answer) == 3
     except NotImplementedError:
         right = None
     print(number, "not attempted yet" if right is None or answer is ... else "passed" if right else "wrong")
+""",
+)
 
-# %% [markdown]
-# ## tiny.1 Three as a function
-# <details><summary>Hint 1</summary>Two and one.</details>
-#
-# <details><summary>Hint 2</summary>Return it.</details>
 
-# %%
-def three():
-    \"\"\"Three.\"\"\"
-    # BEGIN SOLUTION
+def three(n):
+    """Three times n."""
     secret = 2
-    return secret + 1
-    # END SOLUTION
+    return n * (secret + 1)
 
-# %%
-check("tiny.1", three)
 
-# %% [markdown]
-# ## tiny.2 Three as a number
-# <details><summary>Hint 1</summary>Count.</details>
-# <details><summary>Hint 2</summary>Write it.</details>
+def draw(g):
+    return (int(g.integers(1, 10_000_000)),)
 
-# %%
+
+KIND = {
+    "points": 1,
+    "difficulty": 1,
+    "minutes": 1,
+    "hints": ["Count.", "Write it."],
+    "statement": [says("Three times `n`.", mistake="n itself")],
+    "draw": draw,
+    "parts": [part("a number"), part("another number")],
+    "own": {},
+    "mistakes": {"That is n itself.": lambda n: n},
+}
+STARTER = """
 # BEGIN SOLUTION
 # BLANK: answer = ...
 secret = 1
 answer = secret + 2
 # END SOLUTION
-check("tiny.2", answer)
 """
+
+
+def answer(n):
+    return 3 * n
+
+
+exercise("tiny.1", three, title="Three as a function", **KIND)
+exercise("tiny.2", answer, title="Three as a number", starter=STARTER, **KIND)
+'''
 
 MAP = """\
 [[part]]
@@ -105,5 +117,5 @@ def write(root: Path, lesson: str = LESSON, exercises: str | None = EXERCISES) -
     (root / "notebooks" / "map.toml").write_text(MAP, encoding="utf-8")
     (folder / "lesson.py").write_text(lesson, encoding="utf-8")
     if exercises:
-        (folder / "exercises_text.py").write_text(exercises, encoding="utf-8")
+        (folder / "exercises.py").write_text(exercises, encoding="utf-8")
     return root

@@ -36,7 +36,7 @@ def main() -> None:
     sys.path.remove(os.path.dirname(__file__))
     sys.path.insert(0, "")  # a cell may import the module that an earlier one wrote, as in a notebook
     os.chdir("/tmp" if hello["sandboxed"] else hello["folder"])
-    load(hello["frameworks"])
+    load(hello["frameworks"], hello["spared"])
     jail.limit_memory(hello["limits"]["memory_mb"], hello["limits"]["cpu"])
     wire.send(line, {"ready": True})
     student = Student(hello["limits"]["cell"])
@@ -49,13 +49,22 @@ def main() -> None:
         wire.send(line, {"id": request["id"], **student.serve(request)})
 
 
-def load(frameworks: list[str]) -> None:
-    """Import these before the first cell. One that is not installed is missed where a cell imports it."""
-    for name in frameworks:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            pass
+def load(frameworks: list[str], spared: list[str]) -> None:
+    """Import these before the first cell, as if the `spared` packages were not installed: Keras does without them.
+
+    One that is not installed is missed where a cell imports it.
+    """
+    nothing: Any = None  # in the place of a module: an import of it fails
+    sys.modules.update(dict.fromkeys(spared, nothing))
+    try:
+        for name in frameworks:
+            try:
+                importlib.import_module(name)
+            except ImportError:
+                pass
+    finally:
+        for name in spared:
+            del sys.modules[name]
 
 
 def stub() -> types.ModuleType:

@@ -17,6 +17,7 @@ from mmcourse.check import check
 """,
 )
 
+FOLD_ONCE = "rate - rest if rest > rate / 2 else rest"
 RATES = [8000, 16_000, 11_025, 22_050, 44_100]
 
 
@@ -98,9 +99,18 @@ for hz in (3_000, 5_000):
         "You took whole rates away, but what is left may still lie above rate / 2. There it is mirrored: rate - rest.": (
             "return rest"
         ),
-        "You wrapped at rate / 2, as if the tone started again from 0 there. It is a mirror: it comes back *down*.": (
-            "return hz % (rate / 2)"
+        "You wrapped at rate / 2, as if the tone started again from 0 there. It is a mirror: it comes back *down*.": [
+            "return hz % (rate / 2)",
+            "return hz % (rate / 2) if hz > rate / 2 else hz",
+        ],
+        "You took the rate away only once. Tones may lie many rates above: take all of them away, `hz % rate`.": (
+            edit("rest = hz % rate", "rest = hz - rate if hz > rate else hz", "min(rest, rate - rest)", FOLD_ONCE)
         ),
+        "A frequency below 0 is the same tone from the other side: what is heard is its absolute value.": [
+            "return rest if rest <= rate / 2 else rest - rate",
+            "return hz - rate * round(hz / rate)",
+            "return hz - rate * math.floor(hz / rate + 0.5)",
+        ],
         "You stopped at rate / 2. Tones above it do not stay there: without a filter they fold back.": (
             "return min(hz, rate / 2)"
         ),

@@ -144,6 +144,9 @@ print("one position, kernel turned:  ", (picture[0:3, 0:3] * stamp[::-1, ::-1]).
         "The last row and column are missing: there are h − kh + 1 positions along an axis, not h − kh.": (
             "y = np.zeros((h - kh, w - kw))"
         ),
+        "Your loops end one step early: the last row and column of the output stay 0.": edit(
+            "range(y.shape[0])", "range(y.shape[0] - 1)", "range(y.shape[1])", "range(y.shape[1] - 1)"
+        ),
         "Your numbers lost their fractions. Make `y` of floats: `np.zeros(...)`, not `zeros_like` of whole numbers.": (
             "y = np.zeros((h - kh + 1, w - kw + 1), dtype=int)"
         ),
@@ -279,9 +282,10 @@ print("width", second, "  seen", 3 + (3 - 1) * 2 * 2)
     mistakes={
         "Your width counts the padding once. It stands on both sides: n + 2p.": "size = (size + padding - span) // stride + 1",
         "Your width forgets the dilation: the kernel spans d(k − 1) + 1 pixels.": "span = kernel",
-        "You spread k steps of the dilation. Between k weights there are k − 1: the span is d(k − 1) + 1.": (
-            "span = dilation * kernel"
-        ),
+        "You spread k steps of the dilation. Between k weights there are k − 1: the span is d(k − 1) + 1.": [
+            "span = dilation * kernel",
+            "span = dilation * kernel\nfield += (dilation * kernel - 1) * jump",
+        ],
         "Your width lacks the + 1: a kernel that just fits has one position, not none.": (
             "size = (size + 2 * padding - span) // stride"
         ),

@@ -106,6 +106,10 @@ print("right block", tiny[:, 2:, 0].ravel(), "mean", tiny[:, 2:].mean())
         "You cut the digits off (26.8 became 26), so the picture darkens. Round with `np.round` before `uint8`.": (
             "return means.astype(np.uint8)"
         ),
+        "You rounded twice, along one axis and then along the other. Round once, the mean of all k × k.": [
+            "means = np.round(blocks.mean(axis=1)).mean(axis=2)",
+            "means = np.round(blocks.mean(axis=3)).mean(axis=1)",
+        ],
         "The means are right but not whole numbers: round them, then turn them into `uint8`.": "return means",
         "These are sums. Divide by the number of pixels of a block, k².": "return blocks.sum(axis=(1, 3))",
         "You divided by k. A block has k² pixels.": "means = blocks.sum(axis=(1, 3)) / k\nreturn np.round(means)",
@@ -247,6 +251,8 @@ print(padded)
             "return down",
             "return -down",
         ],
+        "Both of your kernels look in the same direction: turned upside down, Sobel's kernel is the same. "
+        "*Down* takes the transposed one.": ["return np.sqrt(2 * right**2)", "return np.sqrt(2 * down**2)"],
         "You padded with zeros, so the picture gets a false frame of edges. Repeat its border: `mode='edge'`.": (
             edit('mode="edge"', 'mode="constant"')
         ),

@@ -264,8 +264,8 @@ step = exercise(
             r"\frac{\partial L}{\partial b} = \frac{1}{n}\sum_i (p_i - y_i)$$",
             mistake="sums over the samples",
         ),
-        context("**Example.** A score of 0 gives p = 0.5; if y is 1, the error is −0.5."),
-        example("score, y = 0.0, 1\np = 1 / (1 + np.exp(-score))\nprint(p - y)"),
+        context("**Example.** A score of 0 gives p = 0.5; if y is 1, the error is −0.5. Two errors at once:"),
+        example("probabilities, labels = np.array([0.5, 0.8]), np.array([1, 0])\nprint(probabilities - labels)"),
         says(
             "**Write** `logistic_step(w, b, x, y, learning_rate, weight_decay)` for `w` of shape `(d,)`, a number `b`, "
             "`x` `(n, d)` and `y` `(n,)` of zeros and ones: one step of gradient descent.",

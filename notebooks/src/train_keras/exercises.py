@@ -210,10 +210,20 @@ gru = exercise(
         "You reversed the three blocks. Only r and z change places; n (Keras's h) stays last.": (
             edit("[z, r, n]", "[n, z, r]")
         ),
-        "You moved r to the end. Only r and z change places; n (Keras's h) stays last.": edit("[z, r, n]", "[z, n, r]"),
-        "You added the biases up, as for an LSTM. Here the hidden one stands inside r ⊙ (…): keep both, (2, 3h).": (
-            "bias = carry(b_input) + carry(b_hidden)"
+        "You moved n to the front. Only r and z change places; n (Keras's h) stays last.": edit(
+            "[z, r, n]", "[n, r, z]"
         ),
+        "You gave the matrices another shape, but did not transpose them: the numbers stand in other places now.": (
+            edit("np.concatenate([z, r, n]).T", "np.concatenate([z, r, n]).reshape(weight.shape[::-1])")
+        ),
+        "The gates of your recurrent kernel stand side by side, but their blocks are not transposed: turn each of them too.": (
+            "recurrent_kernel = np.concatenate([np.split(w_hidden, 3)[i] for i in (1, 0, 2)], axis=1)"
+        ),
+        "You moved r to the end. Only r and z change places; n (Keras's h) stays last.": edit("[z, r, n]", "[z, n, r]"),
+        "You added the biases up, as for an LSTM. Here the hidden one stands inside r ⊙ (…): keep both, (2, 3h).": [
+            "bias = carry(b_input) + carry(b_hidden)",
+            "bias = np.stack([carry(b_input) + carry(b_hidden), 0 * carry(b_hidden)])",
+        ],
         "The rows of the bias are exchanged: first the input's, then the hidden state's.": (
             "bias = np.stack([carry(b_hidden), carry(b_input)])"
         ),
@@ -368,6 +378,9 @@ print("epochs run: 4, best epoch:", int(np.argmin(losses[:4])))
             EXACTLY, "return epoch, best", AT_THE_END, "return len(val_losses) - 1, best"
         ),
         "You compare with the epoch before. It must beat the *best* so far.": against_the_epoch_before,
+        "Not every run is stopped: it cannot have more epochs than there are losses.": edit(
+            AT_THE_END, "return best + patience + 1, best"
+        ),
         "As if it never stopped: after `patience` epochs in a row without a lower loss the run ends.": (
             lambda val_losses, patience: (len(val_losses), int(np.argmin(val_losses)))
         ),

@@ -1,0 +1,71 @@
+"""The long run of clip, in a few steps: it learns, the same each time, and what it draws is what its text says."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from mmcourse.datasets import lesson_dir
+from mmcourse.datasets.scenes import world
+from mmcourse.torch.clip import CLIP
+
+
+@pytest.fixture(scope="module")
+def run():
+    path = lesson_dir("clip") / "make_results.py"
+    spec = importlib.util.spec_from_file_location("make_results_clip", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def small_model() -> CLIP:
+    torch.manual_seed(0)
+    return CLIP(dim=32, out_dim=32, num_layers=1, hidden=32)
+
+
+def test_phrases_are_learned_and_the_same_each_time(run):
+    losses = [run.train_phrases(small_model(), 15, fast=False, per_kind=3) for _ in range(2)]
+    assert losses[0] == losses[1]
+    assert losses[0][-1] < losses[0][0] - 0.3
+
+
+def test_sentences_are_learned_and_measured(run):
+    curve = run.train_sentences(small_model(), 3, 2, fast=False, num_scenes=300)
+    assert [row["step"] for row in curve] == [3]
+    assert 0 <= curve[0]["text to image R@1 among 500"] <= 1 and 3 < curve[0]["loss"] < 7
+
+
+def test_first_batches_have_few_things_and_an_epoch_has_no_row_twice(run):
+    scenes = [world.make(5, index) for index in range(600)]
+    rows = list(itertools.islice(run.batches(scenes, np.random.default_rng(0)), 204))
+    assert all(len(batch) == run.BATCH for batch in rows)
+    assert max(len(scenes[row].things) for batch in rows[:200] for row in batch) == 2
+    later = [row for batch in rows[200:] for row in batch]
+    assert len(set(later)) == len(later) and max(len(scenes[row].things) for row in later) == world.MOST
+
+
+def test_cut_outs_hold_their_thing_whole(run):
+    """The thing's square lies inside the cut-out: cut the same window from a picture of coordinates."""
+    rows, columns = np.mgrid[:64, :64]
+    coordinates = np.stack([rows, columns, rows], axis=2)
+    rng = np.random.default_rng(0)
+    for index in range(300):
+        thing = world.make(9, index).things[0]
+        cut = run.cut_out(coordinates, thing, rng)
+        assert cut.shape == (32, 32, 3)
+        for axis, center in ((0, thing.y), (1, thing.x)):
+            assert cut[..., axis].min() <= center - thing.radius + 1
+            assert cut[..., axis].max() >= center + thing.radius - 1
+
+
+def test_groups_of_texts_come_back_in_order(run):
+    model = small_model().eval()
+    texts = ["a red star", "there is a small blue circle and a huge green cross", "a box", "一个红色的圆形", "a disc"]
+    with torch.no_grad():
+        found = torch.nn.functional.normalize(run.text_features(model, texts, groups=3), dim=-1)
+    assert torch.allclose(found, model.encode_text(texts), atol=1e-5)
