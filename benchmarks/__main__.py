@@ -79,8 +79,8 @@ def draw(rounds: list[dict], path: Path) -> None:
     fig, ax = plt.subplots(figsize=(7, 0.5 * len(names) + 1))
     ax.set_title("How many samples a second does each loop train?")
     for y, values in enumerate(speeds):
-        colour = plot.BLUE if names[y].startswith("ours") else plot.GREY
-        ax.barh(y, median(values), color=colour)
+        color = plot.BLUE if names[y].startswith("ours") else plot.GRAY
+        ax.barh(y, median(values), color=color)
         ax.plot(values, [y] * len(values), "k|", markersize=12)
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()

@@ -119,18 +119,18 @@ def bare(epochs: int) -> Clock:
     from mmcourse.training.torch import warmup_cosine
 
     def train(model, loader):
-        optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=DECAY)
+        optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=DECAY)
         total = epochs * len(loader)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warmup_cosine(step, total))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, total))
         for _ in range(epochs):
             model.train()
             loss_sum = right = 0.0
             for batch in loader:
                 logits = model(batch)
                 loss = torch.nn.functional.cross_entropy(logits, batch["target"])
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss.backward()
-                optimiser.step()
+                optimizer.step()
                 schedule.step()
                 loss_sum += loss.item()
                 right += (logits.argmax(1) == batch["target"]).sum().item()
@@ -168,9 +168,9 @@ def lightning(epochs: int, barebones: bool = False) -> Clock:
             self.clock.epoch()
 
         def configure_optimizers(self):
-            optimiser = torch.optim.AdamW(self.model.parameters(), RATE, weight_decay=DECAY)
-            schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warmup_cosine(step, self.total))
-            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+            optimizer = torch.optim.AdamW(self.model.parameters(), RATE, weight_decay=DECAY)
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, self.total))
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     quiet |= {"enable_model_summary": False}

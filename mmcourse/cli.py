@@ -295,10 +295,10 @@ def figures(
 
 @data.command("list")
 def list_data() -> None:
-    """Show the public data, where it comes from, its licence, size, and whether it is here."""
+    """Show the public data, where it comes from, its license, size, and whether it is here."""
     from mmcourse.datasets import sources
 
-    rows = table("Name", "What", "Licence", ">Size", "Here?")
+    rows = table("Name", "What", "License", ">Size", "Here?")
     for source in sources():
         here = "yes" if source.present() else "no"
         rows.add_row(source.name, source.description, source.license, f"{source.bytes / 1e6:.1f} MB", here)

@@ -74,7 +74,7 @@ class Finding:
 
 @dataclass
 class Diagnosis:
-    """Everything found; `lessons` has one finding a lesson."""
+    """Everything found; `lessons` has one finding per lesson."""
 
     machine: list[Finding] = field(default_factory=list)
     packages: list[Finding] = field(default_factory=list)

@@ -65,7 +65,7 @@ COLORS = {
     "pink": Color("#B85A92", "#F6E3EE", "#963A70"),
     "amber": Color("#B07800", "#FCEFCF", "#7A5200"),
     "sky": Color("#2E86BF", "#E2F2FB", "#1F6793"),
-    "grey": Color(plot.GREY, "#EEEEEE", "#555555"),
+    "gray": Color(plot.GRAY, "#EEEEEE", "#555555"),
     "white": Color("#777777", "#FFFFFF", INK),
 }
 
@@ -311,7 +311,7 @@ class Canvas(Drawing):
         end: Place | tuple[float, float],
         *,
         label: str = "",
-        color: str = "grey",
+        color: str = "gray",
         bend: float = 0.0,
         width: float = 1.8,
         head: bool = True,
@@ -364,7 +364,7 @@ class Canvas(Drawing):
         """An arrow without a head; see `arrow`."""
         self.arrow(start, end, head=False, **settings)
 
-    def frame(self, places: Iterable[Place], *, label: str = "", color: str = "grey", padding: float = 12) -> Place:
+    def frame(self, places: Iterable[Place], *, label: str = "", color: str = "gray", padding: float = 12) -> Place:
         """A dashed frame around some places, with `label` above it; returns the frame's place."""
         inside = _around(places)
         x, y = inside.x - padding, inside.y - padding
@@ -779,9 +779,9 @@ def attention(
         left = side * (widths[0] + gap)
         for position, word in enumerate(names[side]):
             dim = side == 0 and position not in shown
-            part = box(str(word), color="grey" if dim else (color, "orange")[side], width=widths[side])
+            part = box(str(word), color="gray" if dim else (color, "orange")[side], width=widths[side])
             places[side].append(canvas.place(part, x=left, y=tops[side] + position * step))
-        canvas.text(("query", "key")[side], left + widths[side] / 2, -12, size=SMALL, color="grey")
+        canvas.text(("query", "key")[side], left + widths[side] / 2, -12, size=SMALL, color="gray")
     if only is not None:
         canvas._text("weight", places[1][0].right[0] + 8, -12, size=SMALL, color="#555555", anchor="start")
     stroke = _color(color).stroke
@@ -843,7 +843,7 @@ def _network(steps: list[tuple], direction: str, skip: list[tuple], colors: Mapp
     ends = {last + 2 for _, last in skip}
     places: list[Place] = []
     for position, (name, _) in enumerate(steps):
-        part = box(name, color=colors.get(name, "grey" if position == 0 else "blue"), width=width)
+        part = box(name, color=colors.get(name, "gray" if position == 0 else "blue"), width=width)
         if not places:
             places.append(canvas.place(part))
             continue
@@ -943,7 +943,7 @@ def neurons(sizes: Sequence[int], names: Sequence[str] = (), *, most: int = 6) -
                     made._line([start, end], stroke="#999999", stroke_width=0.8)
     for column_number, points in enumerate(centers):
         last = len(centers) - 1
-        shades = _color("grey" if column_number == 0 else "green" if column_number == last else "blue")
+        shades = _color("gray" if column_number == 0 else "green" if column_number == last else "blue")
         for unit, (x, y) in enumerate(points):
             if unit == dots[column_number]:
                 for offset in (-7, 0, 7):

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-SKY, AMBER, BLACK, GREY = "#56B4E9", "#E69F00", "#000000", "#777777"
-COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
+SKY, AMBER, BLACK, GRAY = "#56B4E9", "#E69F00", "#000000", "#777777"
+COLORS = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
 MAX_PNG_BYTES = 60_000
 MAX_WAV_BYTES = 1_000_000
 
@@ -48,7 +48,7 @@ def show(fig: Figure, alt: str) -> None:
 
 
 def to_png(fig: Figure) -> bytes:
-    """The figure as PNG bytes without dates or versions; busy pictures are kept small by 256 colours."""
+    """The figure as PNG bytes without dates or versions; busy pictures are kept small by 256 colors."""
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", metadata={"Software": None}, bbox_inches="tight", pad_inches=0.08)
     if buffer.tell() <= MAX_PNG_BYTES:
@@ -147,7 +147,7 @@ def bar_with_ceiling(
         label = f"{value:.3f}" if np.isnan(ceiling) else f"{value:.3f} of {ceiling:.3f}"
         ax.text(right, at, label, va="center", fontsize=10)
     if chance is not None:
-        ax.axvline(chance, color=GREY, linestyle=":", linewidth=1.5)
+        ax.axvline(chance, color=GRAY, linestyle=":", linewidth=1.5)
         ax.text(chance, len(reached) - 0.45, "chance", color="#555555", ha="center", va="bottom", fontsize=9)
     ax.set(yticks=y, yticklabels=names, xlim=(0, 1), ylim=(-0.6, len(reached) - 0.4))
     ax.set_xlabel(f"accuracy (bar: reached, marker: {marker})" if known.any() else "accuracy")
@@ -170,7 +170,7 @@ def curves(
     log: bool = False,
     levels: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Curves by name, each labelled at its end; `levels` are named horizontal lines (chance, a ceiling).
+    """Curves by name, each labeled at its end; `levels` are named horizontal lines (chance, a ceiling).
 
     A curve is (n,), or (seeds, n): then its mean is drawn in a band from lowest to highest.
     """
@@ -179,13 +179,13 @@ def curves(
     for position, (name, values) in enumerate(lines.items()):
         values = np.atleast_2d(np.asarray(values, dtype=float))  # (seeds, n)
         steps = np.arange(1, values.shape[1] + 1) if x is None else np.asarray(x)[: values.shape[1]]
-        colour, dash = COLOURS[position % 7], ("-", "--", "-.", ":")[position % 4]
-        ax.plot(steps, values.mean(axis=0), color=colour, linestyle=dash)
+        color, dash = COLORS[position % 7], ("-", "--", "-.", ":")[position % 4]
+        ax.plot(steps, values.mean(axis=0), color=color, linestyle=dash)
         if len(values) > 1:
-            ax.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
-        ends.append((values.mean(axis=0)[-1], name, colour))
+            ax.fill_between(steps, values.min(axis=0), values.max(axis=0), color=color, alpha=0.15, linewidth=0)
+        ends.append((values.mean(axis=0)[-1], name, color))
     for name, level in (levels or {}).items():
-        ax.axhline(level, color=GREY, linestyle=":", linewidth=1.5)
+        ax.axhline(level, color=GRAY, linestyle=":", linewidth=1.5)
         ends.append((level, name, "#555555"))
     if log:
         ax.set_yscale("log")
@@ -209,8 +209,8 @@ def _label_ends(ax: Axes, ends: list[tuple[float, str, str]], gap: float = 0.075
     overflow = max(0.0, heights[-1] - 1.0) if heights else 0.0
     for i in reversed(range(len(heights))):
         heights[i] = min(heights[i], 1.0 - gap * (len(heights) - 1 - i)) if overflow else heights[i]
-    for height, (_, name, colour) in zip(heights, ends, strict=True):
-        ax.text(1.015, height, name, color=colour, transform=ax.transAxes, va="center", fontsize=10.5)
+    for height, (_, name, color) in zip(heights, ends, strict=True):
+        ax.text(1.015, height, name, color=color, transform=ax.transAxes, va="center", fontsize=10.5)
 
 
 def matrix(
@@ -270,7 +270,7 @@ def images(
     pictures = [np.asarray(picture) for picture in pictures]
     size = size or {1: 2.8, 2: 2.4, 3: 2.2}.get(len(pictures), 1.5)
     lines = [line for caption in titles or [] for line in caption.split("\n")]
-    wide = max(size, 0.08 * max(map(len, lines), default=0))  # so that neighbours' captions do not meet
+    wide = max(size, 0.08 * max(map(len, lines), default=0))  # so that neighbors' captions do not meet
     columns = columns or min(len(pictures), max(1, int(7.2 / wide)))
     rows = -(-len(pictures) // columns)
     tall = size + 0.25 * max((caption.count("\n") + 1 for caption in titles or []), default=0)

@@ -80,7 +80,7 @@ def show(rows: Table) -> None:
 
 
 def one_line(text: str) -> str:
-    """First line of a message, without colours."""
+    """First line of a message, without colors."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text).strip().splitlines() or ["unknown error"]
     return plain[0][:300]
 

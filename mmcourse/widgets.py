@@ -101,20 +101,20 @@ def buttons(function: Callable[[Any], Any], options: Sequence[Any] | Mapping[str
 
         widgets.buttons(play_word, ["cat", "dog"], label="Which word?")
     """
-    labelled = dict(options) if isinstance(options, Mapping) else {_said(value): value for value in options}
-    if len(labelled) < 2 or len(labelled) != len(options):
+    labeled = dict(options) if isinstance(options, Mapping) else {_said(value): value for value in options}
+    if len(labeled) < 2 or len(labeled) != len(options):
         raise ValueError(f"buttons: expected at least two different options, got {list(options)}")
-    first = next(iter(labelled))
+    first = next(iter(labeled))
     if not is_live():
         _say(
-            f"Buttons: {label + ' ' if label else ''}[{first}] {' '.join(list(labelled)[1:])}. Run this cell to choose."
+            f"Buttons: {label + ' ' if label else ''}[{first}] {' '.join(list(labeled)[1:])}. Run this cell to choose."
         )
-        function(labelled[first])
+        function(labeled[first])
         return
     import ipywidgets
 
     chooser = ipywidgets.ToggleButtons(
-        options=list(labelled.items()), description=label, style={"description_width": "initial"}
+        options=list(labeled.items()), description=label, style={"description_width": "initial"}
     )
     _show_controls([chooser], lambda: function(chooser.value))
 

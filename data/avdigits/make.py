@@ -3,7 +3,7 @@
     python data/avdigits/make.py [FOLDER]
 
 Each of 36 speakers (an espeak-ng accent with a voice variant) says the ten digits in four takes that vary in tempo and
-pitch. One FLAC file a speaker, 8 kHz mono, 12 bits deep (which nobody hears, and halves the size), clips one after
+pitch. One FLAC file per speaker, 8 kHz mono, 12 bits deep (which nobody hears, and halves the size), clips one after
 another; `voices.json` says where each clip lies. The same espeak-ng gives the same bytes again.
 """
 

@@ -55,7 +55,7 @@ def speak(text: str, voice: str) -> np.ndarray:
     return wave * min(1, 0.98 / np.abs(wave).max())
 
 
-def quantise(wave: np.ndarray) -> np.ndarray:
+def quantize(wave: np.ndarray) -> np.ndarray:
     """int16 (n,) with BITS bits in use."""
     step = 2 ** (16 - BITS)
     return (np.round(wave * 32767 / step) * step).astype(np.int16)
@@ -75,7 +75,7 @@ def render_voice(voice: str, seed: int) -> tuple[np.ndarray, list[dict]]:
                 own_spread * rng.uniform(0.9, 1.1),
                 own_tempo * rng.uniform(0.97, 1.03),
             )
-            wave = quantise(speak(ssml(mood, *bend), voice))
+            wave = quantize(speak(ssml(mood, *bend), voice))
             parts.append(wave)
             clips.append({"mood": mood, "take": take, "start": start, "stop": start + len(wave)})
             start += len(wave)

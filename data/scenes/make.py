@@ -3,7 +3,7 @@
     python data/scenes/make.py            # writes voices/*.flac and voices.json beside this file
     python data/scenes/make.py --check    # renders again and compares every sample with the files
 
-Learners never need this. Each of 16 voices says each caption word once; one FLAC file a voice, 16 kHz mono, 11 bits
+Learners never need this. Each of 16 voices says each caption word once; one FLAC file per voice, 16 kHz mono, 11 bits
 deep; the words follow one another in alphabetical order. The same espeak-ng gives the same samples again.
 """
 

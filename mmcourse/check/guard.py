@@ -1,4 +1,4 @@
-"""Running a learner's code: an end to endless loops, and errors told in plain words."""
+"""Running a learner's code: endless loops are stopped, and errors are explained in plain words."""
 
 from __future__ import annotations
 

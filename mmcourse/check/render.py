@@ -1,4 +1,4 @@
-"""Verdicts as text and as HTML: a symbol and a word carry the meaning, colour only repeats it."""
+"""Verdicts as text and as HTML: a symbol and a word carry the meaning, color only repeats it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mmcourse.check.core import Result
 
-# Okabe-Ito hues; the tint is transparent so that the page's own text colour stays readable, light theme or dark.
+# Okabe-Ito hues; the tint is transparent so that the page's own text color stays readable, light theme or dark.
 _LOOK = {
     "passed": ("✓", "0, 158, 115"),
     "wrong": ("✗", "213, 94, 0"),

@@ -11,6 +11,7 @@ import base64
 import csv
 import io
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -167,7 +168,7 @@ def summary_page(graded: Graded, table: list[tuple[Any, ...]], figure: bytes) ->
             exercises=list(exercise_rows(graded, table)),
             changes=graded.changes,
             alike=alike_rows(graded),
-            problems=graded.problems,
+            problems=[*graded.problems, *library_rows(graded)],
             students=student_rows(table),
             width=62,
         )
@@ -215,6 +216,26 @@ def alike_rows(graded: Graded, most: int = 50) -> list[tuple[str, str, str]]:
             who = ", ".join(students[:12]) + (f" and {len(students) - 12} more" if len(students) > 12 else "")
             lines.append((len(students), f"{share:.0%}", who, lesson))
     return [line[1:] for line in sorted(lines)[:most]]
+
+
+def library_rows(graded: Graded) -> Iterator[tuple[str, str, str]]:
+    """Whose notebook uses parts of the course that the handed-out one does not: the library may have the answer."""
+    for one in graded.submissions:
+        if one.lesson and not one.problem:
+            more = _parts_used(one.cells) - _parts_used(blank_cells(one.lesson))
+            if more:
+                names = ", ".join(sorted(f"mmcourse.{name}" for name in more))
+                yield one.student, one.path.name, f"uses {names[:200]}, which the handed-out notebook does not"
+
+
+def _parts_used(cells: Iterable[str]) -> set[str]:
+    """First-level names of the course in this code, as `mmcourse.NAME` or `from mmcourse import NAME`."""
+    found: set[str] = set()
+    for text in cells:
+        found.update(re.findall(r"\bmmcourse\.([a-z]\w*)", text))
+        for names in re.findall(r"\bfrom mmcourse import \(?([\w, ]+)", text):
+            found.update(name.split()[0] for name in names.split(",") if name.strip())
+    return found
 
 
 def groups(pairs: list[tuple[float, str, str]]) -> list[tuple[float, list[str]]]:

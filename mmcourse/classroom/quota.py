@@ -44,9 +44,11 @@ def make_group(name: str, memory: int, processes: int, root: Path = ROOT, proc: 
         parent = root / own.get("", "").lstrip("/")
         return Group(tuple(_made(parent, name, wanted, needed=("memory.max", "pids.max"), enable=True)))
     folders: list[Path] = []
-    for controller, wanted in (("memory", {"memory.limit_in_bytes": memory}), ("pids", {"pids.max": processes})):
+    # version 2 counts what waits in sockets as memory; here it has a limit of its own
+    in_memory = {"memory.limit_in_bytes": memory, "memory.kmem.tcp.limit_in_bytes": memory}
+    for controller, wanted in (("memory", in_memory), ("pids", {"pids.max": processes})):
         parent = root / controller / own.get(controller, "").lstrip("/")
-        folders += _made(parent, name, wanted, needed=tuple(wanted), enable=False)
+        folders += _made(parent, name, wanted, needed=("memory.limit_in_bytes", "pids.max"), enable=False)
     return Group(tuple(folders))
 
 

@@ -104,7 +104,7 @@ def release(
     numbers: Sequence[str], to: Path, roster: Path | None = None, points: str = "", secret: Path | None = None,
     format: str = "mmcourse",
 ) -> Release:  # fmt: skip
-    """Write a release into the folder `to`, whole or not at all; the same settings again change nothing.
+    """Write a release into the folder `to`, atomically; the same settings again change nothing.
 
     Parameters
     ----------

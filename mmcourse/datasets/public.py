@@ -268,8 +268,8 @@ def _load_fsdd_registry() -> dict[str, str]:
 
 MNIST = Files(
     name="mnist-t10k",
-    description="MNIST test part: 10,000 handwritten digits, 28×28 grey (LeCun, Cortes and Burges)",
-    license="no licence stated by its authors; derived from NIST SD 3 and 7, free for research and teaching",
+    description="MNIST test part: 10,000 handwritten digits, 28×28 gray (LeCun, Cortes and Burges)",
+    license="no license stated by its authors; derived from NIST SD 3 and 7, free for research and teaching",
     bytes=1_648_877 + 4_542,
     urls=("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"),
     load_registry=lambda: {

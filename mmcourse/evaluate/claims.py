@@ -81,7 +81,7 @@ def mean_and_interval(values: Any, level: float = 0.95) -> tuple[float, float]:
     """Mean over seeds and the half-width of its Student-t interval (Student 1908); NaN half-width for a single seed."""
     values = np.asarray(values, dtype=float)
     if values.ndim != 1 or not values.size:
-        raise ValueError(f"values: expected one number a seed, shape (seeds,), got {values.shape}")
+        raise ValueError(f"values: expected one number per seed, shape (seeds,), got {values.shape}")
     if len(values) == 1:
         return float(values[0]), float("nan")
     from scipy.special import stdtrit  # a tenth of scipy.stats' import time

@@ -50,7 +50,7 @@ def reliability(labels: Any, probabilities: Any, bins: int = 10) -> tuple[np.nda
 
 
 def calibration_error(labels: Any, probabilities: Any, bins: int = 10) -> float:
-    """Expected calibration error: |accuracy - confidence| a bin, weighted by its share (arXiv 1706.04599)."""
+    """Expected calibration error: |accuracy - confidence| of each bin, weighted by its share (arXiv 1706.04599)."""
     confidence, right, share = reliability(labels, probabilities, bins)
     return float(np.nansum(share * np.abs(right - confidence)))
 

@@ -17,7 +17,7 @@ from mmcourse.torch.contrastive import contrastive_loss
 SEED = 20_003  # test scenes, as `scenes.load("test")` has them
 UNSEEN_SEED = 20_013  # with pairs of color and shape that training never has
 BATCH = 128
-CLASSES = [(colour, shape) for colour in world.COLOURS for shape in world.SHAPES]
+CLASSES = [(color, shape) for color in world.COLORS for shape in world.SHAPES]
 
 
 def draw_scenes(n: int, unseen: str | None = None) -> tuple[list[world.Scene], np.ndarray]:
@@ -57,7 +57,7 @@ def zero_shot_accuracy(
     vectors = torch.stack([model.encode_text([p.format(f"{c} {s}") for c, s in CLASSES]) for p in prompts]).mean(dim=0)
     found = (model.encode_image(images[alone]) @ vectors.T).argmax(dim=1).tolist()
     first = [scenes[index].things[0] for index in alone]
-    want = [CLASSES.index((world.COLOURS[t.colour], world.SHAPES[t.shape])) for t in first]
+    want = [CLASSES.index((world.COLORS[t.color], world.SHAPES[t.shape])) for t in first]
     return float(np.mean(np.equal(found, want)))
 
 

@@ -168,7 +168,7 @@ def read_batch(
 
 @register
 class MultimodalClassifier(keras.Model):
-    """An encoder a modality, a fusion method, a linear head: a batch dict → logits (b, classes).
+    """An encoder per modality, a fusion method, a linear head: a batch dict → logits (b, classes).
 
     `encoders`: dict by modality, some or all of the data set's; `fusion`: a method whose `dims` are their widths in
     sorted order (their `step_width`s for a method that takes sequences); `dropout`: a ModalityDropout or None.

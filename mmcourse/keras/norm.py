@@ -1,4 +1,4 @@
-"""Batch and layer normalisation written out. Equal to `keras.layers.BatchNormalization` and `LayerNormalization`."""
+"""Batch and layer normalization written out. Equal to `keras.layers.BatchNormalization` and `LayerNormalization`."""
 
 from typing import Any
 
@@ -69,9 +69,9 @@ class LayerNorm(keras.layers.Layer):
 
     def call(self, x: Float[Any, "*rows dim"]) -> Float[Any, "*rows dim"]:
         """(…, dim) → the same shape."""
-        centred = x - ops.mean(x, -1, keepdims=True)
-        var = ops.mean(ops.square(centred), -1, keepdims=True)
-        return self.gamma * centred / ops.sqrt(var + self.config["eps"]) + self.beta
+        centered = x - ops.mean(x, -1, keepdims=True)
+        var = ops.mean(ops.square(centered), -1, keepdims=True)
+        return self.gamma * centered / ops.sqrt(var + self.config["eps"]) + self.beta
 
     def get_config(self):
         """What `from_config` needs."""

@@ -3,7 +3,10 @@
 Gates stand in PyTorch's order, r, z, n for the GRU: Keras's own has z, r, h. Its LSTM has i, f, c, o, the same.
 """
 
+from typing import Any
+
 import keras
+from jaxtyping import Bool, Float
 from keras import ops
 
 
@@ -35,7 +38,12 @@ class Recurrent(keras.layers.Layer):
         self.input_.build((None, None, self.input_size))
         self.hidden.build((None, self.dim))
 
-    def call(self, x, padding_mask=None, state=None):
+    def call(
+        self,
+        x: Float[Any, "batch time d_in"],
+        padding_mask: Bool[Any, "batch time"] | None = None,
+        state: tuple[Float[Any, "batch {self.dim}"], ...] | None = None,
+    ) -> tuple[Float[Any, "batch time {self.dim}"], tuple[Float[Any, "batch {self.dim}"], ...]]:
         """x (b, t, input_size), padding_mask bool (b, t), True = real → y (b, t, dim), last state (tuple of (b, dim)).
 
         At a padded step the state stays and the output is 0. The loop over t is unrolled, so t must be known.
@@ -55,7 +63,9 @@ class Recurrent(keras.layers.Layer):
             y.append(state[0] if padding_mask is None else ops.where(keep, state[0], 0.0))
         return ops.stack(y, 1), tuple(state)
 
-    def cell(self, from_x, state):
+    def cell(
+        self, from_x: Float[Any, "batch {self.num_gates}*{self.dim}"], state: tuple[Float[Any, "batch {self.dim}"], ...]
+    ) -> tuple[Float[Any, "batch {self.dim}"], ...]:
         """from_x (b, num_gates·dim) = x W + b, state → new state."""
         raise NotImplementedError
 
@@ -68,7 +78,9 @@ class Recurrent(keras.layers.Layer):
 class RNN(Recurrent):
     """h' = tanh(x W + b + h U) (Elman 1990)."""
 
-    def cell(self, from_x, state):
+    def cell(
+        self, from_x: Float[Any, "batch {self.num_gates}*{self.dim}"], state: tuple[Float[Any, "batch {self.dim}"], ...]
+    ) -> tuple[Float[Any, "batch {self.dim}"], ...]:
         """One step."""
         return (ops.tanh(from_x + self.hidden(state[0])),)
 
@@ -79,7 +91,9 @@ class LSTM(Recurrent):
 
     num_gates, num_states = 4, 2
 
-    def cell(self, from_x, state):
+    def cell(
+        self, from_x: Float[Any, "batch {self.num_gates}*{self.dim}"], state: tuple[Float[Any, "batch {self.dim}"], ...]
+    ) -> tuple[Float[Any, "batch {self.dim}"], ...]:
         """One step."""
         h, c = state
         i, f, g, o = ops.split(from_x + self.hidden(h), 4, -1)
@@ -93,7 +107,9 @@ class GRU(Recurrent):
 
     num_gates, hidden_bias = 3, True
 
-    def cell(self, from_x, state):
+    def cell(
+        self, from_x: Float[Any, "batch {self.num_gates}*{self.dim}"], state: tuple[Float[Any, "batch {self.dim}"], ...]
+    ) -> tuple[Float[Any, "batch {self.dim}"], ...]:
         """One step."""
         (h,) = state
         (xr, xz, xn), (hr, hz, hn) = ops.split(from_x, 3, -1), ops.split(self.hidden(h), 3, -1)

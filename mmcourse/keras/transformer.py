@@ -4,7 +4,11 @@ Post-norm, as in the paper and BERT: x ← norm(x + f(x)). Pre-norm, as in GPT-2
 more norm at the end of the stack.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
+from jaxtyping import Bool, Float
 from keras import ops
 
 from mmcourse.keras.attention import MultiHeadAttention
@@ -53,13 +57,15 @@ class Block(Configured):
             layer.build(x_shape)
         self.down.build((*x_shape[:-1], self.config["hidden"]))
 
-    def residual(self, x, f, norm, training=None):
+    def residual(
+        self, x: Float[Any, "batch n d"], f: Callable, norm: Callable, training: bool | None = None
+    ) -> Float[Any, "batch n d"]:
         """x + f(norm(x)), or post-norm norm(x + f(x))."""
         if self.pre_norm:
             return x + self.drop(f(norm(x)), training=training)
         return norm(x + self.drop(f(x), training=training))
 
-    def feed_forward(self, x):
+    def feed_forward(self, x: Float[Any, "batch n d"]) -> Float[Any, "batch n d"]:
         """up → GELU (exact) → down, at each position alone."""
         return self.down(gelu(self.up(x)))  # TensorFlow's own rounds √2 to float32, in float64 too
 
@@ -68,7 +74,13 @@ class Block(Configured):
 class EncoderBlock(Block):
     """Self-attention, then feed-forward."""
 
-    def call(self, x, padding_mask=None, causal=False, training=None):
+    def call(
+        self,
+        x: Float[Any, "batch n d"],
+        padding_mask: Bool[Any, "batch n"] | None = None,
+        causal: bool = False,
+        training: bool | None = None,
+    ) -> Float[Any, "batch n d"]:
         """x (b, n, d), padding_mask bool (b, n), True = real → (b, n, d)."""
 
         def attend(h):
@@ -95,7 +107,14 @@ class DecoderBlock(Block):
         self.cross.build(x_shape, memory_shape)
         self.norm3.build(x_shape)
 
-    def call(self, x, memory, padding_mask=None, memory_mask=None, training=None):
+    def call(
+        self,
+        x: Float[Any, "batch n d"],
+        memory: Float[Any, "batch m d_memory"],
+        padding_mask: Bool[Any, "batch n"] | None = None,
+        memory_mask: Bool[Any, "batch m"] | None = None,
+        training: bool | None = None,
+    ) -> Float[Any, "batch n d"]:
         """x (b, n, d), memory (b, m, d_m), masks bool (b, n), (b, m), True = real → (b, n, d)."""
 
         def attend(h):
@@ -145,7 +164,13 @@ class Encoder(Stack):
         """Make the weights."""
         super().build(x_shape)
 
-    def call(self, x, padding_mask=None, causal=False, training=None):
+    def call(
+        self,
+        x: Float[Any, "batch n d"],
+        padding_mask: Bool[Any, "batch n"] | None = None,
+        causal: bool = False,
+        training: bool | None = None,
+    ) -> Float[Any, "batch n d"]:
         """As the blocks."""
         for block in self.blocks:
             x = block(x, padding_mask=padding_mask, causal=causal, training=training)
@@ -162,14 +187,23 @@ class Decoder(Stack):
         """Make the weights."""
         super().build(x_shape, memory_shape)
 
-    def call(self, x, memory, padding_mask=None, memory_mask=None, training=None):
+    def call(
+        self,
+        x: Float[Any, "batch n d"],
+        memory: Float[Any, "batch m d_memory"],
+        padding_mask: Bool[Any, "batch n"] | None = None,
+        memory_mask: Bool[Any, "batch m"] | None = None,
+        training: bool | None = None,
+    ) -> Float[Any, "batch n d"]:
         """As the blocks."""
         for block in self.blocks:
             x = block(x, memory, padding_mask=padding_mask, memory_mask=memory_mask, training=training)
         return x if self.norm is None else self.norm(x)
 
 
-def patchify(image, size):
+def patchify(
+    image: Float[Any, "batch height width channels"], size: int
+) -> Float[Any, "batch n {size}*{size}*channels"]:
     """Cut (b, h, w, c) into squares, row by row: (b, h/size · w/size, size·size·c)."""
     _, h, w, c = image.shape
     if h % size or w % size:
@@ -215,7 +249,9 @@ class VisionTransformer(Configured):
         self.positions = self.add_weight(shape=(1 + n, dim), initializer=normal, name="positions")
         self.encoder.build((None, 1 + n, dim))
 
-    def call(self, image, training=None):
+    def call(
+        self, image: Float[Any, "batch height width channels"], training: bool | None = None
+    ) -> Float[Any, "batch tokens d"]:
         """(b, h, w, c) → (b, 1 + n, dim), the class token first."""
         x = self.patch(patchify(image, self.config["patch_size"]))  # (b, n, dim)
         cls = ops.broadcast_to(self.cls, (ops.shape(x)[0], 1, self.config["dim"]))

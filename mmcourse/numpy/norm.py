@@ -1,17 +1,17 @@
-"""Batch and layer normalisation, forward and backward, over x (b, …, c) with the channels last."""
+"""Batch and layer normalization, forward and backward, over x (b, …, c) with the channels last."""
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
 
-def _normalise(x, mean, var, gamma, beta, eps):
+def _normalize(x, mean, var, gamma, beta, eps):
     std = np.sqrt(var + eps)
     xhat = (x - mean) / std
     return gamma * xhat + beta, {"xhat": xhat, "std": std, "gamma": gamma}
 
 
-def _normalise_backward(dy, cache, axes):
+def _normalize_backward(dy, cache, axes):
     """dx = (g − mean(g) − x̂ · mean(g ⊙ x̂)) / std with g = γ dy: mean and variance depend on x, too."""
     xhat, g = cache["xhat"], dy * cache["gamma"]
     over = tuple(range(dy.ndim - 1))
@@ -48,13 +48,13 @@ def batch_norm(
     """
     if not training:
         mean, var = running
-        y, cache = _normalise(x, mean, var, gamma, beta, eps)
+        y, cache = _normalize(x, mean, var, gamma, beta, eps)
         return y, cache | {"running": running, "training": False}
     axes = tuple(range(x.ndim - 1))
     mean, var, n = x.mean(axes), x.var(axes), x[..., 0].size
     if n < 2:
         raise ValueError("x: batch norm needs at least 2 values per channel to train on, got 1; enlarge the batch")
-    y, cache = _normalise(x, mean, var, gamma, beta, eps)
+    y, cache = _normalize(x, mean, var, gamma, beta, eps)
     batch = mean, var * n / (n - 1) if unbiased else var
     new = tuple((1 - momentum) * old + momentum * now for old, now in zip(running, batch, strict=True))
     return y, cache | {"running": new, "training": True}
@@ -64,7 +64,7 @@ def batch_norm_backward(
     dy: Float[ndarray, "*rows channels"], cache: dict
 ) -> tuple[Float[ndarray, "*rows channels"], Float[ndarray, " channels"], Float[ndarray, " channels"]]:
     """Gradients dx, dgamma, dbeta."""
-    dx, dgamma, dbeta = _normalise_backward(dy, cache, tuple(range(dy.ndim - 1)))
+    dx, dgamma, dbeta = _normalize_backward(dy, cache, tuple(range(dy.ndim - 1)))
     return (dx if cache["training"] else dy * cache["gamma"] / cache["std"]), dgamma, dbeta
 
 
@@ -75,11 +75,11 @@ def layer_norm(
 
     PyTorch's ε is 1e-5, Keras's 1e-3, BERT's 1e-12.
     """
-    return _normalise(x, x.mean(-1, keepdims=True), x.var(-1, keepdims=True), gamma, beta, eps)
+    return _normalize(x, x.mean(-1, keepdims=True), x.var(-1, keepdims=True), gamma, beta, eps)
 
 
 def layer_norm_backward(
     dy: Float[ndarray, "*rows d"], cache: dict
 ) -> tuple[Float[ndarray, "*rows d"], Float[ndarray, " d"], Float[ndarray, " d"]]:
     """Gradients dx, dgamma, dbeta."""
-    return _normalise_backward(dy, cache, -1)
+    return _normalize_backward(dy, cache, -1)

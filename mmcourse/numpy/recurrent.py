@@ -6,12 +6,20 @@ is a tuple of (b, d) arrays whose first is the output: (h,) or, for the LSTM, (h
 PyTorch's order: LSTM i, f, g, o; GRU r, z, n (Keras has z, r, h).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
 
 from mmcourse.numpy.layers import linear, linear_backward, sigmoid
 
+State = tuple[Float[ndarray, "batch d"], ...]  # (h,), or (h, c) for the LSTM
+Gradients = Sequence[Float[ndarray, "batch d"]]  # one of each array in a state
+Weights = dict[str, ndarray]  # by dotted name
 
-def rnn_cell(x, state, p):
+
+def rnn_cell(x: Float[ndarray, "batch d_in"], state: State, p: Weights) -> tuple[State, dict]:
     """h' = tanh(x W + b + h U) (Elman 1990). x (b, d_in), state (h (b, d),)."""
     from_x, cache_x = linear(x, p["input.w"], p["input.b"])
     from_h, cache_h = linear(state[0], p["hidden.w"])
@@ -19,7 +27,7 @@ def rnn_cell(x, state, p):
     return (h,), {"x": cache_x, "h": cache_h, "new": h}
 
 
-def rnn_cell_backward(dstate, cache):
+def rnn_cell_backward(dstate: Gradients, cache: dict) -> tuple[Float[ndarray, "batch d_in"], State, Weights]:
     """tanh' = 1 − h'²: every step back multiplies by it and by Uᵀ, hence vanishing and exploding gradients."""
     dsum = dstate[0] * (1 - cache["new"] ** 2)
     dx, dw, db = linear_backward(dsum, cache["x"])
@@ -27,7 +35,7 @@ def rnn_cell_backward(dstate, cache):
     return dx, (dh,), {"input.w": dw, "input.b": db, "hidden.w": du}
 
 
-def lstm_cell(x, state, p):
+def lstm_cell(x: Float[ndarray, "batch d_in"], state: State, p: Weights) -> tuple[State, dict]:
     """c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c') with i, f, o = σ(·), g = tanh(·) (Hochreiter & Schmidhuber 1997)."""
     h, c = state
     from_x, cache_x = linear(x, p["input.w"], p["input.b"])
@@ -39,7 +47,7 @@ def lstm_cell(x, state, p):
     return (o * cache["tanh_c"], new_c), cache
 
 
-def lstm_cell_backward(dstate, cache):
+def lstm_cell_backward(dstate: Gradients, cache: dict) -> tuple[Float[ndarray, "batch d_in"], State, Weights]:
     """The way back through c' is multiplied by f alone: where f ≈ 1, the gradient does not vanish."""
     dh_new, dc_new = dstate
     i, f, g, o = cache["gates"]
@@ -51,7 +59,7 @@ def lstm_cell_backward(dstate, cache):
     return dx, (dh, dc * f), {"input.w": dw, "input.b": db, "hidden.w": du}
 
 
-def gru_cell(x, state, p):
+def gru_cell(x: Float[ndarray, "batch d_in"], state: State, p: Weights) -> tuple[State, dict]:
     """h' = (1 − z) ⊙ n + z ⊙ h with n = tanh(x W_n + b_n + r ⊙ (h U_n + c_n)) (Cho et al. 2014, arXiv 1406.1078).
 
     The reset gate r acts after the product h U_n, as in PyTorch and in Keras's ``reset_after=True``; the paper has
@@ -66,7 +74,7 @@ def gru_cell(x, state, p):
     return ((1 - z) * n + z * h,), {"x": cache_x, "h": cache_h, "gates": (r, z, n), "hn": hn, "old": h}
 
 
-def gru_cell_backward(dstate, cache):
+def gru_cell_backward(dstate: Gradients, cache: dict) -> tuple[Float[ndarray, "batch d_in"], State, Weights]:
     """Three ways back to h: kept by z, through the gates, and through the candidate n."""
     (dh_new,), (r, z, n) = dstate, cache["gates"]
     dn = dh_new * (1 - z) * (1 - n**2)  # before the tanh
@@ -84,7 +92,13 @@ CELLS = {
 }
 
 
-def recurrent(kind, x, p, padding_mask=None, state=None):
+def recurrent(
+    kind: str,
+    x: Float[ndarray, "batch time d_in"],
+    p: Weights,
+    padding_mask: Bool[ndarray, "batch time"] | None = None,
+    state: State | None = None,
+) -> tuple[Float[ndarray, "batch time d"], dict]:
     """Run a cell along time.
 
     Parameters
@@ -116,7 +130,12 @@ def recurrent(kind, x, p, padding_mask=None, state=None):
     return np.stack(y, 1), {"kind": kind, "steps": caches, "keep": keep, "last": state}
 
 
-def recurrent_backward(dy, cache, dlast=None, trace=None):
+def recurrent_backward(
+    dy: Float[ndarray, "batch time d"],
+    cache: dict,
+    dlast: Gradients | None = None,
+    trace: list | None = None,
+) -> tuple[Float[ndarray, "batch time d_in"], State, Weights]:
     """Backpropagation through time.
 
     Parameters
@@ -145,21 +164,36 @@ def recurrent_backward(dy, cache, dlast=None, trace=None):
     return np.stack(dx[::-1], 1), tuple(dstate), total
 
 
-def rnn(x, p, padding_mask=None, state=None):
+def rnn(
+    x: Float[ndarray, "batch time d_in"],
+    p: Weights,
+    padding_mask: Bool[ndarray, "batch time"] | None = None,
+    state: State | None = None,
+) -> tuple[Float[ndarray, "batch time d"], dict]:
     """:func:`recurrent` with the plain cell."""
     return recurrent("rnn", x, p, padding_mask, state)
 
 
-def lstm(x, p, padding_mask=None, state=None):
+def lstm(
+    x: Float[ndarray, "batch time d_in"],
+    p: Weights,
+    padding_mask: Bool[ndarray, "batch time"] | None = None,
+    state: State | None = None,
+) -> tuple[Float[ndarray, "batch time d"], dict]:
     """:func:`recurrent` with the LSTM cell."""
     return recurrent("lstm", x, p, padding_mask, state)
 
 
-def gru(x, p, padding_mask=None, state=None):
+def gru(
+    x: Float[ndarray, "batch time d_in"],
+    p: Weights,
+    padding_mask: Bool[ndarray, "batch time"] | None = None,
+    state: State | None = None,
+) -> tuple[Float[ndarray, "batch time d"], dict]:
     """:func:`recurrent` with the GRU cell."""
     return recurrent("gru", x, p, padding_mask, state)
 
 
-def spectral_radius(w):
+def spectral_radius(w: Float[ndarray, "d d"]) -> float:
     """Largest |eigenvalue| of a square matrix: what repeated multiplication grows or shrinks by."""
     return float(np.abs(np.linalg.eigvals(w)).max())

@@ -4,7 +4,12 @@ Post-norm, as in the paper and BERT: x ← norm(x + f(x)). Pre-norm, as in GPT-2
 more norm at the end of the stack. Parameters are flat dicts: ``attention.q_proj.w``, ``norm1.gamma``, ``up.w``, …
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
 
 from mmcourse.numpy.attention import multi_head_attention, multi_head_attention_backward
 from mmcourse.numpy.layers import (
@@ -17,7 +22,7 @@ from mmcourse.numpy.layers import (
 )
 
 
-def part(p, name):
+def part(p: dict[str, ndarray], name: str) -> dict[str, ndarray]:
     """The parameters below `name.`, without that prefix."""
     return {key[len(name) + 1 :]: value for key, value in p.items() if key.startswith(name + ".")}
 
@@ -26,7 +31,7 @@ def _prefixed(name, dp):
     return {f"{name}.{key}": value for key, value in dp.items()}
 
 
-def feed_forward(x, p):
+def feed_forward(x: Float[ndarray, "batch n d"], p: dict[str, ndarray]) -> tuple[Float[ndarray, "batch n d"], tuple]:
     """up → GELU → down, at each position alone. x (b, n, d), up (d, hidden), down (hidden, d)."""
     h, up = linear(x, p["up.w"], p["up.b"])
     h, act = gelu(h)
@@ -34,7 +39,9 @@ def feed_forward(x, p):
     return y, (up, act, down)
 
 
-def feed_forward_backward(dy, cache):
+def feed_forward_backward(
+    dy: Float[ndarray, "batch n d"], cache: tuple
+) -> tuple[Float[ndarray, "batch n d"], dict[str, ndarray]]:
     """Gradients dx, dp."""
     up, act, down = cache
     dh, dw_down, db_down = linear_backward(dy, down)
@@ -51,7 +58,9 @@ def _norm_backward(dy, cache, name):
     return dx, {f"{name}.gamma": dgamma, f"{name}.beta": dbeta}
 
 
-def residual(x, f, p, norm, pre_norm, eps):
+def residual(
+    x: Float[ndarray, "batch n d"], f: Callable, p: dict[str, ndarray], norm: str, pre_norm: bool, eps: float
+) -> tuple[Float[ndarray, "batch n d"], tuple]:
     """x + f(norm(x)) if `pre_norm`, else norm(x + f(x)); f returns (y, cache)."""
     if pre_norm:
         h, cache_n = _norm(x, p, norm, eps)
@@ -62,7 +71,9 @@ def residual(x, f, p, norm, pre_norm, eps):
     return y, (cache_n, cache_f)
 
 
-def residual_backward(dy, f_backward, cache, norm, pre_norm):
+def residual_backward(
+    dy: Float[ndarray, "batch n d"], f_backward: Callable, cache: tuple, norm: str, pre_norm: bool
+) -> tuple:
     """Gradients dx, dp, and whatever else `f_backward(d, cache)` → (dx, dp, *more) returns."""
     cache_n, cache_f = cache
     if pre_norm:  # the first term is the short way home, past every block: it carries the gradient
@@ -74,7 +85,15 @@ def residual_backward(dy, f_backward, cache, norm, pre_norm):
     return dsum + dx, dp | dp_norm, *more
 
 
-def encoder_block(x, p, num_heads, padding_mask=None, causal=False, pre_norm=True, eps=1e-5):
+def encoder_block(
+    x: Float[ndarray, "batch n d"],
+    p: dict[str, ndarray],
+    num_heads: int,
+    padding_mask: Bool[ndarray, "batch n"] | None = None,
+    causal: bool = False,
+    pre_norm: bool = True,
+    eps: float = 1e-5,
+) -> tuple[Float[ndarray, "batch n d"], dict]:
     """Self-attention, then feed-forward, each with a residual and a norm.
 
     Parameters
@@ -106,14 +125,25 @@ def _cross_attention_backward(dy, cache):
     return dquery, _prefixed("cross", dp), dcontext
 
 
-def encoder_block_backward(dy, cache):
+def encoder_block_backward(
+    dy: Float[ndarray, "batch n d"], cache: dict
+) -> tuple[Float[ndarray, "batch n d"], dict[str, ndarray]]:
     """Gradients dx, dp."""
     dx, dp2 = residual_backward(dy, feed_forward_backward, cache["feed_forward"], "norm2", cache["pre_norm"])
     dx, dp1 = residual_backward(dx, _self_attention_backward, cache["attention"], "norm1", cache["pre_norm"])
     return dx, dp1 | dp2
 
 
-def decoder_block(x, memory, p, num_heads, padding_mask=None, memory_mask=None, pre_norm=True, eps=1e-5):
+def decoder_block(
+    x: Float[ndarray, "batch n d"],
+    memory: Float[ndarray, "batch m d_memory"],
+    p: dict[str, ndarray],
+    num_heads: int,
+    padding_mask: Bool[ndarray, "batch n"] | None = None,
+    memory_mask: Bool[ndarray, "batch m"] | None = None,
+    pre_norm: bool = True,
+    eps: float = 1e-5,
+) -> tuple[Float[ndarray, "batch n d"], dict]:
     """Causal self-attention, attention over `memory` (b, m, d_m), feed-forward. Also ``cross.*`` and ``norm3.*``."""
 
     def attend(h):
@@ -128,7 +158,9 @@ def decoder_block(x, memory, p, num_heads, padding_mask=None, memory_mask=None, 
     return x, {"attention": cache1, "cross": cache2, "feed_forward": cache3, "pre_norm": pre_norm}
 
 
-def decoder_block_backward(dy, cache):
+def decoder_block_backward(
+    dy: Float[ndarray, "batch n d"], cache: dict
+) -> tuple[Float[ndarray, "batch n d"], Float[ndarray, "batch m d_memory"], dict[str, ndarray]]:
     """Gradients dx, dmemory, dp."""
     pre = cache["pre_norm"]
     dx, dp3 = residual_backward(dy, feed_forward_backward, cache["feed_forward"], "norm3", pre)
@@ -137,12 +169,20 @@ def decoder_block_backward(dy, cache):
     return dx, dmemory, dp1 | dp2 | dp3
 
 
-def num_layers(p):
+def num_layers(p: dict[str, ndarray]) -> int:
     """How many blocks ``blocks.0.*``, ``blocks.1.*``, … p has."""
     return len({key.split(".")[1] for key in p if key.startswith("blocks.")})
 
 
-def encoder(x, p, num_heads, padding_mask=None, causal=False, pre_norm=True, eps=1e-5):
+def encoder(
+    x: Float[ndarray, "batch n d"],
+    p: dict[str, ndarray],
+    num_heads: int,
+    padding_mask: Bool[ndarray, "batch n"] | None = None,
+    causal: bool = False,
+    pre_norm: bool = True,
+    eps: float = 1e-5,
+) -> tuple[Float[ndarray, "batch n d"], dict]:
     """A stack of encoder blocks ``blocks.i.*``; pre-norm ends with ``norm.*``. x (b, n, d) → (b, n, d)."""
     caches = []
     for i in range(num_layers(p)):
@@ -152,7 +192,9 @@ def encoder(x, p, num_heads, padding_mask=None, causal=False, pre_norm=True, eps
     return x, {"blocks": caches, "norm": final}
 
 
-def encoder_backward(dy, cache):
+def encoder_backward(
+    dy: Float[ndarray, "batch n d"], cache: dict
+) -> tuple[Float[ndarray, "batch n d"], dict[str, ndarray]]:
     """Gradients dx, dp."""
     dx, dp = (dy, {}) if cache["norm"] is None else _norm_backward(dy, cache["norm"], "norm")
     for i, block in reversed(list(enumerate(cache["blocks"]))):
@@ -161,7 +203,16 @@ def encoder_backward(dy, cache):
     return dx, dp
 
 
-def decoder(x, memory, p, num_heads, padding_mask=None, memory_mask=None, pre_norm=True, eps=1e-5):
+def decoder(
+    x: Float[ndarray, "batch n d"],
+    memory: Float[ndarray, "batch m d_memory"],
+    p: dict[str, ndarray],
+    num_heads: int,
+    padding_mask: Bool[ndarray, "batch n"] | None = None,
+    memory_mask: Bool[ndarray, "batch m"] | None = None,
+    pre_norm: bool = True,
+    eps: float = 1e-5,
+) -> tuple[Float[ndarray, "batch n d"], dict]:
     """A stack of decoder blocks over one `memory`. x (b, n, d), memory (b, m, d_m) → (b, n, d)."""
     caches = []
     for i in range(num_layers(p)):
@@ -172,17 +223,21 @@ def decoder(x, memory, p, num_heads, padding_mask=None, memory_mask=None, pre_no
     return x, {"blocks": caches, "norm": final}
 
 
-def decoder_backward(dy, cache):
+def decoder_backward(
+    dy: Float[ndarray, "batch n d"], cache: dict
+) -> tuple[Float[ndarray, "batch n d"], Float[ndarray, "batch m d_memory"], dict[str, ndarray]]:
     """Gradients dx, dmemory (every block read it: they add up), dp."""
     dx, dp = (dy, {}) if cache["norm"] is None else _norm_backward(dy, cache["norm"], "norm")
-    dmemory = 0
+    dmemory: Any = 0
     for i, block in reversed(list(enumerate(cache["blocks"]))):
         dx, dm, grads = decoder_block_backward(dx, block)
         dmemory, dp = dmemory + dm, dp | _prefixed(f"blocks.{i}", grads)
     return dx, dmemory, dp
 
 
-def patchify(image, size):
+def patchify(
+    image: Float[ndarray, "batch height width channels"], size: int
+) -> Float[ndarray, "batch n {size}*{size}*channels"]:
     """Cut (b, h, w, c) into squares, row by row: (b, h/size · w/size, size·size·c) (Dosovitskiy et al. 2021)."""
     b, h, w, c = image.shape
     if h % size or w % size:
@@ -191,13 +246,21 @@ def patchify(image, size):
     return grid.reshape(b, -1, size * size * c)
 
 
-def patches_backward(dy, shape, size):
+def patches_backward(
+    dy: Float[ndarray, "batch n d"], shape: tuple[int, ...], size: int
+) -> Float[ndarray, "batch height width channels"]:
     """Put the squares back: gradient (b, n, size·size·c) → an image of `shape`."""
     b, h, w, c = shape
     return dy.reshape(b, h // size, w // size, size, size, c).swapaxes(2, 3).reshape(shape)
 
 
-def vision_transformer(image, p, num_heads, size, eps=1e-6):
+def vision_transformer(
+    image: Float[ndarray, "batch height width channels"],
+    p: dict[str, ndarray],
+    num_heads: int,
+    size: int,
+    eps: float = 1e-6,
+) -> tuple[Float[ndarray, "batch tokens d"], dict]:
     """ViT (arXiv 2010.11929): patches → linear → [cls] in front, positions added → pre-norm encoder.
 
     Parameters
@@ -215,7 +278,9 @@ def vision_transformer(image, p, num_heads, size, eps=1e-6):
     return y, {"embed": embed, "encoder": cache, "shape": image.shape, "size": size}
 
 
-def vision_transformer_backward(dy, cache):
+def vision_transformer_backward(
+    dy: Float[ndarray, "batch tokens d"], cache: dict
+) -> tuple[Float[ndarray, "batch height width channels"], dict[str, ndarray]]:
     """Gradients dimage, dp."""
     dx, dp = encoder_backward(dy, cache["encoder"])
     dp = _prefixed("encoder", dp) | {"positions": dx.sum(0), "cls": dx[:, 0].sum(0)}

@@ -1,6 +1,6 @@
 """What the frameworks do differently, each difference in one small function from our arrays to theirs.
 
-Our parameters p are the flat dicts of this room. Functions named ``torch_*`` give a ``state_dict`` of arrays,
+Our parameters p are the flat dicts of the NumPy backend. Functions named ``torch_*`` give a ``state_dict`` of arrays,
 ``keras_*`` the list for ``set_weights``, ``bert_*`` and ``vit_*`` the ``state_dict`` names of `transformers`.
 """
 

@@ -1,4 +1,4 @@
-"""Every formula taught thrice, compared among NumPy, PyTorch and Keras from the same weights.
+"""Every formula taught, compared among NumPy, PyTorch and Keras from the same weights.
 
 A topic is a module of this package with a list ``FORMULAS`` of :class:`Formula`; it is found by itself::
 
@@ -7,7 +7,7 @@ A topic is a module of this package with a list ``FORMULAS`` of :class:`Formula`
                 inputs=lambda rng: {"x": rng.normal(size=(4, 3))}, count=3 * 2 + 2),
     ]
 
-``python -m mmcourse.parity [part of a name]`` prints formula × pair of rooms: largest difference forward, of the
+``python -m mmcourse.parity [part of a name]`` prints formula × pair of backends: largest difference forward, of the
 gradient, after five steps. :mod:`mmcourse.parity.properties` has the checks that come before any comparison.
 """
 

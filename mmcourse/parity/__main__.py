@@ -1,6 +1,6 @@
 """``python -m mmcourse.parity [--markdown] [part of a topic or name]`` prints the parity table, or its page.
 
-Exit code 1 where a room differs.
+Exit code 1 where a backend differs.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Scaled dot-product and multi-head attention in three rooms."""
+"""Scaled dot-product and multi-head attention in NumPy, PyTorch and Keras."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The three rooms behind one face: weights by name, outputs, gradients, optimiser steps."""
+"""The three backends behind one face: weights by name, outputs, gradients, optimizer steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .case import ParityCase, cast, flatten, is_real, replace
 Arrays = dict[str, np.ndarray]
 
 # How PyTorch's own layers keep their arrays: PyTorch's name -> (name in NumPy, name in Keras, axes to NumPy's layout).
-# What is not listed (our own parameters) has one name and one layout in all rooms. None: not compared.
+# What is not listed (our own parameters) has one name and one layout in all backends. None: not compared.
 LAYOUTS: dict[str, dict[str, tuple[str, str, tuple[int, ...] | None] | None]] = {
     "Linear": {"weight": ("w", "kernel", (1, 0)), "bias": ("b", "bias", None)},
     "Conv1d": {"weight": ("w", "kernel", (2, 1, 0)), "bias": ("b", "bias", None)},
@@ -85,13 +85,13 @@ class NumpyBackend:
         slopes = {k: _slopes(loss, v) for k, v in xs.items() if is_real(v)}
         return slopes, {k: _slopes(loss, self.weights[k]) for k in self.trainable}
 
-    def steps(self, inputs: dict[str, Any], target: Arrays, optimiser: str, rate: float, n: int) -> Arrays:
+    def steps(self, inputs: dict[str, Any], target: Arrays, optimizer: str, rate: float, n: int) -> Arrays:
         """Trainable weights after n steps of "sgd" or "adam", written out; the first ones are put back."""
         start = {k: self.weights[k].copy() for k in self.trainable}
         m, v = ({k: np.zeros_like(w) for k, w in start.items()} for _ in range(2))
         for t in range(1, n + 1):
             for k, g in self.gradients(inputs, target)[1].items():
-                if optimiser == "adam":
+                if optimizer == "adam":
                     m[k] = BETAS[0] * m[k] + (1 - BETAS[0]) * g
                     v[k] = BETAS[1] * v[k] + (1 - BETAS[1]) * g**2
                     g = m[k] / (1 - BETAS[0] ** t) / (np.sqrt(v[k] / (1 - BETAS[1] ** t)) + 1e-8)
@@ -134,8 +134,8 @@ class TorchBackend:
         self.load(weights or {k: rng.normal(0, 0.5, self.weights[k].shape) for k in self.trainable})
 
     @property
-    def registered(self) -> int:
-        """Number of parameters that an optimiser would be given."""
+    def num_trainable(self) -> int:
+        """Number of parameters that an optimizer would be given."""
         return sum(p.numel() for p in self.layer.parameters()) if self.slots else 0
 
     @property
@@ -182,11 +182,11 @@ class TorchBackend:
         arrays = dict(zip(leaves, (g.numpy() for g in slopes), strict=True))
         return {k: arrays[k] for k in xs}, {k: _transposed(arrays[k], self.slots[k][2]) for k in self.trainable}
 
-    def steps(self, inputs: dict[str, Any], target: Arrays, optimiser: str, rate: float, n: int) -> Arrays:
+    def steps(self, inputs: dict[str, Any], target: Arrays, optimizer: str, rate: float, n: int) -> Arrays:
         """Trainable weights after n steps of "sgd" or "adam"; the first ones are put back."""
-        start, kind = self.weights, {"sgd": self.torch.optim.SGD, "adam": self.torch.optim.Adam}[optimiser]
+        start, kind = self.weights, {"sgd": self.torch.optim.SGD, "adam": self.torch.optim.Adam}[optimizer]
         learners = [self.slots[k][0] for k in self.trainable]
-        optim = kind(learners, rate, BETAS) if optimiser == "adam" else kind(learners, rate)
+        optim = kind(learners, rate, BETAS) if optimizer == "adam" else kind(learners, rate)
         for _ in range(n):
             optim.zero_grad()
             self.loss(self.tensors(inputs), target).backward()
@@ -214,21 +214,23 @@ def _torch_slots(layer):
 class KerasBackend:
     """The `keras.Layer`, or a function of tensors, its weights found by the same attribute names as PyTorch's."""
 
-    def __init__(self, formula: ParityCase, torch_room: TorchBackend, inputs: dict[str, Any], dtype: str = "float64"):
+    def __init__(
+        self, formula: ParityCase, torch_backend: TorchBackend, inputs: dict[str, Any], dtype: str = "float64"
+    ):
         kind = formula.find("keras")  # imports mmcourse.keras, which chooses the backend
         import keras
         import tensorflow
 
         self.formula, self.keras, self.tf, self.dtype = formula, keras, tensorflow, dtype
         self.layer = kind(**formula.config, dtype=dtype) if isinstance(kind, type) else kind
-        self.trainable = torch_room.trainable
+        self.trainable = torch_backend.trainable
         self.outputs(self.tensors(inputs))  # the first call builds
-        self.variables = {k: _walk(self.layer, path) for k, (_, path, _) in torch_room.slots.items()}
-        self.load(torch_room.weights)
+        self.variables = {k: _walk(self.layer, path) for k, (_, path, _) in torch_backend.slots.items()}
+        self.load(torch_backend.weights)
 
     @property
-    def registered(self) -> int:
-        """Number of parameters that an optimiser would be given."""
+    def num_trainable(self) -> int:
+        """Number of parameters that an optimizer would be given."""
         return sum(int(np.prod(v.shape)) for v in getattr(self.layer, "trainable_variables", []))
 
     @property
@@ -270,13 +272,13 @@ class KerasBackend:
         dx, dp = ({k: self.tf.convert_to_tensor(v).numpy() for k, v in d.items()} for d in (dx, dp))
         return dx, dp
 
-    def steps(self, inputs: dict[str, Any], target: Arrays, optimiser: str, rate: float, n: int) -> Arrays:
+    def steps(self, inputs: dict[str, Any], target: Arrays, optimizer: str, rate: float, n: int) -> Arrays:
         """Trainable weights after n steps of "sgd" or "adam"; the first ones are put back."""
-        start, kind = self.weights, {"sgd": self.keras.optimizers.SGD, "adam": self.keras.optimizers.Adam}[optimiser]
-        optim = kind(rate, beta_1=BETAS[0], beta_2=BETAS[1]) if optimiser == "adam" else kind(rate)
+        start, kind = self.weights, {"sgd": self.keras.optimizers.SGD, "adam": self.keras.optimizers.Adam}[optimizer]
+        optim = kind(rate, beta_1=BETAS[0], beta_2=BETAS[1]) if optimizer == "adam" else kind(rate)
         for t in range(1, n + 1):
             slopes = self.gradients(inputs, target)[1]
-            if optimiser == "adam":
+            if optimizer == "adam":
                 optim.epsilon = keras_epsilon(1e-8, t)
             optim.apply_gradients([(self.tf.constant(slopes[k]), self.variables[k]) for k in self.trainable])
         end = self.weights

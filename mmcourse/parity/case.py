@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ParityCase:
-    """One formula in three rooms.
+    """One formula in NumPy, PyTorch and Keras.
 
     Attributes
     ----------
@@ -21,8 +21,8 @@ class ParityCase:
     numpy : "file.function" inside `mmcourse.numpy`
     layer : "file.Class" inside `mmcourse.torch` and `mmcourse.keras`; a function there for a formula without weights
     config : constructor arguments, the same in both (`layer` a function: empty)
-    inputs : generator -> keyword arguments of the call, with the same names in all rooms. Lists, tuples and dicts may
-        nest. Floating-point arrays (float64) are differentiated; masks and ids are not.
+    inputs : generator -> keyword arguments of the call, with the same names in all backends. Lists, tuples and dicts
+        may nest. Floating-point arrays (float64) are differentiated; masks and ids are not.
     count : number of trainable parameters, in closed form
     options : further keyword arguments that only the NumPy function needs, since its layers know them (``num_heads``)
     backward : (dy, inputs, p, options) -> ({"input name": gradient}, {"parameter name": gradient}); names of nested
@@ -46,10 +46,10 @@ class ParityCase:
     keras_call: Callable = lambda layer, inputs: layer(**inputs)
     tags: frozenset[str] = frozenset()
 
-    def find(self, room: str):
-        """The function or class of this formula in room "numpy", "torch" or "keras"."""
-        file, name = (self.numpy if room == "numpy" else self.layer).rsplit(".", 1)
-        return getattr(import_module(f"mmcourse.{room}.{file}"), name)
+    def find(self, backend: str):
+        """The function or class of this formula in backend "numpy", "torch" or "keras"."""
+        file, name = (self.numpy if backend == "numpy" else self.layer).rsplit(".", 1)
+        return getattr(import_module(f"mmcourse.{backend}.{file}"), name)
 
 
 def parity_cases(part: str = "") -> list[ParityCase]:

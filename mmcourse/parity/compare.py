@@ -17,7 +17,7 @@ RATE, STEPS = 2**-5, 5
 
 @dataclass(frozen=True)
 class Report:
-    """Largest relative differences between two rooms; NaN where one of them does not take part.
+    """Largest relative differences between two backends; NaN where one of them does not take part.
 
     Attributes
     ----------
@@ -70,21 +70,21 @@ def compare(formula: ParityCase, seed: int = 0) -> list[Report]:
     rng = np.random.default_rng(seed)
     inputs = formula.inputs(rng)
     torch = TorchBackend(formula, seed=seed)
-    rooms: dict[str, Any] = {
+    backends: dict[str, Any] = {
         "numpy": NumpyBackend(formula, torch.weights, torch.trainable),
         "torch": torch,
         "keras": KerasBackend(formula, torch, inputs),
     }
-    outputs = {room: r.forward(inputs) for room, r in rooms.items()}
+    outputs = {backend: r.forward(inputs) for backend, r in backends.items()}
     single = _single_precision(formula, torch, inputs)
     target = {k: rng.normal(size=v.shape) for k, v in outputs["torch"].items()}
-    slopes = {room: _joined(r.gradients(inputs, target)) for room, r in rooms.items()}
+    slopes = {backend: _joined(r.gradients(inputs, target)) for backend, r in backends.items()}
     exact = formula.backward is not None
     # Central differences are taken once, above: five steps of them cost most of the time and show no more. And Adam
     # divides by the gradient's own size: their noise would come out as large as a step.
-    learners = {room: r for room, r in rooms.items() if formula.count and (exact or room != "numpy")}
-    sgd = {room: r.steps(inputs, target, "sgd", RATE, STEPS) for room, r in learners.items()}
-    adam = {room: r.steps(inputs, target, "adam", RATE, STEPS) for room, r in learners.items()}
+    learners = {backend: r for backend, r in backends.items() if formula.count and (exact or backend != "numpy")}
+    sgd = {backend: r.steps(inputs, target, "sgd", RATE, STEPS) for backend, r in learners.items()}
+    adam = {backend: r.steps(inputs, target, "adam", RATE, STEPS) for backend, r in learners.items()}
 
     def report(a: str, b: str) -> Report:
         columns = [difference(d[a], d[b]) if a in d else np.nan for d in (outputs, single, slopes, sgd, adam)]
@@ -109,9 +109,9 @@ def _joined(gradients: tuple[Arrays, Arrays]) -> Arrays:
 
 
 def table(parity_cases: Iterable[ParityCase]) -> Iterable[str]:
-    """Lines of formula × pair of rooms, one at a time since each takes a moment."""
+    """Lines of formula × pair of backends, one at a time since each takes a moment."""
     columns = ("forward", "forward32", "gradient", "sgd", "adam")
-    yield f"{'formula':34} {'rooms':12}" + "".join(f"{c:>11}" for c in columns)
+    yield f"{'formula':34} {'backends':12}" + "".join(f"{c:>11}" for c in columns)
     for formula in parity_cases:
         for r in compare(formula):
             cells = (getattr(r, c) for c in columns)

@@ -1,4 +1,4 @@
-"""Linear map, embedding, activations, convolution, pooling and normalisation in three rooms."""
+"""Linear map, embedding, activations, convolution, pooling and normalization in NumPy, PyTorch and Keras."""
 
 from mmcourse.numpy import convolution, layers, norm
 

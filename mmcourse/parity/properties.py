@@ -1,6 +1,6 @@
 """What must hold of a formula before any number is compared. Each check raises AssertionError with the reason.
 
-`forward` is any room's: inputs by name -> outputs by path. `room` is a TorchBackend or a KerasBackend.
+`forward` is any backend's: inputs by name -> outputs by path. `backend` is a TorchBackend or a KerasBackend.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ Forward = Callable[[dict[str, Any]], Arrays]
 TIGHT = 1e-12
 
 
-def registered(room, formula: ParityCase) -> None:
-    """The optimiser gets as many numbers as the formula has."""
-    got = room.registered
+def registered(backend, formula: ParityCase) -> None:
+    """The optimizer gets as many numbers as the formula has."""
+    got = backend.num_trainable
     assert got == formula.count, f"{got} parameters are registered where the formula has {formula.count}"
 
 
-def learns(room, inputs: dict[str, Any], seed: int = 1) -> None:
+def learns(backend, inputs: dict[str, Any], seed: int = 1) -> None:
     """Every parameter has a gradient that is finite and not zero, and so has every input."""
     rng = np.random.default_rng(seed)
-    target = {k: rng.normal(size=v.shape) for k, v in room.forward(inputs).items()}
-    for name, slope in {k: v for part in room.gradients(inputs, target) for k, v in part.items()}.items():
+    target = {k: rng.normal(size=v.shape) for k, v in backend.forward(inputs).items()}
+    for name, slope in {k: v for part in backend.gradients(inputs, target) for k, v in part.items()}.items():
         assert np.isfinite(slope).all(), f"the gradient of {name} is not finite"
         assert np.abs(slope).max() > 0, f"the gradient of {name} is zero"
 
@@ -41,7 +41,7 @@ def changed(inputs: dict[str, Any], change: Callable[[str, np.ndarray], np.ndarr
 
 
 def samples_independent(forward: Forward, inputs: dict[str, Any]) -> None:
-    """Changing sample 0 changes no other sample's output, and the output has one row a sample."""
+    """Changing sample 0 changes no other sample's output, and the output has one row per sample."""
 
     def other(path, array):
         if is_real(array):

@@ -1,4 +1,4 @@
-"""RNN, LSTM and GRU along time in three rooms, with and without padding."""
+"""RNN, LSTM and GRU along time in NumPy, PyTorch and Keras, with and without padding."""
 
 import numpy as np
 

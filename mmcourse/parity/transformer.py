@@ -1,4 +1,4 @@
-"""Transformer blocks, stacks and ViT in three rooms."""
+"""Transformer blocks, stacks and ViT in NumPy, PyTorch and Keras."""
 
 import numpy as np
 

@@ -206,7 +206,7 @@ def stft(
     """Short-time Fourier transform: X[t, k] = Σ_n w_n x_(t·hop_length+n) e^(-2πi kn/n_fft).
 
     With `center`, n_fft // 2 samples are added at each end ("constant": zeros; "reflect": a mirror image), so that
-    frame t is centred on sample t·hop_length and the first and last sounds are not lost. Without it, frame t *starts*
+    frame t is centered on sample t·hop_length and the first and last sounds are not lost. Without it, frame t *starts*
     there.
 
     Parameters

@@ -20,7 +20,7 @@ def split_words(text: str) -> list[str]:
 
 
 def merge_pair(symbols: tuple, pair: tuple, new) -> tuple:
-    """Replace each `pair` of neighbours by `new`, from the left."""
+    """Replace each `pair` of neighbors by `new`, from the left."""
     out, i = [], 0
     while i < len(symbols):
         if symbols[i : i + 2] == pair:

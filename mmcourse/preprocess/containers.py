@@ -273,7 +273,7 @@ BITRATES = {  # kbit/s by the header's index; 0 ("free format") and 15 (reserved
 LAYER_3 = 3
 PROTECTION_OFF = 1 << 16  # no checksum after the header
 PADDING = 1 << 9
-EMPTY_TAG = b"ID3\x04" + bytes(5) + b"\x0a" + bytes(10)  # libsndfile does not recognise every bare MPEG header
+EMPTY_TAG = b"ID3\x04" + bytes(5) + b"\x0a" + bytes(10)  # libsndfile does not recognize every bare MPEG header
 
 
 class Frame(NamedTuple):

@@ -41,7 +41,7 @@ def gaussian_kernel(sigma: float) -> np.ndarray:
 
 
 def non_maximum_suppression(strength, right, down) -> np.ndarray:
-    """Keep a pixel only if no neighbour *across* the edge is stronger: bool (h, w)."""
+    """Keep a pixel only if no neighbor *across* the edge is stronger: bool (h, w)."""
     sector = np.round(np.arctan2(down, right) / (np.pi / 4)).astype(int) % 4  # 0: across is left-right
     padded = np.pad(strength, 1)
     keep = np.zeros(strength.shape, bool)

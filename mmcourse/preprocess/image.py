@@ -235,7 +235,7 @@ def check_height_width(size) -> tuple[int, int]:
 def resize_weights(n: int, new: int, method: str = "bilinear", antialias: bool = True) -> np.ndarray:
     """How much of each of `n` old pixels goes into each of `new` ones, float64 (new, n), rows summing to 1.
 
-    Centre of new pixel i, in old pixels: (i + ½) n/new. Weight of old pixel j: f((j + ½ - centre) / s), where f is a
+    Center of new pixel i, in old pixels: (i + ½) n/new. Weight of old pixel j: f((j + ½ - center) / s), where f is a
     triangle of half-width 1 (bilinear) or a box of half-width ½ (area). With `antialias`, s grows to n/new when
     shrinking, so that every old pixel counts; without it s stays 1, and fine detail aliases.
     """

@@ -1,4 +1,4 @@
-"""Masked language modelling: mask some tokens for a model to predict (BERT: Devlin et al. 2019, arXiv 1810.04805)."""
+"""Masked language modeling: mask some tokens for a model to predict (BERT: Devlin et al. 2019, arXiv 1810.04805)."""
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def mask_tokens(ids, maskable, mask_token_id, vocab_size, rng, mask_prob=0.15):
 class BigramModel:
     """Predictions from counts of adjacent words: the baseline that a language model has to beat.
 
-    Every text starts and ends with a special token, so that each word has two neighbours.
+    Every text starts and ends with a special token, so that each word has two neighbors.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class BigramModel:
     def predict(self, ids, where, special, both=True):
         """The most probable token at each True of `where`, (k,), given the token before it and, if `both`, after it.
 
-        A neighbour that is masked itself (`where`) is ignored. Tokens of `special` are never predicted.
+        A neighbor that is masked itself (`where`) is ignored. Tokens of `special` are never predicted.
         """
         chance = (self.unigram + 1e-9) / self.unigram.sum()  # (vocab_size,)
         joint = self.counts + np.outer(chance, chance)  # a little of independence, so that no logarithm is of 0

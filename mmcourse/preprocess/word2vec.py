@@ -23,7 +23,7 @@ def skip_gram_pairs(sentences: Sequence[Sequence[int]], window: int = 2) -> tupl
 
 
 def noise_distribution(contexts: np.ndarray, vocab_size: int) -> np.ndarray:
-    """Probabilities of the negatives, proportional to count^(3/4), which favours rare words: float64 (vocab_size,)."""
+    """Probabilities of the negatives, proportional to count^(3/4), which favors rare words: float64 (vocab_size,)."""
     weights = np.bincount(contexts, minlength=vocab_size) ** 0.75
     return weights / weights.sum()
 
@@ -78,7 +78,7 @@ def train(
     epochs, batch_size = check_integer("epochs", epochs), check_integer("batch_size", batch_size)
     centers, contexts = skip_gram_pairs(sentences, window)
     if not len(centers):
-        raise InputError("sentences", "no word has a neighbour", "pass sentences of two words or more")
+        raise InputError("sentences", "no word has a neighbor", "pass sentences of two words or more")
     if centers.min() < 0 or centers.max() >= vocab_size:
         problem = f"expected ids from 0 to {vocab_size - 1}, got {centers.min()} to {centers.max()}"
         raise InputError("sentences", problem, "pass the size of their vocabulary")

@@ -1,13 +1,25 @@
 """Convolution and pooling written out, on images (b, c, h, w). Equal to `nn.Conv2d` and friends, which are faster."""
 
 import math
+from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+Size = int | tuple[int, int]  # of both axes, or of height and width
+Padding = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]  # …, or of the four sides
 
-def conv2d(x, w, b=None, stride=1, padding=0, dilation=1):
+
+def conv2d(
+    x: Float[Tensor, "batch in_channels height width"],
+    w: Float[Tensor, "out_channels in_channels kh kw"],
+    b: Float[Tensor, " out_channels"] | None = None,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+) -> Float[Tensor, "batch out_channels out_height out_width"]:
     """Cross-correlation as one matrix product: patches as columns (`F.unfold`), kernels as rows.
 
     Parameters
@@ -31,12 +43,16 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1):
     return y if b is None else y + b[:, None, None]
 
 
-def max_pool2d(x, size=2, stride=None):
+def max_pool2d(
+    x: Float[Tensor, "batch channels height width"], size: Size = 2, stride: Size | None = None
+) -> Float[Tensor, "batch channels out_height out_width"]:
     """Largest value under each window of x (b, c, h, w); of equals, the first gets the gradient."""
     return _windows(x, size, stride).flatten(-2).max(-1).values
 
 
-def avg_pool2d(x, size=2, stride=None):
+def avg_pool2d(
+    x: Float[Tensor, "batch channels height width"], size: Size = 2, stride: Size | None = None
+) -> Float[Tensor, "batch channels out_height out_width"]:
     """Mean under each window of x (b, c, h, w)."""
     return _windows(x, size, stride).mean((-2, -1))
 
@@ -49,18 +65,28 @@ def _windows(x, size, stride):
 class Conv2d(nn.Module):
     """:func:`conv2d` with its weights, started as PyTorch does: uniform within ±1/√(in_channels·kh·kw)."""
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Padding = 0,
+        dilation: Size = 1,
+    ):
         super().__init__()
         self.stride, self.padding, self.dilation = stride, padding, dilation
         bound = 1 / math.sqrt(in_channels * math.prod(pair(kernel_size)))
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *pair(kernel_size)).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
 
-    def forward(self, x):
+    def forward(
+        self, x: Float[Tensor, "batch in_channels height width"]
+    ) -> Float[Tensor, "batch out_channels out_height out_width"]:
         """(b, in_channels, h, w) → (b, out_channels, oh, ow)."""
         return conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
 
 
-def pair(value):
+def pair(value: Any) -> tuple:
     """3 → (3, 3)."""
     return (value, value) if isinstance(value, int) else tuple(value)

@@ -1,4 +1,4 @@
-"""Batch and layer normalisation written out. Equal to `nn.BatchNorm1d/2d` and `nn.LayerNorm`."""
+"""Batch and layer normalization written out. Equal to `nn.BatchNorm1d/2d` and `nn.LayerNorm`."""
 
 import torch
 from jaxtyping import Float
@@ -52,5 +52,5 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """(…, dim) → the same shape."""
-        centred = x - x.mean(-1, keepdim=True)
-        return self.weight * centred / (centred.square().mean(-1, keepdim=True) + self.eps).sqrt() + self.bias
+        centered = x - x.mean(-1, keepdim=True)
+        return self.weight * centered / (centered.square().mean(-1, keepdim=True) + self.eps).sqrt() + self.bias

@@ -7,7 +7,8 @@ between them.
 import math
 
 import torch
-from torch import nn
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
 
 class Recurrent(nn.Module):
@@ -30,7 +31,12 @@ class Recurrent(nn.Module):
         for weight in self.parameters():
             nn.init.uniform_(weight, -bound, bound)  # as PyTorch starts them, biases too
 
-    def forward(self, x, padding_mask=None, state=None):
+    def forward(
+        self,
+        x: Float[Tensor, "batch time d_in"],
+        padding_mask: Bool[Tensor, "batch time"] | None = None,
+        state: tuple[Float[Tensor, "batch {self.dim}"], ...] | None = None,
+    ) -> tuple[Float[Tensor, "batch time {self.dim}"], tuple[Float[Tensor, "batch {self.dim}"], ...]]:
         """x (b, t, input_size), padding_mask bool (b, t), True = real → y (b, t, dim), last state (tuple of (b, dim)).
 
         At a padded step the state stays and the output is 0, as with packed sequences.
@@ -47,7 +53,11 @@ class Recurrent(nn.Module):
             y.append(state[0] if padding_mask is None else state[0] * keep)
         return torch.stack(y, 1), state
 
-    def cell(self, from_x, state):
+    def cell(
+        self,
+        from_x: Float[Tensor, "batch {self.num_gates}*{self.dim}"],
+        state: tuple[Float[Tensor, "batch {self.dim}"], ...],
+    ) -> tuple[Float[Tensor, "batch {self.dim}"], ...]:
         """from_x (b, num_gates·dim) = x W + b, state → new state."""
         raise NotImplementedError
 
@@ -55,7 +65,11 @@ class Recurrent(nn.Module):
 class RNN(Recurrent):
     """h' = tanh(x W + b + h U) (Elman 1990)."""
 
-    def cell(self, from_x, state):
+    def cell(
+        self,
+        from_x: Float[Tensor, "batch {self.num_gates}*{self.dim}"],
+        state: tuple[Float[Tensor, "batch {self.dim}"], ...],
+    ) -> tuple[Float[Tensor, "batch {self.dim}"], ...]:
         """One step."""
         return (torch.tanh(from_x + self.hidden(state[0])),)
 
@@ -65,7 +79,11 @@ class LSTM(Recurrent):
 
     num_gates, num_states = 4, 2
 
-    def cell(self, from_x, state):
+    def cell(
+        self,
+        from_x: Float[Tensor, "batch {self.num_gates}*{self.dim}"],
+        state: tuple[Float[Tensor, "batch {self.dim}"], ...],
+    ) -> tuple[Float[Tensor, "batch {self.dim}"], ...]:
         """One step."""
         h, c = state
         i, f, g, o = (from_x + self.hidden(h)).chunk(4, -1)
@@ -78,7 +96,11 @@ class GRU(Recurrent):
 
     num_gates, hidden_bias = 3, True
 
-    def cell(self, from_x, state):
+    def cell(
+        self,
+        from_x: Float[Tensor, "batch {self.num_gates}*{self.dim}"],
+        state: tuple[Float[Tensor, "batch {self.dim}"], ...],
+    ) -> tuple[Float[Tensor, "batch {self.dim}"], ...]:
         """One step."""
         (h,) = state
         (xr, xz, xn), (hr, hz, hn) = from_x.chunk(3, -1), self.hidden(h).chunk(3, -1)

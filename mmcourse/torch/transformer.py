@@ -4,8 +4,12 @@ Post-norm, as in the paper and BERT: x ← norm(x + f(x)). Pre-norm, as in GPT-2
 more norm at the end of the stack.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
-from torch import nn
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcourse.torch.attention import MultiHeadAttention
@@ -34,11 +38,11 @@ class Block(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(dim, eps), nn.LayerNorm(dim, eps)
         self.dropout = nn.Dropout(dropout)
 
-    def residual(self, x, f, norm):
+    def residual(self, x: Float[Tensor, "batch n d"], f: Callable, norm: Callable) -> Float[Tensor, "batch n d"]:
         """x + f(norm(x)), or post-norm norm(x + f(x))."""
         return x + self.dropout(f(norm(x))) if self.pre_norm else norm(x + self.dropout(f(x)))
 
-    def feed_forward(self, x):
+    def feed_forward(self, x: Float[Tensor, "batch n d"]) -> Float[Tensor, "batch n d"]:
         """up → GELU (exact) → down, at each position alone."""
         return self.down(F.gelu(self.up(x)))
 
@@ -46,7 +50,9 @@ class Block(nn.Module):
 class EncoderBlock(Block):
     """Self-attention, then feed-forward."""
 
-    def forward(self, x, padding_mask=None, causal=False):
+    def forward(
+        self, x: Float[Tensor, "batch n d"], padding_mask: Bool[Tensor, "batch n"] | None = None, causal: bool = False
+    ) -> Float[Tensor, "batch n d"]:
         """x (b, n, d), padding_mask bool (b, n), True = real → (b, n, d)."""
         x = self.residual(x, lambda h: self.attention(h, None, padding_mask, causal), self.norm1)
         return self.residual(x, self.feed_forward, self.norm2)
@@ -60,7 +66,13 @@ class DecoderBlock(Block):
         self.cross = MultiHeadAttention(dim, num_heads, memory_dim, dropout)
         self.norm3 = nn.LayerNorm(dim, eps)
 
-    def forward(self, x, memory, padding_mask=None, memory_mask=None):
+    def forward(
+        self,
+        x: Float[Tensor, "batch n d"],
+        memory: Float[Tensor, "batch m d_memory"],
+        padding_mask: Bool[Tensor, "batch n"] | None = None,
+        memory_mask: Bool[Tensor, "batch m"] | None = None,
+    ) -> Float[Tensor, "batch n d"]:
         """x (b, n, d), memory (b, m, d_m), masks bool (b, n), (b, m), True = real → (b, n, d)."""
         x = self.residual(x, lambda h: self.attention(h, None, padding_mask, causal=True), self.norm1)
         x = self.residual(x, lambda h: self.cross(h, memory, memory_mask), self.norm2)
@@ -79,7 +91,7 @@ class Stack(nn.Module):
         if pre_norm:
             self.norm = nn.LayerNorm(dim, eps)
 
-    def forward(self, x, *args, **options):
+    def forward(self, x: Float[Tensor, "batch n d"], *args: Any, **options: Any) -> Float[Tensor, "batch n d"]:
         """As the blocks."""
         for block in self.blocks:
             x = block(x, *args, **options)
@@ -98,7 +110,9 @@ class Decoder(Stack):
     block = DecoderBlock
 
 
-def patchify(image, size):
+def patchify(
+    image: Float[Tensor, "batch channels height width"], size: int
+) -> Float[Tensor, "batch n {size}*{size}*channels"]:
     """Cut (b, c, h, w) into squares, row by row: (b, h/size · w/size, size·size·c), channels last in each."""
     _, _, h, w = image.shape
     if h % size or w % size:
@@ -128,7 +142,7 @@ class VisionTransformer(nn.Module):
         self.positions = nn.Parameter(torch.randn(1 + (image_size // patch_size) ** 2, dim) * 0.02)
         self.encoder = Encoder(num_layers, dim, num_heads, hidden, dropout, eps=eps)
 
-    def forward(self, image):
+    def forward(self, image: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch tokens d"]:
         """(b, c, h, w) → (b, 1 + n, dim), the class token first."""
         x = self.patch(patchify(image, self.patch_size))  # (b, n, dim)
         x = torch.cat([self.cls.expand(len(x), 1, -1), x], 1) + self.positions

@@ -100,7 +100,7 @@ def test_notebooks_as_students_hand_them_in(sandbox, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["Copy of 00_start_here (1).ipynb", "00_start_here_ada.ipynb", "homework.ipynb"])
-def test_a_renamed_notebook_is_recognised(sandbox, tmp_path, name):
+def test_a_renamed_notebook_is_recognized(sandbox, tmp_path, name):
     hand_in(tmp_path / "sub", "ada", notebook(HONEST, RIGHT, 'check("start_here.1", bayes_accuracy)'), name)
     done = grade(tmp_path / "sub", tmp_path / "out", limits=QUICK)
     assert sum(points(done, "ada").values()) == 6

@@ -249,6 +249,20 @@ def test_cells_whose_text_is_no_text_are_damaged():
         code_cells(json.dumps(book).encode())
 
 
+@pytest.mark.parametrize(
+    "cell", ["from mmcourse import check, ceilings as c", "import mmcourse.ceilings", "from mmcourse.ceilings import x"]
+)
+def test_the_summary_names_who_uses_more_of_the_course_than_was_handed_out(without_sandbox, tmp_path, cell):
+    """The library has what some exercises ask for. No wall helps: a function can be copied as well as called."""
+    hand_in(tmp_path / "sub", "eve", hostile.notebook(hostile.HONEST, cell, hostile.RIGHT))
+    hand_in(tmp_path / "sub", "zz", hostile.notebook(hostile.HONEST, hostile.RIGHT))
+    graded = grade(tmp_path / "sub", tmp_path / "results")
+    summary = write_reports(graded, tmp_path / "results").read_text(encoding="utf-8")
+    assert summary.count("uses mmcourse.ceilings, which") == 1
+    page = (tmp_path / "results" / "feedback" / "eve.html").read_text(encoding="utf-8")
+    assert "ceilings" not in page, "a reason for the instructor to look, no verdict"
+
+
 def test_folders_without_end_cost_only_themselves(tmp_path, monkeypatch):
     for student in ("deep", "many", "zz"):
         hand_in(tmp_path, student, hostile.notebook(hostile.HONEST))

@@ -1,4 +1,4 @@
-"""`mmcourse release`: whole or not at all, each student's own numbers, and nothing given away."""
+"""`mmcourse release`: written atomically, each student's own numbers, and nothing given away."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _plain(value: object) -> object:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def test_the_same_student_always_gets_the_same_variant_and_no_neighbour_has_it(settings: dict):
+def test_the_same_student_always_gets_the_same_variant_and_no_neighbor_has_it(settings: dict):
     made = release(["00"], **settings)
     shutil.rmtree(settings["to"])
     again = release(["00", "01"], **settings)
@@ -157,7 +157,7 @@ def test_the_same_student_always_gets_the_same_variant_and_no_neighbour_has_it(s
         assert nb.metadata.mmcourse.variants[exercise] == given[1]
 
 
-def test_neighbours_differ_even_where_there_are_two_values():
+def test_neighbors_differ_even_where_there_are_two_values():
     students = [f"student{k}" for k in range(300)]
     two = space("k = 1  # of: 1, 2")
     given = [assign(SECRET, "start_here.1", students, two)[s]["k"] for s in students]
@@ -187,7 +187,7 @@ def test_a_variant_cell_without_a_space_is_refused(cell: str, tmp_path: Path):
         variant_cells(read(path))
 
 
-# ---------------------------------------------------------------- whole or not at all
+# ---------------------------------------------------------------- written atomically
 def test_the_same_settings_again_change_nothing_and_others_are_refused(settings: dict):
     release(["00"], **settings)
     before = tree(settings["to"])

@@ -197,12 +197,12 @@ def test_every_process_that_the_student_could_take_over_has_the_same_walls(class
 
 
 def test_the_doors_lead_to_the_hub_and_to_the_server_and_nowhere_else(class_folder):
-    with socket.create_server(("127.0.0.1", 0)) as neighbour:
+    with socket.create_server(("127.0.0.1", 0)) as neighbor:
         meet = f"""
         with socket.create_connection(("127.0.0.1", hub_port), 5) as line:
             line.sendall(b"from ada")
             said["hub"] = line.recv(100).decode()
-        said["neighbour"] = socket.socket().connect_ex(("127.0.0.1", {neighbour.getsockname()[1]}))
+        said["neighbor"] = socket.socket().connect_ex(("127.0.0.1", {neighbor.getsockname()[1]}))
         said["abstract"] = sorted(l.split()[-1] for l in open("/proc/net/unix") if "@" in l)
         with socket.create_server(("127.0.0.1", port)) as server:
             line, _ = server.accept()
@@ -211,12 +211,12 @@ def test_the_doors_lead_to_the_hub_and_to_the_server_and_nowhere_else(class_fold
             line.close()
         """
         said = sit(class_folder, "ada", meet)
-        neighbour.settimeout(0.1)
+        neighbor.settimeout(0.1)
         with pytest.raises(TimeoutError):
-            neighbour.accept()
+            neighbor.accept()
     assert said["hub"] == "the hub" and said["greeted"] == [b"from ada"], said["error"]
     assert said["asked"] == "hello" and said["answer"] == b"from the server"
-    assert said["neighbour"] != 0 and said["abstract"] == []
+    assert said["neighbor"] != 0 and said["abstract"] == []
 
 
 def test_two_students_are_two_users_in_two_networks(class_folder):

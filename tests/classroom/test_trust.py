@@ -66,7 +66,7 @@ def test_a_link_that_appears_between_listing_and_opening_earns_nothing(tmp_path,
 
 
 def test_links_that_come_and_go_while_a_class_is_read(tmp_path):
-    """The same race with a real second thread: hundreds of swaps, and never the neighbour's notebook."""
+    """The same race with a real second thread: hundreds of swaps, and never the neighbor's notebook."""
     sub, over = tmp_path / "sub", threading.Event()
     hand_in(sub, "ada", WHOLE)
     hand_in(sub, "eve/work", "", "blank.txt")

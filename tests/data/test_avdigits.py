@@ -81,7 +81,7 @@ def test_samples_are_as_promised(source):
     assert not batch["inputs"]["voice"][~batch["padding_mask"]["voice"]].any()
 
 
-def test_voice_features_are_standardised_by_training_recordings(source):
+def test_voice_features_are_standardized_by_training_recordings(source):
     ds = load("avdigits", "train", source=source)
     column = ds.features().columns["voice"]
     frames = np.concatenate([mel[:length] for mel, length in zip(column.store, column.lengths, strict=True)])

@@ -357,13 +357,13 @@ def _tensors(split: str, modality: str):
 def _train(net, head, inputs, cue, epochs):
     import torch
 
-    optimiser = torch.optim.Adam([*net.parameters(), *head.parameters()], 3e-3)
+    optimizer = torch.optim.Adam([*net.parameters(), *head.parameters()], 3e-3)
     for _ in range(epochs):
         for rows in torch.randperm(len(cue)).split(64):
             loss = torch.nn.functional.cross_entropy(head(net(*(x[rows] for x in inputs)).relu()), cue[rows])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
 
 
 @pytest.mark.parametrize(("modality", "epochs"), [("words", 5), ("voice", 2), ("face", 6)])

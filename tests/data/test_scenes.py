@@ -15,7 +15,7 @@ from mmcourse.datasets.scenes import questions as scenes_questions
 from mmcourse.datasets.scenes import speech as scenes_speech
 from mmcourse.datasets.scenes import videos as scenes_videos
 from mmcourse.datasets.scenes import world as scenes_world
-from mmcourse.datasets.scenes.world import COLOURS, HELD_OUT, SHAPES, SIZES
+from mmcourse.datasets.scenes.world import COLORS, HELD_OUT, SHAPES, SIZES
 from mmcourse.preprocess.text import maximum_matching
 
 WORLD = [scenes_world.make(5, i) for i in range(1500)]
@@ -41,11 +41,11 @@ def test_the_snapshot_is_fixed():
 def test_every_kind_size_and_count_occurs_about_equally():
     counts = np.bincount([len(scene.things) for scene in WORLD], minlength=5)[1:]
     assert counts.min() > 0.2 * len(WORLD)
-    kinds = [(t.shape, t.colour, t.size) for scene in WORLD for t in scene.things]
-    for axis, names in enumerate((SHAPES, COLOURS, SIZES)):
+    kinds = [(t.shape, t.color, t.size) for scene in WORLD for t in scene.things]
+    for axis, names in enumerate((SHAPES, COLORS, SIZES)):
         share = np.bincount([kind[axis] for kind in kinds], minlength=len(names)) / len(kinds)
         assert share.min() > 0.8 / len(names)
-    assert len(SHAPES) >= 6 and len(COLOURS) == 8 and len(SIZES) == 2
+    assert len(SHAPES) >= 6 and len(COLORS) == 8 and len(SIZES) == 2
     assert {scene.texture for scene in WORLD} == set(range(len(scenes.TEXTURES)))
 
 
@@ -74,24 +74,24 @@ def test_boxes_hold_what_was_drawn():
             assert min(drawn) >= 0 and max(drawn) <= 64
 
 
-def test_colour_and_shape_can_be_read_from_the_pixels():
-    """Of things in a new picture, by their box: colour by the nearest colour, shape by a support vector machine."""
+def test_color_and_shape_can_be_read_from_the_pixels():
+    """Of things in a new picture, by their box: color by the nearest color, shape by a support vector machine."""
     from sklearn.svm import SVC
 
     from mmcourse.preprocess.image import resize
 
-    crops, colours, shapes, right = [], [], [], []
+    crops, colors, shapes, right = [], [], [], []
     for scene in WORLD:
         image = drawing.draw(scene)
         thing = scene.things[-1]  # nothing in front of it
         left, top, end, bottom = drawing.box(thing)
         crop = resize(image[max(top, 0) : bottom, max(left, 0) : end], (12, 12)).astype(float)
         middle = crop[4:8, 4:8].mean((0, 1))
-        palette = np.array([drawing.RGB[name] for name in COLOURS])
-        right.append(np.argmin(((palette - middle) ** 2).sum(1)) == thing.colour)
-        crops.append(np.abs(crop - palette[thing.colour]).mean(-1).ravel() / 255)
+        palette = np.array([drawing.RGB[name] for name in COLORS])
+        right.append(np.argmin(((palette - middle) ** 2).sum(1)) == thing.color)
+        crops.append(np.abs(crop - palette[thing.color]).mean(-1).ravel() / 255)
         shapes.append(thing.shape)
-        colours.append(thing.colour)
+        colors.append(thing.color)
     assert np.mean(right) > 0.98
     model = SVC(C=10).fit(crops[:1000], shapes[:1000])
     assert model.score(crops[1000:], shapes[1000:]) > 0.95
@@ -100,7 +100,7 @@ def test_colour_and_shape_can_be_read_from_the_pixels():
 @pytest.mark.parametrize("task", scenes.TASKS)
 def test_training_has_nothing_that_is_held_out_and_the_unseen_splits_have(task):
     def pairs(ds, which):
-        first = COLOURS if which == "colour-shape" else SIZES
+        first = COLORS if which == "colour-shape" else SIZES
         column = ds.meta["colour" if which == "colour-shape" else "size"]
         rows = zip(column.tolist(), ds.meta["shape"].tolist(), strict=True)
         return [{(first[c], SHAPES[s]) for c, s in zip(*row, strict=True) if s >= 0} for row in rows]
@@ -118,15 +118,15 @@ def test_training_has_nothing_that_is_held_out_and_the_unseen_splits_have(task):
         load("scenes", "train", task=task, unseen="colour-shape")
 
 
-def test_every_colour_shape_and_size_is_seen_in_training_all_the_same():
-    for axis, names in enumerate((SHAPES, COLOURS, SIZES)):
+def test_every_color_shape_and_size_is_seen_in_training_all_the_same():
+    for axis, names in enumerate((SHAPES, COLORS, SIZES)):
         assert {kind[axis] for kind in scenes_world.SEEN} == set(range(len(names)))
 
 
 def mentioned(text):
-    """(colour, shape) of each noun phrase, in order, out of the words alone."""
+    """(color, shape) of each noun phrase, in order, out of the words alone."""
     meaning = {
-        w: (k, n) for k, names in (("c", COLOURS), ("s", SHAPES)) for n in names for w in scenes_captions.ENGLISH[n]
+        w: (k, n) for k, names in (("c", COLORS), ("s", SHAPES)) for n in names for w in scenes_captions.ENGLISH[n]
     }
     facts = [meaning[word] for word in scenes_captions.tokens(text) if word in meaning]
     assert len(facts) % 2 == 0 and all(a[0] != b[0] for a, b in zip(facts[::2], facts[1::2], strict=True))
@@ -139,7 +139,7 @@ def test_captions_name_every_thing_and_the_relation_is_true():
     phrases = "|".join(sorted(words, key=len, reverse=True))
     for scene in WORLD:
         text = scenes_captions.english(scene)
-        things = [(COLOURS[t.colour], SHAPES[t.shape]) for t in scene.things]
+        things = [(COLORS[t.color], SHAPES[t.shape]) for t in scene.things]
         told = mentioned(text)
         assert sorted(told) == sorted(things)
         found = re.search(rf"\b({phrases})\b(?= an? )", text.lower())
@@ -216,7 +216,7 @@ def test_answers_to_each_question_are_dealt_evenly():
     answers = {}
     for i in range(2, 60_000, 6 * 10):
         question, _, answer, _ = scenes_questions.ask(3, i)
-        answers.setdefault(question.kind, []).append(COLOURS.index(answer))
+        answers.setdefault(question.kind, []).append(COLORS.index(answer))
     share = np.bincount(answers["colour"], minlength=8) / len(answers["colour"])
     assert np.abs(share - 1 / 8).max() < 0.05
 

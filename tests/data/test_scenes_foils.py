@@ -66,7 +66,7 @@ def test_judges_without_eyes_are_at_chance(kind: str):
 
 def test_careless_foils_are_told_without_looking():
     """The control: foils that always take the plain color word. The same judge finds them out."""
-    plain = {word: name for name in world.COLOURS for word in captions.ENGLISH[name]}
+    plain = {word: name for name in world.COLORS for word in captions.ENGLISH[name]}
 
     def careless(scenes: list[world.Scene]) -> list[tuple[str, str]]:
         pairs = [(f.caption, f.foil) for f in foils.fair_foils(scenes, "color")]

@@ -75,8 +75,8 @@ def test_what_is_changed_is_not_true_any_more():
     tried = 0
     for scene, text in zip(SCENES, TEXTS, strict=True):
         first = scene.things[0]
-        colour = next(c for c in range(8) if all(c != thing.colour for thing in scene.things))
-        for other in (swapped(scene, colour=colour), replace(scene, things=(*scene.things[1:], *scene.things[:1] * 2))):
+        color = next(c for c in range(8) if all(c != thing.color for thing in scene.things))
+        for other in (swapped(scene, color=color), replace(scene, things=(*scene.things[1:], *scene.things[:1] * 2))):
             assert not truth.true_of(text, other) and truth.log_p(text, other) == -math.inf
             tried += 1
         if len(scene.things) == 1:
@@ -95,7 +95,7 @@ def test_relation_turned_round_is_false():
         for words, other in opposite.items():
             if re.search(rf"\b{words}\b", text, re.IGNORECASE):
                 turned = re.sub(rf"\b{words}\b", other, text, flags=re.IGNORECASE)
-                same = len({(phrase.shape, phrase.colour) for phrase in said.things}) < len(said.things)
+                same = len({(phrase.shape, phrase.color) for phrase in said.things}) < len(said.things)
                 assert same or not truth.true_of(turned, scene), turned
                 tried += 1
     assert tried > 20
@@ -121,7 +121,7 @@ def test_what_the_grammar_cannot_say(text: str):
 
 
 def test_order_of_mention_matters_to_likelihood_not_to_truth():
-    scene = next(s for s in SCENES if len(s.things) == 3 and len({t.colour for t in s.things}) == 3)
+    scene = next(s for s in SCENES if len(s.things) == 3 and len({t.color for t in s.things}) == 3)
     turned = replace(scene, things=scene.things[::-1])
     text = next(
         text

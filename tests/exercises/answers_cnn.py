@@ -229,7 +229,7 @@ ANSWERS = {
             (sizes(jumps=lambda jump, s: s), "last stride only"),
             (sizes(jumps=lambda jump, s: jump + s - 1), "added strides"),
             (sizes(reach=lambda k, d: k - 1), "field forgets the dilation"),
-            (sizes(reach=lambda k, d: k * d), "k steps a layer"),
+            (sizes(reach=lambda k, d: k * d), "k steps per layer"),
             (lambda layers, size: in_floats(layers, size)[::-1], "wrong order"),
             (lambda layers, size: in_floats(layers, size)[0], "should be 2 values"),
         ],

@@ -10,9 +10,9 @@ def shrink_by_loops(picture, k):
     small = np.zeros((h // k, w // k, c), np.uint8)
     for i in range(h // k):
         for j in range(w // k):
-            for colour in range(c):
-                block = picture[i * k : (i + 1) * k, j * k : (j + 1) * k, colour].astype(int)
-                small[i, j, colour] = int(block.sum() / k**2 + 0.5)
+            for color in range(c):
+                block = picture[i * k : (i + 1) * k, j * k : (j + 1) * k, color].astype(int)
+                small[i, j, color] = int(block.sum() / k**2 + 0.5)
     return small
 
 
@@ -38,27 +38,27 @@ def blocks(picture, k):
 SOBEL = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]])
 
 
-def filtered(grey, kernel, mode="edge"):
-    p = np.pad(grey, 1, mode=mode)
-    out = np.zeros(grey.shape)
-    for i in range(grey.shape[0]):
-        for j in range(grey.shape[1]):
+def filtered(gray, kernel, mode="edge"):
+    p = np.pad(gray, 1, mode=mode)
+    out = np.zeros(gray.shape)
+    for i in range(gray.shape[0]):
+        for j in range(gray.shape[1]):
             out[i, j] = (p[i : i + 3, j : j + 3] * kernel).sum()
     return out
 
 
-def by_patches(grey):
-    return np.sqrt(filtered(grey, SOBEL) ** 2 + filtered(grey, SOBEL.T) ** 2)
+def by_patches(gray):
+    return np.sqrt(filtered(gray, SOBEL) ** 2 + filtered(gray, SOBEL.T) ** 2)
 
 
-def by_scipy(grey):
+def by_scipy(gray):
     from scipy.ndimage import sobel
 
-    return np.hypot(sobel(grey, 0, mode="nearest"), sobel(grey, 1, mode="nearest"))
+    return np.hypot(sobel(gray, 0, mode="nearest"), sobel(gray, 1, mode="nearest"))
 
 
 def with_mode(mode):
-    return lambda grey: np.hypot(filtered(grey, SOBEL, mode), filtered(grey, SOBEL.T, mode))
+    return lambda gray: np.hypot(filtered(gray, SOBEL, mode), filtered(gray, SOBEL.T, mode))
 
 
 # ---------------------------------------------------------------- images.3
@@ -111,7 +111,7 @@ ANSWERS = {
             (summed_in_uint8, "ran over 255"),
             (lambda p, k: blocks(p, k).mean(axis=(1, 3)).astype(np.uint8), "cut the digits off"),
             (lambda p, k: blocks(p, k).mean(axis=(1, 3)), "not whole numbers"),
-            (lambda p, k: np.round(blocks(p, k).mean(axis=(1, 3, 4))).astype(np.uint8), "averaged the colours away"),
+            (lambda p, k: np.round(blocks(p, k).mean(axis=(1, 3, 4))).astype(np.uint8), "averaged the colors away"),
             (
                 lambda p, k: np.round(p.reshape(k, len(p) // k, k, -1, p.shape[2]).mean(axis=(0, 2))),
                 "lie far apart",
@@ -132,7 +132,7 @@ ANSWERS = {
             (with_mode("wrap"), "opposite side"),
             (lambda x: by_patches(x)[1:-1, 1:-1], "lost its border"),
             (lambda x: by_patches(x) / by_patches(x).max(), "divided by the largest"),
-            (lambda x: np.hypot(*np.gradient(x)), "compares two neighbours only"),
+            (lambda x: np.hypot(*np.gradient(x)), "compares two neighbors only"),
         ],
     ),
     "images.3": Answers(
@@ -153,7 +153,7 @@ ANSWERS = {
             (but(caption=lambda c: swapped(c)[:-1] + "?" if len(c) > 65 else swapped(c)), "to the right of i?'"),
             (but(picture=lambda p: p[::-1]), "upside down"),
             (but(picture=lambda p: p[::-1, ::-1]), "half a circle"),
-            (but(picture=lambda p: p[..., ::-1]), "reversed the colours"),
+            (but(picture=lambda p: p[..., ::-1]), "reversed the colors"),
             (but(picture=lambda p: p), "not mirrored"),
             (lambda p, b, c: mirror_by_loops(p, b, c)[:2], "should be 3 values"),
         ],

@@ -106,7 +106,7 @@ def with_loops(U, h, dlast):
 
 
 def back(one):
-    """The right judgement of lengths that come from another step back."""
+    """The right judgment of lengths that come from another step back."""
 
     def judge(U, h, dlast):
         gradient, norms = dlast, [np.linalg.norm(dlast)]

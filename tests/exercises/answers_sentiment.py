@@ -89,7 +89,7 @@ def voting(count, there=lambda modality_mask: modality_mask):
     return vote
 
 
-def unnormalised(p, modality_mask, prior):
+def unnormalized(p, modality_mask, prior):
     return np.where(modality_mask.T[:, :, None], p, 1).prod(0) / prior ** (modality_mask.sum(1, keepdims=True) - 1.0)
 
 
@@ -175,7 +175,7 @@ ANSWERS = {
             (voting(lambda there: there.sum(1, keepdims=True) * 1.0), "once too often"),
             (voting(lambda t: t.shape[1] - 1.0, np.ones_like), "opinions that are not there"),
             (voting(lambda t: np.maximum(t.sum(1, keepdims=True) - 1.0, 0)), "With nobody there"),
-            (unnormalised, "do not sum to 1"),
+            (unnormalized, "do not sum to 1"),
             (averaged, "mean of the opinions"),
             (lambda p, modality_mask, prior: sample_by_sample(p, ~modality_mask, prior), "those who are absent"),
         ],

@@ -2,6 +2,7 @@
 
 import numpy as np
 from exercise_harness import Answers
+from scipy import stats
 
 
 # ---------------------------------------------------------------- start_here.1
@@ -59,6 +60,11 @@ def softmax_over_batch(w, v, f, prior):
 
 
 # ---------------------------------------------------------------- start_here.3
+def factor(n):
+    """Half of a 95 % interval in standard errors, from SciPy; the learners' table has three decimals of it."""
+    return stats.t.ppf(0.975, n - 1)
+
+
 def with_loops(single, fused, ceiling):
     n = len(single)
     differences = [b - a for a, b in zip(single, fused, strict=True)]
@@ -67,7 +73,7 @@ def with_loops(single, fused, ceiling):
     if n < 2:
         return 100 * mean, share, False
     variance = sum((d - mean) ** 2 for d in differences) / (n - 1)
-    return 100 * mean, share, mean > 2 * (variance / n) ** 0.5
+    return 100 * mean, share, mean > factor(n) * (variance / n) ** 0.5
 
 
 def by_matrices(single, fused, ceiling):
@@ -75,7 +81,7 @@ def by_matrices(single, fused, ceiling):
     mean_single, mean_fused = pairs.mean(axis=0)
     gap, d = ceiling - mean_single, np.diff(pairs)[:, 0]
     noise = np.inf if d.size == 1 else np.sqrt(d.var(ddof=1) / d.size)
-    return [(mean_fused - mean_single) * 100, 1 - (ceiling - mean_fused) / gap, (d.mean() / 2) > noise]
+    return [(mean_fused - mean_single) * 100, 1 - (ceiling - mean_fused) / gap, (d.mean() / factor(d.size)) > noise]
 
 
 def but(**parts):
@@ -88,9 +94,11 @@ def but(**parts):
     return worth_it
 
 
-def beyond(error, measure=lambda difference: difference):
-    """Supported if the mean gain is more than two of these errors above zero; one seed supports nothing."""
-    return but(supported=lambda s, f, c: len(s) > 1 and bool(measure(f.mean() - s.mean()) > 2 * error(s, f)))
+def beyond(error, measure=lambda difference: difference, times=factor):
+    """Supported if the mean gain is more than t (or so many `times`) of these errors; one seed supports nothing."""
+    return but(
+        supported=lambda s, f, c: len(s) > 1 and bool(measure(f.mean() - s.mean()) > times(len(s)) * error(s, f))
+    )
 
 
 ANSWERS = {
@@ -118,7 +126,7 @@ ANSWERS = {
             (lambda w, v, f, prior: rows(w * v * f * prior), "multiplied by the prior"),
             (lambda w, v, f, prior: w * v * f / prior**2, "do not sum to 1"),
             (lambda w, v, f, prior: w * v * f, "stopped there"),
-            (softmax_over_batch, "normalised over the batch"),
+            (softmax_over_batch, "normalized over the batch"),
             (lambda w, v, f, prior: np.mean([w, v, f], axis=0), "average of the posteriors"),
             (lambda w, v, f, prior: np.log(w * v * f / prior**2), "log-probabilities"),
             (
@@ -146,11 +154,22 @@ ANSWERS = {
             (beyond(lambda s, f: (f - s).std(ddof=1) / len(s)), "by the root of s, not by s"),
             (beyond(lambda s, f: (f - s).std(ddof=1) / (len(s) - 1) ** 0.5), "took off 1 twice"),
             *[
-                (beyond(lambda s, f, k=k: k / 2 * (f - s).std(ddof=1) / len(s) ** 0.5), f"with {k} standard error")
+                (
+                    beyond(lambda s, f: (f - s).std(ddof=1) / len(s) ** 0.5, times=lambda n, k=k: k),
+                    f"with {k} standard error",
+                )
                 for k in (1, 1.5, 1.96, 2.5, 3)
             ],
             (lambda s, f, c: with_loops(s, f, c)[:2], "should be 3 values (gain, share, supported); got 2"),
             (but(supported=lambda s, f, c: "yes"), "(supported) is text"),
+            (
+                beyond(lambda s, f: (f - s).std(ddof=1) / len(s) ** 0.5, times=lambda n: 2),
+                "you take two standard errors",
+            ),
+            (
+                beyond(lambda s, f: (f - s).std(ddof=1) / len(s) ** 0.5, times=lambda n: factor(n + 1)),
+                "one run too many",
+            ),
         ],
     ),
 }

@@ -103,7 +103,7 @@ def ties_are_better(val_losses, patience):
     return len(val_losses), best
 
 
-def neighbour(val_losses, patience):
+def neighbor(val_losses, patience):
     wait, n = 0, len(val_losses)
     for epoch in range(1, len(val_losses)):
         wait = wait + 1 if val_losses[epoch] >= val_losses[epoch - 1] else 0
@@ -154,7 +154,7 @@ ANSWERS = {
             ),
             (shifted(best=1), "counted from 0"),
             (shifted(ran=-1), "index of the last one plus 1"),
-            (neighbour, "with the epoch before"),
+            (neighbor, "with the epoch before"),
             (lambda losses, patience: (len(losses), int(np.argmin(losses))), "As if it never stopped"),
         ],
     ),

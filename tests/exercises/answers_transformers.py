@@ -53,7 +53,7 @@ ANSWERS = {
             (lambda x, look, w1, w2: norm(think(norm(look @ x), w1, w2)), "Both residuals are missing"),
             (lambda x, look, w1, w2: norm(think(norm(x + look @ x), w1, w2)), "second residual is missing"),
             (last_norm_forgotten, "second norm is missing"),
-            (over_words, "normalised over the words"),
+            (over_words, "normalized over the words"),
             (lambda x, look, w1, w2: with_identity(x, look.T, w1, w2), "`look` transposed"),
             (lambda x, look, w1, w2: norm(norm(x + look @ x) + think(x, w1, w2)), "feed-forward part reads `x`"),
         ],

@@ -139,7 +139,7 @@ def training(steps=400, width=48, rate=0.02, act=nn.ReLU):
     return train
 
 
-class NearestNeighbour(nn.Module):
+class NearestNeighbor(nn.Module):
     """No training at all, and right."""
 
     def __init__(self, inputs, targets, num_classes):
@@ -206,7 +206,7 @@ ANSWERS = {
         skip=FUNCTIONS,
     ),
     "neural_networks.5": Answers(
-        right=[training(), NearestNeighbour],
+        right=[training(), NearestNeighbor],
         wrong=[
             (training(steps=0), "hardly better than guessing"),
             (training(rate=1e30), "diverged"),

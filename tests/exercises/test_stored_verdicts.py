@@ -26,9 +26,12 @@ BETTER = {  # (exercise, k-th wrong answer): how the message begins now
     "was counted three times.",
     ("start_here.3", 4): "Your share is accuracy over ceiling. It should say how much of the gap from single model to "
     "ceiling was closed.",
-    ("start_here.3", 15): "You compare the mean gain with # standard error, it seems. It should be two.",
+    # the gain is judged by Student's interval, no longer by two standard errors
+    ("start_here.3", 5): "You call every positive gain supported. Ask whether it is more than t standard errors above "
+    "zero.",
+    ("start_here.3", 15): "You compare the mean gain with # standard error, it seems. Take t from `T#`.",
     **{
-        ("start_here.3", k): "You compare the mean gain with # standard errors, it seems. It should be two."
+        ("start_here.3", k): "You compare the mean gain with # standard errors, it seems. Take t from `T#`."
         for k in (16, 17, 18, 19)
     },
     ("fusion.4", 4): "Your slack is too wide: # is meant, one percentage point of accuracy.",

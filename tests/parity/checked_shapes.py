@@ -136,6 +136,11 @@ def run_the_rest():
         generator = [np.random.default_rng(0)] if backend == "numpy" else []
         fusion.sample_modality_mask(mask, 0.5, *generator)
     import_module("mmcourse.numpy.fusion").count_sketch_matrix(3, 5, np.random.default_rng(0))
+    convolution = import_module("mmcourse.numpy.convolution")
+    convolution.conv2d_loop(np.ones((2, 4, 5, 1)), convolution.flip_kernel(np.ones((3, 2, 1, 2))))
+    convolution.same_padding(8, 3)
+    convolution.receptive_field([(3, 1, 1)])
+    import_module("mmcourse.numpy.recurrent").spectral_radius(np.eye(3))
 
 
 def errors_of_wrong_calls():

@@ -141,7 +141,7 @@ ATTENTION = [
     _numpy("attention", "the value's gradient lost", 'dx["k_proj"] + dx["v_proj"]', 'dx["k_proj"]', CROSS),
     _numpy("attention", "sine and cosine not interleaved", "np.stack([np.sin(angle), np.cos(angle)], -1)",
            "np.stack([np.sin(angle), np.cos(angle)], 1)",
-           test_attention.test_positions_are_equal_in_all_rooms_and_shift_by_rotation),
+           test_attention.test_positions_are_equal_in_all_backends_and_shift_by_rotation),
     _numpy("weight_conversion", "mask not turned over for PyTorch", "return ~np", "return np",
            lambda: test_attention.check_torch_multi_head(CROSS)),
     _numpy("weight_conversion", "query and key packed in the wrong order", 'names = ("q_proj", "k_proj", "v_proj")',

@@ -120,7 +120,7 @@ class ProductOfSums(fusion.LowRankTensorFusion):
 
 
 class HiddenFactors(fusion.LowRankTensorFusion):
-    """Factors in a plain list: they work, and no optimiser ever hears of them."""
+    """Factors in a plain list: they work, and no optimizer ever hears of them."""
 
     def __init__(self, dims, width, rank=4):
         super().__init__(dims, width, rank)
@@ -146,7 +146,7 @@ class StartsAtNothing(fusion.FiLM):
 
 
 class ScaleBeforeScale(fusion.FiLM):
-    """A normalisation with its own scale and shift just before γ and β."""
+    """A normalization with its own scale and shift just before γ and β."""
 
     def __init__(self, dims, width, target=0):
         super().__init__(dims, width, target)

@@ -34,19 +34,21 @@ def in_order(p):
 def check_gradient(formula, limit=1e-6):
     """NumPy's backward pass against central differences, relative to the largest gradient."""
     torch = TorchBackend(formula)
-    room = NumpyBackend(formula, torch.weights, torch.trainable)
+    backend = NumpyBackend(formula, torch.weights, torch.trainable)
     rng = np.random.default_rng(1)
     inputs = formula.inputs(rng)
-    (y,) = room.forward(inputs).values()
+    (y,) = backend.forward(inputs).values()
     target = {"": rng.normal(size=y.shape)}
-    for ours, slopes in zip(room.gradients(inputs, target), room.central_differences(inputs, target), strict=True):
+    for ours, slopes in zip(
+        backend.gradients(inputs, target), backend.central_differences(inputs, target), strict=True
+    ):
         assert difference(ours, slopes) <= limit
 
 
-def _task(formula, room):
+def _task(formula, backend):
     rng = np.random.default_rng(2)
     inputs = formula.inputs(rng)
-    y = room.forward(inputs)[""]
+    y = backend.forward(inputs)[""]
     return inputs, y, {"": rng.normal(size=y.shape)}
 
 
@@ -60,12 +62,12 @@ def check_torch(formula, theirs, convert=nothing, call=lambda layer, inputs: lay
     """Our PyTorch module against PyTorch's own; `frozen` names its parameters that must not learn."""
     import torch
 
-    room = TorchBackend(formula)
-    inputs, y, target = _task(formula, room)
+    backend = TorchBackend(formula)
+    inputs, y, target = _task(formula, backend)
     named = {}
     if isinstance(theirs, torch.nn.Module):
         theirs.double()
-        state = {k: torch.tensor(np.array(v)) for k, v in convert(room.weights).items()}
+        state = {k: torch.tensor(np.array(v)) for k, v in convert(backend.weights).items()}
         theirs.load_state_dict({**theirs.state_dict(), **state})
         for name in frozen:
             theirs.get_parameter(name).requires_grad_(False)
@@ -74,21 +76,21 @@ def check_torch(formula, theirs, convert=nothing, call=lambda layer, inputs: lay
     def loss(tensors):
         return 0.5 * (call(theirs, tensors) - torch.tensor(target[""])).square().mean()
 
-    _assert_close({"y": y}, {"y": call(theirs, room.tensors(inputs)).detach().numpy()}, "forward")
-    tensors = room.tensors(inputs, gradient=True)
+    _assert_close({"y": y}, {"y": call(theirs, backend.tensors(inputs)).detach().numpy()}, "forward")
+    tensors = backend.tensors(inputs, gradient=True)
     xs = {k: v for k, v in flatten(tensors).items() if getattr(v, "requires_grad", False)}
     slopes = torch.autograd.grad(loss(tensors), [*xs.values(), *named.values()])
     slopes = dict(zip([*xs, *named], (s.numpy() for s in slopes), strict=True))
-    dx, dp = room.gradients(inputs, target)
+    dx, dp = backend.gradients(inputs, target)
     ours = {**dx, **{k: v for k, v in convert(dp).items() if k in named}}
     _assert_close(ours, slopes, "gradient")
     if named:
         optim = torch.optim.SGD(named.values(), lr=RATE)
         for _ in range(STEPS):
             optim.zero_grad()
-            loss(room.tensors(inputs)).backward()
+            loss(backend.tensors(inputs)).backward()
             optim.step()
-        ours = convert(room.steps(inputs, target, "sgd", RATE, STEPS))
+        ours = convert(backend.steps(inputs, target, "sgd", RATE, STEPS))
         ours = {k: v for k, v in ours.items() if k in named}
         _assert_close(ours, {k: v.detach().numpy() for k, v in named.items()}, "weights after five steps")
 
@@ -97,16 +99,16 @@ def check_keras(formula, theirs, convert=lambda p: [], call=lambda layer, inputs
     """Our Keras layer against Keras's own."""
     first = TorchBackend(formula)
     inputs = formula.inputs(np.random.default_rng(2))
-    room = KerasBackend(formula, first, inputs)
+    backend = KerasBackend(formula, first, inputs)
     import keras
     import tensorflow as tf
 
-    inputs, y, target = _task(formula, room)
-    tensors = room.tensors(inputs)
+    inputs, y, target = _task(formula, backend)
+    tensors = backend.tensors(inputs)
     call(theirs, tensors)  # builds
     weights = getattr(theirs, "trainable_variables", [])
     if weights:
-        for variable, array in zip(weights, convert(room.weights), strict=True):
+        for variable, array in zip(weights, convert(backend.weights), strict=True):
             variable.assign(array)
     xs = {k: v for k, v in flatten(tensors).items() if tf.is_tensor(v) and v.dtype.is_floating}
 
@@ -122,7 +124,7 @@ def check_keras(formula, theirs, convert=lambda p: [], call=lambda layer, inputs
 
     out, (dx, dp) = gradients()
     _assert_close({"y": y}, {"y": np.array(out)}, "forward")
-    ours_dx, ours_dp = room.gradients(inputs, target)
+    ours_dx, ours_dp = backend.gradients(inputs, target)
     dp = [np.array(tf.convert_to_tensor(g)) for g in dp]
     ours = ours_dx | numbered(convert(ours_dp) if weights else [])
     _assert_close(ours, {k: np.array(v) for k, v in dx.items()} | numbered(dp), "gradient")
@@ -130,5 +132,5 @@ def check_keras(formula, theirs, convert=lambda p: [], call=lambda layer, inputs
         optim = keras.optimizers.SGD(learning_rate=RATE)
         for _ in range(STEPS):
             optim.apply_gradients(zip(gradients()[1][1], weights, strict=True))
-        ours = numbered(convert(room.steps(inputs, target, "sgd", RATE, STEPS)))
+        ours = numbered(convert(backend.steps(inputs, target, "sgd", RATE, STEPS)))
         _assert_close(ours, numbered(weights), "weights after five steps")

@@ -133,15 +133,15 @@ def test_rows_sum_to_one_or_are_empty(causal):
     assert not (cache["weights"] * ~mask[:, None, None]).any()
 
 
-def check_fully_masked(room):
+def check_fully_masked(backend):
     """Output, weights and gradient of a row without anything to look at: 0 and finite."""
     rng = np.random.default_rng(2)
     q, k, v = (rng.normal(size=(2, 3, 4)) for _ in range(3))
     mask = np.array([[False] * 3, [True, False, True]])
-    if room == "numpy":
+    if backend == "numpy":
         y, cache = attention.scaled_dot_product_attention(q, k, v, mask)
         grads = attention.scaled_dot_product_attention_backward(np.ones_like(y), cache)
-    elif room == "torch":
+    elif backend == "torch":
         leaves = [torch.tensor(a, requires_grad=True) for a in (q, k, v)]
         y, _ = torch_attention.scaled_dot_product_attention(*leaves, torch.tensor(mask))
         grads = [g.numpy() for g in torch.autograd.grad(y.sum(), leaves)]
@@ -160,9 +160,9 @@ def check_fully_masked(room):
     assert not y[0].any() and y[1].any()
 
 
-@pytest.mark.parametrize("room", ["numpy", "torch", "keras"])
-def test_fully_masked_rows_are_zero_and_finite(room):
-    check_fully_masked(room)
+@pytest.mark.parametrize("backend", ["numpy", "torch", "keras"])
+def test_fully_masked_rows_are_zero_and_finite(backend):
+    check_fully_masked(backend)
 
 
 def check_no_leak():
@@ -241,7 +241,7 @@ def test_brute_force_loop():
             np.testing.assert_allclose(y[b, i], np.concatenate(heads) @ p["out_proj.w"] + p["out_proj.b"], atol=1e-13)
 
 
-def test_positions_are_equal_in_all_rooms_and_shift_by_rotation():
+def test_positions_are_equal_in_all_backends_and_shift_by_rotation():
     import mmcourse.keras.attention as keras_attention
 
     for n, d in ((7, 6), (5, 3)):

@@ -187,7 +187,7 @@ def _timed_pair(x, w, repeats=15):
         torch.autograd.grad(y, (tx, tw), y)
 
     best = {ours: np.inf, theirs: np.inf}
-    for _, f in itertools.product(range(repeats), best):  # in turn, so that both meet the same neighbours
+    for _, f in itertools.product(range(repeats), best):  # in turn, so that both meet the same neighbors
         start = time.perf_counter()
         f()
         best[f] = min(best[f], time.perf_counter() - start)

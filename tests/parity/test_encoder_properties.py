@@ -7,7 +7,7 @@ from mutants_encoders import FORMULAS
 from mmcourse.parity import KerasBackend, NumpyBackend, TorchBackend, properties
 
 
-def _rooms(formula):
+def _backends(formula):
     torch = TorchBackend(formula)
     inputs = formula.inputs(np.random.default_rng(0))
     array = NumpyBackend(formula, torch.weights, torch.trainable)
@@ -16,13 +16,13 @@ def _rooms(formula):
 
 @pytest.mark.parametrize("formula", FORMULAS.values(), ids=lambda f: f.name)
 def test_properties(formula):
-    inputs, rooms = _rooms(formula)
-    for room in ("torch", "keras"):
-        properties.registered(rooms[room], formula)
-        properties.learns(rooms[room], inputs)
+    inputs, backends = _backends(formula)
+    for backend in ("torch", "keras"):
+        properties.registered(backends[backend], formula)
+        properties.learns(backends[backend], inputs)
     if "mixes" in formula.tags:
         return
-    for room in rooms.values():
-        properties.batch_of_one(room.forward, inputs)
+    for backend in backends.values():
+        properties.batch_of_one(backend.forward, inputs)
         if "ids" not in inputs and "causal" not in inputs:
-            properties.samples_independent(room.forward, inputs)
+            properties.samples_independent(backend.forward, inputs)

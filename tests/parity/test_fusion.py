@@ -163,15 +163,15 @@ DRAWS = {
 }
 
 
-@pytest.mark.parametrize("room", DRAWS)
-def test_modalities_drop_out_one_sample_at_a_time(rng, room):
+@pytest.mark.parametrize("backend", DRAWS)
+def test_modalities_drop_out_one_sample_at_a_time(rng, backend):
     everything = np.ones((20_000, 3), bool)
-    drawn = DRAWS[room](everything, 0.4)
+    drawn = DRAWS[backend](everything, 0.4)
     # with the rescue of those who lost all: 0.6 + 0.4³ / 3
     np.testing.assert_allclose(drawn.mean(0), 0.6 + 0.4**3 / 3, atol=0.015)
     assert drawn.any(1).all() and len(np.unique(drawn, axis=0)) == 7
     some = rng.random((20_000, 3)) > 0.5
-    drawn = DRAWS[room](some, 0.9)
+    drawn = DRAWS[backend](some, 0.9)
     assert not (drawn & ~some).any() and (drawn.any(1) == some.any(1)).all()
 
 
@@ -186,7 +186,7 @@ def test_keras_modulation_leaves_the_head():
     assert [float(g.mean()) for g in got] == [0.2, 0.2, 1, 1, 1, 1]
 
 
-def test_confidence_is_equal_in_all_rooms(rng):
+def test_confidence_is_equal_in_all_backends(rng):
     logits, labels = rng.normal(size=(3, 6, 4)), rng.integers(4, size=6)
     want = fusion.confidence(logits, labels)
     np.testing.assert_allclose(torch_fusion.confidence(torch.from_numpy(logits), torch.from_numpy(labels)), want)
@@ -219,16 +219,17 @@ def test_cross_entropy_is_finite_and_ignorance_costs_ln_c():
 @pytest.mark.parametrize("name", [n for n, f in F.items() if f.config and "absent" not in n])
 def test_keras_layers_come_back_from_their_config(name):
     inputs = F[name].inputs(np.random.default_rng(0))
-    room = KerasBackend(F[name], TorchBackend(F[name], "float32"), inputs, "float32")
-    again = keras.layers.deserialize(keras.layers.serialize(room.layer))
-    F[name].keras_call(again, room.tensors(inputs))
-    again.set_weights(room.layer.get_weights())
-    before, after = room.outputs(room.tensors(inputs)), flatten(F[name].keras_call(again, room.tensors(inputs)))
+    backend = KerasBackend(F[name], TorchBackend(F[name], "float32"), inputs, "float32")
+    again = keras.layers.deserialize(keras.layers.serialize(backend.layer))
+    F[name].keras_call(again, backend.tensors(inputs))
+    again.set_weights(backend.layer.get_weights())
+    before = backend.outputs(backend.tensors(inputs))
+    after = flatten(F[name].keras_call(again, backend.tensors(inputs)))
     for path, output in before.items():
         np.testing.assert_array_equal(output, after[path])
 
 
 def test_a_bilinear_form_takes_two():
-    for room in (torch_fusion, keras_fusion):
+    for backend in (torch_fusion, keras_fusion):
         with pytest.raises(ValueError, match="dims: a bilinear form takes two modalities, got 3"):
-            room.Bilinear([2, 3, 4], 5)
+            backend.Bilinear([2, 3, 4], 5)

@@ -172,8 +172,8 @@ def target_asks_every_step(kind):
     inputs = formula.inputs(np.random.default_rng(1))
     inputs["padding_mask"][:] = True
     weights = TorchBackend(formula).weights if kind is fusion.CrossAttention else None
-    room = TorchBackend(formula, kind=kind, weights=weights)
-    layer, target, context = room.layer, *(torch.from_numpy(inputs[k]) for k in ("target", "context"))
+    backend = TorchBackend(formula, kind=kind, weights=weights)
+    layer, target, context = backend.layer, *(torch.from_numpy(inputs[k]) for k in ("target", "context"))
     got = layer(target, context)
     assert got.shape == (4, 4, WIDTH), f"the result has {got.shape[1]} steps, the target has 4: who asks whom?"
     last = context.clone()
@@ -297,9 +297,9 @@ def test_parity_kills_too(name):
     inputs = F[name].inputs(np.random.default_rng(0))
     gaps = []
     for kind in (None, SAME_WEIGHTS[name]):
-        room = TorchBackend(F[name], kind=kind)
-        array = NumpyBackend(F[name], room.weights, room.trainable)
-        gaps.append(difference(room.forward(inputs), array.forward(inputs)))
+        backend = TorchBackend(F[name], kind=kind)
+        array = NumpyBackend(F[name], backend.weights, backend.trainable)
+        gaps.append(difference(backend.forward(inputs), array.forward(inputs)))
     assert gaps[0] < 1e-12 and gaps[1] > 1e-3, gaps
 
 

@@ -1,4 +1,4 @@
-"""What must hold of every fusion method, the loss and the small encoders in each room, before numbers are compared."""
+"""What must hold of every fusion method, the loss and the small encoders in each backend, before they are compared."""
 
 import numpy as np
 import pytest
@@ -16,8 +16,8 @@ def of(tag_free=True, has=None):
 
 
 @pytest.fixture(scope="module")
-def rooms():
-    """All three rooms of each formula, made when first asked for."""
+def backends():
+    """All three backends of each formula, made when first asked for."""
     made = {}
 
     def get(name):
@@ -32,70 +32,70 @@ def rooms():
     return get
 
 
-ROOM = pytest.mark.parametrize("room", ["numpy", "torch", "keras"])
-FRAMEWORK = pytest.mark.parametrize("room", ["torch", "keras"])
+BACKEND = pytest.mark.parametrize("backend", ["numpy", "torch", "keras"])
+FRAMEWORK = pytest.mark.parametrize("backend", ["torch", "keras"])
 
 
 @FRAMEWORK
 @pytest.mark.parametrize("name", of(tag_free=False))
-def test_registered(rooms, name, room):
-    properties.registered(rooms(name)[1][room], FORMULAS[name])
+def test_registered(backends, name, backend):
+    properties.registered(backends(name)[1][backend], FORMULAS[name])
 
 
 @FRAMEWORK
 @pytest.mark.parametrize("name", of())
-def test_learns(rooms, name, room):
-    inputs, by_room = rooms(name)
+def test_learns(backends, name, backend):
+    inputs, by_backend = backends(name)
     if name.startswith("bilinear") and "modality_mask" in inputs:
         inputs["modality_mask"][:3] = True  # with one of two absent it is 0 by definition, and with it every gradient
-    properties.learns(by_room[room], inputs)
+    properties.learns(by_backend[backend], inputs)
 
 
-@ROOM
+@BACKEND
 @pytest.mark.parametrize("name", of())
-def test_samples_are_independent_and_one_is_enough(rooms, name, room):
-    inputs, by_room = rooms(name)
+def test_samples_are_independent_and_one_is_enough(backends, name, backend):
+    inputs, by_backend = backends(name)
     if "ids" not in inputs:
-        properties.samples_independent(by_room[room].forward, inputs)
-    properties.batch_of_one(by_room[room].forward, inputs)
+        properties.samples_independent(by_backend[backend].forward, inputs)
+    properties.batch_of_one(by_backend[backend].forward, inputs)
 
 
-@ROOM
+@BACKEND
 @pytest.mark.parametrize("name", of(has="modality_mask"))
-def test_absent_modalities(rooms, name, room):
-    inputs, by_room = rooms(name)
-    properties.absent_ignored(by_room[room].forward, inputs)
-    properties.present_matters(by_room[room].forward, inputs)
+def test_absent_modalities(backends, name, backend):
+    inputs, by_backend = backends(name)
+    properties.absent_ignored(by_backend[backend].forward, inputs)
+    properties.present_matters(by_backend[backend].forward, inputs)
 
 
-@ROOM
+@BACKEND
 @pytest.mark.parametrize("name", of(has="padding_masks") + ["cross-attention"] + list(ENCODERS))
-def test_padding(rooms, name, room):
-    inputs, by_room = rooms(name)
+def test_padding(backends, name, backend):
+    inputs, by_backend = backends(name)
     if "padding_masks" in inputs:
         pairs = {f"xs.{m}": f"padding_masks.{m}" for m in range(3)}
     else:
         pairs = {ENCODERS.get(name, "context"): "padding_mask"}
-    properties.padding_ignored(by_room[room].forward, inputs, pairs)
+    properties.padding_ignored(by_backend[backend].forward, inputs, pairs)
 
 
-def test_every_gradient_survives_nan_in_absent_modalities(rooms):
+def test_every_gradient_survives_nan_in_absent_modalities(backends):
     for name in of(has="modality_mask"):
-        inputs, by_room = rooms(name)
+        inputs, by_backend = backends(name)
         poisoned = properties.changed(inputs, lambda path, a: a)
         for m, x in enumerate(poisoned["xs"]):
             x[~poisoned["modality_mask"][:, m]] = np.nan
-        for room in ("torch", "keras"):
-            target = {k: np.zeros_like(v) for k, v in by_room[room].forward(inputs).items()}
-            slopes = by_room[room].gradients(poisoned, target)[1]
-            assert all(np.isfinite(g).all() for g in slopes.values()), f"{name} in {room}"
+        for backend in ("torch", "keras"):
+            target = {k: np.zeros_like(v) for k, v in by_backend[backend].forward(inputs).items()}
+            slopes = by_backend[backend].gradients(poisoned, target)[1]
+            assert all(np.isfinite(g).all() for g in slopes.values()), f"{name} in {backend}"
 
 
 @pytest.mark.parametrize("name", ["sum gate", "weighted sum", "late, mean", "late, product", "gated unit of three"])
-def test_order_of_modalities_is_only_a_name(rooms, name):
+def test_order_of_modalities_is_only_a_name(backends, name):
     """Where the formula is a sum over modalities, inputs and weights may change places together."""
-    inputs, by_room = rooms(name)
-    array = by_room["numpy"]
+    inputs, by_backend = backends(name)
+    array = by_backend["numpy"]
     order = [2, 0, 1]
     weights = {}
     for k, w in array.weights.items():

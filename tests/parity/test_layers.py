@@ -1,4 +1,4 @@
-"""Small layers and normalisation: gradients, the frameworks' own layers, and their defaults."""
+"""Small layers and normalization: gradients, the frameworks' own layers, and their defaults."""
 
 import inspect
 
@@ -108,7 +108,7 @@ def test_running_statistics_equal_the_frameworks_own():
 
 
 @pytest.mark.parametrize("unbiased", [True, False])
-def test_running_statistics_are_equal_in_all_rooms(unbiased):
+def test_running_statistics_are_equal_in_all_backends(unbiased):
     import mmcourse.keras.norm as keras_norm
     import mmcourse.torch.norm as torch_norm
 

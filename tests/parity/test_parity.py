@@ -1,4 +1,4 @@
-"""Every formula that is taught thrice is the same three times, and as close as the page in the documentation says."""
+"""Every formula that is taught agrees in the three backends, and as close as the page in the documentation says."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_the_page_lists_every_formula():
 
 
 @pytest.mark.parametrize("formula", parity_cases(), ids=lambda f: f.name)
-def test_rooms_agree(formula):
+def test_backends_agree(formula):
     for report in compare(formula):
         assert not report.faults(), f"{report.name}, {report.pair}: {'; '.join(report.faults())}"
         for column, most in PROMISED[report.name, report.pair].items():

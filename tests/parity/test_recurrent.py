@@ -14,7 +14,7 @@ BY_NAME = {f.name: f for f in FORMULAS}
 
 
 def parameters(kind, rng, scale=0.5):
-    """Random parameters of a kind, in this room's layout."""
+    """Random parameters of a kind, in this backend's layout."""
     k = recurrent_gates(kind)
     p = {"input.w": (DIM_IN, k * DIM), "input.b": (k * DIM,), "hidden.w": (DIM, k * DIM)}
     p |= {"hidden.b": (k * DIM,)} if kind == "GRU" else {}
@@ -59,7 +59,7 @@ def _with(formula, inputs):
 
 
 def check_keras_recurrent(kind):
-    """Plain and masked. Keras repeats the last output at padded steps unless told otherwise."""
+    """Plain and masked. Keras repeats the last output at padded steps by default."""
     import keras
 
     name = {"RNN": "SimpleRNN"}.get(kind, kind)

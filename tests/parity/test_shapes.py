@@ -11,13 +11,14 @@ import checked_shapes
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CORE = ("attention", "encoders", "layers", "losses", "norm", "fusion/products", "fusion/sequences", "fusion/sums")
-CORE += ("fusion/training",)
+CORE = ("attention", "convolution", "encoders", "layers", "losses", "norm", "recurrent", "transformer")
+CORE += ("fusion/products", "fusion/sequences", "fusion/sums", "fusion/training")
 FILES = [f"{backend}/{name}.py" for backend in checked_shapes.BACKENDS for name in CORE]
 SHAPED = ("Bool[", "Float[", "Integer[", "Shaped[")
 NO_SHAPES = {"__init__", "build", "get_config", "from_config"}  # sizes and settings, no arrays
 # Called only with gradients of a framework at hand; tests/parity/test_fusion.py does that.
 NOT_RUN = {"torch/fusion/training.py:modulate_gradients", "keras/fusion/training.py:modulate_gradients"}
+NOT_RUN |= {f"{b}/recurrent.py:Recurrent.cell" for b in ("torch", "keras")}  # subclasses have their own
 NOT_RUN |= {f"{b}/fusion/sums.py:WeightedSum.shares" for b in ("torch", "keras")} | {"numpy/fusion/sums.py:shares"}
 
 

@@ -122,7 +122,7 @@ def test_block_equals_berts():
 
 
 def check_vit():
-    """`ViTModel`, from pixels to the last hidden state, random small config; the torch room's, then NumPy's."""
+    """`ViTModel`, from pixels to the last hidden state, random small config; the torch backend's, then NumPy's."""
     from transformers import ViTConfig, ViTModel
 
     import mmcourse.torch.transformer as ours
@@ -137,15 +137,15 @@ def check_vit():
         BY_NAME["vision transformer"],
         config={"image_size": 12, "patch_size": 4, "channels": 3, **shape, "eps": config.layer_norm_eps},
     )
-    room = TorchBackend(formula)
-    p = room.weights
+    backend = TorchBackend(formula)
+    p = backend.weights
     _load(vit, weight_conversion.vit(p, 4))
     image = np.random.default_rng(1).normal(size=(2, 12, 12, 3))
     pixels = torch.tensor(weight_conversion.channels_first(image))
     with torch.no_grad():
         expected = vit(pixels).last_hidden_state.numpy()
-        torch_y = room.layer(pixels).numpy()
-    assert isinstance(room.layer, ours.VisionTransformer)
+        torch_y = backend.layer(pixels).numpy()
+    assert isinstance(backend.layer, ours.VisionTransformer)
     np.testing.assert_allclose(torch_y, expected, rtol=1e-9, atol=1e-10)
     numpy_y, _ = transformer.vision_transformer(image, p, 4, 4, config.layer_norm_eps)
     np.testing.assert_allclose(numpy_y, expected, rtol=1e-9, atol=1e-10)
@@ -156,8 +156,8 @@ def test_vit_equals_transformers():
 
 
 def _decoder(x, memory, **options):
-    room = TorchBackend(BY_NAME["decoder, post-norm"])
-    return transformer.decoder(x, memory, room.weights, HEADS, pre_norm=False, **options)[0]
+    backend = TorchBackend(BY_NAME["decoder, post-norm"])
+    return transformer.decoder(x, memory, backend.weights, HEADS, pre_norm=False, **options)[0]
 
 
 def check_decoder_does_not_leak():
@@ -178,13 +178,13 @@ def test_decoder_does_not_leak():
     check_decoder_does_not_leak()
 
 
-@pytest.mark.parametrize("room", ["torch", "keras"])
-def test_causal_encoder_does_not_leak_in_the_other_rooms(room):
+@pytest.mark.parametrize("backend", ["torch", "keras"])
+def test_causal_encoder_does_not_leak_in_the_other_backends(backend):
     rng = np.random.default_rng(3)
     x = rng.normal(size=(2, 5, DIM)).astype("float32")
     other = x.copy()
     other[:, 3:] *= -2  # not += 1, which the layer norm takes away
-    if room == "torch":
+    if backend == "torch":
         from mmcourse.torch.transformer import Encoder
 
         layer = Encoder(2, DIM, HEADS).eval()
@@ -200,17 +200,17 @@ def test_causal_encoder_does_not_leak_in_the_other_rooms(room):
 
 def test_encoder_without_positions_is_permutation_equivariant():
     rng = np.random.default_rng(4)
-    room = TorchBackend(BY_NAME["encoder, pre-norm"])
+    backend = TorchBackend(BY_NAME["encoder, pre-norm"])
     x, order = rng.normal(size=(2, 6, DIM)), rng.permutation(6)
-    y, y2 = (transformer.encoder(a, room.weights, HEADS)[0] for a in (x, x[:, order]))
+    y, y2 = (transformer.encoder(a, backend.weights, HEADS)[0] for a in (x, x[:, order]))
     np.testing.assert_allclose(y[:, order], y2, atol=1e-12)
 
 
 def test_fully_padded_sample_stays_finite():
     rng = np.random.default_rng(5)
-    room = TorchBackend(BY_NAME["encoder, pre-norm"])
+    backend = TorchBackend(BY_NAME["encoder, pre-norm"])
     x, mask = rng.normal(size=(2, 3, DIM)), np.array([[False] * 3, [True] * 3])
-    y, cache = transformer.encoder(x, room.weights, HEADS, mask)
+    y, cache = transformer.encoder(x, backend.weights, HEADS, mask)
     dx, dp = transformer.encoder_backward(np.ones_like(y), cache)
     assert all(np.isfinite(a).all() for a in (y, dx, *dp.values()))
 

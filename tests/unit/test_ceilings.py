@@ -8,7 +8,7 @@ from mmcourse import ceilings as info
 
 
 def table(rows, p=None):
-    """Joint table from outcomes (y, x1, x2), equally likely unless told."""
+    """Joint table from outcomes (y, x1, x2), equally likely by default."""
     joint = np.zeros([max(c) + 1 for c in zip(*rows, strict=True)])
     for i, row in enumerate(rows):
         joint[row] += 1 / len(rows) if p is None else p[i]

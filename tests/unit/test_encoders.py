@@ -44,12 +44,12 @@ def tensors(batch):
     return torch.from_numpy(batch.transpose(0, 3, 1, 2) if batch.ndim == 4 else batch)
 
 
-def model(room, method="concatenate", names=NAMES, dropout=None):
+def model(backend, method="concatenate", names=NAMES, dropout=None):
     """A small classifier in either framework, from the same start each time: by bad luck every relu can be off."""
     torch.manual_seed(0)
     keras.utils.set_random_seed(0)
-    rooms = {"torch": (encoders, fusion), "keras": (keras_encoders, keras_fusion)}
-    e, f = rooms[room]
+    backends = {"torch": (encoders, fusion), "keras": (keras_encoders, keras_fusion)}
+    e, f = backends[backend]
     made = {"face": e.ImageEncoder(6, size=12), "voice": e.AudioEncoder(5, 6), "words": e.TextEncoder(6, 6)}
     kind = f.METHODS[method]
     chosen = {name: made[name] for name in names}
@@ -57,22 +57,22 @@ def model(room, method="concatenate", names=NAMES, dropout=None):
     return e.MultimodalClassifier(chosen, kind(dims, 3 if kind.gives_logits else 8), 3, dropout)
 
 
-def logits(room, net, batch):
+def logits(backend, net, batch):
     """Of either framework, as an array."""
-    if room == "torch":
+    if backend == "torch":
         with torch.no_grad():
             return net.eval()(tensors(batch)).numpy()
     return np.array(net(batch, training=False))
 
 
-ROOMS = pytest.mark.parametrize("room", ["torch", "keras"])
+BACKENDS = pytest.mark.parametrize("backend", ["torch", "keras"])
 
 
-@ROOMS
+@BACKENDS
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_in_the_classifier(room, method):
-    batch, net = make_batch(), model(room, method)
-    whole = logits(room, net, batch)
+def test_every_method_in_the_classifier(backend, method):
+    batch, net = make_batch(), model(backend, method)
+    whole = logits(backend, net, batch)
     assert whole.shape == (6, 3) and np.isfinite(whole).all()
     voice = np.pad(batch["inputs"]["voice"], ((0, 0), (0, 7), (0, 0)), constant_values=9)
     longer = {**batch, "inputs": {**batch["inputs"], "voice": voice}}
@@ -80,54 +80,54 @@ def test_every_method_in_the_classifier(room, method):
         **batch["padding_mask"],
         "voice": np.pad(batch["padding_mask"]["voice"], ((0, 0), (0, 7))),
     }
-    np.testing.assert_allclose(logits(room, net, longer), whole, atol=1e-5)
+    np.testing.assert_allclose(logits(backend, net, longer), whole, atol=1e-5)
     batch["modality_mask"]["voice"][0] = False
-    some = logits(room, net, batch)
+    some = logits(backend, net, batch)
     assert np.isfinite(some).all() and (np.abs(some[0] - whole[0]).max() > 1e-7) == (
         method != "FiLM"
     )  # starts at γ = 1
     np.testing.assert_allclose(some[1:], whole[1:], atol=1e-5)
 
 
-@ROOMS
-def test_a_subset_of_modalities_reads_its_own_presence(room):
-    batch, net = make_batch(), model(room, names=["words", "face"])
-    before = logits(room, net, batch)
+@BACKENDS
+def test_a_subset_of_modalities_reads_its_own_presence(backend):
+    batch, net = make_batch(), model(backend, names=["words", "face"])
+    before = logits(backend, net, batch)
     batch["modality_mask"]["voice"][:] = False  # which it does not use
-    np.testing.assert_array_equal(logits(room, net, batch), before)
+    np.testing.assert_array_equal(logits(backend, net, batch), before)
     batch["modality_mask"]["words"][:] = False
-    assert np.abs(logits(room, net, batch) - before).max() > 1e-7
+    assert np.abs(logits(backend, net, batch) - before).max() > 1e-7
 
 
-@ROOMS
+@BACKENDS
 @pytest.mark.parametrize("key", ["index", "id", "a", "zebra"])
-def test_an_extra_key_never_moves_a_mask(room, key):
-    batch, net = make_batch(), model(room, names=["words", "face"])
+def test_an_extra_key_never_moves_a_mask(backend, key):
+    batch, net = make_batch(), model(backend, names=["words", "face"])
     batch["modality_mask"]["words"][:3] = False
-    before = logits(room, net, batch)
+    before = logits(backend, net, batch)
     numbers = np.arange(6)
     more = {**batch, key: numbers, "inputs": {**batch["inputs"], key: numbers}}
     more["modality_mask"] = {key: numbers < 2, **batch["modality_mask"]}
-    np.testing.assert_array_equal(logits(room, net, more), before)
+    np.testing.assert_array_equal(logits(backend, net, more), before)
 
 
-@ROOMS
-def test_a_batch_that_lacks_something_says_what(room):
-    batch, net = make_batch(), model(room)
+@BACKENDS
+def test_a_batch_that_lacks_something_says_what(backend):
+    batch, net = make_batch(), model(backend)
     for key in ("inputs", "padding_mask", "modality_mask"):
         with pytest.raises(ValueError, match="batch: expected the keys inputs, padding_mask and modality_mask, got"):
-            logits(room, net, {k: v for k, v in batch.items() if k != key})
+            logits(backend, net, {k: v for k, v in batch.items() if k != key})
     for key in ("inputs", "modality_mask"):
         less = {name: value for name, value in batch[key].items() if name != "voice"}
         with pytest.raises(ValueError, match=f"batch.'{key}'.: expected face, voice, words; voice missing"):
-            logits(room, net, {**batch, key: less})
+            logits(backend, net, {**batch, key: less})
 
 
-@ROOMS
-def test_ignorance_costs_ln_c(room):
-    net, batch = model(room), make_batch()
-    logits(room, net, batch)
-    if room == "torch":
+@BACKENDS
+def test_ignorance_costs_ln_c(backend):
+    net, batch = model(backend), make_batch()
+    logits(backend, net, batch)
+    if backend == "torch":
         torch.nn.init.zeros_(net.head.weight), torch.nn.init.zeros_(net.head.bias)
         loss = cross_entropy(net(tensors(batch)), torch.from_numpy(batch["target"])).item()
     else:
@@ -136,13 +136,13 @@ def test_ignorance_costs_ln_c(room):
     assert loss == pytest.approx(math.log(3), rel=1e-5)
 
 
-@ROOMS
-def test_dropout_and_sequences_do_not_mix(room):
-    drop = (fusion if room == "torch" else keras_fusion).ModalityDropout([6, 6, 6], rate=0.5)
-    net, batch = model(room, dropout=drop), make_batch()
-    assert np.isfinite(logits(room, net, batch)).all()
+@BACKENDS
+def test_dropout_and_sequences_do_not_mix(backend):
+    drop = (fusion if backend == "torch" else keras_fusion).ModalityDropout([6, 6, 6], rate=0.5)
+    net, batch = model(backend, dropout=drop), make_batch()
+    assert np.isfinite(logits(backend, net, batch)).all()
     with pytest.raises(ValueError, match="dropout"):
-        model(room, "bottleneck", dropout=drop)
+        model(backend, "bottleneck", dropout=drop)
 
 
 def test_torch_fit_learns_and_repeats_itself():

@@ -15,12 +15,12 @@ FOLDER = notebooks_dir()
 # what every reader must have met by the end of the course
 WORDS = """
 one-hot, embedding, mini-batch, epoch, learning rate, stochastic gradient descent, activation function, hidden
-layer, MLP, loss, cross-entropy, softmax, overfitting, generalisation, regularisation, weight decay, dropout,
-batch normalisation, layer normalisation, residual connection, skip connection, receptive field, max pooling,
+layer, MLP, loss, cross-entropy, softmax, overfitting, generalization, regularization, weight decay, dropout,
+batch normalization, layer normalization, residual connection, skip connection, receptive field, max pooling,
 average pooling, global pooling, feature map, backbone, head, transfer learning, fine-tuning, frozen encoder,
 linear probe, teacher forcing, self-attention, cross-attention, query, key, value, positional encoding, causal
 mask, pre-training, in-context, decoding, temperature, beam search, contrastive learning, zero-shot, retrieval
-recall@k, instruction tuning, preference optimisation, reward model, hallucination, quantisation, distillation,
+recall@k, instruction tuning, preference optimization, reward model, hallucination, quantization, distillation,
 throughput, tail latency, drift
 """
 
@@ -75,8 +75,8 @@ def test_introduced_means_bold_in_a_sentence(text, defined):
 
 
 def test_either_spelling_and_other_forms_count():
-    term = Term("batch normalisation", "d", "c", "vision", ("batch norm",))
-    for name in ("batch normalization", "Batch normalisation", "batch norm"):
+    term = Term("batch normalization", "d", "c", "vision", ("batch norm",))
+    for name in ("batch normalization", "Batch normalization", "batch norm"):
         assert not_introduced([term], {"vision": f"We call **{name}** what keeps a channel in its range."}) == []
     assert not_introduced([term], {"other": ""}) == []  # a lesson that is not looked at
 

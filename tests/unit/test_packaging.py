@@ -41,7 +41,7 @@ FLOORS = {  # from ARCHITECTURE: imports only go down
     },
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
-ROOMS = {"numpy", "torch", "keras"}
+BACKENDS = {"numpy", "torch", "keras"}
 MODULES = sorted((ROOT / "mmcourse").rglob("*.py"))
 
 
@@ -165,6 +165,28 @@ def test_extras_are_the_promised_ones_and_all_is_their_sum():
     )
 
 
+def test_every_core_dependency_is_imported():
+    called = {"ipython": "IPython", "pillow": "PIL", "scikit-learn": "sklearn"}  # not by their own names
+    imported: set[str] = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.split(".")[0])
+    core = [Requirement(line).name for line in PROJECT["dependencies"]]
+    assert not [name for name in core if called.get(name, name) not in imported]
+
+
+def test_types_are_checked_everywhere_and_shipped():
+    mypy = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    assert mypy["check_untyped_defs"] is True and mypy["files"] == ["mmcourse"]
+    assert not [
+        each for each in mypy["overrides"] if each.get("check_untyped_defs") is False or "ignore_errors" in each
+    ]
+    assert (ROOT / "mmcourse" / "py.typed").is_file()  # tells a user's own type checker; the wheel test looks for it
+
+
 def test_core_install_is_light():
     core = {Requirement(line).name for line in PROJECT["dependencies"]}
     assert not core & {"torch", "tensorflow", "keras", "transformers", "librosa", "nltk", "jupyterlab", "pandas"}
@@ -193,13 +215,13 @@ def test_imports_only_go_down(path: Path):
     if here == "__init__":
         return
     assert here in FLOOR, f"mmcourse/{here} stands on no floor: see FLOORS in this test"
-    for there in imported_rooms(path):
+    for there in imported_packages(path):
         assert FLOOR[there] <= FLOOR[here], f"{here} (floor {FLOOR[here]}) imports {there} (floor {FLOOR[there]})"
-        if here in ROOMS:
-            assert there not in ROOMS - {here}, f"the rooms never import one another: {here} imports {there}"
+        if here in BACKENDS:
+            assert there not in BACKENDS - {here}, f"the backends never import one another: {here} imports {there}"
 
 
-def imported_rooms(path: Path) -> set[str]:
+def imported_packages(path: Path) -> set[str]:
     """Names X of every `mmcourse.X` that a file imports anywhere, relative imports included."""
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
     names: set[str] = set()
@@ -210,11 +232,11 @@ def imported_rooms(path: Path) -> set[str]:
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*base, *filter(None, [node.module])])
             names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    rooms = {name.split(".")[1] for name in names if name.startswith("mmcourse.")}
-    return rooms & set(FLOOR)
+    packages = {name.split(".")[1] for name in names if name.startswith("mmcourse.")}
+    return packages & set(FLOOR)
 
 
-def test_the_wheel_holds_lessons_data_and_licences_but_no_solutions(tmp_path: Path):
+def test_the_wheel_holds_lessons_data_and_licenses_but_no_solutions(tmp_path: Path):
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(command, capture_output=True, text=True, check=True)
     wheel = next(tmp_path.glob("*.whl"))

@@ -49,7 +49,7 @@ def test_every_format_gives_the_picture(format):
 def test_modes():
     gray, flat = picture(c=1)[..., 0], np.full((4, 4), 200, np.uint8)
     assert (image.read(save(gray), "L") == gray[..., None]).all()
-    assert (image.read(save(gray)) == gray[..., None]).all()  # grey to three equal channels
+    assert (image.read(save(gray)) == gray[..., None]).all()  # gray to three equal channels
     bits = image.read(save(Image.fromarray(gray).convert("1")))
     assert set(np.unique(bits)) <= {0, 255}
     sixteen = np.array([[0, 257, 32_896, 65_535]], np.uint16)
@@ -532,7 +532,7 @@ def test_sobel_equals_scipy():
         np.testing.assert_allclose(ours, scipy.ndimage.sobel(values, axis, mode="nearest"), atol=1e-10)
 
 
-def test_canny_finds_one_thin_line_round_a_square_and_none_in_noise_free_grey():
+def test_canny_finds_one_thin_line_round_a_square_and_none_in_noise_free_gray():
     square = np.zeros((40, 40))
     square[10:30, 10:30] = 1
     found = edges.canny(square)

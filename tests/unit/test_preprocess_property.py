@@ -124,7 +124,7 @@ def test_video(case, n):
     assert len(seconds) == len(frames) and (seconds > 0).all() and np.isfinite(seconds).all()
     if expected is not None:
         assert frames.shape == expected.shape
-        if data[:3] != b"GIF":  # 256 colours a frame
+        if data[:3] != b"GIF":  # 256 colors a frame
             assert (frames == expected).all()
     assert len(video.sample_frames(frames, n)) == n and np.isfinite(video.motion(frames)).all()
     usable(frames)
@@ -201,7 +201,7 @@ def test_text(case, errors):
 
 @CASES
 @given(st.text(max_size=80))
-def test_any_string_is_normalised_once_and_for_all(raw):
+def test_any_string_is_normalized_once_and_for_all(raw):
     clean = text.normalize(raw)
     assert clean == text.normalize(clean)
     assert text.normalize(raw, lower=False) == text.normalize(text.normalize(raw, lower=False), lower=False)

@@ -419,7 +419,7 @@ def test_skip_gram_learns_which_words_keep_the_same_company():
     assert abs(ignorant - 6 * np.log(2)) < 1e-6 and losses[-1] < losses[0] < ignorant
     for word in range(4):
         assert {row for row, _ in word2vec.most_similar(vectors, word, 3)} == {0, 1, 2, 3} - {word}
-    with pytest.raises(InputError, match="no word has a neighbour"):
+    with pytest.raises(InputError, match="no word has a neighbor"):
         word2vec.train([[1]], 3, rng)
 
 

@@ -45,6 +45,14 @@ def test_figures_hold_five_seeds_below_their_ceilings():
     assert min(runs["all three"]) > mood.additive_accuracy()
 
 
+def test_learning_curves_of_five_seeds_rest_on_a_plateau_and_then_pass_the_best_addition():
+    curves = {name: np.array(runs) for name, runs in FIGURES["accuracy by epoch with the lesson's loop"].items()}
+    assert {name: runs.shape for name, runs in curves.items()} == {"training": (5, 11), "validation": (5, 11)}
+    assert all((runs[:, 0] < 0.45).all() for runs in curves.values())  # before training
+    assert curves["validation"][:, 1:4].max() < mood.additive_accuracy() < curves["validation"][:, 5:].min()
+    assert curves["validation"].max() < mood.bayes_accuracy() < curves["training"][:, -1].min()  # overfitting
+
+
 def test_what_is_left_out_is_taken_from_the_other_message(model, test):
     for row in (0, 7):
         rest = test.subset([row])

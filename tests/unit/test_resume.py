@@ -81,7 +81,7 @@ def test_a_loader_that_shuffles_by_the_global_generator(tmp_path, after):
     assert resumed == history and all(map(torch.equal, whole.parameters(), again.parameters()))
 
 
-def test_without_the_optimiser_it_would_not_be_the_same(tmp_path, monkeypatch):
+def test_without_the_optimizer_it_would_not_be_the_same(tmp_path, monkeypatch):
     whole, _ = run(Net())
     stopped(Net(), 8, folder=tmp_path)
     monkeypatch.setattr(checkpoint, "set_optimizer_tensors", lambda *_: None)

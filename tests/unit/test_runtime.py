@@ -122,7 +122,7 @@ def test_slug_is_the_one_in_pyproject():
     assert urls["Repository"] == runtime.repository() == f"https://github.com/{runtime.SLUG}"
 
 
-def test_colab_is_recognised(monkeypatch: pytest.MonkeyPatch):
+def test_colab_is_recognized(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
     assert not runtime.on_colab()
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")

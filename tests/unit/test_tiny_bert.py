@@ -90,7 +90,7 @@ def test_bigrams_guess_what_follows():
     assert bigrams.predict(ids[:1], where, [0, 1, 2, 3, 4], both=False).tolist() == [8]
     where = np.array([[False, True, False, False, False]])
     assert bigrams.predict(ids[:1], where, [0, 1, 2, 3, 4]).tolist() == [5]
-    both = np.array([[False, True, True, False, False]])  # a hidden neighbour tells nothing
+    both = np.array([[False, True, True, False, False]])  # a hidden neighbor tells nothing
     assert bigrams.predict(ids[:1], both, [0, 1, 2, 3, 4]).tolist() == [5, 6]
 
 

@@ -96,7 +96,7 @@ def test_fit_is_the_loop_of_the_recipe():
     train = [{"inputs": {"x": b["inputs"]["x"].double()}, "target": b["target"]} for b in TRAIN]
     net, history = run(Net(dropout=0.3).double(), train, seed=5, clip=0.5, ema=0.9)
     mine, mean, losses = Net(dropout=0.3).double(), None, []
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         [
             {"params": [p for p in mine.parameters() if p.ndim >= 2], "weight_decay": 0.3},
             {"params": [p for p in mine.parameters() if p.ndim < 2], "weight_decay": 0.0},
@@ -105,16 +105,16 @@ def test_fit_is_the_loop_of_the_recipe():
     )
     torch.manual_seed(5)
     for step in range(18):
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = 1e-2 * warmup_cosine(step, 18)
         batch = train[step % 6]
         loss = nn.functional.cross_entropy(mine(batch), batch["target"])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         total = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in mine.parameters()]))
         for p in mine.parameters():
             p.grad *= 0.5 / total.clamp(min=0.5)
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
         now = [p.detach().clone() for p in mine.parameters()]
         mean = now if mean is None else [0.9 * m + 0.1 * w for m, w in zip(mean, now, strict=True)]

@@ -91,16 +91,16 @@ def batches(tables, steps, vocabulary, tokenizer, rng):
 def pretrain(model, tables, tokenizer, steps=STEPS) -> list[float]:
     """AdamW, warm-up and cosine; the loss of every step."""
     rng = np.random.default_rng(SEED)
-    optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warmup_cosine(step, steps, 0.05))
+    optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, steps, 0.05))
     losses = []
     model.train()
     for batch in batches(tables, steps, model.config.vocab_size, tokenizer, rng):
         loss = model(**batch).loss
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
         losses.append(loss.item())
         if len(losses) % 200 == 0:

@@ -18,7 +18,7 @@ from . import images, voices
 
 SIZES = {"embedded": (4000, 1000, 1000), "real": (8000, 1000, 1000)}  # samples: train, validation, test
 Settings = dict[str, dict[str, Any]]
-HARD: Settings = {  # what `difficulty="hard"` leaves: principal components, grey noise (of 255), signal to noise (dB)
+HARD: Settings = {  # what `difficulty="hard"` leaves: principal components, gray noise (of 255), signal to noise (dB)
     "embedded": {"components": 3, "noise": 24.0, "snr_db": -7.0},
     "real": {"components": 5, "noise": 16.0, "snr_db": 20.0},
 }
@@ -50,7 +50,7 @@ def load(
     -------
     Dataset
         Raw: image uint8 (28, 28, 1), voice float32 (t,) at 8 kHz. Features: image float32 (n, 28, 28, 1) in [0, 1],
-        voice float32 (n, t, 32), log-mel standardised band by band with the training recordings' statistics.
+        voice float32 (n, t, 32), log-mel standardized band by band with the training recordings' statistics.
         Meta: "speaker", "take", "clip" and "image_index" (which recording and image of the source it is).
 
     Raises
@@ -79,7 +79,7 @@ def load(
         meta={"speaker": clips.speaker[clip], "take": clips.take[clip], "clip": clip, "image_index": number[image]},
         preprocess=lambda: {
             "image": Column(pixels.astype(np.float32) / 255, image),
-            "voice": pad(_standardised(waves, waves if split == "train" else hear(train)), which),
+            "voice": pad(_standardized(waves, waves if split == "train" else hear(train)), which),
         },
         sample_rate=voices.SAMPLE_RATE,
     )
@@ -121,7 +121,7 @@ def _hear(waves: list[np.ndarray], snr_db: float | None, numbers: np.ndarray) ->
     return [waves[i] for i in numbers] if snr_db is None else voices.add_noise(waves, numbers, snr_db)
 
 
-def _standardised(waves: list[np.ndarray], train: list[np.ndarray]) -> list[np.ndarray]:
+def _standardized(waves: list[np.ndarray], train: list[np.ndarray]) -> list[np.ndarray]:
     """Log-mels (t, 32) of each recording, by the mean and spread that each band has in the training recordings."""
     mels = voices.log_mels(waves)
     known = np.concatenate(mels if train is waves else voices.log_mels(train))

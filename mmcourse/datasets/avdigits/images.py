@@ -12,7 +12,7 @@ from .. import public
 
 SIDE = 28
 SIZES = {"embedded": (1197, 300, 300), "real": (8000, 1000, 1000)}  # train, validation, test
-BLOCK = 50  # neighbours in these files are often by one hand: whole blocks go to one split
+BLOCK = 50  # neighbors in these files are often by one hand: whole blocks go to one split
 
 
 def read_images(source: str) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +29,7 @@ def split_images(source: str, n: int) -> list[np.ndarray]:
 
 
 def _sklearn() -> tuple[np.ndarray, np.ndarray]:
-    """The 1,797 digits that come inside scikit-learn, 8×8 in 17 greys, enlarged to MNIST's size."""
+    """The 1,797 digits that come inside scikit-learn, 8×8 in 17 grays, enlarged to MNIST's size."""
     from PIL import Image
 
     small, digits = _sklearn_table()
@@ -59,7 +59,7 @@ def _mnist() -> tuple[np.ndarray, np.ndarray]:
 
 
 def blur(images: np.ndarray, train: np.ndarray, components: int, noise: float, seed: int = 0) -> np.ndarray:
-    """What a few principal components of the training images keep of each image, and grey noise upon it.
+    """What a few principal components of the training images keep of each image, and gray noise upon it.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def blur(images: np.ndarray, train: np.ndarray, components: int, noise: float, s
     train : uint8 (m, h, w), whose mean and components are used
     components : int
     noise : float
-        Standard deviation, in grey levels of 0..255.
+        Standard deviation, in gray levels of 0..255.
 
     Returns
     -------
@@ -81,14 +81,14 @@ def blur(images: np.ndarray, train: np.ndarray, components: int, noise: float, s
     return np.clip(np.round(kept), 0, 255).astype(np.uint8).reshape(images.shape)
 
 
-def principal_axes(centred: np.ndarray, k: int, rounds: int = 60) -> np.ndarray:
+def principal_axes(centered: np.ndarray, k: int, rounds: int = 60) -> np.ndarray:
     """The k directions of greatest variance of (m, d), as orthonormal columns (d, k).
 
     By subspace iteration, many times faster than all d eigenvectors: multiply some directions by the scatter matrix and
     make them orthonormal again, until the strongest remain. A few spare directions speed that up.
     """
-    scatter = (centred.T @ centred).astype(np.float64)
-    axes = centred[: k + 8].T.astype(np.float64)
+    scatter = (centered.T @ centered).astype(np.float64)
+    axes = centered[: k + 8].T.astype(np.float64)
     for _ in range(rounds):
         axes, _ = np.linalg.qr(scatter @ axes)
     strength, turn = np.linalg.eigh(axes.T @ scatter @ axes)

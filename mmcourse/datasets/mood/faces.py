@@ -22,7 +22,7 @@ Params = dict[str, np.ndarray]
 
 
 def draw_identities(n: int, rng: np.random.Generator) -> Params:
-    """What stays the same in all faces of one person: colours, hair, proportions; arrays (n, ...)."""
+    """What stays the same in all faces of one person: colors, hair, proportions; arrays (n, ...)."""
     skin = SKIN[rng.integers(0, len(SKIN), n)] + rng.uniform(-10, 10, (n, 3))
     return {
         "skin": skin,
@@ -94,16 +94,16 @@ def _paint(p: Params) -> np.ndarray:
     return image * p["light"][:, None]
 
 
-def _rgb(colour: list[float]) -> np.ndarray:
-    return np.array(colour, np.float32)[:, None, None]
+def _rgb(color: list[float]) -> np.ndarray:
+    return np.array(color, np.float32)[:, None, None]
 
 
 def _fill(
-    image: np.ndarray, distance: np.ndarray, colour: np.ndarray | float, opacity: np.ndarray | float = 1.0
+    image: np.ndarray, distance: np.ndarray, color: np.ndarray | float, opacity: np.ndarray | float = 1.0
 ) -> None:
     """Paint over the image where distance < 0."""
     cover = (np.clip(0.5 - distance, 0, 1) * opacity)[:, None]
-    change = colour - image
+    change = color - image
     change *= cover
     image += change
 

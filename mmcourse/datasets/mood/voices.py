@@ -72,7 +72,7 @@ def _read(file: str) -> np.ndarray:
 def _levels(split: str) -> list[np.ndarray]:
     """Log-mel frames in decibels, float32 (t, N_MELS) for each clip, less the clip's own mean.
 
-    The mean frame is how this voice colours every sound; without it, a model learns the mood rather than the speaker.
+    The mean frame is how this voice colors every sound; without it, a model learns the mood rather than the speaker.
     """
     return [_level(wave) for wave in waves(split)]
 

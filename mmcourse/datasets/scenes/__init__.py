@@ -1,4 +1,4 @@
-"""Scenes: a small world of coloured shapes, seen, described, spoken of, asked about and moving.
+"""Scenes: a small world of colored shapes, seen, described, spoken of, asked about and moving.
 
 Endless by seed; `load` gives the fixed part that lessons use. See `data/scenes/README.md`.
 """
@@ -19,9 +19,9 @@ from . import world as scenes_world
 from .drawing import box, draw
 from .questions import ANSWERS, QUESTION_KINDS, language_only_accuracy
 from .speech import SAMPLE_RATE
-from .world import COLOURS, HELD_OUT, MOST, SHAPES, SIZES, TEXTURES, Scene
+from .world import COLORS, HELD_OUT, MOST, SHAPES, SIZES, TEXTURES, Scene
 
-__all__ = ["ANSWERS", "COLOURS", "HELD_OUT", "QUESTION_KINDS", "SAMPLE_RATE", "SHAPES", "SIZES", "TASKS", "TEXTURES"]
+__all__ = ["ANSWERS", "COLORS", "HELD_OUT", "QUESTION_KINDS", "SAMPLE_RATE", "SHAPES", "SIZES", "TASKS", "TEXTURES"]
 __all__ += ["language_only_accuracy", "load", "vocabulary"]
 
 NUMBERS = {
@@ -61,7 +61,7 @@ def column(store: Any, lengths: np.ndarray | None = None) -> Column:
 
 
 def facts(scenes: Sequence[Scene]) -> dict[str, np.ndarray]:
-    """What is where: arrays (n, 4) of each thing's shape, colour and size (-1: no such thing) and its box (n, 4, 4).
+    """What is where: arrays (n, 4) of each thing's shape, color and size (-1: no such thing) and its box (n, 4, 4).
 
     Boxes are (left, top, right, bottom) in pixels, of the whole thing even where another hides some of it.
     """
@@ -69,10 +69,10 @@ def facts(scenes: Sequence[Scene]) -> dict[str, np.ndarray]:
     boxes = np.zeros((len(scenes), MOST, 4), np.float32)
     for row, place, scene in zip(table, boxes, scenes, strict=True):
         for i, thing in enumerate(scene.things):
-            row[i], place[i] = (thing.shape, thing.colour, thing.size), box(thing)
+            row[i], place[i] = (thing.shape, thing.color, thing.size), box(thing)
     texture = np.array([scene.texture for scene in scenes])
-    shape, colour, size = table.transpose(2, 0, 1)
-    return {"shape": shape, "colour": colour, "size": size, "boxes": boxes, "texture": texture}
+    shape, color, size = table.transpose(2, 0, 1)
+    return {"shape": shape, "colour": color, "size": size, "boxes": boxes, "texture": texture}
 
 
 def encode(texts: Iterable[str]) -> Column:

@@ -117,17 +117,17 @@ def article(words: str) -> str:
 
 def noun_phrase(thing: Thing, v: Voice) -> str:
     """ "a tiny red disc", "a circle that is red and small", "a small circle in red", or without the size."""
-    size, colour, shape = (v.say(name) for name in thing.names)
+    size, color, shape = (v.say(name) for name in thing.names)
     order = v.pick("aaabcd")
     if order == "b":
-        return article(f"{shape} that is {colour} and {size}")
+        return article(f"{shape} that is {color} and {size}")
     if order == "c":
         return article(f"{size} {shape} in {thing.names[1]}")
-    return article(f"{colour} {shape}") if order == "d" else article(f"{size} {colour} {shape}")
+    return article(f"{color} {shape}") if order == "d" else article(f"{size} {color} {shape}")
 
 
 def place_phrase(thing: Thing) -> str:
-    """Which ninth of the picture the centre is in."""
+    """Which ninth of the picture the center is in."""
     across, down = ("left", "", "right")[third(thing.x) + 1], ("top", "", "bottom")[third(thing.y) + 1]
     if across and down:
         return f"in the {down} {across} corner"
@@ -171,13 +171,13 @@ def english(scene: Scene) -> str:
 
 def chinese_phrase(thing: Thing, v: Voice) -> str:
     """一个小的红色圆形、一个红色的小圆形 …: with or without the size."""
-    size, colour, shape = (v.say(name) for name in thing.names)
+    size, color, shape = (v.say(name) for name in thing.names)
     order = v.pick("aabc")
     if order == "c":
-        return f"一个{colour}的{shape}"
+        return f"一个{color}的{shape}"
     if order == "b":
-        return f"一个{colour}的{size}{shape}"
-    return f"一个{size if size.endswith('的') else size + '的'}{colour}{shape}"
+        return f"一个{color}的{size}{shape}"
+    return f"一个{size if size.endswith('的') else size + '的'}{color}{shape}"
 
 
 def chinese(scene: Scene) -> str:

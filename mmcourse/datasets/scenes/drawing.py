@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .world import COLOURS, SHAPES, SIDE, TEXTURES, TILT, TURNS, Scene, Thing
+from .world import COLORS, SHAPES, SIDE, TEXTURES, TILT, TURNS, Scene, Thing
 
 RGB = {
     "red": (214, 38, 40),
@@ -84,7 +84,7 @@ def pattern(texture: str, u: Sequence[float]) -> np.ndarray | float:
 
 
 def background(scene: Scene, rng: np.random.Generator) -> Image.Image:
-    """A greyish tone with the scene's texture."""
+    """A grayish tone with the scene's texture."""
     u = rng.random(8)
     tone = 105 + 45 * u[0] + 26 * (u[1:4] - 0.5)
     waves = pattern(TEXTURES[scene.texture], u[4:].tolist())
@@ -93,11 +93,11 @@ def background(scene: Scene, rng: np.random.Generator) -> Image.Image:
 
 
 def paint(image: Image.Image, things: Sequence[Thing], tints: np.ndarray) -> Image.Image:
-    """Put things on an image, the later ones in front; `tints` (≥ n, 3) shift each one's colour."""
+    """Put things on an image, the later ones in front; `tints` (≥ n, 3) shift each one's color."""
     for thing, tint in zip(things, tints.tolist(), strict=False):
         cover, _ = mask(thing.shape, thing.radius, thing.turn)
-        colour = tuple(int(c + t) for c, t in zip(RGB[COLOURS[thing.colour]], tint, strict=True))
-        image.paste(colour, (thing.x - cover.width // 2, thing.y - cover.height // 2), cover)
+        color = tuple(int(c + t) for c, t in zip(RGB[COLORS[thing.color]], tint, strict=True))
+        image.paste(color, (thing.x - cover.width // 2, thing.y - cover.height // 2), cover)
     return image
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .captions import chinese, english
 from .truth import log_p, parse, true_of
-from .world import COLOURS, SEEN, SHAPES, SIDE, TEXTURES, Scene, Thing
+from .world import COLORS, SEEN, SHAPES, SIDE, TEXTURES, Scene, Thing
 
 __all__ = ["KINDS", "Foil", "fair_foils", "hard_negative", "mirrored", "swapped_colors"]
 
@@ -34,7 +34,7 @@ class Foil:
 
 def is_seen(thing: Thing) -> bool:
     """Whether training may hold such a thing."""
-    return (thing.shape, thing.colour, thing.size) in SEEN_KINDS
+    return (thing.shape, thing.color, thing.size) in SEEN_KINDS
 
 
 def swapped_colors(scene: Scene) -> Scene | None:
@@ -46,9 +46,9 @@ def swapped_colors(scene: Scene) -> Scene | None:
     if len(scene.things) < 2:
         return None
     a, b, *rest = scene.things
-    if a.colour == b.colour or a.shape == b.shape:
+    if a.color == b.color or a.shape == b.shape:
         return None
-    a, b = replace(a, colour=b.colour), replace(b, colour=a.colour)
+    a, b = replace(a, color=b.color), replace(b, color=a.color)
     return replace(scene, things=(a, b, *rest)) if is_seen(a) and is_seen(b) else None
 
 
@@ -110,19 +110,19 @@ def _change(scene: Scene, what: str, rng: np.random.Generator) -> Scene | None:
         first_two = what == "swap places" or rng.random() < 0.4  # relations are said of the first two
         i, j = (0, 1) if first_two else rng.choice(n, 2, replace=False).tolist()
         a, b = things[i], things[j]
-        if what in ("swap colors", "swap shapes") and (a.colour == b.colour or a.shape == b.shape):
+        if what in ("swap colors", "swap shapes") and (a.color == b.color or a.shape == b.shape):
             return None
-        if what in ("swap sizes", "swap places") and (a.colour, a.shape) == (b.colour, b.shape):
+        if what in ("swap sizes", "swap places") and (a.color, a.shape) == (b.color, b.shape):
             return None
-        names = {"swap colors": ["colour"], "swap shapes": ["shape"], "swap sizes": ["size"], "swap places": ["x", "y"]}
+        names = {"swap colors": ["color"], "swap shapes": ["shape"], "swap sizes": ["size"], "swap places": ["x", "y"]}
         _exchange(things, i, j, *names[what])
         changed = [things[i], things[j]]
     else:
         i = int(rng.integers(n))
         old = things[i]
-        if what == "size" and sum((t.colour, t.shape) == (old.colour, old.shape) for t in things) > 1:
+        if what == "size" and sum((t.color, t.shape) == (old.color, old.shape) for t in things) > 1:
             return None  # the sentence could still be true of the other one
-        new = {"color": ("colour", len(COLOURS)), "shape": ("shape", len(SHAPES)), "size": ("size", 2)}[what]
+        new = {"color": ("color", len(COLORS)), "shape": ("shape", len(SHAPES)), "size": ("size", 2)}[what]
         things[i] = replace(old, **{new[0]: int(rng.integers(new[1]))})
         changed = [things[i]]
     if tuple(things) == scene.things or not all(is_seen(thing) for thing in changed):

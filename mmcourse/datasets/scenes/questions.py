@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .world import (
-    COLOURS,
+    COLORS,
     MOST,
     SHAPES,
     TEXTURES,
@@ -31,8 +31,8 @@ QUESTION_KINDS = ("existence", "count", "colour", "shape", "relation", "compare"
 NUMBERS = ("zero", "one", "two", "three")
 SIDES = ("left", "right", "above", "below")
 ORDER = ("more", "fewer", "equal")
-ANSWERS = ("yes", "no", *NUMBERS, *COLOURS, *SHAPES, *SIDES, *ORDER)
-Look = tuple[int | None, int | None]  # (shape, colour); None stands for any
+ANSWERS = ("yes", "no", *NUMBERS, *COLORS, *SHAPES, *SIDES, *ORDER)
+Look = tuple[int | None, int | None]  # (shape, color); None stands for any
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Question:
     Attributes
     ----------
     kind : one of QUESTION_KINDS
-    about : one or two looks, (shape, colour), None where it does not matter
+    about : one or two looks, (shape, color), None where it does not matter
     answers : all that are possible, each equally likely
     """
 
@@ -52,29 +52,29 @@ class Question:
 
 
 def matches(kind: Kind | Thing, look: Look) -> bool:
-    """Whether a thing has this shape and this colour."""
-    shape, colour = (kind.shape, kind.colour) if isinstance(kind, Thing) else kind[:2]
-    return look[0] in (None, shape) and look[1] in (None, colour)
+    """Whether a thing has this shape and this color."""
+    shape, color = (kind.shape, kind.color) if isinstance(kind, Thing) else kind[:2]
+    return look[0] in (None, shape) and look[1] in (None, color)
 
 
 @functools.cache
 def questions(kind: str, unseen: str | None = None) -> tuple[Question, ...]:
     """Every question of a kind, each as likely; `unseen` as in `scenes_world.make`."""
     looks = sorted({k[:2] for k in pool(unseen)})
-    shapes, colours = [(s, None) for s in range(len(SHAPES))], [(None, c) for c in range(len(COLOURS))]
+    shapes, colors = [(s, None) for s in range(len(SHAPES))], [(None, c) for c in range(len(COLORS))]
     if kind == "existence":
         return tuple(Question(kind, (look,), ("yes", "no")) for look in looks)
     if kind == "count":
-        return tuple(Question(kind, (look,), NUMBERS) for look in shapes + colours)
+        return tuple(Question(kind, (look,), NUMBERS) for look in shapes + colors)
     if kind == "colour":
-        return tuple(Question(kind, ((s, None),), tuple(COLOURS[c] for z, c in looks if z == s)) for s, _ in shapes)
+        return tuple(Question(kind, ((s, None),), tuple(COLORS[c] for z, c in looks if z == s)) for s, _ in shapes)
     if kind == "shape":
-        return tuple(Question(kind, ((None, c),), tuple(SHAPES[s] for s, z in looks if z == c)) for _, c in colours)
+        return tuple(Question(kind, ((None, c),), tuple(SHAPES[s] for s, z in looks if z == c)) for _, c in colors)
     if kind == "relation":
         return tuple(Question(kind, (a, b), SIDES) for a in looks for b in looks if a != b)
     if kind == "compare":
         return tuple(
-            Question(kind, (a, b), ORDER) for group in (shapes, colours) for a in group for b in group if a != b
+            Question(kind, (a, b), ORDER) for group in (shapes, colors) for a in group for b in group if a != b
         )
     raise ValueError(f"kind: expected one of {', '.join(QUESTION_KINDS)}, got {kind!r}")
 
@@ -99,7 +99,7 @@ def plan(question: Question, answer: str, rng: np.random.Generator) -> Plan:
     if question.kind == "count":
         return [look] * NUMBERS.index(answer), lambda k: matches(k, look), None
     if question.kind == "colour":
-        return [(look[0], COLOURS.index(answer))], lambda k: matches(k, look), None
+        return [(look[0], COLORS.index(answer))], lambda k: matches(k, look), None
     if question.kind == "shape":
         return [(SHAPES.index(answer), look[1])], lambda k: matches(k, look), None
     neither = lambda k: matches(k, look) or matches(k, other)  # noqa: E731
@@ -141,7 +141,7 @@ def words(question: Question, rng: np.random.Generator) -> str:
     def name(look: Look, plural: bool = False) -> str:
         shape = "thing" if look[0] is None else SHAPES[look[0]]
         plural_shape = {"cross": "crosses"}.get(shape, shape + "s")
-        return " ".join(([] if look[1] is None else [COLOURS[look[1]]]) + [plural_shape if plural else shape])
+        return " ".join(([] if look[1] is None else [COLORS[look[1]]]) + [plural_shape if plural else shape])
 
     first, second = question.about[0], question.about[-1]
     patterns = {
@@ -184,7 +184,7 @@ def solve(question: Question, scene: Scene) -> str:
     if question.kind == "count":
         return NUMBERS[count[0]]
     if question.kind == "colour":
-        return COLOURS[found[0].colour]
+        return COLORS[found[0].color]
     if question.kind == "shape":
         return SHAPES[found[0].shape]
     if question.kind == "relation":

@@ -81,7 +81,7 @@ class Spoken(Sequence):
 
 @functools.cache
 def word_mels(split: str) -> tuple[dict[str, np.ndarray], ...]:
-    """Log-mel frames of each word by each of the split's voices, float32 (t, 40), standardised."""
+    """Log-mel frames of each word by each of the split's voices, float32 (t, 40), standardized."""
     mean, spread = _statistics()
     return tuple(
         {word: ((_floored(bank.sound[span]) - mean) / spread) for word, span in bank.place.items()}

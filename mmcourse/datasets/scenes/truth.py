@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .captions import ENGLISH, place_phrase, third
-from .world import COLOURS, MOST, RADII, SEEN, SHAPES, SIDE, SIZES, TEXTURES, Scene, Thing, relation
+from .world import COLORS, MOST, RADII, SEEN, SHAPES, SIDE, SIZES, TEXTURES, Scene, Thing, relation
 
 __all__ = ["Said", "Statement", "exact_scores", "log_p", "log_p_text", "parse", "true_of"]
 
@@ -31,13 +31,13 @@ class Said:
     """One noun phrase: a shape, a color, a size or None where no size is said, and log p of these words for it."""
 
     shape: int
-    colour: int
+    color: int
     size: int | None
     log_p: float
 
     def fits(self, thing: Thing) -> bool:
         """Whether the phrase is true of this thing."""
-        return self.shape == thing.shape and self.colour == thing.colour and self.size in (None, thing.size)
+        return self.shape == thing.shape and self.color == thing.color and self.size in (None, thing.size)
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ def _meanings(names: Sequence[str]) -> dict[str, int]:
     return {word: index for index, name in enumerate(names) for word in ENGLISH[name]}
 
 
-SIZE_OF, COLOUR_OF, SHAPE_OF = _meanings(SIZES), _meanings(COLOURS), _meanings(SHAPES)
+SIZE_OF, COLOR_OF, SHAPE_OF = _meanings(SIZES), _meanings(COLORS), _meanings(SHAPES)
 RELATION_OF = {words: name for name in RELATIONS for words in ENGLISH[name]}
-_SIZE, _COLOUR, _SHAPE = _any_of(SIZE_OF), _any_of(COLOUR_OF), _any_of(SHAPE_OF)
+_SIZE, _COLOR, _SHAPE = _any_of(SIZE_OF), _any_of(COLOR_OF), _any_of(SHAPE_OF)
 PHRASE = (
-    f"an? (?:{_SHAPE} that is {_COLOUR} and {_SIZE}|{_SIZE} {_SHAPE} in {_any_of(COLOURS)}"
-    f"|(?:{_SIZE} )?{_COLOUR} {_SHAPE})"
+    f"an? (?:{_SHAPE} that is {_COLOR} and {_SIZE}|{_SIZE} {_SHAPE} in {_any_of(COLORS)}"
+    f"|(?:{_SIZE} )?{_COLOR} {_SHAPE})"
 )
 _OPEN, _VERB, _WHERE = (_any_of(words).lower() for words in (ENGLISH["open"], ENGLISH["verb"], RELATION_OF))
 _FIRST, _SECOND = f"(?P<first>{PHRASE})", f"(?P<second>{PHRASE})"
@@ -119,20 +119,20 @@ def _phrase(text: str) -> Said:
     words = text.split()[1:]  # without the article
     probability = 1 / ORDERS
     if "that" in words:
-        shape, colour, size = SHAPE_OF[words[0]], COLOUR_OF[words[3]], SIZE_OF[words[5]]
+        shape, color, size = SHAPE_OF[words[0]], COLOR_OF[words[3]], SIZE_OF[words[5]]
     elif "in" in words:
-        size, shape, colour = SIZE_OF[words[0]], SHAPE_OF[words[1]], COLOURS.index(words[3])
+        size, shape, color = SIZE_OF[words[0]], SHAPE_OF[words[1]], COLORS.index(words[3])
     elif len(words) == 3:
-        size, colour, shape = SIZE_OF[words[0]], COLOUR_OF[words[1]], SHAPE_OF[words[2]]
+        size, color, shape = SIZE_OF[words[0]], COLOR_OF[words[1]], SHAPE_OF[words[2]]
         probability = 3 / ORDERS
     else:
-        colour, shape = COLOUR_OF[words[0]], SHAPE_OF[words[1]]
-        log_p = math.log(probability / _synonyms(COLOURS[colour]) / _synonyms(SHAPES[shape]))
-        return Said(shape, colour, None, log_p)
+        color, shape = COLOR_OF[words[0]], SHAPE_OF[words[1]]
+        log_p = math.log(probability / _synonyms(COLORS[color]) / _synonyms(SHAPES[shape]))
+        return Said(shape, color, None, log_p)
     probability /= _synonyms(SIZES[size]) * _synonyms(SHAPES[shape])
     if "in" not in words:  # "in red" always takes the plain word
-        probability /= _synonyms(COLOURS[colour])
-    return Said(shape, colour, size, math.log(probability))
+        probability /= _synonyms(COLORS[color])
+    return Said(shape, color, size, math.log(probability))
 
 
 @functools.lru_cache(maxsize=50_000)
@@ -225,17 +225,17 @@ def log_p(caption: str | Statement | None, scene: Scene, order_known: bool = Tru
 
 @functools.cache
 def _log_p_place(size: int | None) -> dict[str, float]:
-    """log p of each ninth of the picture, for a lone thing of this size, by enumeration of radii and centres."""
+    """log p of each ninth of the picture, for a lone thing of this size, by enumeration of radii and centers."""
     if size is None:
         both = [_log_p_place(0), _log_p_place(1)]
         return {place: math.log(sum(math.exp(p[place]) for p in both) / 2) for place in PLACES}
     low, high = RADII[SIZES[size]]
     radii = np.arange(low, high + 0.25, 0.5)
-    share = np.zeros(3)  # of centres in the first, middle and last third of a side
+    share = np.zeros(3)  # of centers in the first, middle and last third of a side
     steps = (np.arange(3000) + 0.5) / 3000
     for radius in radii:
-        centres = (radius + 1.5 + steps * (SIDE - 2 * radius - 2)).astype(int)
-        share += np.bincount([third(value) + 1 for value in centres.tolist()], minlength=3) / len(steps) / len(radii)
+        centers = (radius + 1.5 + steps * (SIDE - 2 * radius - 2)).astype(int)
+        share += np.bincount([third(value) + 1 for value in centers.tolist()], minlength=3) / len(steps) / len(radii)
     # thirds in the order of PLACES: (across, down)
     ninth = [(1, 1), (0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (2, 0), (0, 2), (2, 2)]
     return {place: math.log(share[across] * share[down]) for place, (across, down) in zip(PLACES, ninth, strict=True)}
@@ -258,7 +258,7 @@ def log_p_text(caption: str | Statement | None) -> float:
     if said.relation:
         total += math.log(1 / len(RELATIONS))
     if said.place:
-        sizes = [size for size in range(len(SIZES)) if (said.things[0].shape, said.things[0].colour, size) in SEEN]
+        sizes = [size for size in range(len(SIZES)) if (said.things[0].shape, said.things[0].color, size) in SEEN]
         size = said.things[0].size
         total += _log_p_place(size if size is not None else sizes[0] if len(sizes) == 1 else None)[said.place]
     if said.texture is not None:

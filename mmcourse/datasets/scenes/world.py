@@ -1,4 +1,4 @@
-"""What there is in a scene: one to four shapes, each with a colour, a size and a place, before a pixel is drawn."""
+"""What there is in a scene: one to four shapes, each with a color, a size and a place, before a pixel is drawn."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 SIDE = 64  # pixels
 MOST = 4  # things in a scene
 SHAPES = ("circle", "square", "triangle", "diamond", "star", "cross")
-COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black")
+COLORS = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black")
 SIZES = ("small", "large")
 TEXTURES = ("plain", "striped", "checked", "dotted", "shaded")
 RADII = {"small": (5.0, 6.5), "large": (9.5, 11.5)}  # pixels, in steps of a half
 TURNS = 8  # a thing is turned by 0 .. 7 steps of TILT degrees, about the upright
 TILT = 4.0
-# Never in training: each shape in one colour, and two shapes in one size.
+# Never in training: each shape in one color, and two shapes in one size.
 HELD_OUT = {
     "colour-shape": frozenset(
         {("red", "star"), ("yellow", "diamond"), ("green", "square"), ("blue", "triangle"), ("purple", "circle")}
@@ -25,15 +25,15 @@ HELD_OUT = {
     "size-shape": frozenset({("large", "diamond"), ("small", "cross")}),
 }
 
-Kind = tuple[int, int, int]  # shape, colour, size
+Kind = tuple[int, int, int]  # shape, color, size
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One object: its kind, and its centre (x to the right, y down) and radius in pixels."""
+    """One object: its kind, and its center (x to the right, y down) and radius in pixels."""
 
     shape: int
-    colour: int
+    color: int
     size: int
     x: int
     y: int
@@ -42,8 +42,8 @@ class Thing:
 
     @property
     def names(self) -> tuple[str, str, str]:
-        """(size, colour, shape) in words."""
-        return SIZES[self.size], COLOURS[self.colour], SHAPES[self.shape]
+        """(size, color, shape) in words."""
+        return SIZES[self.size], COLORS[self.color], SHAPES[self.shape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Scene:
 
 def held_out(kind: Kind, which: str) -> bool:
     """Whether this kind is kept from training, by its "colour-shape" or its "size-shape"."""
-    shape, colour, size = SHAPES[kind[0]], COLOURS[kind[1]], SIZES[kind[2]]
-    return ((colour if which == "colour-shape" else size), shape) in HELD_OUT[which]
+    shape, color, size = SHAPES[kind[0]], COLORS[kind[1]], SIZES[kind[2]]
+    return ((color if which == "colour-shape" else size), shape) in HELD_OUT[which]
 
 
 def is_seen(kind: Kind) -> bool:
@@ -66,7 +66,7 @@ def is_seen(kind: Kind) -> bool:
     return not any(held_out(kind, which) for which in HELD_OUT)
 
 
-ALL_KINDS = [(s, c, z) for s in range(len(SHAPES)) for c in range(len(COLOURS)) for z in range(len(SIZES))]
+ALL_KINDS = [(s, c, z) for s in range(len(SHAPES)) for c in range(len(COLORS)) for z in range(len(SIZES))]
 # A shape of which half is held out counts twice in the other half, so that all shapes are equally frequent.
 SEEN = [k for k in ALL_KINDS if is_seen(k) for _ in range(2 if SHAPES[k[0]] in ("diamond", "cross") else 1)]
 # Held out in one way only, so that a test of one says nothing of the other.

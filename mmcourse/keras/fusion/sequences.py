@@ -86,7 +86,7 @@ def bottleneck_layer(
 ) -> tuple[Sequences, Float[Any, "batch tokens width"]]:
     """Each modality attends to itself and to z alone; the new z is the mean of what each present one made of it.
 
-    layer: one CrossAttention a modality; streams: list of (b, t_m, width), z: (b, B, width), masks: list of (b, t_m)
+    layer: one CrossAttention per modality; streams: list of (b, t_m, width), z: (b, B, width), masks: list of (b, t_m)
     → new streams, new z.
     """
     after, made = [], []

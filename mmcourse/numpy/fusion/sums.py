@@ -121,7 +121,7 @@ def late_mean(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Fl
 
 
 def late_product(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Float[ndarray, "batch classes"]:
-    """Late fusion by product: Σₘ log p(y∣xₘ) − (M − 1) log p(y), normalised (Kittler et al. 1998).
+    """Late fusion by product: Σₘ log p(y∣xₘ) − (M − 1) log p(y), normalized (Kittler et al. 1998).
 
     Exact where the modalities are independent given y. M counts those present; with none it is the prior.
 

@@ -102,7 +102,7 @@ class TensorFusion(Fusion):
 class LowRankTensorFusion(Fusion):
     """Σ_r ⊙ₘ W⁽ʳ⁾ₘ[xₘ; 1] (Liu et al. 2018, arXiv 1806.00064). xs: list of (b, d_m) → (b, width).
 
-    The factors are in a `ParameterList`: a plain list would hide them from the optimiser. Absent: zeros before the 1.
+    The factors are in a `ParameterList`: a plain list would hide them from the optimizer. Absent: zeros before the 1.
     """
 
     def __init__(self, dims: Sequence[int], width: int, rank: int = 4):

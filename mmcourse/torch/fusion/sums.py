@@ -121,7 +121,7 @@ class LateMean(Fusion):
 
 
 class LateProduct(Fusion):
-    """Σₘ log p(y∣xₘ) − (M − 1) log p(y), normalised (Kittler et al. 1998). M counts those present.
+    """Σₘ log p(y∣xₘ) − (M − 1) log p(y), normalized (Kittler et al. 1998). M counts those present.
 
     xs: list of (b, d_m) → log-probabilities (b, classes). `prior`: (classes,), None for uniform.
     """

@@ -251,7 +251,7 @@ keys = draw.tokens(["keys 1, 2", "keys 3, 4", "key 5"], title="one block after t
 keys = canvas.place(keys, x=170, y=0)
 scores_place = canvas.place(draw.box("scores of this block", note="(n, 2)"), below=keys, gap=36)
 step = draw.box(
-    "1. maximum grew? multiply what is kept by\nexp(old maximum − new maximum)\n2. add this block", color="grey"
+    "1. maximum grew? multiply what is kept by\nexp(old maximum − new maximum)\n2. add this block", color="gray"
 )
 step = canvas.place(step, below=scores_place, gap=36)
 kept = []
@@ -262,7 +262,7 @@ for text, note, x in (
 ):
     kept.append(canvas.place(draw.box(text, note=note, color="green"), x=x + 20, y=280))
 frame = canvas.frame(kept, color="green")
-result = canvas.place(draw.box("output = weighted sum / sum", color="grey"), below=frame, gap=40)
+result = canvas.place(draw.box("output = weighted sum / sum", color="gray"), below=frame, gap=40)
 canvas.arrow(keys, scores_place)
 canvas.arrow(scores_place, step)
 canvas.arrow(step.bottom, (step.bottom[0], frame.top[1]))
@@ -377,8 +377,8 @@ lowest = memory["PyTorch's kernel"][0]
 for (name, values), marker in zip(memory.items(), ("o", "s"), strict=True):
     axes.loglog(lengths, values, marker=marker, label=name)
 start = np.array([lengths[0], lengths[-1]])
-axes.loglog(start, 0.6 * lowest * start / start[0], ":", color="grey", label="slope 1: twice the length, twice as much")
-axes.loglog(start, 0.6 * lowest * (start / start[0]) ** 2, "--", color="grey", label="slope 2: four times as much")
+axes.loglog(start, 0.6 * lowest * start / start[0], ":", color="gray", label="slope 1: twice the length, twice as much")
+axes.loglog(start, 0.6 * lowest * (start / start[0]) ** 2, "--", color="gray", label="slope 2: four times as much")
 axes.set(xlabel="length n", ylabel="MiB", title="Kept for the backward pass")
 axes.set_xticks(lengths, [str(n) for n in lengths])
 axes.minorticks_off()

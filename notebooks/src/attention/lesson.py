@@ -286,7 +286,7 @@ print((shares @ X).round(2))  # (3, 3) @ (3, 4) → (3, 4)
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
-word = canvas.place(draw.box("bad", note="its vector (4,)", color="grey"), x=0, y=72)
+word = canvas.place(draw.box("bad", note="its vector (4,)", color="gray"), x=0, y=72)
 parts = [
     ("query", "What do I look for?", "blue"),
     ("key", "Under which label am I found?", "orange"),
@@ -350,7 +350,7 @@ for i, (name, y) in enumerate(zip(words, centers, strict=True)):
     canvas.text("×", 550, y)
     box = draw.box(f"[{V[i, 0]:g}, {V[i, 1]:g}]", color="green", width=80)
     value = canvas.place(box, x=582, y=y - 18)
-total = canvas.place(draw.box("sum [−0.73, 0.36]", color="grey"), x=545, y=252)
+total = canvas.place(draw.box("sum [−0.73, 0.36]", color="gray"), x=545, y=252)
 canvas.text("+", 622, 165)
 canvas.text("+", 622, 95)
 canvas.arrow((622, 222), (622, 250))
@@ -382,7 +382,7 @@ flow = draw.row(
         highlight=[(0, 1), (1, 1)],
     ),
     "=",
-    draw.matrix(Q @ K.T, title="scores (3, 3)", columns=words, rows=words, form="g", color="grey", highlight=[(2, 1)]),
+    draw.matrix(Q @ K.T, title="scores (3, 3)", columns=words, rows=words, form="g", color="gray", highlight=[(2, 1)]),
 )
 draw.show(
     flow,
@@ -442,7 +442,7 @@ flow = draw.row(
     "@",
     draw.matrix(V, title="V (3, 2)", color="green", form="g", rows=words, columns=handed),
     "=",
-    draw.matrix(Y, title="output (3, 2)", form=".2f", color="grey", rows=words, columns=handed, highlight=[(2, 0)]),
+    draw.matrix(Y, title="output (3, 2)", form=".2f", color="gray", rows=words, columns=handed, highlight=[(2, 0)]),
 )
 draw.show(
     flow,
@@ -659,7 +659,7 @@ for x0, title, source, target in (
     (390, "cross-attention", "words", "regions"),
 ):
     canvas.text(title, x0 + 165, -20, size=15)
-    layer = canvas.place(draw.box("attention", color="grey", width=110, height=110), x=x0 + 220, y=5)
+    layer = canvas.place(draw.box("attention", color="gray", width=110, height=110), x=x0 + 220, y=5)
     for part, y, label in ((source, 32, "Q"), (target, 88, "K, V")):
         color = "blue" if part == "words" else "orange"
         canvas.place(draw.box(part, color=color, width=120), x=x0, y=y - 17)
@@ -694,7 +694,7 @@ print("output", mixed.shape, " weights", cross_weights.shape)
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
-source = canvas.place(draw.box("x", note="(n, 32)", color="grey"), x=0, y=78)
+source = canvas.place(draw.box("x", note="(n, 32)", color="gray"), x=0, y=78)
 heads = [
     canvas.place(draw.box(f"head {i + 1}", note=f"columns {16 * i + 1}–{16 * i + 16}\nof q, k and v"), x=330, y=y)
     for i, y in enumerate((20, 114))
@@ -704,7 +704,7 @@ for i, name in enumerate(("q_proj", "k_proj", "v_proj")):
     canvas.arrow(source.right, projection.left)
     for head in heads:
         canvas.arrow(projection.right, (head.left[0], head.left[1] + 12 * (i - 1)))
-joined = canvas.place(draw.box("side by side", note="(n, 32)", color="grey"), right_of=heads, gap=50)
+joined = canvas.place(draw.box("side by side", note="(n, 32)", color="gray"), right_of=heads, gap=50)
 mixing = canvas.place(draw.box("out_proj", note="(n, 32)", color="orange"), right_of=joined, gap=40)
 for head in heads:
     canvas.arrow(head.right, joined.left)
@@ -751,7 +751,7 @@ maps = draw.tensor((2, 5, 5), "weights", axes=("heads", "queries", "keys"))
 maps = canvas.place(maps, right_of=[stacks["q"], stacks["k"]], gap=70)
 mixed = draw.tensor((2, 5, 4), "weights @ v", axes=("heads", "words", "features"), color="orange")
 mixed = canvas.place(mixed, right_of=maps, gap=60, y=66)
-joined = draw.tensor((5, 8), "side by side", axes=("words", "features"), color="grey")
+joined = draw.tensor((5, 8), "side by side", axes=("words", "features"), color="gray")
 joined = canvas.place(joined, right_of=mixed, gap=50)
 canvas.arrow(stacks["q"], maps)
 canvas.arrow(stacks["k"], maps)

@@ -365,7 +365,7 @@ frames = exercise(
         paragraph(),
         says("`n_fft` has to be a power of two (1, 2, 4, 8, ...).", mistake="it is no power of two"),
         says(
-            "Of those that fulfil both wishes take the **smallest**: it is the cheapest.",
+            "Of those that fulfill both wishes take the **smallest**: it is the cheapest.",
             mistake="a shorter one does too",
         ),
         says("If none does, say so honestly with 0.", mistake="You looked at the tones only"),
@@ -436,7 +436,7 @@ for n_fft in (128, 256, 512):
         "You looked at the clicks only: the longest frame that they allow. Ask too if two bins fit between the tones.": (
             lambda rate, hz_apart, ms_apart: longest_frame(rate, ms_apart)
         ),
-        "You left one bin between the tones. A Hann window spreads each over its neighbours: two bins are needed.": (
+        "You left one bin between the tones. A Hann window spreads each over its neighbors: two bins are needed.": (
             edit("2 * rate / n_fft >", "rate / n_fft >")
         ),
         "You took the power of two below what the tones need. Two bins fit between them from the next one on: round up.": [

@@ -115,9 +115,9 @@ high.round(2) + 0.0  # + 0.0 turns -0 into 0
 # %%
 fine = np.linspace(0, 0.001, 400)
 fig, ax = plt.subplots(figsize=(7, 2.4))
-for hz, colour, y in ((7_000, plot.SKY, 0.35), (1_000, plot.ORANGE, 0.75)):
-    ax.plot(1000 * fine, np.cos(2 * np.pi * hz * fine), color=colour, linewidth=1)
-    ax.text(1.02, y, f"{hz:,} Hz", color=colour)
+for hz, color, y in ((7_000, plot.SKY, 0.35), (1_000, plot.ORANGE, 0.75)):
+    ax.plot(1000 * fine, np.cos(2 * np.pi * hz * fine), color=color, linewidth=1)
+    ax.text(1.02, y, f"{hz:,} Hz", color=color)
 ax.plot(1000 * moments, high, "o", color=plot.BLACK)
 ax.set(xlabel="time in milliseconds (dots: samples)", ylabel="pressure", xlim=(-0.02, 1.2))
 ax.set_title("Can samples tell 7,000 Hz from 1,000 Hz?")
@@ -236,7 +236,7 @@ print("periodic equals symmetric?", np.allclose(hann, np.hanning(64)))
 # %%
 def stft(wave, n_fft=256, hop_length=128):
     """Windowed frames, transformed: (n,) → complex (t, 1 + n_fft // 2)."""
-    wave = np.pad(wave, n_fft // 2)  # centre: frame t has its middle at sample t · hop
+    wave = np.pad(wave, n_fft // 2)  # center: frame t has its middle at sample t · hop
     window = get_window("hann", n_fft)
     starts = range(0, len(wave) - n_fft + 1, hop_length)
     return np.stack([np.fft.rfft(wave[s : s + n_fft] * window) for s in starts])
@@ -244,10 +244,10 @@ def stft(wave, n_fft=256, hop_length=128):
 
 spectrum = stft(a)
 print(a.shape, "→", spectrum.shape, "  frames of 32 ms every 16 ms, bins of", SAMPLE_RATE / 256, "Hz")
-print("without centring:", audio.num_frames(len(a), 256, 128, center=False), "frames")
+print("without centering:", audio.num_frames(len(a), 256, 128, center=False), "frames")
 
 # %% [markdown]
-# The padding line is a convention. With it ("centre"), the first and last sounds get frames of their own. Without it, frame
+# The padding line is a convention. With it ("center"), the first and last sounds get frames of their own. Without it, frame
 # $t$ *starts* at $t \cdot$ hop, and there are fewer frames. Mixing the two shifts every label by half a frame, in silence.
 
 # %% [markdown]
@@ -349,7 +349,7 @@ print(
 
 # %% [markdown]
 # ### MFCC
-# Neighbouring bands rise and fall together. A cosine transform (DCT) of each frame sorts that: its first terms hold the broad
+# Neighboring bands rise and fall together. A cosine transform (DCT) of each frame sorts that: its first terms hold the broad
 # shape, which depends on the mouth; later ones hold fine ripples, which depend on the pitch. The first 13 are the
 # **mel-frequency cepstral coefficients** (Davis and Mermelstein 1980).
 #
@@ -372,7 +372,7 @@ plot.show(fig, alt="A jagged curve over 32 bands, and a smooth one from 13 MFCCs
 
 # %% [markdown]
 # ## 4 · The same with a library
-# Librosa (McFee et al. 2015) does all this in one call, *if* every convention agrees: centring, padding, which mel scale, the
+# Librosa (McFee et al. 2015) does all this in one call, *if* every convention agrees: centering, padding, which mel scale, the
 # height of the triangles, the floor. Import it and hold your functions against it.
 
 # %% tags=["free"]
@@ -459,7 +459,7 @@ assert np.abs(audio.log_mel(clips[:20], 16_000) - librosa_batch(clips[:20]).swap
 # %% [markdown]
 # ### Resampling: the falling tone repaired
 # To go from 16,000 to 8,000 samples a second, first remove what the new rate cannot hold, everything above 4,000 Hz, *then*
-# keep every second sample. A low-pass filter is a weighted mean of neighbours; the weights are a sinc, $\sin(\pi x)/(\pi x)$, which lets through what lies below a limit, faded out by a window.
+# keep every second sample. A low-pass filter is a weighted mean of neighbors; the weights are a sinc, $\sin(\pi x)/(\pi x)$, which lets through what lies below a limit, faded out by a window.
 
 # %%
 from scipy.signal import resample_poly
@@ -481,7 +481,7 @@ print("loudest sample there, resampled properly:      ", np.abs(halved[late_half
 # ## 5 · At work
 # ### Which digit?
 # Six groups of voices; five train, one tests, in turn. So **every test voice is unknown**. The classifier is always the same
-# plain one (logistic regression: one weighted sum of the features a class, then softmax); only the features change. **Predict** the order of: samples, one DFT of the whole clip,
+# plain one (logistic regression: one weighted sum of the features per class, then softmax); only the features change. **Predict** the order of: samples, one DFT of the whole clip,
 # log-mel, MFCC.
 
 # %%
@@ -529,7 +529,7 @@ plot.show(fig, alt="Accuracy on unknown voices: samples about 0.3, one DFT about
 # %% [markdown]
 # (In brackets: numbers per clip; whisker: spread over the groups; marker: new takes of voices that were in training.) The 256 numbers of log-mel beat thousands of
 # samples. One DFT forgets *when*, so "nine" and its reverse would be equal. MFCC keeps nearly all in 104 numbers;
-# networks prefer log-mel, since neighbours stay neighbours.
+# networks prefer log-mel, since neighbors stay neighbors.
 #
 # ### Which mood?
 # In `mood` everyone says one sentence; *how* is the cue, and the best possible accuracy is known exactly. Listen to one voice,
@@ -697,7 +697,7 @@ expect_within("points gained on clips without low bands", gain_deaf, 8, 4)
 
 # %% [markdown]
 # On whole clips it gains nothing (about one point less): a small linear model on averages was not leaning on single stripes. Where bands
-# are missing, it gains eight. An augmentation helps against what it imitates; large networks, which do memorise, gain more.
+# are missing, it gains eight. An augmentation helps against what it imitates; large networks, which do memorize, gain more.
 #
 # ## 7 · At full size
 # Whisper (Radford et al. 2022, arXiv 2212.04356) learned from 680,000 hours of speech. Its ears are yours: 80 mel bands,
@@ -738,7 +738,7 @@ else:
 # - A sample rate holds frequencies up to its half; the rest folds back unless it is filtered out first.
 # - A DFT bin is "multiply by a wave and add up"; a window keeps one tone from leaking everywhere.
 # - Wave → STFT → power → mel → log gives log-mel; a cosine transform more gives MFCC.
-# - Equal numbers need equal conventions: centring, padding, scale, norm, floor.
+# - Equal numbers need equal conventions: centering, padding, scale, norm, floor.
 # - Features must keep what the task needs, and training must hear the noise that will come.
 
 # %% [markdown]

@@ -256,7 +256,7 @@ report = exercise(
             edit("first_loss < ignorant - 0.5", "abs(first_loss - ignorant) > 0.5")
         ),
         "You never call a leak. Compare the first loss with `np.log(vocab_size)`.": "ignorant = -np.inf",
-        "Your gain is relative. Asked is accuracy minus the best of `counting`.": "gain = accuracy / best - 1",
+        "Your gain is relative. It should be accuracy minus the best of `counting`.": "gain = accuracy / best - 1",
         "Your gain is the accuracy itself. Take off the best of `counting`.": "gain = accuracy",
         "Your gain stops at 0. A model worse than counting has a negative one.": "gain = max(accuracy - best, 0)",
         "Your gain has lost its sign. A model worse than counting has a negative one.": "gain = abs(accuracy - best)",

@@ -16,7 +16,7 @@
 
 # %% [markdown]
 # ## 1 · The question
-# A word is hidden. You can guess it, and nobody labelled anything for you to learn that:
+# A word is hidden. You can guess it, and nobody labeled anything for you to learn that:
 #
 # *The film was dreadful. I* ▢ *every minute of the concert.*
 #
@@ -177,12 +177,12 @@ print(f"V = {len(tokenizer)}, ln V = {np.log(len(tokenizer)):.2f}: the first los
 from tqdm.auto import trange
 
 losses = []
-optimiser = torch.optim.AdamW(fresh.parameters(), lr=2e-3)
+optimizer = torch.optim.AdamW(fresh.parameters(), lr=2e-3)
 for _ in trange(60 * scale):
     loss = masked_loss(fresh, *masked_batch(rng.integers(len(ids), size=32), rng))
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     loss.backward()
-    optimiser.step()
+    optimizer.step()
     losses.append(loss.item())
 
 # %% tags=["free"]
@@ -206,14 +206,14 @@ from mmcourse.evaluate import expect_within
 expect_within("loss after sixty steps, in nats", float(np.mean(losses[-10:])), 3.95, 0.35)
 
 # %% [markdown]
-# First it learns which words are frequent, from the bias alone; reading neighbours comes later, and reading feelings last. The shipped model went on
+# First it learns which words are frequent, from the bias alone; reading neighbors comes later, and reading feelings last. The shipped model went on
 # for 5,000 steps, some two minutes on two cores, from word vectors that were counted first (lesson [text](text.ipynb)): that shortens the wait. Script, seed and
 # card lie beside its weights.
 
 # %% [markdown]
 # ### Better than counting?
 # A model that fills 60 % of gaps may be brilliant or poor: some gaps are easy. Baselines decide. The *unigram* always says the commonest
-# word; the *bigram* asks the word before; the last counts the neighbours on both sides. All see the same gaps in texts never trained on.
+# word; the *bigram* asks the word before; the last counts the neighbors on both sides. All see the same gaps in texts never trained on.
 
 # %%
 unseen = tokenizer(list(corpus.captions("test"))[:300], padding=True, return_tensors="np")["input_ids"]
@@ -229,19 +229,19 @@ bigrams, special, truth = masking.BigramModel(ids, len(tokenizer)), tokenizer.al
 right = {
     "commonest word": truth == share.argmax(),
     "bigram": truth == bigrams.predict(unseen, where, special, both=False),
-    "both neighbours": truth == bigrams.predict(unseen, where, special),
+    "both neighbors": truth == bigrams.predict(unseen, where, special),
     "tiny BERT": truth == guess[where],
 }
 fig = plot.bar_with_ceiling(
-    list(right), [r.mean() for r in right.values()], [None] * 4, title="Does it read more than its neighbours?"
+    list(right), [r.mean() for r in right.values()], [None] * 4, title="Does it read more than its neighbors?"
 )
 plot.show(
     fig,
-    alt="Share of hidden words named rightly: commonest word about 0.14, bigram 0.34, both neighbours 0.5, tiny BERT "
+    alt="Share of hidden words named rightly: commonest word about 0.14, bigram 0.34, both neighbors 0.5, tiny BERT "
     "0.6.",
 )
 expect_within("masked-token accuracy on unseen captions", right["tiny BERT"].mean(), 0.61, 0.04)
-expect_within("gain over both neighbours", right["tiny BERT"].mean() - right["both neighbours"].mean(), 0.13, 0.04)
+expect_within("gain over both neighbors", right["tiny BERT"].mean() - right["both neighbors"].mean(), 0.13, 0.04)
 
 # %% [markdown]
 # It beats counting because it looks further than one word. It cannot reach 1: whether a disc is *tiny* or *little* is a coin toss in
@@ -288,7 +288,7 @@ print("two meanings, two groups of vectors")
 
 # %% [markdown]
 # And the words of feeling? Put each adjective into the same sentence and compare the vectors at its place. Sorted here by feeling; the model
-# was not told.
+# did not know.
 
 # %%
 adjectives = ["wonderful", "lovely", "superb", "charming", "awful", "tedious", "dreadful", "horrible"]
@@ -308,14 +308,14 @@ print("kind and unkind words point to opposite sides")
 # (The mean of all eight was taken away first: what they share, "an adjective, in this place", would hide the difference.)
 #
 # ### Few labels
-# Now a task: which feeling does a sentence of `mood` express? Three readers get the same $n$ labelled sentences: BERT **fine-tuned**, all weights
+# Now a task: which feeling does a sentence of `mood` express? Three readers get the same $n$ labeled sentences: BERT **fine-tuned**, all weights
 # moving on from pre-training; the same architecture **from scratch**; and counted words with logistic regression.
 
 # %%
 from mmcourse.datasets.mood import words as mood_words
 
 
-def labelled(split):
+def labeled(split):
     lines = mood_words.sentences(split)
     texts = [text for group in lines.values() for text in group]
     tokens = tokenizer(texts, padding=True, return_tensors="pt")
@@ -323,7 +323,7 @@ def labelled(split):
     return tokens["input_ids"], tokens["attention_mask"], torch.from_numpy(y)
 
 
-train, test = labelled("train"), labelled("test")
+train, test = labeled("train"), labeled("test")
 print(tuple(train[0].shape), tuple(test[0].shape))
 
 
@@ -348,13 +348,13 @@ def few_labels(pretrained, rows, seed, steps=40):
     """Accuracy on the test sentences after training on these rows only."""
     torch.manual_seed(seed)
     model, rng = Feeling(pretrained).train(), np.random.default_rng(seed)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for _ in range(steps):
         some = rng.choice(rows, min(16, len(rows)), replace=False)
         loss = cross_entropy(model(train[0][some], train[1][some]), train[2][some])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     model.eval()
     with torch.no_grad():
         return (model(*test[:2]).argmax(-1) == test[2]).float().mean().item()
@@ -390,7 +390,7 @@ fig = plot.curves(
     curve,
     x=sizes,
     title="How many labels does a reader need?",
-    xlabel="labelled sentences",
+    xlabel="labeled sentences",
     ylabel="test accuracy",
     levels={"chance": 1 / 3},
 )
@@ -398,7 +398,7 @@ fig.axes[0].set_xscale("log", base=2)
 fig.axes[0].set_xticks(sizes, sizes)
 plot.show(
     fig,
-    alt="Accuracy against labelled sentences, 8 to 512, with bands from lowest to highest of five seeds. Fine-tuned "
+    alt="Accuracy against labeled sentences, 8 to 512, with bands from lowest to highest of five seeds. Fine-tuned "
     "lies above counted words and training from scratch throughout; counted words come close at 512 labels.",
 )
 
@@ -412,7 +412,7 @@ expect_within("gain over from scratch with 128 labels", means["fine-tuned"][2] -
 # Hidden words taught the reader which words belong together; the labels only have to name the groups. With hundreds of labels counting catches up.
 # From scratch the same forty steps are too few even for 512 labels: it would get further with more of them, and never with 8 labels.
 #
-# What is simplified: the sentences of a message nearly always agree. Real neighbours are noisier, which is why real BERT read 3.3 billion words.
+# What is simplified: the sentences of a message nearly always agree. Real neighbors are noisier, which is why real BERT read 3.3 billion words.
 
 # %% [markdown]
 # ## 4 · Take it apart
@@ -455,7 +455,7 @@ except OSError:
 
 # %% [markdown]
 # ## 6 · What to remember
-# - Masked language modelling starts at ln V; judge it against counting neighbours.
+# - Masked language modeling starts at ln V; judge it against counting neighbors.
 # - Give plain text to the tokenizer, and the `attention_mask` to the model.
 # - Pre-training pays where labels are few, and knows only what its text tells.
 

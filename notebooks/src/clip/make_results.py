@@ -267,7 +267,7 @@ All figures: `figures.json`.
 - `model.safetensors` SHA-256 {sha256}
 - `config.json` widths of the towers; how many pieces the vocabulary had, and their SHA-256
 
-## Licence and limits
+## License and limits
 CC BY 4.0, the mmcourse authors. The model knows six shapes, eight colors and the sentences of one grammar. What it says about photographs
 means nothing: it is for lessons only.
 """

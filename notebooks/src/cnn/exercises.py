@@ -307,7 +307,7 @@ print("width", second, "  seen", 3 + (3 - 1) * 2 * 2)
         "You counted only the pixels that are read. The field is from the first to the last, holes included.": (
             without_holes
         ),
-        "Your field adds k steps a layer. A kernel reaches k − 1 steps further, not k.": (
+        "Your field adds k steps per layer. A kernel reaches k − 1 steps further, not k.": (
             "field += dilation * kernel * jump"
         ),
         "Your field ends where the picture does. Positions in the padding count, too: keep to the formula.": (

@@ -47,7 +47,7 @@ def digits(split):
 
 # %%
 def place(small, down=7, right=7):
-    """Each digit at its place in an empty picture, in the middle unless told: (n, 28, 28, 1)."""
+    """Each digit at its place in an empty picture, by default in the middle: (n, 28, 28, 1)."""
     pictures = np.zeros((len(small), 28, 28, 1), np.float32)
     for n, i, j in np.broadcast(np.arange(len(small)), down, right):
         pictures[n, i : i + 14, j : j + 14] = small[n]
@@ -198,7 +198,7 @@ plot.show(fig, alt="With the flip: 1 0 −1 2 0 −2 1 0 −1, which is Sobel's 
 # *copies* a kernel from a book must flip it. From here on we say convolution and mean the plus.
 #
 # ### Channels
-# A colour picture has three **channels** a pixel, a layer's output often more. A kernel $W$ looks at all of them, $c$; several
+# A color picture has three **channels** per pixel, a layer's output often more. A kernel $W$ looks at all of them, $c$; several
 # kernels make several output channels, $c'$. With stride $s$ and dilation $d$ (next section) and a bias $b$:
 #
 # $$Y_{i,j,c'} = b_{c'} + \sum_{m,n,c} X_{i s+m d,\; j s+n d,\; c}\; W_{m,n,c,c'}$$
@@ -222,7 +222,7 @@ assert np.array_equal(conv2d_loop(x[None, ..., None], k[..., None, None])[0, ...
 poked, ones = np.eye(49).reshape(49, 7, 7, 1), np.ones((3, 3, 1, 1))  # 49 pictures, each with a single bright pixel
 settings = {"plain": {}, "padding 1": {"padding": 1}, "stride 2": {"stride": 2}, "dilation 2": {"dilation": 2}}
 reads = [conv2d_loop(poked, ones, **how)[:, 0, 1, 0].reshape(7, 7) for how in settings.values()]
-reads = [np.maximum(read, np.indices((7, 7)).sum(axis=0) % 2 / 4) for read in reads]  # on a chequerboard, to count
+reads = [np.maximum(read, np.indices((7, 7)).sum(axis=0) % 2 / 4) for read in reads]  # on a checkerboard, to count
 fig = plot.images(reads, list(settings), title="Which pixels does the output at row 0, column 1 read?", size=1.6)
 plot.show(
     fig, alt="White pixels on 7×7: a 3×3 block; the same hanging over the top; two columns in; spread out with gaps."
@@ -475,7 +475,7 @@ expect_within("linear model on wandering digits", linear_wandering, 0.14, 0.06)
 # Hardly better than chance, although it has seen every place: a pixel alone says nothing when anything can be anywhere.
 #
 # The network: three convolutions, with pooling between them. At the end it takes the largest value of each map, so that it only knows
-# *whether* something was found. (LeCun and others 1998 read cheques with one of this kind.) The first loss must be that of ten equal
+# *whether* something was found. (LeCun and others 1998 read checks with one of this kind.) The first loss must be that of ten equal
 # guesses, $\log 10$; then three seeds train, since one may be lucky.
 
 # %%
@@ -629,19 +629,17 @@ from sklearn.neighbors import KNeighborsClassifier
 
 three = PCA(3, random_state=0).fit(x_hard.reshape(-1, 784))
 near = KNeighborsClassifier(40).fit(three.transform(x_hard.reshape(-1, 784)), y_hard)
-scores["3 components, 40 neighbours"] = [near.score(three.transform(x_hard_test.reshape(-1, 784)), y_hard_test)]
+scores["3 components, 40 neighbors"] = [near.score(three.transform(x_hard_test.reshape(-1, 784)), y_hard_test)]
 
 # %% tags=["free"]
 means = [np.mean(values) for values in scores.values()]
 fig = plot.bar_with_ceiling(list(scores), means, [None] * 4, title="Who reads the hard digits best?", chance=0.1)
-plot.show(
-    fig, alt="Accuracy: linear 0.68, both networks about 0.75, three components with neighbours 0.80; chance 0.1."
-)
+plot.show(fig, alt="Accuracy: linear 0.68, both networks about 0.75, three components with neighbors 0.80; chance 0.1.")
 
 # %%
 for name, target in zip(scores, (0.675, 0.75, 0.76, 0.80), strict=True):
     expect_within(f"{name}, on hard digits", np.mean(scores[name]), target, 0.025)
-assert np.argmax([np.mean(values) for values in scores.values()]) == 3  # the neighbours read best
+assert np.argmax([np.mean(values) for values in scores.values()]) == 3  # the neighbors read best
 
 # %% [markdown]
 # The networks beat the linear model by seven to nine points; before, it was eighty. And after three epochs they lose to an old method
@@ -680,7 +678,7 @@ expect_within("place forgotten, lost from not moved to moved by 4", forgotten[0]
 # Weight sharing alone is not enough: the network with `flatten` finds the strokes and then reads them at the wrong place. Forgetting the place
 # repairs nearly all of that at 4 pixels, and a part of it at 2. Why?
 #
-# After two poolings of stride 2, one step in the last maps is four pixels. Move by 4, and each block gets what its neighbour had. Move
+# After two poolings of stride 2, one step in the last maps is four pixels. Move by 4, and each block gets what its neighbor had. Move
 # by 2, and pixels are dealt into other blocks.
 
 

@@ -188,9 +188,9 @@ person = np.searchsorted(np.unique(clips.speaker), clips.speaker)  # (1440,)
 def in_their_room(wave, person, number):
     """The recording with this person's echo and noise."""
     g = np.random.default_rng(person)
-    echo, colour, snr_db = g.normal(size=7) * 0.8 ** np.arange(1, 8), g.normal(size=16), g.uniform(0, 15)
+    echo, color, snr_db = g.normal(size=7) * 0.8 ** np.arange(1, 8), g.normal(size=16), g.uniform(0, 15)
     wave = np.convolve(wave, [1, *echo])[: len(wave)]
-    hiss = np.convolve(np.random.default_rng([person, number]).normal(size=len(wave) + 15), colour, "valid")
+    hiss = np.convolve(np.random.default_rng([person, number]).normal(size=len(wave) + 15), color, "valid")
     wave = wave + hiss * np.sqrt((wave**2).mean() / (hiss**2).mean() / 10 ** (snr_db / 10))
     return (0.5 * wave / np.abs(wave).max()).astype(np.float32)
 
@@ -283,15 +283,15 @@ print({s: tuple(x.shape) for s, x in inputs.items()})
 def train(x, y, learning_rate=3e-3, weight_decay=0.0, dropout=0.0, width=64, epochs=15, seed=0, augment=None):
     torch.manual_seed(seed)
     net = network(x.shape[1], width, dropout)  # 520 → 64 → 64 → 3
-    optimiser = torch.optim.AdamW(net.parameters(), learning_rate, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(net.parameters(), learning_rate, weight_decay=weight_decay)
     for _ in range(epochs):
         net.train()
         for rows in torch.randperm(len(x)).split(64):
             batch = x[rows] if augment is None else augment(x[rows])
             loss = cross_entropy(net(batch), y[rows])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
         yield net.eval()
 
 
@@ -393,7 +393,7 @@ fig, axes = plot.plt.subplots(1, 2, figsize=(7.4, 3.6), sharey=True)
 for ax, p, name in zip(axes, (before, after), ("as trained", f"temperature {T:.1f}"), strict=True):
     bins = np.array(evaluate.reliability(y_test, p))  # (3, 10)
     confidence, share_right, share = bins[:, bins[2] > 0.01]
-    ax.plot([0.3, 1], [0.3, 1], ":", color=plot.GREY)
+    ax.plot([0.3, 1], [0.3, 1], ":", color=plot.GRAY)
     ax.plot(confidence, share_right, color=plot.BLUE)
     ax.scatter(confidence, share_right, 20 + 600 * share, color=plot.BLUE)
     ax.set(xlabel="confidence", xlim=(0.3, 1.04), ylim=(0.3, 1.04), title=name)
@@ -430,8 +430,8 @@ print(f"least validation loss {curve[stop, 1]:.2f} after epoch {stop + 1}; at th
 
 # %% tags=["free"]
 lines = dict(zip(("training", "validation"), curve.T, strict=True))
-fig = plot.curves(lines, title="When does it stop learning and start memorising?")
-fig.axes[0].axvline(stop + 1, color=plot.GREY, linestyle=":")
+fig = plot.curves(lines, title="When does it stop learning and start memorizing?")
+fig.axes[0].axvline(stop + 1, color=plot.GRAY, linestyle=":")
 plot.show(fig, alt="Training loss falls to 0; validation loss is least at a dotted line near epoch 2, then rises.")
 
 # %%
@@ -483,10 +483,10 @@ measured = {name: np.array(values) for name, values in both.items()}  # (4, 2) e
 fig, axes = plot.plt.subplots(1, 2, figsize=(7.6, 2.9), sharey=True)
 for k, (ax, label) in enumerate(zip(axes, ("test accuracy", "test log loss"), strict=True)):
     for row, values in enumerate(measured.values()):
-        ax.scatter(values[:, k], [row] * 4, color=plot.COLOURS[row], s=18)
-        ax.plot(values[:, k].mean(), row, "|", color=plot.COLOURS[row], markersize=22, markeredgewidth=3)
+        ax.scatter(values[:, k], [row] * 4, color=plot.COLORS[row], s=18)
+        ax.plot(values[:, k].mean(), row, "|", color=plot.COLORS[row], markersize=22, markeredgewidth=3)
     ax.set(xlabel=label, yticks=range(5), yticklabels=list(measured))
-axes[1].axvline(np.log(3), color=plot.GREY, linestyle=":")
+axes[1].axvline(np.log(3), color=plot.GRAY, linestyle=":")
 axes[1].text(np.log(3) + 0.03, 1, "knows nothing", color="#555555", va="center", fontsize=9)
 axes[0].set_ylim(4.5, -0.5)
 fig.suptitle("What does each cure help, alone?", x=0.01, ha="left", fontsize=12, fontweight="bold")

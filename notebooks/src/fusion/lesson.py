@@ -5,7 +5,7 @@
 # {{budget}}
 #
 # **You will be able to**
-# - write every common fusion method by hand, and recognise the classic bugs;
+# - write every common fusion method by hand, and recognize the classic bugs;
 # - prove that no vote between separate opinions understands sarcasm;
 # - train thirteen of them on the same vectors and judge them against exact ceilings;
 # - choose a method for a table of your own, and keep it working when a modality is missing.
@@ -124,7 +124,7 @@ print("other audio for sample 2 moves sample 0 by", np.abs(weights @ changed - f
 steps = np.stack([text, audio, image], axis=1)  # (3, 3, 4): sample, modality, width
 meant = np.array(keras.layers.Attention()([steps, steps]))  # query and value; the key is the value
 assert np.allclose(meant, softmax(steps @ steps.swapaxes(1, 2)) @ steps, atol=1e-5)
-meant.mean(axis=1).shape  # one vector a sample, and nobody else's
+meant.mean(axis=1).shape  # one vector per sample, and nobody else's
 
 # %% [markdown]
 # ## 2 · The idea by hand
@@ -408,7 +408,7 @@ assert np.allclose(fusion.modality_dropout(xs, null, there)[1], np.where(there[:
 # %% [markdown]
 # ## 4 · The same in PyTorch and Keras
 # Low-rank tensor fusion in PyTorch, with a slip that is easy to make. **Predict:** rank 2, widths 10, 5 and 4, one
-# result: $2 \cdot (11 + 6 + 5) = 44$ numbers in the factors, and 2 + 1 more. How many does the optimiser get?
+# result: $2 \cdot (11 + 6 + 5) = 44$ numbers in the factors, and 2 + 1 more. How many does the optimizer get?
 
 # %%
 import torch
@@ -468,7 +468,7 @@ assert np.allclose(mine(small), packaged(small), atol=1e-6)
 assert np.allclose(mine(small), ours([torch.tensor(x) for x in small]).detach(), atol=1e-5)
 
 # %% [markdown]
-# **Parity.** The package has every method thrice. With the same weights, the largest relative difference among NumPy, PyTorch and Keras, of
+# **Parity.** The package has every method in NumPy, PyTorch and Keras. With the same weights, the largest relative difference among NumPy, PyTorch and Keras, of
 # outputs and after five steps of gradient descent (`python -m mmcourse.parity` prints all of it, float32 and Adam too):
 
 # %% tags=["free"]
@@ -562,14 +562,14 @@ class Fused(nn.Module):
 
 
 def learn(model, xs, seed, epochs=12, batch_size=500):
-    optimiser = torch.optim.AdamW(model.parameters(), lr=6e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=6e-3)
     order = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
         for rows in torch.randperm(len(y_train), generator=order).split(batch_size):
             loss = nn.functional.cross_entropy(model([x[rows] for x in xs]), y_train[rows])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
     return model.eval()
 
 
@@ -623,7 +623,7 @@ for row, name in enumerate(ranked):
 lines = {"best\nsingle": max(map(mood.bayes_accuracy, names)), "trained\nvote": mood.loglinear_accuracy()}
 lines |= {"best\nvote": mood.additive_accuracy(), "joint": mood.bayes_accuracy(names)}
 for name, value in lines.items():
-    ax.axvline(value, color=plot.GREY, linestyle=":")
+    ax.axvline(value, color=plot.GRAY, linestyle=":")
     ax.text(value, len(ranked) - 0.3, f"{name}\n{value:.3f}", ha="center", va="bottom", fontsize=9)
 ax.set(yticks=range(len(ranked)), yticklabels=ranked, xlabel="test accuracy, three seeds (orange: additive methods)")
 ax.set(xlim=(0.45, 0.97), ylim=(-0.6, len(ranked) - 0.4))
@@ -715,12 +715,12 @@ def blank(batch):
 x_blank = torch.cat([blank(batch) for batch in test.torch_loader(500)], dim=1)
 
 
-def gaps(model, told):
+def gaps(model, with_mask):
     row = []
     for gone in (None, 0, 1, 2):
         xs = [x_blank[m] if m == gone else x for m, x in enumerate(x_test)]
         there = (torch.arange(3) != (-1 if gone is None else gone)).expand(len(y_test), 3)
-        row.append((model(xs, there if told else None).argmax(1) == y_test).float().mean().item())
+        row.append((model(xs, there if with_mask else None).argmax(1) == y_test).float().mean().item())
     return row
 
 
@@ -741,8 +741,8 @@ for name in ("concatenate", "gated unit"):
     for seed in range(3):
         torch.manual_seed(seed)
         cured.append(learn(Dropping(torch_fusion.METHODS[name], [16] * 3), x_train, seed))
-    rows[f"{name}, not told"] = np.mean([gaps(model, False) for model in plain], axis=0)
-    rows[f"{name}, told"] = np.mean([gaps(model, True) for model in plain], axis=0)
+    rows[f"{name}, no mask"] = np.mean([gaps(model, False) for model in plain], axis=0)
+    rows[f"{name}, mask"] = np.mean([gaps(model, True) for model in plain], axis=0)
     rows[f"{name}, dropout"] = np.mean([gaps(model, True) for model in cured], axis=0)
 best = [mood.bayes_accuracy([m for m in names if m != gone]) for gone in ["nothing", *names]]
 table = [*rows.values(), best]
@@ -756,15 +756,15 @@ plot.show(
 
 # %%
 for name in ("concatenate", "gated unit"):
-    unnoticed, told, cured = (rows[f"{name}, {how}"] for how in ("not told", "told", "dropout"))
-    assert unnoticed[1] < told[1] - 0.05  # the face: a black picture is worse than no picture
-    assert cured[1] > unnoticed[1] + 0.08 and cured[0] > told[0] - 0.02
-assert rows["concatenate, dropout"][1] > rows["concatenate, told"][1]
+    unnoticed, masked, cured = (rows[f"{name}, {how}"] for how in ("no mask", "mask", "dropout"))
+    assert unnoticed[1] < masked[1] - 0.05  # the face: a black picture is worse than no picture
+    assert cured[1] > unnoticed[1] + 0.08 and cured[0] > masked[0] - 0.02
+assert rows["concatenate, dropout"][1] > rows["concatenate, mask"][1]
 expect_within("concatenate with dropout, face missing", rows["concatenate, dropout"][1], 0.73, 0.025)
 
 # %% [markdown]
 # A black picture is far worse than none: the encoder reports *some* face with full conviction. Without a face the best
-# possible is 0.74, and dropout brings concatenation close to it. The gated unit gains next to nothing over being told: its zeros
+# possible is 0.74, and dropout brings concatenation close to it. The gated unit gains next to nothing over the mask alone: its zeros
 # already mean "the average face". The price is up to a point or two elsewhere.
 #
 # ## 7 · At full size
@@ -814,7 +814,7 @@ else:
 # <details><summary>Late fusion scores 0.79, where a trained vote stops; the joint ceiling is 0.93. Train longer?</summary>
 # No. Change the method: the missing points are interaction.</details>
 # <details><summary>A modality is replaced by zeros at test time. Why is that not "missing"?</summary>
-# Zero is a value: for standardised vectors it is the average person. Train with gaps, with a token that says "nobody".</details>
+# Zero is a value: for standardized vectors it is the average person. Train with gaps, with a token that says "nobody".</details>
 
 # %% [markdown]
 # ## 10 · Exercises

@@ -52,10 +52,10 @@ shrinking = exercise(
             "Each new pixel is the **mean** of the block of `k` × `k` old pixels that it covers,",
             mistake="You picked the first pixel",
         ),
-        says("for each colour by itself,", mistake="so the picture turned grey"),
+        says("for each color by itself,", mistake="so the picture turned gray"),
         says("rounded to the nearest whole number.", mistake="You cut the digits off"),
         paragraph(),
-        context("**Example.** One colour, two rows, four columns, `k = 2`."),
+        context("**Example.** One color, two rows, four columns, `k = 2`."),
         example("""
 tiny = np.array([[[10], [20], [200], [255]], [[30], [42], [255], [250]]], dtype=np.uint8)  # (2, 4, 1)
 print("left block ", tiny[:, :2, 0].ravel(), "mean", tiny[:, :2].mean())
@@ -86,8 +86,8 @@ print("right block", tiny[:, 2:, 0].ravel(), "mean", tiny[:, 2:].mean())
             public_only=True,
             inputs=[(np.array([[[10], [20], [200], [255]], [[30], [47], [255], [251]]], dtype=np.uint8), 2)],
         ),
-        part("colours", weight=2, k=between(2, 4), c=3),
-        part("a single colour", k=between(2, 4), c=1),
+        part("colors", weight=2, k=between(2, 4), c=3),
+        part("a single color", k=between(2, 4), c=1),
         part("blocks of one pixel", k=1, c=3),
         part("a single block", k=between(2, 4), c=one_of(1, 3), rows=1, columns=1),
     ],
@@ -113,13 +113,13 @@ print("right block", tiny[:, 2:, 0].ravel(), "mean", tiny[:, 2:].mean())
         "The means are right but not whole numbers: round them, then turn them into `uint8`.": "return means",
         "These are sums. Divide by the number of pixels of a block, k².": "return blocks.sum(axis=(1, 3))",
         "You divided by k. A block has k² pixels.": "means = blocks.sum(axis=(1, 3)) / k\nreturn np.round(means)",
-        "You averaged the colours too, so the picture turned grey. The mean goes over rows and columns only.": (
+        "You averaged the colors too, so the picture turned gray. The mean goes over rows and columns only.": (
             "means = blocks.mean(axis=(1, 3, 4))[..., None].repeat(c, axis=2)"
         ),
-        "You averaged the colours away. The mean goes over rows and columns of a block; the last axis stays.": (
+        "You averaged the colors away. The mean goes over rows and columns of a block; the last axis stays.": (
             "means = blocks.mean(axis=(1, 3, 4))"
         ),
-        "You averaged pixels that lie far apart. In the `reshape`, k comes *after* h/k: a block is k neighbours.": (
+        "You averaged pixels that lie far apart. In the `reshape`, k comes *after* h/k: a block is k neighbors.": (
             "blocks = picture.reshape(k, h // k, k, w // k, c)\nmeans = blocks.mean(axis=(0, 2))"
         ),
         "You took the brightest pixel of each block. That is max pooling (lesson cnn); the mean is wanted.": (
@@ -147,10 +147,10 @@ def shrink_axis_by_axis(picture, k):
 
 
 # ---------------------------------------------------------------- 2
-def edge_strength(grey):
+def edge_strength(gray):
     """Length of Sobel's gradient, borders repeated: (h, w) → (h, w)."""
-    h, w = grey.shape
-    p = np.pad(grey, 1, mode="edge")
+    h, w = gray.shape
+    p = np.pad(gray, 1, mode="edge")
     right = np.zeros((h, w))
     down = np.zeros((h, w))
     for i, weight in enumerate((1, 2, 1)):
@@ -159,15 +159,15 @@ def edge_strength(grey):
     return np.sqrt(right**2 + down**2)
 
 
-def draw_grey(g, h, w):
+def draw_gray(g, h, w):
     return (g.random((h, w)).round(3),)
 
 
 def draw_dot(g):
     """One bright pixel, at a border or a corner."""
-    grey = np.full(g.integers(4, 8, 2), 0.25)
-    grey[g.choice([0, -1, 2]), g.choice([0, -1, 1])] = 1
-    return (grey,)
+    gray = np.full(g.integers(4, 8, 2), 0.25)
+    gray[g.choice([0, -1, 2]), g.choice([0, -1, 1])] = 1
+    return (gray,)
 
 
 def draw_line(g):
@@ -200,21 +200,21 @@ padded = np.pad(corner, 1, mode="edge")
 print(padded)
 """),
         context(
-            "**Example.** In the middle of `corner`, only the neighbour at the lower right counts: it adds 1 to *right* "
+            "**Example.** In the middle of `corner`, only the neighbor at the lower right counts: it adds 1 to *right* "
             "and 1 to *down*. The strength there is √2 ≈ 1.414. At the lower right pixel itself both are 3, and the "
             "strength is √18 ≈ 4.243."
         ),
-        says("**Write** `edge_strength(grey)` for floats `(h, w)`.", mistake="That is the squared strength"),
+        says("**Write** `edge_strength(gray)` for floats `(h, w)`.", mistake="That is the squared strength"),
         says("Return floats `(h, w)`.", ignored="return np.sqrt(right**2 + down**2).astype(int)"),
         context("(The sign of *right* and *down* does not matter: both are squared.)"),
     ],
     hints=[
-        "Pad once. Then the neighbours of all pixels at once are slices of the padded picture: `p[0:h, 2:]` holds, for "
+        "Pad once. Then the neighbors of all pixels at once are slices of the padded picture: `p[0:h, 2:]` holds, for "
         "every pixel, the one at its upper right.",
-        "*right* is the sum over three rows, weighted 1, 2, 1, of right neighbour minus left neighbour. *down* is the "
+        "*right* is the sum over three rows, weighted 1, 2, 1, of right neighbor minus left neighbor. *down* is the "
         "same with rows and columns exchanged. End with `np.sqrt(right**2 + down**2)`.",
     ],
-    draw=draw_grey,
+    draw=draw_gray,
     parts=[
         part(
             "small pictures",
@@ -271,8 +271,8 @@ print(padded)
         "You divided by the largest strength. Useful to look at, but not wanted here.": (
             "return np.sqrt(right**2 + down**2) / np.sqrt(right**2 + down**2).max()"
         ),
-        "`np.gradient` compares two neighbours only. Sobel also takes in the rows above and below.": (
-            lambda grey: np.hypot(*np.gradient(grey))
+        "`np.gradient` compares two neighbors only. Sobel also takes in the rows above and below.": (
+            lambda gray: np.hypot(*np.gradient(gray))
         ),
     },
     praise="Right at the borders too: the same as scipy.ndimage.sobel with mode='nearest'.",
@@ -280,21 +280,21 @@ print(padded)
 
 
 @right(edges)
-def two_filters(grey):
-    smooth = np.pad(grey, 1, mode="edge")
+def two_filters(gray):
+    smooth = np.pad(gray, 1, mode="edge")
     smooth_rows = smooth[:-2] + 2 * smooth[1:-1] + smooth[2:]
     smooth_columns = smooth[:, :-2] + 2 * smooth[:, 1:-1] + smooth[:, 2:]
     return np.hypot(smooth_rows[:, 2:] - smooth_rows[:, :-2], smooth_columns[2:] - smooth_columns[:-2])
 
 
 @right(edges)
-def pixel_by_pixel(grey):
+def pixel_by_pixel(gray):
     kernel = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]])
-    h, w = grey.shape
+    h, w = gray.shape
     strength = []
     for i in range(h):
         rows = np.clip([i - 1, i, i + 1], 0, h - 1)
-        patches = [grey[np.ix_(rows, np.clip([j - 1, j, j + 1], 0, w - 1))] for j in range(w)]
+        patches = [gray[np.ix_(rows, np.clip([j - 1, j, j + 1], 0, w - 1))] for j in range(w)]
         strength.append([((patch * kernel).sum() ** 2 + (patch * kernel.T).sum() ** 2) ** 0.5 for patch in patches])
     return strength
 
@@ -349,7 +349,7 @@ def draw_own_scene(g):
 
 
 def draw_marked_scene():
-    """The lesson's first scene: a coloured patch at the left, a dark dot below it."""
+    """The lesson's first scene: a colored patch at the left, a dark dot below it."""
     picture = np.zeros((3, 6, 3), np.uint8)
     picture[0, :2] = (250, 0, 40)
     picture[1, 1] = (9, 8, 7)
@@ -397,7 +397,7 @@ print(picture[..., 0], "a white thing in the box", boxes[0])
         says(
             "**Write** `mirror_scene(picture, boxes, caption)` for `(h, w, 3)`, `(n, 4)` with `n` of at least 1, and text "
             "in small letters without commas.",
-            mistake="You reversed the colours",
+            mistake="You reversed the colors",
         ),
         says("Return the three, mirrored.", ignored="return picture[:, ::-1], mirrored"),
         says(
@@ -482,7 +482,7 @@ print(picture[..., 0], "a white thing in the box", boxes[0])
         "The picture is turned by half a circle. Reverse its columns only: `picture[:, ::-1]`.": (
             'return picture[::-1, ::-1], mirrored, " ".join(words)'
         ),
-        "You reversed the colours (red became blue). The columns are the second axis: `picture[:, ::-1]`.": (
+        "You reversed the colors (red became blue). The columns are the second axis: `picture[:, ::-1]`.": (
             'return picture[..., ::-1], mirrored, " ".join(words)'
         ),
         "Nothing is mirrored: picture, boxes and caption are as they came.": "return picture, boxes, caption",

@@ -8,7 +8,7 @@
 # - open photographs as they really come (turned, see-through, 16-bit, broken) and get the right array or a clear error;
 # - shrink a picture by hand, and say why a careless shrink draws patterns that never were;
 # - find edges with a convolution, from Sobel to Canny;
-# - decide by measuring whether grey, a mirror or new colours help a task or spoil it.
+# - decide by measuring whether gray, a mirror or new colors help a task or spoil it.
 #
 # **Before this:** [Start here](start_here.ipynb). The mathematics is weighted means, nothing more.
 #
@@ -82,7 +82,7 @@ mean = stripes.reshape(2, 2, 2, 2).mean(axis=(1, 3))  # rows, their halves, colu
 print("picked\n", picked, "\nmean\n", mean)
 
 # %% [markdown]
-# Picking gives a picture of pure light: all dark stripes are gone. The mean gives an even grey. Stripes this fine cannot be
+# Picking gives a picture of pure light: all dark stripes are gone. The mean gives an even gray. Stripes this fine cannot be
 # shown with two pixels; the mean admits it, the pick pretends.
 #
 # It gets worse when old and new pixels nearly fit. Two dark, two light, and so on; keep every third.
@@ -99,8 +99,8 @@ for method in ("nearest", "area", "bilinear"):
 # The mean (`area`) still shows them, with a third of the contrast (0.67 − 0.33); `bilinear` shows an eighth (0.56 − 0.44).
 
 # %% [markdown]
-# ### Three colours, two orders
-# A colour picture has three numbers for each pixel: red, green, blue. NumPy, Pillow and Keras keep them last,
+# ### Three colors, two orders
+# A color picture has three numbers for each pixel: red, green, blue. NumPy, Pillow and Keras keep them last,
 # `(h, w, c)`; PyTorch wants them first, `(c, h, w)`. Moving between the two is a change of *axes*. A `reshape` gives the
 # same shape, and nonsense.
 
@@ -109,7 +109,7 @@ first = np.moveaxis(hopper, -1, 0)  # (600, 512, 3) → (3, 600, 512)
 wrong = hopper.reshape(3, 600, 512)  # the same shape!
 fig = plot.images([first[0], wrong[0]], ["moveaxis", "reshape"], title="What is in the red channel?", size=3.0)
 plot.show(
-    fig, alt="Left the portrait in grey. Right, by reshape, a dark striped jumble of her cap and stars, without a face."
+    fig, alt="Left the portrait in gray. Right, by reshape, a dark striped jumble of her cap and stars, without a face."
 )
 
 # %% [markdown]
@@ -119,7 +119,7 @@ plot.show(
 # %% [markdown]
 # ## 3 · The formula
 # ### Resizing is a weighted mean
-# Shrink or enlarge $n$ old pixels to $n'$ new ones. The centre of new pixel $i$ lies at $c_i$, measured in old pixels, and
+# Shrink or enlarge $n$ old pixels to $n'$ new ones. The center of new pixel $i$ lies at $c_i$, measured in old pixels, and
 # each old pixel $j$ counts by how near it is:
 #
 # $$c_i = \left(i + \tfrac12\right)\frac{n}{n'} \qquad w_{ij} \propto f\!\left(\frac{j + \frac12 - c_i}{s}\right) \qquad
@@ -132,9 +132,9 @@ plot.show(
 
 # %%
 def weights(n, new):
-    centre = (np.arange(new)[:, None] + 0.5) * n / new  # (new, 1)
+    center = (np.arange(new)[:, None] + 0.5) * n / new  # (new, 1)
     s = max(n / new, 1)
-    w = np.maximum(0, 1 - np.abs((np.arange(n) + 0.5 - centre) / s))  # triangle, (new, n)
+    w = np.maximum(0, 1 - np.abs((np.arange(n) + 0.5 - center) / s))  # triangle, (new, n)
     return w / w.sum(axis=1, keepdims=True)
 
 
@@ -142,7 +142,7 @@ def weights(n, new):
 fig = plot.matrix(
     weights(8, 4), "How much of each old pixel is in each new one?", xlabel="old pixel", ylabel="new pixel"
 )
-plot.show(fig, alt="A 4 by 8 table of weights: each row holds about four positive numbers round its centre.")
+plot.show(fig, alt="A 4 by 8 table of weights: each row holds about four positive numbers round its center.")
 
 # %% [markdown]
 # That is all of bilinear resizing: one such matrix along the rows, one down the columns. On a photograph it should give
@@ -167,21 +167,21 @@ for name, pillow_filter in filters.items():
     print(f"{name:9}equal in all {theirs.size:,} numbers")
 
 # %% [markdown]
-# ### Grey is a weighted mean of colours
+# ### Gray is a weighted mean of colors
 # Eyes see green as brighter than blue. The usual weights come from television (ITU-R BT.601):
 #
-# $$\text{grey} = 0.299\,R + 0.587\,G + 0.114\,B$$
+# $$\text{gray} = 0.299\,R + 0.587\,G + 0.114\,B$$
 
 # %%
-grey = grayscale(china)  # (427, 640)
-assert (grey == np.asarray(Image.fromarray(china).convert("L"))).all()
+gray = grayscale(china)  # (427, 640)
+assert (gray == np.asarray(Image.fromarray(china).convert("L"))).all()
 by_hand = china @ [0.299, 0.587, 0.114]
-print("furthest from Pillow's rounded grey:", np.abs(by_hand - grey).max().round(2))
+print("furthest from Pillow's rounded gray:", np.abs(by_hand - gray).max().round(2))
 
 # %% [markdown]
-# Three colours went in and one number came out, so different colours share one grey. Keep that in mind; it comes back.
+# Three colors went in and one number came out, so different colors share one gray. Keep that in mind; it comes back.
 #
-# **Normalising** moves the numbers to where networks learn well: $(x-\mu)/\sigma$ for each channel, with the mean $\mu$ and
+# **Normalizing** moves the numbers to where networks learn well: $(x-\mu)/\sigma$ for each channel, with the mean $\mu$ and
 # spread $\sigma$ of the *training* pictures.
 
 # %%
@@ -227,7 +227,7 @@ print(convolve(step, sobel))
 # Together they are an arrow, the **gradient**; its length is the strength of the edge.
 
 # %%
-g = grey[:, 40:400] / 255  # the pavilion, (427, 360)
+g = gray[:, 40:400] / 255  # the pavilion, (427, 360)
 right, down = convolve(g, sobel), convolve(g, sobel.T)
 strength = np.hypot(right, down)  # √(right² + down²)
 shown = [np.clip(np.abs(change) / 2, 0, 1) for change in (right, down, strength)]
@@ -308,7 +308,7 @@ for name, data in odd.items():
     print(f"{name:15}mode {opened.mode:5}raw {raw.shape!s:15}{raw.dtype!s:7}read {read(data).shape} {read(data).dtype}")
 
 # %% [markdown]
-# The raw arrays have three shapes and three types. A palette's numbers are not even colours, only places in a list. The usual
+# The raw arrays have three shapes and three types. A palette's numbers are not even colors, only places in a list. The usual
 # cure is `.convert("RGB")`. **Predict** where it goes wrong.
 
 # %%
@@ -317,7 +317,7 @@ naive = [np.asarray(Image.open(io.BytesIO(odd[name])).convert("RGB")) for name i
 right_ones = [read(odd[name]) for name in looked]
 names = [f'{name}\nconvert("RGB")' for name in looked] + [f"{name}\nread" for name in looked]
 fig = plot.images(naive + right_ones, names, title='What does convert("RGB") get wrong?', columns=3, size=2.0)
-fig.set_facecolor("lightgrey")  # or a white picture would not be seen
+fig.set_facecolor("lightgray")  # or a white picture would not be seen
 plot.show(fig, alt="Above: a portrait on its side, a flower with its background, plain white. Below: all as wanted.")
 
 # %% [markdown]
@@ -359,7 +359,7 @@ from mmcourse.preprocess.edges import canny, convolve2d, gaussian_kernel, non_ma
 blurred = convolve2d(g, gaussian_kernel(1.0))
 right, down = convolve(blurred, sobel), convolve(blurred, sobel.T)
 force = np.hypot(right, down) / np.hypot(right, down).max()
-crest = non_maximum_suppression(force, right, down)  # stronger than both neighbours across the edge
+crest = non_maximum_suppression(force, right, down)  # stronger than both neighbors across the edge
 weak, strong = crest & (force > 0.1), crest & (force > 0.4)
 
 # %%
@@ -376,16 +376,16 @@ plot.show(fig, alt="Six pictures of the pavilion, from a blurred photograph to t
 print(f"{count} chains of weak pixels, {len(alive)} of them hold a strong one")
 
 # %% [markdown]
-# ### Is grey better?
-# Many recipes begin with "convert to grey: less data, and form is what counts". Test it. From the course's drawn world `scenes`,
-# cut out every object and resize it to 24 × 24. Two tasks: name the **colour**, name the **shape**.
+# ### Is gray better?
+# Many recipes begin with "convert to gray: less data, and form is what counts". Test it. From the course's drawn world `scenes`,
+# cut out every object and resize it to 24 × 24. Two tasks: name the **color**, name the **shape**.
 
 # %%
 from mmcourse.datasets import load, scenes
 
 
 def things(split, n):
-    """Every object of n scenes: pictures (k, 24, 24, 3), colours (k,), shapes (k,)."""
+    """Every object of n scenes: pictures (k, 24, 24, 3), colors (k,), shapes (k,)."""
     ds, cut = load("scenes", split, n=n), []
     whole = ds.column("image")[:]  # (n, 64, 64, 3)
     there = ds.meta["shape"] >= 0  # (n, 4); -1: no such object
@@ -396,19 +396,19 @@ def things(split, n):
     return np.stack(cut), ds.meta["colour"][there], ds.meta["shape"][there]
 
 
-pictures, colours, shapes = things("train", 1500)
-test_pictures, test_colours, test_shapes = things("test", 400)
+pictures, colors, shapes = things("train", 1500)
+test_pictures, test_colors, test_shapes = things("test", 400)
 pictures.shape, test_pictures.shape
 
 # %%
-wanted = [np.flatnonzero(colours == c)[0] for c in range(8)]
+wanted = [np.flatnonzero(colors == c)[0] for c in range(8)]
 shown = [pictures[i] for i in wanted] + [grayscale(pictures[i]) for i in wanted]
-names = [*scenes.COLOURS, *[""] * 8]
-fig = plot.images(shown, names, title="What is left of eight colours in grey?", columns=8, size=0.9)
-plot.show(fig, alt="Eight objects, one of each colour, above the same in grey, where the green one almost disappears.")
+names = [*scenes.COLORS, *[""] * 8]
+fig = plot.images(shown, names, title="What is left of eight colors in gray?", columns=8, size=0.9)
+plot.show(fig, alt="Eight objects, one of each color, above the same in gray, where the green one almost disappears.")
 
 # %% [markdown]
-# **Predict** for each task: does grey help, hurt, or make no difference? Colour is easy. For shape, most people say "no
+# **Predict** for each task: does gray help, hurt, or make no difference? Color is easy. For shape, most people say "no
 # difference, or better".
 #
 # The judge is a small convolutional network from the course; lesson [cnn](cnn.ipynb) builds one by hand. In the table ± is a 95 % interval over three seeds. All that matters here is that both
@@ -451,21 +451,21 @@ def score(train, test, seed, epochs=8):
 
 
 # %% [markdown]
-# A third task is a trap. In training every shape wears *one favourite colour*: all circles are red, all squares blue, and
-# so on. In the test any shape may have any colour.
+# A third task is a trap. In training every shape wears *one favorite color*: all circles are red, all squares blue, and
+# so on. In the test any shape may have any color.
 
 # %%
-favourite = np.array([0, 4, 1, 5, 2, 3])  # colour of circle, square, triangle, diamond, star, cross
-loyal = favourite[shapes] == colours
+favorite = np.array([0, 4, 1, 5, 2, 3])  # color of circle, square, triangle, diamond, star, cross
+loyal = favorite[shapes] == colors
 tasks = {
-    "colour": (pictures[:1000], colours[:1000], test_colours),
+    "color": (pictures[:1000], colors[:1000], test_colors),
     "shape": (pictures[:1000], shapes[:1000], test_shapes),
     "shape, trap": (pictures[loyal], shapes[loyal], test_shapes),
 }
-print(loyal.sum(), "objects in their favourite colour")
+print(loyal.sum(), "objects in their favorite color")
 
 # %% tags=["free"]
-looks = {"in colour": lambda p: p, "in grey": lambda p: grayscale(p)[..., None]}
+looks = {"in color": lambda p: p, "in gray": lambda p: grayscale(p)[..., None]}
 runs = [(task, look, seed) for task in tasks for look in looks for seed in range(3)]
 result = {}
 for task, look, seed in tqdm(runs):
@@ -478,36 +478,36 @@ for (task, look), values in result.items():
 # %%
 bars = {f"{task}, {look}": mean_and_interval(values) for (task, look), values in result.items()}
 means, errors = np.transpose(list(bars.values()))
-fig = plot.bar_with_ceiling(list(bars), means, None, errors, title="Does grey help?")
-plot.show(fig, alt="Bars: colour 1.0 against about 0.8 in grey; shape 0.98 against 0.84; trap about 0.2 against 0.3.")
+fig = plot.bar_with_ceiling(list(bars), means, None, errors, title="Does gray help?")
+plot.show(fig, alt="Bars: color 1.0 against about 0.8 in gray; shape 0.98 against 0.84; trap about 0.2 against 0.3.")
 
 # %% tags=["target"]
 average = {key: np.mean(values) for key, values in result.items()}
-expect_within("colour named in grey", average["colour", "in grey"], 0.82, 0.05)
-expect_within("shape named in grey", average["shape", "in grey"], 0.85, 0.05)
-for task, sign in {"colour": 1, "shape": 1, "shape, trap": -1}.items():
-    assert sign * (average[task, "in colour"] - average[task, "in grey"]) > 0
+expect_within("color named in gray", average["color", "in gray"], 0.82, 0.05)
+expect_within("shape named in gray", average["shape", "in gray"], 0.85, 0.05)
+for task, sign in {"color": 1, "shape": 1, "shape, trap": -1}.items():
+    assert sign * (average[task, "in color"] - average[task, "in gray"]) > 0
 
 # %% [markdown]
-# Grey costs the colour task much, as it must. It costs the *shape* task nearly as much, which is easy to miss. It helps only
-# where colour was a false friend, and both are poor there (chance is 1/6). Find out why shape suffers: split the errors by colour.
+# Gray costs the color task much, as it must. It costs the *shape* task nearly as much, which is easy to miss. It helps only
+# where color was a false friend, and both are poor there (chance is 1/6). Find out why shape suffers: split the errors by color.
 
 # %% tags=["free"]
 torch.manual_seed(0)
 model = Looker(24, 1, 6)
-grey_train, grey_test = grayscale(pictures[:1000])[..., None], grayscale(test_pictures)[..., None]
-fit(model, loader(grey_train, shapes[:1000], 0), 8, learning_rate=3e-3, progress=False)
-hit = predict(model, loader(grey_test, test_shapes)).argmax(1) == test_shapes
-middle = grey_test[:, 10:14, 10:14].mean(axis=(1, 2, 3))
-right_share = [hit[test_colours == c].mean() for c in range(8)]
-for c, name in enumerate(scenes.COLOURS):
-    print(f"{name:7} brightness {middle[test_colours == c].mean():4.0f}   shape right {right_share[c]:.2f}")
-print(f"background brightness {np.median(grey_test[:, 0]):.0f}")
-assert np.argmin(right_share) == scenes.COLOURS.index("green")
+gray_train, gray_test = grayscale(pictures[:1000])[..., None], grayscale(test_pictures)[..., None]
+fit(model, loader(gray_train, shapes[:1000], 0), 8, learning_rate=3e-3, progress=False)
+hit = predict(model, loader(gray_test, test_shapes)).argmax(1) == test_shapes
+middle = gray_test[:, 10:14, 10:14].mean(axis=(1, 2, 3))
+right_share = [hit[test_colors == c].mean() for c in range(8)]
+for c, name in enumerate(scenes.COLORS):
+    print(f"{name:7} brightness {middle[test_colors == c].mean():4.0f}   shape right {right_share[c]:.2f}")
+print(f"background brightness {np.median(gray_test[:, 0]):.0f}")
+assert np.argmin(right_share) == scenes.COLORS.index("green")
 
 # %% [markdown]
-# Green has nearly the brightness of the background, so in grey a green star is hardly there. No network gets back what the
-# first line of the program threw away. Grey is a *claim* about your task. Test it; never start with it.
+# Green has nearly the brightness of the background, so in gray a green star is hardly there. No network gets back what the
+# first line of the program threw away. Gray is a *claim* about your task. Test it; never start with it.
 
 # %% [markdown]
 # ## 6 · Take it apart
@@ -528,11 +528,11 @@ plot.show(fig, alt="Above, the roof's stripes change width and slope from size t
 # pixel and hit crests and gaps by turns. B shows no tiles because at this size there are none to show.
 #
 # Anti-aliasing means: remove what the new size cannot show, *then* look. The limit is the sampling theorem (Shannon 1949):
-# detail needs more than two samples a period. Lesson [audio](audio.ipynb) lets you hear the same fault in sound.
+# detail needs more than two samples per period. Lesson [audio](audio.ipynb) lets you hear the same fault in sound.
 
 # %% [markdown]
 # ### When augmentation lies
-# **Augmentation** makes new training pictures from old ones (mirrored, turned, recoloured) and keeps the label. That is a promise:
+# **Augmentation** makes new training pictures from old ones (mirrored, turned, recolored) and keeps the label. That is a promise:
 # *the change does not alter the answer*. Here are four changes. Which promises hold?
 
 # %%
@@ -545,7 +545,7 @@ smirk = mood.column("face")[np.flatnonzero(mood.meta["face_cue"] == "smirk")[0]]
 
 
 def hue(picture, shift):
-    """Turn the colour circle by shift/256 of its length."""
+    """Turn the color circle by shift/256 of its length."""
     hsv = np.array(Image.fromarray(picture).convert("HSV"))
     hsv[..., 0] += np.uint8(shift)  # it is a circle: for once the wrap-around at 256 is wanted
     return np.asarray(Image.fromarray(hsv, "HSV").convert("RGB"))
@@ -583,7 +583,7 @@ def six_or_nine(split, source="embedded"):
 questions = {
     "left or right?": (sides("train"), sides("test")),
     "6 or 9?": (six_or_nine("train"), six_or_nine("test")),
-    "which colour?": ((pictures[:500], colours[:500]), (test_pictures, test_colours)),
+    "which color?": ((pictures[:500], colors[:500]), (test_pictures, test_colors)),
     "which shape?": ((pictures[:500], shapes[:500]), (test_pictures, test_shapes)),
 }
 
@@ -614,16 +614,16 @@ means = table.mean(axis=2)
 fig = plot.matrix(means, "Which change spoils which question?", list(questions), list(changes), limits=(0.4, 1))
 plot.show(
     fig,
-    alt="A table of accuracies: about 0.55 for left or right with mirror or half turn, below 0.8 for colour with new hues and shape with a half turn, else above 0.9.",
+    alt="A table of accuracies: about 0.55 for left or right with mirror or half turn, below 0.8 for color with new hues and shape with a half turn, else above 0.9.",
 )
-side, number, colour, shape = means
+side, number, color, shape = means
 assert max(side[1], side[2]) < 0.65 < 0.95 < min(side[0], side[3])
 assert shape[2] < shape[0] - 0.03 and number[2] > 0.85
-expect_within("colour, trained with new hues", colour[3], 0.75, 0.09)
+expect_within("color, trained with new hues", color[3], 0.75, 0.09)
 expect_within("left or right, trained with mirrored or turned pictures", (side[1] + side[2]) / 2, 0.53, 0.1)
 
 # %% [markdown]
-# Mirror and half turn reduce "left or right" to a coin toss: half of its labels are lies. New hues spoil colour and leave
+# Mirror and half turn reduce "left or right" to a coin toss: half of its labels are lies. New hues spoil color and leave
 # shape alone. A half turn hurts shape without a lie: no test triangle stands on its head, so the effort is wasted. One cell
 # should surprise you: a half turn costs "6 or 9" very little. Is a turned 6 not a 9?
 
@@ -692,9 +692,9 @@ else:
 # ## 8 · What to remember
 # 1. A file is not an array: turn, alpha, palette, 16 bits and damage come between. Decode with one careful function, then look.
 # 2. Shrinking is a weighted mean. Without anti-aliasing it invents patterns, and PyTorch and Keras leave it off by default.
-# 3. Channels move by `moveaxis`, never by `reshape`; normalise with the training pictures' numbers.
-# 4. An edge is a convolution that compares neighbours; Canny thins it and keeps what hangs together.
-# 5. Grey and augmentation are claims about the task. Measure them.
+# 3. Channels move by `moveaxis`, never by `reshape`; normalize with the training pictures' numbers.
+# 4. An edge is a convolution that compares neighbors; Canny thins it and keeps what hangs together.
+# 5. Gray and augmentation are claims about the task. Measure them.
 
 # %% [markdown]
 # ## 9 · Check yourself
@@ -719,9 +719,9 @@ else:
 # Not blindly. The letter turns round, and the heart changes sides: a rare, serious condition is what the mirrored picture shows.
 # </details>
 #
-# <details><summary>5. Grey helped in the "trap". Would you use grey there?</summary>
+# <details><summary>5. Gray helped in the "trap". Would you use gray there?</summary>
 #
-# Better to collect shapes in other colours, or to recolour them (new hues): in grey, brightness is still a false friend.
+# Better to collect shapes in other colors, or to recolor them (new hues): in gray, brightness is still a false friend.
 # </details>
 
 # %% [markdown]
@@ -733,6 +733,6 @@ else:
 # - J. Canny (1986), *A computational approach to edge detection*, IEEE PAMI 8(6).
 # - C. Shannon (1949), *Communication in the presence of noise*, Proceedings of the IRE 37(1).
 # - G. Parmar, R. Zhang, J.-Y. Zhu (2022), *On aliased resizing and surprising subtleties in GAN evaluation*, arXiv 2104.11222.
-# - R. Geirhos and others (2020), *Shortcut learning in deep neural networks*, arXiv 2004.07780: why a false friend such as colour wins.
+# - R. Geirhos and others (2020), *Shortcut learning in deep neural networks*, arXiv 2004.07780: why a false friend such as color wins.
 # - C. Shorten, T. Khoshgoftaar (2019), *A survey on image data augmentation for deep learning*, Journal of Big Data 6.
 # - Photographs: china.jpg © danielbuechele, flower.jpg © vultilion, both CC BY 2.0; grace_hopper.jpg, US Navy, public domain.

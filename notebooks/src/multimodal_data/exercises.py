@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from mmcourse.check import CheckFailed, call, plain
+from mmcourse.check import CheckFailed, call, to_numpy
 from mmcourse.check.values import identical
 from mmcourse.exercise import between, context, edit, example, exercise, lesson, one_of, paragraph, part, right, says
 
@@ -181,7 +181,7 @@ steps = exercise(
     minutes=8,
     statement=[
         says(
-            "`n` frames of sound; frame `i` is centred at sample `i * hop` of `sample_rate` samples a second.",
+            "`n` frames of sound; frame `i` is centered at sample `i * hop` of `sample_rate` samples a second.",
             mistake="for one sample of it",
         ),
         says("A film of `pictures` pictures runs beside it, `fps` a second;", mistake="You have whole seconds"),
@@ -190,7 +190,7 @@ steps = exercise(
             mistake="at the very moment",
         ),
         paragraph(),
-        context("**Example.** At 16,000 samples a second, `hop` 400 and 12 pictures a second, frame 5 is centred at"),
+        context("**Example.** At 16,000 samples a second, `hop` 400 and 12 pictures a second, frame 5 is centered at"),
         example("""
 seconds = 5 * 400 / 16_000
 print(seconds, "s, and", seconds * 12, "pictures have passed: it belongs to picture 1")
@@ -256,7 +256,7 @@ print(seconds, "s, and", seconds * 12, "pictures have passed: it belongs to pict
             "j = i * hop * fps // sample_rate + 1",
             lambda *args: by_search(*args, less=0),
         ],
-        "You took a frame of sound for one sample of it. Frame i is centred at sample i * hop.": (
+        "You took a frame of sound for one sample of it. Frame i is centered at sample i * hop.": (
             "j = i * fps // sample_rate"
         ),
         "You have whole seconds. There are fps pictures in each.": "j = i * hop // sample_rate",
@@ -452,7 +452,7 @@ def mask_from(answer, groups, share, seed):
         raise CheckFailed(
             "Return one mask, not two sets: an array (n,) with True for the test set, False for training."
         )
-    mask = plain(got, "The mask", "True or False")
+    mask = to_numpy(got, "The mask", "True or False")
     if mask.dtype.kind != "b":
         raise CheckFailed(f"The mask should hold True (test) and False (training); it has dtype {mask.dtype}.")
     if mask.shape != groups.shape:

@@ -26,7 +26,7 @@ from mmcourse.evaluate import expect_within
 # %% [markdown]
 # ## 1 · The question
 # Six people say the ten digits, four times each: 240 recordings. (The code does it for six such groups and averages.) Each person sits in their own room, at their own
-# microphone. (The voices are this course's, made by a synthesiser; the rooms are made below, as loud as we chose. Section 7
+# microphone. (The voices are this course's, made by a synthesizer; the rooms are made below, as loud as we chose. Section 7
 # has real people.)
 
 # %%
@@ -37,11 +37,11 @@ people = np.random.default_rng(0).permutation(np.unique(clips.speaker)).reshape(
 def room(wave, person, number, microphone=True, noise=True):
     """The recording as heard in this person's room."""
     g = np.random.default_rng(person)
-    echo, colour, snr_db = g.normal(size=7) * 0.8 ** np.arange(1, 8), g.normal(size=16), g.uniform(0, 15)
+    echo, color, snr_db = g.normal(size=7) * 0.8 ** np.arange(1, 8), g.normal(size=16), g.uniform(0, 15)
     if microphone:
         wave = np.convolve(wave, [1, *echo])[: len(wave)]
     if noise:
-        hiss = np.convolve(np.random.default_rng([person, number]).normal(size=len(wave) + 15), colour, "valid")
+        hiss = np.convolve(np.random.default_rng([person, number]).normal(size=len(wave) + 15), color, "valid")
         wave = wave + hiss * np.sqrt((wave**2).mean() / (hiss**2).mean() / 10 ** (snr_db / 10))
     return (0.5 * wave / np.abs(wave).max()).astype(np.float32)
 
@@ -63,7 +63,7 @@ for i, name in zip(sevens, "AB", strict=True):
 # %% [markdown]
 # ## 2 · The idea by hand
 # ### A sample is a dict
-# What belongs together is kept together: one entry a modality, under its name, and what is to be predicted, the *target*. `mood` has three
+# What belongs together is kept together: one entry per modality, under its name, and what is to be predicted, the *target*. `mood` has three
 # modalities. Here they are after preprocessing, as lessons images to audio did it.
 
 # %%
@@ -116,7 +116,7 @@ values, real = np.array([20.0, 22.0, 0.0, 0.0]), np.array([True, True, False, Fa
 print("mean of everything", values.mean(), "  mean of what is real", (values * real).sum() / real.sum())
 
 # %% [markdown]
-# Why not recognise padding by its zeros? Because a real value may be zero: 0 °C, a black pixel, a silent frame. The mask is
+# Why not recognize padding by its zeros? Because a real value may be zero: 0 °C, a black pixel, a silent frame. The mask is
 # data, not a guess.
 #
 # ### What is missing
@@ -148,7 +148,7 @@ there = {"voice": np.array([True, False, True, True]), "words": np.array([True, 
 gaps = mood.subset(range(4)).with_missing(pattern=there)
 batch = collate([sample(gaps, i) for i in range(4)])
 print({m: x.shape for m, x in batch["inputs"].items()})
-print("real frames a voice:", batch["padding_mask"]["voice"].sum(axis=1))
+print("real frames per voice:", batch["padding_mask"]["voice"].sum(axis=1))
 print(batch["modality_mask"])
 
 # %% [markdown]
@@ -239,14 +239,14 @@ plot.audio(sound, rate, label="A pop in the middle of the film")
 
 # %% [markdown]
 # 12 pictures at 10 a second, 76 frames of sound at 62.5 a second, both counted from 0. They share the same 1.2 s, so go by
-# *time*. Frame $i$ of sound is centred at $i \cdot \text{hop} / f_s$ seconds; picture $j$ stays from $j/r$ to $(j+1)/r$ (hop: samples from frame to frame; $f_s$: samples a second; $r$: pictures a second). Hence
+# *time*. Frame $i$ of sound is centered at $i \cdot \text{hop} / f_s$ seconds; picture $j$ stays from $j/r$ to $(j+1)/r$ (hop: samples from frame to frame; $f_s$: samples a second; $r$: pictures a second). Hence
 #
 # $$j(i) = \left\lfloor \frac{i \cdot \text{hop} \cdot r}{f_s} \right\rfloor$$
 
 # %%
 mel = audio.log_mel(sound, rate, hop_length=hop_length)  # (76, 40), one frame every 16 ms
 picture_of = np.arange(len(mel)) * hop_length * fps // rate  # whole numbers: no rounding can creep in
-picture_of = np.minimum(picture_of, len(pictures) - 1)  # the last frame is centred at the very end
+picture_of = np.minimum(picture_of, len(pictures) - 1)  # the last frame is centered at the very end
 print(len(mel), "frames of sound; to each picture belong", np.bincount(picture_of))
 
 # %% [markdown]
@@ -279,7 +279,7 @@ plot.show(
 )
 
 # %% [markdown]
-# (A frame's window of 32 ms reaches 16 ms to each side of its centre, so a frame at a border hears both pictures.)
+# (A frame's window of 32 ms reaches 16 ms to each side of its center, so a frame at a border hears both pictures.)
 #
 # Average the sound over each picture and the two run in step. What if you had used blocks of six, since 62.5 / 10 is
 # "about six"? **Predict** the error after one minute.
@@ -377,7 +377,7 @@ print("padded_batch and sequence_mask: equal to the batch by hand")
 
 # %% [markdown]
 # The package has all of it: one data set, three views, the same samples in the same order. (PyTorch's pictures have
-# the colours first; turn them back before comparing. TensorFlow's batches are pairs, since Keras wants the target apart.)
+# the colors first; turn them back before comparing. TensorFlow's batches are pairs, since Keras wants the target apart.)
 
 # %%
 some = mood.subset(range(500)).with_missing(rate=0.2, seed=0)
@@ -480,7 +480,7 @@ shared = []
 for rows in [np.isin(clips.speaker, who) for who in people]:
     nearest = NearestNeighbors(n_neighbors=1).fit(x[rows]).kneighbors(return_distance=False)[:, 0]  # never itself
     shared.append((person[rows][nearest] == person[rows]).mean())
-expect_within("share of nearest neighbours by the same person", np.mean(shared), 0.97, 0.03)
+expect_within("share of nearest neighbors by the same person", np.mean(shared), 0.97, 0.03)
 
 # %% [markdown]
 # One in six by chance, nearly all in truth. The features describe *person and room* first and the digit second; a new take
@@ -544,7 +544,7 @@ expect_within("gap with voices only", values[0, 0] - values[0, 1], 0.08, 0.04)
 expect_within("gap with microphone and noise", values[3, 0] - values[3, 1], 0.31, 0.07)
 
 # %% [markdown]
-# Voices alone (all of one synthesiser, so more alike than people are) cost the least. The noise of the room, which nobody
+# Voices alone (all of one synthesizer, so more alike than people are) cost the least. The noise of the room, which nobody
 # wrote down, costs most. Hospitals and their scanners, drivers and their cars are the same story: **split by whatever
 # the world will change**.
 #
@@ -745,7 +745,7 @@ else:
 # **1.** Audio frames every 10 ms, video at 25 a second. Which picture does audio frame 130 belong to?
 # <details><summary>Answer</summary>
 #
-# It is centred at 1.3 s; 1.3 · 25 = 32.5, so picture 32.
+# It is centered at 1.3 s; 1.3 · 25 = 32.5, so picture 32.
 # </details>
 #
 # **2.** Two annotators agree on 95 % of samples, and both say "no" for 95 % of them. What is $\kappa$?
@@ -757,7 +757,7 @@ else:
 # **3.** A film data set is split at random by *frame*. Why is the test score too good?
 # <details><summary>Answer</summary>
 #
-# Neighbouring frames are nearly equal, and one of them is in training. Split by film.
+# Neighboring frames are nearly equal, and one of them is in training. Split by film.
 # </details>
 #
 # **4.** Log-mels take 90 % of the time. How much faster is the whole if they cost nothing?

@@ -9,8 +9,8 @@
 # - fit a line and a classifier by gradient descent, with every step on paper;
 # - explain what a hidden layer adds, and draw what it does;
 # - compute gradients by backpropagation, and check them against measured slopes;
-# - train, validate and regularise a network in NumPy, PyTorch and Keras;
-# - break a training on purpose, and recognise the symptom when it happens to you.
+# - train, validate and regularize a network in NumPy, PyTorch and Keras;
+# - break a training on purpose, and recognize the symptom when it happens to you.
 #
 # **Before this:** lesson [start_here](start_here.ipynb), and a year of Python. From school: a slope, e and the logarithm.
 #
@@ -147,13 +147,13 @@ points = np.array([1.0, 3.0, 4.0, 6.0])  # (4,)
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
-hours_box = canvas.place(draw.box("hours", color="grey"))
+hours_box = canvas.place(draw.box("hours", color="gray"))
 weight_box = canvas.place(draw.box("× w"), right_of=hours_box, gap=45)
 bias_box = canvas.place(draw.box("+ b"), right_of=weight_box, gap=45)
 prediction_box = canvas.place(draw.box("prediction"), right_of=bias_box, gap=45)
 loss_drawn = draw.box("loss", color="orange")
 loss_box = canvas.place(loss_drawn, right_of=prediction_box, gap=60)
-true_box = canvas.place(draw.box("points", color="grey"), below=prediction_box, gap=35)
+true_box = canvas.place(draw.box("points", color="gray"), below=prediction_box, gap=35)
 for start, end in (
     (hours_box, weight_box),
     (weight_box, bias_box),
@@ -656,7 +656,7 @@ for text, note in (
     ("(out − y)²", f"loss = {loss:g}"),
 ):
     beside = {"right_of": chain[-1], "gap": 62} if chain else {}
-    drawn = draw.box(text, note=note, color="blue" if chain else "grey")
+    drawn = draw.box(text, note=note, color="blue" if chain else "gray")
     chain.append(canvas.place(drawn, **beside))
 for start, end in zip(chain[:-1], chain[1:]):
     canvas.arrow((start.right[0] + 3, start.y + 14), (end.left[0] - 3, end.y + 14))
@@ -1015,7 +1015,7 @@ fig.set_size_inches(5.6, 2.9)
 plot.show(fig, alt="Training and validation loss fall quickly at first, then more slowly.")
 
 # %% [markdown]
-# How well a model predicts samples that it was not trained on is called **generalisation**. Only the validation and the test set can
+# How well a model predicts samples that it was not trained on is called **generalization**. Only the validation and the test set can
 # show it.
 #
 # Now yours. Draw a digit: each `#` is ink. Change the picture, and run the cell again.
@@ -1049,7 +1049,7 @@ plot.show(
 )
 
 # %% [markdown]
-# The network was trained on scanned pen strokes, in shades of grey; your picture is black and white. If it fails, make
+# The network was trained on scanned pen strokes, in shades of gray; your picture is black and white. If it fails, make
 # yours more like its training data: thicker, slanted, higher.
 #
 # ## 10 · In PyTorch and in Keras
@@ -1232,9 +1232,9 @@ print("after the best epoch, the training loss fell further, and validation rose
 # network makes no more mistakes than before, but it has grown too sure of those that it makes.
 
 # %% [markdown]
-# Whatever holds a model back from overfitting is **regularisation**. Besides stopping early, two kinds are used everywhere:
+# Whatever holds a model back from overfitting is **regularization**. Besides stopping early, two kinds are used everywhere:
 #
-# - **Weight decay** shrinks every weight a little at each step, which favours small weights; in `train` it adds
+# - **Weight decay** shrinks every weight a little at each step, which favors small weights; in `train` it adds
 #   `weight_decay * w` to the gradient.
 # - **Dropout** sets random hidden units to 0 during training, and scales up the rest, so that the network cannot rely on any one unit
 #   alone. When the model is used, nothing is dropped.
@@ -1275,8 +1275,8 @@ def dropout(hidden, keep, rate):
 dropout = check("neural_networks.blank.5", dropout)
 
 # %% [markdown]
-# Does regularisation help here? Five times, with new training points, new validation points and new random weights each
-# time. We compare **paired**: for each of the five, the validation loss with regularisation minus the loss without it.
+# Does regularization help here? Five times, with new training points, new validation points and new random weights each
+# time. We compare **paired**: for each of the five, the validation loss with regularization minus the loss without it.
 # The ± is a 95 % interval by Student's t, which is wide for five numbers, as it should be (lesson
 # [evaluate](evaluate.ipynb)). And since a result may hold only for one length of
 # training, we train for 150 and for 600 epochs.
@@ -1287,7 +1287,7 @@ methods = {
     "weight decay 0.01": {"weight_decay": 0.01},
     "dropout 0.5": {"dropout_rate": 0.5},
 }
-regularised = {}
+regularized = {}
 for epochs in (150, 600):
     for name, options in methods.items():
         losses = []
@@ -1295,16 +1295,16 @@ for epochs in (150, 600):
             (x, y), validation = noisy_moons(seed)
             parameters, _ = train(x, y, 100, epochs, 40, 0.1, seed, **options)
             losses.append(evaluate(parameters, *validation)[0])
-        regularised[epochs, name] = np.array(losses)
-        difference = regularised[epochs, name] - regularised[epochs, "nothing"]
+        regularized[epochs, name] = np.array(losses)
+        difference = regularized[epochs, name] - regularized[epochs, "nothing"]
         mean, half = mean_and_interval(difference)
         compared = f"   paired difference {mean:+.2f} ± {half:.2f}" if options else ""
         print(f"{epochs:3} epochs, {name:18} loss {np.mean(losses):.2f}{compared}")
 
 # %%
 for epochs in (150, 600):
-    losses = regularised[epochs, "weight decay 0.01"]
-    mean, half = mean_and_interval(losses - regularised[epochs, "nothing"])
+    losses = regularized[epochs, "weight decay 0.01"]
+    mean, half = mean_and_interval(losses - regularized[epochs, "nothing"])
     assert mean + half < 0, (epochs, mean, half)
 print("weight decay lowers the validation loss at both lengths (95 %, 5 pairs)")
 
@@ -1328,7 +1328,7 @@ for epochs in (20, 60):
     print(f"{epochs:3} epochs, paired difference {mean:+.3f} ± {half:.3f}")
 
 # %% [markdown]
-# Plus: with 1,000 points, the same weight decay makes the loss worse, at both lengths. How much regularisation is right
+# Plus: with 1,000 points, the same weight decay makes the loss worse, at both lengths. How much regularization is right
 # depends on the data, so it is chosen with the validation set, like the learning rate.
 #
 # In PyTorch, dropout is a layer, `nn.Dropout(0.5)`, and weight decay an option of the optimizer,
@@ -1491,12 +1491,12 @@ fig = plot.curves(
 fig.set_size_inches(5.6, 2.9)
 plot.show(
     fig,
-    alt="He initialisation keeps the size; smaller weights let it vanish.",
+    alt="He initialization keeps the size; smaller weights let it vanish.",
 )
 
 # %% [markdown]
 # A ReLU sets half of its inputs to 0. The factor 2 in √(2/n), where n is the number of inputs of a unit, makes up for that half (He and others 2015). It
-# is the initialisation that `init` uses. If the factor were wrong, the sizes would drift, at both widths.
+# is the initialization that `init` uses. If the factor were wrong, the sizes would drift, at both widths.
 #
 # ### Step too far, or with too few samples
 # The same network on digits, with one hyperparameter or the data changed each time. Every training takes the same number of steps,
@@ -1568,7 +1568,7 @@ print("no accident of the length: the symptoms are there after 136 and 408 steps
 # | loss falls, but hardly | learning rate 0.0005 | learning rate too small | ten times as much |
 # | training loss stays high | 1 hidden unit | too few units; too little training | more of either |
 # | training loss low, validation loss high | 30 training samples | overfitting | more data, weight decay, dropout, stop earlier |
-# | nothing moves at all | all weights 0 | zero or dead activations | check the initialisation and the scale of inputs |
+# | nothing moves at all | all weights 0 | zero or dead activations | check the initialization and the scale of inputs |
 #
 # ## 14 · At full size
 # Nothing here needs a GPU. The same network on 28 × 28 pixels is the classic MNIST experiment: 784 inputs, `MLP(784, 512, 10)`, 60,000

@@ -366,7 +366,7 @@ through_time = exercise(
             mistake="run from the first state to the last",
         ),
         says(
-            r"- `rate`: the factor a step, on (geometric) average: $(\text{last of norms} / \text{first of "
+            r"- `rate`: the factor per step, on (geometric) average: $(\text{last of norms} / \text{first of "
             r"norms})^{1/(t-1)}$;",
             mistake="t-th root",
         ),
@@ -414,7 +414,7 @@ through_time = exercise(
         "You walked the states in the wrong direction: start at the last one.": (
             lambda U, h, dlast: judge(U, h[::-1], dlast)
         ),
-        "Your `norms` run from the first state to the last. Asked is the way back: last state first.": (
+        "Your `norms` run from the first state to the last. They should run backwards: last state first.": (
             with_norms(lambda norms: norms[::-1])
         ),
         "Your `norms` are squared lengths: take the root.": with_norms(lambda norms: norms**2),
@@ -426,13 +426,15 @@ through_time = exercise(
         "Your `rate` is the plain mean. Factors multiply: geometric mean.": with_rate(
             lambda n: (n[1:] / n[:-1]).mean()
         ),
-        "Your `rate` is for all steps together. Asked is one step: take the root.": with_rate(lambda n: n[-1] / n[0]),
+        "Your `rate` is for all steps together. It should be for one step: take the root.": with_rate(
+            lambda n: n[-1] / n[0]
+        ),
         "Your `rate` is that of the first step back only.": with_rate(lambda n: n[1] / n[0]),
         "Your `rate` is the spectral radius of U. Tanh's slopes take their share too: measure.": spectral_radius,
-        "Your `verdict` asks if the rate is below or above 1. Asked is rate**100.": (
+        "Your `verdict` asks if the rate is below or above 1. It should look at rate**100.": (
             'verdict = "vanishes" if rate < 1 else "explodes" if rate > 1 else "holds"'
         ),
-        "Your `verdict` looks at this sequence. Asked is what 100 steps would leave.": "left = norms[-1] / norms[0]",
+        "Your `verdict` looks at this sequence. It should say what 100 steps would leave.": "left = norms[-1] / norms[0]",
         "Your `verdict` is too strict: from 1 % to 100-fold it holds.": edit("< 0.01", "< 0.99", "> 100", "> 1.01"),
         "You never say that it explodes.": edit("> 100", "> np.inf"),
         "You never say that it vanishes.": edit("< 0.01", "< 0"),

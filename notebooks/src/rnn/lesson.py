@@ -53,12 +53,12 @@ assert not any(set(heard[f]) & set(unheard[f]) for f in CLASSES)
 from textwrap import fill
 
 told = [(feeling, unheard[feeling][i]) for feeling, i in (("negative", 12), ("neutral", 3), ("positive", 30))]
-COLOUR = {"negative": plot.ORANGE, "neutral": plot.GREY, "positive": plot.BLUE}
+COLOR = {"negative": plot.ORANGE, "neutral": plot.GRAY, "positive": plot.BLUE}
 
 fig, ax = plt.subplots(figsize=(8, 1.9))
 for row, story in enumerate((told, told[::-1])):
     for i, (feeling, words) in enumerate(story):
-        ax.barh(-row, 0.98, left=i, color=COLOUR[feeling], height=0.9)
+        ax.barh(-row, 0.98, left=i, color=COLOR[feeling], height=0.9)
         text = f"{fill(words, 30)}\n({feeling})"
         ax.text(i + 0.49, -row, text, ha="center", va="center", color="white", fontsize=8.5)
 ax.set(yticks=(0, -1), yticklabels=("friend A", "friend B"), xlim=(0, 3))
@@ -72,7 +72,7 @@ plot.show(
 )
 
 # %% [markdown]
-# A bag of words (lesson [text](text.ipynb)) gets the same numbers from both friends. Suppose it recognises all three feelings. It still does not
+# A bag of words (lesson [text](text.ipynb)) gets the same numbers from both friends. Suppose it recognizes all three feelings. It still does not
 # know which came last. **Predict:** how often can it name the last one? Three feelings, each drawn by a fair die.
 
 # %%
@@ -194,7 +194,7 @@ assert gap < 1e-6
 # %% [markdown]
 # ### Vanishing and exploding, measured
 # $k$ steps back, the gradient has been multiplied $k$ times by $U^\top$. What repeated multiplication grows or shrinks by is the
-# **spectral radius** of $U$: the size of its largest eigenvalue, that is, of the factor by which $U$ stretches its favourite direction.
+# **spectral radius** of $U$: the size of its largest eigenvalue, that is, of the factor by which $U$ stretches its favorite direction.
 # **Predict** what is left after 49 steps at a radius of 0.9, and at 1.1. (A pocket calculator will do.)
 
 
@@ -225,7 +225,7 @@ first = {name: radii[(np.mean(lines, axis=0) > 1).argmax()].round(1) for name, l
 print("the first of these radii that explodes:", {name: float(radius) for name, radius in first.items()})
 
 # %% [markdown]
-# At rest the border is 1, and the rate a step is nearly what the calculator said (a random gradient points only partly in the favourite
+# At rest the border is 1, and the rate a step is nearly what the calculator said (a random gradient points only partly in the favorite
 # direction). At work, $1 - h^2$ is below 1 and eats more: what
 # explodes at rest may vanish at work. No single number for $U$ is right for both. (Bengio, Simard and Frasconi 1994; Pascanu, Mikolov
 # and Bengio 2013, arXiv 1211.5063.)
@@ -251,7 +251,7 @@ b_keep = np.array([-6.0, 6.0, 0.0, 0.0])  # i nearly shut, σ(−6) = 0.002; f n
 nothing, no_weights, c = np.zeros((1, 1)), np.zeros((1, 4)), np.array([[2.0]])
 for _ in range(20):
     _, c = lstm_step(nothing, nothing, c, no_weights, no_weights, b_keep)
-print(f"a cell that held 2 and was told to keep, 20 steps later: {c[0, 0]:.3f}")
+print(f"a cell that held 2 and keeps it, 20 steps later: {c[0, 0]:.3f}")
 
 # %% [markdown]
 # Look at the way back through $c$: $\partial c_t / \partial c_{t-1} = f$, along this path. ($h$ offers others.) No $U$, no slope of
@@ -362,7 +362,7 @@ assert thrown[-1] > 10 and 0.4 < clipped.min() < clipped.max() < 0.8
 biases = np.linspace(0.4, 0.8, 1000)
 last = np.argmax(thrown > 1) - 1  # the step before the fall
 fig, ax = plt.subplots()
-ax.plot(biases, [cliff(b)[0] for b in biases], color=plot.GREY)
+ax.plot(biases, [cliff(b)[0] for b in biases], color=plot.GRAY)
 ax.plot(thrown[: last + 1], [cliff(b)[0] for b in thrown[: last + 1]], "o", color=plot.BLUE, markersize=4)
 ax.text(0.53, 0.06, "slides down gently, to the left", color=plot.BLUE)
 start, arrow = (thrown[last], cliff(thrown[last])[0]), {"arrowstyle": "<-", "shrinkB": 6}
@@ -376,7 +376,7 @@ plot.show(
 
 # %% [markdown]
 # **Clipping** believes the direction and limits the length (Pascanu et al. 2013). In PyTorch, before the step:
-# `clip_grad_norm_(model.parameters(), 1.0)`, over all weights together. In Keras that is the optimiser's `global_clipnorm=1.0`; its
+# `clip_grad_norm_(model.parameters(), 1.0)`, over all weights together. In Keras that is the optimizer's `global_clipnorm=1.0`; its
 # `clipnorm` clips each weight array *by itself* and so turns the direction.
 
 # %%
@@ -507,7 +507,7 @@ print("a masked batch gives what the sequences give one by one")
 
 # %% [markdown]
 # PyTorch's layers know no mask. You **pack** the real steps, by their lengths. Keras takes a mask in our sense, but *repeats* the
-# last output at padded steps unless told otherwise.
+# last output at padded steps by default.
 
 # %%
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -539,7 +539,7 @@ assert np.allclose(unmasked[[0, 1], lengths - 1], y_masked[[0, 1], lengths - 1])
 # Keep the last line: `y[rows, lengths - 1]`. No later step can reach back, so with padding on the right it needs no mask at all. (A
 # network that also reads backwards does need one.)
 #
-# The package has all three cells in three rooms, held equal to each other and to both frameworks' layers by test. One of the
+# The package has all three cells in NumPy, PyTorch and Keras, held equal to each other and to both frameworks' layers by test. One of the
 # comparisons:
 
 # %% tags=["free"]
@@ -798,9 +798,9 @@ for question, model in (("at first", opened[0][0]), ("in the end", reader)):
 fig, axes = plt.subplots(2, 1, figsize=(8, 4), sharex=True)
 for ax, (question, belief) in zip(axes, beliefs.items(), strict=True):
     for k, feeling in enumerate(CLASSES):
-        ax.plot(belief[:, k], color=COLOUR[feeling], label=feeling)
+        ax.plot(belief[:, k], color=COLOR[feeling], label=feeling)
     for border in np.cumsum([len(words) for words in friend])[:2]:
-        ax.axvline(border - 0.5, color=plot.GREY, linestyle=":")
+        ax.axvline(border - 0.5, color=plot.GRAY, linestyle=":")
     ax.set(ylim=(-0.05, 1.05), ylabel=question)
 axes[0].legend(loc="upper center", bbox_to_anchor=(0.5, 1.25), ncol=3, frameon=False)
 axes[1].set_xticks(range(len(spoken)), [vocabulary()[i] for i in spoken], rotation=60, ha="right")
@@ -850,7 +850,7 @@ else:
 # - Take the last *real* step. And ask whether your task needs memory at all: "in the end" did not.
 #
 # ## 9 · Check yourself
-# <details><summary>1. A gradient keeps 80 % a step. What is left after 20 steps?</summary>
+# <details><summary>1. A gradient keeps 80 % per step. What is left after 20 steps?</summary>
 #
 # $0.8^{20}$, about 1 %.
 # </details>

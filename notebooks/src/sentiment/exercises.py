@@ -460,7 +460,7 @@ shipping = exercise(
         "You gave all subsets the same weight. Weigh each by how often it happens in use.": (
             choosing(lambda a, there: sum(a.values()))
         ),
-        "You chose by the worst case. Asked is how often the model will be right in use.": [
+        "You chose by the worst case. What counts is how often the model will be right in use.": [
             choosing(lambda a, there: min(value for s, value in a.items() if s)),
             choosing(lambda a, there: min(a.values())),
         ],

@@ -122,7 +122,7 @@ def padded(batch, frames=40):
 
 
 # %% [markdown]
-# One. **Neighbours:** does my answer change with who else is in the batch? It must not. Two and three. **Words, face:** if I
+# One. **Neighbors:** does my answer change with who else is in the batch? It must not. Two and three. **Words, face:** if I
 # am alone in the batch and get other words or another face, does my answer change? It must. Four. **Padding:** does
 # silence that nobody recorded change it? It must not.
 
@@ -132,7 +132,7 @@ def questions(logits):
     mine, other = rows(batch, [0]), rows(batch, [1])
     before = logits(mine)
     moved = {
-        "neighbours": logits(batch)[:1],
+        "neighbors": logits(batch)[:1],
         "words": logits(changed(mine, "words", other["inputs"]["words"], other["padding_mask"]["words"])),
         "face": logits(changed(mine, "face", other["inputs"]["face"])),
         "padding": logits(padded(mine)),
@@ -143,7 +143,7 @@ def questions(logits):
 import warnings
 
 warnings.filterwarnings("ignore", message="You are using a softmax")  # see below
-wanted = {"neighbours": False, "words": True, "face": True, "padding": False}
+wanted = {"neighbors": False, "words": True, "face": True, "padding": False}
 found = questions(lambda b: np.array(classifier(b["inputs"])))
 for name in wanted:
     print(f"{name:11} moves the answer: {found[name]!s:6} should: {wanted[name]}")
@@ -250,7 +250,7 @@ class Repaired(keras.Model):
 keras.utils.set_random_seed(0)
 repaired = Repaired()
 assert questions(lambda b: np.array(repaired(b))) == wanted
-print("neighbours, words, face, padding: as wanted, before any training")
+print("neighbors, words, face, padding: as wanted, before any training")
 
 # %% [markdown]
 # All four questions are answered before training starts. **Predict:** how far does it get in five epochs?
@@ -447,13 +447,13 @@ y = np.arange(7)[::-1]
 fig, ax = plot.plt.subplots(figsize=(7, 4))
 fig.suptitle("What is left when modalities are missing?", x=0.01, ha="left", fontweight="bold")
 ax.vlines(best, y - 0.35, y + 0.35, color=plot.ORANGE, linewidth=3)
-for way, colour, shift in (("without", plot.GREY, -0.12), ("with", plot.BLUE, 0.12)):
+for way, color, shift in (("without", plot.GRAY, -0.12), ("with", plot.BLUE, 0.12)):
     for seed in stored["subsets"][way]:
-        ax.plot(seed, y + shift, "o", color=colour, alpha=0.6, markersize=5)
+        ax.plot(seed, y + shift, "o", color=color, alpha=0.6, markersize=5)
 ax.set(yticks=y, yticklabels=[" + ".join(s) for s in subsets], xlabel="test accuracy, five seeds", xlim=(0.2, 1))
 ax.text(0.21, 0.35, "marker: exact ceiling of that subset", color=plot.ORANGE)
 ax.text(0.21, 0.0, "blue: with modality dropout", color=plot.BLUE)
-ax.text(0.21, -0.35, "grey: without", color=plot.GREY)
+ax.text(0.21, -0.35, "gray: without", color=plot.GRAY)
 plot.show(
     fig,
     alt="Seven subsets, five seeds: with dropout close to each ceiling; without it mostly well below, save when all are there.",
@@ -469,7 +469,7 @@ expect_within("mean distance from the seven ceilings, with dropout", np.mean(bes
 
 # %% [markdown]
 # One model, seven situations, each close to the best that *any* model could do in it. Without modality dropout the very same
-# architecture falls far below, even told what is missing: it has never met a gap. **Your prediction:** losing the voice
+# architecture falls far below, even with the mask: it has never met a gap. **Your prediction:** losing the voice
 # costs little, losing the face or the words a lot. The price: about a point when all are there, because every encoder now
 # learns from fewer samples.
 #
@@ -526,18 +526,18 @@ def race(own_losses, epochs=5, rate=1e-2):
     torch.manual_seed(0)
     model = E.MultimodalClassifier(encoders(), Plain(dims, 128), 3)
     heads = nn.ModuleList(nn.Linear(32, 3) for _ in names)
-    optimiser = torch.optim.AdamW([*model.parameters(), *heads.parameters()], rate, weight_decay=0.3)
+    optimizer = torch.optim.AdamW([*model.parameters(), *heads.parameters()], rate, weight_decay=0.3)
     loader = train.torch_loader(64, seed=0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warmup_cosine(step, epochs * len(loader)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, epochs * len(loader)))
     for batch in (batch for _ in range(epochs) for batch in loader):
         xs = [model.encoders[m](batch["inputs"][m], batch["padding_mask"].get(m)) for m in names]
         y = batch["target"]
         loss = cross_entropy(model.head(model.fusion(xs)), y)
         if own_losses:
             loss = loss + sum(cross_entropy(head(x), y) for head, x in zip(heads, xs, strict=True))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
     return (predict(model, test.torch_loader(500)).argmax(1) == test.labels).mean()
 
@@ -583,10 +583,10 @@ print("ratios from", ratios.min().round(2), "to", ratios.max().round(2))
 
 def adam_steps(k):
     w = torch.zeros(1, requires_grad=True)
-    optimiser = torch.optim.Adam([w], lr=0.1)
+    optimizer = torch.optim.Adam([w], lr=0.1)
     for gradient in (1.0, -0.5, 2.0):
         w.grad = torch.tensor([k * gradient])
-        optimiser.step()
+        optimizer.step()
     return w.item()
 
 
@@ -795,7 +795,7 @@ else:
 # sarcasm (Castro et al. 2019, arXiv 1906.01815).
 #
 # ## 8 · What to remember
-# - Ask a fusion model four questions before training: neighbours, each modality, padding. Running is not working.
+# - Ask a fusion model four questions before training: neighbors, each modality, padding. Running is not working.
 # - `Attention()([a, b, c])` means query, value, key. To fuse, make *one* sequence of the modalities.
 # - Compare with ceilings and in pairs over seeds; a vote cannot do sarcasm, however long it trains.
 # - Modality dropout buys seven models for the price of one. One scale for all keeps the slow modality alive.
@@ -803,7 +803,7 @@ else:
 #
 # ## 9 · Check yourself
 # <details><summary>A fused model gives another answer when you evaluate with another batch size. What do you suspect?</summary>
-# Samples see one another: attention or a product over the batch axis, padding that is averaged, or normalisation by batch in training mode.</details>
+# Samples see one another: attention or a product over the batch axis, padding that is averaged, or normalization by batch in training mode.</details>
 # <details><summary>Your joint model scores 0.80, just like a vote. Is the architecture to blame?</summary>
 # Not necessarily: a slow modality may have been starved. Probe each encoder, alone and in company.</details>
 # <details><summary>Why did gradient modulation do nothing here?</summary>

@@ -167,7 +167,7 @@ def probe(model, data):
     return found
 
 
-def optimiser_of(model, heads, way, rate=1e-2, decay=0.3):
+def optimizer_of(model, heads, way, rate=1e-2, decay=0.3):
     """AdamW over everything; "faster words" gives their encoder four times the rate at the same decay per step."""
     groups = {name: list(model.encoders[name].parameters()) for name in model.names}
     rest = [*model.fusion.parameters(), *model.head.parameters(), *heads.parameters()]
@@ -185,9 +185,9 @@ def race(way, seed, data, names=NAMES, epochs=SPEED_EPOCHS):
     dims = [32] * len(names)
     model = MultimodalClassifier(encoders(names, scale=way == "unit scale"), Plain(dims, 128), 3)
     heads = nn.ModuleList(nn.Linear(32, 3) for _ in names)
-    optimiser = optimiser_of(model, heads, way)
+    optimizer = optimizer_of(model, heads, way)
     loader = data["train"].torch_loader(64, seed=seed)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warmup_cosine(step, epochs * len(loader)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, epochs * len(loader)))
     probes, ratios = [], []
     for _ in range(epochs):
         seen = []
@@ -197,14 +197,14 @@ def race(way, seed, data, names=NAMES, epochs=SPEED_EPOCHS):
             loss = cross_entropy(model.head(model.fusion(xs)), y)
             if way == "losses of their own":
                 loss = loss + sum(cross_entropy(head(x), y) for head, x in zip(heads, xs, strict=True))
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
             if len(names) > 1:
                 sure = alone(model, [x.detach() for x in xs], y)
                 seen.append((sure * 2 / (sure.sum() - sure)).numpy())
                 if way == "gradient modulation":
                     F.modulate_gradients(model.encoders.values(), F.ogm_coefficients(sure))
-            optimiser.step()
+            optimizer.step()
             schedule.step()
         probes.append(probe(model, data))
         ratios.append(np.mean(seen, 0).tolist() if seen else [])

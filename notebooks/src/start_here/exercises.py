@@ -11,7 +11,7 @@ from mmcourse.exercise import between, context, edit, example, exercise, in_turn
     "start_here.blank.1",
     title="Accuracy",
     inputs=[
-        (np.array([0, 2, 1, 1]), np.array([0, 2, 2, 1])),
+        (np.array([0, 2, 1, 1, 0]), np.array([0, 2, 2, 0, 1])),
         (np.array([1, 0]), np.array([1, 0])),
         (np.array([2, 2, 0, 1, 0]), np.array([1, 0, 0, 0, 2])),
     ],
@@ -99,8 +99,15 @@ lesson(
 import numpy as np
 
 from mmcourse.check import check
+
+# factor t of a 95 % interval, by the number of runs
+T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571}
+T95 |= {7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 """,
 )
+
+# As in the learner's first cell: Student's t at 0.975 with n - 1 degrees of freedom, which a test compares with SciPy.
+T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 
 
 # ---------------------------------------------------------------- 1
@@ -155,11 +162,12 @@ print("p(frown), p(smile) =", small.sum(axis=0))
     ],
     hints=[
         "For each cue, which mood do you name? Point at that cell in every column of the example.",
-        "Take the largest value of each column (`axis=0` runs down the columns), then add these values up.",
+        "You need one number per column, and then one number in all. Which way does `axis=0` run? Does each cue need a "
+        "weight, or does the table hold it already?",
     ],
     draw=draw_joint,
     parts=[
-        part("more cues than labels", labels=between(2, 4), cues=between(5, 7)),
+        part("more cues than labels", labels=2, cues=between(3, 5)),
         part("more labels than cues", labels=between(5, 7), cues=between(2, 4)),
         part("as many labels as cues", labels=3, cues=3),
         part("a single cue", labels=between(2, 6), cues=1),
@@ -225,7 +233,7 @@ def draw_people(g, b):
 
 
 def draw_own_person(g):
-    return *g.dirichlet(np.full(3, 3), (3, 1)).round(2), np.array([0.5, 0.3, 0.2])
+    return *g.multinomial(100, [0.4, 0.3, 0.3], (3, 1)) / 100, np.array([0.5, 0.3, 0.2])
 
 
 fusion = exercise(
@@ -236,10 +244,37 @@ fusion = exercise(
     difficulty=2,
     minutes=10,
     statement=[
-        context("Three models look at the same person: one reads the words, one hears the voice, one sees the face."),
+        context("Twenty people, counted by mood, words and face:"),
+        example("""
+sad = np.array([[3, 3], [1, 1]])  # rows: unkind, kind words; columns: frown, smile
+happy = np.array([[1, 3], [2, 6]])
+counts = np.array([sad, happy])  # (mood, words, face)
+prior = counts.sum(axis=(1, 2)) / 20
+by_words = counts[:, 0].sum(axis=1) / counts[:, 0].sum()
+by_face = counts[:, :, 0].sum(axis=1) / counts[:, :, 0].sum()
+print("moods of all people, p(y):           ", prior)
+print("moods behind unkind words, p(y | x1):", by_words)
+print("moods behind a frown, p(y | x2):     ", by_face.round(3))
+print("moods behind both, counted:          ", counts[:, 0, 0] / counts[:, 0, 0].sum())
+"""),
+        context(
+            "Read $p(y \\mid x)$ as: of the people with the cue $x$, the share with mood $y$. The last line looks at both "
+            "cues at once. Can you get it from the lines above, without the table? Yes, *if* the cues are **independent "
+            "once the mood is known**: among sad people those who frown are no more often unkind than the others (3 : 1 "
+            "in both columns), and the same among happy ones (1 : 2). Then multiply and divide:"
+        ),
+        example("""
+product = by_words * by_face / prior
+print("product", product.round(3), "-> scaled to sum 1", product / product.sum())
+"""),
+        context("Two mild opinions that agree made a firmer one: 0.6 and 0.57 became 0.75, as counted."),
+        paragraph(),
+        context(
+            "Now three models look at the same person: one reads the words, one hears the voice, one sees the face."
+        ),
         says("Each gives probabilities of the three moods.", mistake="average of the posteriors"),
         context(
-            "*If* the cues are independent once the mood is known (with sarcasm they are not, as the lesson shows), then"
+            "If the cues are independent once the mood is known (with sarcasm they are not, as the lesson shows), then"
         ),
         says(
             r"$$p(y \mid x_1, x_2, x_3) \;\propto\; \frac{p(y \mid x_1)\, p(y \mid x_2)\, p(y \mid x_3)}{p(y)^2}$$",
@@ -252,18 +287,10 @@ fusion = exercise(
             mistake="do not sum to 1. Divide",
         ),
         paragraph(),
-        context("**Example.** One person, two models (so one prior is divided out), two moods."),
-        example("""
-words, face, prior = np.array([0.8, 0.2]), np.array([0.6, 0.4]), np.array([0.5, 0.5])
-product = words * face / prior
-print("product", product, "-> fused", (product / product.sum()).round(3))
-"""),
-        context("Two mild opinions that agree make a firmer one: 0.8 and 0.6 became 0.857."),
-        paragraph(),
         says(
             "**Write** `late_fusion(p_words, p_voice, p_face, prior)`. The first three are `(b, 3)`: one row for each "
             "of `b` people. `prior` is `(3,)`.",
-            mistake="you normalised over the batch",
+            mistake="you normalized over the batch",
         ),
         says(
             "Return probabilities `(b, 3)`,",
@@ -277,7 +304,8 @@ print("product", product, "-> fused", (product / product.sum()).round(3))
     hints=[
         "Multiply the three arrays element by element. How many times is the prior inside that product, and how many "
         "times should it be? NumPy lays `prior` of shape `(3,)` along every row by itself.",
-        "Divide by `prior**2`. Then divide each row by its own sum; `keepdims=True` keeps the sums as a column `(b, 1)`.",
+        "Each row must sum to 1 in the end. A sum over `axis=1` has shape `(b,)`; with `keepdims=True` it stays a column "
+        "`(b, 1)`, which NumPy lays along the rows.",
     ],
     draw=draw_people,
     parts=[
@@ -305,7 +333,7 @@ print("product", product, "-> fused", (product / product.sum()).round(3))
         "You multiplied the posteriors and stopped there: divide by the prior twice, then each row by its sum.": (
             "return product"
         ),
-        "Columns sum to 1, rows do not: you normalised over the batch. A sample's probabilities lie along `axis=1`.": (
+        "Columns sum to 1, rows do not: you normalized over the batch. A sample's probabilities lie along `axis=1`.": (
             "return fused / fused.sum(axis=0)"
         ),
         "All cells together sum to 1, rows do not. Divide each row by its own sum.": "return fused / fused.sum()",
@@ -342,7 +370,8 @@ def worth_it(single, fused, ceiling):
     supported = False
     if len(single) > 1:
         error = difference.std(ddof=1) / np.sqrt(len(single))
-        supported = gain > 2 * error
+        t = T95[len(single)]
+        supported = gain > t * error
     return 100 * gain, gain / gap, supported
 
 
@@ -363,17 +392,15 @@ def draw_gain(g, errors_and_seeds):
     return np.full(seeds, 0.7), fused.round(6), round(g.uniform(0.85, 0.98), 3)
 
 
-def draw_tie(g, errors):
-    """A mean gain of exactly 0 or exactly 2 standard errors, in numbers that a computer holds exactly."""
-    if errors == 0:
-        single = g.integers(32, 44, g.integers(3, 6)) / 64
-        return single, single.copy(), 0.875
-    unit = 2.0 ** -g.integers(4, 7)  # a power of two, so that the root is exact as well
-    return np.full(2, 0.5), 0.5 + g.permutation([unit, 3 * unit]), 0.875
+def draw_equal(g):
+    """Two models whose runs are equal: a gain of exactly 0, and no spread."""
+    single = g.integers(32, 44, g.integers(3, 6)) / 64
+    return single, single.copy(), 0.875
 
 
-CLOSE = [(5, 9), (3.5, 9), (2.7, 9), (2.7, 3), (2.35, 9), (2.3, 3)]  # supported
-CLOSE += [(0.8, 9), (0.8, 3), (1.2, 9), (1.6, 9), (1.7, 3), (1.98, 9)]  # not supported
+# (standard errors, seeds): t is 2.306 for nine seeds, 4.303 for three, 12.706 for two
+CLOSE = [(5, 9), (3.5, 9), (2.7, 9), (2.4, 9), (2.33, 9), (4.8, 3)]  # supported
+CLOSE += [(0.8, 9), (1.2, 9), (1.7, 9), (1.98, 9), (2.1, 9), (2.28, 9), (2.2, 9), (3.8, 3), (2.9, 3)]  # not supported
 
 worth = exercise(
     "start_here.3",
@@ -392,8 +419,9 @@ worth = exercise(
             mistake="divides by the gap to 1",
         ),
         says(
-            "\n- **supported**: is the mean gain *more* than two standard errors above zero?",
-            mistake="Exactly two standard errors",
+            "\n- **supported**: does the 95 % interval of the mean gain lie above zero, so is the mean *more* than $t$ "
+            "standard errors?",
+            mistake="No gain and no spread",
         ),
         paragraph(),
         says(
@@ -406,19 +434,23 @@ worth = exercise(
             mistake="Your spread divides by s",
         ),
         says("One seed alone shows no spread, so it supports nothing.", mistake="gain of a single seed"),
-        context(
-            "(Two standard errors are a rule of thumb. With two seeds it cries wolf in 15 of 100 cases where there is no "
-            "gain; the lesson's Student interval is stricter, and right for any number of seeds.)"
+        says(
+            "$t$ comes from Student's distribution. It depends on the number of runs, and stands in the table `T95` of the "
+            "first cell: `T95[5]` is 2.776.",
+            mistake="It seems that you take two standard errors",
         ),
         example("""
 words_only, with_fusion = np.array([0.60, 0.64]), np.array([0.70, 0.72])
 difference = with_fusion - words_only
-print("differences", difference.round(2))
-print("standard error", (difference.std(ddof=1) / np.sqrt(2)).round(3))
+error = difference.std(ddof=1) / np.sqrt(2)
+print("differences", difference.round(2), "mean", difference.mean().round(3))
+print("standard error", error.round(3), "times t =", T95[2], "is", (T95[2] * error).round(3))
 """),
         context(
             "Here the means are 0.62 and 0.71: a gain of 9 points. With a ceiling of 0.92 the gap was 0.30, and 0.09 of it "
-            "was closed: a share of 0.3. And 0.09 is more than two times 0.01, so this rule calls the claim supported."
+            "was closed: a share of 0.3. But the interval is 0.09 ± 0.127 and holds 0: *not* supported, although 0.09 is "
+            "nine standard errors. Two runs say too little about their own spread. (Whoever always takes 2 in place of $t$ "
+            "finds a gain where there is none in 15 of 100 cases with two seeds.)"
         ),
         paragraph(),
         context(
@@ -433,8 +465,7 @@ print("standard error", (difference.std(ddof=1) / np.sqrt(2)).round(3))
     hints=[
         "Everything follows from `difference = fused - single`. Its mean is the gain as a fraction. The gap does not end "
         "at 1.",
-        "`share` is `difference.mean() / (ceiling - single.mean())`. Compare the mean itself, not its absolute value, with "
-        "two standard errors: a sure loss is no gain. Where `len(single) == 1`, `supported` is `False`.",
+        "What happens in your code when there is a single run? And when fusion loses in every run: is a sure loss a gain?",
     ],
     draw=draw_runs,
     names=("gain", "share", "supported"),
@@ -442,9 +473,9 @@ print("standard error", (difference.std(ddof=1) / np.sqrt(2)).round(3))
         part("clear gain", seeds=between(3, 8), lift=4),
         part("loss", seeds=between(3, 8), lift=-4),
         part("seeds that move both models", seeds=between(4, 6), lift=1, luck=0.09, noise=0.004),
-        part("close to two standard errors", weight=2, draw=draw_gain, errors_and_seeds=in_turn(*CLOSE)),
-        part("exactly two standard errors", draw=draw_tie, errors=in_turn(0, 2)),
-        part("two seeds", draw=draw_gain, errors_and_seeds=in_turn((6, 2), (1, 2))),
+        part("close to t standard errors", weight=2, draw=draw_gain, errors_and_seeds=in_turn(*CLOSE)),
+        part("equal models", draw=draw_equal),
+        part("two seeds", draw=draw_gain, errors_and_seeds=in_turn((20, 2), (6, 2))),
         part("a single seed", seeds=1, lift=in_turn(4, -4)),
     ],
     own={"seeds": 4, "lift": 1},
@@ -470,7 +501,7 @@ print("standard error", (difference.std(ddof=1) / np.sqrt(2)).round(3))
         "Your share is accuracy over ceiling. It should say how much of the gap from single model to ceiling was "
         "closed.": edit("gain / gap", "fused.mean() / ceiling"),
         "You call a loss supported: the size of the difference counts only if its sign says that fusion helps.": edit(
-            "gain > 2", "abs(gain) > 2"
+            "gain > t", "abs(gain) > t"
         ),
         "You used the standard deviation. The standard error of a mean over s seeds is smaller by the root of s.": edit(
             " / np.sqrt(len(single))", ""
@@ -480,8 +511,8 @@ print("standard error", (difference.std(ddof=1) / np.sqrt(2)).round(3))
         "Your spread divides by s. From few seeds that is too small: divide by s - 1, which is `ddof=1`.": edit(
             "(ddof=1)", "()"
         ),
-        "You call every positive gain supported. Ask whether it is more than two standard errors above zero.": edit(
-            "gain > 2 * error", "gain > 0"
+        "You call every positive gain supported. Ask whether it is more than t standard errors above zero.": edit(
+            "gain > t * error", "gain > 0"
         ),
         "You call the gain of two seeds unsupported. Two differences do have a spread: only one seed has none.": edit(
             "> 1:", "> 2:"
@@ -492,13 +523,19 @@ print("standard error", (difference.std(ddof=1) / np.sqrt(2)).round(3))
         "You took off 1 twice. It belongs in the standard deviation (`ddof=1`); then divide by the root of s.": edit(
             "len(single))", "(len(single) - 1))"
         ),
-        "Exactly two standard errors do not support a gain: it must be more than two. Compare with `>`.": edit(
-            "gain > 2", "gain >= 2"
+        "No gain and no spread: equal models support nothing. The mean must be more than t standard errors: use `>`.": edit(
+            "gain > t", "gain >= t"
+        ),
+        "You look up t for one run too many: `T95` is by the number of runs.": edit(
+            "T95[len(single)]", "T95[len(single) + 1]"
+        ),
+        "It seems that you take two standard errors. For few runs that is too little: take t from `T95`.": edit(
+            "t * error", "2 * error"
         ),
     }
     | {
-        f"You compare the mean gain with {k:g} standard error{'s' * (k > 1)}, it seems. It should be two.": edit(
-            "2 * error", f"{k} * error"
+        f"You compare the mean gain with {k:g} standard error{'s' * (k > 1)}, it seems. Take t from `T95`.": edit(
+            "t * error", f"{k} * error"
         )
         for k in (1, 1.5, 1.96, 2.5, 3)
     },
@@ -515,7 +552,7 @@ def worth_by_loops(single, fused, ceiling):
     if n < 2:
         return 100 * mean, share, False
     variance = sum((d - mean) ** 2 for d in differences) / (n - 1)
-    return 100 * mean, share, mean > 2 * (variance / n) ** 0.5
+    return 100 * mean, share, mean > T95[n] * (variance / n) ** 0.5
 
 
 @right(worth)
@@ -525,4 +562,4 @@ def worth_by_t(single, fused, ceiling):
     if difference.size == 1:
         return [gain * 100, gain / (ceiling - np.mean(single)), False]
     noise = np.sqrt(difference.var(ddof=1) / difference.size)
-    return [gain * 100, gain / (ceiling - np.mean(single)), gain / 2 > noise]
+    return [gain * 100, gain / (ceiling - np.mean(single)), gain / T95[difference.size] > noise]

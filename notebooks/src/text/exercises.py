@@ -286,7 +286,7 @@ danger = exercise(
     minutes=15,
     statement=[
         context(
-            "A stop list from a book knows neither your sentences nor your labels. Here is a judgement that you can "
+            "A stop list from a book knows neither your sentences nor your labels. Here is a judgment that you can "
             "compute."
         ),
         says(

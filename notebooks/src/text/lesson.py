@@ -30,7 +30,7 @@ len(captions), len(set(mood.column("words")))
 
 # %% [markdown]
 # ## 1 · The question
-# `scenes` holds drawings of coloured shapes, each with a caption in English and, in words of its own, one in
+# `scenes` holds drawings of colored shapes, each with a caption in English and, in words of its own, one in
 # Chinese. Here are three short ones.
 
 # %%
@@ -57,7 +57,7 @@ for sentence in ("The party was not great at all.", "What a great party that was
 # ### From bytes to characters
 # A file holds **bytes**, numbers from 0 to 255. An **encoding** says which characters they mean; nearly all text today is
 # UTF-8, where a character takes one to four bytes. Nothing in the bytes says which encoding they are in, and a wrong guess gives nonsense. (`text.read` would stop at
-# the first bad byte and say where; Python, told to go on, prints �.)
+# the first bad byte and say where; Python goes on where it is asked for `errors="replace"`, and prints �.)
 
 # %%
 for string in ("red", "café", "红色", "🙂"):
@@ -137,7 +137,7 @@ plot.show(fig, alt="TF-IDF weights of the same captions: in the second, blue now
 # In the second caption all counts were 1. Now *blue* stands out.
 #
 # ## 4 · The same with a library
-# **scikit-learn** has bag and TF-IDF. It would drop one-letter words by itself; told not to, it agrees with you.
+# **scikit-learn** has bag and TF-IDF. By default it drops one-letter words; with another `token_pattern` it agrees with you.
 
 # %%
 bag = CountVectorizer(token_pattern=r"\w+").fit(three)
@@ -147,7 +147,7 @@ assert np.allclose(tfidf, weights) and np.allclose(text.tf_idf(counts), weights)
 print("by hand, mmcourse and scikit-learn: equal")
 
 # %% [markdown]
-# **NLTK** brings tokenisers for every taste. There is no right one, only one that fits: look at *didn't*, at *3.5-star* and at the
+# **NLTK** brings tokenizers for every taste. There is no right one, only one that fits: look at *didn't*, at *3.5-star* and at the
 # smiley.
 
 # %%
@@ -229,11 +229,11 @@ print("with mask:   ", mean_vector(table, ids, padding_mask)[0].round(2), "then"
 print(mean_vector(table, longer, longer_mask)[0].round(2))
 
 # %% [markdown]
-# Without a mask, the meaning of a caption depends on how long its neighbours in the batch are. That bug raises no error.
+# Without a mask, the meaning of a caption depends on how long its neighbors in the batch are. That bug raises no error.
 #
 # ## 6 · Take it apart
 # ### Do stop words matter here?
-# The words of `mood` *claim* a feeling: negative, neutral or positive. A logistic regression reads them, as a bag of single words or with **pairs** of neighbours too, with and without stop words.
+# The words of `mood` *claim* a feeling: negative, neutral or positive. A logistic regression reads them, as a bag of single words or with **pairs** of neighbors too, with and without stop words.
 
 # %%
 from sklearn.linear_model import LogisticRegression

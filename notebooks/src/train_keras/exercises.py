@@ -45,7 +45,7 @@ settings = exercise(
     statement=[
         context("A paper's code is in PyTorch, you work in Keras. Three settings need translating:"),
         says(
-            "- batch normalisation's `momentum`: PyTorch's is the share of the *new* batch, Keras's the share of the *old* "
+            "- batch normalization's `momentum`: PyTorch's is the share of the *new* batch, Keras's the share of the *old* "
             "value;",
             mistake="momentum: that is PyTorch's own number",
         ),
@@ -77,7 +77,7 @@ settings = exercise(
         ),
     ],
     hints=[
-        'The two shares of batch normalisation add up to 1. For the others write "what Keras computes = what is wanted" and '
+        'The two shares of batch normalization add up to 1. For the others write "what Keras computes = what is wanted" and '
         "solve.",
         "ε: `x / np.sqrt(1 - 0.999**step) == eps`, so what is `x`? Decay: `rate * y == paper_decay`, so what is `y`?",
     ],

@@ -49,10 +49,10 @@ from mmcourse.parity import copy_weights
 from mmcourse.torch.fusion import Concatenate
 
 
-def build(room, joining, width=16):
-    parts = {"face": room.ImageEncoder(width), "voice": room.AudioEncoder(40, width)}
-    parts["words"] = room.TextEncoder(words, width)
-    return room.MultimodalClassifier(parts, joining([width] * 3, 4 * width), classes=3)
+def build(encoders, joining, width=16):
+    parts = {"face": encoders.ImageEncoder(width), "voice": encoders.AudioEncoder(40, width)}
+    parts["words"] = encoders.TextEncoder(words, width)
+    return encoders.MultimodalClassifier(parts, joining([width] * 3, 4 * width), classes=3)
 
 
 def use(precision):
@@ -79,17 +79,17 @@ small = train.subset(np.arange(640))  # 20 batches of 32
 EPOCHS, STEPS = 3, 60
 
 
-def run_torch(model, optimiser, rate=None):
+def run_torch(model, optimizer, rate=None):
     losses, loader = [], small.torch_loader(32, seed=0)
     for batch in [batch for _ in range(EPOCHS) for batch in loader]:
         for m in ("face", "voice"):
             batch["inputs"][m] = batch["inputs"][m].to(model.head.weight.dtype)
-        for group in optimiser.param_groups if rate else []:
+        for group in optimizer.param_groups if rate else []:
             group["lr"] = rate(len(losses))
         loss = nn.functional.cross_entropy(model(batch), batch["target"])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     return np.array(losses)
 
@@ -99,8 +99,8 @@ def crossentropy():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # computes in the precision set when it is made
 
 
-def run_keras(model, optimiser):
-    model.compile(optimiser, crossentropy())
+def run_keras(model, optimizer):
+    model.compile(optimizer, crossentropy())
     flow = small.tf_dataset(32, seed=0)  # pairs (x, target), each pass the next epoch's order
     return np.array([float(model.train_on_batch(x, y)) for _ in range(EPOCHS) for x, y in flow])
 
@@ -296,7 +296,7 @@ expect_within("largest difference of the logits", gap, 0, 1e-5)
 # drawing; subclass where `call` needs `if` and loops. They mix: each encoder here is a subclassed layer inside a functional model.
 #
 # ### `compile`, `fit`, callbacks
-# `compile` joins model, optimiser, loss and metrics; `fit` is the loop. What you would write into the loop yourself goes into
+# `compile` joins model, optimizer, loss and metrics; `fit` is the loop. What you would write into the loop yourself goes into
 # **callbacks**, objects that are called at set moments. This one remembers the learning rate of each step.
 
 
@@ -345,7 +345,7 @@ plot.show(fig, alt="The learning rate rises in a line for 18 steps to 0.01, then
 assert np.argmax(rates.seen) == round(0.3 * STEPS) and rates.seen[0] == 0
 
 # %% [markdown]
-# The file `best.keras` is the whole model: architecture, weights, optimiser. It loads without your class in hand, since the class is
+# The file `best.keras` is the whole model: architecture, weights, optimizer. It loads without your class in hand, since the class is
 # *registered*; nothing in it is code. **Predict:** does training go on unchanged from it?
 
 # %%
@@ -453,7 +453,7 @@ assert gaps["float32"].max() > 100 * gaps["float64"].max()
 # %% [markdown]
 # In float64 the curves are one. In float32 they drift, though each step is right: sums are added in another order, the last
 # digit differs, and training multiplies small differences. That drift is what two *machines* differ by too. No setting removes
-# it, and it favours nobody.
+# it, and it favors nobody.
 #
 # Does it matter in the end? Five seeds in each framework, trained in full: too long for a lesson, so these are stored figures
 # (`make results train_keras` makes them anew).
@@ -504,7 +504,7 @@ print("matrix", matrix.numpy()[0, 0].round(4), " bias", bias.numpy()[0])
 print("defaults", torch.optim.AdamW([torch.zeros(1)]).defaults["weight_decay"], keras.optimizers.AdamW().weight_decay)
 
 # %% [markdown]
-# ### Batch normalisation
+# ### Batch normalization
 # `momentum` is the share of the *new* batch in PyTorch (0.1) and of the *old* value in Keras (0.99): ten times slower. ε differs by a
 # factor of 100. One rest stays: PyTorch's running variance divides by $n - 1$, Keras's by $n$.
 
@@ -517,7 +517,7 @@ print("running mean: PyTorch {:.3f}, Keras {:.3f}, handled {:.3f}".format(theirs
 assert np.isclose(means[1], theirs.running_mean.item(), rtol=1e-5)
 
 # %% [markdown]
-# Layer normalisation has the same trap in ε: 1e-3 against 1e-5.
+# Layer normalization has the same trap in ε: 1e-3 against 1e-5.
 
 # %%
 print("batch norm", keras.layers.BatchNormalization().epsilon, nn.BatchNorm1d(1).eps)
@@ -676,11 +676,11 @@ for name, gap in apart.items():
 assert np.abs(right - curve["PyTorch, float64"]).max() < 1e-6  # by hand = torch.optim.AdamW
 assert apart["'same' padding"][0] > 1e-4 > apart["ε in Keras's place"][0]
 assert min(gap.max() for gap in apart.values()) > 1e-3
-print("padding shows at once, the optimiser's defaults a few steps later")
+print("padding shows at once, the optimizer's defaults a few steps later")
 
 # %% [markdown]
 # That is how to look for it. A gap at step 0 is the model: weights, padding, an axis. Equal at step 0 and apart at step 1 or soon after is the
-# optimiser. Slow growth from the last digit is rounding: leave it be.
+# optimizer. Slow growth from the last digit is rounding: leave it be.
 #
 # ### Stop, and go on
 # Keras's `BackupAndRestore` saves after each epoch. We cut the power in the third of four epochs, start again and compare
@@ -724,7 +724,7 @@ print("the same weights:", largest(whole, resumed) < 1e-6)
 assert largest(whole, resumed) > 1e-3
 
 # %% [markdown]
-# No. The weights and the optimiser came back, but the *data* began again with the order of the first epoch. Nor does it keep the state of
+# No. The weights and the optimizer came back, but the *data* began again with the order of the first epoch. Nor does it keep the state of
 # dropout, the history, or what early stopping knew. `fit(..., folder=..., resume=True)` keeps all of that, in one file that is replaced at
 # once, and tells the data which epoch it is.
 
@@ -779,15 +779,15 @@ else:
 # - `compile` joins, `fit` loops, callbacks watch; `train_step` is there when the step itself must change.
 # - "Adam" is not one thing: ε differs in value and place, and repeated words count differently.
 # - Prove a translation in float64, from copied weights, on equal batches. Then float32's drift is only drift.
-# - A gap at step 0 is the model; a gap soon after is the optimiser.
+# - A gap at step 0 is the model; a gap soon after is the optimizer.
 # - A saved model is not a saved run: order of data, random states and early stopping belong to it.
 #
 # ## 9 · Check yourself
-# <details><summary>Your Keras model with batch normalisation is good in training and poor in validation after one epoch. The PyTorch one is
+# <details><summary>Your Keras model with batch normalization is good in training and poor in validation after one epoch. The PyTorch one is
 # fine. Why?</summary>
-# Keras's running means move by 1 % a step, PyTorch's by 10 %. After few steps they are still near their start. Set momentum=0.9.</details>
+# Keras's running means move by 1 % per step, PyTorch's by 10 %. After few steps they are still near their start. Set momentum=0.9.</details>
 # <details><summary>Both first losses are 1.1021; at step 1 they are 1.0870 and 1.0868. Where do you look?</summary>
-# At the optimiser: the model, its weights and the data gave equal losses at step 0.</details>
+# At the optimizer: the model, its weights and the data gave equal losses at step 0.</details>
 # <details><summary>You load best.keras and call fit. What has changed?</summary>
 # The exclusion from weight decay is gone, the data start with the order of epoch 0, and the schedule goes on where the saved step count
 # stands, or starts anew if you compile again.</details>

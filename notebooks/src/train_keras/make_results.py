@@ -21,7 +21,7 @@ from mmcourse.training import torch as torch_train
 
 
 def build(encoders, fusion, vocabulary):
-    """The lesson's model in one room."""
+    """The lesson's model in one framework."""
     parts = {"face": encoders.ImageEncoder(32), "voice": encoders.AudioEncoder(40, 32)}
     parts["words"] = encoders.TextEncoder(vocabulary, 32)
     return encoders.MultimodalClassifier(parts, fusion.Concatenate([32] * 3, 128), classes=3)

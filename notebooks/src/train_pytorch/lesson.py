@@ -8,7 +8,7 @@
 # - write a complete training loop and say what each line is for;
 # - choose learning rate, warm-up, decay, clipping and averaging, and measure what each is worth;
 # - stop a run, go on, and prove that the result is the same to the last bit;
-# - recognise the classic mistakes by their symptoms.
+# - recognize the classic mistakes by their symptoms.
 #
 # **Before this:** [Start here](start_here.ipynb), [Fusion](fusion.ipynb).
 #
@@ -91,12 +91,12 @@ def adamw(w, g, m, v, t, rate, decay, beta1=0.9, beta2=0.999, eps=1e-8):
 rng = np.random.default_rng(0)
 w, gradients = rng.normal(size=3), rng.normal(size=(4, 3)) * [1, 100, 0.01]
 theirs = nn.Parameter(torch.from_numpy(w.copy()))
-optimiser = torch.optim.AdamW([theirs], lr=0.1, weight_decay=0.3)
+optimizer = torch.optim.AdamW([theirs], lr=0.1, weight_decay=0.3)
 m, v = np.zeros(3), np.zeros(3)
 for t, g in enumerate(gradients, start=1):
     w, m, v = adamw(w, g, m, v, t, rate=0.1, decay=0.3)
     theirs.grad = torch.from_numpy(g)
-    optimiser.step()
+    optimizer.step()
 assert np.abs(w - theirs.detach().numpy()).max() < 1e-12
 print("your AdamW and PyTorch's:", w.round(4))
 
@@ -222,19 +222,19 @@ assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.paramete
 from mmcourse.torch.losses import cross_entropy  # the formula of lesson start_here; equals nn.functional's
 
 
-def loop(model, batches, total, learning_rate=1e-2, weight_decay=0.3, optimiser=None, first=0):
-    if optimiser is None:
-        optimiser = torch.optim.AdamW(param_groups_weight_decay(model, weight_decay), fused=True)
+def loop(model, batches, total, learning_rate=1e-2, weight_decay=0.3, optimizer=None, first=0):
+    if optimizer is None:
+        optimizer = torch.optim.AdamW(param_groups_weight_decay(model, weight_decay), fused=True)
     model.train()  # dropout on
     losses = []
     for step, batch in enumerate(batches, start=first):
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = learning_rate * warmup_cosine(step, total)  # 1 the rate of this step
         logits = model(batch)  # 2 forward
         loss = cross_entropy(logits, batch["target"])  # 3 how wrong
-        optimiser.zero_grad()  # 4 forget the gradient before
+        optimizer.zero_grad()  # 4 forget the gradient before
         loss.backward()  # 5 the new one
-        optimiser.step()  # 6 move
+        optimizer.step()  # 6 move
         losses.append(loss.item())  # 7 remember
     return losses
 
@@ -569,7 +569,7 @@ for kind in ("model", "optimizer", "rng", "epoch_rng"):
 print({name: metadata[name] for name in ("step", "epoch", "batch", "num_samples")})
 
 # %% [markdown]
-# Compare with your list: the optimiser's two running means, its step count (which also fixes the rate), the place in the epoch
+# Compare with your list: the optimizer's two running means, its step count (which also fixes the rate), the place in the epoch
 # (which fixes the next batch), and the state of the random numbers (which fixes the next dropout). Now go on, with a *new*
 # model object from another seed, in the same folder.
 
@@ -586,43 +586,43 @@ print("resumed run equals the undisturbed one: every bit of", sum(p.numel() for 
 #
 # ### With the weights alone
 # The file of section 1 had nothing but weights. Load them, make a fresh AdamW, take the right batch and the right rate.
-# **Predict** how far a weight moves in the next step, in units of the rate: with the saved optimiser, and with the fresh one.
+# **Predict** how far a weight moves in the next step, in units of the rate: with the saved optimizer, and with the fresh one.
 
 
 # %%
 def moved(complete):
     model = build(*names, seed=99, dropout=0.2)
     checkpoint.load_weights(model, cut)
-    optimiser = torch.optim.AdamW(param_groups_weight_decay(model, 0.3), fused=True)
+    optimizer = torch.optim.AdamW(param_groups_weight_decay(model, 0.3), fused=True)
     if complete:
-        checkpoint.set_optimizer_tensors(optimiser, checkpoint.strip_prefix(tensors, "optimizer"))
+        checkpoint.set_optimizer_tensors(optimizer, checkpoint.strip_prefix(tensors, "optimizer"))
     before = nn.utils.parameters_to_vector(model.parameters())
     torch.manual_seed(0)
-    loop(model, every[35:36], total=64, optimiser=optimiser, first=35)
+    loop(model, every[35:36], total=64, optimizer=optimizer, first=35)
     step = nn.utils.parameters_to_vector(model.parameters()) - before
     return (step.abs() / (0.01 * warmup_cosine(35, 64))).detach().numpy()
 
 
 with_all, fresh = moved(True), moved(False)
-expect_within("mean move with the saved optimiser", with_all.mean(), 0.07, 0.05)
+expect_within("mean move with the saved optimizer", with_all.mean(), 0.07, 0.05)
 expect_within("mean move with a fresh one", fresh.mean(), 0.7, 0.1)
 expect_within("share of weights that a fresh one moves by the full rate", (fresh > 0.9).mean(), 0.67, 0.1)
 
 # %% tags=["free"]
 fig, ax = plot.plt.subplots()
-for values, colour, height, name in (
+for values, color, height, name in (
     (with_all, plot.BLUE, 0.6, "all saved"),
     (fresh, plot.ORANGE, 0.9, "weights alone"),
 ):
     ax.hist(
-        values, bins=np.linspace(0, 1.3, 40), weights=np.full(len(values), 100 / len(values)), color=colour, alpha=0.6
+        values, bins=np.linspace(0, 1.3, 40), weights=np.full(len(values), 100 / len(values)), color=color, alpha=0.6
     )
-    ax.text(values.mean(), height, name, color=colour, transform=ax.get_xaxis_transform(), fontweight="bold")
+    ax.text(values.mean(), height, name, color=color, transform=ax.get_xaxis_transform(), fontweight="bold")
 fig.suptitle("How far does the next step move each weight?", x=0.01, ha="left", fontweight="bold")
 ax.set(xlabel="move, in units of the learning rate", ylabel="% of the weights")
 plot.show(
     fig,
-    alt="With the saved optimiser most weights move a small part of the rate; with a fresh one two in three move by the full rate.",
+    alt="With the saved optimizer most weights move a small part of the rate; with a fresh one two in three move by the full rate.",
 )
 
 # %% [markdown]
@@ -655,11 +655,11 @@ print("64 steps logged;", ", ".join(logs.Tags()["scalars"]))
 # %% tags=["free"]
 def loop_of(forgetful):
     model = build(*names)
-    optimiser = torch.optim.AdamW(param_groups_weight_decay(model, 0.3), fused=True)
+    optimizer = torch.optim.AdamW(param_groups_weight_decay(model, 0.3), fused=True)
     if forgetful:
         model.zero_grad()
-        optimiser.zero_grad = lambda: None
-    return loop(model, every, total=64, optimiser=optimiser)
+        optimizer.zero_grad = lambda: None
+    return loop(model, every, total=64, optimizer=optimizer)
 
 
 right, forgetful = loop_of(False), loop_of(True)
@@ -771,7 +771,7 @@ else:
 # - Rate, forward, loss, `zero_grad`, `backward`, `step`: know the symptom of each that is missing.
 # - A high rate needs a warm-up. Let it climb, then fall; decay matrices, leave biases alone.
 # - First loss $\ln C$, gradients everywhere, then train. Judge by unseen data against a ceiling.
-# - A run is more than its weights: optimiser, step, place in the data, random numbers. Save all of it, atomically.
+# - A run is more than its weights: optimizer, step, place in the data, random numbers. Save all of it, atomically.
 # - Joined raw, a second modality can be worse than none. Encoders first.
 #
 # ## 9 · Check yourself
@@ -782,7 +782,7 @@ else:
 # <details><summary>Measured twice, your model has two accuracies. Why?</summary>
 # Something random is still on: `eval()` was forgotten.</details>
 # <details><summary>After a restart the weights move ten times as far as before. What was not saved?</summary>
-# The optimiser: a fresh Adam's first step moves every weight by the full rate.</details>
+# The optimizer: a fresh Adam's first step moves every weight by the full rate.</details>
 #
 # ## 10 · Exercises
 # Three tasks in [the exercise notebook](exercises/train_pytorch.ipynb): a schedule, clipping, and the diagnosis of runs from

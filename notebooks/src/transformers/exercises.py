@@ -70,7 +70,7 @@ encoder = exercise(
         ),
         says(
             "The norm takes from each word its own mean and divides by its own standard deviation",
-            mistake="You normalised over the words",
+            mistake="You normalized over the words",
         ),
         says("(variance plus $10^{-12}$ under the root):", mistake="1e-12 under the root is missing"),
         example("""
@@ -114,12 +114,12 @@ print(norm(words).round(3))
         "The first residual is missing: `x + look @ x`. Without it each word forgets who it was.": "h = norm(mixed)",
         "The second residual is missing: add `h` to what the feed-forward part gives.": "return norm(thought)",
         "The second norm is missing: it acts last, after the second addition.": "return h + thought",
-        "The first norm is missing: normalise after the first addition too.": "h = x + mixed",
+        "The first norm is missing: normalize after the first addition too.": "h = x + mixed",
         "Your feed-forward part reads `x`. It has to read `h`, what the first half made.": (
             "thought = np.maximum(0, x @ w1) @ w2"
         ),
         "You added `x` in the second half. Its residual is `h`, what went into that half.": "return norm(x + thought)",
-        "You normalised over the words. A layer norm takes each word alone: `axis=-1`.": (
+        "You normalized over the words. A layer norm takes each word alone: `axis=-1`.": (
             "h = norm(x + mixed, axis=0)\nreturn norm(h + thought, axis=0)"
         ),
         "You used `look` transposed. Row i says where word i looks.": "mixed = look.T @ x",

@@ -87,15 +87,15 @@ p = {"up.w": up, "up.b": np.zeros(8), "down.w": down, "down.b": np.zeros(4)}
 thought, _ = feed_forward(x1[None], p)  # (1, 3, 4)
 alone, _ = feed_forward(x1[None, :1], p)  # only the first word
 assert np.allclose(thought[:, :1], alone)
-print("the feed-forward part never looks at a neighbour")
+print("the feed-forward part never looks at a neighbor")
 
 # %% [markdown]
 # ## 3 · The formula
-# With $A$ for attention and $F(x) = W_2\,\mathrm{gelu}(W_1x + b_1) + b_2$, the block of Vaswani et al. (2017) and of BERT normalises *after* adding:
+# With $A$ for attention and $F(x) = W_2\,\mathrm{gelu}(W_1x + b_1) + b_2$, the block of Vaswani et al. (2017) and of BERT normalizes *after* adding:
 #
 # $$x \leftarrow \mathrm{norm}(x + A(x)) \qquad x \leftarrow \mathrm{norm}(x + F(x)) \qquad \text{(post-norm)}$$
 #
-# GPT-2 and ViT normalise *before*, and once more at the end of the stack:
+# GPT-2 and ViT normalize *before*, and once more at the end of the stack:
 #
 # $$x \leftarrow x + A(\mathrm{norm}(x)) \qquad x \leftarrow x + F(\mathrm{norm}(x)) \qquad \text{(pre-norm)}$$
 
@@ -140,7 +140,7 @@ for name, difference in zip(("encoder", "decoder"), seen, strict=True):
 
 # %% [markdown]
 # ## 4 · The same in PyTorch and Keras
-# The same block in three rooms, from the same weights: largest relative difference of outputs, of gradients, and of weights after five
+# The same block in NumPy, PyTorch and Keras, from the same weights: largest relative difference of outputs, of gradients, and of weights after five
 # steps of training. (NumPy has a backward pass of its own.)
 
 # %%
@@ -195,7 +195,7 @@ scenes = {split: load("scenes", split, n=n) for split, n in (("train", 2000), ("
 picture = np.asarray(scenes["test"].column("image")[0])
 squares = patchify(picture[None], 16)[0]  # (16, 16·16·3)
 fig = plot.images(list(squares.reshape(-1, 16, 16, 3)), title="What are the words of a picture?", columns=4, size=0.9)
-plot.show(fig, alt="A picture of coloured shapes cut into four by four squares, drawn slightly apart.")
+plot.show(fig, alt="A picture of colored shapes cut into four by four squares, drawn slightly apart.")
 
 # %% [markdown]
 # Each square, flattened, goes through one linear map; a `[CLS]` vector is put in front; a learned vector per place is added; then the
@@ -262,14 +262,14 @@ def pixels_of(split):
 def race(model, rate, seed, steps=160):
     """Accuracy on the test scenes, and seconds of training."""
     rng, start = np.random.default_rng(seed), time.process_time()
-    optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
+    optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     for _ in range(steps):
         some = rng.integers(len(x), size=64)
         loss = cross_entropy(model(x[some]), y[some])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
     seconds = time.process_time() - start
     with torch.no_grad():
@@ -309,7 +309,7 @@ expect_within("CNN accuracy", raced["CNN"][0], 0.575, 0.05)
 expect_within("lead of the CNN over 16-pixel words", raced["CNN"][0] - raced["ViT, 16-pixel words"][0], 0.09, 0.07)
 
 # %% [markdown]
-# At equal cost the CNN wins: it *knows* that neighbours belong together and that a star is a star anywhere, while the ViT must learn both
+# At equal cost the CNN wins: it *knows* that neighbors belong together and that a star is a star anywhere, while the ViT must learn both
 # from 2,000 pictures. Smaller words help, and cost four times as many tokens. Dosovitskiy et al. report the same turn: CNNs lead on
 # small data, ViTs after hundreds of millions of pictures.
 

@@ -192,9 +192,9 @@ import keras_tuner
 def build(hp):
     hidden = keras.layers.Dense(hp.Int("width", 8, 256, sampling="log"), activation="relu")
     net = keras.Sequential([hidden, keras.layers.Dropout(hp.Float("dropout", 0, 0.8)), keras.layers.Dense(3)])
-    optimiser = keras.optimizers.AdamW(hp.Float("learning_rate", 1e-4, 1e-1, sampling="log"))
+    optimizer = keras.optimizers.AdamW(hp.Float("learning_rate", 1e-4, 1e-1, sampling="log"))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    net.compile(optimiser, loss, metrics=["accuracy"])
+    net.compile(optimizer, loss, metrics=["accuracy"])
     return net
 
 

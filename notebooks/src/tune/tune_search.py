@@ -38,7 +38,7 @@ def parts(ds):
 
 
 def vectors(train, *others):
-    """Each data set as float32 (n, 520): parts centred and brought to one size by what *training* shows."""
+    """Each data set as float32 (n, 520): parts centered and brought to one size by what *training* shows."""
     known = [(p.mean(axis=0), p.std(axis=0) + 1e-3) for p in parts(train)]
     known[2] = (0.0, 1.0)  # words are counts: zero already means none
 
@@ -63,15 +63,15 @@ def train(x, y, *, learning_rate=3e-3, weight_decay=0.0, dropout=0.0, width=64, 
     """AdamW at a constant rate; yields the network after each epoch, so that whoever watches can stop."""
     torch.manual_seed(seed)
     net = network(x.shape[1], width, dropout)
-    optimiser = torch.optim.AdamW(net.parameters(), learning_rate, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(net.parameters(), learning_rate, weight_decay=weight_decay)
     for _ in range(epochs):
         net.train()
         for rows in torch.randperm(len(x)).split(64):
             inputs = x[rows] if augment is None else augment(x[rows])
             loss = cross_entropy(net(inputs), y[rows])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
         yield net.eval()
 
 

@@ -20,7 +20,7 @@ from mmcourse.check import check
 
 # ---------------------------------------------------------------- 1
 def next_pair(words):
-    """words: {tuple of pieces: how often the word occurs}. Return the commonest pair of neighbours."""
+    """words: {tuple of pieces: how often the word occurs}. Return the commonest pair of neighbors."""
     found = {}
     for pieces, count in words.items():
         for pair in zip(pieces, pieces[1:], strict=False):
@@ -112,7 +112,7 @@ merging = exercise(
     difficulty=1,
     minutes=7,
     statement=[
-        says("Byte-pair encoding joins the commonest pair of neighbouring pieces.", mistake="Neighbours alone count"),
+        says("Byte-pair encoding joins the commonest pair of neighboring pieces.", mistake="Neighbors alone count"),
         says(
             "`words` says how each word is cut so far, and how often the word occurs.",
             mistake="You counted each word once",
@@ -141,7 +141,7 @@ for pieces, count in words.items():
         ),
     ],
     hints=[
-        "Keep a dict from pair to count. Go through the words, and through the neighbours in each; what do you add each "
+        "Keep a dict from pair to count. Go through the words, and through the neighbors in each; what do you add each "
         "time?",
         "Add the word's count, not 1. At the end `min(found, key=lambda pair: (-found[pair], pair))` takes the largest "
         "count first and then the first by alphabet.",
@@ -170,7 +170,7 @@ for pieces, count in words.items():
         "You skipped places that overlap. In `a a a` the pair (a, a) stands twice: count every place.": (
             lambda words: commonest(count_pairs(words, apart))
         ),
-        "You paired each piece with every later one. Neighbours alone count: `zip(pieces, pieces[1:])`.": all_pairs,
+        "You paired each piece with every later one. Neighbors alone count: `zip(pieces, pieces[1:])`.": all_pairs,
         "You weighed a pair by its letters. Only how often it stands counts, however long its pieces are.": by_length,
         "You counted each word once. A word that occurs 5 times adds 5 to each of its pairs.": edit("+ count", "+ 1"),
         "A pair that stands twice in one word was counted once there. Count every place where it stands.": (
@@ -182,7 +182,7 @@ for pieces, count in words.items():
         "The two pieces are in the wrong order: first the left one, then the right one.": (
             lambda words: next_pair(words)[::-1]
         ),
-        "You returned the count as well. Asked is the pair alone: (first, second).": [
+        "You returned the count as well. Return the pair alone: (first, second).": [
             lambda words: (next_pair(words), count_pairs(words)[next_pair(words)]),
             lambda words: count_pairs(words).most_common(1)[0],
         ],
@@ -192,9 +192,9 @@ for pieces, count in words.items():
         "Several pairs come equally often, and you took the last by alphabet. Take the first.": (
             lambda words: max(count_pairs(words), key=lambda pair: (count_pairs(words)[pair], pair))
         ),
-        "You counted pairs across the edge of two words. Pieces of different words are no neighbours.": across,
+        "You counted pairs across the edge of two words. Pieces of different words are no neighbors.": across,
     },
-    praise="Call it again and again, and you have a tokeniser.",
+    praise="Call it again and again, and you have a tokenizer.",
     names=("first", "second"),
 )
 

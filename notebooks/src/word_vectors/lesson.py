@@ -8,7 +8,7 @@
 # - cut English and Chinese into subwords by byte-pair encoding, and say why no word is unknown then;
 # - derive the gradients of skip-gram with negative sampling, and check them;
 # - train word vectors in NumPy and in PyTorch;
-# - read neighbours and analogies, and say when they are luck;
+# - read neighbors and analogies, and say when they are luck;
 # - say what the vectors know: counts, squeezed.
 #
 # **Before this:** [Text](text.ipynb).
@@ -31,7 +31,7 @@ len(captions)
 
 # %% [markdown]
 # ## 1 · The question
-# `scenes` holds drawings of coloured shapes, each with a caption in English and, in words of its own, one in
+# `scenes` holds drawings of colored shapes, each with a caption in English and, in words of its own, one in
 # Chinese. Here are three short ones.
 
 # %%
@@ -40,20 +40,20 @@ for i in short:
     print(captions[i], "|", chinese[i])
 
 # %% [markdown]
-# Take the pictures away. A program sees the captions only, as strings, and nobody tells it what a colour is.
+# Take the pictures away. A program sees the captions only, as strings, and nobody tells it what a color is.
 # **Predict:** can it find out that *scarlet* is to *red* as *azure* is to *blue*? What in the captions could tell it?
 #
 # ## 2 · The idea by hand
 # ### Byte-pair encoding: words from pieces
 # A list of whole words has no place for "redder" or "starfish". **Byte-pair encoding** (Sennrich et al. 2016) starts from single characters and
-# joins the commonest pair of neighbours, again and again.
+# joins the commonest pair of neighbors, again and again.
 
 # %%
 words = Counter({"red": 5, "redder": 2, "bed": 3, "reddish": 1})
 
 
 def pairs_of(spelled):
-    """How often two pieces are neighbours, a word counted as often as it occurs."""
+    """How often two pieces are neighbors, a word counted as often as it occurs."""
     found = Counter()
     for pieces, count in spelled.items():
         for pair in zip(pieces, pieces[1:], strict=False):
@@ -77,11 +77,11 @@ for _ in range(3):
 
 # %% [markdown]
 # After three steps *red* is one piece and *reddish* is *redd i s h*: a new word of known characters is not unknown, only cut finer. The list of joins *is* the
-# tokeniser. (After NFKC we merge characters; large models merge bytes, where not even a new emoji is unknown.)
+# tokenizer. (After NFKC we merge characters; large models merge bytes, where not even a new emoji is unknown.)
 #
 # ## 3 · The formula
 # ### Skip-gram: a word is the company it keeps
-# In a bag, *red* and *scarlet* are as different as *red* and *the*. Give each word a vector instead and let it *guess its neighbours*. For
+# In a bag, *red* and *scarlet* are as different as *red* and *the*. Give each word a vector instead and let it *guess its neighbors*. For
 # "a tiny red star", within a window of two:
 
 # %%
@@ -92,7 +92,7 @@ centers, contexts = word2vec.skip_gram_pairs([range(4)], window=2)
 print([f"{sentence[c]}→{sentence[o]}" for c, o in zip(centers, contexts, strict=True)])
 
 # %% [markdown]
-# Each word has two vectors, $v$ as centre and $u$ as context. For each true pair draw $K$ random words, the **negatives**, and learn to tell
+# Each word has two vectors, $v$ as center and $u$ as context. For each true pair draw $K$ random words, the **negatives**, and learn to tell
 # them apart (Mikolov et al. 2013). $u^\top v$ multiplies the two vectors number by number and adds up; $\sigma(x) = 1/(1 + e^{-x})$
 # makes a probability of it; $\partial\ell/\partial v$ is the slope: how the loss moves when $v$ does.
 #
@@ -109,7 +109,7 @@ def sigmoid(x):
 
 
 def loss_and_gradients(v, u):
-    """v (b, d): centres. u (b, 1 + K, d): the true context, then K negatives. Mean loss, its slopes."""
+    """v (b, d): centers. u (b, 1 + K, d): the true context, then K negatives. Mean loss, its slopes."""
     true = np.array([1] + [0] * (u.shape[1] - 1))
     guess = sigmoid(np.einsum("bd,bkd->bk", v, u))  # (b, 1 + K)
     loss = -np.log(np.where(true, guess, 1 - guess)).sum(axis=1).mean()
@@ -272,7 +272,7 @@ expect_within("last loss, NumPy", losses[-1], 2.10, 0.03)
 expect_within("last loss, PyTorch", np.mean([history[-1] for _, history in runs]), 2.10, 0.03)
 
 # %% [markdown]
-# **Neighbours** are the words whose vectors point the same way: the cosine of their angle is near 1 (0 at right angles).
+# **Neighbors** are the words whose vectors point the same way: the cosine of their angle is near 1 (0 at right angles).
 
 
 # %% tags=["free"]
@@ -284,15 +284,15 @@ for word in ("red", "star", "huge", "above", "striped"):
     print(f"{word:8}", *near(word))
 
 # %% [markdown]
-# Nobody said what a colour is. Count it: of the five nearest to each colour, how many are colours?
+# Nobody said what a color is. Count it: of the five nearest to each color, how many are colors?
 
 # %%
 synonym = {"red": "scarlet", "orange": "amber", "yellow": "golden", "green": "emerald"}
 synonym |= {"blue": "azure", "purple": "violet"}
-colours = {*synonym, *synonym.values(), "white", "black"}
-pure = [np.mean([w in colours for c in colours for w in near(c, table=t)]) for t in (vectors, *(r[0] for r in runs))]
-expect_within("share of colours among the neighbours of colours", np.mean(pure), 0.99, 0.01)
-expect_within("the same by chance", (len(colours) - 1) / (len(vocabulary) - 3), 0.14, 0.01)
+colors = {*synonym, *synonym.values(), "white", "black"}
+pure = [np.mean([w in colors for c in colors for w in near(c, table=t)]) for t in (vectors, *(r[0] for r in runs))]
+expect_within("share of colors among the neighbors of colors", np.mean(pure), 0.99, 0.01)
+expect_within("the same by chance", (len(colors) - 1) / (len(vocabulary) - 3), 0.14, 0.01)
 
 # %% [markdown]
 # See it. The two directions in which 32-dimensional vectors differ most make a flat map.
@@ -301,7 +301,7 @@ expect_within("the same by chance", (len(colours) - 1) / (len(vocabulary) - 3), 
 import matplotlib.pyplot as plt
 
 kinds = {
-    "colours": sorted(colours),
+    "colors": sorted(colors),
     "shapes": "circle disc square box triangle diamond rhombus star cross".split(),
     "sizes": "small little tiny large big huge".split(),
     "backgrounds": "plain striped checked dotted shaded".split(),
@@ -314,14 +314,14 @@ middle = unit.mean(axis=0)
 flat = (unit - middle) @ np.linalg.svd(unit - middle)[2][:2].T  # (n, 32) → (n, 2)
 fig, ax = plt.subplots(figsize=(7, 4.6))
 places = np.split(flat, np.cumsum([len(group) for group in kinds.values()])[:-1])
-for kind, place, colour in zip(kinds, places, plot.COLOURS, strict=False):
-    ax.scatter(*place.T, color=colour, s=30, alpha=0.8)
+for kind, place, color in zip(kinds, places, plot.COLORS, strict=False):
+    ax.scatter(*place.T, color=color, s=30, alpha=0.8)
     top = (place[:, 0].mean(), place[:, 1].max())
-    ax.annotate(kind, top, (0, 8), textcoords="offset points", color=colour, ha="center")
+    ax.annotate(kind, top, (0, 8), textcoords="offset points", color=color, ha="center")
 ax.margins(0.12)
 ax.set(xlabel="first direction", ylabel="second direction")
 fig.suptitle("Which words keep the same company?", x=0.01, ha="left", fontweight="bold")
-plot.show(fig, alt="A map of words in which colours, shapes, sizes, backgrounds and places form separate groups.")
+plot.show(fig, alt="A map of words in which colors, shapes, sizes, backgrounds and places form separate groups.")
 
 # %% [markdown]
 # ### Analogies
@@ -337,7 +337,7 @@ for a, b, c in (("red", "scarlet", "blue"), ("blue", "azure", "purple"), ("circl
     print(a, "is to", b, "as", c, "is to", analogy(a, b, c))
 
 # %% [markdown]
-# Three good ones prove little. Here are all thirty with colours, for the NumPy vectors and both PyTorch runs. A program that knew only
+# Three good ones prove little. Here are all thirty with colors, for the NumPy vectors and both PyTorch runs. A program that knew only
 # "some fancy name" would be right once in five.
 
 
@@ -350,7 +350,7 @@ expect_within("analogies right, NumPy", share_right(vectors), 0.94, 0.06)
 expect_within("analogies right, PyTorch, mean of two seeds", np.mean([share_right(t) for t, _ in runs]), 0.94, 0.06)
 
 # %% [markdown]
-# Are the walks parallel? The sideways axis is their mean direction; upwards is what else tells the plain colours apart most.
+# Are the walks parallel? The sideways axis is their mean direction; upwards is what else tells the plain colors apart most.
 
 # %%
 plain, fancy = (np.stack([vectors[vocabulary.id(w)] for w in some]) for some in (synonym, synonym.values()))
@@ -373,16 +373,16 @@ plot.show(fig, alt="Six arrows from red to scarlet, blue to azure and so on, all
 # %% [markdown]
 # Nearly, so one walk does for all.
 #
-# *How* can it know that scarlet is red? Count which colour stands directly before which shape. (*Circle*, *square* and *diamond* share
+# *How* can it know that scarlet is red? Count which color stands directly before which shape. (*Circle*, *square* and *diamond* share
 # their counts with *disc*, *box* and *rhombus*.)
 
 # %%
 rows = [w for pair in synonym.items() for w in pair]
 shapes = ["circle", "square", "triangle", "diamond", "star", "cross"]
 met = Counter(pair for words in sentences for pair in zip(words, words[1:], strict=False))
-together = np.array([[met[colour, shape] for shape in shapes] for colour in rows])
-fig = plot.matrix(together, "Which colour never meets which shape?", rows, shapes)
-plot.show(fig, alt="Counts of colours before shapes: red and scarlet never meet star, and so on.")
+together = np.array([[met[color, shape] for shape in shapes] for color in rows])
+fig = plot.matrix(together, "Which color never meets which shape?", rows, shapes)
+plot.show(fig, alt="Counts of colors before shapes: red and scarlet never meet star, and so on.")
 
 # %% [markdown]
 # This world was made without red stars (so that later lessons can ask for one). So there are no scarlet stars either: red and scarlet
@@ -405,17 +405,17 @@ seen = np.bincount(centers * n + contexts, minlength=n * n).reshape(n, n)
 often = seen >= 20
 c, o = np.nonzero(often)
 theory = np.log(seen[c, o] / seen.sum(axis=1)[c] / (5 * noise[o]))
-learnt = (vectors @ context_vectors.T)[c, o]
+learned = (vectors @ context_vectors.T)[c, o]
 fig, ax = plt.subplots(figsize=(5.2, 4))
-ax.scatter(theory, learnt, s=6, alpha=0.4, color=plot.BLUE)
-ax.axline((0, 0), slope=1, color=plot.GREY, linestyle=":")
-ax.set(xlabel="counted: log [p(o|c) / (5 P(o))]", ylabel="learnt: u · v")
+ax.scatter(theory, learned, s=6, alpha=0.4, color=plot.BLUE)
+ax.axline((0, 0), slope=1, color=plot.GRAY, linestyle=":")
+ax.set(xlabel="counted: log [p(o|c) / (5 P(o))]", ylabel="learned: u · v")
 fig.suptitle("Do the vectors know more than counts?", x=0.01, ha="left", fontweight="bold")
 plot.show(fig, alt="A cloud of points close to the diagonal: what skip-gram learns is nearly the logarithm of counts.")
-expect_within("correlation of learnt and counted", np.corrcoef(theory, learnt)[0, 1], 0.99, 0.01)
+expect_within("correlation of learned and counted", np.corrcoef(theory, learned)[0, 1], 0.99, 0.01)
 
 # %% [markdown]
-# No: they are counts, squeezed from 97 numbers a word into 32. That is why meaning came out, and why it is only *this* world's meaning.
+# No: they are counts, squeezed from 97 numbers per word into 32. That is why meaning came out, and why it is only *this* world's meaning.
 #
 # ## 6 · Take it apart
 # ### How large should the pieces be?
@@ -462,12 +462,12 @@ try:
     scarlet = tokenizer.convert_tokens_to_ids("scarlet")
     print(tokenizer.convert_ids_to_tokens([i for i, _ in word2vec.most_similar(bert, scarlet, 5)]))
 except OSError:
-    print("not run: BERT's files are not here. It would cut 'a reddish starfish' and show scarlet's neighbours")
+    print("not run: BERT's files are not here. It would cut 'a reddish starfish' and show scarlet's neighbors")
 
 # %% [markdown]
 # ## 8 · What to remember
 # - Byte pairs join what is often together: no word is unknown if its characters are known (bytes always are).
-# - Skip-gram learns to tell true neighbours from random words; its first loss is $(1 + K)\ln 2$.
+# - Skip-gram learns to tell true neighbors from random words; its first loss is $(1 + K)\ln 2$.
 # - Skip-gram vectors are counts of company, squeezed; they know the world of their text and no other.
 # - Three good analogies prove little. Count them all, over seeds, against chance.
 #
@@ -478,7 +478,7 @@ except OSError:
 # It should start at $11 \ln 2 \approx 7.62$. Something is wrong: perhaps negatives are missing from the sum.
 # </details>
 #
-# **2.** *White* has no fancy name here, and no hole: it meets every shape. With which colour will it be confused?
+# **2.** *White* has no fancy name here, and no hole: it meets every shape. With which color will it be confused?
 # <details><summary>Answer</summary>
 #
 # Among others with orange, the only other one that meets every shape *and* follows *in*. Company is all that the vectors see.
