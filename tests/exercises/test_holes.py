@@ -88,8 +88,8 @@ def diagnose_at_the_line(loss, val_loss, classes):
 
 # ---------------------------------------------------------------- attention
 def attend_with(exponentials):
-    def answer(q, k, v):
-        e = exponentials(q @ k.T / np.sqrt(k.shape[1]))
+    def answer(q, k, v, W_q, W_k, w):
+        e = exponentials(np.tanh((q @ W_q)[:, None] + k @ W_k) @ w)
         weights = e / e.sum(axis=1, keepdims=True)
         return weights @ v, weights
 
