@@ -109,7 +109,7 @@ def execute(
             resources={"metadata": {"path": _folder(scratch, "work")}}, on_cell_start=started,
         )  # fmt: skip
         try:
-            with client.setup_kernel(env=env, stderr=subprocess.DEVNULL):
+            with client.setup_kernel(env=env, stderr=subprocess.DEVNULL, cleanup_kc=True):
                 memory, start = _Memory(kernel.provisioner.pid), time.perf_counter()
                 for _ in range(passes):
                     client.code_cells_executed = 0

@@ -11,10 +11,10 @@ import numpy as np
 
 from mmcourse.check import values
 from mmcourse.check.guard import explain, time_limit
-from mmcourse.check.values import plain
+from mmcourse.check.values import to_numpy
 from mmcourse.check.verdict import CheckFailed, NotAttempted
 
-__all__ = ["assert_close", "call", "copied", "matches", "plain", "quietly"]
+__all__ = ["assert_close", "call", "copied", "matches", "quietly", "to_numpy"]
 
 Hint = tuple[Any, str]
 
@@ -30,7 +30,7 @@ def call(function: Any, *args: Any, seconds: float = 20, **kwargs: Any) -> Any:
         If it raises the blank's `NotImplementedError`.
     """
     if not callable(function):
-        kind = values.kind(function)
+        kind = values.describe_type(function)
         raise CheckFailed(f"A function is wanted, but the answer is {kind}. Pass its name, without calling it.")
     given, given_kw = tuple(map(copied, args)), {name: copied(value) for name, value in kwargs.items()}
     try:

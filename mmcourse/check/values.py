@@ -22,7 +22,7 @@ class Difference(CheckFailed):
 
 
 # ---------------------------------------------------------------- words
-def kind(value: Any) -> str:
+def describe_type(value: Any) -> str:
     """What a value is, in words: "an array of shape (2, 3)", "text", "None"."""
     if value is None:
         return "None"
@@ -85,7 +85,7 @@ def _unwrapped(value: Any) -> Any:
     return value
 
 
-def plain(value: Any, what: str = "The answer", wanted: str = "numbers") -> np.ndarray:
+def to_numpy(value: Any, what: str = "The answer", wanted: str = "numbers") -> np.ndarray:
     """A plain NumPy copy of `value`: numbers or True/False; `CheckFailed` says why that cannot be."""
     if value is ...:
         raise NotAttempted
@@ -99,13 +99,13 @@ def plain(value: Any, what: str = "The answer", wanted: str = "numbers") -> np.n
             array = np.array(_unwrapped(value), copy=True, subok=False)
     except Exception:
         rows = ": do its rows differ in length?" if isinstance(value, (list, tuple)) else "."
-        raise CheckFailed(f"{what} cannot be read as {wanted}; it is {kind(value)}{rows}") from None
+        raise CheckFailed(f"{what} cannot be read as {wanted}; it is {describe_type(value)}{rows}") from None
     if array.dtype.kind == "V" and "float" in array.dtype.name:  # bfloat16 and other small floats
         array = array.astype(np.float32)
     if array.dtype.kind in "US":
         raise CheckFailed(f"{what} holds text (dtype {array.dtype}) where {wanted} are wanted.")
     if array.dtype.kind not in _WORDS:
-        detail = f"dtype {array.dtype}" if hasattr(value, "dtype") else kind(value)
+        detail = f"dtype {array.dtype}" if hasattr(value, "dtype") else describe_type(value)
         raise CheckFailed(f"{what} is not made of {wanted} ({detail}). Use a plain number, a list or an array.")
     return array
 
@@ -164,7 +164,7 @@ def _has_parts(want: list) -> bool:
 
 def _compare_text(got: Any, want: str, what: str) -> None:
     if type(got) not in (str, np.str_):
-        raise CheckFailed(f"{what} should be text; it is {kind(got)}.")
+        raise CheckFailed(f"{what} should be text; it is {describe_type(got)}.")
     if str(got) != want:
         raise Difference(f"{what}: expected {want!r}, got {_excerpt(str(got), want)!r}.")
 
@@ -177,7 +177,7 @@ def _excerpt(got: str, want: str) -> str:
 
 def _parts(got: Any, want: dict, what: str) -> dict:
     if not isinstance(got, dict):
-        raise CheckFailed(f"{what} should be a dict with the keys {list(want)}; it is {kind(got)}.")
+        raise CheckFailed(f"{what} should be a dict with the keys {list(want)}; it is {describe_type(got)}.")
     missing, extra = [k for k in want if k not in got], [k for k in got if k not in want]
     if missing or extra:
         raise CheckFailed(f"{what} should have the keys {list(want)}; missing: {missing}, not wanted: {extra}.")
@@ -190,14 +190,14 @@ def _items(got: Any, want: Sequence, what: str, names: Sequence[str]) -> list:
     if got is None:
         raise CheckFailed(f"{what} is None. Did you forget `return`?")
     if isinstance(got, (str, bytes)) or not hasattr(got, "__len__"):
-        raise CheckFailed(f"{what} should be {wanted}; it is {kind(got)}.")
+        raise CheckFailed(f"{what} should be {wanted}; it is {describe_type(got)}.")
     if isinstance(got, (set, frozenset)):
         wanted = "a list of words" if text and isinstance(want, list) else wanted
         raise CheckFailed(f"{what} should be {wanted}; it is a set, which has no order.")
     if text and isinstance(got, np.ndarray) and got.ndim == 1 and got.dtype.kind in "OU":
         got = got.tolist()
     if not isinstance(got, (list, tuple)):
-        got = plain(got, what)
+        got = to_numpy(got, what)
         got = [got] if got.ndim == 0 else got
     if len(got) != n:
         both = f": expected {list(want)}, got {_brief(list(got))}" if text else ""
@@ -207,8 +207,8 @@ def _items(got: Any, want: Sequence, what: str, names: Sequence[str]) -> list:
 
 def _compare_arrays(got: Any, want: Any, what: str, *, atol: float, rtol: float, nan_equal: bool) -> None:
     answer_dtype, reference_dtype = (str(getattr(value, "dtype", "")) for value in (got, want))
-    want = plain(want)
-    got = plain(got, what, _WORDS[want.dtype.kind])
+    want = to_numpy(want)
+    got = to_numpy(got, what, _WORDS[want.dtype.kind])
     coarse = _coarseness(f"{reference_dtype} {want.dtype}")
     _same_kind(got, want, what)
     if got.shape != want.shape:

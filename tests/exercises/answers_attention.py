@@ -5,12 +5,15 @@ from exercise_harness import Answers
 
 
 # ---------------------------------------------------------------- attention.1
-def with_loops(q, k, v):
+def with_loops(q, k, v, W_q, W_k, w):
     n, m = len(q), len(k)
     weights = [[0.0] * m for _ in range(n)]
     output = [[0.0] * v.shape[1] for _ in range(n)]
     for i in range(n):
-        scores = [sum(a * b for a, b in zip(q[i], k[j], strict=True)) / k.shape[1] ** 0.5 for j in range(m)]
+        scores = []
+        for j in range(m):
+            both = [sum(q[i] * W_q[:, c]) + sum(k[j] * W_k[:, c]) for c in range(len(w))]
+            scores.append(sum(a * np.tanh(b) for a, b in zip(w, both, strict=True)))
         top = max(scores)
         total = sum(np.exp(s - top) for s in scores)
         for j in range(m):
@@ -20,20 +23,25 @@ def with_loops(q, k, v):
     return output, weights
 
 
-def by_einsum(q, k, v):
-    scores = np.einsum("nd,md->nm", q, k) * k.shape[1] ** -0.5
+def by_einsum(q, k, v, W_q, W_k, w):
+    scores = np.einsum("nmh,h->nm", np.tanh((q @ W_q)[:, None] + k @ W_k), w)
     weights = np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
     return np.einsum("nm,md->nd", weights, v), weights
 
 
-def attend(scale=lambda q, k, v: k.shape[1] ** -0.5, axis=1, stable=True):
-    def answer(q, k, v):
-        scores = q @ k.T * scale(q, k, v)
+def attend(join=lambda a, b: np.tanh(a[:, None] + b), read=lambda h, k, w: h @ w, axis=1, stable=True):
+    def answer(q, k, v, W_q, W_k, w):
+        scores = read(join(q @ W_q, k @ W_k), k, w)
         e = np.exp(scores - scores.max(axis=axis, keepdims=True) if stable else scores)
         weights = e / e.sum(axis=axis, keepdims=True)
         return weights @ v, weights
 
     return answer
+
+
+def scores_only(q, k, v, W_q, W_k, w):
+    scores = np.tanh((q @ W_q)[:, None] + k @ W_k) @ w
+    return scores @ v, scores
 
 
 # ---------------------------------------------------------------- attention.2
@@ -86,6 +94,10 @@ def rows_not_columns(scores, padding_mask, causal):
     return np.nan_to_num(e / e.sum(axis=-1, keepdims=True))
 
 
+def zeroed(scores, padding_mask, causal):
+    return softmax(scores) * keep(padding_mask, causal)
+
+
 def not_a_number(scores, padding_mask, causal):
     e = np.exp(scores) * keep(padding_mask, causal)
     return e / e.sum(axis=-1, keepdims=True)
@@ -110,11 +122,11 @@ def by_removal(weights, values, readout):
 def but(**parts):
     """The right answer with parts replaced, each by a function of (weights, values, readout)."""
 
-    def who_mattered(*args):
-        right = dict(zip(("contributions", "looked_at", "mattered"), one_by_one(*args), strict=True))
+    def answer(*args):
+        right = dict(zip(("contributions", "most_attended", "strongest"), one_by_one(*args), strict=True))
         return tuple(parts[name](*args) if name in parts else value for name, value in right.items())
 
-    return who_mattered
+    return answer
 
 
 ANSWERS = {
@@ -122,15 +134,14 @@ ANSWERS = {
         right=[with_loops, by_einsum, attend()],
         wrong=[
             (attend(axis=0), "softmax over the wrong axis"),
-            (attend(scale=lambda q, k, v: 1.0), "forgot to divide"),
-            (attend(scale=lambda q, k, v: 1 / k.shape[1]), "divided by d_k itself"),
-            (attend(scale=lambda q, k, v: k.shape[1] ** 0.5), "multiplied by the root"),
-            (attend(scale=lambda q, k, v: len(k) ** -0.5), "the number of keys"),
-            (attend(scale=lambda q, k, v: v.shape[1] ** -0.5), "the width of the values"),
+            (attend(join=lambda a, b: a[:, None] + b), "The tanh is missing"),
+            (attend(join=lambda a, b: np.tanh(a)[:, None] + np.tanh(b)), "tanh of each part"),
+            (attend(read=lambda h, k, w: h.sum(-1)), "leave out `w`"),
+            (attend(read=lambda h, k, w: h @ w / len(w) ** 0.5), "not divided"),
             (attend(stable=False), "overflows"),
-            (lambda q, k, v: attend()(q, k, v)[::-1], "wrong order"),
-            (lambda q, k, v: (q @ k.T / k.shape[1] ** 0.5 @ v, q @ k.T / k.shape[1] ** 0.5), "softmax is missing"),
-            (lambda q, k, v: attend()(q, k, v)[0], "should be 2 values"),
+            (lambda *args: attend()(*args)[::-1], "wrong order"),
+            (scores_only, "softmax is missing"),
+            (lambda *args: attend()(*args)[0], "should be 2 values"),
         ],
     ),
     "attention.2": Answers(
@@ -148,24 +159,25 @@ ANSWERS = {
             (lambda s, p, c: row_by_row(s, np.ones_like(p), c), "padding mask has no effect"),
             (not_a_number, "became NaN"),
             (lambda s, p, c: softmax(np.where(keep(p, c), s, -1e9)), "spreads over everything"),
+            (lambda s, p, c: np.nan_to_num(zeroed(s, p, c) / zeroed(s, p, c).sum(-1, keepdims=True)), "already pushed"),
         ],
     ),
     "attention.3": Answers(
         right=[one_by_one, by_removal],
         wrong=[
             (
-                but(contributions=lambda w, v, u: v @ u, mattered=lambda w, v, u: int(np.abs(v @ u).argmax())),
+                but(contributions=lambda w, v, u: v @ u, strongest=lambda w, v, u: int(np.abs(v @ u).argmax())),
                 "leave out the weights",
             ),
-            (but(mattered=lambda w, v, u: int((w * (v @ u)).argmax())), "largest contribution upwards"),
-            (but(mattered=lambda w, v, u: int(w.argmax())), "most looked-at word"),
-            (but(mattered=lambda w, v, u: int((w * np.linalg.norm(v, axis=1)).argmax())), "by the values' size"),
+            (but(strongest=lambda w, v, u: int((w * (v @ u)).argmax())), "largest contribution upwards"),
+            (but(strongest=lambda w, v, u: int(w.argmax())), "most attended word"),
+            (but(strongest=lambda w, v, u: int((w * np.linalg.norm(v, axis=1)).argmax())), "by the values' size"),
             (but(contributions=lambda w, v, u: np.abs(w * (v @ u))), "lost their sign"),
             (
                 but(contributions=lambda w, v, u: w * (v @ u) / (w * (v @ u)).sum()),
                 "divided the contributions by their sum",
             ),
-            (but(looked_at=lambda w, v, u: int(np.abs(w * (v @ u)).argmax())), "index of the largest weight"),
+            (but(most_attended=lambda w, v, u: int(np.abs(w * (v @ u)).argmax())), "index of the largest weight"),
             (lambda w, v, u: w * (v @ u), "should be 3 values"),
         ],
     ),

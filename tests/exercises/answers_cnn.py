@@ -204,7 +204,7 @@ ANSWERS = {
             (lambda x, k: by_patches(x, np.rot90(k.T, 2)), "transposed"),
             (lambda x, k: correlate2d(x, np.rot90(k), mode="valid"), "quarter turn"),
             (lambda x, k: correlate2d(np.flip(x), k, mode="valid"), "turned the picture"),
-            (below_zero, "counts from the other end"),
+            (below_zero, "wrap round"),
             (lambda x, k: convolve2d(x, k), "mode 'full'"),
             (lambda x, k: convolve2d(x, k, mode="same"), "mode 'same'"),
             (lambda x, k: by_patches(x, k) / k.size, "mean of each patch"),

@@ -139,7 +139,7 @@ ANSWERS = {
         right=[by_orders, by_formula],
         wrong=[
             (lambda a: {m: a[(m,)] - a[()] for m in NAMES}, "when it comes first"),
-            (lambda a: {m: gains(a, m)[-1] for m in NAMES}, "taken away last"),
+            (lambda a: {m: gains(a, m)[-1] for m in NAMES}, "comes last, to the two others"),
             (lambda a: {m: np.mean(gains(a, m)) for m in NAMES}, "the same weight"),
             (lambda a: {m: sum(gains(a, m)) for m in NAMES}, "added up the gains"),
             (lambda a: by_orders(a, start=0.0), "counted from 0"),

@@ -1,59 +1,57 @@
 """Known right and wrong answers to the exercises in Keras, as learners write them."""
 
-import keras
 from exercise_harness import Answers
 from keras import layers, ops
 
 
-class Heads(keras.layers.Layer):
+class Encoder(layers.Layer):
     """A right answer with places to go wrong."""
+
+    per_head = True
 
     def __init__(self, d_model, num_heads, **more):
         super().__init__(**more)
-        self.wq, self.wk, self.wv, self.wo = (layers.Dense(d_model) for _ in range(4))
-        self.h, self.d = num_heads, d_model // num_heads
+        width = d_model // num_heads if self.per_head else d_model
+        self.att = layers.MultiHeadAttention(num_heads, width)
 
-    def split(self, t):
-        return ops.transpose(ops.reshape(t, (-1, t.shape[1], self.h, self.d)), (0, 2, 1, 3))
+    def mask(self, m):
+        return ops.expand_dims(m, 1)
 
-    def scale(self):
-        return self.d**-0.5
+    def mix(self, x, m):
+        return layers.add([x, self.att(x, x, attention_mask=self.mask(m))])
 
-    def weigh(self, s):
-        return ops.softmax(s)
+    def pool(self, h, m):
+        return ops.sum(ops.where(m[..., None], h, 0.0), 1) / ops.sum(ops.cast(m, "float32"), 1, keepdims=True)
 
-    def join(self, y):
-        return ops.reshape(ops.transpose(y, (0, 2, 1, 3)), (-1, y.shape[2], self.h * self.d))
-
-    def call(self, x, padding_mask, causal):
-        q, k, v = self.split(self.wq(x)), self.split(self.wk(x)), self.split(self.wv(x))
-        s = ops.einsum("bhid,bhjd->bhij", q, k) * self.scale()
-        s = s - 1e9 * ops.cast(ops.logical_not(padding_mask), s.dtype)[:, None, None]
-        if causal:
-            s = s - 1e9 * ops.triu(ops.ones_like(s[0, 0]), 1)
-        return self.wo(self.join(ops.matmul(self.weigh(s), v)))
+    def call(self, x, padding_mask):
+        return self.pool(self.mix(x, padding_mask), padding_mask)
 
 
-class Plain(Heads):
-    """Heads one after the other."""
+class OneByOne(Encoder):
+    """Each sentence alone, cut to its words: no mask is needed at all."""
 
-    def call(self, x, padding_mask, causal):
-        return super().call(ops.identity(1)[0, 0] * x, padding_mask=padding_mask, causal=causal)
+    def call(self, x, padding_mask):
+        made = []
+        for words, real in zip(x, padding_mask, strict=True):
+            words = ops.take(words, ops.nonzero(real)[0], axis=0)[None]
+            made.append(ops.mean(words + self.att(words, words), axis=1))
+        return ops.concatenate(made)
 
 
-def heads(**methods):
-    return type("Heads", (Heads,), methods)
+def encoder(**parts):
+    return type("Encoder", (Encoder,), parts)
 
 
 ANSWERS = {
     "attention.5": Answers(
-        right=[Heads, Plain],
+        right=[Encoder, OneByOne],
         wrong=[
-            (heads(scale=lambda self: 1.0), "not divided by anything"),
-            (heads(scale=lambda self: (self.d * self.h) ** -0.5), "root of d_model"),
-            (heads(weigh=lambda self, s: ops.softmax(s, axis=-2)), "over the queries"),
-            (heads(weigh=lambda self, s: ops.stop_gradient(ops.softmax(s))), "No gradient reaches queries"),
-            (heads(join=lambda self, y: ops.reshape(y, (-1, y.shape[2], self.h * self.d))), "without moving the heads"),
+            (encoder(mask=lambda self, m: ops.expand_dims(m, 2)), "Padding is attended to"),
+            (encoder(mask=lambda self, m: ops.logical_not(m)[:, None]), "upside down"),
+            (encoder(pool=lambda self, h, m: ops.mean(h, 1)), "counts the padding"),
+            (encoder(pool=lambda self, h, m: ops.mean(ops.where(m[..., None], h, 0.0), 1)), "length with padding"),
+            (encoder(mix=lambda self, x, m: self.att(x, x, attention_mask=self.mask(m))), "residual connection"),
+            (encoder(per_head=False), "as wide as the model"),
         ],
         skip={"*": "the answer is a class and gets its inputs through a probe"},
     ),

@@ -12,14 +12,10 @@ from torch.nn import functional as F
 class Heads(nn.Module):
     """A right answer with places to go wrong."""
 
-    def __init__(self, d_model, num_heads):
+    def __init__(self, d_model, d_context, num_heads):
         super().__init__()
-        self.wq, self.wk, self.wv = (
-            nn.Linear(d_model, d_model),
-            nn.Linear(d_model, d_model),
-            nn.Linear(d_model, d_model),
-        )
-        self.wo = nn.Linear(d_model, d_model)
+        self.wq, self.wo = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
+        self.wk, self.wv = nn.Linear(d_context, d_model), nn.Linear(d_context, d_model)
         self.h, self.d = num_heads, d_model // num_heads
 
     def scale(self):
@@ -29,38 +25,39 @@ class Heads(nn.Module):
         b, n, _ = t.shape
         return t.reshape(b, n, self.h, self.d).permute(0, 2, 1, 3)
 
-    def mask(self, s, pad, causal):
-        s = s.masked_fill(~pad[:, None, None], -torch.inf)
-        if causal:
-            n = s.shape[-1]
-            s = s.masked_fill(torch.triu(torch.ones(n, n), diagonal=1).bool(), -torch.inf)
-        return s
-
-    def weigh(self, s):
-        return F.softmax(s, -1)
+    def weigh(self, s, real):
+        return F.softmax(s.masked_fill(~real, -1e9), -1) * real
 
     def join(self, y):
         b, h, n, d = y.shape
         return y.permute(0, 2, 1, 3).reshape(b, n, h * d)
 
-    def forward(self, x, padding_mask, causal):
-        q, k, v = self.split(self.wq(x)), self.split(self.wk(x)), self.split(self.wv(x))
-        a = self.weigh(self.mask(torch.matmul(q, k.mT) / self.scale(), padding_mask, causal))
+    def forward(self, x, context, context_mask):
+        q, k, v = self.split(self.wq(x)), self.split(self.wk(context)), self.split(self.wv(context))
+        a = self.weigh(torch.matmul(q, k.mT) / self.scale(), context_mask[:, None, None])
         return self.wo(self.join(torch.matmul(a, v)))
 
 
 class HeadByHead(Heads):
-    def forward(self, x, padding_mask, causal):
-        q, k, v, made = self.wq(x), self.wk(x), self.wv(x), []
+    def forward(self, x, context, context_mask):
+        q, k, v, made = self.wq(x), self.wk(context), self.wv(context), []
         for i in range(self.h):
             at = slice(i * self.d, (i + 1) * self.d)
             s = torch.bmm(q[..., at], k[..., at].transpose(1, 2)) / self.d**0.5
-            made.append(self.weigh(self.mask(s[:, None], padding_mask, causal)[:, 0]) @ v[..., at])
+            made.append(self.weigh(s[:, None], context_mask[:, None, None])[:, 0] @ v[..., at])
         return self.wo(torch.cat(made, dim=-1))
 
 
 def heads(**methods):
     return type("Heads", (Heads,), methods)
+
+
+def weighing(change):
+    return heads(weigh=lambda self, s, real: change(s, real))
+
+
+def to_infinity(s, real):
+    return s.masked_fill(~real, -torch.inf).softmax(-1)
 
 
 # ---------------------------------------------------------------- neural_networks.3
@@ -69,6 +66,7 @@ class Net(nn.Module):
 
     end = staticmethod(lambda y: y)
     act = staticmethod(F.relu)
+    flat = staticmethod(lambda x: x.view(x.size(0), -1))
     bias = True
 
     def __init__(self, n_in, hidden, n_out):
@@ -77,7 +75,7 @@ class Net(nn.Module):
         self.fcs = nn.ModuleList([nn.Linear(i, o, bias=self.bias) for i, o in zip(dims, dims[1:])])  # noqa: B905
 
     def forward(self, x):
-        x = x.view(x.size(0), -1)
+        x = self.flat(x)
         for fc in self.fcs[:-1]:
             x = self.act(fc(x))
         return self.end(self.fcs[-1](x))
@@ -123,15 +121,23 @@ def stepping(mode=True, clear="before", loss_of=F.cross_entropy, back=True, step
             optimizer.zero_grad()
         for _ in range(steps):
             optimizer.step()
+        if clear == "after":
+            optimizer.zero_grad()
         return give(loss, model, inputs, targets)
 
     return train_step
 
 
 # ---------------------------------------------------------------- neural_networks.5
-def training(steps=400, width=48, rate=0.02, act=nn.ReLU):
+class OneLength(nn.Module):
+    def forward(self, x):
+        return x / (x.norm(dim=1, keepdim=True) + 1e-8)
+
+
+def training(steps=400, width=48, rate=0.02, act=nn.ReLU, first=nn.Identity, last=nn.Identity):
     def train(inputs, targets, num_classes):
-        net = nn.Sequential(nn.Linear(2, width), act(), nn.Linear(width, width), act(), nn.Linear(width, num_classes))
+        hidden = [nn.Linear(2, width), act(), nn.Linear(width, width), act()]
+        net = nn.Sequential(first(), *hidden, nn.Linear(width, num_classes), last())
         optimizer = torch.optim.Adam(net.parameters(), rate)
         for _ in range(steps):
             optimizer.zero_grad()
@@ -160,15 +166,24 @@ ANSWERS = {
         wrong=[
             (heads(scale=lambda self: 1), "not divided by anything"),
             (heads(scale=lambda self: math.sqrt(self.d * self.h)), "root of d_model"),
+            (heads(scale=lambda self: math.sqrt(self.wk.in_features)), "root of d_context"),
             (heads(scale=lambda self: self.d), "width itself"),
-            (heads(weigh=lambda self, s: F.softmax(s, -2)), "over the queries"),
-            (heads(weigh=lambda self, s: F.softmax(s, -1).softmax(-1)), "softmax twice"),
-            (heads(weigh=lambda self, s: F.softmax(s, -1).detach()), "No gradient reaches queries"),
+            (weighing(lambda s, real: s.masked_fill(~real, -1e9).softmax(-2) * real), "over the queries"),
+            (weighing(lambda s, real: s.masked_fill(~real, -1e9).softmax(-1).softmax(-1) * real), "softmax twice"),
+            (heads(weigh=lambda self, s, real: Heads.weigh(self, s, real).detach()), "No gradient reaches queries"),
             (heads(join=lambda self, y: y.reshape(len(y), y.shape[2], -1)), "without moving the heads back"),
             (heads(split=lambda self, t: t.reshape(len(t), self.h, -1, self.d)), "straight to"),
-            (heads(mask=lambda self, s, p, c: Heads.mask(self, s, torch.ones_like(p), c)), "`padding_mask` has no"),
-            (heads(mask=lambda self, s, p, c: Heads.mask(self, s, p, False)), "`causal` has no effect"),
-            (heads(mask=lambda self, s, p, c: Heads.mask(self, s, p, True)), "closed the future even"),
+            (heads(split=lambda self, t: t.unflatten(2, (self.d, self.h)).movedim(3, 1)), "every other"),
+            (weighing(lambda s, real: s.softmax(-1)), "`context_mask` has no"),
+            (weighing(lambda s, real: to_infinity(s, ~real)), "upside down"),
+            (weighing(to_infinity), "became NaN"),
+            (weighing(lambda s, real: s.masked_fill(~real, -1e9).softmax(-1)), "spreads over the padding"),
+            (weighing(lambda s, real: s.softmax(-1) * real), "after the softmax only"),
+            (weighing(lambda s, real: (s * real).softmax(-1)), "e to the 0 is 1"),
+            (
+                weighing(lambda s, real: (s + real.float().log()).softmax(-1).masked_fill(~real, 0)),
+                "gradient is NaN",
+            ),
         ],
         skip=FUNCTIONS,
     ),
@@ -176,6 +191,8 @@ ANSWERS = {
         right=[Net, functional_net],
         wrong=[
             (net(end=lambda y: y.softmax(-1)), "softmax belongs to the loss"),
+            (net(end=lambda y: y.log_softmax(-1)), "log-probabilities"),
+            (net(flat=lambda x: x.flatten(1) if x.ndim <= 3 else x), ""),
             (net(end=F.relu), "no logit is ever negative"),
             (net(act=lambda y: y), "no activation function"),
             (net(act=torch.tanh), "not ReLU"),
@@ -190,6 +207,7 @@ ANSWERS = {
         wrong=[
             (stepping(clear=""), "earlier mini-batches"),
             (stepping(clear="between"), "The weights do not change"),
+            (stepping(clear="after"), "You clear the gradients too late"),
             (stepping(mode=None), "not in training mode"),
             (stepping(loss_of=lambda z, y: F.cross_entropy(z.softmax(1), y)), "applied one before it"),
             (stepping(loss_of=lambda z, y: F.cross_entropy(z, y, reduction="sum")), "added the losses up"),
@@ -204,6 +222,9 @@ ANSWERS = {
         wrong=[
             (training(steps=0), "hardly better than guessing"),
             (training(rate=1e30), "diverged"),
+            (training(act=nn.Identity), "Your network is linear"),
+            (training(first=OneLength), "does not see how far"),
+            (training(last=lambda: nn.Softmax(dim=1)), "returns probabilities"),
             (lambda x, y, c: training()(x, y, c)(x), "An `nn.Module` was expected"),
             (lambda x, y, c: nn.Linear(2, 1), "logits should have shape"),
         ],

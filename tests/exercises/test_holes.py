@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from math import comb
 
 import numpy as np
 import pytest
@@ -87,8 +88,8 @@ def diagnose_at_the_line(loss, val_loss, classes):
 
 # ---------------------------------------------------------------- attention
 def attend_with(exponentials):
-    def answer(q, k, v):
-        e = exponentials(q @ k.T / np.sqrt(k.shape[1]))
+    def answer(q, k, v, W_q, W_k, w):
+        e = exponentials(np.tanh((q @ W_q)[:, None] + k @ W_k) @ w)
         weights = e / e.sum(axis=1, keepdims=True)
         return weights @ v, weights
 
@@ -184,6 +185,65 @@ def squared_error(ours, nudged):
     return ((ours - nudged) ** 2).max() / (nudged**2).max(), gradient_verdict()(ours, nudged)[1]
 
 
+# ---------------------------------------------------------------- found by others, from the notebooks alone
+def convolve_in(dtype_of):
+    """True convolution with the dtype of one of its inputs."""
+
+    def convolve(x, k):
+        (h, w), (kh, kw) = x.shape, k.shape
+        y = np.zeros((h - kh + 1, w - kw + 1), dtype=dtype_of(x, k).dtype)
+        for i, j in np.ndindex(*y.shape):
+            y[i, j] = (x[i : i + kh, j : j + kw] * k[::-1, ::-1]).sum()
+        return y
+
+    return convolve
+
+
+def four_bins(labels, probabilities, bins):
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    number = np.ceil(4 * confidence).astype(int)
+    return np.abs(np.bincount(number, correct - confidence)).sum() / len(labels)
+
+
+def pictures_in_32_bits(n, hop, sample_rate, fps, pictures):
+    moments = np.arange(n).astype(np.int32) * hop * fps
+    return np.minimum(moments // sample_rate, pictures - 1)
+
+
+def stopping_with_min_delta(losses, patience, min_delta=0.01):
+    best, lowest, waited = 0, losses[0], 0
+    for epoch in range(1, len(losses)):
+        if lowest - losses[epoch] > min_delta:
+            best, lowest, waited = epoch, losses[epoch], 0
+        else:
+            waited += 1
+        if waited == patience:
+            return best, epoch + 1
+    return best, len(losses)
+
+
+def clip_with_an_epsilon(gradients, largest):
+    length = np.sqrt(sum((g**2).sum() for g in gradients))
+    return [g * min(1.0, largest / (length + 1e-6)) for g in gradients]
+
+
+def chosen_by_both(validation, test):
+    k = (validation + test).mean(axis=1).argmax()
+    return k, test[k].mean(), validation[k].mean() - test[k].mean()
+
+
+def mid_p(labels, a, b):
+    n_a, n_b = int(((a == labels) & (b != labels)).sum()), int(((b == labels) & (a != labels)).sum())
+    n, m = n_a + n_b, min(n_a, n_b)
+    p = min(1.0, (2 * sum(comb(n, k) for k in range(m + 1)) - comb(n, m)) / 2**n)
+    return n_a, n_b, p, "not shown" if p >= 0.05 else "A" if n_a > n_b else "B"
+
+
+def by_fft(x, k):
+    full = np.fft.ifft2(np.fft.fft2(x) * np.fft.fft2(k, s=x.shape)).real
+    return full[: x.shape[0] - k.shape[0] + 1, : x.shape[1] - k.shape[1] + 1]
+
+
 def folds_once(hz, rate):
     hz = hz - rate if hz > rate else hz
     return rate - hz if hz > rate / 2 else hz
@@ -208,6 +268,16 @@ def always_stopped(val_losses, patience):
 
 
 WRONG = [
+    ("cnn.1", convolve_in(lambda x, k: k), "Your numbers lost their fractions"),
+    ("cnn.1", convolve_in(lambda x, k: x), "Your numbers lost their fractions"),
+    ("cnn.1", by_fft, "so does an FFT"),
+    ("evaluate.2", four_bins, "You always cut into the same number of bins"),
+    ("evaluate.3", mid_p, "the mid-p value"),
+    ("multimodal_data.2", pictures_in_32_bits, "Your whole numbers overflow"),
+    ("neural_networks.2", stopping_with_min_delta, "no minimum difference"),
+    ("train_keras.3", lambda *run: stopping_with_min_delta(*run)[::-1], "by however little"),
+    ("train_pytorch.2", clip_with_an_epsilon, "a small number to the length"),
+    ("tune.1", chosen_by_both, "You let the test set take part"),
     ("audio.1", folds_once, "You took the rate away only once"),
     ("train_keras.2", reshaped, "did not transpose them"),
     ("train_keras.3", always_stopped, "Not every run is stopped"),

@@ -44,6 +44,12 @@ BETTER = {  # (exercise, k-th wrong answer): how the message begins now
     ("images.2", 6): "You mirrored the border without repeating it (`reflect`). `mode='edge'` is wanted.",
     ("images.2", 9): "You divided by the largest strength. Useful to look at, but not wanted here.",
     ("audio.3", 2): "This frame does both, but a shorter one does too. The smallest is wanted.",
+    ("cnn.1", 6): "Your first values wrap round: pixels from the other end of the picture come in (negative indices do "
+    "that, and so does an FFT). The kernel counts only where it fits.",
+    (
+        "sentiment.1",
+        1,
+    ): "That is what each adds when it comes last, to the two others. Average over every order in which they may come.",
     ("cnn.1", 7): "You let the kernel hang over the border (mode 'full'). It counts only where it fits: "
     "(h − kh + #, w − kw + #).",
     ("cnn.1", 8): "Your output is as large as the picture (mode 'same'). The kernel counts only where it fits.",
@@ -54,6 +60,28 @@ BETTER = {  # (exercise, k-th wrong answer): how the message begins now
     "whatever the verdict.",
     # a class can be called and be true, and still have no hit
     ("evaluate.1", 8): "NaN: a class without a hit, called or not, gives #/#. Count its F# as #.",
+    # "attend", where the first edition looked; the outputs of attention.3 have other names
+    ("attention.2", 2): "You masked rows, the queries. Padding must not be attended *to*: mask columns, "
+    "`padding_mask[:, None, :]`.",
+    ("attention.2", 5): "Your causal mask opens the future and closes the past: it is the other triangle.",
+    (
+        "attention.2",
+        6,
+    ): "Your causal mask closes a word to itself. Word i may attend to word i: the diagonal belongs to it.",
+    ("attention.2", 10): "A row that may attend to nothing became NaN (# divided by #). It should be all zeros.",
+    (
+        "attention.2",
+        11,
+    ): "A row that may attend to nothing spreads over everything, padding included. It should be all zeros.",
+    ("attention.3", 0): "Your contributions leave out the weights: a word that is hardly attended to cannot say much.",
+    (
+        "attention.3",
+        1,
+    ): "Your `strongest` is the largest contribution upwards. One that pushes down hard moves the logit too: `np.abs`.",
+    ("attention.3", 2): "Your `strongest` is the most attended word. The whole point is that it may be another.",
+    ("attention.3", 3): "Your `strongest` goes by the values' size. What counts is the part that the readout sees.",
+    ("attention.3", 6): "Your `most_attended` goes by contributions. It is the index of the largest weight.",
+    ("attention.3", 7): "The result should be # values (contributions, most_attended, strongest); got #.",
     # one fixed sentence, which grading may show as well; the names and numbers of the case follow in the second line
     ("multimodal_data.4", 0): "A leak: somebody is in the test set and in training. Draw people, not samples.",
     ("multimodal_data.4", 1): "The share is of people, and another number of them is in your test set.",

@@ -1,10 +1,12 @@
 """One source gives three notebooks: what they hold, and what an author is told when a source is wrong."""
 
+import contextlib
 import json
 import subprocess
 import sys
 
 import nbformat
+import psutil
 import pytest
 import tiny_course
 
@@ -203,6 +205,16 @@ def test_a_cell_that_never_ends_is_stopped_and_its_memory_is_measured():
     usage = execute(nbformat.v4.new_notebook(cells=cells), progress=lambda done, total: steps.append((done, total)))
     assert steps == [(0, 2), (1, 2), (2, 2)]
     assert 0.5 < usage.seconds < 10 and 230 < usage.peak_mb < 400
+
+
+@pytest.mark.parametrize("code", ["import os\nprint(os.getpid())", "import os\nprint(os.getpid(), flush=True)\n1 / 0"])
+def test_a_kernel_ends_with_its_notebook(code):
+    """One that stayed until the build's own end held a gigabyte; a build of all lessons makes forty."""
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    with contextlib.suppress(ExecutionError):
+        execute(nb)
+    kernel = int(next(output.text for output in nb.cells[0].outputs if output.output_type == "stream"))
+    assert not psutil.pid_exists(kernel) or psutil.Process(kernel).status() == psutil.STATUS_ZOMBIE
 
 
 def test_builds_use_one_thread_and_learners_what_they_like(monkeypatch):

@@ -1,4 +1,4 @@
-"""Attention by hand, masks, and what a weight does not say; a multi-head module is in the files for frameworks."""
+"""Additive attention, masks, contributions of words; modules are in the files for frameworks."""
 
 import numpy as np
 
@@ -7,8 +7,8 @@ from mmcourse.exercise import between, context, example, exercise, in_turn, less
 
 lesson(
     "attention",
-    promise="Attention in four lines, masks that hold in every corner, which word really mattered, and multi-head "
-    "attention as a PyTorch module and as a Keras layer.",
+    promise="Additive attention, masks that hold in every corner, what each word contributes, cross-attention as a "
+    "PyTorch module, and an encoder in Keras whose masks are wrong.",
     uses="NumPy; the last two PyTorch and Keras",
     setup="""
 import math
@@ -25,71 +25,96 @@ from mmcourse.check import check
 
 
 # ---------------------------------------------------------------- 1
-def attend(q, k, v):
+def additive_attention(q, k, v, W_q, W_k, w):
     """Return output (n, d_v) and weights (n, m)."""
-    scores = q @ k.T / np.sqrt(k.shape[1])  # (n, m)
+    hidden = np.tanh((q @ W_q)[:, None, :] + (k @ W_k)[None, :, :])  # (n, m, h)
+    scores = hidden @ w  # (n, m)
     e = np.exp(scores - scores.max(axis=1, keepdims=True))
     weights = e / e.sum(axis=1, keepdims=True)
     return weights @ v, weights
 
 
-def draw_qkv(g, n, m, d_k, d_v, size=1.0):
-    return size * g.normal(size=(n, d_k)).round(2), g.normal(size=(m, d_k)).round(2), g.normal(size=(m, d_v)).round(2)
+def draw_additive(g, n, m, d_q, d_k, d_v, h, size=1.0):
+    q, k, v = g.normal(size=(n, d_q)), g.normal(size=(m, d_k)), g.normal(size=(m, d_v))
+    W_q, W_k, w = g.normal(size=(d_q, h)), g.normal(size=(d_k, h)), size * g.normal(size=h)
+    return tuple(array.round(2) for array in (q, k, v, W_q, W_k, w))
 
 
-def draw_own_qkv(g):
-    return g.integers(0, 4, (1, 4)) * 1.0, g.integers(0, 4, (2, 4)) * 1.0, np.array([[1.0], [0.0]])
+def draw_own_additive(g):
+    q, k = g.integers(0, 6, (1, 2)) / 2, g.integers(0, 6, (2, 2)) / 2
+    return q, k, np.array([[1.0], [0.0]]), np.eye(2), -np.eye(2), g.integers(1, 9, 2) * 1.0
 
 
 attention = exercise(
     "attention.1",
-    attend,
-    title="Attention in four lines",
+    additive_attention,
+    title="Additive attention",
     points=2,
-    difficulty=1,
-    minutes=8,
+    difficulty=2,
+    minutes=12,
     statement=[
-        says(r"$$\text{softmax}\!\left(\frac{QK^\top}{\sqrt{d_k}}\right) V$$", mistake="You forgot to divide"),
         context(
-            r"**Example.** One query, two keys, $d_k = 4$. The scores are 2 and 0; divided by $\sqrt 4$ they are 1 and 0."
+            "Before dot products, Bahdanau et al. (2014) scored a query $q_i$ against a key $k_j$ with a small network:"
+        ),
+        says(r"$$s_{ij} = w^\top \tanh(W_q^\top q_i + W_k^\top k_j)$$", mistake="The tanh is missing"),
+        says("with the tanh of the *sum*;", mistake="tanh of each part"),
+        says("the vector $w$ makes one number out of the $h$ that come out of it,", mistake="leave out `w`"),
+        says("and nothing is divided: the tanh keeps every number between −1 and 1.", mistake="not divided"),
+        context("A softmax turns scores into weights, and the weights mix the values, as always."),
+        context(
+            "Queries and keys need not have the same width. **Example.** One query of width 1, two keys of width 2."
         ),
         example("""
-q = np.array([[1.0, 1.0, 0.0, 0.0]])  # (1, 4)
-k = np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]])  # (2, 4)
-print("scores", q @ k.T, "  weights", (np.exp([1.0, 0.0]) / np.exp([1.0, 0.0]).sum()).round(3))
+q, k = np.array([[1.0]]), np.array([[1.0, 0.0], [0.0, 2.0]])  # (1, 1), (2, 2)
+W_q, W_k = np.array([[0.5]]), np.array([[1.0], [-1.0]])  # (1, h = 1), (2, h = 1)
+print("before the tanh", q @ W_q + (k @ W_k).T)  # 0.5 + 1 and 0.5 − 2
 """),
-        says("**Write** `attend(q, k, v)` for `q` (n, d_k), `k` (m, d_k) and `v` (m, d_v).", mistake="root of d_v"),
+        says(
+            "**Write** `additive_attention(q, k, v, W_q, W_k, w)` for `q` (n, d_q), `k` (m, d_k), `v` (m, d_v), "
+            "`W_q` (d_q, h), `W_k` (d_k, h) and `w` (h,).",
+            mistake="softmax over the wrong axis",
+        ),
         says("Return two arrays: the output (n, d_v) and the weights (n, m).", mistake="in the wrong order"),
-        says("Scores may be as large as a thousand, and the answer must stay finite.", mistake="overflows"),
+        says("`w` may be large, scores in the thousands, and the answer must stay finite.", mistake="overflows"),
     ],
     hints=[
-        "A row belongs to a query. Each query has one unit of attention to spend among the keys: which axis is that?",
-        "`np.exp(1000)` is inf. Subtract each row's maximum first (`axis=1, keepdims=True`): the softmax does not change.",
+        "Each query meets each key *before* the tanh: which shape must the sum have, and where does each part get an "
+        "axis of length 1?",
+        "`(q @ W_q)[:, None, :]` is (n, 1, h); `np.tanh`; then `@ w`. For the softmax: `max` and `sum` with "
+        "`axis=1, keepdims=True`.",
     ],
-    draw=draw_qkv,
+    draw=draw_additive,
     parts=[
-        part("several queries and keys", weight=2, n=between(4, 6), m=between(2, 3), d_k=between(5, 8), d_v=2),
-        part("one query", n=1, m=between(2, 5), d_k=between(2, 4), d_v=between(5, 6)),
-        part("as many queries as keys", n=4, m=4, d_k=between(2, 4), d_v=5),
-        part("one key", n=between(2, 5), m=1, d_k=between(2, 6), d_v=between(2, 6)),
-        part("scores in the thousands", n=3, m=4, d_k=between(2, 6), d_v=between(2, 6), size=4000.0),
+        part(
+            "several queries and keys",
+            weight=2,
+            n=between(4, 6),
+            m=between(2, 3),
+            d_q=between(2, 4),
+            d_k=between(5, 6),
+            d_v=2,
+            h=between(2, 5),
+        ),
+        part("one query", n=1, m=between(2, 5), d_q=3, d_k=between(2, 4), d_v=between(5, 6), h=4),
+        part("as many queries as keys", n=4, m=4, d_q=3, d_k=3, d_v=5, h=between(2, 3)),
+        part("one key", n=between(2, 5), m=1, d_q=2, d_k=between(2, 6), d_v=between(2, 6), h=3),
+        part("scores in the thousands", n=3, m=4, d_q=3, d_k=between(2, 6), d_v=between(2, 6), h=5, size=4000.0),
     ],
-    own=draw_own_qkv,
+    own=draw_own_additive,
     mistakes={
         "Columns of your weights sum to 1, rows do not: softmax over the wrong axis. Each query spends one unit.": (
             "e = np.exp(scores - scores.max(axis=0))\nweights = e / e.sum(axis=0)"
         ),
-        "You forgot to divide the scores by the root of d_k.": "scores = q @ k.T",
-        "You divided by d_k itself. The variance of q·k is d_k, so its spread is the root of it.": (
-            "scores = q @ k.T / k.shape[1]"
+        "The tanh is missing. Without it a query adds the same number to all of its scores, and the softmax takes that "
+        "away again.": "hidden = (q @ W_q)[:, None, :] + (k @ W_k)[None, :, :]",
+        "You took the tanh of each part before adding: then a query adds the same number to all of its scores.": (
+            "hidden = np.tanh(q @ W_q)[:, None, :] + np.tanh(k @ W_k)[None, :, :]"
         ),
-        "You multiplied by the root of d_k where it divides.": "scores = q @ k.T * np.sqrt(k.shape[1])",
-        "You divided by the root of m, the number of keys. It is the *width* of a key that sets the variance.": (
-            "scores = q @ k.T / np.sqrt(k.shape[0])"
-        ),
-        "You divided by the root of d_v, the width of the values. The scores come from keys: d_k.": (
-            "scores = q @ k.T / np.sqrt(v.shape[1])"
-        ),
+        "Your scores leave out `w`: its h numbers weigh what comes out of the tanh.": "scores = hidden.sum(axis=-1)",
+        "You divided the scores by a root. Additive scores are not divided: the tanh keeps them small.": [
+            "scores = hidden @ w / np.sqrt(len(w))",
+            "scores = hidden @ w / np.sqrt(k.shape[1])",
+        ],
         "Your softmax overflows when scores are large. Subtract each row's maximum before `np.exp`.": (
             "e = np.exp(scores)"
         ),
@@ -99,28 +124,30 @@ print("scores", q @ k.T, "  weights", (np.exp([1.0, 0.0]) / np.exp([1.0, 0.0]).s
         "You clipped the scores: those beyond the limit become equal. Subtract each row's maximum instead.": [
             "e = np.exp(np.clip(scores, -700, 700))",
             "e = np.exp(np.clip(scores, -50, 50))",
+            "e = np.exp(np.minimum(scores, 700))",
         ],
         "Both arrays are right, in the wrong order: first the output, then the weights.": "return weights, weights @ v",
-        "These are the scaled scores, and values mixed by them: the softmax is missing.": "weights = scores",
+        "These are the scores, and values mixed by them: the softmax is missing.": "weights = scores",
     },
-    praise="Score, scale, softmax, mix: that is every attention layer there is.",
+    praise="The first attention that there was. Its weights say which source word a translated word comes from.",
     names=("output", "weights"),
 )
 
 
 @right(attention)
-def attend_by_rows(q, k, v):
+def additive_by_rows(q, k, v, W_q, W_k, w):
     rows = []
     for query in q:
-        scores = k @ query / k.shape[1] ** 0.5
+        scores = np.tanh(query @ W_q + k @ W_k) @ w
         e = np.exp(scores - scores.max())
         rows.append(e / e.sum())
     return np.array(rows) @ v, np.array(rows)
 
 
 @right(attention)
-def attend_by_einsum(q, k, v):
-    scores = np.einsum("nd,md->nm", q / np.sqrt(q.shape[-1]), k)
+def additive_by_einsum(q, k, v, W_q, W_k, w):
+    queries, keys = np.einsum("nd,dh->nh", q, W_q), np.einsum("md,dh->mh", k, W_k)
+    scores = np.einsum("nmh,h->nm", np.tanh(queries[:, None] + keys), w)
     logs = scores - scores.max(1)[:, None]
     weights = np.exp(logs - np.log(np.exp(logs).sum(1, keepdims=True)))
     return np.einsum("nm,md->nd", weights, v), weights
@@ -132,7 +159,9 @@ def masked_weights(scores, padding_mask, causal):
     real = np.broadcast_to(padding_mask[:, None, :], scores.shape)  # (b, n, n): columns are keys
     past = np.tri(scores.shape[-1], dtype=bool)  # (n, n), the diagonal included
     keep = real & past if causal else real
-    e = np.where(keep, np.exp(scores - scores.max(axis=-1, keepdims=True)), 0)
+    logits = np.where(keep, scores, -np.inf)
+    top = logits.max(axis=-1, keepdims=True)  # the largest score that is allowed
+    e = np.exp(logits - np.where(np.isfinite(top), top, 0))  # e to the minus infinity is 0
     total = e.sum(axis=-1, keepdims=True)
     return e / np.where(total > 0, total, 1)
 
@@ -148,15 +177,30 @@ def allowed(padding_mask, causal):
     return keep & np.tri(n, dtype=bool) if causal else keep
 
 
+def upside_down_and_unstable(scores, padding_mask, causal):
+    e = np.where(allowed(~padding_mask, causal), np.exp(scores), 0)
+    total = e.sum(axis=-1, keepdims=True)
+    return e / np.where(total > 0, total, 1)
+
+
+def renormalized(scores, padding_mask, causal):
+    weights = plain_softmax(scores) * allowed(padding_mask, causal)
+    total = weights.sum(axis=-1, keepdims=True)
+    return weights / np.where(total > 0, total, 1)
+
+
 def draw_scores(g, causal, padding):
-    """Scores and a mask: padding on the right, on the left, anywhere, or one sample of nothing else."""
+    """Scores and a mask: padding on the right (with huge scores), on the left, or anywhere; one sample all padding."""
     b, n = g.integers(2, 4), g.integers(3, 6)
     real = g.integers(1, n, (b, 1))
     real[0] = n  # one sample without padding
-    mask = {"right": np.arange(n) < real, "left": np.arange(n) >= n - real, "any": g.random((b, n)) < 0.6}[padding]
+    mask = {"left": np.arange(n) >= n - real, "any": g.random((b, n)) < 0.6}.get(padding, np.arange(n) < real)
     if padding == "any":
         mask[0] = False
-    return g.normal(size=(b, n, n)).round(2), mask, causal
+    scores = g.normal(size=(b, n, n)).round(2)
+    if padding == "huge":
+        scores += 1000 * ~mask[:, None, :]
+    return scores, mask, causal
 
 
 def draw_own_scores(g):
@@ -179,7 +223,7 @@ masks = exercise(
         says("`padding_mask` (b, n) is True where a word is **real**.", mistake="upside down"),
         says(
             "Word $i$ may attend to word $j$ if $j$ is real and, when causal, $j \\le i$.",
-            mistake="closes a word's view of itself",
+            mistake="closes a word to itself",
         ),
         says("Each row sums to 1;", mistake="set weights to 0 after the softmax"),
         says("a row that may attend to nothing is all zeros.", mistake="became NaN"),
@@ -195,11 +239,13 @@ print((allowed / allowed.sum(axis=1, keepdims=True)).round(2))
             "Padding may also stand on the *left*: then the first word, when causal, has nothing to attend to.",
             mistake="spreads over everything",
         ),
+        says("A score under the mask may be huge, and must not matter.", mistake="already pushed"),
     ],
     hints=[
         "Make one array `keep` (b, n, n) first. `padding_mask[:, None, :]` lays the mask along columns, "
         "`np.tri(n, dtype=bool)` is the lower triangle, and `&` joins both.",
-        "Put 0 where `keep` is False *before* you divide by the row's sum. Where that sum is 0, divide by 1 instead.",
+        "When do scores become −∞: before or after the row's maximum is taken? `np.where`, twice: for the scores, and "
+        "for a sum that is 0.",
     ],
     draw=draw_scores,
     parts=[
@@ -207,14 +253,16 @@ print((allowed / allowed.sum(axis=1, keepdims=True)).round(2))
         part("padding on the right", causal=False, padding="right"),
         part("padding on the left, causal", causal=True, padding="left"),
         part("rows that may attend to nothing", causal=in_turn(True, False), padding="any"),
+        part("huge scores under the mask", causal=in_turn(False, True), padding="huge"),
     ],
     own=draw_own_scores,
     mistakes={
         "Neither mask has any effect: these are the weights of a plain softmax.": lambda s, p, c: plain_softmax(s),
-        "Your mask is upside down: True means real, so keep what is True.": (
-            "real = np.broadcast_to(~padding_mask[:, None, :], scores.shape)"
-        ),
-        "You masked rows, those who look. Padding must not be *looked at*: mask columns, `padding_mask[:, None, :]`.": (
+        "Your mask is upside down: True means real, so keep what is True.": [
+            "real = np.broadcast_to(~padding_mask[:, None, :], scores.shape)",
+            upside_down_and_unstable,
+        ],
+        "You masked rows, the queries. Padding must not be attended *to*: mask columns, `padding_mask[:, None, :]`.": (
             "real = np.broadcast_to(padding_mask[:, :, None], scores.shape)"
         ),
         "You set weights to 0 after the softmax, so rows no longer sum to 1. Mask first, then divide by the sum.": (
@@ -223,20 +271,22 @@ print((allowed / allowed.sum(axis=1, keepdims=True)).round(2))
         "You set masked scores to 0, but e to the 0 is 1: they still get weight. Minus infinity gets none.": (
             lambda s, p, c: plain_softmax(np.where(allowed(p, c), s, 0))
         ),
-        "Your causal mask looks at the future and closes the past: it is the other triangle.": (
+        "Your causal mask opens the future and closes the past: it is the other triangle.": (
             "past = np.tri(scores.shape[-1], dtype=bool).T"
         ),
-        "Your causal mask closes a word's view of itself. Place i may look at i: the diagonal belongs to it.": (
+        "Your causal mask closes a word to itself. Word i may attend to word i: the diagonal belongs to it.": (
             "past = np.tri(scores.shape[-1], k=-1, dtype=bool)"
         ),
         "Padding is right, but `causal` has no effect.": "keep = real",
         "You close the future even where `causal` is False.": "keep = real & past",
         "The causal mask is right, but the padding mask has no effect.": "real = np.ones(scores.shape, bool)",
-        "A row that may look at nothing became NaN (0 divided by 0). It should be all zeros.": "return e / total",
-        "A row that may look at nothing spreads over everything, padding included. It should be all zeros.": [
+        "A row that may attend to nothing became NaN (0 divided by 0). It should be all zeros.": "return e / total",
+        "A row that may attend to nothing spreads over everything, padding included. It should be all zeros.": [
             "return np.where(total > 0, e / np.where(total > 0, total, 1), 1 / scores.shape[-1])",
             lambda s, p, c: plain_softmax(np.where(allowed(p, c), s, -1e9)),
         ],
+        "A huge score under the mask has already pushed the real words to 0 before you masked it. Mask first; then "
+        "take the maximum and the exponentials.": [renormalized, "top = scores.max(axis=-1, keepdims=True)"],
     },
     praise="Padding gets nothing, the future stays closed, and an empty row stays finite.",
     what="The weights",
@@ -265,12 +315,12 @@ def weights_by_infinity(scores, padding_mask, causal):
 
 
 # ---------------------------------------------------------------- 3
-def who_mattered(weights, values, readout):
+def word_contributions(weights, values, readout):
     """Return contributions (n,), index of the largest weight, index of the strongest contribution."""
     contributions = weights * (values @ readout)  # (n,)
-    looked_at = int(weights.argmax())
-    mattered = int(np.abs(contributions).argmax())
-    return contributions, looked_at, mattered
+    most_attended = int(weights.argmax())
+    strongest = int(np.abs(contributions).argmax())
+    return contributions, most_attended, strongest
 
 
 def draw_words(g, n, pull=1.0):
@@ -293,8 +343,8 @@ FOUR_WORDS = (
 
 words = exercise(
     "attention.3",
-    who_mattered,
-    title="Which word really mattered?",
+    word_contributions,
+    title="What each word contributes",
     points=2,
     difficulty=2,
     minutes=10,
@@ -316,17 +366,25 @@ readout = np.array([1.0, 0.0])
 print("contributions", weights * (values @ readout), "  logit", readout @ (weights @ values))
 """),
         says(
-            "**Write** `who_mattered(weights, values, readout)` for `weights` (n,), `values` (n, d) and `readout` (d,).",
+            "**Write** `word_contributions(weights, values, readout)` for `weights` (n,), `values` (n, d) and `readout` (d,).",
             mistake="You took the values' size",
         ),
         says("Return three things: `contributions` (n,);", mistake="lost their sign"),
-        says("`looked_at`, the index of the largest weight;", mistake="`looked_at` goes by contributions"),
-        says("and `mattered`, the index of the contribution that moves the logit most,", mistake="most looked-at word"),
+        says("`most_attended`, the index of the largest weight;", mistake="`most_attended` goes by contributions"),
+        says("and `strongest`, the index of the contribution that moves the logit most,", mistake="most attended word"),
         says("up **or** down.", mistake="largest contribution upwards"),
         context("(In the example: 0 and 1.)"),
+        context(
+            "A contribution is a way to *read* one answer. It does not replace the intervention of the lesson: swap the "
+            "second word for another of its kind that has the same value in this direction, and the logit stays where it is."
+        ),
+        example("""
+swapped = np.array([[0.0, 2.0], [-5.0, 3.0]])  # another word in the second place
+print("logit before", readout @ (weights @ values), "  after the swap", readout @ (weights @ swapped))
+"""),
     ],
     hints=[
-        "`values @ readout` is what each word says to this classifier; it does not yet know how much of it is taken.",
+        "How much does each word say in the direction of the readout, and how much of that is taken?",
         "A contribution of −0.5 moves the logit more than one of 0.1: compare `np.abs`.",
     ],
     draw=draw_words,
@@ -339,19 +397,19 @@ print("contributions", weights * (values @ readout), "  logit", readout @ (weigh
     ],
     own=draw_own_words,
     mistakes={
-        "Your contributions leave out the weights: a word that is hardly looked at cannot say much.": (
+        "Your contributions leave out the weights: a word that is hardly attended to cannot say much.": (
             "contributions = values @ readout"
         ),
         "You took the values' size. What counts is the part that the readout sees: `values @ readout`.": (
             "contributions = weights * np.linalg.norm(values, axis=1)"
         ),
-        "Your `mattered` goes by the values' size. What counts is the part that the readout sees.": (
-            "mattered = int((weights * np.linalg.norm(values, axis=1)).argmax())"
+        "Your `strongest` goes by the values' size. What counts is the part that the readout sees.": (
+            "strongest = int((weights * np.linalg.norm(values, axis=1)).argmax())"
         ),
-        "Your `mattered` is the largest contribution upwards. One that pushes down hard moves the logit too: "
-        "`np.abs`.": "mattered = int(contributions.argmax())",
-        "Your `mattered` is the most looked-at word. The whole point is that it may be another.": (
-            "mattered = looked_at"
+        "Your `strongest` is the largest contribution upwards. One that pushes down hard moves the logit too: "
+        "`np.abs`.": "strongest = int(contributions.argmax())",
+        "Your `strongest` is the most attended word. The whole point is that it may be another.": (
+            "strongest = most_attended"
         ),
         "Your contributions lost their sign. They must add up to the logit.": (
             "contributions = np.abs(weights * (values @ readout))"
@@ -359,12 +417,12 @@ print("contributions", weights * (values @ readout), "  logit", readout @ (weigh
         "You divided the contributions by their sum. They must add up to the logit itself.": (
             "contributions = weights * (values @ readout) / (weights * (values @ readout)).sum()"
         ),
-        "Your `looked_at` goes by contributions. It is the index of the largest weight.": (
-            "looked_at = int(np.abs(contributions).argmax())"
+        "Your `most_attended` goes by contributions. It is the index of the largest weight.": (
+            "most_attended = int(np.abs(contributions).argmax())"
         ),
     },
-    praise="Where a model looks and what moves its answer are two questions.",
-    names=("contributions", "looked_at", "mattered"),
+    praise="What a model attends to and what moves its logit are two questions.",
+    names=("contributions", "most_attended", "strongest"),
 )
 
 
@@ -431,29 +489,6 @@ def causal_mask(n):
 
 @blank(
     "attention.blank.3",
-    title="A padding mask that fits the scores",
-    inputs=[
-        (np.array([[True, True, False], [True, False, False]]),),
-        (np.array([[True]]),),
-        (np.array([[False, True, True, True]]),),
-    ],
-    mistakes=[
-        (
-            lambda padding_mask: padding_mask[:, None, :, None],
-            "This masks queries. Padding must not be attended *to*: the last axis is that of the keys.",
-        ),
-        (lambda padding_mask: ~padding_mask[:, None, None, :], "This is the opposite: True stays True, a real word."),
-        (lambda padding_mask: padding_mask[:, None, :], "One axis is missing: (b, 1, 1, m) has two axes of length 1."),
-        (lambda padding_mask: padding_mask[None, None], "The batch comes first: (b, 1, 1, m)."),
-    ],
-    what="The mask",
-)
-def key_mask(padding_mask):
-    return padding_mask[:, None, None, :]
-
-
-@blank(
-    "attention.blank.4",
     title="Splitting heads",
     inputs=[
         (np.arange(48.0).reshape(2, 3, 8), 2),
@@ -481,3 +516,26 @@ def split_heads(x, num_heads):
     b, n, d = x.shape
     pieces = x.reshape(b, n, num_heads, d // num_heads)
     return pieces.swapaxes(1, 2)
+
+
+@blank(
+    "attention.blank.4",
+    title="A padding mask that fits the scores",
+    inputs=[
+        (np.array([[True, True, False], [True, False, False]]),),
+        (np.array([[True]]),),
+        (np.array([[False, True, True, True]]),),
+    ],
+    mistakes=[
+        (
+            lambda padding_mask: padding_mask[:, None, :, None],
+            "This masks queries. Padding must not be attended *to*: the last axis is that of the keys.",
+        ),
+        (lambda padding_mask: ~padding_mask[:, None, None, :], "This is the opposite: True stays True, a real word."),
+        (lambda padding_mask: padding_mask[:, None, :], "One axis is missing: (b, 1, 1, m) has two axes of length 1."),
+        (lambda padding_mask: padding_mask[None, None], "The batch comes first: (b, 1, 1, m)."),
+    ],
+    what="The mask",
+)
+def key_mask(padding_mask):
+    return padding_mask[:, None, None, :]

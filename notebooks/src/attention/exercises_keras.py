@@ -1,215 +1,182 @@
-"""Multi-head attention as a Keras layer."""
+"""A sentence encoder in Keras, whose masks are to be mended."""
 
 import keras
 import numpy as np
 from keras import ops
 
-from mmcourse.exercise import context, drawn_weights, edit, exercise, in_turn, one_of, part, right, says
+from mmcourse.exercise import context, drawn_weights, edit, example, exercise, in_turn, one_of, part, right, says
 
 
-class MultiHeadAttention(keras.Layer):
-    """Self-attention with several heads: x (b, n, d_model) → (b, n, d_model)."""
+class SentenceEncoder(keras.Layer):
+    """Word vectors (b, n, d_model) and their mask (b, n) → one vector per sentence (b, d_model)."""
 
     def __init__(self, d_model, num_heads):
         super().__init__()
-        self.num_heads = num_heads
-        self.q_proj = keras.layers.Dense(d_model, name="q_proj")
-        self.k_proj = keras.layers.Dense(d_model, name="k_proj")
-        self.v_proj = keras.layers.Dense(d_model, name="v_proj")
-        self.out_proj = keras.layers.Dense(d_model, name="out_proj")
+        d_head = d_model // num_heads
+        self.attention = keras.layers.MultiHeadAttention(num_heads, key_dim=d_head)
 
-    def call(self, x, padding_mask, causal):
-        b, n, d_model = x.shape
-        d_head = d_model // self.num_heads
-        shape = (b, n, self.num_heads, d_head)
-        q = ops.transpose(ops.reshape(self.q_proj(x), shape), (0, 2, 1, 3))  # (b, num_heads, n, d_head)
-        k = ops.transpose(ops.reshape(self.k_proj(x), shape), (0, 2, 1, 3))
-        v = ops.transpose(ops.reshape(self.v_proj(x), shape), (0, 2, 1, 3))
-        scores = q @ ops.transpose(k, (0, 1, 3, 2)) / d_head**0.5  # (b, num_heads, n, n)
-        real = padding_mask[:, None, None, :]  # columns are keys
-        past = ops.tril(ops.ones((n, n), dtype="bool"))
-        allowed = ops.logical_and(real, past) if causal else real
-        masked = ops.where(allowed, scores, -1e9)
-        weights = ops.softmax(masked, axis=-1)
-        heads = weights @ v  # (b, num_heads, n, d_head)
-        joined = ops.reshape(ops.transpose(heads, (0, 2, 1, 3)), (b, n, d_model))
-        return self.out_proj(joined)
+    def call(self, x, padding_mask):
+        mask = padding_mask[:, None, :]  # (b, 1, n): the last axis is that of the keys
+        y = self.attention(x, x, attention_mask=mask)
+        x = x + y  # residual connection
+        real = ops.cast(padding_mask, x.dtype)[:, :, None]  # (b, n, 1)
+        total = ops.sum(x * real, axis=1)
+        return total / ops.sum(real, axis=1)
 
 
-def use_attention(probe, answer, d_model, num_heads, x, padding_mask, causal, weights):
+def use_encoder(probe, answer, d_model, num_heads, x, padding_mask, weights):
     """Output and gradients with copied weights."""
     layer = answer(d_model, num_heads)
     words, real = probe.tensor(x), probe.tensor(padding_mask)
     probe.is_layer(layer)
-    layer(words, padding_mask=real, causal=causal)  # makes the weights
+    layer(words, real)  # makes the weights
     for parameters in probe.load_ways(layer, weights):
-        out = probe.output(layer(words, padding_mask=real, causal=causal))
-        yield {"the output": out, **probe.gradients(lambda: layer(words, padding_mask=real, causal=causal), parameters)}
+        yield {
+            "the output": probe.output(layer(words, real)),
+            **probe.gradients(lambda: layer(words, real), parameters),
+        }
 
 
-def draw_attention(g, b, n, num_heads, d_head, causal, padded):
+def draw_sentences(g, b, n, num_heads, d_head, padding):
     d_model = num_heads * d_head
     x = g.normal(size=(b, n, d_model)).round(2)
-    lengths = g.integers(1, n, b) if padded else np.full(b, n)
-    lengths[0] = n  # one sample without padding
-    padding_mask = np.arange(n) < lengths[:, None]  # (b, n), padding on the right
+    lengths = g.integers(1, n, (b, 1)) if padding else np.full((b, 1), n)
+    padding_mask = np.arange(n) < lengths  # (b, n)
+    if padding == "left":
+        padding_mask = padding_mask[:, ::-1].copy()
     shapes = {}
-    for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-        shapes[f"{name}/kernel"] = (d_model, d_model)
-        shapes[f"{name}/bias"] = (d_model,)
-    return d_model, num_heads, x, padding_mask, bool(causal), drawn_weights(g, shapes)
+    for name in ("query", "key", "value"):
+        shapes[f"{name}/kernel"] = (d_model, num_heads, d_head)
+        shapes[f"{name}/bias"] = (num_heads, d_head)
+    shapes["attention_output/kernel"] = (num_heads, d_head, d_model)
+    shapes["attention_output/bias"] = (d_model,)
+    return d_model, num_heads, x, padding_mask, drawn_weights(g, shapes)
 
 
-class OneLayerForAll(MultiHeadAttention):
-    """Queries, keys and values from one layer that is three times as wide."""
+class WideHeads(SentenceEncoder):
+    """Each head as wide as the model."""
 
     def __init__(self, d_model, num_heads):
         super().__init__(d_model, num_heads)
-        self.qkv = keras.layers.Dense(3 * d_model)
-
-    def call(self, x, padding_mask, causal):
-        return self.out_proj(self.qkv(x)[..., : x.shape[-1]])
+        self.attention = keras.layers.MultiHeadAttention(num_heads, key_dim=d_model)
 
 
-layer = exercise(
+encoder = exercise(
     "attention.5",
-    MultiHeadAttention,
+    SentenceEncoder,
     framework="keras",
-    use=use_attention,
-    title="Multi-head attention in Keras",
+    use=use_encoder,
+    title="An encoder whose masks are wrong",
     points=3,
     difficulty=2,
     minutes=15,
     statement=[
-        says(
-            "**Write** the same as a `keras.Layer`: `MultiHeadAttention(d_model, num_heads)` with "
-            "`call(self, x, padding_mask, causal)`,",
-            mistake="The output layer is missing",
-        ),
-        says("and four `Dense(d_model)` layers with biases, whose names are yours.", mistake="no bias"),
-        context("Use `keras.ops`, so that it runs on every backend."),
-        says(
-            "Queries, keys and values are each cut into `num_heads` pieces of neighboring features;",
-            mistake="straight to (b, num_heads, n, d_head)",
-        ),
-        says("scores are divided by the root of a head's width.", mistake="root of d_model"),
-        says("`padding_mask` (b, n) is True where a word is real,", mistake="`padding_mask` has no effect"),
-        says("and with `causal=True` no query attends to a later word.", mistake="`causal` has no effect"),
-        says(
-            "It returns (b, n, d_model), the heads side by side, through the output layer.",
-            mistake="without moving the heads back",
-        ),
-        says("Gradients must reach every layer.", mistake="No gradient reaches queries and keys"),
         context(
-            "The check copies weights into your layers, in any order that fits, and compares outputs and gradients. "
-            "Padding stands on the right, and every sample has a real word."
+            "The layer below turns the words of a sentence into one vector. It runs, it trains, and its padding leaks: "
+            "a padded sentence does not get the vector that it gets alone. Its heads are too wide as well."
         ),
+        example("""
+class BrokenEncoder(keras.Layer):
+    def __init__(self, d_model, num_heads):
+        super().__init__()
+        self.attention = keras.layers.MultiHeadAttention(num_heads, key_dim=d_model)
+
+    def call(self, x, padding_mask):
+        mask = padding_mask[:, :, None]
+        y = self.attention(x, x, attention_mask=mask)
+        return ops.mean(x + y, axis=1)
+
+
+broken = BrokenEncoder(4, 2)
+sentences = np.random.default_rng(0).normal(size=(1, 5, 4)).astype("float32")
+is_real = np.array([[True, True, True, False, False]])
+alone = broken(sentences[:, :3], is_real[:, :3])
+print("padded, as if alone:", np.allclose(broken(sentences, is_real), alone, atol=1e-5))
+"""),
+        says(
+            "**Write** it right: `SentenceEncoder(d_model, num_heads)`, a `keras.Layer` with `call(self, x, "
+            "padding_mask)`, for `x` (b, n, d_model) and `padding_mask` (b, n), True where a word is real. It returns "
+            "(b, d_model).",
+            mistake="Your mask is upside down",
+        ),
+        says(
+            "It uses one `keras.layers.MultiHeadAttention` with biases, for self-attention;",
+            mistake="has no biases",
+        ),
+        says("each head is `d_model / num_heads` wide;", mistake="Each head is as wide as the model"),
+        says("no query attends to padding, wherever it is,", mistake="Padding is attended to"),
+        says("while later words are open;", mistake="closed the future"),
+        says("`x` is added to what attention brings;", mistake="The residual connection is missing"),
+        says("and the average goes over the real words only.", mistake="Your average counts the padding"),
+        says("Gradients must reach every weight.", mistake="No gradient reaches the attention"),
+        context("Every sentence has a real word."),
     ],
     hints=[
-        "`ops.transpose(ops.reshape(q, (b, n, num_heads, d_head)), (0, 2, 1, 3))` is (b, num_heads, n, d_head).",
-        "`ops.where(allowed, scores, -1e9)` before `ops.softmax(scores, axis=-1)`; then transpose and reshape back.",
+        "Two places use the mask. Which axis of the weights (b, heads, queries, keys) does padding close? And by which "
+        "number does the average divide?",
+        "`key_dim` is the width of *one* head. `padding_mask[:, None, :]`; then `ops.cast`, `ops.sum` and `[:, :, None]`.",
     ],
-    draw=draw_attention,
+    draw=draw_sentences,
     parts=[
-        part("one head", b=2, n=3, num_heads=1, d_head=4, causal=False, padded=False),
-        part("several heads", b=2, n=4, num_heads=one_of(2, 3), d_head=one_of(2, 3), causal=False, padded=False),
-        part("padding", b=3, n=5, num_heads=2, d_head=one_of(2, 3), causal=False, padded=True),
-        part("causal", b=2, n=4, num_heads=2, d_head=3, causal=True, padded=False),
-        part("padding and causal", weight=2, b=in_turn(3, 1), n=5, num_heads=2, d_head=2, causal=True, padded=True),
+        part("no padding", b=2, n=3, num_heads=2, d_head=one_of(2, 3), padding=""),
+        part("padding", weight=2, b=3, n=5, num_heads=in_turn(2, 3), d_head=2, padding="right"),
+        part("padding on the left", b=1, n=4, num_heads=2, d_head=3, padding="left"),
     ],
-    own={"b": 1, "n": 2, "num_heads": 2, "d_head": 1, "causal": False, "padded": False},
-    own_says="Sizes, input and masks of your own: d_model, num_heads, x, padding_mask, causal",
     mistakes={
-        "Queries, keys and values come from one wide layer. That works as well, but here weights are copied in: make "
-        "four layers of d_model units.": OneLayerForAll,
-        "Your Dense layers have no bias.": edit("Dense(d_model, ", "Dense(d_model, use_bias=False, "),
-        "Queries, keys and values share one layer. Each needs a layer of its own.": edit(
-            "self.k_proj(x)", "self.q_proj(x)", "self.v_proj(x)", "self.q_proj(x)"
+        "The attention layer has no biases: leave `use_bias` as it is.": edit(
+            "key_dim=d_head", "key_dim=d_head, use_bias=False"
         ),
-        "You reshaped straight to (b, num_heads, n, d_head), which mixes words with features. First (b, n, num_heads, "
-        "d_head), then the transpose.": edit(
-            "_proj(x), shape), (0, 2, 1, 3))", "_proj(x), (b, self.num_heads, n, d_head)), (0, 1, 2, 3))"
+        "Each head is as wide as the model: `key_dim` is the width of *one* head, d_model / num_heads.": WideHeads,
+        "Padding is attended to: the mask must be handed to the attention layer, and close *keys*, the last axis of "
+        "(b, queries, keys). Closing the rows of padded queries changes nothing for real words.": [
+            "mask = padding_mask[:, :, None]",
+            "y = self.attention(x, x)",
+        ],
+        "Your mask is upside down: True means *may attend* in Keras.": (
+            "mask = ops.logical_not(padding_mask)[:, None, :]"
         ),
-        "You divided by the root of d_model. Each head's keys have d_model / num_heads numbers: divide by the root of "
-        "that.": edit("d_head**0.5", "d_model**0.5"),
-        "The scores are not divided by anything: use the root of a head's width.": edit(" / d_head**0.5", ""),
-        "You divided by a head's width itself, not by its root.": edit("d_head**0.5", "d_head"),
-        "`padding_mask` has no effect: padding gets attention.": "real = ops.ones((1, 1, 1, n), dtype='bool')",
-        "Your padding mask is upside down: True is real in this course.": (
-            "real = ops.logical_not(padding_mask)[:, None, None, :]"
+        "Your average counts the padding: add up the real words only, and divide by their number.": (
+            "real = ops.ones_like(x[:, :, :1])"
         ),
-        "You masked rows, those of padded queries. Padding must not be attended *to*: mask columns, the keys.": (
-            "real = padding_mask[:, None, :, None]"
+        "You left the padding out of the sum, but divided by the length with padding.": ("return total / x.shape[1]"),
+        "This is the sum of the real words: divide it by their number.": "return total",
+        "The residual connection is missing: add `x` to what attention brings.": "x = y",
+        "The sum is of `x` alone: what attention brings is lost.": "x = x + 0 * y",
+        "You closed the future. This is an encoder: later words are open.": (
+            "y = self.attention(x, x, attention_mask=mask, use_causal_mask=True)"
         ),
-        "`causal` has no effect: words attend to later words.": "allowed = real",
-        "Your causal mask is the other triangle: it closes the past.": (
-            "past = ops.triu(ops.ones((n, n), dtype='bool'))"
-        ),
-        "You closed the future even where `causal` is False.": "allowed = ops.logical_and(real, past)",
-        "You set masked scores to 0, but e to the 0 is 1: they still get attention. Use a very negative number.": edit(
-            "-1e9", "0.0"
-        ),
-        "Your softmax goes over the queries. Each query spends one unit among the keys: the last axis.": (
-            "weights = ops.softmax(masked, axis=-2)"
-        ),
-        "You took the softmax twice.": "weights = ops.softmax(ops.softmax(masked, axis=-1), axis=-1)",
-        "You reshaped without moving the heads back: transpose first, or words are mixed.": (
-            "joined = ops.reshape(heads, (b, n, d_model))"
-        ),
-        "The output layer is missing: the heads side by side are not the result yet.": "return joined",
-        "No gradient reaches queries and keys: the weights were stopped.": edit(
-            "weights @ v", "ops.stop_gradient(weights) @ v"
-        ),
+        "No gradient reaches the attention: its output was stopped.": "x = x + ops.stop_gradient(y)",
     },
-    praise="The same mathematics, and the same numbers, in the other framework.",
+    praise="Two masks, one for attention and one for the average. Forgetting the second is the commoner mistake.",
 )
 
 
-@right(layer)
-class ByEinsum(keras.Layer):
-    """Other names, another order of layers, einsum."""
-
-    def __init__(self, d_model, num_heads):
-        super().__init__()
-        self.output_layer = keras.layers.Dense(d_model)
-        self.three = [keras.layers.Dense(d_model) for _ in range(3)]
-        self.h = num_heads
-
-    def call(self, x, padding_mask, causal):
-        n = x.shape[1]
-        v, k, q = (ops.reshape(each(x), (-1, n, self.h, x.shape[-1] // self.h)) for each in self.three)
-        scores = ops.einsum("bihd,bjhd->bhij", q, k) / ops.sqrt(1.0 * q.shape[-1])
-        scores += ops.where(padding_mask, 0.0, -1e9)[:, None, None, :]
-        if causal:
-            scores += ops.triu(ops.full((n, n), -1e9), 1)
-        mixed = ops.einsum("bhij,bjhd->bihd", ops.softmax(scores), v)
-        return self.output_layer(ops.reshape(mixed, (-1, n, x.shape[-1])))
-
-
-@right(layer)
-class ByBuild(keras.Layer):
-    """Layers made in `build`, in another order of calls."""
+@right(encoder)
+class ByPooling(keras.Layer):
+    """Keras's own masked pooling; the mask as `key_mask`."""
 
     def __init__(self, d_model, num_heads, **kwargs):
         super().__init__(**kwargs)
-        self.width, self.num_heads = d_model, num_heads
+        self.mix = keras.layers.MultiHeadAttention(num_heads, d_model // num_heads)
+        self.pool = keras.layers.GlobalAveragePooling1D()
 
-    def build(self, shape, *_):
-        self.k = keras.layers.Dense(self.width)
-        self.v = keras.layers.Dense(self.width)
-        self.q = keras.layers.Dense(self.width)
-        self.mix = keras.layers.Dense(self.width)
+    def call(self, x, padding_mask):
+        return self.pool(x + self.mix(x, x, key_mask=padding_mask), mask=padding_mask)
 
-    def call(self, x, padding_mask, causal):
-        heads = []
-        d = self.width // self.num_heads
-        k, v, q = self.k(x), self.v(x), self.q(x)
+
+@right(encoder)
+class ByWeights(keras.Layer):
+    """The average as a product with the weights of the words."""
+
+    def __init__(self, d_model, num_heads):
+        super().__init__()
+        self.add = keras.layers.Add()
+        self.mix = keras.layers.MultiHeadAttention(key_dim=d_model // num_heads, num_heads=num_heads)
+
+    def call(self, x, padding_mask):
         n = x.shape[1]
-        for h in range(self.num_heads):
-            piece = slice(h * d, (h + 1) * d)
-            scores = ops.matmul(q[..., piece], ops.swapaxes(k[..., piece], 1, 2)) / d**0.5
-            scores = ops.where(padding_mask[:, None, :], scores, -1e9)
-            if causal:
-                scores = ops.where(ops.tril(ops.ones((n, n))) > 0, scores, -1e9)
-            heads.append(ops.matmul(ops.softmax(scores), v[..., piece]))
-        return self.mix(ops.concatenate(heads, axis=-1))
+        mask = ops.repeat(padding_mask[:, None, :], n, axis=1)
+        h = self.add([x, self.mix(query=x, value=x, key=x, attention_mask=mask)])
+        share = ops.cast(padding_mask, "float32")
+        share = share / ops.sum(share, axis=1, keepdims=True)
+        return ops.einsum("bn,bnd->bd", share, h)

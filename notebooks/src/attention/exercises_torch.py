@@ -1,4 +1,4 @@
-"""Multi-head attention as a PyTorch module."""
+"""Cross-attention as a PyTorch module, and the check of the lesson's own layer."""
 
 import math
 
@@ -11,212 +11,255 @@ from mmcourse.check.verdict import CheckFailed
 from mmcourse.exercise import context, drawn_weights, edit, exercise, in_turn, one_of, part, right, says
 
 
-class MultiHeadAttention(nn.Module):
-    """Self-attention with several heads: x (b, n, d_model) → (b, n, d_model)."""
+class CrossAttention(nn.Module):
+    """Words x (b, n, d_model) attend to a context (b, m, d_context) → (b, n, d_model)."""
 
-    def __init__(self, d_model, num_heads):
+    def __init__(self, d_model, d_context, num_heads):
         super().__init__()
         self.num_heads = num_heads
         self.q_proj = nn.Linear(d_model, d_model)
-        self.k_proj = nn.Linear(d_model, d_model)
-        self.v_proj = nn.Linear(d_model, d_model)
+        self.k_proj = nn.Linear(d_context, d_model)
+        self.v_proj = nn.Linear(d_context, d_model)
         self.out_proj = nn.Linear(d_model, d_model)
 
-    def forward(self, x, padding_mask, causal):
+    def forward(self, x, context, context_mask):
         b, n, d_model = x.shape
-        d_head = d_model // self.num_heads
+        m, d_head = context.shape[1], d_model // self.num_heads
         q = self.q_proj(x).view(b, n, self.num_heads, d_head).transpose(1, 2)  # (b, num_heads, n, d_head)
-        k = self.k_proj(x).view(b, n, self.num_heads, d_head).transpose(1, 2)
-        v = self.v_proj(x).view(b, n, self.num_heads, d_head).transpose(1, 2)
-        scores = q @ k.transpose(-2, -1) / math.sqrt(d_head)  # (b, num_heads, n, n)
-        real = padding_mask[:, None, None, :]  # columns are keys
-        past = torch.ones(n, n, dtype=torch.bool).tril()
-        allowed = real & past if causal else real
-        masked = scores.masked_fill(~allowed, float("-inf"))
-        weights = masked.softmax(dim=-1)
+        k = self.k_proj(context).view(b, m, self.num_heads, d_head).transpose(1, 2)  # (b, num_heads, m, d_head)
+        v = self.v_proj(context).view(b, m, self.num_heads, d_head).transpose(1, 2)
+        scores = q @ k.transpose(-2, -1) / math.sqrt(d_head)  # (b, num_heads, n, m)
+        real = context_mask[:, None, None, :]  # (b, 1, 1, m): columns are keys
+        lowest = torch.finfo(scores.dtype).min  # finite, so that an empty row is not 0 / 0
+        masked = scores.masked_fill(~real, lowest)
+        weights = masked.softmax(dim=-1).masked_fill(~real, 0)  # an empty row becomes all zeros
         heads = weights @ v  # (b, num_heads, n, d_head)
         joined = heads.transpose(1, 2).reshape(b, n, d_model)
         return self.out_proj(joined)
 
 
-def use_attention(probe, answer, d_model, num_heads, x, padding_mask, causal, weights):
+def use_attention(probe, answer, d_model, d_context, num_heads, x, context, context_mask, weights):
     """Output and gradients with copied weights."""
-    model = answer(d_model, num_heads)
+    model = answer(d_model, d_context, num_heads)
     for parameters in probe.load_ways(model, weights):
-        out = model(probe.tensor(x), probe.tensor(padding_mask), causal)
+        out = model(probe.tensor(x), probe.tensor(context), probe.tensor(context_mask))
         yield {"the output": probe.output(out), **probe.gradients(out, parameters)}
 
 
-def draw_attention(g, b, n, num_heads, d_head, causal, padded):
+def draw_attention(g, b, n, m, num_heads, d_head, d_context, padding):
+    """Padding of the context: none, on the right, on the left, or a first sample of nothing else."""
     d_model = num_heads * d_head
     x = g.normal(size=(b, n, d_model)).round(2)
-    lengths = g.integers(1, n, b) if padded else np.full(b, n)
-    lengths[0] = n  # one sample without padding
-    padding_mask = np.arange(n) < lengths[:, None]  # (b, n), padding on the right
+    context = g.normal(size=(b, m, d_context)).round(2)
+    lengths = g.integers(1, m, (b, 1)) if padding else np.full((b, 1), m)
+    context_mask = np.arange(m) < lengths  # (b, m)
+    if padding == "left":
+        context_mask = context_mask[:, ::-1].copy()
+    if padding == "all":
+        context_mask[0] = False
     shapes = {}
-    for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-        shapes[f"{name}.weight"] = (d_model, d_model)
+    for name, width in (("q_proj", d_model), ("k_proj", d_context), ("v_proj", d_context), ("out_proj", d_model)):
+        shapes[f"{name}.weight"] = (d_model, width)
         shapes[f"{name}.bias"] = (d_model,)
-    return d_model, num_heads, x, padding_mask, bool(causal), drawn_weights(g, shapes)
+    return d_model, d_context, num_heads, x, context, context_mask, drawn_weights(g, shapes)
 
 
-class OneLayerForAll(MultiHeadAttention):
-    """Queries, keys and values from one layer that is three times as wide."""
+class OneLayerForBoth(CrossAttention):
+    """Keys and values from one layer that is twice as wide."""
 
-    def __init__(self, d_model, num_heads):
-        super().__init__(d_model, num_heads)
-        del self.q_proj, self.k_proj, self.v_proj
-        self.qkv = nn.Linear(d_model, 3 * d_model)
+    def __init__(self, d_model, d_context, num_heads):
+        super().__init__(d_model, d_context, num_heads)
+        del self.k_proj, self.v_proj
+        self.kv = nn.Linear(d_context, 2 * d_model)
 
 
 class InAList(nn.Module):
     """Layers in a plain list, which the module does not see."""
 
-    def __init__(self, d_model, num_heads):
+    def __init__(self, d_model, d_context, num_heads):
         super().__init__()
-        self.layers = [nn.Linear(d_model, d_model) for _ in range(4)]
+        self.layers = [nn.Linear(d_model, d_model), nn.Linear(d_context, d_model)]
 
 
 module = exercise(
     "attention.4",
-    MultiHeadAttention,
+    CrossAttention,
     framework="torch",
     use=use_attention,
-    title="Multi-head attention in PyTorch",
+    title="Cross-attention in PyTorch",
     points=3,
     difficulty=3,
-    minutes=20,
+    minutes=25,
     statement=[
+        context(
+            "A caption attends to the regions of its picture. The regions have another width than the words, and "
+            "pictures have different numbers of regions: some are padding, and one picture of the batch failed to load."
+        ),
         says(
-            "**Write** the class `MultiHeadAttention(d_model, num_heads)`, an `nn.Module` for self-attention.",
+            "**Write** the class `CrossAttention(d_model, d_context, num_heads)`, an `nn.Module`.",
             mistake="Layers in a plain list",
         ),
+        context("**Layers.**"),
         says(
-            "It has four linear layers with biases, from `d_model` to `d_model`: for queries, keys, values and the "
-            "output. Their names are yours.",
+            "Four linear layers with biases, whose names are yours: queries and output from `d_model` to `d_model`,",
             mistake="Your linear layers have no bias",
         ),
+        says("keys and values from `d_context` to `d_model`, one layer each.", mistake="one wide layer"),
+        context("**Inputs.**"),
         says(
-            "Its `forward(x, padding_mask, causal)` takes `x` (b, n, d_model) and returns (b, n, d_model).",
+            "`forward(x, context, context_mask)` takes `x` (b, n, d_model), whose words are the queries, `context` "
+            "(b, m, d_context), and returns (b, n, d_model).",
             ignored=edit("self.out_proj(joined)", "self.out_proj(joined).mean(dim=1)"),
         ),
-        says(
-            "Queries, keys and values are each cut into `num_heads` pieces of `d_model / num_heads` neighboring "
-            "features; each head attends by itself,",
-            mistake="straight to (b, num_heads, n, d_head)",
-        ),
-        says("with scores divided by the root of a head's width.", mistake="root of d_model"),
-        says(
-            "`padding_mask` (b, n) is True where a word is real: no query attends to padding.",
-            mistake="`padding_mask` has no effect",
-        ),
-        says("With `causal=True`, no query attends to a later word.", mistake="`causal` has no effect"),
-        says("The heads are put side by side again", mistake="without moving the heads back"),
+        context("**Heads.**"),
+        says("Each takes `d_model / num_heads` *neighboring* features and attends by itself;", mistake="every other"),
+        says("scores are divided by the root of a head's width;", mistake="root of d_model"),
+        says("the heads are put side by side again", mistake="without moving the heads back"),
         says("and go through the output layer.", mistake="The output layer is missing"),
+        context("**Mask.**"),
+        says(
+            "`context_mask` (b, m) is True where a region is real: no query attends to padding, wherever it is.",
+            mistake="`context_mask` has no effect",
+        ),
+        says(
+            "Where a sample's context is *all* padding, its attention weights are all zeros.",
+            mistake="spreads over the padding",
+        ),
+        says("Then neither outputs nor gradients may be NaN.", mistake="became NaN"),
         says("Gradients must reach every layer.", mistake="No gradient reaches queries and keys"),
         context(
-            "The check copies weights into your layers, in any order that fits, and compares outputs and gradients. "
-            "Padding stands on the right, and every sample has a real word."
+            "The check copies weights into your layers, in any order that fits, and compares outputs and gradients."
         ),
     ],
     hints=[
-        "`q.view(b, n, num_heads, d_head).transpose(1, 2)` is (b, num_heads, n, d_head): now `@` works on each head. "
-        "`padding_mask[:, None, None, :]` fits the scores (b, num_heads, n, n).",
-        'Mask the scores with `scores.masked_fill(~allowed, float("-inf"))` before the softmax over the last axis. '
-        "At the end undo both steps: `transpose(1, 2)`, then `reshape(b, n, d_model)`.",
+        "Which of n and m belongs to queries, which to keys? Write the shape behind every line. And what is the softmax "
+        "of a row in which every score is −∞?",
+        "`view` and `transpose(1, 2)` to split; `masked_fill` twice: before the softmax with a very low *finite* number "
+        "(`torch.finfo`), and after it.",
     ],
     draw=draw_attention,
     parts=[
-        part("one head", b=2, n=3, num_heads=1, d_head=4, causal=False, padded=False),
-        part("several heads", b=2, n=4, num_heads=one_of(2, 3), d_head=one_of(2, 3), causal=False, padded=False),
-        part("padding", b=3, n=5, num_heads=2, d_head=one_of(2, 3), causal=False, padded=True),
-        part("causal", b=2, n=4, num_heads=2, d_head=3, causal=True, padded=False),
-        part("padding and causal", weight=2, b=in_turn(3, 1), n=5, num_heads=2, d_head=2, causal=True, padded=True),
+        part("one head", b=2, n=3, m=4, num_heads=1, d_head=4, d_context=3, padding=""),
+        part(
+            "several heads",
+            b=2,
+            n=4,
+            m=3,
+            num_heads=one_of(2, 3),
+            d_head=one_of(3, 4),
+            d_context=one_of(2, 5),
+            padding="",
+        ),
+        part("padding", b=3, n=2, m=5, num_heads=2, d_head=one_of(2, 3), d_context=5, padding=in_turn("right", "left")),
+        part(
+            "a context of nothing but padding",
+            weight=2,
+            b=3,
+            n=3,
+            m=4,
+            num_heads=2,
+            d_head=2,
+            d_context=6,
+            padding="all",
+        ),
     ],
-    own={"b": 1, "n": 2, "num_heads": 2, "d_head": 1, "causal": False, "padded": False},
-    own_says="Sizes, input and masks of your own: d_model, num_heads, x, padding_mask, causal",
     mistakes={
         "Layers in a plain list are hidden from the module, its parameters too: make them attributes, or use "
         "`nn.ModuleList`.": InAList,
-        "Queries, keys and values come from one wide layer. That works as well, but here weights are copied in: make "
-        "four layers, (d_model, d_model) each.": OneLayerForAll,
-        "Your linear layers have no bias.": edit("(d_model, d_model)", "(d_model, d_model, bias=False)"),
-        "Queries, keys and values share one layer. Each needs a layer of its own.": edit(
-            "self.k_proj(x)", "self.q_proj(x)", "self.v_proj(x)", "self.q_proj(x)"
+        "Keys and values come from one wide layer. That works as well, but here weights are copied in: make "
+        "two layers, from d_context to d_model each.": OneLayerForBoth,
+        "Your linear layers have no bias.": edit(", d_model)", ", d_model, bias=False)"),
+        "Keys and values share one layer. Each needs a layer of its own.": edit(
+            "self.k_proj(context)", "self.v_proj(context)"
         ),
         "You reshaped straight to (b, num_heads, n, d_head), which mixes words with features. First (b, n, num_heads, "
         "d_head), then `transpose(1, 2)`.": edit(
-            ".view(b, n, self.num_heads, d_head).transpose(1, 2)", ".reshape(b, self.num_heads, n, d_head)"
+            ".view(b, n, self.num_heads, d_head).transpose(1, 2)",
+            ".reshape(b, self.num_heads, n, d_head)",
+            ".view(b, m, self.num_heads, d_head).transpose(1, 2)",
+            ".reshape(b, self.num_heads, m, d_head)",
+        ),
+        "Your heads take every other feature (or every third). A head takes *neighboring* features: `num_heads` comes "
+        "before `d_head` in the reshape.": edit(
+            "self.num_heads, d_head).transpose(1, 2)", "d_head, self.num_heads).permute(0, 3, 1, 2)"
         ),
         "You divided by the root of d_model. Each head's keys have d_model / num_heads numbers: divide by the root of "
         "that.": edit("math.sqrt(d_head)", "math.sqrt(d_model)"),
+        "You divided by the root of d_context. A dot product adds up as many products as a head is wide.": edit(
+            "math.sqrt(d_head)", "math.sqrt(context.shape[-1])"
+        ),
         "The scores are not divided by anything: use the root of a head's width.": ("scores = q @ k.transpose(-2, -1)"),
         "You divided by a head's width itself, not by its root.": edit("math.sqrt(d_head)", "d_head"),
-        "`padding_mask` has no effect: padding gets attention.": "real = torch.ones_like(padding_mask)[:, None, None, :]",
-        "Your padding mask is upside down: True is real in this course. (PyTorch's own `key_padding_mask` is the "
-        "opposite.)": "allowed = ~real & past if causal else ~real",
-        "You masked rows, those of padded queries. Padding must not be attended *to*: mask columns, the keys.": (
-            "real = padding_mask[:, None, :, None]"
+        "`context_mask` has no effect: padding gets attention.": "real = torch.ones_like(context_mask)[:, None, None, :]",
+        "Your mask is upside down: True is real in this course. (PyTorch's own `key_padding_mask` is the opposite.)": [
+            "real = ~context_mask[:, None, None, :]",
+            "real = ~context_mask[:, None, None, :]\n"
+            'weights = scores.masked_fill(~real, float("-inf")).softmax(dim=-1)',
+        ],
+        "You set masked scores to 0, but e to the 0 is 1: they still get attention. Use a very low number.": (
+            "weights = scores.masked_fill(~real, 0).softmax(dim=-1)"
         ),
-        "`causal` has no effect: words attend to later words.": "allowed = real",
-        "Your causal mask is the other triangle: it closes the past.": (
-            "past = torch.ones(n, n, dtype=torch.bool).triu()"
+        "You set weights to 0 after the softmax only, so rows no longer sum to 1. Mask the scores as well.": (
+            "masked = scores"
         ),
-        "You closed the future even where `causal` is False.": "allowed = real & past",
-        "You set masked scores to 0, but e to the 0 is 1: they still get attention. Use minus infinity.": edit(
-            'float("-inf")', "0.0"
+        "A sample whose context is all padding became NaN (0 divided by 0). Its weights should be zeros.": (
+            'weights = scores.masked_fill(~real, float("-inf")).softmax(dim=-1)'
         ),
+        "A sample whose context is all padding spreads over the padding. Its weights should be zeros.": (
+            "weights = masked.softmax(dim=-1)"
+        ),
+        "The output is right, but a gradient is NaN: it comes back through the softmax of a row of −∞. Use a finite low "
+        "number.": ("masked = scores + torch.where(real, 0.0, -torch.inf)"),
         "Your softmax goes over the queries. Each query spends one unit among the keys: the last axis.": (
-            "weights = masked.softmax(dim=-2)"
+            "weights = masked.softmax(dim=-2).masked_fill(~real, 0)"
         ),
-        "You took the softmax twice.": "weights = masked.softmax(dim=-1).softmax(dim=-1)",
+        "You took the softmax twice.": "weights = masked.softmax(dim=-1).softmax(dim=-1).masked_fill(~real, 0)",
         "You reshaped without moving the heads back: `transpose(1, 2)` first, or words are mixed.": (
             "joined = heads.reshape(b, n, d_model)"
         ),
         "The output layer is missing: the heads side by side are not the result yet.": "return joined",
         "No gradient reaches queries and keys: the weights were detached.": edit("weights @ v", "weights.detach() @ v"),
     },
-    praise="This is the layer that every transformer is made of.",
+    praise="This is how a decoder reads its encoder, and a language model its picture.",
 )
 
 
 @right(module)
 class ByEinsum(nn.Module):
-    """Other names, another order of layers, einsum, -1e9."""
+    """Other names, another order of layers, einsum; empty rows are erased at the end."""
 
-    def __init__(self, d_model, num_heads):
+    def __init__(self, d_model, d_context, num_heads):
         super().__init__()
         self.output = nn.Linear(d_model, d_model)
-        self.values = nn.Linear(d_model, d_model)
-        self.keys = nn.Linear(d_model, d_model)
+        self.values = nn.Linear(d_context, d_model)
+        self.keys = nn.Linear(d_context, d_model)
         self.queries = nn.Linear(d_model, d_model)
         self.h = num_heads
 
-    def forward(self, x, padding_mask, causal):
-        q, k, v = (layer(x).unflatten(-1, (self.h, -1)) for layer in (self.queries, self.keys, self.values))
+    def forward(self, x, context, context_mask):
+        pairs = ((self.queries, x), (self.keys, context), (self.values, context))
+        q, k, v = (layer(each).unflatten(-1, (self.h, -1)) for layer, each in pairs)
         scores = torch.einsum("bihd,bjhd->bhij", q, k) / q.shape[-1] ** 0.5
-        scores = scores + torch.where(padding_mask, 0.0, -1e9)[:, None, None]
-        if causal:
-            scores = scores + torch.full(scores.shape[-2:], -1e9).triu(1)
-        return self.output(torch.einsum("bhij,bjhd->bihd", scores.softmax(-1), v).flatten(2))
+        scores = scores + torch.where(context_mask, 0.0, -1e9)[:, None, None]
+        weights = scores.softmax(-1) * context_mask.any(1)[:, None, None, None]
+        return self.output(torch.einsum("bhij,bjhd->bihd", weights, v).flatten(2))
 
 
 @right(module)
 class ByLibrary(nn.Module):
-    """The framework's own attention on layers in a ModuleList."""
+    """The framework's own attention on layers in a ModuleList; an empty row gets a key and value of zeros."""
 
-    def __init__(self, d_model, num_heads):
+    def __init__(self, d_model, d_context, num_heads):
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(d_model, d_model) for _ in range(4))
+        widths = (d_model, d_context, d_context, d_model)
+        self.layers = nn.ModuleList(nn.Linear(width, d_model) for width in widths)
         self.num_heads = num_heads
 
-    def forward(self, x, padding_mask, causal):
-        q, k, v = (self.split(layer(x)) for layer in self.layers[:3])
-        n = x.shape[1]
-        allowed = padding_mask[:, None, None, :].expand(-1, 1, n, n)
-        if causal:
-            allowed = allowed & torch.ones(n, n, dtype=torch.bool).tril()
-        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+    def forward(self, x, context, context_mask):
+        q, k, v = (self.split(layer(each)) for layer, each in zip(self.layers, (x, context, context), strict=False))
+        k, v = (nn.functional.pad(each, (0, 0, 0, 1)) for each in (k, v))  # one more key and value: zeros
+        allowed = torch.cat([context_mask, ~context_mask.any(dim=1, keepdim=True)], dim=1)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed[:, None, None, :])
         return self.layers[3](mixed.transpose(1, 2).flatten(2))
 
     def split(self, y):
@@ -229,6 +272,8 @@ class LessonAttention(nn.Module):
 
     def __init__(self, d_model, num_heads):
         super().__init__()
+        if d_model % num_heads:
+            raise ValueError(f"{num_heads} heads do not divide a width of {d_model}")
         self.num_heads = num_heads
         self.q_proj = nn.Linear(d_model, d_model)
         self.k_proj = nn.Linear(d_model, d_model)
@@ -240,7 +285,7 @@ class LessonAttention(nn.Module):
         q = self.split(self.q_proj(x))  # (b, heads, n, d_k)
         k = self.split(self.k_proj(context))  # (b, heads, m, d_k)
         v = self.split(self.v_proj(context))
-        mask = self.make_mask(x.shape[1], context.shape[1], padding_mask, causal)
+        mask = self.make_mask(q, k, padding_mask, causal)
         scores = self.scale(q @ k.transpose(-1, -2), q)  # (b, heads, n, m)
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))
@@ -256,10 +301,11 @@ class LessonAttention(nn.Module):
     def scale(self, scores, q):
         return scores / math.sqrt(q.shape[-1])
 
-    def make_mask(self, n, m, padding_mask, causal):
+    def make_mask(self, q, k, padding_mask, causal):
+        n, m = q.shape[-2], k.shape[-2]
         mask = None if padding_mask is None else padding_mask[:, None, None, :]
         if causal:
-            past = torch.ones(n, m, dtype=torch.bool).tril()
+            past = torch.ones(n, m, dtype=torch.bool, device=q.device).tril(m - n)
             mask = past if mask is None else mask & past
         return mask
 
@@ -275,13 +321,13 @@ class NotScaled(LessonAttention):
 
 
 class MaskIgnored(LessonAttention):
-    def make_mask(self, n, m, padding_mask, causal):
+    def make_mask(self, q, k, padding_mask, causal):
         return None
 
 
 class MaskUpsideDown(LessonAttention):
-    def make_mask(self, n, m, padding_mask, causal):
-        mask = super().make_mask(n, m, padding_mask, causal)
+    def make_mask(self, q, k, padding_mask, causal):
+        mask = super().make_mask(q, k, padding_mask, causal)
         return None if mask is None else ~mask
 
 

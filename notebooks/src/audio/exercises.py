@@ -377,6 +377,7 @@ for n_fft in (128, 256, 512):
 """),
         context("128 is too coarse for the tones, 512 too long for the clicks. 256 does both."),
         says("**Write** `choose(rate, hz_apart, ms_apart)`.", mistake="You looked at the clicks only"),
+        says("`hz_apart` and `ms_apart` need not be whole numbers.", mistake="You cut the wishes to whole numbers"),
         says(
             "Return one whole number, a power of two or 0.",
             ignored="return math.log2(n_fft) if frame_ms <= ms_apart else 0",
@@ -457,6 +458,10 @@ for n_fft in (128, 256, 512):
         "That length does both, but it is no power of two. Go on to the next one, and test the clicks with that.": (
             any_length
         ),
+        "You cut the wishes to whole numbers. Tones may be 62.5 Hz apart, and clicks 1.5 ms: compare as they are.": [
+            lambda rate, hz_apart, ms_apart: choose(rate, hz_apart, int(ms_apart)),
+            lambda rate, hz_apart, ms_apart: choose(rate, max(1, int(hz_apart)), int(ms_apart)),
+        ],
     },
     praise="Sharp in frequency is blunt in time. Where both cannot be had, saying so is the right answer.",
 )

@@ -133,6 +133,12 @@ print("inputs: 2, 4, 12, 93, 14, 3; labels: -100, 11, -100, 13, 14, -100  (mask_
             "labels = np.where(masked, ids, -100)"
         ),
         "The two results are exchanged: first what the model sees, then what it is asked.": "return labels, inputs",
+        "You ask only for tokens that changed. A chosen token that stays is asked too: its label is the token.": (
+            "labels = np.where(masked | other, ids, -100)"
+        ),
+        "You exchanged the last two tenths: from 0.8 up to 0.9 the token becomes a random one, from 0.9 on it stays.": (
+            "other = chosen & (fate >= 0.9)"
+        ),
     },
     praise="The model never knows which of the words it sees are asked, so it must understand all of them.",
     names=("inputs", "labels"),
@@ -265,6 +271,9 @@ report = exercise(
         "You took the logarithm to base 10. The loss is in nats: `np.log`.": "ignorant = np.log10(vocab_size)",
         "You compare with the 668 tokens of the example. A report says how large its vocabulary is.": (
             "ignorant = np.log(668)"
+        ),
+        "Your gain is 0 where you call a leak. The gain is wanted whatever the word is.": (
+            'return verdict, 0.0 if verdict == "leak" else gain'
         ),
     },
     praise="First the loss that it started from, then the best that counting can do: two questions for every report.",

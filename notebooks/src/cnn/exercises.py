@@ -66,6 +66,14 @@ def draw_number(g):
     return draw_pair(g, (1, 1), g.integers(2, 5, 2))
 
 
+def draw_whole(g, of):
+    """The kernel, or the picture, holds integers, the other one floats."""
+    x, k = draw_oblong(g)
+    if of == "kernel":
+        return x, g.integers(-3, 4, k.shape)
+    return g.integers(-3, 4, x.shape), k
+
+
 convolution = exercise(
     "cnn.1",
     convolve,
@@ -94,6 +102,7 @@ print("one position, kernel turned:  ", (picture[0:3, 0:3] * stamp[::-1, ::-1]).
             "**Write** `convolve(x, k)` for `x` (h, w) and `k` (kh, kw), which need not be square or symmetric.",
             mistake="You transposed the kernel",
         ),
+        says("Either may hold integers.", mistake="Your numbers lost their fractions"),
         says("Return the array (h − kh + 1, w − kw + 1).", mistake="The last row and column are missing"),
     ],
     hints=[
@@ -114,6 +123,7 @@ print("one position, kernel turned:  ", (picture[0:3, 0:3] * stamp[::-1, ::-1]).
         part("a kernel as large as the picture", draw=draw_fitting),
         part("a single row", draw=draw_row),
         part("a kernel of one number", draw=draw_number),
+        part("whole numbers in one of the two", draw=draw_whole, of=in_turn("kernel", "picture")),
     ],
     own=lambda g: (g.integers(-5, 6, (3, 3)) * 1.0, g.integers(-5, 6, (2, 2)) * 1.0),
     own_says="A picture and a kernel of your own to try by hand",
@@ -131,9 +141,8 @@ print("one position, kernel turned:  ", (picture[0:3, 0:3] * stamp[::-1, ::-1]).
         "You turned the picture. Turn the kernel, and the output stays upright.": (
             lambda x, k: convolve(x[::-1, ::-1], k[::-1, ::-1])
         ),
-        "Your indices i − m fall below 0, and Python then counts from the other end. Turn the kernel and slide it.": (
-            with_negative_indices
-        ),
+        "Your first values wrap round: pixels from the other end of the picture come in (negative indices do that, and so "
+        "does an FFT). The kernel counts only where it fits.": with_negative_indices,
         "You transposed the kernel: that is a mirror along the diagonal, not a half turn.": "turned = k.T",
         "You let the kernel hang over the border (mode 'full'). It counts only where it fits: "
         "(h − kh + 1, w − kw + 1).": lambda x, k: padded(x, k, lambda n: n - 1, lambda n: n - 1),
@@ -147,9 +156,11 @@ print("one position, kernel turned:  ", (picture[0:3, 0:3] * stamp[::-1, ::-1]).
         "Your loops end one step early: the last row and column of the output stay 0.": edit(
             "range(y.shape[0])", "range(y.shape[0] - 1)", "range(y.shape[1])", "range(y.shape[1] - 1)"
         ),
-        "Your numbers lost their fractions. Make `y` of floats: `np.zeros(...)`, not `zeros_like` of whole numbers.": (
-            "y = np.zeros((h - kh + 1, w - kw + 1), dtype=int)"
-        ),
+        "Your numbers lost their fractions. Make `y` of floats: `np.zeros(...)`, not `zeros_like` of whole numbers.": [
+            "y = np.zeros((h - kh + 1, w - kw + 1), dtype=int)",
+            "y = np.zeros((h - kh + 1, w - kw + 1), dtype=k.dtype)",
+            "y = np.zeros((h - kh + 1, w - kw + 1), dtype=x.dtype)",
+        ],
     },
     praise="The flip is one line; now you know where it went.",
 )
@@ -508,9 +519,10 @@ diagnosis = exercise(
         says('- `"flipped"`: it would, if ours were turned by 180°;', mistake="Your turn reverses rows only"),
         says(
             '- `"scaled"`: it would, if ours were multiplied by one and the same number (such as a batch size that was '
-            "forgotten);",
+            "forgotten),",
             mistake="You never say 'scaled'",
         ),
+        says("which may be negative;", mistake="A wrong sign is a scale, too"),
         says('- `"wrong"`: none of these,', ignored=edit('"wrong"', '"scaled"')),
         says("such as two repairs needed at once.", mistake="Turned and scaled at once"),
         paragraph(),
@@ -529,7 +541,7 @@ print("error", np.abs(ours - nudged).max() / np.abs(nudged).max(), "  ratios", n
             "Return the error $e$ of the arrays as they are, and one of the four words.",
             mistake="Your error is that of the repaired array",
         ),
-        says("Some slopes may be 0,", mistake="You took the ratio at one fixed place"),
+        says("Some slopes may be 0 (never all of `nudged`),", mistake="You took the ratio at one fixed place"),
         says(
             "and all of `ours` may be 0: then no number repairs it.",
             ignored=edit('"wrong"]', '"wrong" if size > 0 else "scaled"]'),

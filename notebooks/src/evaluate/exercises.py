@@ -1,6 +1,6 @@
 """Three exercises on evaluation: macro F1, calibration error, and whether B beats A."""
 
-from math import comb
+from math import comb, erfc, sqrt
 
 import numpy as np
 
@@ -107,7 +107,7 @@ f1_score = exercise(
         says(r"$$F_1 = \frac{2PR}{P+R}$$", mistake="F1 is the harmonic one"),
         says("The macro average is the plain mean of $F_1$ over all classes.", mistake="You weighed each class"),
         says(
-            "Where nothing can be divided (a class never called, never true, or both but without a hit), $F_1$ is 0,",
+            "A class without a hit, because it is never called, never true, or always called wrongly, has $F_1 = 0$,",
             mistake="gives 0/0",
         ),
         says("and it still counts in the mean.", mistake="You left out the classes with 0/0"),
@@ -216,6 +216,15 @@ def with_empty_bins(labels, probabilities, bins):
     return sum(m.mean() * abs(correct[m].mean() - confidence[m].mean()) for m in inside)
 
 
+def with_bins_above_chance(labels, probabilities, bins):
+    """Bins from the smallest confidence that there can be, 1 / classes, to 1."""
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    edges = np.linspace(1 / probabilities.shape[1], 1, bins + 1)
+    number = np.searchsorted(edges[1:-1], confidence, side="left")
+    return np.abs(np.bincount(number, weights=correct - confidence)).sum() / len(labels)
+
+
 def draw_forecasts(g, n, classes, sharp=0.6):
     return g.integers(0, classes, n), g.dirichlet(np.full(classes, sharp), n), int(g.integers(3, 13))
 
@@ -254,6 +263,10 @@ calibration = exercise(
             "from 0.5 to 0.75 when there are four).",
             mistake="lies on an edge",
         ),
+        context(
+            "(No confidence is on an edge that is rounded in floats, such as 0.55, and no two classes tie for it.)"
+        ),
+        paragraph(),
         says("In every bin that holds samples,", mistake="mean of an empty bin"),
         says(
             "compare the share of right answers with the mean confidence, and add up:",
@@ -274,11 +287,8 @@ print("right:", probabilities.argmax(axis=1) == labels)
             r"\cdot 0.4 + \frac35 \cdot 0.02 = 0.172$."
         ),
         paragraph(),
-        context("**Write** `calibration_error(labels, probabilities, bins)`;"),
-        says(
-            "labels int `(n,)`, probabilities `(n, classes)`.",
-            ignored="correct = (probabilities[:, 1] > 0.5) == labels",
-        ),
+        says("**Write** `calibration_error(labels, probabilities, bins)`;", mistake="the same number of bins"),
+        says("labels int `(n,)`, probabilities `(n, classes)`.", mistake="the first two classes only"),
         says("Return one number.", ignored="return np.array(gaps) * shares"),
     ],
     hints=[
@@ -323,6 +333,15 @@ print("right:", probabilities.argmax(axis=1) == labels)
             edit("np.ceil", "np.floor")
         ),
         "NaN: the mean of an empty bin is 0/0. Leave out the bins that hold nothing.": with_empty_bins,
+        "You looked at the first two classes only. There may be more: `max(axis=1)` and `argmax(axis=1)` of all columns.": (
+            lambda labels, probabilities, bins: calibration_error(labels, probabilities[:, :2], bins)
+        ),
+        "Your bins cover the range from 1 / classes to 1. They cover 0 to 1, also where no confidence can be.": (
+            with_bins_above_chance
+        ),
+        "You always cut into the same number of bins. It is an argument: `bins`.": [
+            edit("confidence * bins", f"confidence * {bins}") for bins in (4, 5, 10, 15)
+        ],
     },
     praise="Zero would mean: of all answers given with 80 % confidence, 80 % are right.",
 )
@@ -361,6 +380,12 @@ def draw_counts(g, counts):
 
 def draw_equal(g, only):
     return draw_counts(g, (only, only))
+
+
+def chi_square(n_a, n_b, correction):
+    """McNemar's approximate p-value, with or without the continuity correction."""
+    distance = max(abs(n_a - n_b) - correction, 0)
+    return erfc(sqrt(distance**2 / max(n_a + n_b, 1) / 2))
 
 
 CASES = [(0, 8, 0, 0), (1, 3, 3, 1), (2, 11, 9, 3), (11, 2, 5, 5), (3, 10, 20, 4), (1, 9, 2, 2), (4, 15, 30, 9)]
@@ -439,9 +464,17 @@ print("n_A = 1, n_B = 3: p =", min(1, 2 * (comb(4, 0) + comb(4, 1)) / 2**4))
         "You counted all that is right. Count where exactly one of the two is right: A right and B wrong.": (
             "return int(a_right.sum()), int(b_right.sum()), p, verdict"
         ),
-        "Your sum stops one short: `range(m)` ends at m - 1, so take `range(min(n_a, n_b) + 1)`.": edit(
-            "min(n_a, n_b) + 1", "min(n_a, n_b)"
+        "Your sum stops one short: `range(m)` ends at m - 1, so take `range(min(n_a, n_b) + 1)`.": [
+            edit("min(n_a, n_b) + 1", "min(n_a, n_b)"),
+            edit("min(n_a, n_b) + 1", "max(min(n_a, n_b), int(n == 0))"),
+        ],
+        "You count the outcome itself only half: that is the mid-p value. McNemar's exact p-value counts it in full.": (
+            "p = min(1, (2 * sum(comb(n, k) for k in range(min(n_a, n_b) + 1)) - comb(n, min(n_a, n_b))) / 2**n)"
         ),
+        "That is McNemar's chi-square approximation, which is off where n is small. The exact p-value adds up `comb(n, k)`.": [
+            "p = chi_square(n_a, n_b, correction=1)",
+            "p = chi_square(n_a, n_b, correction=0)",
+        ],
         "NumPy's whole numbers end at 2**63: turn the counts into plain `int` before `2**n`.": edit(
             "p = min(", "p = 1.0 if n > 62 else min("
         ),
@@ -469,6 +502,7 @@ print("n_A = 1, n_B = 3: p =", min(1, 2 * (comb(4, 0) + comb(4, 1)) / 2**4))
         'A sure loss of B is a result too: where A is ahead and p is below 0.05 the verdict is "A".': (
             'better = "B" if n_b > n_a else "not shown"'
         ),
+        "You name B wherever a difference is shown. Name the one that is ahead: A where n_A is larger.": 'better = "B"',
     },
     praise="Only the samples that tell them apart count, and a lead must be more than coins would give.",
     names=("n_a", "n_b", "p", "verdict"),

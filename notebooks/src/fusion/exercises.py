@@ -112,6 +112,16 @@ unit = exercise(
             "both = np.concatenate([x2, x1], axis=1)"
         ),
         "The gate lacks its sigmoid, so it is no share between 0 and 1.": "z = s",
+        "Your gate is one number for the whole sample. Each of the k features has a gate of its own.": [
+            "z = 1 / (1 + np.exp(-s[:, :1]))",
+            "z = 1 / (1 + np.exp(-s.mean(axis=1, keepdims=True)))",
+        ],
+        "Your gate is a softmax, so that the features share one unit. Each has a sigmoid of its own.": (
+            "z = np.exp(s) / np.exp(s).sum(axis=1, keepdims=True)"
+        ),
+        "You mixed before the tanh. Take the tanh of each modality first, then mix.": (
+            "return np.tanh(z * (x1 @ w1) + (1 - z) * (x2 @ w2))"
+        ),
     },
     praise="Each entry of z is a share: what one modality gives up, the other gets.",
 )
@@ -213,6 +223,9 @@ weight = exercise(
         "The numbers are right, but flat. Keep an axis for each modality: (n1, n2, n3, k).": (
             'return np.einsum("rio,rjo,rko->ijko", a, b, c).reshape(-1, a.shape[-1])'
         ),
+        "You dropped the output axis where there is one output (`squeeze`). Keep it: (n1, n2, n3, 1).": (
+            lambda a, b, c: full_weight(a, b, c).squeeze()
+        ),
     },
     praise="The same function, with R·(n1 + n2 + n3)·k numbers in place of n1·n2·n3·k.",
 )
@@ -240,6 +253,14 @@ def interaction(x1, x2, x3, w1, w2, w3):
 def mixed(x1, x2, x3, w1, w2, w3):
     """The product of the first sample's vector with everybody else's, (b, b, k)."""
     return (x1 @ w1)[:, None] * (x2 @ w2)[None] * (x3 @ w3)
+
+
+def signed_root(z):
+    return np.sign(z) * np.sqrt(np.abs(z))
+
+
+def length_one(z):
+    return z / np.maximum(np.linalg.norm(z, axis=-1, keepdims=True), 1e-12)
 
 
 def draw_three(g, b, k):
@@ -321,6 +342,12 @@ print("4 samples, 6 outputs each, but:", broken(*xs, *ws).shape)
             "return ((x1 @ w1) * (x2 @ w2) * (x3 @ w3)).sum(1)",
             "return ((x1 @ w1) * (x2 @ w2) * (x3 @ w3)).sum(1, keepdims=True)",
         ],
+        "You added the third modality. All three are multiplied.": "return (x1 @ w1) * (x2 @ w2) + (x3 @ w3)",
+        "You scaled the product, by a signed root or a norm, as bilinear pooling does. The product itself is wanted.": [
+            lambda *args: length_one(signed_root(interaction(*args))),
+            lambda *args: signed_root(interaction(*args)),
+            lambda *args: length_one(interaction(*args)),
+        ],
     },
     praise="Change one sample, and only its own row moves. Test every layer of yours this way.",
 )
@@ -364,6 +391,7 @@ TABLES = {  # p(y, x1, x2) in whole numbers: for each answer, and for each way t
     "two steps of 0.008 down": [[[175, 121], [75, 129]], [[75, 129], [175, 121]]],
     "single 0.008 below 0.624": [[[165, 121], [85, 85]], [[85, 129], [165, 165]]],
     "late 0.008 below 0.624": [[[165, 85], [85, 129]], [[85, 165], [165, 121]]],
+    "the second cue is a worse copy of the first": [[[780, 20], [5, 195]], [[195, 5], [20, 780]]],
 }
 
 
@@ -399,6 +427,7 @@ choice = exercise(
         ),
         says('- `"interaction"`: anything less will not do.', mistake="You always choose late"),
         paragraph(),
+        context("No ceiling is exactly 0.01 below the joint one."),
         context(
             "The other ceilings: `ceilings.bayes_accuracy(table)`, and `ceilings.marginal(joint, [0])` is the "
             "table of the first cue."
@@ -448,6 +477,9 @@ print("XOR:", alone, ceilings.additive_accuracy(xor), ceilings.bayes_accuracy(xo
         'You never answer "single". Where one cue is enough, joining only adds weights: ask that first.': "single = 0",
         "You always choose late fusion. Compare its ceiling with the single one and with the joint one.": (
             lambda joint: "late"
+        ),
+        "You averaged the two single ceilings. The better of the two cues counts.": (
+            "single = np.mean([ceilings.bayes_accuracy(ceilings.marginal(joint, [m])) for m in (0, 1)])"
         ),
     },
     praise="Two ceilings, computed before any training, say whether fusion and interaction are worth their weights.",

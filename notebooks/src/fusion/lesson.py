@@ -360,7 +360,7 @@ assert not np.allclose(np.prod(mapped, axis=0).sum(1), np.prod([x.sum(1) for x i
 
 # %%
 said, moments = 3 * np.eye(3, 4)[None], 3 * np.eye(4)[None, [3, 0, 0, 2]]  # (1, 3, 4), (1, 4, 4)
-p = {f"{part}.w": np.eye(4) for part in ("query", "key", "value")}  # as simple as it gets
+p = {f"{part}.w": np.eye(4) for part in ("q_proj", "k_proj", "v_proj")}  # as simple as it gets
 looks = softmax(said @ moments.swapaxes(1, 2) / np.sqrt(4))  # (1, 3, 4)
 equals("cross_attention", looks @ moments, said, moments, p)
 fig = plot.matrix(
@@ -381,12 +381,12 @@ plot.show(
 
 # %%
 streams, z = [draw(1, 3, 4), draw(1, 2, 4)], draw(1, 1, 4)  # words, face, one shared token
-p = {f"0.{m}.{part}.w": draw(4, 4) for m in range(2) for part in ("query", "key", "value")}
+p = {f"0.{m}.{part}.w": draw(4, 4) for m in range(2) for part in ("q_proj", "k_proj", "v_proj")}
 made = []
 for m, x in enumerate(streams):
     s = np.concatenate([x, z], axis=1)  # own steps and the token, nothing else
     unit = s / np.sqrt((s**2).mean(-1, keepdims=True))
-    Q, K, V = (unit @ p[f"0.{m}.{part}.w"] for part in ("query", "key", "value"))
+    Q, K, V = (unit @ p[f"0.{m}.{part}.w"] for part in ("q_proj", "k_proj", "v_proj"))
     made.append((s + softmax(Q @ K.swapaxes(1, 2) / 2) @ V)[:, -1:])
 masks = [np.ones(x.shape[:2], bool) for x in streams]
 assert np.allclose(np.mean(made, axis=0), fusion.bottleneck_layer(streams, z, masks, p, "0")[1], atol=1e-4)

@@ -53,7 +53,9 @@ shrinking = exercise(
             mistake="You picked the first pixel",
         ),
         says("for each color by itself,", mistake="so the picture turned gray"),
-        says("rounded to the nearest whole number.", mistake="You cut the digits off"),
+        says("rounded to the nearest whole number,", mistake="You cut the digits off"),
+        says("once, at the end.", mistake="You rounded twice"),
+        context("(No mean ends in exactly one half.)"),
         paragraph(),
         context("**Example.** One color, two rows, four columns, `k = 2`."),
         example("""
@@ -125,6 +127,8 @@ print("right block", tiny[:, 2:, 0].ravel(), "mean", tiny[:, 2:].mean())
         "You took the brightest pixel of each block. That is max pooling (lesson cnn); the mean is wanted.": (
             "means = blocks.max(axis=(1, 3))"
         ),
+        "You always rounded up. Round to the nearest whole number: `np.round`.": "return np.ceil(means).astype(np.uint8)",
+        "You took the median of each block. The mean is wanted.": "means = np.median(blocks, axis=(1, 3))",
     },
     praise="Every old pixel counts once: this is Pillow's BOX filter, up to its rounding.",
 )
@@ -274,6 +278,9 @@ print(padded)
         "`np.gradient` compares two neighbors only. Sobel also takes in the rows above and below.": (
             lambda gray: np.hypot(*np.gradient(gray))
         ),
+        "You turned the gray values into whole numbers, so that everything below 1 became 0. Keep the floats.": (
+            'p = np.pad(gray, 1, mode="edge").astype(int)'
+        ),
     },
     praise="Right at the borders too: the same as scipy.ndimage.sobel with mode='nearest'.",
 )
@@ -395,8 +402,8 @@ print(picture[..., 0], "a white thing in the box", boxes[0])
             mistake="The caption stayed as it was",
         ),
         says(
-            "**Write** `mirror_scene(picture, boxes, caption)` for `(h, w, 3)`, `(n, 4)` with `n` of at least 1, and text "
-            "in small letters without commas.",
+            "**Write** `mirror_scene(picture, boxes, caption)` for `(h, w, 3)`, `(n, 4)` with `n` of at least 1, and words "
+            "in small letters with one space between them.",
             mistake="You reversed the colors",
         ),
         says("Return the three, mirrored.", ignored="return picture[:, ::-1], mirrored"),

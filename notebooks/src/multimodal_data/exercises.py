@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from mmcourse.check import CheckFailed, call, plain
+from mmcourse.check import CheckFailed, call, to_numpy
 from mmcourse.check.values import identical
 from mmcourse.exercise import between, context, edit, example, exercise, lesson, one_of, paragraph, part, right, says
 
@@ -73,7 +73,8 @@ padding = exercise(
     minutes=7,
     statement=[
         says(
-            "`sequences` is a list of arrays of shape `(t_i, d)`: the same width `d`, different lengths, 0 among them.",
+            "`sequences` is a list of one or more float arrays of shape `(t_i, d)`: the same width `d`, different lengths, "
+            "some of which may be 0.",
             mistake="You cut all sequences to the shortest",
         ),
         paragraph(),
@@ -133,6 +134,8 @@ padding = exercise(
         "Time comes first in your arrays. The batch is axis 0: (b, t, d).": (
             "return np.swapaxes(values, 0, 1), np.swapaxes(padding_mask, 0, 1)"
         ),
+        "The first padding element of each shorter row counts as real in your mask: an element is real at position "
+        "j < length, not j <= length.": "padding_mask = np.arange(lengths.max()) <= lengths[:, None]",
     },
     praise="Zeros behind, and a mask that comes from the lengths.",
     names=("values", "padding_mask"),
@@ -172,6 +175,11 @@ def draw_moments(g):
     return int(g.integers(60, 300)), 160, 16_000, int(g.choice([5, 10, 20, 25, 50])), int(g.integers(40, 80))
 
 
+def draw_long_recording(g):
+    """So long that i * hop * fps needs more than 32 bits, beside a short film."""
+    return int(g.integers(55_000, 60_000)), 800, 44_100, 50, int(g.integers(40, 80))
+
+
 steps = exercise(
     "multimodal_data.2",
     pictures_of,
@@ -201,7 +209,8 @@ print(seconds, "s, and", seconds * 12, "pictures have passed: it belongs to pict
             mistake="Your numbers are not whole",
         ),
         says("Sound that goes on after the film belongs to the last picture.", mistake="behind the end of the film"),
-        says("All arguments are whole numbers, so the answer can be exact.", mistake="just below a whole number"),
+        says("All arguments are whole numbers, so the answer can be exact,", mistake="just below a whole number"),
+        says("in a recording of any length.", mistake="Your whole numbers overflow"),
     ],
     hints=[
         "Do not look for a fixed number of frames in a picture. Write down the time of frame `i`, then how many "
@@ -220,6 +229,7 @@ print(seconds, "s, and", seconds * 12, "pictures have passed: it belongs to pict
         part("sound longer than its film", longer=0.7),
         part("frames at the very moment of a picture", draw=draw_moments),
         part("an hour of film", longer=1.2, rates=(23_456, 34_567)),
+        part("a long recording", draw=draw_long_recording),
     ],
     own=lambda g: (
         12,
@@ -250,7 +260,9 @@ print(seconds, "s, and", seconds * 12, "pictures have passed: it belongs to pict
         ],
         "A frame at the very moment when a picture comes belongs to that one (in `np.searchsorted`: `side='right'`).": [
             "j = -(-i * hop * fps // sample_rate) - 1",
+            "j = np.maximum(-(-i * hop * fps // sample_rate), 1) - 1",
             lambda *args: by_search(*args, side="left"),
+            lambda *args: np.maximum(by_search(*args, side="left"), 0),
         ],
         "You number the pictures from 1. The first one is picture 0.": [
             "j = i * hop * fps // sample_rate + 1",
@@ -274,6 +286,13 @@ print(seconds, "s, and", seconds * 12, "pictures have passed: it belongs to pict
             "j = np.round(i * hop * fps / sample_rate).astype(int)",
             "j = np.round(i * hop / sample_rate * fps).astype(int)",
         ],
+        "You name a picture number `pictures`, which does not exist. They are numbered from 0, so the last one is "
+        "pictures - 1.": "return np.minimum(j, pictures)",
+        "Your whole numbers overflow: in a long recording i * hop * fps exceeds 2**31. Compute with 64 bits "
+        "(`np.int64`).": "i = np.arange(n, dtype=np.int32)",
+        "You start the film again after its end. Its last picture stays: `np.minimum(j, pictures - 1)`.": (
+            "return j % pictures"
+        ),
     },
     praise="In step after a second and after an hour.",
 )
@@ -335,6 +354,7 @@ print("the first says class 0 in", (20 + 5) / 50, "of all, the second in", (20 +
         says(r"So $\kappa = (0.7 - 0.5) / (1 - 0.5) = 0.4$.", mistake="You subtracted chance and stopped"),
         paragraph(),
         says("**Write** `kappa(table)` for any number of classes.", mistake="You took 1 / classes as chance"),
+        context("(The two never give one and the same class to every sample, so $p_e$ is below 1.)"),
         says("Return one number.", ignored="return np.diag(share) - p_e"),
     ],
     hints=[
@@ -380,6 +400,13 @@ print("the first says class 0 in", (20 + 5) / 50, "of all, the second in", (20 +
         "You cut at 0. kappa below 0 stays below 0: less agreement than by chance is worth knowing.": (
             "return max(0.0, (p_o - p_e) / (1 - p_e))"
         ),
+        "You squared the habits of the column annotator. Multiply them with those of the row annotator.": (
+            "p_e = (share.sum(axis=0) ** 2).sum()"
+        ),
+        "You counted the first two classes only. There may be more: go through all `len(table)` of them.": [
+            "p_o = np.trace(share[:2, :2])\np_e = share.sum(axis=1)[:2] @ share.sum(axis=0)[:2]",
+            lambda table: kappa(table[:2, :2]),
+        ],
     },
     praise="1 is perfect, 0 is chance, and below 0 they disagree on purpose.",
 )
@@ -452,7 +479,7 @@ def mask_from(answer, groups, share, seed):
         raise CheckFailed(
             "Return one mask, not two sets: an array (n,) with True for the test set, False for training."
         )
-    mask = plain(got, "The mask", "True or False")
+    mask = to_numpy(got, "The mask", "True or False")
     if mask.dtype.kind != "b":
         raise CheckFailed(f"The mask should hold True (test) and False (training); it has dtype {mask.dtype}.")
     if mask.shape != groups.shape:
@@ -594,7 +621,7 @@ honest = exercise(
         ),
         says("- nobody is on both sides;", mistake=LEAK),
         says("- the test set has `share` of the *people*,", mistake=PEOPLE),
-        says("rounded,", mistake="You rounded down"),
+        says("rounded to the nearest whole number (never half a person),", mistake="You rounded down"),
         says("and at least one;", mistake=EMPTY),
         says("- chance decides who,", mistake=NEVER),
         says("with `seed`:", mistake=SAME),

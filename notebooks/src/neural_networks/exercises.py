@@ -275,9 +275,7 @@ step = exercise(
         says("and leaves the bias alone.", mistake="bias is not decayed"),
         says(
             "Both gradients come from the old `w` and `b`.",
-            ignored=edit(
-                "db = error.mean()", "db = (1 / (1 + np.exp(-(x @ (w - learning_rate * dw) + b))) - y).mean()"
-            ),
+            mistake="Your b uses the new w",
         ),
         says("Return the pair (new `w`, new `b`).", ignored="return b - learning_rate * db, w - learning_rate * dw"),
     ],
@@ -312,6 +310,13 @@ step = exercise(
             "dw = (x.T @ error + weight_decay * w) / len(x)"
         ),
         "The learning rate is missing: multiply each gradient by it.": "return w - dw, b - db",
+        "Your b uses the new w. Both gradients belong to the old w and b: compute both, then step.": edit(
+            "db = error.mean()", "db = (1 / (1 + np.exp(-(x @ (w - learning_rate * dw) + b))) - y).mean()"
+        ),
+        "Your weight decay is not multiplied by the learning rate. It is a part of the gradient: `+ weight_decay * w` "
+        "in dw.": "return w - learning_rate * x.T @ error / len(x) - weight_decay * w, b - learning_rate * db",
+        "You multiplied by the slope p(1 − p): that is the gradient of the squared error. With cross-entropy it cancels: "
+        "p − y.": "error = (p - y) * p * (1 - p)",
     },
     praise="Every trainer in this course repeats this step, with more layers.",
 )
@@ -353,6 +358,20 @@ def draw_losses(g, n, patience, kind, levels=(0.3, 0.4, 0.5, 0.6)):
     return losses, patience
 
 
+ALMOST_EQUAL = (0.3, 0.30001, 0.30002, 0.30003, 0.30004, 0.30005)
+
+
+def counted_against_the_epoch_before(losses, patience, equal):
+    """The best epoch is right, but an epoch counts as bad if it is worse than the one before."""
+    bad = 0
+    for epoch in range(1, len(losses)):
+        is_better = losses[epoch] < losses[epoch - 1] or (equal and losses[epoch] == losses[epoch - 1])
+        bad = 0 if is_better else bad + 1
+        if bad >= patience:
+            return int(np.argmin(losses[: epoch + 1])), epoch + 1
+    return int(np.argmin(losses)), len(losses)
+
+
 stopping = exercise(
     "neural_networks.2",
     early_stopping,
@@ -366,18 +385,20 @@ stopping = exercise(
             "not exist yet."
         ),
         says(
-            "**Write** `early_stopping(losses, patience)`, where `losses` has the validation loss of each epoch in turn.",
+            "**Write** `early_stopping(losses, patience)`, where `losses` has the validation loss of each epoch in turn, "
+            "one or more, and `patience` is at least 1.",
             mistake="looked into the future",
         ),
         says(
             "Training stops as soon as `patience` epochs in a row have brought no new lowest loss;",
             mistake="in a row",
         ),
-        says("a loss equal to the lowest one so far is no improvement.", mistake="Equal is no improvement"),
+        says("a loss equal to the lowest one so far is no improvement,", mistake="Equal is no improvement"),
+        says("and a lower one is, by however little.", mistake="no minimum difference"),
         says("If that never happens, it trains to the end of `losses`.", ignored="return best, best + patience + 1"),
         says(
-            "Return the pair of the epoch with the lowest loss so far, whose parameters are kept,",
-            mistake="kept the last epoch",
+            "Return the pair, in this order, of the epoch with the lowest loss so far, whose parameters are kept,",
+            mistake="in the wrong order",
         ),
         says("counted from 0,", mistake="count from 0"),
         says("and the number of epochs that were trained.", mistake="number of epochs"),
@@ -395,6 +416,7 @@ stopping = exercise(
         part("losses that only fall", n=between(3, 6), patience=in_turn(1, 2, 5), kind="falling"),
         part("losses that only rise", n=between(4, 8), patience=in_turn(1, 2, 3), kind="rising"),
         part("one epoch", n=1, patience=in_turn(1, 3), kind="random"),
+        part("hardly lower", n=between(6, 10), patience=in_turn(2, 3), kind="random", levels=ALMOST_EQUAL),
     ],
     own={"n": 8, "patience": 2, "kind": "random", "levels": tuple(np.arange(30, 60) / 100)},
     names=("epoch to keep", "epochs trained"),
@@ -408,9 +430,11 @@ stopping = exercise(
         "Equal is no improvement: only a lower loss is.": edit(
             "losses[epoch] < losses[best]", "losses[epoch] <= losses[best]"
         ),
-        "This compares with the epoch before, not with the lowest loss so far.": edit(
-            "losses[epoch] < losses[best]", "losses[epoch] < losses[epoch - 1]"
-        ),
+        "This compares with the epoch before, not with the lowest loss so far.": [
+            edit("losses[epoch] < losses[best]", "losses[epoch] < losses[epoch - 1]"),
+            lambda losses, patience: counted_against_the_epoch_before(losses, patience, equal=False),
+            lambda losses, patience: counted_against_the_epoch_before(losses, patience, equal=True),
+        ],
         "You kept the last epoch; the best one is wanted.": "return trained - 1, trained",
         "Epochs count from 0.": "return best + 1, trained",
         "The second result is the number of epochs that were trained, one more than the last epoch's number.": (
@@ -420,6 +444,13 @@ stopping = exercise(
             ">= patience", "> patience"
         ),
         "It stops one epoch early.": edit(">= patience", ">= max(patience - 1, 1)"),
+        "A lower loss is an improvement by however little: no minimum difference is asked for.": [
+            edit("losses[epoch] < losses[best]", f"losses[epoch] < losses[best] - {least}")
+            for least in (0.1, 0.01, 0.001, 0.0001)
+        ],
+        "Both numbers are right, in the wrong order: first the epoch to keep, then how many were trained.": (
+            "return trained, best"
+        ),
     },
     praise="The test set was not needed for this, and that is the point of a validation set.",
 )

@@ -82,9 +82,12 @@ mlp = exercise(
             mistake="softmax belongs to the loss",
         ),
         says(
-            "`forward(x)` takes a mini-batch of any shape (b, …), such as pictures (b, h, w), and flattens each sample "
-            "to its `num_features` numbers.",
+            "`forward(x)` takes a mini-batch of any shape (b, …), such as pictures (b, h, w)",
             ignored=edit("x.flatten(start_dim=1)", "x"),
+        ),
+        says(
+            "or (b, c, h, w), and flattens each sample to its `num_features` numbers.",
+            ignored=edit("x.flatten(start_dim=1)", "(x.flatten(start_dim=1) if x.ndim == 3 else x)"),
         ),
         says("It returns (b, num_classes).", ignored="return logits.argmax(dim=1)"),
         says(
@@ -106,6 +109,7 @@ mlp = exercise(
         part("several hidden layers", weight=2, b=between(2, 4), shape=(4,), num_hidden=one_of(2, 3), num_classes=3),
         part("hidden layers of one width", b=2, shape=(4,), num_hidden=3, num_classes=2, width=4),
         part("pictures", b=2, shape=(2, 3), num_hidden=2, num_classes=between(2, 4)),
+        part("color pictures", b=2, shape=(3, 2, 2), num_hidden=1, num_classes=between(2, 4)),
         part("no hidden layer", b=2, shape=(3,), num_hidden=0, num_classes=between(2, 4)),
         part("one sample", b=1, shape=(5,), num_hidden=1, num_classes=2),
     ],
@@ -118,10 +122,12 @@ mlp = exercise(
         "There is no activation function between the layers, so all of them together are one linear layer.": edit(
             "torch.relu(layer(features))", "layer(features)"
         ),
-        "The softmax belongs to the loss: `nn.CrossEntropyLoss` applies it to logits, and would apply it twice.": [
-            "return logits.softmax(dim=1)",
-            "return logits.log_softmax(dim=1)",
-        ],
+        "The softmax belongs to the loss: `nn.CrossEntropyLoss` applies it to logits, and would apply it twice.": (
+            "return logits.softmax(dim=1)"
+        ),
+        "You return log-probabilities. Return the logits themselves: `nn.CrossEntropyLoss` takes their log-softmax.": (
+            "return logits.log_softmax(dim=1)"
+        ),
         "The last layer has a ReLU, so no logit is ever negative.": "return torch.relu(logits)",
         "The activation function is not ReLU.": [
             edit("torch.relu", "torch.sigmoid"),
@@ -189,8 +195,11 @@ def train_step(model, optimizer, inputs, targets):
     return loss.item()
 
 
-def use_train_step(probe, answer, optimizer, learning_rate, inputs, targets, weights):
-    """Losses, weights and mode after a step on each mini-batch; the model has batch normalization and starts in eval mode."""
+def use_train_step(probe, answer, optimizer, learning_rate, inputs, targets, gradients_left, weights):
+    """Losses, weights and mode after a step on each mini-batch.
+
+    The model has batch normalization and starts in eval mode; with `gradients_left`, every gradient starts at 0.5.
+    """
     nn = probe.nn
     hidden, num_features = weights["0.weight"].shape
     num_classes = len(weights["3.bias"])
@@ -199,6 +208,9 @@ def use_train_step(probe, answer, optimizer, learning_rate, inputs, targets, wei
     )
     next(probe.load_ways(model, weights))
     model.eval()
+    if gradients_left:
+        for parameter in model.parameters():
+            parameter.grad = probe.torch.full_like(parameter, 0.5)
     kinds = {"SGD": probe.torch.optim.SGD, "Adam": probe.torch.optim.Adam}
     chosen = kinds[optimizer](model.parameters(), lr=learning_rate)
     losses = []
@@ -213,7 +225,7 @@ def use_train_step(probe, answer, optimizer, learning_rate, inputs, targets, wei
     }
 
 
-def draw_steps(g, optimizer, steps, b, num_features, hidden, num_classes):
+def draw_steps(g, optimizer, steps, b, num_features, hidden, num_classes, left=False):
     inputs = g.normal(size=(steps, b, num_features)).round(2)
     targets = g.integers(0, num_classes, (steps, b))
     shapes = {
@@ -225,7 +237,7 @@ def draw_steps(g, optimizer, steps, b, num_features, hidden, num_classes):
         "3.bias": (num_classes,),
     }
     learning_rate = 0.3 if optimizer == "SGD" else 0.02
-    return optimizer, learning_rate, inputs, targets, drawn_weights(g, shapes)
+    return optimizer, learning_rate, inputs, targets, left, drawn_weights(g, shapes)
 
 
 step = exercise(
@@ -246,7 +258,8 @@ step = exercise(
         says("computes the cross-entropy of the model's logits,", mistake="takes logits"),
         says("averaged over the mini-batch,", mistake="added the losses up"),
         says("and takes one optimizer step", mistake="The weights do not change"),
-        says("with the gradients of this mini-batch alone.", mistake="earlier mini-batches"),
+        says("with the gradients of this mini-batch alone,", mistake="earlier mini-batches"),
+        says("whatever the parameters' `.grad` held before the call.", mistake="clear the gradients too late"),
         says("Return the loss of this mini-batch before the step,", mistake="after the step"),
         says("as a Python float.", mistake="You returned a tensor"),
         example("""
@@ -268,9 +281,20 @@ print("logits of this mini-batch:", tuple(model(inputs).shape))
             "three steps", weight=2, optimizer="SGD", steps=3, b=4, num_features=between(2, 4), hidden=3, num_classes=3
         ),
         part("another optimizer", optimizer="Adam", steps=3, b=5, num_features=3, hidden=between(3, 5), num_classes=2),
+        part(
+            "gradients left from before",
+            optimizer="SGD",
+            steps=between(1, 2),
+            b=4,
+            num_features=3,
+            hidden=3,
+            num_classes=2,
+            left=True,
+        ),
     ],
     own={"optimizer": "SGD", "steps": 1, "b": 2, "num_features": 2, "hidden": 2, "num_classes": 2},
-    own_says="An optimizer, a learning rate and a mini-batch of your own: optimizer, learning_rate, inputs, targets",
+    own_says="An optimizer, a learning rate and a mini-batch of your own: optimizer, learning_rate, inputs, targets, "
+    "gradients_left",
     mistakes={
         "The gradients of earlier mini-batches are still there: `optimizer.zero_grad()` before `loss.backward()`.": edit(
             "    optimizer.zero_grad()\n", ""
@@ -299,6 +323,13 @@ print("logits of this mini-batch:", tuple(model(inputs).shape))
             "return loss.item() * len(targets)"
         ),
         "Two steps were taken on one mini-batch.": edit("    optimizer.step()\n", "    optimizer.step()\n" * 2),
+        "You clear the gradients too late, so those that were left before the first call enter it: "
+        "`optimizer.zero_grad()` before `loss.backward()`.": edit(
+            "    optimizer.zero_grad()\n",
+            "",
+            "    optimizer.step()\n",
+            "    optimizer.step()\n    optimizer.zero_grad()\n",
+        ),
     },
     praise="Clear, forward, backward, step: the heart of every loop in this course.",
 )
@@ -314,10 +345,11 @@ def with_a_loss_module(model, optimizer, inputs, targets):
 
 
 @right(step)
-def cleared_afterwards(model, optimizer, inputs, targets):
+def cleared_by_the_model(model, optimizer, inputs, targets):
     model.train(True)
     log_p = torch.log_softmax(model(inputs), dim=-1)
     loss = -log_p[torch.arange(len(targets)), targets].mean()
+    model.zero_grad()
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()
@@ -339,13 +371,18 @@ def train(inputs, targets, num_classes):
 
 
 def use_train(probe, answer, inputs, targets, num_classes, new_inputs):
-    """Logits on new inputs; the new labels stay with the judge."""
+    """Logits on new inputs, and on these times 2 and times 0; the new labels stay with the judge."""
     probe.seed(0)
     model = answer(probe.tensor(inputs), probe.tensor(targets), num_classes)
     probe.is_module(model)
     model.eval()
+    new = probe.tensor(new_inputs)
     with probe.torch.no_grad():
-        yield {"the logits on new inputs": probe.output(model(probe.tensor(new_inputs)))}
+        yield {
+            "the logits on new inputs": probe.output(model(new)),
+            "the logits on these, doubled": probe.output(model(2 * new)),
+            "the logits on as many zeros": probe.output(model(0 * new)),
+        }
 
 
 def draw_rings(g, num_classes, n):
@@ -361,6 +398,35 @@ def draw_rings(g, num_classes, n):
     return ring(targets), targets, num_classes, ring(new_targets), Kept(new_targets)
 
 
+GUESSING = "The model does hardly better than guessing. Is it trained at all? A few hundred steps with Adam are enough."
+NOT_ENOUGH = "The model learned something, but not enough: train longer, wider, or with another rate."
+DIVERGED = "The logits hold NaN or inf: the training diverged. Is the learning rate too large?"
+STRAIGHT = (
+    "Your network is linear, however many layers it has, and rings cannot be separated by straight lines: put an "
+    "activation function between the layers."
+)
+LENGTH_LOST = (
+    "Your model does not see how far a point is from the center: each sample is scaled to one length. The rings differ "
+    "in nothing else. Scale each feature (column), not each sample."
+)
+PROBABILITIES = (
+    "Your model returns probabilities: it ends with a softmax. Return the logits; the loss applies the softmax."
+)
+
+
+def are_probabilities(rows):
+    """Whether every row is a softmax's: it sums to 1, and is no one-hot vector of plain 0s and 1s."""
+    are_shares = (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-4)
+    return are_shares and not np.isin(rows, (0, 1)).all()
+
+
+class UnitLength(nn.Module):
+    """Scales each sample to length 1."""
+
+    def forward(self, x):
+        return nn.functional.normalize(x, dim=1)
+
+
 def judge_train(answer, args):
     """Right on at least 0.95 of new points."""
     num_classes, labels = args[2], args[-1].value
@@ -374,17 +440,23 @@ def judge_train(answer, args):
             f"got {logits.shape}."
         )
     if not np.isfinite(logits).all():
-        raise CheckFailed("The logits hold NaN or inf: the training diverged. Is the learning rate too large?")
+        raise CheckFailed(DIVERGED)
     accuracy = (logits.argmax(axis=1) == labels).mean()
+    if are_probabilities(logits):
+        raise CheckFailed(PROBABILITIES)
     if accuracy >= 0.95:
         return
     told = f"\nRight on {accuracy:.3f} of {len(labels)} new points; 0.95 is asked for."
+    doubled = np.asarray(way["the logits on these, doubled"])
+    zero = np.asarray(way["the logits on as many zeros"])
+    spread = np.ptp(logits, axis=0).max()
+    if np.abs(doubled - logits).max() < 1e-4 * spread:
+        raise CheckFailed(LENGTH_LOST + told)
+    if np.abs(doubled - 2 * logits + zero).max() < 1e-4 * spread:
+        raise CheckFailed(STRAIGHT + told)
     if accuracy < 1 / num_classes + 0.2:
-        raise CheckFailed(
-            "The model does hardly better than guessing. Is it trained at all, and can it bend? Rings cannot be "
-            "separated by straight lines." + told
-        )
-    raise CheckFailed("The model learned something, but not enough: train longer, wider, or with another rate." + told)
+        raise CheckFailed(GUESSING + told)
+    raise CheckFailed(NOT_ENOUGH + told)
 
 
 trained = exercise(
@@ -400,14 +472,15 @@ trained = exercise(
     statement=[
         context("Points lie on rings around zero, one ring for each class."),
         says(
-            "**Write** `train(inputs, targets, num_classes)` for `inputs` (n, 2), float, and `targets` (n,), int: it "
-            "trains a network of your choice",
+            "**Write** `train(inputs, targets, num_classes)` for tensors `inputs` (n, 2), float, and `targets` (n,), "
+            "int: it trains a network of your choice",
             ignored=edit("range(300)", "range(0)"),
         ),
         says(
-            "and returns it, an `nn.Module` that gives logits (n, num_classes).",
+            "and returns it, an `nn.Module`",
             ignored=edit("return model", "return lambda x: model(x)"),
         ),
+        says("that gives logits (n, num_classes).", mistake="returns probabilities"),
         says("On new points of the same kind it must reach at least 95 % accuracy.", ignored=edit("nn.ReLU(), ", "")),
         context("It has 20 seconds; a few hundred steps take less than one."),
     ],
@@ -423,14 +496,12 @@ trained = exercise(
     ],
     constant={"new_inputs": "always 200 new points"},
     mistakes={
-        "The model does hardly better than guessing. Is it trained at all, and can it bend? Rings cannot be separated by "
-        "straight lines.": [edit("range(300)", "range(0)"), edit("nn.ReLU(), ", "")],
-        "The model learned something, but not enough: train longer, wider, or with another rate.": edit(
-            "range(300)", "range(16)"
-        ),
-        "The logits hold NaN or inf: the training diverged. Is the learning rate too large?": edit(
-            "lr=0.01", "lr=1e30"
-        ),
+        GUESSING: edit("range(300)", "range(0)"),
+        STRAIGHT: edit("nn.ReLU(), ", ""),
+        LENGTH_LOST: edit("nn.Sequential(", "nn.Sequential(UnitLength(), "),
+        PROBABILITIES: edit("nn.Linear(32, num_classes))", "nn.Linear(32, num_classes), nn.Softmax(dim=1))"),
+        NOT_ENOUGH: edit("range(300)", "range(16)"),
+        DIVERGED: edit("lr=0.01", "lr=1e30"),
     },
     praise="Trained on some points, right on others: that is all that counts.",
     seconds=20,

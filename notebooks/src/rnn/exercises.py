@@ -122,6 +122,12 @@ print("c'", c_new, "  h'", (0.5 * np.tanh(c_new)).round(3))
         "You left out the bias b.": "sums = x @ W + h @ U",
         "Your gates look at the cell c. They look at h.": "sums = x @ W + c @ U + b",
         "Both are right, in the wrong order: h, then c.": "return new_c, new_h",
+        "You added 1 to the forget gate. `b` holds such a start already: use the sums as they are.": edit(
+            "sigmoid(f)", "sigmoid(f + 1)"
+        ),
+        "You took every fourth column for a gate. The four parts are blocks of d columns, side by side.": (
+            "i, f, g, o = np.moveaxis(sums.reshape(len(sums), -1, 4), -1, 0)"
+        ),
     },
     praise="Keep some, write some, show some: that is the whole cell.",
     names=("h", "c"),
@@ -171,6 +177,21 @@ def square_left(w, u, b, c):
     r, z, n = np.split(u, 3, axis=0)
     kernel, _, bias = to_keras(w, u, b, c)
     return kernel, np.concatenate([z, r, n], axis=1), bias
+
+
+def rows_swapped(w, u, b, c):
+    """The first two rows change places, whatever d is."""
+    order = [1, 0, *range(2, len(b))]
+    return w[order].T, u[order].T, np.stack([b[order], c[order]])
+
+
+def interleaved(w, u, b, c):
+    """Every third column is taken for a gate."""
+
+    def swap(a):
+        return a.reshape(len(a), -1, 3)[..., [1, 0, 2]].reshape(a.shape)
+
+    return swap(w.T), swap(u.T), swap(np.stack([b, c]))
 
 
 def draw_gru(g, d_in, d):
@@ -264,6 +285,8 @@ print("PyTorch's bias", [r, z, n], "  Keras's bias", [z, r, n])
         ),
         "You used `reshape` where the axes must change places: `.T`.": reshaped,
         "The blocks of your recurrent kernel are not turned: take `weight_hh.T` first.": square_left,
+        "You swapped two single rows. A gate has d rows: swap blocks of d.": rows_swapped,
+        "You swapped every third column. A gate is a block of d columns: split the axis into three.": interleaved,
     },
     praise="Turned, swapped, both biases kept: the same network in the other house.",
     names=("kernel", "recurrent kernel", "bias"),
@@ -345,9 +368,12 @@ through_time = exercise(
         context(
             r"A plain RNN, $h_t = \tanh(x_t W + h_{t-1} U + b)$, has read a sequence. You get its matrix `U` (d, d),"
         ),
-        says("its states `h` (t, d), the first to the last,", mistake="You walked the states in the wrong direction"),
         says(
-            r"and `dlast` (d,), the gradient $\partial L/\partial h_t$ at the last one. One step back:",
+            "its states `h` (t, d), two or more, the first to the last,",
+            mistake="You walked the states in the wrong direction",
+        ),
+        says(
+            r"and `dlast` (d,), not 0 everywhere, the gradient $\partial L/\partial h_t$ at the last one. One step back:",
             mistake="You took the slope at the earlier state",
         ),
         says(

@@ -120,7 +120,7 @@ added_value = exercise(
     mistakes={
         "That is what each adds when it comes first, alone. It must be averaged over every place in which it may "
         "come.": lambda a: weighted_gains(a, (1, 0, 0, 0)),
-        "That is what is lost when each is taken away last. Average over every order in which they may come.": (
+        "That is what each adds when it comes last, to the two others. Average over every order in which they may come.": (
             lambda a: weighted_gains(a, (0, 0, 0, 1))
         ),
         "You gave all subsets the same weight (that is the Banzhaf value). There are fewer orders in which one comes "
@@ -148,6 +148,24 @@ added_value = exercise(
         "You took the accuracies by their place in the dict. Its keys come in any order: look each one up.": (
             lambda a: shapley(dict(zip(SUBSETS, a.values(), strict=True)))
         ),
+        "You went through three orders only, the rotations of one. Three modalities have six: `permutations`.": [
+            edit(
+                "permutations(names)",
+                "((a, b, c), (b, c, a), (c, a, b))",
+                "/ 6",
+                "/ 3",
+                "added = dict",
+                "a, b, c = names\n    added = dict",
+            ),
+            edit(
+                "permutations(names)",
+                "((a, c, b), (c, b, a), (b, a, c))",
+                "/ 6",
+                "/ 3",
+                "added = dict",
+                "a, b, c = names\n    added = dict",
+            ),
+        ],
     },
     praise="They add up to accuracy with all three minus the guess: nothing is counted twice, nothing is lost.",
 )
@@ -197,7 +215,8 @@ modulation = exercise(
         context("(The paper has two modalities; the mean is the course's form for more.)"),
         example('print("twice as sure, alpha 0.5:", round(1 - np.tanh(0.5 * 2), 3), "  the other one: 1")'),
         says(
-            "**Write** `coefficients(sure, alpha)` for `sure` of shape `(M,)`.", mistake="You divided by the sum of the"
+            "**Write** `coefficients(sure, alpha)` for `sure` of shape `(M,)`, two or more numbers above 0.",
+            mistake="You divided by the sum of the",
         ),
         says("Return $k$, `(M,)`.", ignored="return np.where(ratio > 1, slow, 1.0)[:, None]"),
     ],
@@ -235,6 +254,10 @@ modulation = exercise(
         ),
         "You slow those who are behind. The formula is for ρ > 1; the others keep 1.": edit("ratio > 1", "ratio < 1"),
         "These are the ratios ρ. Turn them into coefficients: 1 - tanh(alpha ρ) above 1, else 1.": "return ratio",
+        "Your alpha is outside the tanh. It belongs inside: 1 - tanh(alpha ρ).": "slow = 1 - alpha * np.tanh(ratio)",
+        "You slow only the one who is furthest ahead. All with ρ above 1 are slowed.": (
+            "return np.where((ratio > 1) & (ratio == ratio.max()), slow, 1.0)"
+        ),
     },
     praise="Multiply each encoder's gradient by it, and leave the head alone.",
 )
@@ -260,19 +283,26 @@ def vote(p, modality_mask, prior):
     return product / product.sum(axis=1, keepdims=True)
 
 
+def draw_shares(g, probabilities, of=1000):
+    """Probabilities near these, with few digits, that sum to 1; none is 0."""
+    counts = 1 + g.multinomial(of - len(probabilities), probabilities)
+    return counts / of
+
+
 def draw_opinions(g, m, chance, fill=None):
     """Opinions, who is there with this chance, prior; `fill` stands in the place of those absent."""
     b, classes = g.integers(1, 6), g.integers(2, 5)
-    p = (g.dirichlet(np.full(classes, 2), (m, b)) + 0.001).round(3)
+    p = np.array([[draw_shares(g, g.dirichlet(np.full(classes, 2))) for _ in range(b)] for _ in range(m)])
     modality_mask = g.random((b, m)) < chance
     if fill is not None:
         modality_mask[g.integers(b), g.integers(m)] = False
         p[~modality_mask.T] = fill
-    return p, modality_mask, (g.dirichlet(np.full(classes, 5)) + 0.001).round(3)
+    return p, modality_mask, draw_shares(g, g.dirichlet(np.full(classes, 5)))
 
 
 def draw_own_opinions(g):
-    return g.dirichlet(np.full(3, 3), (3, 1)).round(2), g.random((1, 3)) < 0.6, np.array([0.5, 0.2, 0.3])
+    p = np.array([[draw_shares(g, g.dirichlet(np.full(3, 3)), of=100)] for _ in range(3)])
+    return p, g.random((1, 3)) < 0.6, np.array([0.5, 0.2, 0.3])
 
 
 SMALL = np.array([[[0.6, 0.2, 0.2]], [[0.3, 0.3, 0.4]], [[0.1, 0.1, 0.8]]])
@@ -303,6 +333,7 @@ print("two who only repeat the prior:", prior * prior / prior, " nobody:", 1 / p
             "`(C,)`.",
             mistake="those who are absent",
         ),
+        context("(Prior and opinions are above 0.)"),
         says("Return `(b, C)`, rows that sum to 1.", mistake="do not sum to 1"),
         says(
             "What stands in `p` for an absent modality means nothing: it may be 0, 1e9 or NaN.",
@@ -434,7 +465,7 @@ shipping = exercise(
             "0.7}`, with its keys in any order.",
             mistake="by their place in `there`",
         ),
-        says("Return the name of the best model.", ignored="return max(expected.values())"),
+        says("Return the name of the best model (no two tie).", ignored="return max(expected.values())"),
     ],
     hints=[
         'Face and words there, voice not: the chance is `there["face"] * (1 - there["voice"]) * there["words"]`. The '

@@ -121,6 +121,7 @@ print("first row  ", (counts[0] * idf).round(3), "of length", np.linalg.norm(cou
         "An empty text has length 0, and 0 / 0 is NaN. Leave its row at 0: divide by 1 there.": (
             "return weights / lengths"
         ),
+        "You took the logarithm to base 2. `np.log`, the natural one, is meant.": edit("np.log(", "np.log2("),
     },
     praise="Equal to scikit-learn's TfidfTransformer.",
 )
@@ -248,7 +249,8 @@ def draw_case(g, name):
 
 
 def draw_sentences(g, n):
-    words = ["".join(g.choice(list(string.ascii_lowercase), 3, replace=False)) for _ in range(5)]
+    first = g.choice(list(string.ascii_lowercase), 5, replace=False)  # no word comes twice
+    words = [letter + "".join(g.choice(list(string.ascii_lowercase), 2)) for letter in first]
     sentences = [" ".join(g.choice(words, g.integers(1, 4))) for _ in range(n)]
     return sentences, g.integers(0, 2, n).tolist(), words[:3]
 
@@ -311,8 +313,10 @@ for word in ("the", "not", "was"):
         ),
         says("and start each time from the whole sentences.", mistake="stay removed"),
         says("A stop word goes wherever it stands in a sentence.", mistake="only the first of several"),
-        says("Words are what stands between spaces;", mistake="You removed letters, not words"),
+        says("Words are separated by single spaces;", mistake="You removed letters, not words"),
+        says("an empty sentence has none;", ignored=edit("sentence.split()", 'sentence.split(" ")')),
         says("their order counts.", mistake="You compared bags"),
+        context("No stop word is listed twice."),
         says("Return the dangerous words as a list, sorted by alphabet.", mistake="sort them by alphabet"),
     ],
     hints=[

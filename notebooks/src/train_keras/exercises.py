@@ -122,6 +122,9 @@ settings = exercise(
         "weight_decay: the paper's number goes without the rate, Keras multiplies by it: make up for that.": (
             "keras_decay = paper_decay"
         ),
+        "ε: you did not use `step`. The root of 1 − β₂ᵗ is that of step 1 only where t is 1.": (
+            "keras_eps = eps * np.sqrt(1 - 0.999)"
+        ),
     },
     praise="As steps go by the factor tends to 1: the place of ε matters at the start, its value always.",
 )
@@ -145,6 +148,25 @@ def to_keras(w_input, w_hidden, b_input, b_hidden):
     recurrent_kernel = carry(w_hidden)
     bias = np.stack([carry(b_input), carry(b_hidden)])
     return kernel, recurrent_kernel, bias
+
+
+def interleaved(w_input, w_hidden, b_input, b_hidden):
+    """Every third column is taken for a gate."""
+
+    def swap(a):
+        return a.reshape(len(a), -1, 3)[..., [1, 0, 2]].reshape(a.shape)
+
+    return swap(w_input.T), swap(w_hidden.T), swap(np.stack([b_input, b_hidden]))
+
+
+def blocks_of_inputs(w_input, w_hidden, b_input, b_hidden):
+    """Blocks as long as there are inputs change places."""
+    d = w_input.shape[1]
+
+    def carry(weight):
+        return np.concatenate([weight[d : 2 * d], weight[:d], weight[2 * d :]]).T
+
+    return carry(w_input), carry(w_hidden), np.stack([carry(b_input), carry(b_hidden)])
 
 
 def draw_gru(g, d, h):
@@ -234,6 +256,19 @@ gru = exercise(
         "Joined end to end, the two biases are one long row. They are two rows: (2, 3h).": (
             "bias = np.concatenate([carry(b_input), carry(b_hidden)])"
         ),
+        "You exchanged z and n. Only r and z change places; n (Keras's h) stays last: z, r, n.": (
+            edit("[z, r, n]", "[r, n, z]")
+        ),
+        "You exchanged two single rows. A gate has h rows: exchange blocks of h.": (
+            "def carry(weight):\n    return weight[[1, 0, *range(2, len(weight))]].T"
+        ),
+        "You exchanged every third column. A gate is a block of h columns: split the axis into three.": interleaved,
+        "Your blocks have the wrong size: a gate has h rows, a third of the array, however many inputs there are.": (
+            blocks_of_inputs
+        ),
+        "The recurrent kernel has gates too, in PyTorch's order: exchange its first two blocks as well.": (
+            "recurrent_kernel = w_hidden.T"
+        ),
     },
     praise="With these a Keras GRU says what PyTorch's says, step for step.",
 )
@@ -287,6 +322,10 @@ def draw_losses(g, epochs, patience, slope=0.0, digits=2):
     return [round(float(x), digits) for x in g.normal(0.8, 0.1, epochs) - slope * np.arange(epochs)], patience
 
 
+def draw_almost_equal(g, epochs, patience):
+    return [round(0.3 + 1e-5 * int(k), 5) for k in g.integers(0, 8, epochs)], patience
+
+
 def draw_falling(g, epochs, patience):
     return sorted({round(float(x), 3) for x in g.uniform(0.1, 1, epochs)}, reverse=True), patience
 
@@ -312,6 +351,7 @@ stopping = exercise(
         ),
         says("in a row", mistake="You count all epochs without a lower loss"),
         says("whose loss is not lower", mistake="An equal loss is not lower"),
+        says("(by however little)", mistake="by however little"),
         says("than the best before it.", mistake="You compare with the epoch before"),
         says("Then it puts the weights of the best epoch back.", mistake="The last epoch's weights"),
         says(
@@ -327,7 +367,10 @@ stopping = exercise(
 losses = [0.9, 0.7, 0.8, 0.75, 0.6, 0.5]
 print("epochs run: 4, best epoch:", int(np.argmin(losses[:4])))
 """),
-        says("**Write** `early_stopping(val_losses, patience)`.", mistake="As if it never stopped"),
+        says(
+            "**Write** `early_stopping(val_losses, patience)` for one loss or more and a patience of at least 1.",
+            mistake="As if it never stopped",
+        ),
         says("Return how many epochs run,", mistake="The first number is how many epochs run"),
         says("and the best one's number, counted from 0.", mistake="The best epoch is counted from 0"),
     ],
@@ -355,6 +398,7 @@ print("epochs run: 4, best epoch:", int(np.argmin(losses[:4])))
         part("always better", draw=draw_falling, epochs=between(3, 7), patience=between(1, 3)),
         part("a patience longer than the run", epochs=between(3, 5), patience=between(6, 9)),
         part("a single epoch", epochs=1, patience=between(1, 3)),
+        part("hardly lower", draw=draw_almost_equal, epochs=between(8, 12), patience=between(2, 3)),
     ],
     own=draw_own_losses,
     own_says="Losses and a patience of your own",
@@ -387,6 +431,10 @@ print("epochs run: 4, best epoch:", int(np.argmin(losses[:4])))
         "Both numbers are right, in the wrong order: first how many epochs run, then the best one.": edit(
             EXACTLY, "return best, epoch + 1", AT_THE_END, "return best, len(val_losses)"
         ),
+        "A lower loss is a new best by however little: `min_delta` is 0 unless you set it.": [
+            edit("loss < val_losses[best]", f"loss < val_losses[best] - {least}")
+            for least in (0.1, 0.01, 0.001, 0.0001)
+        ],
     },
     praise="So a short patience can miss a later best: it is a bet, like any other setting.",
 )

@@ -164,6 +164,7 @@ rate = exercise(
         "That is the factor between 0 and 1. Multiply it by the peak rate.": edit(
             "peak * fall", "fall", "peak * rise", "rise"
         ),
+        "Your step 0 has the rate of step 1. It is 0 there: step / warmup.": "rise = max(step, 1) / warmup",
     },
     praise="Up in a line while Adam's means fill, down along a cosine while the weights settle.",
     atol=1e-9,
@@ -199,6 +200,12 @@ def draw_gradients(g, arrays, limit):
     return made, round(float(g.uniform(*limit) * common_length(made)), 3)
 
 
+def draw_tiny(g, arrays):
+    """Longer than allowed, but no longer than 1e-9."""
+    made, largest = draw_gradients(g, arrays, (0.3, 0.9))
+    return [1e-10 * array for array in made], 1e-10 * largest
+
+
 def draw_zeros(g, arrays):
     made, _ = draw_gradients(g, arrays, (1, 1))
     return [0 * array for array in made], round(g.uniform(0.1, 5), 2)
@@ -225,6 +232,7 @@ clipping = exercise(
             "If it exceeds `largest`, shorten *all* of them by one factor, so that it is exactly `largest`.",
             mistake="You shortened each array",
         ),
+        says("Exactly: also where the length is tiny.", mistake="a small number to the length"),
         says("Else leave them, also where all of them are 0.", mistake="short ones too"),
         paragraph(),
         context("**Example.** Two gradients, (3, 0) and (4), have the common length 5:"),
@@ -233,6 +241,7 @@ clipping = exercise(
             "**Write** `clip(gradients, largest)`, which returns a list of arrays of the same shapes.",
             ignored="return np.concatenate([g.ravel() for g in gradients]) * factor",
         ),
+        context("`largest` is above 0."),
         context("Do not change the arrays you were given."),
     ],
     hints=[
@@ -254,6 +263,7 @@ clipping = exercise(
         part("shorter than allowed", arrays=between(2, 4), limit=(1.1, 5)),
         part("a single array", arrays=1, limit=(0.3, 1.5)),
         part("all gradients 0", draw=draw_zeros, arrays=between(1, 3)),
+        part("tiny gradients", draw=draw_tiny, arrays=between(1, 3)),
     ],
     own=draw_own_gradients,
     own_says="Gradients of your own, and the limit",
@@ -286,8 +296,13 @@ clipping = exercise(
         "You throw long gradients away. Shorten them instead, their direction is good.": (
             "factor = float(length <= largest)"
         ),
+        "You added a small number to the length, as PyTorch's own function does. Then the new length is below `largest`, "
+        "by much where gradients are tiny.": [
+            edit("max(length, largest)", f"max(length + {small}, largest)") for small in (1e-6, 1e-8, 1e-12)
+        ],
     },
     praise="The direction stays, only the length is limited, and short gradients are left as they are.",
+    atol=1e-14,
 )
 
 
@@ -516,6 +531,15 @@ diagnosis = exercise(
         "Two rules fit this run. The first in the list counts: later ones only follow from it.": [
             in_order(order) for order in list(permutations(RULES))[1:]
         ],
+        "You look for NaN only. An infinite loss has diverged too: `math.isfinite`, or `np.isfinite` for a list.": (
+            with_rule("diverged", lambda loss, val, classes: any(map(math.isnan, [*loss, *val])))
+        ),
+        "You look for infinite losses only. NaN has diverged too: `math.isfinite`, or `np.isfinite` for a list.": (
+            with_rule("diverged", lambda loss, val, classes: any(map(math.isinf, [*loss, *val])))
+        ),
+        "You take the lowest training loss. What counts is where the run ends: the last one, `loss[-1]`.": (
+            with_rule("learned nothing", lambda loss, val, classes: min(loss) > 0.95 * math.log(classes))
+        ),
     },
     praise="Four looks at a log, in this order, before any knob is turned.",
 )

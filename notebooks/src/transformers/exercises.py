@@ -1,5 +1,7 @@
 """One exercise on transformers: the post-norm block."""
 
+import math
+
 import numpy as np
 
 from mmcourse.exercise import between, context, example, exercise, lesson, paragraph, part, right, says
@@ -31,6 +33,14 @@ def block(x, look, w1, w2):
 
 def think(h, w1, w2):
     return np.maximum(0, h @ w1) @ w2
+
+
+def gelu(s):
+    return s * (1 + np.vectorize(math.erf)(s / np.sqrt(2))) / 2
+
+
+def quick_gelu(s):
+    return 0.5 * s * (1 + np.tanh(np.sqrt(2 / np.pi) * (s + 0.044715 * s**3)))
 
 
 def pre_norm(x, look, w1, w2):
@@ -134,6 +144,16 @@ print(norm(words).round(3))
             "h = norm(x + mixed, eps=1e-8)\nreturn norm(h + thought, eps=1e-8)",
             "h = norm(x + mixed, eps=1e-6)\nreturn norm(h + thought, eps=1e-6)",
         ],
+        "Your ReLU comes after both matrices. It belongs between them: `np.maximum(0, h @ w1) @ w2`.": (
+            "thought = np.maximum(0, h @ w1 @ w2)"
+        ),
+        "You used GELU, as BERT itself does. Here the bend is ReLU: `np.maximum(0, h @ w1)`.": [
+            "thought = gelu(h @ w1) @ w2",
+            "thought = quick_gelu(h @ w1) @ w2",
+        ],
+        "Your second residual starts at the sum before the first norm. It is `h`, the sum after the norm.": (
+            "return norm(x + mixed + thought)"
+        ),
     },
     praise="Mix, add, norm; think, add, norm. With learned attention this is the block of BERT.",
 )

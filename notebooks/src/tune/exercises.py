@@ -31,8 +31,13 @@ def one_run(validation, test, setting):
 
 
 def draw_search(g, settings, seeds, luck=0.08):
-    level = g.uniform(0.5, 0.8, (settings, 1))
-    return tuple((level + luck * g.normal(size=(settings, seeds))).round(3) for _ in range(2))
+    """Validation and test accuracies; no two settings tie for the best mean."""
+    while True:
+        level = g.uniform(0.5, 0.8, (settings, 1))
+        validation, test = ((level + luck * g.normal(size=(settings, seeds))).round(3) for _ in range(2))
+        means = np.sort(validation.mean(axis=1))
+        if settings == 1 or means[-1] - means[-2] > 1e-3:
+            return validation, test
 
 
 search = exercise(
@@ -60,6 +65,7 @@ print("mean validation accuracy of each setting:", validation.mean(axis=1).round
         ),
         paragraph(),
         says("**Write** `report(validation, test)`, both `(settings, seeds)`.", mistake="You averaged over settings"),
+        context("No two settings tie for the best mean."),
         says(
             "Return three values: the number of the `setting` that a careful person chooses,", mistake="luckiest seed"
         ),
@@ -116,9 +122,12 @@ print("mean validation accuracy of each setting:", validation.mean(axis=1).round
         "You report one lucky run. Choose by the mean over seeds, and report the mean over seeds.": (
             lambda v, t: one_run(v, t, v.max(axis=1).argmax())
         ),
-        "You report one seed of the right setting. The number to report is the mean over seeds.": (
-            lambda v, t: one_run(v, t, v.mean(axis=1).argmax())
-        ),
+        "You report one seed of the right setting. The number to report is the mean over seeds.": [
+            lambda v, t: one_run(v, t, v.mean(axis=1).argmax()),
+            "reported = test[setting, validation[setting].argmax()]",
+            "reported = test[setting].max()",
+            "reported = test[setting, 0]",
+        ],
         "Your settings count from 1. The first row is setting 0, as `argmax` counts.": (
             "return setting + 1, reported, flattered"
         ),
@@ -133,6 +142,12 @@ print("mean validation accuracy of each setting:", validation.mean(axis=1).round
         ),
         "Your third value has the wrong sign: validation minus test, positive where validation promised too much.": (
             edit("validation[setting].mean() - reported", "reported - validation[setting].mean()")
+        ),
+        "You let the test set take part in the choice. What chooses cannot judge: choose by validation alone.": (
+            "setting = (validation + test).mean(axis=1).argmax()"
+        ),
+        "Your third value is never negative. Keep its sign: below 0, validation promised too little.": (
+            edit("validation[setting].mean() - reported", "abs(validation[setting].mean() - reported)")
         ),
     },
     praise="Chosen by validation, judged by the test set, once.",

@@ -117,6 +117,7 @@ merging = exercise(
             "`words` says how each word is cut so far, and how often the word occurs.",
             mistake="You counted each word once",
         ),
+        context("At least one word has two pieces or more."),
         example("""
 words = {("r", "e", "d"): 5, ("r", "e", "d", "d", "e", "r"): 2, ("b", "e", "d"): 3}
 for pieces, count in words.items():

@@ -26,6 +26,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 MARKS = HERE / "marks.json"
 SECONDS = 120  # for one answer, training ones included
+REPLACED = ("attention.1", "attention.4", "attention.5")  # they ask for something else since the answers were written
+RENAMED = {"attention.3": ("who_mattered", "word_contributions")}  # the same question: old and new name of the answer
 
 
 def answers() -> list[dict]:
@@ -33,7 +35,9 @@ def answers() -> list[dict]:
     found = []
     for path in sorted(HERE.glob("hand_*.jsonl")):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            found.append({**json.loads(line), "key": f"{path.stem}:{number}"})
+            answer = json.loads(line)
+            if answer["exercise"] not in REPLACED:
+                found.append({**answer, "key": f"{path.stem}:{number}"})
     return found
 
 
@@ -53,6 +57,9 @@ def judged(lesson: str) -> list[dict]:
                 with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
                     exec(given, namespace)
                 exec(answer["code"], namespace)
+                old, new = RENAMED.get(answer["exercise"], ("", ""))
+                if old in namespace:
+                    namespace[new] = namespace[old]
                 verdict = judge(answer["exercise"], eval(called[answer["exercise"]], namespace))
             status, message = verdict.status, verdict.message
         except TimeoutError:
