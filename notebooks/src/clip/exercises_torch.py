@@ -285,13 +285,14 @@ class TwoMatrices(nn.Module):
 def after_two_steps(step):
     """Losses and weights after two updates."""
     model = TwoMatrices()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    first, *rest = model.parameters()
+    optimizers = [torch.optim.SGD([first], lr=0.5), torch.optim.SGD(rest, lr=0.5)]
     g = torch.Generator().manual_seed(1)
     losses = []
     for _ in range(2):
         pixels = torch.randn(5, 4, generator=g)
         ids = torch.randint(0, 9, (5, 3), generator=g)
-        losses.append(step(model, optimizer, pixels, ids, torch.ones(5, 3, dtype=torch.bool)))
+        losses.append(step(model, optimizers, pixels, ids, torch.ones(5, 3, dtype=torch.bool)))
     return losses, torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
@@ -303,22 +304,29 @@ def judge_step(answer, reference):
     if any(not isinstance(loss, float) for loss in losses):
         raise CheckFailed("Return the loss as a number: `loss.item()`.")
     if torch.equal(weights, start):
-        raise CheckFailed("The weights do not change: call `loss.backward()` and then `optimizer.step()`.")
+        raise CheckFailed("The weights do not change: call `loss.backward()`, and then `step()` of each optimizer.")
+    num_first = next(TwoMatrices().parameters()).numel()
+    if torch.equal(weights[num_first:], start[num_first:]):
+        raise CheckFailed("Only the first optimizer made a step: `optimizers` is a list, go through all of it.")
     if abs(losses[0] - want[0]) > 1e-5:
         raise CheckFailed(f"The first loss is {losses[0]:.4f}, expected {want[0]:.4f}: use `clip_loss`.")
     if not torch.allclose(weights, wanted, atol=1e-5):
-        raise CheckFailed("The second step went elsewhere: old gradients are left. Call `optimizer.zero_grad()` first.")
+        raise CheckFailed("The second step went elsewhere: old gradients are left. Call `zero_grad()` of each optimizer first.")
 
 
-def train_with(model, optimizer, pixels, ids, padding_mask, *, zero=True, step=True, number=True):
+def train_with(model, optimizers, pixels, ids, padding_mask, *, zero=True, step=True, number=True):
     image, text = model(pixels, ids, padding_mask)
     loss = clip_loss(image, text, model.log_scale)
-    if zero:
+    for optimizer in optimizers if zero else []:
         optimizer.zero_grad()
     loss.backward()
-    if step:
+    for optimizer in optimizers if step else []:
         optimizer.step()
     return loss.item() if number else loss
+
+
+def with_one_optimizer(model, optimizers, *batch):
+    return train_with(model, optimizers[:1], *batch)
 
 
 @blank(
@@ -329,12 +337,15 @@ def train_with(model, optimizer, pixels, ids, padding_mask, *, zero=True, step=T
         (lambda *a: train_with(*a, zero=False), "old gradients are left"),
         (lambda *a: train_with(*a, step=False), "The weights do not change"),
         (lambda *a: train_with(*a, number=False), "Return the loss as a number"),
+        (with_one_optimizer, "Only the first optimizer"),
     ],
 )
-def train_step(model, optimizer, pixels, ids, padding_mask):
+def train_step(model, optimizers, pixels, ids, padding_mask):
     image, text = model(pixels, ids, padding_mask)
     loss = clip_loss(image, text, model.log_scale)
-    optimizer.zero_grad()
+    for optimizer in optimizers:
+        optimizer.zero_grad()
     loss.backward()
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     return loss.item()
