@@ -27,7 +27,6 @@ from mmcourse import plot
 from mmcourse.datasets.scenes import world
 from mmcourse.datasets.scenes.captions import english
 from mmcourse.datasets.scenes.drawing import draw as draw_scene
-from mmcourse.evaluate import expect_within
 from mmcourse.figures import clip as clip_figures
 from mmcourse.keras import contrastive as keras_contrastive
 from mmcourse.torch.clip import CLIP, prepare_images, tokenize
@@ -103,10 +102,11 @@ class Heads(nn.Module):
 
 def train_heads(loss_of, heads, batch=128, steps=300):
     """Adam; returns recall@1 (text → image) among 500 new pairs, and the last loss."""
-    optimizer = torch.optim.Adam([p for p in heads.parameters() if p.requires_grad], lr=3e-3)
+    trained = [p for p in heads.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=3e-3)
     g = np.random.default_rng(0)
     losses = []
-    for step in range(steps):
+    for _ in range(steps):
         rows = g.choice(len(train_x), batch, replace=False)
         loss = loss_of(heads, heads.image(train_x[rows]), heads.text(train_t[rows]))
         optimizer.zero_grad()
@@ -139,7 +139,7 @@ for temperature in (1.0, 0.3, 0.07, 0.02):
 heads = Heads(0.07)
 learned_r1, loss = train_heads(softmax_loss, heads)
 final = math.exp(-heads.log_scale.item())
-print(f"learned, from 0.07 to {final:.3f}     recall@1 {learned_r1:.3f}   loss {loss:.2f}")
+print(f"learned, ends at {final:.3f}       recall@1 {learned_r1:.3f}   loss {loss:.2f}")
 
 # %% [markdown]
 # How far can a loss fall when the temperature is 1? Cosines lie between −1 and 1, so the best a row of 128 can have is $e/(e + 127\,e^{-1})$ for the right one if all others lie
@@ -155,12 +155,19 @@ print(f"floor at temperature 1: {best:.2f} nats;  ln 128 = {math.log(128):.2f}")
 # %%
 u = model.encode_image(test_images)
 v = model.encode_text(test_captions)
+
+
+def mean_loss(u, v, log_scale, b):
+    """Mean InfoNCE of whole batches of b pairs."""
+    losses = []
+    for start in range(0, len(u) - b + 1, b):
+        part = slice(start, start + b)
+        losses.append(contrastive_loss(u[part], v[part], log_scale).item())
+    return np.mean(losses)
+
+
 inverse = np.array([1, 2, 5, 10, 20, 35, 50, 70, 100, 200])
-curve = []
-for scale in inverse:
-    log_scale = torch.tensor(math.log(scale))
-    parts = [contrastive_loss(u[i : i + 125], v[i : i + 125], log_scale).item() for i in range(0, 500, 125)]
-    curve.append(np.mean(parts))
+curve = [mean_loss(u, v, torch.tensor(math.log(scale)), 125) for scale in inverse]
 fig = plot.curves(
     {"new pairs": curve},
     x=inverse,
@@ -169,7 +176,7 @@ fig = plot.curves(
     ylabel="InfoNCE at batch 125 (nats)",
     log=True,
 )
-plot.show(fig, alt="The loss falls steeply with the scale, is lowest near the learned one, then rises.")
+plot.show(fig, alt="The loss falls with the scale, has a minimum, and rises again.")
 learned_scale = model.log_scale.exp().item()
 print(f"best of these {inverse[np.argmin(curve)]}, learned {learned_scale:.0f}")
 
@@ -188,11 +195,9 @@ shuffled = v[torch.from_numpy(np.random.default_rng(0).permutation(500))]
 print("batch   ln b   ln b − L   torn apart")
 bounds, torn = {}, {}
 for b in (4, 16, 64, 250):
-    starts = range(0, 500 - b + 1, b)
     log_scale = model.log_scale.detach()
-    losses = [contrastive_loss(u[i : i + b], v[i : i + b], log_scale).item() for i in starts]
-    control = [contrastive_loss(u[i : i + b], shuffled[i : i + b], log_scale).item() for i in starts]
-    bounds[b], torn[b] = math.log(b) - np.mean(losses), math.log(b) - np.mean(control)
+    bounds[b] = math.log(b) - mean_loss(u, v, log_scale, b)
+    torn[b] = math.log(b) - mean_loss(u, shuffled, log_scale, b)
     print(f"{b:5} {math.log(b):6.2f} {bounds[b]:10.2f} {torn[b]:12.2f}")
 
 # %% [markdown]
@@ -218,12 +223,10 @@ for batch in (8, 32, 128, 512):
 # has half the negatives.
 
 # %%
-from sklearn.utils import gen_batches
-
 log_scale = model.log_scale.detach()
-whole = contrastive_loss(u[:128], v[:128], log_scale).item()
-halves = [contrastive_loss(u[part], v[part], log_scale).item() for part in gen_batches(128, 64)]
-print(f"one batch of 128: {whole:.3f}   mean of two of 64: {np.mean(halves):.3f}")
+whole = mean_loss(u[:128], v[:128], log_scale, 128)
+halves = mean_loss(u[:128], v[:128], log_scale, 64)
+print(f"one batch of 128: {whole:.3f}   mean of two of 64: {halves:.3f}")
 
 # %% [markdown]
 # **Cached gradients** (GradCache, Gao et al. 2021) do it right, in three passes:
@@ -351,7 +354,7 @@ class KerasHeads(keras.Model):
         image, text = inputs
         return self.image(image), self.text(text)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(self, x=None, y=None, y_pred=None, **options):
         image, text = y_pred
         return keras_contrastive.contrastive_loss(image, text, self.log_scale)
 

@@ -7,11 +7,15 @@ from mmcourse.exercise import between, context, example, exercise, lesson, one_o
 
 lesson(
     "clip",
-    promise="Recall at k when several answers are right, CLIP's loss with hard negatives, and the sigmoid loss.",
-    uses="NumPy; the last two PyTorch",
+    promise="Recall at k when several answers are right, CLIP's loss with hard negatives, the sigmoid loss, and a challenge: "
+    "two spaces that nobody aligned.",
+    uses="NumPy; the last three PyTorch",
     setup="""
+import math
+
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from mmcourse.check import check
@@ -66,8 +70,8 @@ print("best items:", scores.argmax(axis=1))  # neither is relevant: recall at 1 
 """),
     ],
     hints=[
-        "`np.argsort(-scores, axis=1)[:, :k]` are the k best columns of each row.",
-        "`np.take_along_axis(relevant, best, axis=1)` says whether each of them is relevant; `any(axis=1)` makes a hit of it.",
+        "Which k columns are the best of a row, and how do you look up `relevant` at just these? Which rows must not count?",
+        "`np.argsort(-scores, axis=1)[:, :k]`; `np.take_along_axis(relevant, best, axis=1)`; then `any(axis=1)`.",
     ],
     draw=draw_retrieval,
     parts=[

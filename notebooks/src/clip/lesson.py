@@ -36,7 +36,7 @@ from mmcourse.datasets.scenes.captions import ENGLISH, Voice, english, noun_phra
 from mmcourse.datasets.scenes.drawing import draw as draw_scene
 from mmcourse.evaluate import expect_within
 from mmcourse.figures import clip as clip_figures
-from mmcourse.torch.clip import CLIP, prepare_images, tokenize
+from mmcourse.torch.clip import CLIP, tokenize
 
 # %% [markdown]
 # ## 1 · Say it, and it finds it
@@ -92,8 +92,8 @@ first_loss = widgets.guess(
 # %%
 swapped = widgets.guess(
     "The model finds the right one of 500 pictures for 9 of 10 sentences. Now it sees "
-    "one picture and two sentences: “a red circle and a blue square”, and the same with "
-    "the colors exchanged. How often does it choose the right one?",
+    "one picture and two sentences: “a red circle and a blue square”, and the same "
+    "with the colors exchanged. How often does it choose the right one?",
     ["about 50 %", "about 75 %", "over 90 %"],
 )
 
@@ -192,8 +192,7 @@ flow = draw.row(
 )
 draw.show(
     flow,
-    alt="Three tables: logits, their softmax along rows, their softmax along columns; "
-    "the diagonal is framed.",
+    alt="Three tables: logits, softmax along rows, softmax along columns; diagonal framed.",
 )
 
 # %% [markdown]
@@ -219,7 +218,7 @@ def softmax_rows(logits):
 
 
 def show_scale(scale=5.0, pairs="right"):
-    """Softmax of rows, and the loss, for right pairs or with two sentences exchanged."""
+    """Softmax of rows, and the loss; pairs right, or two sentences exchanged."""
     order = [0, 1, 2] if pairs == "right" else [0, 2, 1]
     logits = scale * cosines[:, order]
     rows, columns = softmax_rows(logits), softmax_rows(logits.T)
@@ -346,9 +345,9 @@ flow = draw.column(vision_layers, text_layers)
 draw.show(
     flow,
     alt="Above, the vision encoder: pixels, four convolutions to a grid of 8 by 8, "
-    "positions, two more convolutions, pooling to 256 numbers. Below, the text encoder: "
-    "ids, embedding and positions, two encoder blocks, the vector at the last word, a "
-    "linear layer to 256 numbers.",
+    "positions, two more convolutions, pooling to 256 numbers. Below, the text "
+    "encoder: ids, embedding and positions, two encoder blocks, the vector at the last "
+    "word, a linear layer to 256 numbers.",
 )
 
 # %% [markdown]
@@ -743,7 +742,7 @@ def train_with_negatives(rewrite, steps=25, batch=64):
     tuned = copy.deepcopy(model)
     optimizer = torch.optim.AdamW(tuned.text.parameters(), lr=5e-4)
     g = np.random.default_rng(0)
-    for step in range(steps):
+    for _ in range(steps):
         rows = g.choice(len(other_foils), batch, replace=False)
         right = [other_foils[i].caption for i in rows]
         wrong = [rewrite(other_foils[i].foil) for i in rows]
@@ -877,9 +876,8 @@ for name, x in vectors.items():
 # And the same 1,000 pictures by zero-shot:
 
 # %%
-two = model.encode_text(
-    ["a red circle and a blue square", "a blue circle and a red square"]
-)
+one, other = "a red circle and a blue square", "a blue circle and a red square"
+two = model.encode_text([one, other])
 choice = (torch.tensor(vectors["picture vector of CLIP"]) @ two.T).argmax(dim=1)
 expect_within("zero-shot", (choice.numpy() == kind).mean(), 0.5, 0.05)
 expect_within("picture vector", probed["picture vector of CLIP"], 0.98, 0.03)
@@ -946,7 +944,7 @@ print(f"one batch of 128: {whole:.3f}   mean of two of 64: {np.mean(halves):.3f}
 # %%
 fits = np.isfinite(exact[:128, :128])
 false_negatives = fits.sum() - np.trace(fits)
-print(f"{false_negatives} of {128 * 127:,} negative pairs of captions and scenes are true")
+print(f"{false_negatives} of {128 * 127:,} negative pairs of the captions are true")
 
 g = np.random.default_rng(0)
 drawn = g.integers(len(KINDS), size=(1000, 70))  # 1,000 batches by lot
@@ -973,7 +971,10 @@ if isinstance(try_to_load_from_cache(real_name, "config.json"), str):
     prompts = ["a photo of a temple", "a photo of a flower", "a photo of a dog"]
     photographs = load_sample_images().images
     batch = processor(
-        text=prompts, images=photographs, return_tensors="pt", padding=True
+        text=prompts,
+        images=photographs,
+        return_tensors="pt",
+        padding=True,
     )
     with torch.no_grad():
         print(real(**batch).logits_per_image.softmax(dim=1).numpy().round(2))
