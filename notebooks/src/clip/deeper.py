@@ -37,7 +37,7 @@ from mmcourse.torch.contrastive import contrastive_loss, sigmoid_loss
 
 # %% [markdown]
 # Both encoders of the shipped model are **frozen** here. A picture is the mean and the largest value of each of its 128 features over the grid: 256 numbers. A sentence is
-# the count of each word. What is trained are two matrices that bring both to 64 numbers: a run takes a second or two, so that one can turn knobs.
+# the count of each word. What is trained are two matrices that bring both to 64 numbers. That is quick, so that one can turn knobs.
 
 # %%
 model = CLIP.from_pretrained("clip")
@@ -70,6 +70,7 @@ def words_of(text):
 
 
 WORDS = sorted({word for text in train_captions for word in words_of(text)})
+COLUMN = {word: column for column, word in enumerate(WORDS)}
 
 
 def count_words(texts):
@@ -77,8 +78,8 @@ def count_words(texts):
     counts = torch.zeros(len(texts), len(WORDS))
     for row, text in enumerate(texts):
         for word in words_of(text):
-            if word in WORDS:
-                counts[row, WORDS.index(word)] += 1
+            if word in COLUMN:  # a new word is left out
+                counts[row, COLUMN[word]] += 1
     return counts
 
 
@@ -130,7 +131,7 @@ def softmax_loss(heads, image, text):
 # Logits are cosines divided by the **temperature**. It cannot change which picture is nearest, so at test time recall does not feel it. In *training* it decides which negatives
 # count: with a high temperature all 127 of them push about equally, with a low one only the few that are near. Keep it fixed at four values, then let it be learned.
 
-# %%
+# %% tags=["free"]
 reached = {}
 for temperature in (1.0, 0.3, 0.07, 0.02):
     r1, loss = train_heads(softmax_loss, Heads(temperature, learned=False))
@@ -204,7 +205,7 @@ for b in (4, 16, 64, 250):
 # The bound grows with the batch as fast as it is allowed to: there is more to know than any of these batches can show. That is one reason for large batches. And in training? The same number of
 # pairs for each run, in batches of different sizes:
 
-# %%
+# %% tags=["free"]
 by_batch = {}
 for batch in (8, 32, 128, 512):
     r1, _ = train_heads(softmax_loss, Heads(), batch=batch, steps=38_400 // batch)
@@ -304,7 +305,7 @@ for bias in (-10.0, 0.0):
 # training?
 
 
-# %%
+# %% tags=["free"]
 def pairs_loss(heads, image, text):
     return sigmoid_loss(image, text, heads.log_scale, heads.bias)
 
@@ -365,13 +366,14 @@ keras_heads.compile(optimizer=keras.optimizers.Adam(3e-3))
 inputs = (train_x.numpy()[:1920], train_t.numpy()[:1920])  # 15 whole batches
 history = keras_heads.fit(inputs, batch_size=128, epochs=20, verbose=0)
 
-# %%
+# %% tags=["free"]
 image, text = keras_heads((test_x.numpy(), test_t.numpy()))
 keras_u = ops.convert_to_numpy(ops.normalize(image, axis=-1))
 keras_v = ops.convert_to_numpy(ops.normalize(text, axis=-1))
 keras_r1 = clip_figures.recall_at_1((keras_v @ keras_u.T).astype(float))
 losses = history.history["loss"]
-print(f"loss {losses[0]:.2f} → {losses[-1]:.2f}, PyTorch's recall@1 {learned_r1:.3f}")
+print(f"loss {losses[0]:.2f} → {losses[-1]:.2f}")
+print(f"recall@1 in Keras {keras_r1:.3f}, in PyTorch {learned_r1:.3f}")
 
 # %% [markdown]
 # **A trap.** The last batch of an epoch is usually smaller, and then $\ln b$, the loss of knowing nothing, is another number too: losses of batches of different sizes cannot be compared or averaged. Hence

@@ -183,8 +183,9 @@ logits = scale * cosines  # (3, 3)
 rows = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 columns = np.exp(logits) / np.exp(logits).sum(axis=0, keepdims=True)
 diagonal = [(i, i) for i in range(3)]
-pictures, sentences = ["pic 1", "pic 2", "pic 3"], ["text 1", "text 2", "text 3"]
-look = {"form": ".2f", "rows": pictures, "columns": sentences, "highlight": diagonal}
+picture_names = ["pic 1", "pic 2", "pic 3"]
+text_names = ["text 1", "text 2", "text 3"]
+look = {"form": ".2f", "rows": picture_names, "columns": text_names, "highlight": diagonal}
 flow = draw.row(
     draw.matrix(logits, title="logits", color="gray", **look),
     draw.matrix(rows, title="softmax of rows", heat=True, **look),
@@ -224,8 +225,8 @@ def show_scale(scale=5.0, pairs="right"):
     rows, columns = softmax_rows(logits), softmax_rows(logits.T)
     loss = -(np.log(np.diag(rows)) + np.log(np.diag(columns))).mean() / 2
     title = f"scale {scale:g}, pairs {pairs}: loss {loss:.3f}"
-    names = [sentences[j] for j in order]
-    look = {"form": ".2f", "rows": pictures, "columns": names, "highlight": diagonal}
+    names = [text_names[j] for j in order]
+    look = {"form": ".2f", "rows": picture_names, "columns": names, "highlight": diagonal}
     draw.show(
         draw.matrix(rows, title=title, heat=True, **look),
         alt=f"Softmax of rows at scale {scale:g}, pairs {pairs}; loss {loss:.3f}.",
@@ -235,8 +236,8 @@ def show_scale(scale=5.0, pairs="right"):
 widgets.slider(show_scale, scale=(0.0, 30.0, 1.0), pairs=["right", "exchanged"])
 
 # %% [markdown]
-# At scale 0 every row is a fair lottery, and the loss is $\ln 3 = 1.099$. With right pairs a larger scale only makes the loss smaller; with two sentences exchanged, the larger the scale, the more one
-# wrong pair costs. So the scale is a trade-off, and the model learns it.
+# At scale 0 every row is a fair lottery, and the loss is $\ln 3 = 1.099$. With right pairs a larger scale only makes the loss smaller; with two sentences exchanged, a large scale makes the wrong pairs
+# expensive. So the scale is a trade-off, and the model learns it.
 
 # %%
 for scale_tried in (0.0, 5.0, 30.0):
@@ -351,7 +352,7 @@ draw.show(
 )
 
 # %% [markdown]
-# Whole scenes take ten minutes to learn (section 7). In half a minute the same network can learn **phrases**: a cut-out with one thing, and what one says of
+# Whole scenes take more than ten minutes to learn (section 7). In half a minute the same network can learn **phrases**: a cut-out with one thing, and what one says of
 # it. There are 70 kinds of things in the training data (a shape, a color and a size), and each batch holds one of each.
 
 # %% tags=["hide-input", "free"]
@@ -387,7 +388,7 @@ test_cuts = draw_cut_outs(4, seed=2)
 phrases = say_phrases(0)
 shown = [0, 20, 40, 60]
 titles = [phrases[k].replace(" that is ", "\nthat is ") for k in shown]
-fig = plot.images([train_cuts[k, 0] for k in shown], titles)
+fig = plot.images([train_cuts[k, 0] for k in shown], titles, columns=4)
 plot.show(fig, alt="Four cut-outs of 32 by 32 pixels with the phrase of each.")
 
 # %% [markdown]
@@ -507,7 +508,7 @@ fig = plot.curves(
 plot.show(fig, alt="The loss starts near ln 70 and falls over 150 steps.")
 
 # %% [markdown]
-# The shipped model has the same architecture and had ten minutes of one processor core. On the same cut-outs:
+# The shipped model has the same architecture and had eleven minutes of one processor core. On the same cut-outs:
 
 # %%
 expect_within("the shipped model, named among 70", name_accuracy(model), 0.95, 0.05)
@@ -586,6 +587,7 @@ fig = plot.bar_with_ceiling(
     by_truth,
     title="Recall@1 among 500: how near is it to perfect eyes?",
 )
+fig.axes[0].set_xlabel("recall@1 (bar: reached, marker: ceiling)")
 plot.show(
     fig,
     alt=f"Two bars, {by_model[0]:.2f} and {by_model[1]:.2f}, near their ceilings.",
@@ -605,7 +607,7 @@ print(f"never-seen pairs     {figures['unseen_pairs']:.3f}")
 
 # %% [markdown]
 # The last line is for scenes with a pair of a color and a shape that training never had, a red star for example: English sentences, 1,000 candidates, as in the
-# first line. It loses some of what it knows, not all.
+# first line. It loses some of what it knows, not all. (They are other scenes, so their ceiling may be a little different.)
 #
 # And what does more training buy?
 
@@ -689,7 +691,8 @@ print(f"a fair coin, {n} tosses: 0.5 ± {half_width:.2f} in 95 % of all cases")
 swapped.compare("about 50 %")
 
 # %% [markdown]
-# It knows which colors are there, almost without a mistake, and tosses a coin for who has which. Behind a recall@1 of 0.92!
+# It knows which colors are there, almost without a mistake, and tosses a coin for who has which. Behind a recall@1 of 0.92! Look at your first search again: do all four pictures have the right thing in
+# green?
 #
 # ### Why did retrieval not notice?
 
