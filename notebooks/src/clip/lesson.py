@@ -889,12 +889,12 @@ expect_within("probe, bag of words", probed["bag of words (control)"], 0.5, 0.08
 
 # %% [markdown]
 # That is clear. The *picture's* vector holds who has which color: a straight cut finds it in new scenes nearly always, although the two colors on average (the first control) say little. The *sentence's* vector
-# does not show it any better than a bag of words does, which cannot. So here it is the text encoder that threw the order away: training never made it pay, since retrieval among random
-# pictures works without. A dot product with such a vector cannot use what the picture's vector knows.
+# does not show it any better than a bag of words does, which cannot. So here it is the text encoder that threw the order away. The likely reason: for retrieval among random pictures it
+# is not needed, as the shuffled words showed. A dot product with such a vector cannot use what the picture's vector knows.
 #
 # (What a linear probe does not find may still be there in a crooked form; but a dot product is linear too.)
 #
-# **What then?** A model that scores a sentence *word by word* while it looks at the picture cannot treat it as a bag. That is what the next lesson builds, and its likelihood will be the judge of the same foils.
+# **What then?** A model that scores a sentence *word by word* while it looks at the picture need not treat it as a bag. The next lesson builds one; whether its likelihood judges the same foils better is then a question with a test that is ready.
 
 # %% [markdown]
 # ### The modality gap
