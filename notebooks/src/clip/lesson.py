@@ -518,7 +518,7 @@ expect_within("the shipped model, named among 70", name_accuracy(model), 0.95, 0
 
 # %% [markdown]
 # You have just classified pictures into 70 classes, and no output layer with 70 numbers was ever trained. Each class was
-# a *sentence*; the answer is the nearest one. That is **zero-shot classification**. The sentence around the name is the
+# a *sentence*; the answer is the nearest one. **Zero-shot classification** is classification without a single training sample that bears the name of the class. The sentence around the name is the
 # **prompt**, and the vectors of several prompts may be averaged. Here is the shipped model on the scenes with one thing, among all 48 pairs of a color and a
 # shape:
 
@@ -949,7 +949,7 @@ halves = [
 print(f"one batch of 128: {whole:.3f}   mean of two of 64: {np.mean(halves):.3f}")
 
 # %% [markdown]
-# [Deeper](clip_deeper.ipynb) shows how to do it right. Second: two pictures of a batch may fit the same sentence, and then the loss punishes what is right. Such pairs are **false negatives**. How many
+# [Deeper](clip_deeper.ipynb) shows how to do it right. Second: two pictures of a batch may fit the same sentence. The loss pushes such **false negatives** apart although they fit each other. How many
 # are there in these 128? The grammar knows. And how many would there be if a batch of 70 cut-outs were drawn by lot, and not one of each kind as in section 5?
 
 # %%
