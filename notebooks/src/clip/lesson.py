@@ -183,9 +183,9 @@ logits = scale * cosines  # (3, 3)
 rows = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 columns = np.exp(logits) / np.exp(logits).sum(axis=0, keepdims=True)
 diagonal = [(i, i) for i in range(3)]
-picture_names = ["pic 1", "pic 2", "pic 3"]
+pic_names = ["pic 1", "pic 2", "pic 3"]
 text_names = ["text 1", "text 2", "text 3"]
-look = {"form": ".2f", "rows": picture_names, "columns": text_names, "highlight": diagonal}
+look = {"form": ".2f", "rows": pic_names, "columns": text_names, "highlight": diagonal}
 flow = draw.row(
     draw.matrix(logits, title="logits", color="gray", **look),
     draw.matrix(rows, title="softmax of rows", heat=True, **look),
@@ -193,7 +193,7 @@ flow = draw.row(
 )
 draw.show(
     flow,
-    alt="Three tables: logits, softmax along rows, softmax along columns; diagonal framed.",
+    alt="Three tables: logits, softmax of rows, softmax of columns; diagonal framed.",
 )
 
 # %% [markdown]
@@ -226,7 +226,7 @@ def show_scale(scale=5.0, pairs="right"):
     loss = -(np.log(np.diag(rows)) + np.log(np.diag(columns))).mean() / 2
     title = f"scale {scale:g}, pairs {pairs}: loss {loss:.3f}"
     names = [text_names[j] for j in order]
-    look = {"form": ".2f", "rows": picture_names, "columns": names, "highlight": diagonal}
+    look = {"form": ".2f", "rows": pic_names, "columns": names, "highlight": diagonal}
     draw.show(
         draw.matrix(rows, title=title, heat=True, **look),
         alt=f"Softmax of rows at scale {scale:g}, pairs {pairs}; loss {loss:.3f}.",
