@@ -65,7 +65,7 @@ test: export OMP_NUM_THREADS ?= 1
 test: lint
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --color=no -q --ignore=$(HUB)
-	@$(BIN)/python -m pytest --color=no -q $(HUB)
+	@env -u OMP_NUM_THREADS -u CI -u NO_COLOR $(BIN)/python -m pytest --color=no -q $(HUB)
 else
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --color=no -q $(ARGS)
 endif
