@@ -57,18 +57,10 @@ setup:
 lab: setup
 	@$(BIN)/mmcourse lab $(ARGS)
 
-# The hub's tests come last and in one process: beside a second worker a student's seat did not open.
-HUB := tests/browser/test_hub.py
-
 # One thread a process: two workers run side by side, and sums then have the same order everywhere.
 test: export OMP_NUM_THREADS ?= 1
 test: lint
-ifeq ($(strip $(ARGS)),)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --color=no -q --ignore=$(HUB)
-	@env -u OMP_NUM_THREADS -u CI -u NO_COLOR $(BIN)/python -m pytest --color=no -q $(HUB)
-else
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --color=no -q $(ARGS)
-endif
 
 # `make test-browser attention`: run lessons in a real browser, as a learner does.
 ifeq (test-browser,$(firstword $(MAKECMDGOALS)))
