@@ -629,8 +629,8 @@ print(f"of the initial values, {left:.3f} would be left after {epochs * steps} s
 # ## 8 · What the vision encoder is worth elsewhere
 
 # %% [markdown]
-# Captions tell about two things of a scene at most, and never how many there are. Does the encoder know it all the same? Freeze it, and train a linear probe on its features (section 1) with few labels:
-# *how many things are in the picture?* Beside it, the same probe on the same encoder with new, untrained weights, and on pixels.
+# A contrastive encoder is a start for other tasks. Take one that it was never asked: *how many things are in the picture, one to four?* (Some captions mention it.) Freeze the encoder, and train a linear probe on its
+# features (section 1) with few labels. Beside it, the same probe on the same encoder with new, untrained weights, and on pixels.
 
 # %%
 train_count = np.array([len(scene.things) for scene in train_scenes])
@@ -680,7 +680,7 @@ expect_within("CLIP's encoder, 2,000 labels", many, 0.90, 0.06)
 assert few > worth["untrained encoder"][2], "50 labels against 2,000"
 
 # %% [markdown]
-# It knows far more than its captions say, and 50 labels on its features are worth more than 2,000 on those of the untrained encoder. (Even untrained convolutions beat pixels.) That is why later lessons start from this encoder, and why the encoders of
+# 50 labels on its features are worth more than 2,000 on those of the untrained encoder. (Even untrained convolutions beat pixels.) That is why later lessons start from this encoder, and why the encoders of
 # large vision-language models are mostly trained by contrast.
 
 # %% [markdown]
