@@ -24,13 +24,13 @@ WRONG_CALLS = {
     "a mask of one column": ("losses", "cross_entropy", {
         "logits": np.ones((4, 3, 2)), "labels": np.zeros((4, 3), int), "mask": np.ones((4, 1), bool)
     }),
-    "a padding mask of one sample": ("fusion.sequences", "masked_mean", {
+    "a padding mask of one sample": ("masks", "masked_mean", {
         "x": np.ones((4, 3, 2)), "mask": np.ones((1, 3), bool)
     }),
     "keys of one head": ("attention", "scaled_dot_product_attention", {
         "q": np.ones((4, 2, 3, 5)), "k": np.ones((4, 1, 3, 5)), "v": np.ones((4, 2, 3, 5))
     }),
-    "a second modality of one sample": ("fusion.sums", "masked", {
+    "a second modality of one sample": ("masks", "masked", {
         "xs": [np.ones((4, 3)), np.ones((1, 3))], "modality_mask": np.ones((4, 2), bool)
     }),
 }  # fmt: skip
