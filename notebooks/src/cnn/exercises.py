@@ -2,7 +2,22 @@
 
 import numpy as np
 
-from mmcourse.exercise import between, context, edit, example, exercise, in_turn, lesson, paragraph, part, right, says
+from mmcourse.exercise import (
+    Array,
+    Drawn,
+    between,
+    challenge,
+    context,
+    edit,
+    example,
+    exercise,
+    in_turn,
+    lesson,
+    paragraph,
+    part,
+    right,
+    says,
+)
 
 lesson(
     "cnn",
@@ -660,3 +675,54 @@ def by_the_largest(ours, nudged):
     if equal(np.rot90(ours, 2)):
         return e, "flipped"
     return [e, "scaled" if equal(factor * ours) else "wrong"]
+
+
+# ---------------------------------------------------------------- an open challenge
+PICTURE, NUM_TRAIN, NUM_TEST = 24, 2000, 1000
+
+
+def draw_rings(g, n):
+    """n pictures (n, 24, 24) of a ring with a gap, somewhere in noise, and where the gap is: 0 right, 1 up, 2 left, 3 down."""
+    gap = g.integers(4, size=n)
+    radius = g.uniform(3.0, 5.0, n)
+    center_y, center_x = g.uniform(radius + 2, PICTURE - 3 - radius, (2, n))
+    rows, columns = np.mgrid[:PICTURE, :PICTURE]
+    dy = rows - center_y[:, None, None]  # (n, 24, 24)
+    dx = columns - center_x[:, None, None]
+    ring = np.exp(-(((np.hypot(dy, dx) - radius[:, None, None]) / 0.9) ** 2))
+    angle = np.arctan2(-dy, dx) - gap[:, None, None] * np.pi / 2
+    from_gap = np.abs((angle + np.pi) % (2 * np.pi) - np.pi)
+    ring = ring * (from_gap > 0.45)
+    pictures = 0.3 + 0.375 * ring + g.normal(0, 0.175, ring.shape)
+    return np.clip(255 * pictures, 0, 255).astype(np.uint8), gap
+
+
+def draw_ring_challenge(g):
+    """Pictures with labels to train on, and pictures whose labels stay hidden."""
+    train, train_labels = draw_rings(g, NUM_TRAIN)
+    test, test_labels = draw_rings(g, NUM_TEST)
+    return Drawn({"train": train, "train_labels": train_labels, "test": test}, test_labels)
+
+
+def ring_accuracy(handed_in, inputs, labels):
+    """Share of the hidden labels that were predicted."""
+    return np.mean(handed_in["predictions"] == labels)
+
+
+challenge(
+    "cnn.challenge",
+    title="Where is the gap?",
+    statement=[
+        "Each picture holds one ring with a gap, of any size, anywhere, in noise: the gap is right (0), up (1), left (2)",
+        "or down (3). `train` has 2,000 of them with `train_labels`, `test` another 1,000 without. Predict the labels of",
+        "`test`, in any way: a network of this lesson, another one, or a formula of your own. A linear model on pixels",
+        "gets 0.28, hardly more than chance; the architecture has to know that the ring may be anywhere.",
+    ],
+    draw=draw_ring_challenge,
+    score=ring_accuracy,
+    hand_in={"predictions": Array((NUM_TEST,), "integer")},
+    to_beat=0.5,
+    points_by_score={0.5: 1, 0.8: 2, 0.95: 3},
+    minutes=60,
+    score_name="accuracy",
+)
