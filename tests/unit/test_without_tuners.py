@@ -1,4 +1,4 @@
-"""“Run all” of the tuning lesson reaches its end where Optuna and KerasTuner are not installed, and one line says so."""
+"""“Run all” of the tuning lesson reaches its end without Optuna and KerasTuner, and one line says what is missing."""
 
 import nbformat
 
@@ -28,7 +28,8 @@ def test_the_tuning_lesson_reaches_its_end():
     nb = nbformat.v4.new_notebook(cells=[*first, *code])
     execute(nb)  # raises at the first cell that fails
     text = shown(nb.cells)
-    line = "Not installed here, and needed by this notebook: keras-tuner optuna. To install: %pip install keras-tuner optuna"
+    packages = "keras-tuner optuna"
+    line = f"Not installed here, and needed by this notebook: {packages}. To install: %pip install {packages}"
     assert text.count("Not installed here") == 1 and line in text
     for words in ("best validation accuracy 0", "the better of two", "killed; in the journal", "both worked"):
         assert words not in text, f"{words!r}: this cell ran without its package"
