@@ -356,15 +356,15 @@ def by_counting(layers, size):
 
 
 # ---------------------------------------------------------------- 3
-def verdict(ours, nudged):
+def verdict(ours, numerical):
     """Return (error, "right" | "flipped" | "scaled" | "wrong")."""
-    largest = np.abs(nudged).max()
+    largest = np.abs(numerical).max()
 
     def error(a):
-        return np.abs(a - nudged).max() / largest
+        return np.abs(a - numerical).max() / largest
 
     size = (ours**2).sum()
-    factor = (ours * nudged).sum() / size if size > 0 else 0.0  # the multiple of ours that comes closest
+    factor = (ours * numerical).sum() / size if size > 0 else 0.0  # the multiple of ours that comes closest
     repairs = {"right": ours, "flipped": ours[::-1, ::-1], "scaled": factor * ours}
     fitting = [word for word, repaired in repairs.items() if error(repaired) <= 1e-6]
     return error(ours), [*fitting, "wrong"][0]
@@ -391,19 +391,19 @@ RIGHT, FLIPPED, SCALED = '"right": ours', '"flipped": ours[::-1, ::-1]', '"scale
 def calls(word, excuse):
     """Says `word` of a wrong gradient that has this excuse."""
 
-    def mistaken(ours, nudged):
-        error, right_word = verdict(ours, nudged)
-        return error, word if right_word == "wrong" and excuse(ours, nudged) else right_word
+    def mistaken(ours, numerical):
+        error, right_word = verdict(ours, numerical)
+        return error, word if right_word == "wrong" and excuse(ours, numerical) else right_word
 
     return mistaken
 
 
-def turned_and_scaled(ours, nudged):
-    return verdict(np.flip(ours), nudged)[1] == "scaled"
+def turned_and_scaled(ours, numerical):
+    return verdict(np.flip(ours), numerical)[1] == "scaled"
 
 
-def scaled_but_for_zeros(ours, nudged):
-    return ours.any() and verdict(ours, np.where(ours == 0, 0, nudged))[1] == "scaled"
+def scaled_but_for_zeros(ours, numerical):
+    return ours.any() and verdict(ours, np.where(ours == 0, 0, numerical))[1] == "scaled"
 
 
 SMALL = np.array([[1.0, -2.0], [3.0, 4.0]])
@@ -446,7 +446,7 @@ def draw_slopes(g, size=1.0):
 
 
 def draw_right(g, same_when_turned):
-    """Right up to the noise of nudging; sometimes such that a half turn changes nothing."""
+    """Right up to the noise of finite differences; sometimes such that a half turn changes nothing."""
     a = draw_slopes(g)
     if same_when_turned:
         return a + a[::-1, ::-1], a + a[::-1, ::-1]
@@ -502,9 +502,9 @@ def draw_zeros(g):
 
 
 def draw_own_gradient(g):
-    nudged = g.integers(1, 50, (2, 2)) * 1.0
-    ours = (nudged, nudged[::-1, ::-1], nudged / 2, nudged + 1)[g.integers(4)]
-    return ours.copy(), nudged
+    numerical = g.integers(1, 50, (2, 2)) * 1.0
+    ours = (numerical, numerical[::-1, ::-1], numerical / 2, numerical + 1)[g.integers(4)]
+    return ours.copy(), numerical
 
 
 diagnosis = exercise(
@@ -516,21 +516,23 @@ diagnosis = exercise(
     minutes=12,
     statement=[
         context(
-            "A colleague wrote a backward pass. You nudged each weight (central differences in float64) and have both "
-            "arrays: `ours`, from the colleague's formula, and `nudged`. Judge it."
+            "A colleague wrote a backward pass. You took the gradient numerically as well (central differences in float64) and have both "
+            "arrays: `ours`, from the colleague's formula, and `numerical`. Judge it."
         ),
         says(
-            "The error is the largest difference relative to the largest nudged slope:", mistake="Your error is a mean"
+            "The error is the largest difference relative to the largest numerical gradient:",
+            mistake="Your error is a mean",
         ),
         says(
-            r"$$e = \frac{\max |\text{ours} - \text{nudged}|}{\max |\text{nudged}|}$$", mistake="Your error is absolute"
+            r"$$e = \frac{\max |\text{ours} - \text{numerical}|}{\max |\text{numerical}|}$$",
+            mistake="Your error is absolute",
         ),
         says(
             r"The verdict is the first of these that holds, with $e \le 10^{-6}$ as the measure of “equal”:",
             mistake="Your measure of equal is absolute",
         ),
         paragraph(),
-        says('- `"right"`: ours equals nudged;', mistake="You ask for exact equality"),
+        says('- `"right"`: ours equals numerical;', mistake="You ask for exact equality"),
         says('- `"flipped"`: it would, if ours were turned by 180°;', mistake="Your turn reverses rows only"),
         says(
             '- `"scaled"`: it would, if ours were multiplied by one and the same number (such as a batch size that was '
@@ -545,18 +547,19 @@ diagnosis = exercise(
             "**Example.** Each number is half of what it should be. The error is one half, and the right name is “scaled”."
         ),
         example("""
-nudged = np.array([[1.0, -2.0], [3.0, 4.0]])
-ours = nudged / 2
-print("error", np.abs(ours - nudged).max() / np.abs(nudged).max(), "  ratios", np.unique(nudged / ours))
+numerical = np.array([[1.0, -2.0], [3.0, 4.0]])
+ours = numerical / 2
+print("error", np.abs(ours - numerical).max() / np.abs(numerical).max(), "  ratios", np.unique(numerical / ours))
 """),
         says(
-            "**Write** `verdict(ours, nudged)` for two arrays (kh, kw).", mistake="Both a half turn and a number repair"
+            "**Write** `verdict(ours, numerical)` for two arrays (kh, kw).",
+            mistake="Both a half turn and a number repair",
         ),
         says(
             "Return the error $e$ of the arrays as they are, and one of the four words.",
             mistake="Your error is that of the repaired array",
         ),
-        says("Some slopes may be 0 (never all of `nudged`),", mistake="You took the ratio at one fixed place"),
+        says("Some slopes may be 0 (never all of `numerical`),", mistake="You took the ratio at one fixed place"),
         says(
             "and all of `ours` may be 0: then no number repairs it.",
             ignored=edit('"wrong"]', '"wrong" if size > 0 else "scaled"]'),
@@ -567,7 +570,7 @@ print("error", np.abs(ours - nudged).max() / np.abs(nudged).max(), "  ratios", n
         "Which number? Divide at the position where `ours` is largest in size: there nothing is 0 unless everything is.",
     ],
     parts=[
-        part("gradients by hand", public_only=True, inputs=[(ours.copy(), nudged) for ours, nudged in GRADIENTS]),
+        part("gradients by hand", public_only=True, inputs=[(ours.copy(), numerical) for ours, numerical in GRADIENTS]),
         part("right gradients", draw=draw_right, same_when_turned=in_turn(False, True)),
         part("turned and mirrored ones", draw=draw_turned, turn=in_turn(*TURNS)),
         part("scaled ones", draw=draw_scaled, whole=in_turn(False, False, True), factor=in_turn(-3, -1, 0.25, 2, 64)),
@@ -578,33 +581,33 @@ print("error", np.abs(ours - nudged).max() / np.abs(nudged).max(), "  ratios", n
         part("all zero", draw=draw_zeros),
     ],
     own=draw_own_gradient,
-    own_says="A gradient of your own to judge, and the nudged one",
+    own_says="A gradient of your own to judge, and the numerical one",
     names=("error", "verdict"),
     mistakes={
-        "Your error is absolute. Divide by the largest nudged slope: gradients of any size should be judged alike.": (
-            shows_error("np.abs(ours - nudged).max()")
+        "Your error is absolute. Divide by the largest numerical gradient: gradients of any size should be judged alike.": (
+            shows_error("np.abs(ours - numerical).max()")
         ),
         "Your error is a mean. One wrong number among many must not hide: take the largest difference.": (
-            shows_error("np.abs(ours - nudged).mean() / largest")
+            shows_error("np.abs(ours - numerical).mean() / largest")
         ),
-        "You divided by the largest of `ours`. It is `ours` that is on trial: divide by the nudged slopes.": (
-            shows_error("np.abs(ours - nudged).max() / np.abs(ours).max()")
+        "You divided by the largest of `ours`. It is `ours` that is on trial: divide by the numerical gradient.": (
+            shows_error("np.abs(ours - numerical).max() / np.abs(ours).max()")
         ),
-        "You divided by the largest slope with its sign. Largest in size is meant: `np.abs(nudged).max()`.": (
-            shows_error("np.abs(ours - nudged).max() / nudged.max()")
+        "You divided by the largest slope with its sign. Largest in size is meant: `np.abs(numerical).max()`.": (
+            shows_error("np.abs(ours - numerical).max() / numerical.max()")
         ),
         "You divided each difference by its own slope. Divide the largest difference by the largest slope.": (
-            shows_error("(np.abs(ours - nudged) / np.abs(nudged)).max()")
+            shows_error("(np.abs(ours - numerical) / np.abs(numerical)).max()")
         ),
         "Your error compares squares. Take the largest difference itself, divided by the largest slope.": (
-            shows_error("((ours - nudged) ** 2).max() / largest**2")
+            shows_error("((ours - numerical) ** 2).max() / largest**2")
         ),
         "Your error is that of the repaired array. What is wanted is the error of `ours` as it is, whatever the verdict.": [
             shows_error("error(repairs[fitting[0]] if fitting else ours)"),
             shows_error("min(map(error, repairs.values()))"),
         ],
         "Your error lost the negative differences: take `np.abs` before the maximum.": (
-            shows_error("(ours - nudged).max() / largest")
+            shows_error("(ours - numerical).max() / largest")
         ),
         "Your turn reverses rows only. A flipped kernel is reversed along both axes.": edit("[::-1, ::-1]", "[::-1]"),
         "Your turn reverses columns only. A flipped kernel is reversed along both axes.": (
@@ -612,32 +615,32 @@ print("error", np.abs(ours - nudged).max() / np.abs(nudged).max(), "  ratios", n
         ),
         "You tried the transpose. A flipped kernel is turned by 180°: `ours[::-1, ::-1]`.": edit("[::-1, ::-1]", ".T"),
         "Your measure of equal is absolute. All slopes may be tiny, or huge: compare the relative error with 1e-6.": (
-            equal_if("np.abs(repaired - nudged).max() <= 1e-6")
+            equal_if("np.abs(repaired - numerical).max() <= 1e-6")
         ),
         "You compare each difference with its own slope, so that beside a slope of 0 nothing is equal. "
         "Compare the largest difference with the largest slope.": (
-            equal_if("(np.abs(repaired - nudged) <= 1e-6 * np.abs(nudged)).all()")
+            equal_if("(np.abs(repaired - numerical) <= 1e-6 * np.abs(numerical)).all()")
         ),
         "`np.allclose` has a measure of its own, 1e-5 and 1e-8. Compare the error with 1e-6.": [
-            equal_if("np.allclose(repaired, nudged)"),
-            equal_if('(np.allclose(ours, nudged) if word == "right" else error(repaired) <= 1e-6)'),
+            equal_if("np.allclose(repaired, numerical)"),
+            equal_if('(np.allclose(ours, numerical) if word == "right" else error(repaired) <= 1e-6)'),
         ],
         "You call equal what differs by a part in ten thousand. In float64 the measure is 1e-6.": (
             equal_if("error(repaired) <= 1e-3")
         ),
-        "You ask for exact equality. Nudging is only right to some eight digits: allow 1e-6.": (
+        "You ask for exact equality. Finite differences are only right to some eight digits: allow 1e-6.": (
             equal_if("error(repaired) <= 0")
         ),
         "A wrong sign is a scale, too: minus one. The number may be negative.": (
-            "factor = np.abs((ours * nudged).sum()) / size if size > 0 else 0.0"
+            "factor = np.abs((ours * numerical).sum()) / size if size > 0 else 0.0"
         ),
         "You took the ratio at one fixed place, where the slope may be 0. Take it where `ours` is largest in size.": (
-            "factor = nudged[0, 0] / ours[0, 0] if ours[0, 0] else 0.0"
+            "factor = numerical[0, 0] / ours[0, 0] if ours[0, 0] else 0.0"
         ),
         "You took the mean or median of all ratios: where both are 0, there is none. Take one ratio, where `ours` is "
-        "largest in size.": ["factor = np.mean(nudged / ours)", "factor = np.median(nudged / ours)"],
+        "largest in size.": ["factor = np.mean(numerical / ours)", "factor = np.median(numerical / ours)"],
         "You took the ratio of the sums, which may be 0. Take it where `ours` is largest in size.": (
-            "factor = nudged.sum() / ours.sum() if ours.sum() else 0.0"
+            "factor = numerical.sum() / ours.sum() if ours.sum() else 0.0"
         ),
         "Where `ours` is 0 and the slope is not, no number repairs it: multiply all of `ours`, and compare all.": (
             calls("scaled", scaled_but_for_zeros)
@@ -661,15 +664,15 @@ print("error", np.abs(ours - nudged).max() / np.abs(nudged).max(), "  ratios", n
 
 
 @right(diagnosis)
-def by_the_largest(ours, nudged):
-    top = np.abs(nudged).max()
+def by_the_largest(ours, numerical):
+    top = np.abs(numerical).max()
     position = np.unravel_index(np.abs(ours).argmax(), ours.shape)
-    factor = nudged[position] / ours[position] if ours.any() else 0.0
+    factor = numerical[position] / ours[position] if ours.any() else 0.0
 
     def equal(a):
-        return (np.abs(a - nudged) <= 1e-6 * top).all()
+        return (np.abs(a - numerical) <= 1e-6 * top).all()
 
-    e = np.max(np.abs(ours - nudged)) / top
+    e = np.max(np.abs(ours - numerical)) / top
     if equal(ours):
         return e, "right"
     if equal(np.rot90(ours, 2)):
