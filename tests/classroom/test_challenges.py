@@ -78,12 +78,12 @@ def lying_bomb() -> bytes:
 
 
 class Evil:
-    """Writes a file when it is unpickled."""
+    """Makes a folder when it is unpickled."""
 
     place = ""
 
     def __reduce__(self):
-        return (open, (self.place, "w"))
+        return (os.mkdir, (self.place,))
 
 
 def object_array(folder: Path) -> bytes:
@@ -110,7 +110,7 @@ WRONG = {  # name → (bytes, ending, what is said)
         ".npz",
         "expected numbers of kind integer, got dtype float64",
     ),
-    "text": (lambda: npz(predictions=RIGHT.astype(str)), ".npz", "expected numbers of kind integer"),
+    "text": (lambda: npz(predictions=RIGHT.astype("U1")), ".npz", "expected numbers of kind integer"),
     "another name": (lambda: npz(labels=RIGHT), ".npz", "expected `predictions` and nothing else, got `labels`"),
     "one name more": (lambda: npz(predictions=RIGHT, x=RIGHT), ".npz", "and nothing else"),
     "a name twice": (lambda: zipped(*[("predictions.npy", npy(RIGHT))] * 2), ".npz", "and nothing else"),
@@ -194,7 +194,7 @@ def test_a_pickled_object_array_is_never_unpickled(tmp_path: Path):
     data = object_array(tmp_path)
     with np.load(io.BytesIO(data), allow_pickle=True) as control:
         assert control["predictions"] is not None and (tmp_path / "pickled").exists(), "the attack itself works"
-    (tmp_path / "pickled").unlink()
+    (tmp_path / "pickled").rmdir()
     with pytest.raises(Unreadable, match="got dtype object|unpacks to"):
         read_arrays(data, ".npz", DECLARED)
     assert not (tmp_path / "pickled").exists()

@@ -53,14 +53,15 @@ def test_right_answers_earn_by_score():
     )
 
 
-def test_the_linear_model_scores_what_the_statement_says():
+def test_a_linear_model_is_not_enough():
+    """The statement says so: hardly more than chance."""
     from sklearn.linear_model import LogisticRegression
 
     task = challenge_inputs(RING, own=True)
     pixels = {name: task[name].reshape(len(task[name]), -1) / 255 - 0.35 for name in ("train", "test")}
     model = LogisticRegression(C=0.01, max_iter=200).fit(pixels["train"], task["train_labels"])
-    score = judge_challenge(RING, model.predict(pixels["test"]))
-    assert score.status == "wrong" and abs(float(score.message.split()[1].rstrip(";")) - 0.28) < 0.03
+    result = judge_challenge(RING, model.predict(pixels["test"]))
+    assert result.status == "wrong" and 0.2 < float(result.message.split()[1].rstrip(";")) < 0.4
 
 
 @pytest.mark.parametrize(

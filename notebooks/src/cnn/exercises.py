@@ -719,7 +719,7 @@ challenge(
         "Each picture holds one ring with a gap, of any size, anywhere, in noise: the gap is right (0), up (1), left (2)",
         "or down (3). `train` has 2,000 of them with `train_labels`, `test` another 1,000 without. Predict the labels of",
         "`test`, in any way: a network of this lesson, another one, or a formula of your own. A linear model on pixels",
-        "gets 0.28, hardly more than chance; the architecture has to know that the ring may be anywhere.",
+        "hardly does better than chance (0.25): the architecture has to know that the ring may be anywhere.",
     ],
     draw=draw_ring_challenge,
     score=ring_accuracy,
