@@ -16,7 +16,6 @@ from safetensors.numpy import save
 from typer.testing import CliRunner
 
 from mmcourse.check import challenge_inputs, save_hand_in
-from mmcourse.classroom import challenges
 from mmcourse.classroom import grade as grading
 from mmcourse.classroom.challenges import class_inputs, read_arrays
 from mmcourse.classroom.feedback import rows, write_reports
@@ -347,17 +346,31 @@ def test_submit_takes_the_file_and_refuses_what_could_not_be_graded(tmp_path: Pa
     assert CliRunner().invoke(app, ["submit", str(path)]).exit_code != 0
 
 
-def test_the_largest_unpacking_is_bounded(monkeypatch: pytest.MonkeyPatch):
-    """Of the bomb no more is unpacked than the declared array may take."""
-    read = []
-    original = zipfile.ZipExtFile.read
+def test_a_bomb_is_refused_before_anything_is_unpacked(monkeypatch: pytest.MonkeyPatch):
+    def never(*_, **__):
+        raise AssertionError("it was opened")
 
-    def counted(self, n=-1):
+    data = bomb()
+    monkeypatch.setattr(zipfile.ZipFile, "open", never)
+    with pytest.raises(Unreadable, match="unpacks to 67,108,864 bytes"):
+        read_arrays(data, ".npz", DECLARED)
+
+
+def test_a_lying_directory_unpacks_no_more_than_it_says(monkeypatch: pytest.MonkeyPatch):
+    """Then the checksum is wrong, and the file is refused."""
+    unpacked = []
+    original = zipfile.ZipExtFile._read1
+
+    def counted(self, n):
         data = original(self, n)
-        read.append(len(data))
+        unpacked.append(len(data))
         return data
 
-    monkeypatch.setattr(zipfile.ZipExtFile, "read", counted)
-    with pytest.raises(Unreadable):
+    monkeypatch.setattr(zipfile.ZipExtFile, "_read1", counted)
+    try:
         read_arrays(lying_bomb(), ".npz", DECLARED)
-    assert sum(read) <= DECLARED["predictions"].most_bytes + challenges.MOST_HEADER + 1
+    except Unreadable as error:
+        assert "damaged" in str(error)
+    else:
+        raise AssertionError("it was read")
+    assert sum(unpacked) <= 8000
