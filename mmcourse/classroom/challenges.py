@@ -32,7 +32,8 @@ def class_inputs(challenge: Challenge, key: str) -> Drawn:
 def inputs_file(challenge: Challenge, key: str) -> bytes:
     """The inputs without what is hidden, as .npz."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **class_inputs(challenge, key).inputs)
+    arrays: dict[str, Any] = class_inputs(challenge, key).inputs
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
