@@ -90,31 +90,6 @@ def pairwise(norm=unit, scale=torch.exp, shift=lambda bias: bias, sign=lambda e:
     return answer
 
 
-# ---------------------------------------------------------------- clip.4
-def aligning(steps=200, rate=0.03, give=lambda t, i: t @ i.T, width=8):
-    """A right answer with places to go wrong: unit vectors from matrices without biases."""
-
-    def answer(image, text, new_image, new_text):
-        a = torch.randn(image.shape[1], width).mul(0.3).requires_grad_()
-        b = torch.randn(text.shape[1], width).mul(0.3).requires_grad_()
-        optimizer = torch.optim.AdamW([a, b], lr=rate)
-        for _ in range(steps):
-            table = 20 * unit(image @ a) @ unit(text @ b).T
-            target = torch.arange(len(table))
-            optimizer.zero_grad()
-            (F.cross_entropy(table, target) + F.cross_entropy(table.T, target)).backward()
-            optimizer.step()
-        return give(unit(new_text @ b), unit(new_image @ a)).detach()
-
-    return answer
-
-
-def to_images(image, text, new_image, new_text):
-    """Least squares from texts to images."""
-    guessed = new_text @ torch.linalg.pinv(text) @ image
-    return unit(guessed) @ unit(new_image).T
-
-
 # ---------------------------------------------------------------- neural_networks.3
 class Net(nn.Module):
     """A right answer with places to go wrong."""
@@ -265,17 +240,6 @@ ANSWERS = {
             (pairwise(total=lambda c: c.mean()), "number of pairs"),
             (pairwise(total=lambda c: c.trace() / len(c)), "only the right pairs"),
             (pairwise(scale=lambda s: s), "without exp"),
-        ],
-        skip=FUNCTIONS,
-    ),
-    "clip.4": Answers(
-        right=[aligning(), aligning(width=12, give=lambda t, i: 5 * t @ i.T + 1)],
-        wrong=[
-            (aligning(steps=0), "lottery"),
-            (aligning(give=lambda t, i: i @ t.T), "you have the transpose"),
-            (aligning(give=lambda t, i: (t @ i.T)[:-1]), "The scores should have shape"),
-            (aligning(rate=1e30), ""),
-            (to_images, "not enough"),
         ],
         skip=FUNCTIONS,
     ),

@@ -1,15 +1,28 @@
-"""Retrieval when several answers are right, in NumPy; the losses are in the file for PyTorch."""
+"""Retrieval when several answers are right, in NumPy, and the open challenge; the losses are in the file for PyTorch."""
 
 import numpy as np
 
 from mmcourse.check.blanks import blank
-from mmcourse.exercise import between, context, example, exercise, lesson, one_of, part, right, says
+from mmcourse.exercise import (
+    Array,
+    Drawn,
+    between,
+    challenge,
+    context,
+    example,
+    exercise,
+    lesson,
+    one_of,
+    part,
+    right,
+    says,
+)
 
 lesson(
     "clip",
     promise="Recall at k when several answers are right, CLIP's loss with hard negatives, the sigmoid loss, and a challenge: "
     "two spaces that nobody aligned.",
-    uses="NumPy; the last three PyTorch",
+    uses="NumPy; the last two PyTorch",
     setup="""
 import math
 
@@ -120,6 +133,58 @@ def by_threshold(scores, relevant, k):
     best_relevant = np.where(relevant, scores, -np.inf).max(axis=1)
     rank = (scores > best_relevant[:, None]).sum(axis=1)
     return float((rank[keep] < k).mean())
+
+
+# ---------------------------------------------------------------- an open challenge
+NUM_PAIRS, NUM_NEW, SHARED = 400, 200, 6
+WIDTHS = (14, 11)  # of the two spaces
+
+
+def draw_spaces(g):
+    """Two views of six shared numbers, each mixed with louder numbers that the other view does not have."""
+    n = NUM_PAIRS + NUM_NEW
+    shared = g.normal(size=(n, SHARED))
+    views = []
+    for width in WIDTHS:
+        seen = shared + 0.25 * g.normal(size=shared.shape)
+        own = 3 * g.normal(size=(n, width - SHARED))
+        rotation = np.linalg.qr(g.normal(size=(width, width)))[0]
+        views.append((np.concatenate([seen, own], axis=1) @ rotation).round(4))
+    image, text = views
+    partner = g.permutation(NUM_NEW)  # new text i belongs to new image partner[i]
+    inputs = {
+        "image": image[:NUM_PAIRS],
+        "text": text[:NUM_PAIRS],
+        "new_image": image[NUM_PAIRS:],
+        "new_text": text[NUM_PAIRS:][partner],
+    }
+    return Drawn(inputs, partner)
+
+
+def share_of_partners(handed_in, inputs, partner):
+    """Share of the new texts whose image was found."""
+    return np.mean(handed_in["found"] == partner)
+
+
+challenge(
+    "clip.challenge",
+    title="Two spaces that nobody aligned",
+    statement=[
+        "Two encoders of strangers have seen the same things. Each vector holds six numbers about the thing, the same in both",
+        "but for some noise, and louder numbers that only this encoder knows; all of it mixed by a rotation. The widths differ,",
+        "so there are no cosines between the two. `image` (400, 14) and `text` (400, 11) are pairs: row i belongs to row i.",
+        "`new_image` and `new_text`, 200 each, are in different orders. Find for each row of `new_text` its row of",
+        "`new_image`, in any way: hand in `found`, integers (200,). Least squares from one space to the other, and then the",
+        "nearest, finds about one in eleven.",
+    ],
+    draw=draw_spaces,
+    score=share_of_partners,
+    hand_in={"found": Array((NUM_NEW,), "integer")},
+    to_beat=0.6,
+    points_by_score={0.6: 1, 0.8: 2, 0.9: 3},
+    minutes=60,
+    score_name="share found",
+)
 
 
 # ---------------------------------------------------------------- the lesson's blanks

@@ -1,4 +1,4 @@
-"""CLIP's loss with hard negatives, SigLIP's loss, and two spaces to be aligned; two blanks of the lesson."""
+"""CLIP's loss with hard negatives, SigLIP's loss; two blanks of the lesson."""
 
 import math
 
@@ -7,10 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmcourse.check import call
 from mmcourse.check.blanks import blank
 from mmcourse.check.verdict import CheckFailed
-from mmcourse.exercise import Kept, between, context, edit, example, exercise, one_of, part, right, says
+from mmcourse.exercise import between, context, edit, example, exercise, part, right, says
 
 
 # ---------------------------------------------------------------- 2
@@ -239,159 +238,6 @@ def by_library(image, text, log_scale, bias):
     logits = log_scale.exp() * F.cosine_similarity(image[:, None], text[None], dim=-1) + bias
     target = torch.eye(len(image), dtype=logits.dtype)
     return F.binary_cross_entropy_with_logits(logits, target, reduction="sum") / len(image)
-
-
-# ---------------------------------------------------------------- 4
-def align(image, text, new_image, new_text):
-    """Scores (m, m) of new texts (rows) and new images (columns), by two linear maps trained with InfoNCE."""
-    image_head = nn.Linear(image.shape[1], 16)
-    text_head = nn.Linear(text.shape[1], 16)
-    log_scale = torch.tensor(math.log(10.0), requires_grad=True)
-    parameters = [*image_head.parameters(), *text_head.parameters(), log_scale]
-    optimizer = torch.optim.Adam(parameters, lr=0.02)
-    labels = torch.arange(len(image))
-    for _ in range(300):
-        u = F.normalize(image_head(image), dim=-1)  # (n, 16)
-        v = F.normalize(text_head(text), dim=-1)  # (n, 16)
-        logits = log_scale.exp() * u @ v.T  # (n, n)
-        loss = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    u = F.normalize(image_head(new_image), dim=-1)
-    v = F.normalize(text_head(new_text), dim=-1)
-    scores = v @ u.T  # (m, m)
-    return scores.detach()
-
-
-def use_align(probe, answer, image, text, new_image, new_text):
-    """The scores; which new image belongs to which new text stays with the judge."""
-    probe.seed(0)
-    yield {"the scores": probe.output(answer(*(probe.tensor(x) for x in (image, text, new_image, new_text))))}
-
-
-def draw_spaces(g, n, m, width, other_width):
-    """Two views of six hidden numbers, each mixed with louder numbers that the other view does not have."""
-    hidden = g.normal(size=(n + m, 6))
-    views = []
-    for d in (width, other_width):
-        own = 3 * g.normal(size=(n + m, d - 6))
-        mixed = np.concatenate([hidden + 0.1 * g.normal(size=hidden.shape), own], axis=1)
-        views.append((mixed @ np.linalg.qr(g.normal(size=(d, d)))[0]).round(3))
-    image, text = views
-    partner = g.permutation(m)  # new text i belongs to new image partner[i]
-    return image[:n], text[:n], image[n:], text[n:][partner], Kept(partner)
-
-
-LOTTERY = (
-    "Your scores are hardly better than a lottery. Is it trained at all? A few hundred steps with all pairs in each are "
-    "enough."
-)
-TOO_FEW = (
-    "It finds some pairs, not enough. Does your loss care about *all* numbers of a vector, the loud ones first? Most of "
-    "them are in one view only. A contrastive loss keeps what tells pairs apart."
-)
-LYING = "New texts go down and new images across: you have the transpose."
-NO_NUMBERS = "The scores hold NaN or inf: the training diverged. Is the learning rate too large?"
-SHAPE = "The scores should have shape"
-
-
-def judge_align(answer, args):
-    """Recall@1 of at least 0.85, from texts to images."""
-    partner = args[-1].value
-    way = call(answer, *args, seconds=20)[0]
-    if "problem" in way:
-        raise CheckFailed(way["problem"])
-    scores = np.asarray(way["the scores"])
-    if scores.shape != (len(partner), len(partner)):
-        raise CheckFailed(f"{SHAPE} {(len(partner), len(partner))}, one row per new text; got {scores.shape}.")
-    if not np.isfinite(scores).all():
-        raise CheckFailed(NO_NUMBERS)
-    recall = (scores.argmax(axis=1) == partner).mean()
-    if recall >= 0.85 and np.ptp(scores, axis=1).min() > 0:
-        return
-    found = f"\nRecall@1 {recall:.2f} among {len(partner)}; 0.85 is asked for."
-    if (scores.T.argmax(axis=1) == partner).mean() >= 0.85:
-        raise CheckFailed(LYING + found)
-    raise CheckFailed((LOTTERY if recall < 0.06 else TOO_FEW) + found)
-
-
-def by_regression(image, text, new_image, new_text):
-    """Least squares from images to texts, then cosines."""
-    weights = torch.linalg.lstsq(image, text).solution
-    return F.normalize(new_text, dim=1) @ F.normalize(new_image @ weights, dim=1).T
-
-
-challenge = exercise(
-    "clip.4",
-    align,
-    framework="torch",
-    use=use_align,
-    judge=judge_align,
-    title="Challenge: two spaces that nobody aligned",
-    points=4,
-    difficulty=3,
-    minutes=25,
-    statement=[
-        context(
-            "Two encoders of strangers have seen the same things. Each vector holds six numbers about the thing, the same "
-            "in both, and louder numbers that only this encoder knows; all of it mixed by a rotation. The widths differ, so "
-            "there are no cosines between the two. From pairs, learn to find the partner of a *new* vector."
-        ),
-        says(
-            "**Write** `align(image, text, new_image, new_text)`. `image` (n, d) and `text` (n, e) are pairs: row i belongs "
-            "to row i. Train whatever you like on them,",
-            ignored=edit("range(300)", "range(0)"),
-        ),
-        says(
-            "and return a table of scores (m, m) for `new_image` (m, d) and `new_text` (m, e),",
-            ignored="return scores.argmax(dim=1)",
-        ),
-        says("one row for each new text, one column for each new image,", mistake="you have the transpose"),
-        says("the larger, the better they fit.", ignored="return -scores.detach()"),
-        context("New images and new texts are in different orders, and you are not told which belongs to which."),
-        says(
-            "The score to beat is a recall@1 of 0.85 among the m new images.",
-            ignored=by_regression,
-        ),
-        context(
-            "Least squares from one space to the other, and then the nearest, reaches about 0.2. You have 20 seconds; a few "
-            "hundred steps take less than five."
-        ),
-    ],
-    hints=[
-        "Which loss does not care about numbers that are in one view only? And what would be the smallest network that "
-        "undoes a rotation?",
-        "Two `nn.Linear` into one width, InfoNCE of all pairs at once with a learned scale, Adam with a rate of about 0.02.",
-    ],
-    draw=draw_spaces,
-    parts=[
-        part("400 pairs", n=400, m=one_of(80, 100), width=12, other_width=10),
-        part("fewer pairs, wider vectors", weight=2, n=250, m=one_of(90, 110), width=14, other_width=11),
-    ],
-    mistakes={
-        LOTTERY: edit("range(300)", "range(0)"),
-        TOO_FEW: by_regression,
-        LYING: "return scores.T.detach()",
-        NO_NUMBERS: edit("lr=0.02", "lr=1e30"),
-    },
-    praise="This is how a vision encoder and a text encoder that already exist are joined: two small maps and pairs.",
-    seconds=20,
-)
-
-
-@right(challenge)
-def by_correlation(image, text, new_image, new_text):
-    """Canonical correlation analysis: whiten both, then the directions that agree."""
-
-    def whitening(x):
-        values, vectors = torch.linalg.eigh(x.T @ x / len(x))
-        return vectors / values.sqrt()
-
-    a, b = whitening(image), whitening(text)
-    u, _, v = torch.linalg.svd((image @ a).T @ (text @ b))
-    images, texts = new_image @ a @ u[:, :6], new_text @ b @ v[:6].T
-    return F.normalize(texts, dim=1) @ F.normalize(images, dim=1).T
 
 
 # ---------------------------------------------------------------- the lesson's blanks
