@@ -220,6 +220,7 @@ with torch.no_grad():
 new, new_said = vectors_of(heads)
 order = [1, 0, *range(2, 125)]  # two sentences exchanged
 price = {}
+print(f"recall@1 of new pairs {memorized_r1:.2f}")
 print("scale   training pairs   new pairs   one exchange costs")
 for scale in (10, 30, 100, 300, 1000):
     log_scale = torch.tensor(math.log(scale))
@@ -234,7 +235,7 @@ for scale in (10, 30, 100, 300, 1000):
 # or ambiguous pairs, of which the web is full, then rule the gradient. So CLIP **clips the scale** at 100, which is the temperature 0.01 (`model.clip_log_scale()` in the lesson).
 
 # %%
-assert price[1000][0] < price[100][0] < price[10][0]
+assert price[1000][0] <= price[100][0] < price[10][0]
 assert price[1000][1] > price[100][1] and price[1000][2] > 5 * price[100][2]
 
 # %% [markdown]

@@ -329,7 +329,7 @@ first_loss.compare("ln 128 = 4.85")
 
 # %% [markdown]
 # A vision encoder of the kind you know from [cnn](cnn.ipynb), and a text encoder from [transformers](transformers.ipynb). Each ends in a vector with
-# 256 numbers. For a picture, eight learned queries attend to the 64 positions of its grid (*pooling* in the drawing); for a sentence it is the vector at the last word, which has attended to all words before it.
+# 256 numbers. For a picture, eight learned queries attend to the 64 positions of its grid (*pooling* in the drawing); for a sentence it is the vector at the last word, which has attended to all the others.
 
 # %% tags=["hide-input"]
 vision_layers = draw.network(
@@ -892,10 +892,12 @@ is_train = np.arange(1000) % 500 < 300  # 300 of each to train the probe
 pictures = np.stack([draw_scene(scene) for scene in both])
 sentences = [english(scene) for scene in both]
 word_counts = CountVectorizer().fit_transform(sentences).toarray()
+phrase_counts = CountVectorizer(ngram_range=(1, 4), min_df=5).fit_transform(sentences)
 vectors = {
     "mean color of the picture (control)": pictures.mean(axis=(1, 2)) / 255,
     "picture vector of CLIP": model.encode_image(pictures).numpy(),
     "bag of words (control)": word_counts,
+    "runs of 1 to 4 words (control)": phrase_counts.toarray(),
     "text vector of CLIP": model.encode_text(sentences).numpy(),
 }
 probed = {}
@@ -916,10 +918,12 @@ expect_within("zero-shot", (choice.numpy() == kind).mean(), 0.5, 0.05)
 expect_within("probe, picture vector", probed["picture vector of CLIP"], 0.97, 0.03)
 expect_within("probe, text vector", probed["text vector of CLIP"], 0.5, 0.08)
 expect_within("probe, bag of words", probed["bag of words (control)"], 0.5, 0.08)
+in_runs = probed["runs of 1 to 4 words (control)"]
+expect_within("probe, runs of 1 to 4 words", in_runs, 0.95, 0.05)
 
 # %% [markdown]
 # That is clear. The *picture's* vector holds who has which color: a straight cut finds it in new scenes nearly always, although the two colors on average (the first control) say little. The *sentence's* vector
-# does not show it any better than a bag of words does, which cannot. So here it is the text encoder that threw the order away. The likely reason: for retrieval among random pictures it
+# does not show it any better than a bag of words does, which cannot, while runs of words show it well: the sentences do say it, and such a probe can find it. So here it is the text encoder that threw the order away. The likely reason: for retrieval among random pictures it
 # is not needed, as the shuffled words showed. A dot product with such a vector cannot use what the picture's vector knows.
 #
 # (What a linear probe does not find may still be there in another form; but a dot product is linear too.)
@@ -1076,7 +1080,7 @@ else:
 # </details>
 # <details><summary>2. Your loss stays at ln b for a thousand steps. What does the model do, and what do you check?</summary>
 #
-# All its rows are fair lotteries: it has learned nothing. Check the learning rate, and whether row i of the pictures really belongs to row i of the sentences.
+# Every row gives all sentences the same share: it has learned nothing. Check the learning rate, and whether row i of the pictures really belongs to row i of the sentences.
 # </details>
 # <details><summary>3. Why is the temperature learned as a logarithm, and why is the scale kept below 100?</summary>
 #
