@@ -43,7 +43,7 @@ ANSWERS = {
             (recall(mean=lambda hit, kept: hit.mean()), "cannot be answered"),
             (recall(hit=lambda f: f.all(axis=1)), "one is enough"),
             (recall(hit=lambda f: f.mean(axis=1)), "that is precision"),
-            (recall(mean=lambda hit, kept: hit[kept].sum()), "expected"),
+            (recall(mean=lambda hit, kept: hit[kept].sum()), "You counted the hits"),
             (lambda s, r, k: by_rank(s, np.eye(*s.shape, dtype=bool), k), "diagonal"),
         ],
     ),

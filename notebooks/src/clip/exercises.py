@@ -74,7 +74,7 @@ recall = exercise(
         ),
         says("and `relevant` (n, m), True where an item is right for a query.", mistake="the diagonal"),
         says("A query is a hit when at least one of its `k` best items is relevant.", mistake="only the best item"),
-        says("Return the share of hits,", ignored="return hit[counted].sum()"),
+        says("Return the share of hits,", mistake="You counted the hits"),
         says("among the queries that have a relevant item at all.", mistake="cannot be answered"),
         example("""
 scores = np.array([[0.9, 0.1, 0.5], [0.2, 0.8, 0.7]])
@@ -105,6 +105,7 @@ print("best items:", scores.argmax(axis=1))  # neither is relevant: recall at 1 
         ),
         "You looked at only the best item, whatever k is.": "best = order[:, :1]",
         "A query that cannot be answered counts as a miss: leave it out.": "return hit.mean()",
+        "You counted the hits: divide by the number of queries that count.": "return hit[counted].sum()",
         "You asked for all of the k best to be relevant: one is enough.": "hit = found.all(axis=1)",
         "You counted relevant items among the best, not queries: that is precision.": "return found[counted].mean()",
         "You ranked queries for each item: the softmax of rows asks the other question.": (

@@ -962,7 +962,8 @@ print(f"distance of the means {(image_mean - text_mean).norm().item():.2f}")
 every_vector = torch.cat([image_vectors, caption_vectors]).numpy()  # (1000, 256)
 is_sentence = np.repeat([0, 1], 500)
 even = np.arange(1000) % 2 == 0
-probe = LogisticRegression(C=100, max_iter=500).fit(every_vector[even], is_sentence[even])
+probe = LogisticRegression(C=100, max_iter=500)
+probe.fit(every_vector[even], is_sentence[even])
 told = probe.score(every_vector[~even], is_sentence[~even])
 expect_within("picture or sentence, by a linear probe", told, 1.0, 0.02)
 
