@@ -83,13 +83,18 @@ def clues(exercise: Exercise, function: Any, inputs: Sequence[tuple[Part, tuple]
             return []
         found = (clue for search in SEARCHES for clue in search(exercise, answer, runs))
         return list(islice(found, MOST))
-    except _Late:
+    except Exception:  # late, or a result of so odd a kind that nothing can be said: the message stands without clues
         return []
 
 
 def _run(exercise: Exercise, answer: Answer, part: Part, args: tuple) -> Run:
     got, want = answer(*args), exercise.expected(*map(copied, args))
     return Run(part, args, got, want, got is not None and exercise.comparison.matches(got, want))
+
+
+def _tolerances(exercise: Exercise) -> dict[str, Any]:
+    """How near is equal; names of results are left out, for an answer may have another number of them."""
+    return {key: value for key, value in exercise.comparison.settings.items() if key in ("atol", "rtol")}
 
 
 # ---------------------------------------------------------------- arguments without effect
@@ -116,7 +121,7 @@ def _has_no_effect(exercise: Exercise, answer: Answer, runs: Sequence[Run], j: i
             if want is None or exercise.comparison.matches(want, run.want):
                 continue
             got = answer(*args)
-            if got is None or not exercise.comparison.matches(got, run.got):
+            if got is None or not matches(got, run.got, _tolerances(exercise)):
                 return False
             seen += 1
             break
@@ -149,9 +154,7 @@ def _mixed(exercise: Exercise, answer: Answer, runs: Sequence[Run]) -> Iterator[
             alone = _rows(exercise, answer(*_only(run.args, plan, i)))
             if alone is None or alone.size != got[i].size:
                 return
-            settings = exercise.comparison.settings
-            close = {key: settings[key] for key in ("atol", "rtol") if key in settings}
-            if not matches(alone.reshape(got[i].shape), got[i], close):
+            if not matches(alone.reshape(got[i].shape), got[i], _tolerances(exercise)):
                 touched += 1
     if touched:
         yield (
@@ -211,8 +214,8 @@ def _results(exercise: Exercise, answer: Answer, runs: Sequence[Run]) -> Iterato
     names = list(pairs[0][1])
     if len(names) < 2 or any(list(got) != names or list(want) != names for got, want in pairs):
         return
-    settings = {key: value for key, value in exercise.comparison.settings.items() if key in ("atol", "rtol")}
-    right = [name for name in names if all(matches(got[name], want[name], settings) for got, want in pairs)]
+    close = _tolerances(exercise)
+    right = [name for name in names if all(matches(got[name], want[name], close) for got, want in pairs)]
     wrong = [name for name in names if name not in right]
     if right and wrong:
         yield f"Only {_listed(wrong)} can be wrong; {_listed(right)} came out right on all {len(runs)} inputs."

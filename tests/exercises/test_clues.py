@@ -11,7 +11,8 @@ from mmcourse.check import CheckFailed
 from mmcourse.check.compare import assert_close
 from mmcourse.check.values import relation
 from mmcourse.exercise import between, find_lesson, part, says
-from mmcourse.exercise.clues import clues
+from mmcourse.exercise import clues as clues_module
+from mmcourse.exercise.clues import Answer, clues
 from mmcourse.exercise.exercise import make_exercise
 
 
@@ -176,6 +177,18 @@ def test_small_inputs_are_shown_with_digits_that_tell_them_apart():
     assert (
         described(([np.array([-0.0, 1.23456]), np.zeros((5, 9))],), {}) == "[[0.0, 1.2346], an array of shape (5, 9)]"
     )
+
+
+@pytest.mark.parametrize("odd", [(1,), [], {}, "text", object(), [[1], [2, 3]], lambda: 0, np.array(None), {"a": 1}])
+def test_an_odd_result_is_still_judged(odd):
+    """Each search copes with it: none may raise."""
+    inputs = SCALED.public_inputs
+    answer = Answer(lambda x, low, gain: odd, time.monotonic() + 5)
+    runs = [clues_module._run(SCALED, answer, part, args) for part, args in inputs]
+    for search in clues_module.SEARCHES:
+        assert all(isinstance(clue, str) for clue in search(SCALED, answer, runs))
+    with pytest.raises(CheckFailed, match="The result"):
+        SCALED.check(lambda x, low, gain: odd)
 
 
 def test_several_arguments_of_a_failed_call_are_named():
