@@ -137,8 +137,7 @@ for_search = widgets.guess(
 
 # %%
 for_reviews = widgets.guess(
-    "8,500 sentences of film reviews train a model to tell praise from blame. "
-    "Without stop words it is …",
+    "8,500 sentences of film reviews train a model to tell praise from blame. Without stop words it is …",
     ["better", "worse", "neither"],
 )
 
@@ -185,7 +184,7 @@ for string in ("red", "café", "红色", "🙂"):
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
 x = 0
-for character, color in zip("fé红🙂", ("blue", "orange", "green", "blue"):
+for character, color in zip("fé红🙂", ("blue", "orange", "green", "blue")):
     data = [f"{byte:02x}" for byte in character.encode()]
     cells = canvas.place(draw.tokens(data, color=color), x=x, y=60)
     shown = {"🙂": "smiley"}.get(character, character)
@@ -325,7 +324,7 @@ print("without 五角星   ", text.maximum_matching(line, set(chinese_words()) -
 rows = [
     draw.tokens(list(line), title="characters"),
     draw.tokens(text.maximum_matching(line, chinese_words()), color="green", title="words of a list"),
-    draw.tokens([a + b for a, b in zip(line, line[1:]], color="orange", title="pairs of characters"),
+    draw.tokens([a + b for a, b in zip(line, line[1:])], color="orange", title="pairs of characters"),
 ]
 canvas = draw.Canvas()
 for i, row in enumerate(rows):
@@ -548,7 +547,7 @@ cosine = check("text.blank.3", cosine)
 
 # %%
 query = bag_of_words("a blue circle".split(), V) * idf  # the idf of the three texts
-for line, similarity in zip(three, cosine(query, u):
+for line, similarity in zip(three, cosine(query, u)):
     print(f"{similarity:.2f}  {line}")
 
 # %% [markdown]
@@ -628,7 +627,7 @@ def precision_at_10(vectorizer, documents, queries):
 # %%
 def with_pairs(tokens):
     """The tokens, and each pair of neighbors."""
-    pairs = [f"{a} {b}" for a, b in zip(tokens, tokens[1:]]
+    pairs = [f"{a} {b}" for a, b in zip(tokens, tokens[1:])]
     return tokens + pairs
 
 
@@ -664,7 +663,7 @@ for name, (vectorizer, documents) in recipes.items():
         found[name, size] = precision_at_10(vectorizer, documents[:size], asked)
 
 # %%
-print("precision at 10            1,000 pictures   6,000   6,000, minus “TF-IDF, cosine”")
+print("precision at 10            1,000 pictures   6,000   minus TF-IDF, at 6,000")
 for name in recipes:
     small, large = found[name, 1000], found[name, 6000]
     gain, half = mean_and_interval(large - found["TF-IDF, cosine", 6000])
@@ -764,7 +763,7 @@ chinese_guess.compare("no clear winner")
 mood_train, mood_test = load("mood", "train"), load("mood", "test")
 said = {}  # each distinct sentence, and what it claims
 for data in (mood_train, mood_test):
-    claims = zip(data.column("words"), data.meta["words_cue"]
+    claims = zip(data.column("words"), data.meta["words_cue"])
     said[data.split] = dict(claims)
 
 
@@ -823,7 +822,8 @@ def pad(sequences):
     # BEGIN SOLUTION
     # BLANK: ids = ...
     # BLANK: mask = ...
-    shape = (len(sequences), max(len(sequence) for sequence in sequences))
+    longest = max(len(sequence) for sequence in sequences)
+    shape = (len(sequences), longest)
     ids = np.zeros(shape, dtype=int)
     mask = np.zeros(shape, dtype=bool)
     for row, sequence in enumerate(sequences):
@@ -990,7 +990,7 @@ lengths = test_mask.sum(dim=1)
 starts = lengths.cumsum(0) - lengths  # where each sentence begins
 layer = nn.EmbeddingBag.from_pretrained(trained_table, mode="mean")
 by_layer = layer(flat, starts)
-for name, other in {"bag times table": by_bag, "EmbeddingBag": by_layer.numpy()}.items():
+for name, other in (("bag times table", by_bag), ("EmbeddingBag", by_layer.numpy())):
     difference = np.abs(other - averaged.numpy()).max()
     print(f"{name:15}  largest difference {difference:.0e}")
     assert difference < 1e-4
