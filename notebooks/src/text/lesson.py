@@ -131,14 +131,14 @@ for sentence in ("the party was not great at all", "what a great party that was"
 
 # %%
 for_search = widgets.guess(
-    "Stop words are thrown away before searching for “a yellow star”. The search is …",
+    "We throw stop words away before searching for “a yellow star”. The search is …",
     ["better", "worse", "neither"],
 )
 
 # %%
 for_reviews = widgets.guess(
-    "8,500 sentences of film reviews train a model to tell praise from blame. Without stop words it is …",
-    ["better", "worse", "neither"],
+    "8,500 review sentences teach a model praise and blame. Without stop words …",
+    ["it is better", "it is worse", "neither"],
 )
 
 # %% [markdown]
@@ -193,8 +193,8 @@ for character, color in zip("fé红🙂", ("blue", "orange", "green", "blue")):
     x = cells.right[0] + 34
 draw.show(
     canvas,
-    alt="Four characters with their code points, and the bytes of each in UTF-8. The letter f takes one byte, e with an "
-    "accent two, a Chinese character three, and the smiley four.",
+    alt="Four characters with their code points, and the bytes of each in UTF-8. The letter f takes one byte, e with "
+    "an accent two, a Chinese character three, and the smiley four.",
 )
 
 # %% [markdown]
@@ -852,7 +852,7 @@ drawing = draw.column(
 )
 draw.show(
     drawing,
-    alt="Two sentences of four and eight tokens. The first is filled up with four times pad, id 0, where the mask is 0. "
+    alt="Two sentences of four and eight tokens. The first is filled up with pad, id 0, where the mask is 0. "
     "The unknown word puce has id 1.",
 )
 
@@ -1137,7 +1137,7 @@ print(f"{'majority-class baseline':40} {majority}  {majority}")
 # The intervals say how far the difference could move with other test sentences (paired bootstrap, 95 %). They do not contain the luck of other training sentences.
 
 # %%
-for_reviews.compare("worse")
+for_reviews.compare("it is worse")
 no_stop, low, high = large["TF-IDF, no stop words"]["gain"]
 expect_within("reviews: removing stop words", no_stop, -0.023, 0.005)
 expect_within("its interval ends at", high, -0.003, 0.003)
