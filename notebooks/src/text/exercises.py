@@ -1,4 +1,4 @@
-"""Two exercises on text: TF-IDF of any table, and stop words that are dangerous to remove."""
+"""TF-IDF of any table, and stop words that are dangerous to remove; a module is in the file for PyTorch."""
 
 import string
 import unicodedata
@@ -11,10 +11,12 @@ from mmcourse.exercise import between, context, edit, example, exercise, in_turn
 
 lesson(
     "text",
-    promise="Two tasks: weigh words, and judge which of them may go.",
-    uses="Python and NumPy only",
+    promise="Weigh words, judge which of them may go, and average word vectors by their weights in PyTorch.",
+    uses="Python and NumPy; the last one PyTorch",
     setup="""
 import numpy as np
+import torch
+from torch import nn
 
 from mmcourse.check import check
 """,
@@ -354,7 +356,7 @@ for word in ("the", "not", "was"):
         "Your words stay removed: each is taken out of what the ones before it left. Start from the whole sentences.": (
             one_after_the_other
         ),
-        "These are the words that may go. Asked are the dangerous ones.": (
+        "These are the words that may go. The dangerous ones are wanted.": (
             "return sorted(set(stop_words) - set(found))"
         ),
         "You report every word whose removal makes two sentences equal. It does harm only if their labels differ.": (
