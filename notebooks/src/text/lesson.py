@@ -53,7 +53,7 @@ for i in (0, 11):
     print()
 
 # %% [markdown]
-# Five lines make a search engine of them. It turns every caption into a row of numbers, turns your query into numbers in the same way, and takes
+# These few lines make a search engine of them. It turns every caption into a row of numbers, turns your query into numbers in the same way, and takes
 # the captions whose numbers are most similar. By the end of section 6 you will have written every part of this yourself.
 
 
@@ -113,7 +113,7 @@ for query in questions:
 
 # %% [markdown]
 # No picture of this set has a red star, but the engine answers anyway: it found a caption with *red* and with *star*, of different things. And the two
-# opposite questions get the same answers. Keep these two faults in mind. You will mend the first with two more lines, and see why the second stays.
+# opposite questions get the same answers. Keep these two faults in mind. You will mend the first by counting pairs of words, and see why the second stays.
 
 # %% [markdown]
 # ## 2 · The question
@@ -156,13 +156,13 @@ steps = [
 arrows = ["decode", "normalize", "cut", "count"]
 places = []
 for i, (name, example, color) in enumerate(steps):
-    box = draw.box(name, note=example, color=color, width=104)
-    places.append(canvas.place(box, x=i * 152, y=0))
+    box = draw.box(name, note=example, color=color, width=112)
+    places.append(canvas.place(box, x=i * 156, y=0))
 for i, verb in enumerate(arrows):
     canvas.arrow(places[i], places[i + 1])
-    canvas.text(verb, i * 152 + 128, -16, size=12)
+    canvas.text(verb, i * 156 + 134, -14, size=12)
 for i, lost in enumerate(["which file", "how it was typed", "what stood between", "the order"]):
-    canvas.text(f"forgets\n{lost}", i * 152 + 128, 78, size=12)
+    canvas.text(f"forgets\n{lost}", i * 156 + 134, 96, size=12)
 draw.show(
     canvas,
     alt="Bytes are decoded to characters, normalized to clean text, cut into tokens and counted as numbers. The steps "
@@ -188,7 +188,7 @@ for character, color in zip("fé红🙂", ("blue", "orange", "green", "blue")):
     data = [f"{byte:02x}" for byte in character.encode()]
     cells = canvas.place(draw.tokens(data, color=color), x=x, y=60)
     shown = {"🙂": "smiley"}.get(character, character)
-    top = canvas.place(draw.box(shown, note=f"U+{ord(character):04X}", color=color), below=cells, y=-40)
+    top = canvas.place(draw.box(shown, note=f"U+{ord(character):04X}", color=color), above=cells, gap=30)
     canvas.arrow(top, cells)
     x = cells.right[0] + 34
 draw.show(
@@ -379,11 +379,11 @@ print(one_hot.sum(axis=0))  # (6,)
 
 # %% tags=["hide-input"]
 second = three[1].split()
-flow = draw.row(
+flow = draw.column(
     draw.matrix(one_hot, title="one-hot vectors (3, 6)", rows=second, columns=V, form="g", heat=True),
-    "sum →",
+    "↓ add up the columns",
     draw.matrix(one_hot.sum(axis=0), title="bag of words (6,)", columns=V, form="g", color="green"),
-    gap=12,
+    gap=14,
 )
 draw.show(
     flow,
@@ -612,11 +612,16 @@ relevant = np.array(relevant)  # (42 queries, 6000)
 
 
 # %%
-def precision_at_10(vectorizer, documents, queries):
-    """Precision at 10 of each query (42,); documents and queries are token lists."""
+def find_ten(vectorizer, documents, queries):
+    """The ten documents found first for each query (42, 10); all are token lists."""
     rows = vectorizer.fit_transform(documents)  # (n, v)
     similarity = (vectorizer.transform(queries) @ rows.T).toarray()  # (42, n)
-    best = np.argsort(-similarity, axis=1, kind="stable")[:, :10]  # (42, 10)
+    return np.argsort(-similarity, axis=1, kind="stable")[:, :10]
+
+
+def precision_at_10(vectorizer, documents, queries):
+    """Precision at 10 of each query (42,)."""
+    best = find_ten(vectorizer, documents, queries)  # (42, 10)
     return np.take_along_axis(relevant, best, axis=1).mean(axis=1)
 
 
@@ -694,20 +699,35 @@ expect_within("pairs, at 6,000", pairs, 0.10, 0.03)
 for_search.compare("better")
 
 # %% [markdown]
-# The cosine is worth most: without it, long captions that mention everything win. idf helps in the small collection and hardly in the large one. Pairs help most of all on top: *yellow star* is now a word of its own.
+# The cosine is worth most. idf helps in the small collection and hardly in the large one. Pairs help most of all on top: *yellow star* now has a position of its own.
 #
+# What does the cosine do? If a dot product favors texts that are long, the captions that it finds must be longer than those that the cosine finds:
+
+# %%
+caption_lengths = np.array([len(tokens) for tokens in cut])
+print(f"all captions                {caption_lengths.mean():.1f} words")
+for name in ("clean tokens, counts", "counts, cosine"):
+    vectorizer, documents = recipes[name]
+    best = find_ten(vectorizer, documents, asked)
+    print(f"found by {name:20} {caption_lengths[best].mean():.1f} words")
+
+# %% [markdown]
 # And throwing stop words away makes this search **better**. Why? One explanation is that the *a* of "a yellow star" earns points for captions with many *a*'s. If that is right, leaving just the *a* out of the **query** must help as
 # much. The control:
 
 # %%
 only_a = [[token for token in query if token != "a"] for query in asked]
-controlled = precision_at_10(TfidfVectorizer(analyzer=same), cut, only_a)
-gain, half = mean_and_interval(controlled - found["TF-IDF, cosine", 6000])
-print(f"captions whole, queries without “a”: {gain:+.3f} ± {half:.3f}")
-expect_within("queries without “a”", gain, 0.04, 0.02)
+for size in (1000, 6000):
+    base = found["TF-IDF, cosine", size]
+    controlled = precision_at_10(TfidfVectorizer(analyzer=same), cut[:size], only_a)
+    gain, half = mean_and_interval(controlled - base)
+    no_stop, _ = mean_and_interval(found["TF-IDF, no stop words", size] - base)
+    print(f"{size} pictures, queries without “a”:      {gain:+.3f} ± {half:.3f}")
+    print(f"{size} pictures, no stop words anywhere:   {no_stop:+.3f}")
+expect_within("queries without “a”, at 6,000", gain, 0.04, 0.02)
 
 # %% [markdown]
-# It does: one small word in the query was the whole difference. So the captions need no stop-word list; it is enough to ask for what you want.
+# At 6,000 pictures one small word in the query was the whole difference, and at 1,000 most of it. So the captions need no stop-word list; it is enough to ask for what you want.
 #
 # ### And in Chinese?
 # Record a guess, then see how the three cuts of section 4 do.
@@ -748,8 +768,9 @@ expect_within("characters minus words", gain, 0.0, 0.04)
 chinese_guess.compare("no clear winner")
 
 # %% [markdown]
-# Without a cut nothing is found beyond chance, because a whole caption is one "word". Characters and words do equally well **here**: in this small world no two things share a character that matters. In
-# large collections they do (白 is *white*, 白天 *daytime*), and pairs of characters are a common compromise there. Here pairs are worse: a synonym such as 黄色大星形, *yellow big star*, breaks 色星.
+# Without a cut nothing is found beyond chance: a whole caption is one "word". Characters and words do equally well **here**, in a small world where no two things share a character that matters. In large
+# collections they do (白 is *white*, 白天 *daytime*), and pairs of characters are a common compromise there. Here pairs find less. Look at 星形 and 五角星, which both mean *star*: they share a character, but no pair of
+# characters.
 
 # %% [markdown]
 # ## 7 · Ids, padding and masks
@@ -802,8 +823,8 @@ def show_vocabulary(size=20):
 widgets.slider(show_vocabulary, size=(4, len(vocabulary), 4))
 
 # %% [markdown]
-# A few words make up most of a text, and a long tail of rare words the rest. In every language the frequency of a word falls roughly like one over its rank, which is known as *Zipf's law*. With
-# 20 tokens most running words are known, and the sentence still says nothing: the rare ones carry the topic.
+# A few words make up much of a text, and a long tail of rare words the rest. In natural texts the frequency of a word falls roughly like one over its rank, which is known as *Zipf's law*. With few tokens a
+# large share of all words is known, and the sentence still says little.
 #
 # **Your turn (blank 4).** Make a batch: pad sequences of ids with 0 on the right, up to the longest, and make the mask.
 # <details><summary>Hint 1</summary>
@@ -890,12 +911,12 @@ masked_mean = check("text.blank.5", masked_mean)
 # %%
 torch.manual_seed(0)
 table = nn.Embedding(len(vocabulary), 2)
-ids, mask = torch.tensor(ids), torch.tensor(mask)
+pair_ids, pair_mask = torch.from_numpy(ids), torch.from_numpy(mask)
 with torch.no_grad():
-    vectors = table(ids)  # (2, 8, 2)
-    print("alone                 ", table(ids[:1, :4]).mean(dim=1)[0].numpy().round(3))
+    vectors = table(pair_ids)  # (2, 8, 2)
+    print("alone                 ", table(pair_ids[:1, :4]).mean(dim=1)[0].numpy().round(3))
     print("in the batch, unmasked", vectors.mean(dim=1)[0].numpy().round(3))
-    print("in the batch, masked  ", masked_mean(vectors, mask)[0].numpy().round(3))
+    print("in the batch, masked  ", masked_mean(vectors, pair_mask)[0].numpy().round(3))
 
 # %% [markdown]
 # Without a mask, the numbers of a sentence depend on how long its neighbors in the batch are. That raises no error. (Libraries disagree about the mask: PyTorch's own layers often want True where a position is *padding*. Read their
@@ -1107,8 +1128,19 @@ expect_within("what pairs are worth with 200 sentences", small_gain, 0.03, 0.03)
 
 # %% [markdown]
 # For *single words*, stop words hardly matter here, because a sum of weights cannot use *not* anyway: it would have to turn another word's weight around. On sentences with *not* it is right in about half of the cases. A model
-# with *pairs* can use it (*not great* gets its own weight), and then loses its whole lead when all stop words go. With 200 sentences most pairs occur too rarely for that, and pairs are worth a quarter as much.
-#
+# with *pairs* can use it (*not great* gets its own weight), and then loses its whole lead when all stop words go. With 200 sentences pairs are worth about a third as much. A pair can only be
+# learned if the training sentences contain it; how many of the pairs with *not* do they contain?
+
+# %%
+for size in (200, 1000):
+    chosen = np.random.default_rng(0).choice(len(train_words), size, replace=False)
+    seen = {pair for i in chosen for pair in with_pairs(train_words[i])}
+    needed = [pair for tokens in test_words for pair in with_pairs(tokens)]
+    needed = [pair for pair in needed if pair.startswith("not ")]
+    share = np.mean([pair in seen for pair in needed])
+    print(f"{size:5} training sentences contain {share:.0%} of the pairs with “not”")
+
+# %% [markdown]
 # The last row surprises: if **only** *not* goes, nothing is lost! In this grammar *not* never comes alone: *not great **at all***, *did not like it **one bit***. The other small words give it away. A word's worth depends on what else
 # you keep, so measure the whole recipe. And these are sentences of a small grammar. What about people?
 
