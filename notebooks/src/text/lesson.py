@@ -914,7 +914,8 @@ table = nn.Embedding(len(vocabulary), 2)
 pair_ids, pair_mask = torch.from_numpy(ids), torch.from_numpy(mask)
 with torch.no_grad():
     vectors = table(pair_ids)  # (2, 8, 2)
-    print("alone                 ", table(pair_ids[:1, :4]).mean(dim=1)[0].numpy().round(3))
+    alone = table(pair_ids[:1, :4]).mean(dim=1)
+    print("alone                 ", alone[0].numpy().round(3))
     print("in the batch, unmasked", vectors.mean(dim=1)[0].numpy().round(3))
     print("in the batch, masked  ", masked_mean(vectors, pair_mask)[0].numpy().round(3))
 
