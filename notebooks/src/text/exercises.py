@@ -71,7 +71,7 @@ print("first row  ", (counts[0] * idf).round(3), "of length", np.linalg.norm(cou
         says("A text without any word keeps a row of zeros: no NaN.", mistake="0 / 0 is NaN"),
     ],
     hints=[
-        "`df` is about texts, not about occurrences: a word that stands twice in one text counts once. `counts > 0` is a "
+        "`df` is about texts, not about occurrences: a word that occurs twice in one text counts once. `counts > 0` is a "
         "good start.",
         "`np.linalg.norm(weights, axis=1, keepdims=True)` gives the lengths as a column. Put 1 where a length is 0, then "
         "divide.",
@@ -410,7 +410,15 @@ def cleaned(form="NFKC", lower=True, cut=lambda s: " ".join(s.split())):
 @blank(
     "text.blank.1",
     title="Cleaning a string",
-    inputs=[("Red  Star",), ("  \tＲｅｄ\u3000Star\n",), ("cafe\u0301 ﬁne",), ("",), ("红色，蓝色",), ("CAFÉ 2²",)],
+    # the first tells the cuts apart, the second the forms
+    inputs=[
+        (" Red  Star",),
+        ("caf\u00e9 cafe\u0301 Ｒｅｄ",),
+        ("\t\u3000ﬁne\n",),
+        ("",),
+        ("红色，蓝色",),
+        ("CAFÉ 2²",),
+    ],
     mistakes=[
         (cleaned(form=None), "Full-width letters and separate accents stay as they were: normalize with NFKC."),
         (cleaned(form="NFC"), "This is NFC. The K in NFKC turns full-width and joined letters into ordinary ones."),
@@ -541,8 +549,6 @@ def padded(sequences, length=max, left=False, value=0):
             "You cut to the shortest sequence. Fill up to the longest instead.",
         ),
         (lambda sequences: padded(sequences, value=1), "Padding has the id 0."),
-        (lambda sequences: padded(sequences)[0], "Return two arrays: the ids and the mask."),
-        (lambda sequences: padded(sequences)[::-1], "First the ids, then the mask."),
         (
             lambda sequences: (padded(sequences)[0], np.ones_like(padded(sequences)[1])),
             "Your mask is True everywhere: padding is False.",
