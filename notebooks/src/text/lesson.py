@@ -207,7 +207,8 @@ print("UTF-8 read as Latin-1:", in_utf8.decode("latin-1"))
 print("Latin-1 read as UTF-8:", in_latin1.decode("utf-8", errors="replace"))
 
 # %% [markdown]
-# So name the encoding whenever you open a file: `open(path, encoding="utf-8")`. If you see `Ã©` or `�`, go back to the file; cleaning will not bring the letter back.
+# So name the encoding whenever you open a file: `open(path, encoding="utf-8")`. Where you see `Ã©`, the wrong encoding was
+# named; where you see `�`, a byte could not be read and its letter is lost. Go back to the file: no later cleaning step brings it back.
 #
 # ### The same word, spelled twice
 # Even the right characters can fool you. Are these two words equal?
@@ -1188,6 +1189,7 @@ expect_within("pairs", with_bigrams, -0.003, 0.005)
 # - Stemming changes nothing that we could measure, and neither does TF-IDF against counts when there is much data: look whether the intervals contain 0. A naive Bayes classifier, which only counts, does as well.
 #
 # So: three tasks, three answers. For search, throwing stop words away helped, through the query; in the little grammar it did not matter or did great harm, depending on the model; on reviews it did slight harm. There is no cleaning step that is right *as such*.
+# (On tweets, Saif et al. 2014 also found that ready-made stop-word lists harm.)
 #
 # **Your own sentence.** Where the reviews are on this computer (`mmcourse data fetch reviews`, 1.2 MB), the next cell trains on them in seconds.
 
@@ -1265,6 +1267,7 @@ else:
 # **Where next:** [word_vectors](word_vectors.ipynb), where *scarlet* becomes a red, and pieces of words are learned. **Back to:** [start_here](start_here.ipynb), whose third modality you can now read from bytes.
 #
 # ## Sources
-# Spärck Jones 1972, *A statistical interpretation of term specificity* · Porter 1980, *An algorithm for suffix stripping* · Pang and Lee 2005, *Seeing stars* (the reviews) · Bird, Klein and Loper 2009, *Natural Language Processing with
+# Spärck Jones 1972, *A statistical interpretation of term specificity* · Porter 1980, *An algorithm for suffix stripping* · Pang and Lee 2005, *Seeing stars* (the reviews) · Saif et al. 2014, *On stopwords, filtering and data
+# sparsity for sentiment analysis of Twitter* · Bird, Klein and Loper 2009, *Natural Language Processing with
 # Python* (NLTK) · Unicode Standard Annex 15, *Normalization Forms*. Widely read explanations: *Dive into Deep Learning*, chapter 9.2; Jurafsky and Martin, *Speech and Language
 # Processing*, chapters 2 and 6.
