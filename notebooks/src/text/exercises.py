@@ -1,4 +1,4 @@
-"""TF-IDF of any table, and stop words that are dangerous to remove; a module is in the file for PyTorch."""
+"""TF-IDF of any table, stop words that are dangerous to remove, and a challenge; a module is in the file for PyTorch."""
 
 import string
 import unicodedata
@@ -7,7 +7,24 @@ from itertools import combinations
 import numpy as np
 
 from mmcourse.check.blanks import blank
-from mmcourse.exercise import between, context, edit, example, exercise, in_turn, lesson, paragraph, part, right, says
+from mmcourse.datasets.scenes import world
+from mmcourse.datasets.scenes.captions import ENGLISH, article, english
+from mmcourse.exercise import (
+    Array,
+    Drawn,
+    between,
+    challenge,
+    context,
+    edit,
+    example,
+    exercise,
+    in_turn,
+    lesson,
+    paragraph,
+    part,
+    right,
+    says,
+)
 
 lesson(
     "text",
@@ -394,6 +411,53 @@ def by_what_is_left(sentences, labels, stop_words):
         if any(s != t and x != y for group in groups.values() for s, x in group for t, y in group):
             found.append(word)
     return sorted(found)
+
+
+# ---------------------------------------------------------------- an open challenge
+NUM_CAPTIONS, NUM_QUERIES, NUM_FOUND = 1500, 40, 10
+
+
+def draw_search(g):
+    """New captions (1500,), queries (40,) in any of the caption's words; relevance (40, 1500) stays hidden."""
+    seed = int(g.integers(2**31))
+    drawn = [world.make(seed, index) for index in range(NUM_CAPTIONS)]
+    kinds = sorted({thing.names[1:] for scene in drawn for thing in scene.things})
+    queries, relevant = [], []
+    for index in g.choice(len(kinds), NUM_QUERIES, replace=False):
+        color, shape = kinds[index]
+        queries.append(article(f"{g.choice(ENGLISH[color])} {g.choice(ENGLISH[shape])}"))
+        relevant.append([any(thing.names[1:] == (color, shape) for thing in scene.things) for scene in drawn])
+    captions = np.array([english(scene) for scene in drawn])
+    return Drawn({"captions": captions, "queries": np.array(queries)}, np.array(relevant))
+
+
+def precision_of_ten(handed_in, inputs, relevant):
+    """Mean share of relevant captions among the ten, each caption counted once."""
+    hits = []
+    for row, is_relevant in zip(handed_in["found"], relevant, strict=True):
+        listed = {index for index in row.tolist() if 0 <= index < len(is_relevant)}
+        hits.append(sum(is_relevant[index] for index in listed) / NUM_FOUND)
+    return np.mean(hits)
+
+
+challenge(
+    "text.challenge",
+    title="A search engine that understands more",
+    statement=[
+        "`captions` holds 1,500 new captions, `queries` 40 queries such as “a scarlet disc”. Color and shape may be named",
+        "by any word that captions use for them: a caption with a red circle is wanted as well. For each query hand in the",
+        "positions of ten captions in `captions`. Which of them have the thing is hidden; the score is precision at 10, each",
+        "caption counted once. TF-IDF on words reaches about 0.7, on words and pairs about 0.88. Which words mean the same?",
+        "And in what other ways do captions join a color to its shape?",
+    ],
+    draw=draw_search,
+    score=precision_of_ten,
+    hand_in={"found": Array((NUM_QUERIES, NUM_FOUND), "integer")},
+    to_beat=0.9,
+    points_by_score={0.9: 1, 0.96: 2, 0.99: 3},
+    minutes=60,
+    score_name="precision at 10",
+)
 
 
 # ---------------------------------------------------------------- blanks of the lesson

@@ -450,6 +450,7 @@ print("the last 20:", [piece.decode("utf-8", errors="replace") for piece in last
 # %% [markdown]
 # The first merges make Chinese characters of their bytes and English letters into frequent pairs (where you see �, the piece is not a whole character yet). Later ones make whole words. **Turn the knob**: how many merges does it take until *scarlet* is one piece? What becomes of *crimson*, which was never seen, and of the smiley?
 
+
 # %% tags=["hide-input"]
 def written(piece):
     """A piece as text with its space as a dot, or its bytes in hexadecimal."""
@@ -1558,10 +1559,10 @@ else:
 # ## 12 · Exercises and where next
 
 # %% [markdown]
-# [The exercises](exercises/text.ipynb): TF-IDF for any table, stop words that are dangerous for *your* sentences, and a weighted average of word vectors as a PyTorch module.
+# [The exercises](exercises/text.ipynb): TF-IDF for any table, stop words that are dangerous for *your* sentences, a weighted average of word vectors as a PyTorch module, and an **open challenge**: a search engine for 1,500 new captions that must understand “a scarlet disc”. Three points wait for 99 %.
 #
-# **Open challenge.** Beat 0.771 on the 1,089 test sentences of the reviews without pretrained vectors. Choose everything on the validation sentences, and look at the test sentences once. Ideas: pieces of three to five characters
-# (`analyzer="char_wb"`), naive Bayes ratios as weights, an average of several recipes. A difference of less than about 0.02 is luck of the test sentences.
+# **A challenge without points.** Beat ACC on the 1,089 test sentences of the reviews without pretrained vectors. Choose everything on the validation sentences, and look at the test sentences once. Ideas: characters (`analyzer="char_wb"`, `ngram_range=(3, 5)`), naive Bayes ratios as weights, an average of several recipes.
+# A difference of less than about 0.02 may be luck of the test sentences.
 #
 # **Where next:** [word_vectors](word_vectors.ipynb), where *scarlet* becomes a red, and pieces of words are learned. **Back to:** [start_here](start_here.ipynb), whose third modality you can now read from bytes.
 #
