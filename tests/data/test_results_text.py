@@ -57,6 +57,30 @@ def test_more_sentences_are_better_for_each_recipe(make):
         assert means == sorted(means), name
 
 
+def test_what_the_lesson_says_of_the_figures():
+    """Stop words gain nothing at any size, and cost something beside pairs; few sentences favor TF-IDF over counts."""
+    for size in ("250", "1000", "4000", "all"):
+        assert gain("TF-IDF, no stop words", size)[0] < 0
+        assert gain("TF-IDF, byte-level pieces", size)[0] < 0
+        for name in ("TF-IDF, stems", "TF-IDF, punctuation kept", "TF-IDF, no stop words but negations"):
+            mean, half = gain(name, size)
+            assert abs(mean) < half, f"{name} at {size}: the interval no longer contains 0"
+    for name in ("TF-IDF, no stop words", "TF-IDF, words and pairs", "counts", "TF-IDF, no stop words but 30"):
+        mean, half = gain(name, "all")
+        assert abs(mean) < half, name
+    for size in ("250", "1000"):
+        mean, half = gain("counts", size)
+        assert mean + half < 0
+    mean, half = gain("TF-IDF, words and pairs, no stop words", "all", other="TF-IDF, words and pairs")
+    assert mean + half < 0
+    table = results("text")["folds"]["all"]
+    better = [
+        name for name in table if np.mean(table[name]["accuracy"]) > np.mean(table["naive Bayes on counts"]["accuracy"])
+    ]
+    assert better == ["TF-IDF, words and pairs"], "the lesson says: at least as good as anything but pairs"
+    assert results("text")["frequencies"]["pairs"]["once"] > 0.8
+
+
 def test_each_sentence_is_tested_once_and_never_trained_on_in_that_fold(make, splits):
     parts = make.cross_validation(splits)
     assert sum(len(part["test"][1]) for part in parts) == NUM_SENTENCES
