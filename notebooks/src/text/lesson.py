@@ -160,12 +160,12 @@ arrows = ["decode", "normalize", "cut", "count"]
 places = []
 for i, (name, example, color) in enumerate(steps):
     box = draw.box(name, note=example, color=color, width=112)
-    places.append(canvas.place(box, x=i * 156, y=0))
+    places.append(canvas.place(box, x=i * 154, y=0))
 for i, verb in enumerate(arrows):
     canvas.arrow(places[i], places[i + 1])
-    canvas.text(verb, i * 156 + 134, -14, size=12)
+    canvas.text(verb, i * 154 + 133, -14, size=12)
 for i, lost in enumerate(["which file", "how it was typed", "what stood between", "the order"]):
-    canvas.text(f"forgets\n{lost}", i * 156 + 134, 96, size=12)
+    canvas.text(f"forgets\n{lost}", i * 154 + 133, 96, size=12)
 draw.show(
     canvas,
     alt="Bytes are decoded to characters, normalized to clean text, cut into tokens and counted as numbers. The steps "
