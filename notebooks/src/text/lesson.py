@@ -140,8 +140,8 @@ for_search = widgets.guess(
 
 # %%
 for_reviews = widgets.guess(
-    "8,500 review sentences teach a model praise and blame. Without stop words …",
-    ["it is better", "it is worse", "no difference shows"],
+    "8,500 review sentences teach a model praise and blame. Without stop words it is …",
+    ["better", "worse", "about the same"],
 )
 
 # %% [markdown]
@@ -1424,7 +1424,7 @@ for size in (200, 1000):
 beside = Counter(w for tokens in train_words if "not" in tokens for w in set(tokens))
 overall = Counter(w for tokens in train_words for w in set(tokens))
 companions = [w for w, n in beside.most_common(12) if n == overall[w]]
-print("only beside “not”:", *companions)
+print("only beside “not”:", *sorted(companions))
 removed = frozenset({"at", *companions})
 runs = [is_right(removed, True, 1000, seed)[has_not] for seed in range(5)]
 still_right = np.mean(runs)
@@ -1499,7 +1499,7 @@ plot.show(
 )
 
 # %%
-for_reviews.compare("no difference shows")
+for_reviews.compare("about the same")
 no_stop, _ = gain_over("TF-IDF, no stop words", "TF-IDF", "all")
 expect_within("8,500: removing stop words", no_stop, -0.008, 0.005)
 usual = stored["usual_split"]
@@ -1511,7 +1511,7 @@ expect_within("8,500: removing them where pairs count", with_pairs_too, -0.021, 
 print(f"its interval: ± {half:.3f}")
 
 # %% [markdown]
-# Read the table slowly; few textbook sentences survive it. (At four sizes there are 36 intervals of 95 %, so expect about two that miss the truth.)
+# Read the table slowly; few textbook sentences survive it. (At four sizes there are 40 intervals of 95 %, so expect about two that miss the truth.)
 #
 # - **Stop words.** Removing them shows a gain at no size. With 4,000 sentences it costs 0.016 ± 0.013; with 8,500 the difference is −0.008 ± 0.017, which these data cannot tell from 0. On the usual single test set it comes out twice as large, −0.017. One test set would have given you another story.
 # - "Just keep the negations" changes nothing that shows, neither for better nor for worse.
