@@ -909,6 +909,10 @@ expect_within("no stop words, at 6,000", no_stop, 0.04, 0.03)
 pairs = level["TF-IDF, words and pairs", 6000] - level["TF-IDF, cosine", 6000]
 expect_within("pairs, at 6,000", pairs, 0.10, 0.03)
 
+# %% tags=["target"]
+best_precision = level["TF-IDF, words and pairs", 6000]
+expect_within("precision at 10, words and pairs", best_precision, 0.995, 0.01)
+
 # %%
 for_search.compare("better")
 
@@ -1086,9 +1090,8 @@ for name, color in (("words", plot.COLORS[0]), ("pairs", plot.COLORS[1])):
     counted = stored["frequencies"][name]
     label = f"{name}, {counted['once']:.0%} occur once"
     ax.loglog(counted["ranks"], counted["counts"], "o-", color=color, label=label, markersize=4)
-ranks = np.array(stored["frequencies"]["words"]["ranks"])
 first = stored["frequencies"]["words"]["counts"][0]
-ax.loglog(ranks, np.maximum(first / ranks, 0.8), "--", color="gray", label="one over the rank")
+ax.loglog([1, first], [first, 1], "--", color="gray", label="one over the rank")
 ax.set(xlabel="rank", ylabel="how often it occurs")
 ax.legend()
 fig.suptitle("Film reviews: how frequent is the word of each rank?", x=0.01, ha="left", fontweight="bold")
@@ -1489,7 +1492,8 @@ for shift, (name, color) in enumerate(zip(shown, plot.COLORS)):
 ax.axhline(0, color="gray", linewidth=1)
 ax.set_xticks(positions, ["250", "1,000", "4,000", "8,500"])
 ax.set(xlabel="training sentences", ylabel="accuracy minus that of TF-IDF")
-ax.legend(fontsize=8)
+ax.set_ylim(-0.05, 0.032)
+ax.legend(fontsize=9, ncol=2, loc="lower center")
 fig.suptitle("What is a change of the recipe worth?", x=0.01, ha="left", fontweight="bold")
 plot.show(
     fig,
