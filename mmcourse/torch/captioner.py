@@ -247,8 +247,8 @@ class Captioner(nn.Module):
             rows = slice(start, start + batch_size)
             labels, real = ids[rows, 1:].to(self.device), padding_mask[rows, 1:].to(self.device)
             logits = self(prepared[rows].to(self.device), ids[rows, :-1].to(self.device))
-            log_p = F.log_softmax(logits.double(), dim=-1).gather(2, labels[..., None])[..., 0]  # (b, n − 1)
-            totals.append((log_p * real).sum(dim=1).cpu())
+            nats = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")  # (b, n − 1)
+            totals.append(-(nats * real).double().sum(dim=1).cpu())
         return torch.cat(totals) if totals else torch.zeros(0, dtype=torch.float64)
 
     @torch.no_grad()

@@ -43,7 +43,7 @@ NUM_SCENES = 24_000
 BATCH = 64  # pictures
 SPEAKERS = 3  # captions of each picture
 GROUPS = 4  # a batch is cut by the captions' length: else a third of it would be padding
-FROZEN_STEPS = 400
+FROZEN_STEPS = 150
 DECAY = 0.4  # share of the training in which the learning rate falls
 NOT_MATRICES = ("embedding", "positions")
 
@@ -113,7 +113,7 @@ def padded(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, ids != vocabulary.PAD
 
 
-def batches(scenes: list[world.Scene], rng: np.random.Generator, easy: int = 200) -> Iterator[list[int]]:
+def batches(scenes: list[world.Scene], rng: np.random.Generator, easy: int = 150) -> Iterator[list[int]]:
     """Row numbers without end, BATCH at a time, each epoch in a new order; the first `easy` batches with few things."""
     for most, number in ((2, easy), (world.MOST, None)):
         usable = np.array([row for row, scene in enumerate(scenes) if len(scene.things) <= most])
