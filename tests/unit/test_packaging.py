@@ -59,8 +59,11 @@ def requirements() -> list[Requirement]:
 
 
 def test_only_lower_bounds_are_given():
+    """But for pytest: from 9.2 on, xdist loses its groups without a word."""
     for requirement in requirements():
-        assert [s.operator for s in requirement.specifier] == [">="], f"{requirement}: one lower bound, no upper pin"
+        wanted = ["<", ">="] if requirement.name == "pytest" else [">="]
+        found = sorted(specifier.operator for specifier in requirement.specifier)
+        assert found == wanted, f"{requirement}: one lower bound, no upper pin"
 
 
 def test_every_requirement_is_pinned_within_its_bound():
