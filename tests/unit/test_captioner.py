@@ -308,7 +308,7 @@ def test_pictures_that_do_not_fit_are_refused(model: Captioner, images: np.ndarr
         (["A red star.", "A purple zebra."], r"captions\[1\]: the vocabulary has no 'zebra.'"),
         ("A red star.", "expected a list of strings, got one string"),
         (["A red star."], "captions: expected one for each of 2 pictures, got 1"),
-        ([" ".join(["red"] * 80), "A red star."], "ids: at most 64 pieces, got 82"),
+        ([" ".join(["red"] * 80), "A red star."], "ids: at most 64 pieces, got 81"),
     ],
 )
 def test_captions_that_do_not_fit_are_refused(model: Captioner, pictures: np.ndarray, captions, message: str):
