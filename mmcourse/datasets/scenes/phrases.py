@@ -20,6 +20,7 @@ def draw_cut_outs(per_kind: int, seed: int) -> np.ndarray:
     for k, kind in enumerate(KINDS):
         for i in range(per_kind):
             things = place([kind], rng)
+            assert things is not None, "one thing always finds a place"
             scene = Scene(things, int(rng.integers(len(TEXTURES))), (seed, k, i))
             top, left = _corner(things[0], rng)
             cuts[k, i] = draw(scene)[top : top + CUT, left : left + CUT]

@@ -156,6 +156,8 @@ print("one position, kernel turned:  ", (picture[0:3, 0:3] * stamp[::-1, ::-1]).
         "You turned the picture. Turn the kernel, and the output stays upright.": (
             lambda x, k: convolve(x[::-1, ::-1], k[::-1, ::-1])
         ),
+        "You turned the kernel and the picture too, so the output is upside down, and the two turns cancel in each patch. "
+        "Turn the kernel only.": lambda x, k: convolve(x[::-1, ::-1], k),
         "Your first values wrap round: pixels from the other end of the picture come in (negative indices do that, and so "
         "does an FFT). The kernel counts only where it fits.": with_negative_indices,
         "You transposed the kernel: that is a mirror along the diagonal, not a half turn.": "turned = k.T",
@@ -402,6 +404,15 @@ def turned_and_scaled(ours, numerical):
     return verdict(np.flip(ours), numerical)[1] == "scaled"
 
 
+def by_equal_ratios(ours, numerical):
+    """Scaled where all ratios are equal, also 0 / 0 and what is divided by 0."""
+    error, word = verdict(ours, numerical)
+    if word in ("right", "flipped") or not ours.any():
+        return error, word
+    ratios = numerical / ours
+    return error, "scaled" if np.ptp(ratios) <= 1e-6 * np.abs(ratios).max() else "wrong"
+
+
 def scaled_but_for_zeros(ours, numerical):
     return ours.any() and verdict(ours, np.where(ours == 0, 0, numerical))[1] == "scaled"
 
@@ -590,9 +601,10 @@ print("error", np.abs(ours - numerical).max() / np.abs(numerical).max(), "  rati
         "Your error is a mean. One wrong number among many must not hide: take the largest difference.": (
             shows_error("np.abs(ours - numerical).mean() / largest")
         ),
-        "You divided by the largest of `ours`. It is `ours` that is on trial: divide by the numerical gradient.": (
-            shows_error("np.abs(ours - numerical).max() / np.abs(ours).max()")
-        ),
+        "You divided by the largest of `ours`. It is `ours` that is on trial: divide by the numerical gradient.": [
+            shows_error("np.abs(ours - numerical).max() / np.abs(ours).max()"),
+            edit("/ largest", "/ (np.abs(a).max() or 1.0)"),
+        ],
         "You divided by the largest slope with its sign. Largest in size is meant: `np.abs(numerical).max()`.": (
             shows_error("np.abs(ours - numerical).max() / numerical.max()")
         ),
@@ -639,6 +651,9 @@ print("error", np.abs(ours - numerical).max() / np.abs(numerical).max(), "  rati
         ),
         "You took the mean or median of all ratios: where both are 0, there is none. Take one ratio, where `ours` is "
         "largest in size.": ["factor = np.mean(numerical / ours)", "factor = np.median(numerical / ours)"],
+        "You compared all ratios with each other, but some divide by 0. Multiply `ours` by one ratio, and compare the arrays.": (
+            by_equal_ratios
+        ),
         "You took the ratio of the sums, which may be 0. Take it where `ours` is largest in size.": (
             "factor = numerical.sum() / ours.sum() if ours.sum() else 0.0"
         ),
