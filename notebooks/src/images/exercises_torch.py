@@ -30,9 +30,9 @@ class RandomMirror(nn.Module):
 def use_mirror(probe, answer, p, training, pictures, boxes, masks):
     """What a certain coin gives (p of 0 or 1, or not training); else which samples agree in themselves."""
     module = answer(p)
-    if not probe.is_module(module):
-        raise probe.Problem("An `nn.Module` was expected: derive your class from it and call `super().__init__()`.")
+    probe.is_module(module)
     module.train(training)
+    probe.seed(0)
     given = [probe.tensor(array) for array in (pictures, boxes, masks)]
     before = [tensor.clone() for tensor in given]
     names = ["pictures", "boxes", "masks"]
@@ -55,7 +55,7 @@ def use_mirror(probe, answer, p, training, pictures, boxes, masks):
         out = called()
         yield {
             **{f"the {name}": probe.array(tensor) for name, tensor in zip(names, out, strict=True)},
-            "inputs changed": any(not probe.torch.equal(a, b) for a, b in zip(given, before, strict=True)),
+            "whether the inputs were changed": any(not probe.torch.equal(a, b) for a, b in zip(given, before, strict=True)),
         }
         return
 
@@ -63,7 +63,6 @@ def use_mirror(probe, answer, p, training, pictures, boxes, masks):
     left, top, right, bottom = before[1].unbind(-1)
     turned_boxes = probe.torch.stack([width - right, top, width - left, bottom], -1)
     turned = [before[0].flip(-1), turned_boxes, before[2].flip(-1)]
-    probe.seed(0)
     mixed, shares, unlike = 0, [], 0
     for _ in range(60):
         out = called()
@@ -85,9 +84,9 @@ def use_mirror(probe, answer, p, training, pictures, boxes, masks):
     }
 
 
-def draw_mirror(g, p, training, b, n, c=3):
-    h = int(g.integers(3, 6))
-    w = int(g.choice([size for size in range(4, 8) if size != h]))
+def draw_mirror(g, p, training, b, n, c=3, h=None):
+    h = h or int(g.integers(3, 6))
+    w = int(g.choice([size for size in range(4, 8) if size != h])) if h > 2 else 4
     pictures = g.integers(0, 100, (b, c, h, w)) / 100
     pictures = pictures.astype(np.float32)
     corner = g.integers(0, (w // 2, h - 1), (b, n, 2))
@@ -112,7 +111,7 @@ mirror_module = exercise(
             "A detector learns from pictures, boxes around the objects, and masks that say which pixels belong to them. "
             "An augmentation must treat all three alike."
         ),
-        says("**Write** the class `RandomMirror(p)`, an `nn.Module`.", ignored="return pictures, boxes"),
+        context("**Write** the class `RandomMirror(p)`, an `nn.Module`."),
         context("**Inputs.**"),
         says(
             "`forward(pictures, boxes, masks)` takes float pictures (b, c, h, w) and mirrors left and right: the *last* axis.",
@@ -153,7 +152,7 @@ print("pictures", tuple(pictures.shape), "boxes", tuple(boxes.shape), "masks", t
         part("one channel, many boxes", p=1.0, training=True, b=1, n=between(3, 5), c=1),
         part("no boxes", p=1.0, training=True, b=2, n=0),
     ],
-    own={"p": 1.0, "training": True, "b": 1, "n": 1, "c": 1},
+    own={"p": 1.0, "training": True, "b": 1, "n": 1, "c": 1, "h": 2},
     own_says="A batch of your own to mirror by hand: p, training, pictures, boxes, masks",
     mistakes={
         "The boxes stayed where they were: they point at empty ground in the mirrored pictures.": (
