@@ -285,7 +285,7 @@ for method in ("nearest", "area", "bilinear"):
 # y_i = \sum_j w_{ij}\, x_j$$
 #
 # $x$ is the old row, $y$ the new one. The sign $\propto$ means "in proportion to": each row of $w$ is divided by its sum, so that it sums to 1. The function $f$ is the **filter**: a
-# triangle from −1 to 1 makes **bilinear** interpolation, $f(t) = \max(0,\, 1 - |t|)$. The width $s$ is $n/n'$ when you shrink, and 1 when you enlarge.
+# triangle from −1 to 1 makes **bilinear interpolation**, $f(t) = \max(0,\, 1 - |t|)$. The width $s$ is $n/n'$ when you shrink, and 1 when you enlarge.
 #
 # **Your turn (blank 2).** Write the centers $c_0, \dots, c_{n'-1}$. Test yourself on paper: 8 old pixels, 4 new ones. Where is the middle of the first new one?
 # <details><summary>Hint 1</summary>
