@@ -283,6 +283,7 @@ def main(names: list[str]) -> None:
         figures[name] = {**TABLES[name](), "seconds": round(time.process_time() - start)}
         figures["made_with"] = f"{torch.get_num_threads()} CPU thread(s), PyTorch {torch.__version__.split('+')[0]}"
         figures["date"] = time.strftime("%Y-%m-%d")
+        figures["seconds"] = sum(figures[table]["seconds"] for table in TABLES if table in figures)
         datasets.save_results("images", figures)
 
 

@@ -1,0 +1,62 @@
+"""Stored figures of lesson images: what its sentences say holds in them, and one seed comes out again."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from mmcourse.datasets import lesson_dir, results
+
+
+@pytest.fixture(scope="module")
+def make():
+    path = lesson_dir("images") / "make_results.py"
+    spec = importlib.util.spec_from_file_location("make_results_images", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return results("images")
+
+
+def test_all_tables_are_there(make, stored):
+    assert set(make.TABLES) <= set(stored)
+
+
+def test_gray_loses_shapes_at_both_budgets_and_another_single_channel_loses_less(make, stored):
+    table = stored["shape"]
+    for epochs in make.BUDGETS:
+        mean = {name: np.mean(table[name][f"{epochs} epochs"]) for name in make.LOOKS}
+        assert mean["gray"] < mean["red channel"] < mean["color"]
+        assert mean["gray"] < mean["green channel"] < mean["red channel"] < mean["blue channel"]
+        assert all(value > table["majority"] + 0.3 for value in mean.values())
+        assert all(mean[name] > table[name]["logistic regression"] + 0.2 for name in mean)
+    late = {name: np.mean(table[name]["24 epochs"]) for name in make.LOOKS}
+    assert [round(100 * (late["color"] - late[name])) for name in ("gray", "red channel", "blue channel")] == [15, 5, 2]
+
+
+def test_each_change_spoils_the_questions_that_the_lesson_names(make, stored):
+    table = stored["changes"]
+    for epochs in make.BUDGETS:
+
+        def mean(question, change, epochs=epochs):
+            return np.mean(table[question][change][f"{epochs} epochs"])
+
+        assert max(mean("left or right?", change) for change in ("mirror", "half turn")) < 0.6
+        assert min(mean("left or right?", change) for change in ("none", "new hue")) > 0.9
+        assert mean("which color?", "new hue") < 0.8 < mean("which color?", "none")
+        assert mean("which shape?", "half turn") < mean("which shape?", "none") - 0.05
+        assert 0.9 < mean("6 or 9?", "half turn") < mean("6 or 9?", "none")
+
+
+def test_one_seed_comes_out_as_stored(make, stored):
+    pictures, _, shapes = make.cut_objects("train", 410)
+    test_pictures, _, test_shapes = make.cut_objects("test", 400)
+    for name in ("gray", "red channel"):
+        look = make.LOOKS[name]
+        model = make.train((look(pictures[:1000]), shapes[:1000]), seed=0, epochs=8)
+        again = make.accuracy_of(model, (look(test_pictures), test_shapes))
+        assert abs(again - stored["shape"][name]["8 epochs"][0]) < 0.05
