@@ -53,8 +53,8 @@ fig = plot.images([small_photo, ~lines * 1.0], ["your picture", "its lines"], si
 plot.show(fig, alt="A photograph, and beside it its outlines, black on white.")
 
 # %% [markdown]
-# Nothing was learned here: six lines of arithmetic draw this, and you will write their core yourself. On the way
-# you meet everything that happens between a *file* and a *network*:
+# Nothing was learned here: this is arithmetic, and you will write its core yourself. On the way you meet everything
+# that happens between a *file* and a *network*:
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -275,7 +275,7 @@ for method in ("nearest", "area", "bilinear"):
 # %% [markdown]
 # The row `nearest` (the pick) shows two dark, two light. But a new pixel is three old ones wide, so these are stripes of *three times* the true width.
 # A pattern that appears because too few points were taken is called **aliasing**; in pictures also *moiré*. The mean (`area`) still has it, but weaker: its
-# values differ by 0.33 instead of 1. In `bilinear`, a mean that weighs near pixels more, they differ by 0.11 or 0.12.
+# values differ by a third instead of 1. In `bilinear`, a mean in which near pixels count more, they differ by about an eighth.
 #
 # ### The formula
 # Shrink or enlarge a row of $n$ old pixels to $n'$ new ones. The center of new pixel $i$ lies at $c_i$, measured in old pixels from the left edge. Each
@@ -323,8 +323,8 @@ print(filter_weights(8, 4).round(2))
 
 
 # %% [markdown]
-# Each row is one new pixel. Move the slider: the triangle stands over the center of the new pixel; the dots are the shares of the old pixels. Where does it go
-# beyond the border, and what happens to the shares there?
+# Each row is one new pixel. Move the slider: the blue triangle is centered on the new pixel, the orange dots are the shares of the old pixels. Where does the
+# triangle reach beyond the border, and what happens to the shares there?
 
 
 # %% tags=["hide-input"]
@@ -360,7 +360,7 @@ print(f"largest difference {difference.max():.2f} of 255 levels")
 assert difference.max() <= 1.001
 
 # %% [markdown]
-# Less than one level of 255: Pillow rounds to whole numbers after each of the two steps. The course's `resize` repeats this rounding:
+# At most one level of 255, and the reason is known: Pillow rounds to whole numbers after each of the two steps. The course's `resize` repeats this rounding:
 
 # %%
 pillow_filters = {
@@ -600,7 +600,7 @@ def show_window(column=1):
 widgets.slider(show_window, column=(0, 3))
 
 # %% [markdown]
-# Zero where nothing changes, 32 on both sides of the step: (1 + 2 + 1) · 8. This kernel is **Sobel's**; its middle row counts twice. Turned by its diagonal (transposed), it finds changes from top to bottom.
+# Zero where nothing changes, 32 on both sides of the step: (1 + 2 + 1) · 8. This kernel is **Sobel's**; its middle row counts twice. Mirrored at its diagonal (transposed), it finds changes from top to bottom.
 #
 # ### The formula
 # $$Y_{ij} = \sum_{m,\,n} K_{mn}\, X_{i+m,\,j+n}$$
@@ -832,7 +832,7 @@ fig, ax = plt.subplots(figsize=(6.4, 3))
 ax.plot(contrast, lost, "o", color=plot.BLUE)
 for at, lost_here, name in zip(contrast, lost, scenes.COLORS):
     ax.annotate(name, (at, lost_here), xytext=(5, 4), textcoords="offset points", fontsize=9)
-ax.set(xlabel="distance from the background, in gray levels", ylabel="accuracy lost in gray", ylim=(None, 0.9))
+ax.set(xlabel="distance from the background, in gray levels", ylabel="accuracy lost in gray")
 plot.show(fig, alt="Eight points, one per color. The color nearest to the background in gray loses most.")
 assert np.argmax(lost) == scenes.COLORS.index("green") == np.argmin(contrast)
 
