@@ -538,10 +538,9 @@ def mirror_by_columns(picture, boxes, caption):
             lambda picture: picture.reshape(picture.shape[2], *picture.shape[:2]),
             "The shape is right, but `reshape` keeps the numbers in their old order: move the axis instead.",
         ),
-        (lambda picture: picture.T, "`.T` reverses all axes: height and width are exchanged, the picture lies on its side."),
         (
             lambda picture: np.swapaxes(picture, 0, 2),
-            "You exchanged height and channels, so the picture lies on its side: (c, h, w) keeps height before width.",
+            "You exchanged height and channels (`.T` does so too), so the picture lies on its side: height comes before width.",
         ),
         (lambda picture: np.moveaxis(picture, 0, -1), "You moved the height to the end. The channels go to the front."),
         (lambda picture: picture, "Nothing has moved: the channels are still last."),
@@ -599,7 +598,9 @@ def _by(train, test, mean, std):
             "The test set is normalized by its own numbers. Use the training set's for both.",
         ),
         (
-            lambda train, test: _by(train, test, np.append(train, test, axis=0).mean(axis=(0, 1, 2)), train.std(axis=(0, 1, 2))),
+            lambda train, test: _by(
+                train, test, np.append(train, test, axis=0).mean(axis=(0, 1, 2)), train.std(axis=(0, 1, 2))
+            ),
             "Your mean is taken over both sets. The test set must not enter it.",
         ),
         (

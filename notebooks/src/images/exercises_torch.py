@@ -55,7 +55,9 @@ def use_mirror(probe, answer, p, training, pictures, boxes, masks):
         out = called()
         yield {
             **{f"the {name}": probe.array(tensor) for name, tensor in zip(names, out, strict=True)},
-            "whether the inputs were changed": any(not probe.torch.equal(a, b) for a, b in zip(given, before, strict=True)),
+            "whether the inputs were changed": any(
+                not probe.torch.equal(a, b) for a, b in zip(given, before, strict=True)
+            ),
         }
         return
 
@@ -123,7 +125,10 @@ mirror_module = exercise(
         ),
         says("left must stay smaller than right.", mistake="inside out"),
         says("Masks (b, h, w) are bool and mirrored too.", mistake="masks stayed"),
-        says("Return all three; types and shapes stay.", ignored=edit("masks.flip(-1), masks)", "masks.flip(-1), masks).float()")),
+        says(
+            "Return all three; types and shapes stay.",
+            ignored=edit("masks.flip(-1), masks)", "masks.flip(-1), masks).float()"),
+        ),
         context("**Chance.**"),
         says("Each sample of the batch is mirrored with probability `p`,", mistake="probability 1 - p"),
         says("each with a coin of its own:", mistake="one coin for the whole batch"),
@@ -183,7 +188,9 @@ print("pictures", tuple(pictures.shape), "boxes", tuple(boxes.shape), "masks", t
             "if not self.training", "if self.training"
         ),
         "You mirror with probability 1 - p: `torch.rand` is below p with probability p.": edit("< self.p", ">= self.p"),
-        "There is one coin for the whole batch. Each sample needs its own.": edit("torch.rand(len(pictures),", "torch.rand(1,"),
+        "There is one coin for the whole batch. Each sample needs its own.": edit(
+            "torch.rand(len(pictures),", "torch.rand(1,"
+        ),
         "Picture, boxes and mask have coins of their own, so some samples are mirrored in part. Draw once per sample.": edit(
             "boxes = torch.where(coin", "coin = torch.rand(len(pictures)) < self.p\n        boxes = torch.where(coin"
         ),

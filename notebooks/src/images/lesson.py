@@ -31,9 +31,13 @@ from mmcourse.check import check
 from mmcourse.datasets import load, results, scenes
 from mmcourse.evaluate import expect_within, mean_and_interval
 from mmcourse.preprocess import InputError
-from mmcourse.preprocess.edges import canny, convolve2d, gaussian_kernel
-from mmcourse.preprocess.edges import non_maximum_suppression
-from mmcourse.preprocess.image import grayscale, normalize, read, resize, to_float
+from mmcourse.preprocess.edges import (
+    canny,
+    convolve2d,
+    gaussian_kernel,
+    non_maximum_suppression,
+)
+from mmcourse.preprocess.image import grayscale, read, resize, to_float
 
 # %% [markdown]
 # ## 1 · A photograph becomes a drawing
@@ -123,8 +127,7 @@ roof = widgets.guess(
 
 # %%
 gray_guess = widgets.guess(
-    "A small network names the shape of colored objects. If it gets them in gray, "
-    "how often is it right?",
+    "A network names the shapes of colored objects. In gray, how often is it right?",
     ["less often", "about as often", "more often"],
 )
 
@@ -1053,7 +1056,9 @@ shown = [six, six[::-1, ::-1], smirk, smirk[:, ::-1], star, hue(star, 110), chin
 names = ["a six", "turned: six?", "a smirk", "mirrored: smirk?"]
 names += ["green", "new hue: green?", "a pavilion", "cropped: pavilion?"]
 fig = plot.images(shown, names, columns=4, size=1.7)
-plot.show(fig, alt="Four pairs: a handwritten 6 and the same upside down; a smirk; a green object, then purple; a crop.")
+plot.show(
+    fig, alt="Four pairs: a handwritten 6 and the same upside down; a smirk; a green object, then purple; a crop."
+)
 
 # %% [markdown]
 # A turned 6 is a 9. A mirrored smirk is still a smirk, but no longer on the same *side*. New hues change the answer to "which color?". And a crop can cut away the very thing that was asked for.
