@@ -118,8 +118,8 @@ plot.show(fig, alt="Two small pictures of the same tiled roof, A and B.")
 
 # %%
 roof = widgets.guess(
-    "Which picture shows more of what is really on the roof?",
-    ["A", "B", "both the same"],
+    "Picture A has bold stripes, B has none. Does the real roof have those of A?",
+    ["yes", "no"],
 )
 
 # %% [markdown]
@@ -211,14 +211,15 @@ def channels_first(picture):
 channels_first = check("images.blank.1", channels_first)
 
 # %% [markdown]
-# Here is what the tempting `reshape` does. Both arrays have the shape that PyTorch asks for.
+# Here is what the tempting `reshape` does. Both arrays have the shape that PyTorch asks for, so index 0 of the first axis should
+# be the red channel.
 
 # %%
 moved = channels_first(hopper)  # (3, 600, 512)
 reshaped = hopper.reshape(3, 600, 512)
 print(moved.shape, reshaped.shape)
 reds = [moved[0], reshaped[0]]
-fig = plot.images(reds, ["axes moved: [0]", "reshaped: [0]"], size=3.0)
+fig = plot.images(reds, ["moved[0]", "reshaped[0]"], size=3.0)
 plot.show(fig, alt="Left the portrait in gray. Right a striped jumble, no face.")
 
 # %% [markdown]
@@ -405,7 +406,7 @@ fig = plot.images(cuts, names, columns=3, size=2.3)
 plot.show(fig, alt="Above, the roof's stripes change width and slope from size to size. Below, the roof stays even.")
 
 # %%
-roof.compare("B")
+roof.compare("no")
 
 # %% [markdown]
 # With `nearest` the stripes change their width and their slope with every factor, so they are not the roof's. A was sharp and wrong. The tiles of the photograph are finer
@@ -446,7 +447,7 @@ for name, theirs in found.items():
     assert (gaps[0] < 1e-4) == ("True" in name) and min(gaps) < 1e-4
 
 # %% [markdown]
-# The plain call of both frameworks does **not** anti-alias; Pillow always does. Train with one and serve with the other, and the network meets
+# The plain call of both frameworks does **not** anti-alias (both have an argument `antialias`); Pillow's bilinear filter always does. Train with one and serve with the other, and the network meets
 # pictures unlike any that it has seen.
 
 # %% tags=["hide-input"]
@@ -476,24 +477,26 @@ draw.show(
 stored = results("images")
 serving = stored["serving"]
 ways = {"smooth": "anti-aliased", "plain": "bilinear, plain", "picked": "nearest"}
-print(f"stored run of {stored['date']}; {serving['num_test']} digits, mean of 5 seeds")
+print(f"stored run of {stored['date']}; {serving['num_test']} digits, 5 seeds")
+print(f"majority class {serving['majority']:.3f}; ± is a 95 % interval over seeds")
 for epochs in ("8 epochs", "24 epochs"):
-    print(f"\n{epochs:>15}   tested on: anti-aliased   plain   nearest")
+    print(f"\n{epochs:27}", "   ".join(f"{'on ' + label:18}" for label in ways.values()))
     for trained_on, label in ways.items():
-        runs = [serving[f"{trained_on} → {used}"][epochs] for used in ways]
-        row = "".join(f"{np.mean(r):9.3f}" for r in runs)
-        print(f"trained on {label:16} {row}")
+        cells = []
+        for used in ways:
+            mean, interval = mean_and_interval(serving[f"{trained_on} → {used}"][epochs])
+            cells.append(f"{mean:.3f} ± {interval:.3f}     ")
+        print(f"trained on {label:16}", "   ".join(cells))
 
 # %% [markdown]
-# On the diagonal, training and use agree. Off the diagonal the same digits arrive in another way; network, digits and training are the same, so whatever is lost there is lost to the **choice of filter alone**. The intervals over seeds are short against the large differences (print
-# them, if you doubt it). The cure costs nothing: write down which filter you trained with, and let the app call the same code.
+# On the diagonal, training and use agree. Off the diagonal the same digits arrive in another way; network, digits and training are the same, so whatever is lost there is lost to the **choice of filter alone**. The cure costs nothing: write down which filter you trained with, and let the app call the same code.
 
 # %% [markdown]
 # ## 5 · Brightness: normalization and gray
 
 # %% [markdown]
 # ### Normalization
-# Networks learn best from numbers around zero. **Normalization** subtracts the mean $\mu$ and divides by the standard deviation $\sigma$ (the typical distance from the mean),
+# Networks are usually given numbers around zero. **Normalization** subtracts the mean $\mu$ and divides by the standard deviation $\sigma$ (the typical distance from the mean),
 # for each channel by itself:
 #
 # $$z = \frac{x - \mu}{\sigma}$$
