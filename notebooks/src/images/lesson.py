@@ -480,11 +480,13 @@ ways = {"smooth": "anti-aliased", "plain": "bilinear, plain", "picked": "nearest
 print(f"stored run of {stored['date']}; {serving['num_test']} digits, 5 seeds")
 print(f"majority class {serving['majority']:.3f}; ± is a 95 % interval over seeds")
 for epochs in ("8 epochs", "24 epochs"):
-    print(f"\n{epochs:27}", "   ".join(f"{'on ' + label:18}" for label in ways.values()))
+    heads = [f"{'on ' + label:18}" for label in ways.values()]
+    print(f"\n{epochs:27}", "   ".join(heads))
     for trained_on, label in ways.items():
         cells = []
         for used in ways:
-            mean, interval = mean_and_interval(serving[f"{trained_on} → {used}"][epochs])
+            runs = serving[f"{trained_on} → {used}"][epochs]
+            mean, interval = mean_and_interval(runs)
             cells.append(f"{mean:.3f} ± {interval:.3f}     ")
         print(f"trained on {label:16}", "   ".join(cells))
 
@@ -867,7 +869,8 @@ expect_within("shape named from the red channel", by_red, 0.88, 0.07)
 assert by_red > in_gray_mean + 0.05
 
 # %% [markdown]
-# One channel is nearly enough. What hurt was not "less data" but *these three weights against this background*. Here is the same at a second, longer training, with five seeds and two plain baselines (stored, made by the same code):
+# So one number per pixel is nearly enough. Most of the loss came not from having *one* number but from *which* one: these three weights, against this background. (The dots in the chart said "suspect", the control said "so it is".) Here is the same at a second, longer training, with five seeds and two plain baselines. It is a stored run of the same
+# network:
 
 # %%
 table = stored["shape"]
