@@ -1064,7 +1064,9 @@ shown = [six, six[::-1, ::-1], smirk, smirk[:, ::-1], star, hue(star, 110), chin
 names = ["a six", "turned: six?", "a smirk", "mirrored: smirk?"]
 names += ["green", "new hue: green?", "a pavilion", "cropped: pavilion?"]
 fig = plot.images(shown, names, columns=4, size=1.7)
-plot.show(fig, alt="Four pairs: a handwritten 6 and the same upside down; a smirk; a green object, then purple; a crop.")
+plot.show(
+    fig, alt="Four pairs: a handwritten 6 and the same upside down; a smirk; a green object, then purple; a crop."
+)
 
 # %% [markdown]
 # A turned 6 is a 9. A mirrored smirk is still a smirk, but no longer on the same *side*. New hues change the answer to "which color?". And a crop can cut away the very thing that was asked for.
