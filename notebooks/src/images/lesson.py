@@ -354,9 +354,16 @@ widgets.slider(show_filter, new_pixel=(0, 3))
 #
 # That is all of bilinear resizing: one matrix of shares along the rows, one down the columns. Try it on the photograph, beside Pillow:
 
+
 # %%
-across = np.einsum("ij,hjc->hic", filter_weights(640, 128), china)  # (427, 128, 3)
-by_hand = np.einsum("ij,jwc->iwc", filter_weights(427, 85), across)  # (85, 128, 3)
+def bilinear(picture, height, width, antialias=True):
+    """picture (h, w, c) → (height, width, c)."""
+    h, w, _ = picture.shape
+    across = np.einsum("ij,hjc->hic", filter_weights(w, width, antialias), picture)
+    return np.einsum("ij,jwc->iwc", filter_weights(h, height, antialias), across)
+
+
+by_hand = bilinear(china, 85, 128)  # (85, 128, 3)
 size = (128, 85)  # Pillow says (width, height)!
 by_pillow = np.asarray(Image.fromarray(china).resize(size, Resampling.BILINEAR))
 difference = np.abs(by_hand - by_pillow)
@@ -429,11 +436,7 @@ plain = interpolate(batch, (85, 128), mode="bilinear")
 smooth = interpolate(batch, (85, 128), mode="bilinear", antialias=True)
 in_keras = keras.ops.image.resize(x[None], (85, 128), data_format="channels_last")
 
-ours = {}
-for antialias in (True, False):
-    w_rows = filter_weights(427, 85, antialias)
-    w_columns = filter_weights(640, 128, antialias)
-    ours[antialias] = np.einsum("ij,hjc,kh->kic", w_columns, x, w_rows)  # (85, 128, 3)
+ours = {antialias: bilinear(x, 85, 128, antialias) for antialias in (True, False)}
 
 found = {
     "torch": plain[0].permute(1, 2, 0).numpy(),
