@@ -22,13 +22,13 @@ from mmcourse.exercise.exercise import OWN_SEEDS
 
 GUESSED = "This could be a guess: it counts as soon as one of the other parts is right."
 DIFFERENT = "Your result differs from the right one in this case."
-RAISED = "Your function raised an error in this case."  # which one, a hidden input could have chosen
+RAISED = "Your function raised an error, or did not end in time, in this case."  # a hidden input could choose which
+LATE = "Your function did not end in time. Does a loop never end?"
 OWN_NUMBERS = "numbers of your own"  # the one part whose inputs the student has seen
 ADVICE = {  # how a message of the checks begins → what may be shown of it
     "A function is wanted": "A function is wanted: pass its name, without calling it.",
     "Your function changes its input": "Your function changes its input in place: work on a copy.",
     "Your function returns None": "Your function returns None. Did you forget `return`?",
-    "Your function raised TimeoutError": "Your function did not end in time. Does a loop never end?",
 }
 
 
@@ -99,7 +99,9 @@ def _advice(message: str, part: TestCase) -> str:
         return part.advice
     error = message.removeprefix("Your function raised ").partition(":")[0].split("\n")[0]
     known = part.name == OWN_NUMBERS and hasattr(builtins, error) and error.isalpha()
-    return f"Your function raised {error}." if known else RAISED
+    if not known:
+        return RAISED
+    return LATE if error == "TimeoutError" else f"Your function raised {error}."
 
 
 # ---------------------------------------------------------------- parts

@@ -109,10 +109,10 @@ def test_the_start_page_opens_with_the_table_of_contents_and_nothing_else(page, 
     page.wait_for_function(f"() => {lab.WIDGET}?.context?.path === '{LESSON.notebook.name}'")
 
 
-def test_only_lessons_and_exercises_lie_there(server):
+def test_only_lessons_exercises_and_the_glossary_lie_there(server):
     seen = {path.name for path in server.folder.iterdir() if not path.name.startswith(".")}
     lessons = {path.name for path in server.folder.glob("[0-9][0-9]_*.ipynb")}
-    assert lessons and seen == lessons | {"START.md", "exercises"}
+    assert lessons and seen == lessons | {"START.md", "exercises", "glossary.md"}
 
 
 @BOTH_THEMES

@@ -108,7 +108,7 @@ def test_a_keras_answer_costs_few_core_seconds(sandbox):
     """Those of the sandbox and of the judge together; the clock would tell how busy this machine is."""
     parts("attention.5", "a secret for tests")
     start = time.process_time()
-    with Session([CORE_SECONDS, KERAS, sources("attention.5")["MultiHeadAttention"]], LIMITS) as session:
+    with Session([CORE_SECONDS, KERAS, sources("attention.5")["SentenceEncoder"]], LIMITS) as session:
         outcomes = grade_parts("attention.5", answer_of(session, "ANSWER"), "a secret for tests")
         inside = Proxy(session, "core_seconds")()
     assert score(outcomes) == 1

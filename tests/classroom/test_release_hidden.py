@@ -33,7 +33,7 @@ def test_right_answers_keep_every_point(id: str, secret: str):
 @pytest.mark.parametrize("id", KNOWN)
 def test_wrong_answers_lose_points_and_are_told_no_more_than_a_fixed_sentence(id: str, secret: str):
     fixed = {text for part in parts(id, secret) for text in (*part.mistakes, part.advice)}
-    fixed |= {hidden.GUESSED, hidden.RAISED, *hidden.ADVICE.values()}
+    fixed |= {hidden.GUESSED, hidden.RAISED, hidden.LATE, *hidden.ADVICE.values()}
     for answer, fragment in KNOWN[id].wrong:
         outcomes = grade_parts(id, answer, secret)
         assert score(outcomes) < 1, fragment
@@ -92,14 +92,16 @@ def test_an_answer_learned_from_the_public_check_earns_its_own_case_alone():
     assert not any(x.passed for x in outcomes)
 
 
-@pytest.mark.parametrize("kind", [ValueError, type("E_0_25_0_5", (Exception,), {}), SystemExit, RecursionError])
+@pytest.mark.parametrize(
+    "kind", [ValueError, type("E_0_25_0_5", (Exception,), {}), SystemExit, RecursionError, TimeoutError]
+)
 def test_what_an_error_says_is_not_shown(kind: type):
     def tell(joint: Any) -> Any:
         raise kind(f"the input was {joint.tolist()}")
 
     own, *rest = grade_parts("start_here.1", tell, "s", {"seed": 1})
     assert own.name == hidden.OWN_NUMBERS and not re.search(r"\d", own.advice)
-    assert own.advice in {f"Your function raised {kind.__name__}.", hidden.RAISED}
+    assert own.advice in {f"Your function raised {kind.__name__}.", hidden.RAISED, hidden.LATE}
     assert {outcome.advice for outcome in rest} == {hidden.RAISED}, "a hidden input could have chosen the kind"
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -389,3 +390,41 @@ def test_without_bubblewrap_no_server_starts(class_folder, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(seat.NoSandbox, match="apt install bubblewrap"):
         seat.command(class_folder, "ada", 0, Path("/x"), class_folder, 3)
+
+
+# ---------------------------------------------------------------- a server that is just starting
+def _accepts_and_breaks_off(listening: socket.socket) -> None:
+    line, _ = listening.accept()
+    line.recv(1)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets the connection
+    line.close()
+    listening.close()
+
+
+def _gives_its_port_up(listening: socket.socket) -> None:
+    time.sleep(0.3)  # the connection waits to be accepted meanwhile
+    listening.close()
+
+
+@pytest.mark.parametrize("end", [_accepts_and_breaks_off, _gives_its_port_up])
+def test_a_connection_that_the_server_breaks_off_ends_for_the_hub_too(end):
+    """A server tries its port before it serves there: what the hub asked in between was never answered nor refused."""
+
+    async def ask() -> bytes:
+        listening = socket.create_server(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+
+        async def door(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await seat.forward((reader, writer), lambda: asyncio.open_connection("127.0.0.1", port))
+
+        server = await asyncio.start_server(door, "127.0.0.1", 0)
+        ending = asyncio.create_task(asyncio.to_thread(end, listening))
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"GET /user/ada/api HTTP/1.1\r\n\r\n")  # and the hub's end stays open
+        answer = await asyncio.wait_for(reader.read(), 5)
+        await ending
+        writer.close()
+        server.close()
+        return answer
+
+    assert asyncio.run(ask()) == b""

@@ -170,6 +170,17 @@ def test_long_lines_are_a_warning_and_in_the_second_edition_a_fault(tmp_path):
     assert len(told(root)) == 2
 
 
+def test_in_the_second_edition_every_cell_is_run_twice(tmp_path):
+    cells = "# %%\nwords = ['a', 'b', 'c']\n\n# %%\nwords = words[1:]\nprint(words)\n"
+    text = "# %% [markdown]\n# # T\n# {{budget}}\n\n" + cells
+    root = tiny_course.write(tmp_path, text, None)
+    build(root=root)
+    (root / "notebooks" / "src" / "glossary.toml").write_text('second_edition = ["tiny"]\n')
+    assert any("its cells were not run twice: run `mmcourse build tiny`" in line for line in told(root))
+    with pytest.raises(BuildError, match=r"`words = words\[1:\]`\) shows another text when it is run again"):
+        build(root=root)
+
+
 def test_plumbing_is_folded_in_jupyterlab_and_in_colab(course):
     nb = nbformat.read(lessons(course)[0].notebook, as_version=4)
     folded = [c for c in nb.cells if {"hide-input", "setup"} & set(c.metadata.get("tags", []))]

@@ -22,23 +22,27 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def forward(one: Stream, connect: Callable[[], Awaitable[Stream]]) -> None:
-    """Join a connection to the one that `connect` opens, until both ends have said all."""
+    """Join a connection to the one that `connect` opens, until both ends have said all, or one of them breaks off.
+
+    A connection that breaks off ends the other one too, whatever that was waiting for: a server that is just starting
+    takes its port, gives it up and takes it again, and the hub would wait for an answer to what it had asked between.
+    """
     with contextlib.closing(one[1]):
         try:
             other = await connect()
         except OSError:
             return
         with contextlib.closing(other[1]):
-            with contextlib.suppress(asyncio.CancelledError):  # at the very end there is nobody to tell
+            # RuntimeError: written to a closed end; cancelled: at the very end there is nobody to tell
+            with contextlib.suppress(OSError, RuntimeError, asyncio.CancelledError):
                 await asyncio.gather(_pump(one[0], other[1]), _pump(other[0], one[1]))
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError, RuntimeError):
-        while piece := await reader.read(PIECE):
-            writer.write(piece)
-            await writer.drain()
-        writer.write_eof()
+    while piece := await reader.read(PIECE):
+        writer.write(piece)
+        await writer.drain()
+    writer.write_eof()
 
 
 async def serve(settings: dict[str, Any], command: list[str]) -> int:

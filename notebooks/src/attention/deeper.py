@@ -130,7 +130,7 @@ expect_within("left at d_k = 1024, variance 1", left[1024, 1], 0.13, 0.04)
 expect_within("left at d_k = 64, variance 1/3", left[64, 1 / 3], 1.02, 0.06)
 
 # %% [markdown]
-# The derivative fades, it does not vanish; and with PyTorch's first weights a head of 64 loses nothing at all. Scaling matters where widths are large, or where queries and keys have
+# The derivative fades, it does not vanish; and heads of 64 with the first weights of PyTorch lose nothing at all. Scaling matters where widths are large, or where queries and keys have
 # variance 1, after a layer normalization with other first weights, for example.
 
 # %% [markdown]

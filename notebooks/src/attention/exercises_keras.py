@@ -83,8 +83,8 @@ class BrokenEncoder(keras.Layer):
 
     def call(self, x, padding_mask):
         mask = padding_mask[:, :, None]
-        y = self.attention(x, x, attention_mask=mask)
-        return ops.mean(x + y, axis=1)
+        mixed = self.attention(x, x, attention_mask=mask)
+        return ops.mean(x + mixed, axis=1)
 
 
 broken = BrokenEncoder(4, 2)

@@ -3,7 +3,7 @@
     make results clip                                    # about an hour on two quiet cores
     python notebooks/src/clip/make_results.py --steps 300 --decay 150 --out /tmp/clip   # a try
 
-Two stages. *Phrases*: cut-outs with one thing each and noun phrases, one of each of the 84 kinds in a batch, so that a
+Two stages. *Phrases*: cut-outs with one thing each and noun phrases, one of each of the 70 kinds in a batch, so that a
 batch has no false negatives: in 300 steps the picture tower knows colors and shapes. *Sentences*: whole scenes with
 captions, 85 % English and 15 % Chinese, new ones in every epoch; half of the pictures also get a sentence that is near
 their own and false. Matrices are trained by Muon, the rest by AdamW.

@@ -1,9 +1,9 @@
 """How well the checks judge answers that their author did not write: ``python -m tests.exercises.blind``.
 
 Each ``hand_*.jsonl`` holds the answers of one hand, who saw the students' notebooks only: for each exercise one right
-answer and three wrong ones, each with one mistake, named in `intended`. ``marks.json`` holds what another reading says
-of each message to a wrong answer: "names" the mistake, "helps" (true, and points at it), "plain" (true, no more) or
-"misleads".
+answer and three wrong ones, each with one mistake, named in `intended`. ``marks.json``, where it is, holds what another
+reading says of each message to a wrong answer: "names" the mistake, "helps" (true, and points at it), "plain" (true,
+no more) or "misleads".
 
 The command judges all of them anew and prints rates with 95 % Wilson intervals; ``--write FILE`` also stores every
 verdict, for the reading; ``--exercise fusion`` judges one lesson or exercise.
@@ -31,7 +31,7 @@ RENAMED = {"attention.3": ("who_mattered", "word_contributions")}  # the same qu
 
 
 def answers() -> list[dict]:
-    """Every blind answer, with its key "hand_a:17" (file and line) and whether it was refuted as meant."""
+    """Every blind answer to what is still asked, with its key "hand_a:17" (file and line)."""
     found = []
     for path in sorted(HERE.glob("hand_*.jsonl")):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
