@@ -38,6 +38,37 @@ def test_gray_loses_shapes_at_both_budgets_and_another_single_channel_loses_less
     assert [round(100 * (late["color"] - late[name])) for name in ("gray", "red channel", "blue channel")] == [15, 5, 2]
 
 
+def test_filters_cost_more_from_smooth_to_jagged_than_back(make, stored):
+    table = stored["serving"]
+    assert table["num_test"] == 1000 and table["num_train"] == 3000
+    for epochs in make.BUDGETS:
+        for used in make.SHRINKS:  # in every column the same filter is best
+            column = {ours: np.mean(table[f"{ours} → {used}"][f"{epochs} epochs"]) for ours in make.SHRINKS}
+            assert max(column, key=column.get) == used
+        ends = [np.mean(table[f"{name} → {name}"][f"{epochs} epochs"]) for name in make.SHRINKS]
+        assert ends[0] == max(ends)
+        lost, interval = table["smooth → picked"][f"{epochs} epochs, lost"]
+        assert lost - interval > 0.1
+        lost, interval = table["picked → smooth"][f"{epochs} epochs, lost"]
+        assert lost - interval < 0
+    lost = [table["smooth → picked"][f"{epochs} epochs, lost"][0] for epochs in make.BUDGETS]
+    assert [round(100 * value) for value in lost] == [16, 19]
+
+
+def test_two_faults_ruin_all_three_photographs_and_some_change_no_first_name(stored):
+    table = stored["faults"]
+    right = [name for name, _ in table["as it should be"].values()]
+    assert right == ["palace", "daisy", "military uniform"]
+    kept = {}
+    for fault in table.keys() - {"seconds"}:
+        names = [name for name, _ in table[fault].values()]
+        kept[fault] = sum(name == ours for name, ours in zip(names, right, strict=True))
+    assert {fault for fault, count in kept.items() if count == 0} == {"0 to 255", "reshape"}
+    assert kept["a quarter turn"] == 1
+    assert {kept[fault] for fault in ("nearest", "blue, green, red", "mirrored")} == {3}
+    assert {kept[fault] for fault in ("gray", "squeezed, not cropped", "ImageNet's mean, std", "0 to 1")} == {2}
+
+
 def test_each_change_spoils_the_questions_that_the_lesson_names(make, stored):
     table = stored["changes"]
     for epochs in make.BUDGETS:

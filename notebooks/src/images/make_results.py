@@ -1,6 +1,7 @@
 """Lesson images' long runs: gray, augmentation, and two ways of shrinking, each at two budgets and with baselines.
 
-`make results images`: about five minutes of one processor. It needs MNIST's test part (fetched once, 1.6 MB).
+`make results images`: about five minutes of one processor. It needs MNIST's test part (fetched once, 1.6 MB) and, for the
+photographs, the extra `pretrained`.
 `python make_results.py shape` (or another name of `TABLES`) makes one table and keeps the others.
 """
 
@@ -21,6 +22,8 @@ from torch import nn
 
 from mmcourse import datasets
 from mmcourse.datasets import load
+from mmcourse.datasets.scenes import SHAPES
+from mmcourse.evaluate import mean_and_interval
 from mmcourse.preprocess.image import grayscale, resize, to_float
 
 SEEDS = 5
@@ -62,10 +65,32 @@ def train(data: Data, seed: int, epochs: int) -> nn.Sequential:
 
 
 @torch.no_grad()
+def is_right(model: nn.Module, data: Data) -> np.ndarray:
+    """Whether each answer is right, bool (n,)."""
+    x, y = to_tensor(data[0]), torch.from_numpy(data[1])
+    return (model(x).argmax(1) == y).numpy()
+
+
 def accuracy_of(model: nn.Module, data: Data) -> float:
     """Share of right answers."""
-    x, y = to_tensor(data[0]), torch.from_numpy(data[1])
-    return float((model(x).argmax(1) == y).float().mean())
+    return float(is_right(model, data).mean())
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> list[float]:
+    """Mean of second − first and half the width of its 95 % interval, over seeds *and* test samples.
+
+    Parameters
+    ----------
+    first, second : bool (seeds, n)
+        Whether each answer is right; the same seeds and the same test samples on both sides.
+
+    The two sources of chance are added as variances: Student's t over the seeds' means, the normal distribution over the
+    samples' means. Each of them already holds a part of the other, so the interval is rather too wide than too narrow.
+    """
+    change = second.astype(float) - first  # (seeds, n)
+    mean, over_seeds = mean_and_interval(change.mean(axis=1))
+    over_samples = 1.96 * change.mean(axis=0).std(ddof=1) / np.sqrt(change.shape[1])
+    return [float(mean), float(np.hypot(over_seeds, over_samples))]
 
 
 def logistic(train_data: Data, test_data: Data) -> float:
@@ -95,6 +120,18 @@ def cut_objects(split: str, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return np.stack(cut), ds.meta["colour"][there], ds.meta["shape"][there]
 
 
+def even_contrast(pictures: np.ndarray) -> np.ndarray:
+    """How far each gray pixel is from its picture's border, as a share of the farthest: (n, h, w, c) → (n, h, w, 1).
+
+    What is left is where the object is. How bright it is, is gone.
+    """
+    gray = grayscale(pictures).astype(float)  # (n, h, w)
+    border = np.median(gray[:, 0], axis=1)[:, None, None]
+    distance = np.abs(gray - border)
+    farthest = distance.max(axis=(1, 2), keepdims=True)
+    return np.round(255 * distance / np.maximum(farthest, 1)).astype(np.uint8)[..., None]
+
+
 FAVORITE = np.array([0, 4, 1, 5, 2, 3])  # the color of each shape in the trap
 LOOKS: dict[str, Callable] = {
     "color": lambda p: p,
@@ -102,7 +139,9 @@ LOOKS: dict[str, Callable] = {
     "red channel": lambda p: p[..., :1],
     "green channel": lambda p: p[..., 1:2],
     "blue channel": lambda p: p[..., 2:],
+    "gray, evened": even_contrast,
 }
+TASK_LOOKS = {"color": ("color", "gray"), "shape": tuple(LOOKS), "trap": ("color", "gray", "gray, evened")}
 
 
 def make_gray(task: str) -> dict:
@@ -117,14 +156,25 @@ def make_gray(task: str) -> dict:
     }
     (x, y), (test_x, test_y) = tasks[task]
     figures: dict = {"num_train": len(y), "num_test": len(test_y), "majority": majority((x, y), (test_x, test_y))}
-    for name, look in LOOKS.items():
-        if name not in ("color", "gray") and task != "shape":
-            continue
+    hits: dict = {}
+    for name in TASK_LOOKS[task]:
+        look = LOOKS[name]
         data, test = (look(x), y), (look(test_x), test_y)
         figures[name] = {"logistic regression": logistic(data, test)}
         for epochs in BUDGETS:
-            figures[name][f"{epochs} epochs"] = [accuracy_of(train(data, seed, epochs), test) for seed in range(SEEDS)]
+            found = np.stack([is_right(train(data, seed, epochs), test) for seed in range(SEEDS)])  # (seeds, n)
+            hits[name, epochs] = found
+            figures[name][f"{epochs} epochs"] = found.mean(axis=1).tolist()
+            figures[name][f"{epochs} epochs, less than color"] = difference(found, hits["color", epochs])
         print(task, name, {k: np.round(v, 3) for k, v in figures[name].items()}, flush=True)
+    if task == "trap":
+        figures["new hues"] = {}
+        for epochs in BUDGETS:
+            recolored = [(change(x, "new hue", seed), y) for seed in range(SEEDS)]
+            found = np.stack([is_right(train(data, s, epochs), (test_x, test_y)) for s, data in enumerate(recolored)])
+            figures["new hues"][f"{epochs} epochs"] = found.mean(axis=1).tolist()
+            figures["new hues"][f"{epochs} epochs, less than color"] = difference(found, hits["color", epochs])
+        print(task, "new hues", figures["new hues"], flush=True)
     return figures
 
 
@@ -196,10 +246,11 @@ def make_changes() -> dict:
             found = {}
             for epochs in BUDGETS:
                 found[f"{epochs} epochs"] = [
-                    accuracy_of(train((change(x, kind, seed), y), seed, epochs), test) for seed in range(3)
+                    accuracy_of(train((change(x, kind, seed), y), seed, epochs), test) for seed in range(SEEDS)
                 ]
             figures[question][kind] = found
             print(question, kind, {k: np.round(v, 3) for k, v in found.items()}, flush=True)
+    figures["half turn, shape by shape"] = turned_shapes(questions["which shape?"])
     (x, y), (test_x, test_y) = questions["6 or 9?"]
     turned = test_x[:, ::-1, ::-1].copy()
     figures["turned, called by the other name"] = [
@@ -209,23 +260,47 @@ def make_changes() -> dict:
     return figures
 
 
+def turned_shapes(question: tuple[Data, Data]) -> dict:
+    """Accuracy per true shape, without a change and with half turns: shape, change, budget → mean over seeds."""
+    (x, y), test = question
+    figures: dict = {name: {} for name in SHAPES}
+    for kind in ("none", "half turn"):
+        for epochs in BUDGETS:
+            models = [train((change(x, kind, seed), y), seed, epochs) for seed in range(SEEDS)]
+            share = np.mean([is_right(model, test) for model in models], axis=0)  # (n,)
+            for number, name in enumerate(SHAPES):
+                figures[name].setdefault(kind, {})[f"{epochs} epochs"] = float(share[test[1] == number].mean())
+    print(figures, flush=True)
+    return figures
+
+
 def make_mirrors() -> dict:
     """Few objects, as they are or with mirrored copies, at equal steps."""
     pictures, _, shapes = cut_objects("train", 1500)
     test_pictures, _, test_shapes = cut_objects("test", 400)
-    figures: dict = {}
+    test = test_pictures, test_shapes
+    figures: dict = {"num_test": len(test_shapes)}
     for n in (60, 120):
+        draws = [np.random.default_rng(seed).permutation(len(pictures))[:n] for seed in range(SEEDS)]
+        linear = [logistic((pictures[few], shapes[few]), test) for few in draws]
+        common = [majority((pictures[few], shapes[few]), test) for few in draws]
         for epochs in (30, 120):
-            pairs = []
-            for seed in range(SEEDS):
-                few = np.random.default_rng(seed).permutation(len(pictures))[:n]
-                x, y = pictures[few], shapes[few]
-                doubled = np.concatenate([x, x[:, :, ::-1]]), np.tile(y, 2)
-                test = test_pictures, test_shapes
-                plain = accuracy_of(train((np.tile(x, (2, 1, 1, 1)), np.tile(y, 2)), seed, epochs), test)
-                pairs.append([plain, accuracy_of(train(doubled, seed, epochs), test)])
-            figures[f"{n} objects, {epochs} epochs"] = pairs
-            print(n, epochs, np.round(np.mean(pairs, axis=0), 3), flush=True)
+            hits: dict = {"as they are": [], "with mirrored copies": []}
+            for seed, few in enumerate(draws):
+                x, y = pictures[few], np.tile(shapes[few], 2)
+                twice = np.tile(x, (2, 1, 1, 1))
+                mirrored = np.concatenate([x, x[:, :, ::-1]])
+                for name, data in zip(hits, (twice, mirrored), strict=True):
+                    hits[name].append(is_right(train((data, y), seed, epochs), test))
+            plain, doubled = (np.stack(found) for found in hits.values())  # (seeds, n)
+            figures[f"{n} objects, {epochs} epochs"] = {
+                "majority": float(np.mean(common)),
+                "logistic regression": float(np.mean(linear)),
+                "as they are": plain.mean(axis=1).tolist(),
+                "with mirrored copies": doubled.mean(axis=1).tolist(),
+                "gain": difference(plain, doubled),
+            }
+            print(figures[f"{n} objects, {epochs} epochs"], flush=True)
     return figures
 
 
@@ -252,13 +327,82 @@ def make_serving() -> dict:
         for theirs, (x, y) in tests.items():
             figures[f"{ours} → {theirs}"] = {"logistic regression": linear.score(x.reshape(len(x), -1) / 255, y)}
         for epochs in BUDGETS:
-            for seed in range(SEEDS):
-                model = train(data, seed, epochs)
-                for theirs, test in tests.items():
-                    figures[f"{ours} → {theirs}"].setdefault(f"{epochs} epochs", []).append(accuracy_of(model, test))
+            models = [train(data, seed, epochs) for seed in range(SEEDS)]
+            hits = {name: np.stack([is_right(model, test) for model in models]) for name, test in tests.items()}
+            for theirs, found in hits.items():
+                row = figures[f"{ours} → {theirs}"]
+                row[f"{epochs} epochs"] = found.mean(axis=1).tolist()
+                row[f"{epochs} epochs, lost"] = difference(found, hits[ours])
     for name, found in figures.items():
         if isinstance(found, dict):
             print(name, {k: np.round(v, 3) for k, v in found.items()}, flush=True)
+    return figures
+
+
+NAMES = {
+    109: "brain coral", 400: "academic gown", 442: "bell cote", 449: "boathouse", 565: "freight car", 619: "lampshade",
+    643: "mask", 652: "military uniform", 663: "monastery", 698: "palace", 796: "ski mask", 904: "window screen",
+    905: "window shade", 985: "daisy", 996: "hen-of-the-woods",
+}  # fmt: skip
+
+
+def middle_square(picture: np.ndarray) -> np.ndarray:
+    """The largest square in the middle of a picture (h, w, 3)."""
+    side = min(picture.shape[:2])
+    top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
+    return picture[top : top + side, left : left + side]
+
+
+def make_faults() -> dict:
+    """ImageNet's first name for three photographs, and its probability, with one step of the preparation wrong."""
+    from importlib.resources import files
+
+    from matplotlib.cbook import get_sample_data
+
+    from mmcourse.preprocess.image import read
+    from mmcourse.torch.efficientnet import EfficientNetLite0, prepare_picture
+
+    model = EfficientNetLite0.from_pretrained()
+    folder = files("sklearn.datasets.images")
+    photographs = {
+        "china": read(folder / "china.jpg"),
+        "flower": read(folder / "flower.jpg"),
+        "hopper": read(get_sample_data("grace_hopper.jpg")),
+    }
+
+    def small(picture: np.ndarray, method: str = "bilinear") -> np.ndarray:
+        return resize(middle_square(picture), (224, 224), method)
+
+    def by_imagenet(picture: np.ndarray) -> torch.Tensor:
+        x = (to_float(small(picture)) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        return torch.from_numpy(np.moveaxis(x, -1, 0)[None].astype(np.float32))
+
+    def reshaped(picture: np.ndarray) -> torch.Tensor:
+        x = (small(picture).astype(np.float32) - 127) / 128
+        return torch.from_numpy(x.reshape(1, 3, 224, 224))
+
+    ways: dict[str, Callable[[np.ndarray], torch.Tensor]] = {
+        "as it should be": lambda p: prepare_picture(small(p)),
+        "mirrored": lambda p: prepare_picture(small(p)[:, ::-1]),
+        "nearest": lambda p: prepare_picture(small(p, "nearest")),
+        "squeezed, not cropped": lambda p: prepare_picture(resize(p, (224, 224))),
+        "gray": lambda p: prepare_picture(np.repeat(grayscale(small(p))[..., None], 3, axis=2)),
+        "blue, green, red": lambda p: prepare_picture(small(p)[..., ::-1]),
+        "ImageNet's mean, std": by_imagenet,
+        "0 to 1": lambda p: to_tensor(small(p)[None]),
+        "0 to 255": lambda p: to_tensor(small(p)[None]) * 255,
+        "a quarter turn": lambda p: prepare_picture(np.rot90(small(p))),
+        "reshape": reshaped,
+    }
+    figures: dict = {}
+    for fault, way in ways.items():
+        figures[fault] = {}
+        for name, photograph in photographs.items():
+            with torch.no_grad():
+                probabilities = model(way(photograph)).softmax(dim=1)[0]
+            best = int(probabilities.argmax())
+            figures[fault][name] = [NAMES.get(best, f"class {best}"), float(probabilities[best])]
+        print(fault, figures[fault], flush=True)
     return figures
 
 
@@ -269,6 +413,7 @@ TABLES: dict[str, Callable] = {
     "changes": make_changes,
     "mirrors": make_mirrors,
     "serving": make_serving,
+    "faults": make_faults,
 }
 
 
