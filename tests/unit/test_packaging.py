@@ -201,12 +201,12 @@ def test_conda_users_get_the_same_set():
     assert "-m pip install -c constraints.txt -e '.[all]'" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
-def test_import_is_quick_and_loads_no_framework():
-    code = "import time, sys; t = time.process_time(); import mmcourse; print(time.process_time() - t)"
+def test_import_loads_no_framework():
+    """How quick it is, `make bench-speed` measures."""
+    code = "import sys, mmcourse"
     code += "; print([m for m in ('torch', 'tensorflow', 'keras', 'numpy') if m in sys.modules])"
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
-    assert min(float(run.stdout.splitlines()[0]) for run in runs) < 0.3
-    assert runs[0].stdout.splitlines()[1] == "[]"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -1,0 +1,171 @@
+"""Open challenges: what learners get, what is scored, and what an author may write."""
+
+import numpy as np
+import pytest
+
+from mmcourse.authoring.catalogue import course_map
+from mmcourse.check import challenge_inputs, check, save_hand_in
+from mmcourse.check.core import judge_challenge
+from mmcourse.exercise import Array, Drawn, find_challenge, find_lesson
+from mmcourse.exercise.challenge import make_challenge
+from mmcourse.exercise.notebook import notebook_text
+
+CHALLENGES = [made for entry in course_map() if (made := find_challenge(entry.slug))]
+ALL = pytest.mark.parametrize("made", CHALLENGES, ids=lambda made: made.id)
+RING = "cnn.challenge"
+
+
+def test_there_is_one():
+    assert RING in [made.id for made in CHALLENGES]
+
+
+@ALL
+def test_draws_are_repeatable_and_hide_what_is_hidden(made):
+    one, again = made.public(), made.public()
+    other = made.drawn_from(b"another class")
+    for name, array in one.inputs.items():
+        assert np.array_equal(array, again.inputs[name]) and array.dtype.kind != "O"
+        assert not np.array_equal(array, other.inputs[name]), f"{name} is the same in every class"
+        assert not np.array_equal(array, np.asarray(one.hidden)), f"{name} is what is hidden"
+
+
+@ALL
+def test_thoughtless_answers_do_not_reach_the_score_to_beat(made):
+    """All zeros, all ones, noise: the first point has to be earned."""
+    g = np.random.default_rng(0)
+    for fill in (lambda shape: np.zeros(shape), lambda shape: np.ones(shape), lambda shape: g.integers(0, 4, shape)):
+        kinds = {"integer": int, "float": float, "bool": bool}
+        arrays = {name: fill(array.shape).astype(kinds[array.kind]) for name, array in made.hand_in.items()}
+        assert made.scored(made.checked(arrays), made.public()) < made.to_beat
+
+
+def test_right_answers_earn_by_score():
+    made = find_challenge(RING)
+    labels = made.public().hidden
+    for wrong, status, points in ((0, "passed", 3), (100, "passed", 2), (300, "passed", 1), (600, "wrong", 0)):
+        predictions = labels.copy()
+        predictions[:wrong] = (predictions[:wrong] + 1) % 4
+        result = judge_challenge(RING, predictions)
+        assert (result.status, result.points, result.max_points) == (status, points, 3)
+        assert f"accuracy {1 - wrong / 1000:.3f}; to beat: 0.5." in result.message
+    assert (
+        "From 0.95 on it is worth 3 points." in judge_challenge(RING, np.r_[labels[:900], labels[:100] * 0 + 9]).message
+    )
+
+
+def test_a_linear_model_is_not_enough():
+    """The statement says so: hardly more than chance."""
+    from sklearn.linear_model import LogisticRegression
+
+    task = challenge_inputs(RING, own=True)
+    pixels = {name: task[name].reshape(len(task[name]), -1) / 255 - 0.35 for name in ("train", "test")}
+    model = LogisticRegression(C=0.01, max_iter=200).fit(pixels["train"], task["train_labels"])
+    result = judge_challenge(RING, model.predict(pixels["test"]))
+    assert result.status == "wrong" and 0.2 < float(result.message.split()[1].rstrip(";")) < 0.4
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (np.zeros(999, int), "expected shape (1000,), got (999,)"),
+        (np.zeros(1000), "expected numbers of kind integer, got dtype float64"),
+        (np.array([None] * 1000), "expected numbers of kind integer, got dtype object"),
+        ({"labels": np.zeros(1000, int)}, "Hand in `predictions` and nothing else, got `labels`."),
+        ([[0], [1, 2]], "`predictions` is no array"),
+        (None, "The answer is None"),
+    ],
+)
+def test_what_is_wrong_is_named(answer, words):
+    result = judge_challenge(RING, answer)
+    assert result.status == "wrong" and result.points == 0 and words in result.message
+
+
+def test_a_blank_and_an_unknown_one():
+    assert judge_challenge(RING).status == "not attempted yet"
+    assert judge_challenge("rnn.challenge", 1).status == "unknown exercise"
+    with pytest.raises(ValueError, match="no challenge 'rnn.challenge'"):
+        challenge_inputs("rnn.challenge")
+
+
+def test_check_shows_the_score(capsys):
+    result = check(RING, find_challenge(RING).public().hidden.astype(np.uint8))
+    assert result.passed and "accuracy 1.000" in capsys.readouterr().out
+
+
+def test_a_framework_tensor_is_an_array_too():
+    torch = pytest.importorskip("torch")
+    assert judge_challenge(RING, torch.from_numpy(find_challenge(RING).public().hidden)).points == 3
+
+
+def test_the_class_file_comes_before_the_own_draw(tmp_path):
+    np.savez(tmp_path / f"{RING}_inputs.npz", test=np.ones(2))
+    assert list(challenge_inputs(RING, tmp_path)) == ["test"]
+    assert set(challenge_inputs(RING, tmp_path, own=True)) == {"train", "train_labels", "test"}
+    (tmp_path / f"{RING}_inputs.npz").write_bytes(b"half")
+    with pytest.raises(ValueError, match="copy it anew"):
+        challenge_inputs(RING, tmp_path)
+
+
+def test_a_hand_in_is_written_whole_or_not_at_all(tmp_path):
+    path = save_hand_in(RING, np.zeros(1000, int), tmp_path)
+    with np.load(path, allow_pickle=False) as file:
+        assert file.files == ["predictions"] and file["predictions"].shape == (1000,)
+    before = path.read_bytes()
+    with pytest.raises(Exception, match="expected shape"):
+        save_hand_in(RING, np.zeros(3, int), tmp_path)
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_notebook_shows_it_once_and_counts_its_points_apart():
+    lesson = find_lesson("cnn")
+    text = notebook_text(lesson, "CNN")
+    assert text.count("## cnn.challenge · Where is the gap?") == 1 and "up to 3 points, beside those above" in text
+    assert 'check("cnn.challenge", predictions)' in text and f"**{lesson.points} points" in text
+    assert text.index("## cnn.3") < text.index("## cnn.challenge") < text.index("## Done?")
+
+
+GOOD = {
+    "title": "T",
+    "statement": ["S"],
+    "draw": lambda g: Drawn({}, None),
+    "score": lambda handed, inputs, hidden: 1.0,
+    "hand_in": {"w": Array((3,), "float")},
+    "to_beat": 0.5,
+    "points_by_score": {0.5: 1, 0.7: 3},
+    "minutes": 5,
+}
+
+
+@pytest.mark.parametrize(
+    "id, change, words",
+    [
+        ("cnn.4", {}, "expected an id"),
+        ("cnn.challenge", {"hand_in": {}}, "expected arrays to hand in"),
+        ("cnn.challenge", {"hand_in": {"w": Array((3,), "object")}}, "expected arrays to hand in"),
+        ("cnn.challenge", {"hand_in": {"../w": Array((3,), "float")}}, "names of letters"),
+        ("cnn.challenge", {"hand_in": {"w": Array((3_000_000,), "float")}}, "does not fit into 4 MB"),
+        ("cnn.challenge", {"points_by_score": {0.4: 1}}, "points that grow"),
+        ("cnn.challenge", {"points_by_score": {0.5: 2, 0.7: 1}}, "points that grow"),
+        ("cnn.challenge", {"points_by_score": {}}, "points that grow"),
+    ],
+)
+def test_a_malformed_challenge_is_refused(id, change, words):
+    with pytest.raises(ValueError, match=words):
+        make_challenge(id, **{**GOOD, **change})
+    assert make_challenge("cnn.challenge", **GOOD).points_of(0.69) == 1
+
+
+def test_weights_can_be_handed_in_too():
+    """The score function runs the author's own network with the learner's numbers."""
+    made = make_challenge(
+        "cnn.challenge",
+        **{
+            **GOOD,
+            "draw": lambda g: Drawn({"x": np.eye(3)}, np.array([1.0, 2.0, 3.0])),
+            "score": lambda handed, inputs, hidden: -np.abs(inputs["x"] @ handed["w"] - hidden).max(),
+            "to_beat": -0.1,
+            "points_by_score": {-0.1: 1, 0.0: 2},
+        },
+    )
+    assert made.check(np.array([1.0, 2.0, 3.05]))[:2] == (True, 1) and made.check({"w": np.arange(1.0, 4)})[1] == 2
+    assert made.check(np.zeros(3, np.float16))[:2] == (False, 0)
