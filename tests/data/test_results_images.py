@@ -69,6 +69,42 @@ def test_two_faults_ruin_all_three_photographs_and_some_change_no_first_name(sto
     assert {kept[fault] for fault in ("gray", "squeezed, not cropped", "ImageNet's mean, std", "0 to 1")} == {2}
 
 
+def test_when_color_lies_the_evened_gray_helps_more_than_gray_or_new_hues(make, stored):
+    table = stored["trap"]
+    for epochs in make.BUDGETS:
+        names = ("color", "gray", "new hues", "gray, evened")
+        mean = {name: np.mean(table[name][f"{epochs} epochs"]) for name in names}
+        assert 1 / 6 < mean["color"] < 0.25 < mean["gray"] < 0.4
+        assert 0.45 < mean["new hues"] < 0.65
+        assert mean["gray, evened"] > 0.8
+    less, interval = table["gray, evened"]["24 epochs, less than color"]
+    assert less + interval < -0.5
+    assert table["gray, evened"]["logistic regression"] > 0.75
+
+
+def test_evened_contrast_does_not_depend_on_how_bright_the_object_is(make):
+    mask = np.zeros((24, 24, 1), bool)
+    mask[8:16, 8:16] = True
+    pictures = np.stack([np.where(mask, value, 100) for value in (0, 90, 130, 255)]).repeat(3, axis=-1)
+    evened = make.even_contrast(pictures.astype(np.uint8))
+    assert evened.shape == (4, 24, 24, 1)
+    assert (evened == np.where(mask, 255, 0)).all()
+
+
+def test_a_difference_counts_the_chance_of_seeds_and_of_samples(make):
+    g = np.random.default_rng(0)
+    first = g.random((5, 400)) < 0.5
+    assert make.difference(first, first) == [0, 0]
+    mean, interval = make.difference(first, np.ones_like(first))
+    assert abs(mean - 0.5) < 0.03 and 0.02 < interval < 0.06
+    # every seed gains on the same quarter of the samples: no spread over seeds, yet the samples were drawn by chance
+    base = np.zeros((5, 400), bool)
+    better = base.copy()
+    better[:, :100] = True
+    mean, interval = make.difference(base, better)
+    assert mean == 0.25 and abs(interval - 1.96 * np.sqrt(0.25 * 0.75 / 399)) < 1e-9
+
+
 def test_each_change_spoils_the_questions_that_the_lesson_names(make, stored):
     table = stored["changes"]
     for epochs in make.BUDGETS:

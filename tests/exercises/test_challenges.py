@@ -1,11 +1,14 @@
 """Open challenges: what learners get, what is scored, and what an author may write."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 
 from mmcourse.authoring.catalogue import course_map
 from mmcourse.check import challenge_inputs, check, save_hand_in
 from mmcourse.check.core import judge_challenge
+from mmcourse.datasets import lesson_dir
 from mmcourse.exercise import Array, Drawn, find_challenge, find_lesson
 from mmcourse.exercise.challenge import make_challenge
 from mmcourse.exercise.notebook import notebook_text
@@ -62,6 +65,32 @@ def test_a_linear_model_is_not_enough():
     model = LogisticRegression(C=0.01, max_iter=200).fit(pixels["train"], task["train_labels"])
     result = judge_challenge(RING, model.predict(pixels["test"]))
     assert result.status == "wrong" and 0.2 < float(result.message.split()[1].rstrip(";")) < 0.4
+
+
+def away_from_the_ground(pictures):
+    """Where a pixel is far from the color of the border, (n, 24, 24, 1): no color and no brightness is left."""
+    border = np.concatenate([pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]], axis=1)
+    ground = np.median(border.astype(float), axis=1)[:, None, None]  # (n, 1, 1, 3)
+    distance = np.linalg.norm(pictures - ground, axis=-1)
+    half = np.percentile(distance, 98, axis=(1, 2), keepdims=True) / 2
+    return (255 * (distance > half)).astype(np.uint8)[..., None]
+
+
+def test_shapes_are_found_only_once_their_colors_are_gone():
+    """The statement says so: the lesson's network on the pictures as they are, in gray, and without their colors."""
+    pytest.importorskip("torch")
+    spec = importlib.util.spec_from_file_location("make_images", lesson_dir("images") / "make_results.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    drawn = find_challenge("images.challenge").public()
+    train, labels, test = drawn.inputs["train"], drawn.inputs["train_labels"], drawn.inputs["test"]
+    looks = {"color": make.LOOKS["color"], "gray": make.LOOKS["gray"], "shape": away_from_the_ground}
+    reached = {}
+    for name, look in looks.items():
+        model = make.train((look(train), labels), seed=0, epochs=24)
+        reached[name] = make.accuracy_of(model, (look(test), drawn.hidden))
+    assert max(reached["color"], reached["gray"]) < 0.35
+    assert reached["shape"] > 0.9  # all points
 
 
 @pytest.mark.parametrize(

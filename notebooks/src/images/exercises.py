@@ -3,7 +3,22 @@
 import numpy as np
 
 from mmcourse.check.blanks import blank
-from mmcourse.exercise import between, context, edit, example, exercise, lesson, one_of, paragraph, part, right, says
+from mmcourse.exercise import (
+    Array,
+    Drawn,
+    between,
+    challenge,
+    context,
+    edit,
+    example,
+    exercise,
+    lesson,
+    one_of,
+    paragraph,
+    part,
+    right,
+    says,
+)
 
 lesson(
     "images",
@@ -683,3 +698,69 @@ def correlate(X, K):
         for n in range(3):
             Y = Y + K[m, n] * P[m : m + h, n : n + w]
     return Y
+
+
+# ---------------------------------------------------------------- an open challenge
+SIDE, NUM_TRAIN, NUM_TEST = 24, 400, 600
+COLORS = np.array([[210, 60, 50], [240, 200, 70], [40, 60, 150], [80, 170, 90]])  # of circle, square, triangle, cross
+
+
+def draw_colored_shapes(g, n, any_color):
+    """n pictures (n, 24, 24, 3) of a shape on a plain ground, in noise, and its number (n,).
+
+    Without `any_color`, every shape has its own color, and the ground is always the same.
+    """
+    shape = g.integers(4, size=n)
+    radius = g.uniform(4.5, 8.5, (n, 1, 1))
+    center_y, center_x = g.uniform(9.5, 13.5, (2, n, 1, 1))
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    dy = (rows - center_y) / radius  # (n, 24, 24)
+    dx = (columns - center_x) / radius
+    near = np.minimum(np.abs(dx), np.abs(dy))
+    far = np.maximum(np.abs(dx), np.abs(dy))
+    circle = np.hypot(dx, dy) < 1
+    square = far < 0.85
+    triangle = (dy < 0.7) & (np.abs(dx) < 0.55 * (dy + 1))
+    cross = (near < 0.35) & (far < 1)
+    inside = np.stack([circle, square, triangle, cross])[shape, np.arange(n)]
+    if any_color:
+        color = COLORS[g.integers(4, size=n)]
+        ground = g.uniform(60, 200, (n, 1)) * np.ones(3)
+    else:
+        color = COLORS[shape]
+        ground = np.full((n, 3), 120.0)
+    pictures = np.where(inside[..., None], color[:, None, None], ground[:, None, None])
+    pictures = pictures + g.normal(0, 14, pictures.shape)
+    return np.clip(pictures, 0, 255).astype(np.uint8), shape
+
+
+def draw_shape_challenge(g):
+    """Pictures with labels in which color tells the shape, and pictures without labels in which it does not."""
+    train, train_labels = draw_colored_shapes(g, NUM_TRAIN, any_color=False)
+    test, test_labels = draw_colored_shapes(g, NUM_TEST, any_color=True)
+    return Drawn({"train": train, "train_labels": train_labels, "test": test}, test_labels)
+
+
+def shape_accuracy(handed_in, inputs, labels):
+    """Share of the hidden labels that were predicted."""
+    return np.mean(handed_in["predictions"] == labels)
+
+
+challenge(
+    "images.challenge",
+    title="Which shape, whatever its color?",
+    statement=[
+        "Each picture holds a circle (0), a square (1), a triangle (2) or a cross (3), 24 × 24 pixels with noise.",
+        "`train` has 400 of them with `train_labels`; there every shape wears a color of its own, on the same gray ground.",
+        "`test` has 600 without labels; there any shape has any color, and the ground may be darker or lighter. Predict",
+        "the labels of `test`, in any way. Trained on the pictures as they are, or in gray, the network of the lesson",
+        "hardly does better than chance (0.25). What has to go from the pictures before they are learned, and what stays?",
+    ],
+    draw=draw_shape_challenge,
+    score=shape_accuracy,
+    hand_in={"predictions": Array((NUM_TEST,), "integer")},
+    to_beat=0.5,
+    points_by_score={0.5: 1, 0.75: 2, 0.9: 3},
+    minutes=60,
+    score_name="accuracy",
+)
