@@ -105,6 +105,24 @@ def test_a_difference_counts_the_chance_of_seeds_and_of_samples(make):
     assert mean == 0.25 and abs(interval - 1.96 * np.sqrt(0.25 * 0.75 / 399)) < 1e-9
 
 
+def test_mirrored_copies_help_where_objects_are_few(stored):
+    table = stored["mirrors"]
+    shown = []
+    for n in (60, 120):
+        for epochs in (30, 120):
+            row = table[f"{n} objects, {epochs} epochs"]
+            gain, interval = row["gain"]
+            assert gain == pytest.approx(np.mean(row["with mirrored copies"]) - np.mean(row["as they are"]))
+            assert np.mean(row["as they are"]) > row["logistic regression"] > row["majority"]
+            shown.append(gain - interval > 0)
+            if shown[-1]:
+                assert 0.03 < gain < 0.06
+    assert shown == [False, True, True, True]
+    many = stored["changes"]["which shape?"]
+    for epochs in ("8 epochs", "24 epochs"):
+        assert np.mean(many["mirror"][epochs]) < np.mean(many["none"][epochs])
+
+
 def test_each_change_spoils_the_questions_that_the_lesson_names(make, stored):
     table = stored["changes"]
     for epochs in make.BUDGETS:
