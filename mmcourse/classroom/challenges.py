@@ -7,6 +7,7 @@ before anything of that size is allocated; a compressed array is unpacked only a
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from mmcourse.exercise.challenge import MOST_BYTES, Array, Challenge, Drawn, nam
 
 ENDINGS = (".npz", ".safetensors")
 MOST_HEADER = 1 << 16  # bytes that describe arrays
+MOST_NPY_HEADER = 1000  # of one array in an .npz; NumPy writes about 120
 TOO_LARGE = f"larger than {MOST_BYTES >> 20} MB, the most that a challenge takes"
 
 
@@ -102,12 +104,14 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, declared: Mapping[s
 def _npy(file: IO[bytes], name: str, declared: Array) -> np.ndarray:
     """One .npy: its header is compared with what is declared before its numbers are looked at."""
     version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=MOST_HEADER)
-    elif version == (2, 0):
-        shape, by_columns, dtype = np.lib.format.read_array_header_2_0(file, max_header_size=MOST_HEADER)
-    else:
+    if version not in ((1, 0), (2, 0)):
         raise Unreadable(f"{name} is of version {version} of the .npy format; write it with `save_hand_in`")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        shape, by_columns, dtype = read(file, max_header_size=MOST_NPY_HEADER)
+    # NumPy gives the header to Python's parser; one that is nested too deep ends there in its own ways
+    except (ValueError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError) as error:
+        raise Unreadable(f"{name}: damaged header ({type(error).__name__}); write it with `save_hand_in`") from None
     if fault := declared.fault(shape, dtype):  # an object array is none of the kinds
         raise Unreadable(f"{name}: {fault}")
     numbers = file.read()

@@ -135,6 +135,14 @@ WRONG = {  # name → (bytes, ending, what is said)
         ".npz",
         "damaged",
     ),
+    **{
+        f"a header that Python's parser cannot take: {len(text)} signs {text[:4]}": (
+            lambda text=text: zipped(("predictions.npy", npy(RIGHT, text))),
+            ".npz",
+            "damaged header",
+        )
+        for text in ("-" * 990 + "1", "(" * 990, "not " * 240 + "1", "-" * 60_000 + "1", "(" * 60_000)
+    },
     "numbers behind the array": (
         lambda: zipped(("predictions.npy", npy(RIGHT) + b"more")),
         ".npz",
