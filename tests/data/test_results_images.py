@@ -29,12 +29,12 @@ def test_all_tables_are_there(make, stored):
 def test_gray_loses_shapes_at_both_budgets_and_another_single_channel_loses_less(make, stored):
     table = stored["shape"]
     for epochs in make.BUDGETS:
-        mean = {name: np.mean(table[name][f"{epochs} epochs"]) for name in make.LOOKS}
+        mean = {name: np.mean(table[name][f"{epochs} epochs"]) for name in make.TASK_LOOKS["shape"]}
         assert mean["gray"] < mean["red channel"] < mean["color"]
         assert mean["gray"] < mean["green channel"] < mean["red channel"] < mean["blue channel"]
         assert all(value > table["majority"] + 0.3 for value in mean.values())
         assert all(mean[name] > table[name]["logistic regression"] + 0.2 for name in mean)
-    late = {name: np.mean(table[name]["24 epochs"]) for name in make.LOOKS}
+    late = {name: np.mean(table[name]["24 epochs"]) for name in make.TASK_LOOKS["shape"]}
     assert [round(100 * (late["color"] - late[name])) for name in ("gray", "red channel", "blue channel")] == [15, 5, 2]
 
 

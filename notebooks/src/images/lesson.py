@@ -1188,8 +1188,7 @@ change_guess.compare("both")
 #
 # - **left or right?** Mirror and half turn leave little more than a coin toss, and longer training does not help: half of the labels are lies.
 # - **which color?** New hues spoil it. Longer training mends a part, not all.
-# - **which shape?** A mirror and new hues do no harm that so few seeds could show. A half turn does, *without a lie*: a triangle on its head is still a triangle. But no test triangle stands on its head, so the network learns something that it never needs, at the cost of what it does need.
-#   With more training the cost shrinks.
+# - **which shape?** A mirror and new hues do no harm that so few seeds could show. A half turn does, *without a lie*: a triangle on its head is still a triangle. Why does it cost? No test triangle stands on its head, so perhaps the network learns what the test never asks; this table cannot tell. With more training the cost shrinks.
 # - **6 or 9?** is the odd one. Look at it more closely below.
 #
 # The first row you can check here in seconds, with three seeds:
