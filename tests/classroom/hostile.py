@@ -159,6 +159,37 @@ def hoard(family, place):
                 pass
     assert sent > 100 << 20
 """
+WIDENED = """
+import socket
+def hoard():
+    kept, sent = [], 0
+    for _ in range(20):
+        kept += socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        for line in kept[-2:]:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 28)
+            line.setblocking(False)
+            try:
+                while True:
+                    sent += line.send(bytes(50_000))
+            except BlockingIOError:
+                pass
+    return sent
+"""
+# A TCP socket that is given its own port by chance is connected with itself: one of some thousands.
+ITSELF = """
+import socket, time
+port = 32770
+def hoard():
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        line = socket.socket()
+        try:
+            line.sendto(b"x", socket.MSG_FASTOPEN, ("127.0.0.1", port))
+            return 1
+        except ConnectionRefusedError:
+            line.close()
+    return 0
+"""
 # The same reply but for what is given here: `wire.send` is the worker's own, in the process of the student.
 REPLY = RUNNER + "old = wire.send\nwire.send = lambda line, m: old(line, {**m, **%s} if 'id' in m else m)"
 FRAMES = """
@@ -650,6 +681,16 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             [HONEST, HOARD, RIGHT.replace("    return", "    hoard(socket.AF_UNIX, b'\\0x')\n    return")],
             "bind, listen and connect are denied",
             before="0.9 GB in 4 s, outside every limit",
+        ),
+        "hoards memory in sockets with large buffers": Attack(
+            [HONEST, WIDENED, RIGHT.replace("    return", "    hoard()\n    return")],
+            "no buffer is made larger",
+            before="1.0 GB where the machine allows buffers of 4 MB, outside every limit",
+        ),
+        "connects a socket with itself": Attack(
+            [HONEST, ITSELF, RIGHT.replace("    return", "    assert hoard()\n    return")],
+            "no message connects",
+            before="in 0.8 s; each holds 4 MB outside every limit",
         ),
         "takes the machine's asynchronous reading": Attack(
             answer(
