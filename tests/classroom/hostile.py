@@ -823,6 +823,18 @@ HUB_ATTACKS = [
         f"{SEAT}::test_every_process_that_the_student_could_take_over_has_the_same_walls",
     ),
     TestedAttack(
+        "reads what is typed in the hub's terminal, and writes what the terminal obeys",
+        "a line typed there was in the student's home; escapes and forged lines in the log",
+        "a pipe into the hub's log, whose text is shown and not obeyed, up to a size a minute",
+        f"{SEAT}::test_a_server_has_no_terminal_of_the_hub_and_is_heard_all_the_same",
+    ),
+    TestedAttack(
+        "has a neighbor log in to the hub under the attacker's own host name",
+        "the hub's login page and cookies were of the origin of the attacker's server",
+        "the hub answers under its own name only",
+        "tests/classroom/test_hub_folder.py::test_the_hub_answers_under_its_own_name_only",
+    ),
+    TestedAttack(
         "reads what the instructor solved in the checkout",
         "each home and the course held the solved notebooks",
         "homes take notebooks as they were built",
