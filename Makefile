@@ -4,7 +4,7 @@
 # holds what it was made from; without it, or when it tells of another Python or folder, .venv is made anew.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-browser lint types build results bench hub clean
+.PHONY: help setup lab test test-browser lint types build results bench bench-speed mutants hub clean
 SHELL := /bin/sh
 BIN := .venv/bin
 JOBS ?= 2
@@ -19,7 +19,9 @@ help:
 	  'make build    the wheel, in dist/' \
 	  'make results sentiment   make a lesson'"'"'s stored figures of long runs anew' \
 	  'make bench    training speed side by side: ours, a bare loop, Lightning, Keras (benchmarks/)' \
-	  'make hub      a JupyterHub to try a class on this machine (ARGS="--dir class --students ada,ben")' \
+	  'make bench-speed  what the course promises about its own speed, measured (ARGS="scenes log_mel")' \
+  'make mutants  each mistake put into a formula on purpose, and the check that notices it' \
+  'make hub      a JupyterHub to try a class on this machine (ARGS="--dir class --students ada,ben")' \
 	  'make clean    remove .venv, dist and caches'
 
 define SETUP
@@ -95,6 +97,13 @@ results: setup
 bench: setup
 	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-speed: setup
+	@$(BIN)/python -m benchmarks.speed $(ARGS)
+
+mutants: setup
+	@$(BIN)/python tests/parity/test_fusion_mutants.py
+	@$(BIN)/python tests/parity/mutants_encoders.py
 
 hub: setup
 	@$(BIN)/mmcourse hub $(ARGS)

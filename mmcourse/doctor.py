@@ -208,10 +208,32 @@ def check_gpus() -> list[Finding]:
     return findings
 
 
+def check_cuda_packages() -> list[Finding]:
+    """A finding where two installed CUDA packages wrote the same files: whichever came last has overwritten the other.
+
+    pip does not notice, since the names differ: cuDNN and NCCL for CUDA 12 and for CUDA 13 unpack into one folder.
+    """
+    owners: dict[str, set[str]] = {}
+    for found in metadata.distributions():
+        name = re.sub(r"[-_.]+", "-", found.metadata["Name"] or "").lower()
+        if name.startswith("nvidia-"):
+            for file in found.files or []:
+                if file.parts[0] == "nvidia" and ".so" in file.name:
+                    owners.setdefault(file.as_posix(), set()).add(name)
+    clashes = sorted({tuple(sorted(names)) for names in owners.values() if len(names) > 1})
+    if not clashes:
+        return []
+    told = "; ".join(" and ".join(names) for names in clashes)
+    remedy = "use PyTorch's build for CUDA 12, or one environment for each framework (README, GPU)"
+    problem = "the one installed last has overwritten the other's libraries"
+    return [Finding("CUDA packages", told, problem, remedy, blocks=False)]
+
+
 def check_machine() -> list[Finding]:
     """Python, system, cores, memory, GPU and free disk."""
     report = runtime.machine_report(packages=())
     findings = [Finding(name, str(value)) for name, value in report.items() if name != "gpu"] + check_gpus()
+    findings += check_cuda_packages()
     free = shutil.disk_usage(tempfile.gettempdir()).free // 2**20
     disk = Finding("disk", f"{free / 1024:.1f} GB free for temporary files")
     if free < FREE_DISK_MB:

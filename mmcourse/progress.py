@@ -263,7 +263,9 @@ def _next_step(lessons: list[LessonProgress], results: Mapping[str, str]) -> Ste
         if not lessons:
             return Step("There are no lessons here yet.")
         return Step(f"Begin with {lessons[0].heading}", lessons[0].notebooks.get("lesson", ""))
-    here = next((i for i, x in enumerate(lessons) if any(t.id == latest[-1] for t in x.tasks)), 0)
+    last = latest[-1]
+    challenged = last.removesuffix(".challenge") if last.endswith(".challenge") else ""  # is none of the lesson's tasks
+    here = next((i for i, x in enumerate(lessons) if x.slug == challenged or any(t.id == last for t in x.tasks)), 0)
     for lesson in [*lessons[here:], *lessons[:here]]:
         if lesson.is_done:
             continue

@@ -161,6 +161,11 @@ def setup(threads: int | None = None, needs: Iterable[str] = ()) -> str:
     return profile()
 
 
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported; nothing is loaded. Lessons leave out cells whose package is missing."""
+    return importlib.util.find_spec(module) is not None
+
+
 def seed_everything(seed: int, torch: bool = False, keras: bool = False) -> None:
     """Seed Python, NumPy's global generator and every framework that is already imported.
 

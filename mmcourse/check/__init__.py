@@ -14,12 +14,13 @@ import sys
 from types import ModuleType
 
 from mmcourse.check.blanks import blank
+from mmcourse.check.challenges import challenge_inputs, save_hand_in
 from mmcourse.check.compare import assert_close, call, to_numpy
 from mmcourse.check.core import Result, check, exercises, info, judge
 from mmcourse.check.verdict import CheckFailed, NotAttempted
 
 __all__ = ["CheckFailed", "NotAttempted", "Result", "assert_close", "blank", "call", "check", "exercises", "info"]
-__all__ += ["judge", "to_numpy"]
+__all__ += ["challenge_inputs", "judge", "save_hand_in", "to_numpy"]
 
 
 class _Callable(ModuleType):

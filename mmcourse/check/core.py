@@ -96,6 +96,7 @@ def judge(id: str, answer: Any = ...) -> Result:
 def check(id: str, answer: Any = ..., *given: Any) -> Any:
     """Judge `answer` to exercise `id`, show the feedback, return the `Result`. No answer makes it raise.
 
+    For an open challenge ("cnn.challenge") the answer is what is handed in: one array, or a dict of them.
     For a blank inside a lesson ("attention.blank.2") it returns the answer itself if that is right, and the course's
     own version if not. `given` is what that version is made from, where the lesson says so.
     """
@@ -103,10 +104,32 @@ def check(id: str, answer: Any = ..., *given: Any) -> Any:
         return _check_blank(str(id), answer, given)
     if given:
         raise TypeError(f"check({id!r}, answer) takes one answer, got {1 + len(given)}: put them into one tuple")
-    result = judge(id, answer)
+    result = judge_challenge(str(id), answer) if str(id).endswith(".challenge") else judge(id, answer)
     render.show(result)
     progress.record(result)
     return result
+
+
+def judge_challenge(id: str, answer: Any = ...) -> Result:
+    """Score what would be handed in for a challenge, on the learner's own draw; nothing that it does is raised."""
+    from mmcourse.exercise import find_challenge
+
+    it = find_challenge(id)
+    if it is None:
+        return Result("unknown exercise", f"There is no challenge {id!r}.", 0, 0, id)
+    try:
+        if answer is None:
+            raise CheckFailed("The answer is None. Was the name set to None, or does a function lack its `return`?")
+        reached, points, message = it.check(answer)
+        return Result("passed" if reached else "wrong", message, points, it.points, id, it.title)
+    except NotAttempted:
+        message = "Replace the blank with what you hand in, run the cell, then run this one."
+        return Result("not attempted yet", message, 0, it.points, id, it.title)
+    except CheckFailed as error:
+        return Result("wrong", str(error), 0, it.points, id, it.title)
+    except Exception as error:
+        message = f"This could not be scored: {type(error).__name__}: {error}"
+        return Result("wrong", message, 0, it.points, id, it.title)
 
 
 def _check_blank(id: str, answer: Any, given: tuple) -> Any:

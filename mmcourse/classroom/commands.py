@@ -132,7 +132,7 @@ def submit(
 ) -> None:
     """Hand in an exercise notebook, where a class collects them. Handing in again replaces it."""
     from mmcourse.authoring.catalogue import lessons
-    from mmcourse.classroom.submission import NO_ANSWERS, code_cells, holds_answers, lesson_of
+    from mmcourse.classroom.submission import CHALLENGE, NO_ANSWERS, code_cells, holds_answers, lesson_of
     from mmcourse.classroom.untrusted import MOST_BYTES, Unreadable
     from mmcourse.io import atomic_write
 
@@ -141,8 +141,11 @@ def submit(
         fail("no class collects here (MMCOURSE_SUBMISSIONS is not set); send the file as your instructor asked")
     if not Path(box).is_dir():
         fail(f"{box}: no folder; your class collects there (MMCOURSE_SUBMISSIONS): tell your instructor")
+    if challenge := CHALLENGE.fullmatch(notebook.name):
+        _submit_challenge(notebook, Path(box), *challenge.groups())
+        return
     if not notebook.is_file() or notebook.suffix != ".ipynb":
-        fail(f"{notebook}: no such notebook; name the .ipynb file that you saved")
+        fail(f"{notebook}: no such notebook; name the .ipynb file that you saved, or SLUG.challenge.npz")
     names = [lesson.name for lesson in lessons() if lesson.exercise.is_file()]
     try:
         data = notebook.read_bytes()
@@ -158,3 +161,24 @@ def submit(
     except OSError as error:
         fail(f"{visible(str(notebook))} was not handed in: {error.strerror}")
     print(f"Handed in: {lesson}.ipynb, {len(data):,} bytes")
+
+
+def _submit_challenge(file: Path, box: Path, id: str, ending: str) -> None:
+    """Hand in a file of arrays, where it holds what the challenge asks for."""
+    from mmcourse.classroom.challenges import read_arrays
+    from mmcourse.classroom.untrusted import Unreadable, read_file
+    from mmcourse.exercise import find_challenge
+    from mmcourse.io import atomic_write
+
+    challenge = find_challenge(id)
+    if challenge is None:
+        fail(f"{visible(str(file))}: there is no challenge {id!r}")
+    try:
+        data = read_file(str(file))
+        read_arrays(data, ending, challenge.hand_in)
+        atomic_write(box / f"{id}{ending}", data)
+    except Unreadable as error:
+        fail(f"{visible(str(file))} was not handed in: {error}")
+    except OSError as error:
+        fail(f"{visible(str(file))} was not handed in: {error.strerror}")
+    print(f"Handed in: {id}{ending}, {len(data):,} bytes")

@@ -221,7 +221,7 @@ def alike_rows(graded: Graded, most: int = 50) -> list[tuple[str, str, str]]:
 def library_rows(graded: Graded) -> Iterator[tuple[str, str, str]]:
     """Whose notebook uses parts of the course that the handed-out one does not: the library may have the answer."""
     for one in graded.submissions:
-        if one.lesson and not one.problem:
+        if one.lesson and not one.problem and not one.challenge:
             more = _parts_used(one.cells) - _parts_used(blank_cells(one.lesson))
             if more:
                 names = ", ".join(sorted(f"mmcourse.{name}" for name in more))

@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
 from mmcourse.authoring import select
+from mmcourse.classroom.challenges import score_file
 from mmcourse.classroom.executor import execute
 from mmcourse.classroom.fingerprint import code_version
 from mmcourse.classroom.hidden import TestCase, TestResult, grade_parts, parts, score
@@ -34,6 +35,8 @@ from mmcourse.classroom.seal import (
 from mmcourse.classroom.session import Proxy, Session, answer_of
 from mmcourse.classroom.students import identify
 from mmcourse.classroom.submission import Submission, collect
+from mmcourse.exercise import find_challenge
+from mmcourse.exercise.challenge import SCORE_SECONDS
 from mmcourse.io import private_folder, remove_stale_parts
 
 USUAL = Limits()
@@ -78,8 +81,57 @@ class Task:
         return hmac_digest(self.secret, "inputs", self.hidden_seed).hex()
 
 
+@dataclass(frozen=True)
+class ChallengeTask:
+    """A file of arrays and what its score needs; the fields that both kinds have mean the same."""
+
+    student: str
+    lesson: str  # the challenge's id
+    exercise: Exercise
+    data: bytes
+    ending: str
+    secret: str
+    hidden_seed: str
+    code: str
+
+    @property
+    def key(self) -> str:
+        """What decides the result: the same key needs no second grading."""
+        told = asdict(self) | {"data": self.handed_in, "hidden_seed": ""}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def handed_in(self) -> str:
+        """A digest of the file alone."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def grade_challenge(task: ChallengeTask) -> dict[str, Any]:
+    """Score one file; whatever it holds, a record comes back. Nothing of the student's is run."""
+    x, start = task.exercise, time.monotonic()
+    challenge = find_challenge(x.id)
+    assert challenge is not None
+    try:
+        with _JUDGING, computing_limit(SCORE_SECONDS):
+            score, note = score_file(challenge, task.secret, task.data, task.ending)
+    except TooMuchComputing:
+        score, note = None, f"Your file takes more than {SCORE_SECONDS} seconds to score."
+    except Exception as error:  # a file odd enough to break the score function is still only a wrong answer
+        score, note = None, f"Your file could not be scored ({type(error).__name__})."
+    steps = sorted(challenge.points_by_score)
+    reached = [score is not None and score >= step for step in steps]
+    parts = [[f"{challenge.score_name} {step:g} or more", 1.0, ok, ""] for step, ok in zip(steps, reached, strict=True)]
+    share = challenge.points_of(score) / challenge.points if score is not None else 0.0
+    graded = {"id": x.id, "title": x.title, "points": round(x.points * share, 2), "max": x.points, "note": note}
+    graded |= {"seconds": round(time.monotonic() - start, 2), "parts": parts}
+    graded["status"] = "passed" if all(reached) else "partial" if any(reached) else "wrong"
+    record = {"key": task.key, "student": task.student, "lesson": task.lesson, "exercises": [graded]}
+    record |= {"handed_in": task.handed_in, "code": task.code, "hidden_seed": task.hidden_seed}
+    return record | {"cells": [], "seconds": graded["seconds"]}
+
+
 # ---------------------------------------------------------------- one submission
-def grade_one(task: Task) -> dict[str, Any]:
+def grade_one(task: Task | ChallengeTask) -> dict[str, Any]:
     """Run one submission and judge its exercises; whatever it does, a record comes back.
 
     Raises
@@ -87,8 +139,10 @@ def grade_one(task: Task) -> dict[str, Any]:
     ValueError
         On another machine whose course, data or packages differ: its points would not be comparable.
     """
-    if code_version(task.lesson) != task.code:
+    if code_version(task.exercise.lesson if isinstance(task, ChallengeTask) else task.lesson) != task.code:
         raise ValueError("a worker has another version of the course, its data or its packages; make them the same")
+    if isinstance(task, ChallengeTask):
+        return grade_challenge(task)
     start, graded = time.monotonic(), []
     left = float(JUDGING_IN_ALL)
     with _JUDGING:
@@ -249,7 +303,9 @@ def grade(
     if plan and plan.students != EVERYONE:
         whose = partial(identify, students=plan.students, knows=plan.handed_out)
     submissions = list(collect(folder, known, out, whose))
-    plan = plan or unreleased(sorted({one.lesson for one in submissions if one.lesson}), class_secret)
+    submissions = [_gradable(one, plan) for one in submissions]
+    lessons = {one.lesson for one in submissions if one.lesson and not one.challenge}
+    plan = plan or unreleased(sorted(lessons), class_secret)
     hidden = tuple(str(path.resolve()) for path in (folder, out, release) if path)
     seed = (hidden_seed or secrets.token_hex(8), bool(hidden_seed))
     tasks = [_task_of(one, plan, limits, unsafe, hidden, seed) for one in submissions if not one.problem]
@@ -293,8 +349,12 @@ def _opened(folder: Path, out: Path, plan: Release | None, secret: Path | None) 
 
 def _task_of(
     one: Submission, plan: Release, limits: Limits, unsafe: bool, hidden: tuple[str, ...], seed: tuple[str, bool]
-) -> Task:
-    exercises = tuple(x for x in plan.exercises if x.lesson == one.lesson)
+) -> Task | ChallengeTask:
+    if one.challenge:
+        (asked,) = [x for x in plan.exercises if x.id == one.challenge]
+        code = code_version(asked.lesson)
+        return ChallengeTask(one.student, one.challenge, asked, one.data, one.ending, plan.key, seed[0], code)
+    exercises = tuple(x for x in plan.exercises if x.lesson == one.lesson and not x.is_challenge)
     variants = {x.id: plan.variant(one.student, x.id) for x in exercises}
     cells = {x.id: plan.cells[x.id] for x in exercises if x.id in plan.cells}
     code = code_version(one.lesson)
@@ -302,12 +362,23 @@ def _task_of(
     return Task(*made, limits, unsafe, hidden, code)
 
 
-def _place(task: Task) -> str:
+def _gradable(one: Submission, plan: Release | None) -> Submission:
+    """A challenge's file with a remark, where no inputs of that challenge were handed out."""
+    if not one.challenge or one.problem:
+        return one
+    if plan is None:
+        return replace(one, problem="a challenge is graded with --release, which has the class's inputs")
+    if all(x.id != one.challenge for x in plan.exercises):
+        return replace(one, problem="this release handed out no such challenge")
+    return one
+
+
+def _place(task: Task | ChallengeTask) -> str:
     return f"{task.student}__{task.lesson}.json"
 
 
 # ---------------------------------------------------------------- regrading
-def _still_holds(record: dict[str, Any] | None, task: Task, lower: bool) -> bool:
+def _still_holds(record: dict[str, Any] | None, task: Task | ChallengeTask, lower: bool) -> bool:
     """Whether an earlier record is of the same submission, code and settings."""
     if record is None or record.get("key") != task.key:
         return False

@@ -25,10 +25,12 @@ from mmcourse.authoring import Lesson, select
 from mmcourse.authoring.catalogue import lesson_numbers
 from mmcourse.authoring.source import CHECK, Source, exercise_text, read
 from mmcourse.check import info
+from mmcourse.classroom.challenges import inputs_file
 from mmcourse.classroom.roster import read_points, read_roster
 from mmcourse.classroom.seal import hmac_digest, instructor_key, is_sealed, sealed, stretched, typed_secret
 from mmcourse.classroom.tables import read_json
 from mmcourse.classroom.variants import assign, fill, space, variant_cells
+from mmcourse.exercise import find_challenge
 from mmcourse.io import atomic_write, private_folder
 from mmcourse.runtime import SLUG
 
@@ -45,6 +47,11 @@ class Exercise(NamedTuple):
     answer: str
     title: str
     points: float
+
+    @property
+    def is_challenge(self) -> bool:
+        """Whether a file of arrays is handed in, not a name in the notebook."""
+        return self.id.endswith(".challenge")
 
 
 @dataclass(frozen=True)
@@ -129,7 +136,7 @@ def release(
     lessons = [_with_sources(lesson) for lesson in select(numbers)]
     sources = {lesson.name: read(lesson.exercise_source) for lesson in lessons}
     students = tuple(read_roster(roster)) if roster else EVERYONE
-    exercises = _exercises(sources, points)
+    exercises = _exercises(sources, points, challenges=format != "nbgrader")  # there only notebooks are handed out
     cells = {x: source.cells[i].source for source in sources.values() for x, i in variant_cells(source).items()}
     made = Release(format, _secret(secret, to), students, exercises, cells)
     if (to / "release.json").is_file():
@@ -155,14 +162,16 @@ def _with_sources(lesson: Lesson) -> Lesson:
     return lesson
 
 
-def _exercises(sources: dict[str, Source], points: str) -> tuple[Exercise, ...]:
-    """Every exercise in the order of the notebooks, with the points it is worth here."""
+def _exercises(sources: dict[str, Source], points: str, challenges: bool = True) -> tuple[Exercise, ...]:
+    """Every exercise in the order of the notebooks, with the points it is worth here, and each lesson's challenge."""
     found = []
     for name, source in sources.items():
         texts = "\n\n".join(cell.source for cell in source.cells if cell.cell_type == "code")
         for id, answer in ANSWER.findall(texts):
             known = info(id)
             found.append(Exercise(id, name, answer, known.title, known.points))
+        if challenges and (open_one := find_challenge(name.partition("_")[2])):
+            found.append(Exercise(open_one.id, name, "", open_one.title, open_one.points))
     given = read_points(points, [x.id for x in found])
     return tuple(x._replace(points=given.get(x.id, x.points)) for x in found)
 
@@ -185,8 +194,13 @@ def _write(folder: Path, made: Release, lessons: list[Lesson], sources: dict[str
 
             _save(source_notebook(source, made), folder / "source" / lesson.name / f"{lesson.name}.ipynb")
             continue
+        open_one = find_challenge(lesson.slug)
+        handed = inputs_file(open_one, made.key) if open_one else b""  # without what is hidden
         for student in made.students:
-            _save(student_notebook(lesson, source, made, student), folder / "students" / student / lesson.exercise.name)
+            box = folder / "students" / student
+            _save(student_notebook(lesson, source, made, student), box / lesson.exercise.name)
+            if handed:
+                atomic_write(box / f"{lesson.slug}.challenge_inputs.npz", handed, private=True)
         solution = private_folder(folder / "solutions") / lesson.solution.name
         atomic_write(solution, lesson.solution.read_bytes(), private=True)
     text = io.StringIO()
@@ -231,8 +245,9 @@ def filled(source: Source, variants: dict[str, dict[str, Any]]) -> Source:
 
 def _points(text: str, worth: dict[str, float]) -> str:
     """Points as they are here, in an exercise's heading and in the sum on the title card."""
-    heading = re.match(r"## ([a-z]\w*\.\d+) ", text)
-    value = sum(worth.values()) if text.startswith("# ") else heading and worth.get(heading[1])
+    heading = re.match(r"## ([a-z]\w*\.(?:\d+|challenge)) ", text)
+    in_all = sum(points for id, points in worth.items() if not id.endswith(".challenge"))  # that comes on top
+    value = in_all if text.startswith("# ") else heading and worth.get(heading[1])
     if not value:
         return text
     return re.sub(r"(\*\*|· )\d+ points?\b", rf"\g<1>{value:g} point{'s' * (value != 1)}", text, count=1)
@@ -304,4 +319,5 @@ def unreleased(numbers: Sequence[str], secret: str) -> Release:
     """The course's own exercises of these lessons, for grading what was handed out without a release."""
     lessons = map(_with_sources, select(numbers) if numbers else [])
     sources = {lesson.name: read(lesson.exercise_source) for lesson in lessons}
-    return Release("mmcourse", secret, EVERYONE, _exercises(sources, ""), {})
+    # No class got inputs of a challenge, so none can be graded.
+    return Release("mmcourse", secret, EVERYONE, _exercises(sources, "", challenges=False), {})

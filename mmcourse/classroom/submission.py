@@ -32,6 +32,8 @@ _ARCHIVES = {
     b"BZh": "compressed with bzip2",
     b"\xfd7zXZ": "compressed with xz",
 }
+CHALLENGE = re.compile(r"([a-z][a-z0-9_]*\.challenge)(?:[ _-]?\(\d+\))?(\.npz|\.safetensors)")  # (1): browsers add it
+INPUTS = re.compile(r"[a-z][a-z0-9_]*\.challenge_inputs\.npz")  # handed out; students need not delete it
 _CONFLICT = re.compile(r"^(<{7}|>{7})( |$)", re.MULTILINE)
 
 
@@ -54,6 +56,9 @@ class Submission:
     cells: tuple[str, ...] = ()
     problem: str = ""
     mark: Mark = Mark()
+    challenge: str = ""  # "cnn.challenge", where it is a file of arrays; `lesson` says the same
+    data: bytes = b""  # of such a file
+    ending: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,8 @@ def _boxes(folder: int, lessons: list[str], out: tuple[int, int] | None) -> Iter
                 if is_reserved(name):
                     yield Box(name, problem=f"{name!r} is a name that the course itself uses; rename the folder")
                     continue
-                files = tuple(read(name, file, lessons) for file in read_files(box, Path(name)))
+                found = [file for file in read_files(box, Path(name)) if not INPUTS.fullmatch(file.path.name)]
+                files = tuple(read(name, file, lessons) for file in found)
                 yield Box(name, files)
         except Unreadable:
             yield Box(name, problem="no student's folder; hand in as DIR/<student>/<notebook>")
@@ -171,6 +177,8 @@ def chosen(files: Iterable[Submission]) -> Iterator[Submission]:
 # ---------------------------------------------------------------- one file
 def read(student: str, file: File, lessons: list[str]) -> Submission:
     """One file as a submission; what is wrong with it becomes its `problem`."""
+    if named_challenge := CHALLENGE.fullmatch(file.path.name):
+        return read_challenge(student, file, lessons, *named_challenge.groups())
     named = next((lesson for lesson in lessons if lesson in file.path.name), "")
     try:
         if file.problem:
@@ -183,6 +191,13 @@ def read(student: str, file: File, lessons: list[str]) -> Submission:
         return Submission(student, file.path, lesson, cells, mark=mark_of(book))
     except Unreadable as error:
         return Submission(student, file.path, named, problem=str(error))
+
+
+def read_challenge(student: str, file: File, lessons: list[str], id: str, ending: str) -> Submission:
+    """A file of arrays; its bytes are looked at when it is graded."""
+    known = any(lesson.partition("_")[2] == id.partition(".")[0] for lesson in lessons)
+    problem = file.problem or ("" if known else "of no challenge that is graded: keep the file's name")
+    return Submission(student, file.path, id, problem=problem, challenge=id, data=file.data, ending=ending)
 
 
 NO_ANSWERS = (

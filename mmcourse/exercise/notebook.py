@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mmcourse.exercise.challenge import Challenge
 from mmcourse.exercise.exercise import OWN_SEEDS, Exercise
 from mmcourse.exercise.mutants import source_of
 from mmcourse.exercise.probe import without_kept
@@ -34,7 +35,36 @@ def notebook_text(lesson: Lesson, title: str) -> str:
     cells = [markdown(card), code(lesson.setup)]
     for exercise in lesson.exercises:
         cells += exercise_cells(exercise)
+    if lesson.challenge:
+        cells += challenge_cells(lesson.challenge)
     return "\n\n".join([*cells, markdown(done)]) + "\n"
+
+
+def challenge_cells(challenge: Challenge) -> list[str]:
+    """The cells of an open challenge: what it asks, its inputs, the check, and how the answer is handed in."""
+    steps = sorted(challenge.points_by_score.items())
+    worth = " · ".join(f"{score:g} or more: {points}" for score, points in steps)
+    head = (
+        f"## {challenge.id} · {challenge.title}\n\nOpen challenge · about {challenge.minutes} minutes · "
+        f"up to {challenge.points} points, beside those above\n\n" + " ".join(challenge.statement)
+    )
+    head += f"\n\nPoints by {challenge.score_name}: {worth}. To beat: {challenge.to_beat:g}."
+    inputs = (
+        "from mmcourse.check import challenge_inputs, save_hand_in\n\n"
+        f'task = challenge_inputs("{challenge.id}", own=True)  # a draw of your own, which `check` scores\n'
+        "for name, array in task.items():\n    print(name, array.shape, array.dtype)"
+    )
+    name = next(iter(challenge.hand_in))
+    if len(challenge.hand_in) > 1:
+        name = "answer"
+    asked = ", ".join(f"`{key}` {array.shape} of kind {array.kind}" for key, array in challenge.hand_in.items())
+    blank = f'{name} = ...  # your turn\n\ncheck("{challenge.id}", {name})'
+    last = (
+        f"What is handed in: {asked}. **To hand in**, lay `{challenge.id}_inputs.npz` from your class beside this "
+        f'notebook, do the same with `challenge_inputs("{challenge.id}")`, and write the file with '
+        f'`save_hand_in("{challenge.id}", {name})`. Hand it in with the notebook.'
+    )
+    return [markdown(head), code(inputs), code(blank), markdown(last)]
 
 
 def exercise_cells(exercise: Exercise) -> list[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import mmcourse
+from mmcourse.exercise.challenge import Challenge, make_challenge
 from mmcourse.exercise.exercise import Exercise, make_exercise
 
 FRAMEWORKS = ("torch", "keras")
@@ -34,6 +35,7 @@ class Lesson:
     uses: str = "NumPy only"
     setup: str = ""
     exercises: list[Exercise] = field(default_factory=list)
+    challenge: Challenge | None = None
     loaded: set[str] = field(default_factory=set)
 
     @property
@@ -101,6 +103,37 @@ def exercise(id: str, reference: Callable, **what: Any) -> Exercise:
         raise ValueError(f"exercise {id}: registered twice")
     made = make_exercise(id, reference, **what)
     _lessons[slug].exercises.append(made)
+    return made
+
+
+def challenge(id: str, **what: Any) -> Challenge:
+    """Register the open challenge of the lesson that `lesson(...)` began; a lesson has one at most.
+
+    Parameters
+    ----------
+    id : "SLUG.challenge"
+    title, minutes : for headings and tables
+    statement : sentences in Markdown
+    draw : function of a generator that gives `Drawn(inputs, hidden)`: a dict of arrays for the learner, and what only
+        the score function gets. Labels that lie in shipped data could be looked up: draw them
+    hand_in : name → `Array(shape, kind)`, what is handed in: predictions or weights
+    score : function of (arrays handed in, inputs, hidden) that gives one number, the higher the better; at most 5 s
+    to_beat : the score of a simple way, which the statement names
+    points_by_score : score → points, growing; the first step is the score to beat or more
+    score_name : what the score is called in messages, such as "accuracy"
+
+    Raises
+    ------
+    ValueError
+        If something is missing or malformed.
+    """
+    slug = id.split(".")[0]
+    if slug not in _lessons:
+        raise ValueError(f"challenge {id}: write `lesson({slug!r}, …)` before it")
+    if _lessons[slug].challenge:
+        raise ValueError(f"challenge {id}: registered twice")
+    made = make_challenge(id, **what)
+    _lessons[slug].challenge = made
     return made
 
 
@@ -206,6 +239,12 @@ def find(id: str) -> Exercise | None:
         return None
     _load_frameworks(found, folder() / slug, id)
     return next((x for x in found.exercises if x.id == id), None)
+
+
+def find_challenge(id: str) -> Challenge | None:
+    """The open challenge with this id, "SLUG.challenge", or of this lesson; None where there is none."""
+    found = _begun(id.split(".")[0])
+    return found.challenge if found else None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Attention written out: softmax(QKᵀ/√d_k)V (Vaswani et al. 2017, arXiv 1706.03762).
 
-``padding_mask`` is True for real elements, as in Keras's own ``attention_mask``. A row that may look at nothing
+``padding_mask`` is True for real elements, as in Keras's own ``attention_mask``. A row that may attend to nothing
 gives 0, never NaN.
 """
 
@@ -13,31 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from keras import ops
 
-
-def attention_mask(
-    n: Any, m: Any, padding_mask: Bool[Any, "batch m"] | None = None, causal: bool = False, ndim: int = 3
-) -> Bool[Any, "..."] | None:
-    """Bool mask of which of m keys each of n queries may look at, broadcastable to the scores (b, …, n, m); or None."""
-    keep = ops.arange(m)[None, :] <= ops.arange(n)[:, None] + (m - n) if causal else None
-    if padding_mask is not None:
-        padding_mask = ops.convert_to_tensor(padding_mask)
-        shape = tuple(padding_mask.shape)
-        if keras.backend.standardize_dtype(padding_mask.dtype) != "bool" or len(shape) != 2:
-            raise ValueError(f"padding_mask: expected bool (batch, {m}), True = real; got {padding_mask.dtype} {shape}")
-        real = ops.reshape(padding_mask, (-1, *[1] * (ndim - 2), m))
-        keep = real if keep is None else ops.logical_and(keep, real)
-    return keep
-
-
-def masked_softmax(scores: Float[Any, "*rows keys"], keep: Bool[Any, "..."] | None = None) -> Float[Any, "*rows keys"]:
-    """Softmax over the last axis among the kept entries; a row with none kept is all zeros."""
-    if keep is None:
-        return ops.softmax(scores, -1)
-    scores = ops.where(keep, scores, -math.inf)
-    top = ops.stop_gradient(ops.max(scores, -1, keepdims=True))
-    e = ops.exp(scores - ops.where(ops.isfinite(top), top, 0.0))  # exp(−inf) = 0: masked entries vanish
-    total = ops.sum(e, -1, keepdims=True)
-    return e / ops.where(total > 0, total, 1.0)
+from mmcourse.keras.masks import attention_mask, masked_softmax
 
 
 def scaled_dot_product_attention(

@@ -11,13 +11,8 @@ import keras
 from jaxtyping import Bool, Float, Integer, Shaped
 from keras import ops
 
-from mmcourse.keras.fusion.sequences import masked_mean
 from mmcourse.keras.fusion.sums import register
-
-
-def all_real(x: Shaped[Any, "batch time *features"]) -> Bool[Any, "batch time"]:
-    """The padding mask of a sequence without padding, (b, t)."""
-    return ops.ones(ops.shape(x)[:2], "bool")
+from mmcourse.keras.masks import all_real, masked_mean
 
 
 class Encoder(keras.layers.Layer):

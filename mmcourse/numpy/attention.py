@@ -1,7 +1,7 @@
 """Attention, forward and backward: softmax(QKᵀ/√d_k)V (Vaswani et al. 2017, arXiv 1706.03762).
 
 Every function returns ``y, cache``; its ``*_backward(dy, cache)`` returns the gradients. ``padding_mask`` is True for
-real elements. A row that may look at nothing gets weights 0 and output 0, never NaN.
+real elements. A row that may attend to nothing gets weights 0 and output 0, never NaN.
 """
 
 import math
@@ -11,55 +11,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from mmcourse.numpy.layers import linear, linear_backward
-
-
-def attention_mask(
-    n: int, m: int, padding_mask: Bool[ndarray, "batch m"] | None = None, causal: bool = False, ndim: int = 3
-) -> Bool[ndarray, "..."] | None:
-    """Which of m keys each of n queries may look at.
-
-    Parameters
-    ----------
-    padding_mask : bool (b, m) or None
-        True = real key.
-    causal : bool
-        Query i sees keys up to i + (m − n): the last query sees every key, so that a cache of past keys just works.
-    ndim : int
-        Number of axes of the scores, (b, …, n, m).
-
-    Returns
-    -------
-    bool array that broadcasts to the scores, or None when all is allowed.
-    """
-    keep = np.tri(n, m, m - n, dtype=bool) if causal else None
-    if padding_mask is not None:
-        padding_mask = np.asarray(padding_mask)
-        if padding_mask.dtype != bool or padding_mask.ndim != 2 or padding_mask.shape[1] != m:
-            raise ValueError(
-                f"padding_mask: expected bool (batch, {m}), True = real; got {padding_mask.dtype} {padding_mask.shape}"
-            )
-        real = padding_mask.reshape(len(padding_mask), *[1] * (ndim - 2), m)
-        keep = real if keep is None else keep & real
-    return keep
-
-
-def masked_softmax(
-    scores: Float[ndarray, "*rows keys"], keep: Bool[ndarray, "..."] | None = None
-) -> Float[ndarray, "*rows keys"]:
-    """Softmax over the last axis among the kept entries; a row with none kept is all zeros."""
-    if keep is not None:
-        scores = np.where(keep, scores, -np.inf)
-    top = scores.max(-1, keepdims=True)
-    e = np.exp(scores - np.where(np.isfinite(top), top, 0))  # exp(−inf) = 0: masked entries vanish
-    total = e.sum(-1, keepdims=True)
-    return e / np.where(total > 0, total, 1)
-
-
-def masked_softmax_backward(
-    dweights: Float[ndarray, "*rows keys"], weights: Float[ndarray, "*rows keys"]
-) -> Float[ndarray, "*rows keys"]:
-    """Gradient to the scores: w ⊙ (dw − Σ dw ⊙ w). Masked entries have w = 0, so they get none."""
-    return weights * (dweights - (dweights * weights).sum(-1, keepdims=True))
+from mmcourse.numpy.masks import attention_mask, masked_softmax, masked_softmax_backward
 
 
 def scaled_dot_product_attention(

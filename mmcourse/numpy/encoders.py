@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 
-from mmcourse.numpy.fusion.sequences import masked_mean
 from mmcourse.numpy.fusion.sums import linear
 from mmcourse.numpy.layers import conv2d
+from mmcourse.numpy.masks import all_real, masked_mean
 
 
 def text_encoder(
@@ -27,7 +27,7 @@ def text_encoder(
     -------
     float (b, width)
     """
-    mask = np.ones(ids.shape, bool) if padding_mask is None else padding_mask
+    mask = all_real(ids) if padding_mask is None else padding_mask
     mean = masked_mean(p["embedding.w"][ids], mask)
     return linear(np.maximum(linear(mean, p, "hidden"), 0), p, "out")
 
@@ -51,7 +51,7 @@ def audio_features(
     padding_mask: Bool[ndarray, "batch time"] | None = None,
 ) -> tuple[Float[ndarray, "batch steps channels"], Bool[ndarray, "batch steps"]]:
     """relu(W[two frames] + b), a convolution with stride = kernel = 2: (b, t, bands) → (b, ⌈t/2⌉, channels), mask."""
-    mask = np.ones(x.shape[:2], bool) if padding_mask is None else padding_mask
+    mask = all_real(x) if padding_mask is None else padding_mask
     frames, mask = stack_frames(x, mask)
     return np.maximum(linear(frames, p, "frames"), 0), mask
 

@@ -1,6 +1,6 @@
 """Attention written out: softmax(QKᵀ/√d_k)V (Vaswani et al. 2017, arXiv 1706.03762).
 
-``padding_mask`` is True for real elements: the opposite of PyTorch's ``key_padding_mask``. A row that may look at
+``padding_mask`` is True for real elements: the opposite of PyTorch's ``key_padding_mask``. A row that may attend to
 nothing gives 0, never NaN.
 """
 
@@ -11,36 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-
-def attention_mask(
-    n: int,
-    m: int,
-    padding_mask: Bool[Tensor, "batch m"] | None = None,
-    causal: bool = False,
-    ndim: int = 3,
-    device: torch.device | None = None,
-) -> Bool[Tensor, "..."] | None:
-    """Bool mask of which of m keys each of n queries may look at, broadcastable to the scores (b, …, n, m); or None."""
-    keep = torch.ones(n, m, dtype=torch.bool, device=device).tril(m - n) if causal else None
-    if padding_mask is not None:
-        if padding_mask.dtype != torch.bool or padding_mask.ndim != 2 or padding_mask.shape[1] != m:
-            raise ValueError(
-                f"padding_mask: expected bool (batch, {m}), True = real; "
-                f"got {padding_mask.dtype} {tuple(padding_mask.shape)}"
-            )
-        real = padding_mask.reshape(len(padding_mask), *[1] * (ndim - 2), m)
-        keep = real if keep is None else keep & real
-    return keep
-
-
-def masked_softmax(
-    scores: Float[Tensor, "*rows keys"], keep: Bool[Tensor, "..."] | None = None
-) -> Float[Tensor, "*rows keys"]:
-    """Softmax over the last axis among the kept entries; a row with none kept is all zeros."""
-    if keep is None:
-        return scores.softmax(-1)
-    # −inf everywhere in a row would be NaN on the way, at which detect_anomaly stops: the least number, then erase
-    return scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(~keep, 0)
+from mmcourse.torch.masks import attention_mask, masked_softmax
 
 
 def scaled_dot_product_attention(

@@ -11,12 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Integer, Shaped
 from torch import Tensor, nn
 
-from mmcourse.torch.fusion.sequences import masked_mean
-
-
-def all_real(x: Shaped[Tensor, "batch time *features"]) -> Bool[Tensor, "batch time"]:
-    """The padding mask of a sequence without padding, (b, t)."""
-    return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+from mmcourse.torch.masks import all_real, masked_mean
 
 
 class TextEncoder(nn.Module):

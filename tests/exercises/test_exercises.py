@@ -158,19 +158,13 @@ def test_lines_and_edits_make_mutants():
         make_mutant(steps, edit("Docstring", "x"))
 
 
-def test_reading_exercises_is_quick_and_loads_no_framework():
-    """Each lesson's file takes at most 0.2 s beyond the libraries that its references import."""
-    code = "import sys, time, numpy, scipy.optimize, mmcourse.datasets, mmcourse.check\n"
-    code += "from mmcourse.exercise import registry\ntimes = []\n"
-    code += "for slug in registry.slugs():\n"
-    code += (
-        "    start = time.process_time()\n    registry.without_frameworks(slug), registry.framework_headings(slug)\n"
-    )
-    code += "    times.append(time.process_time() - start)\n"
-    code += "print(max(times), 'torch' in sys.modules or 'tensorflow' in sys.modules)"
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
-    assert min(float(run.stdout.split()[0]) for run in runs) < 0.2
-    assert runs[0].stdout.split()[1] == "False"
+def test_reading_exercises_loads_no_framework():
+    """How quick it is, `make bench-speed` measures."""
+    code = "import sys\nfrom mmcourse.exercise import registry\n"
+    code += "for slug in registry.slugs():\n    registry.without_frameworks(slug), registry.framework_headings(slug)\n"
+    code += "print('torch' in sys.modules or 'tensorflow' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
 
 
 def test_one_command_lists_exercises_with_their_counts():

@@ -46,6 +46,7 @@ BETTER = {  # (exercise, k-th wrong answer): how the message begins now
     ("audio.3", 2): "This frame does both, but a shorter one does too. The smallest is wanted.",
     ("cnn.1", 6): "Your first values wrap round: pixels from the other end of the picture come in (negative indices do "
     "that, and so does an FFT). The kernel counts only where it fits.",
+    ("text.2", 0): "These are the words that may go. The dangerous ones are wanted.",
     (
         "sentiment.1",
         1,
@@ -60,6 +61,21 @@ BETTER = {  # (exercise, k-th wrong answer): how the message begins now
     "whatever the verdict.",
     # a class can be called and be true, and still have no hit
     ("evaluate.1", 8): "NaN: a class without a hit, called or not, gives #/#. Count its F# as #.",
+    # the field's word for what the first edition called nudging
+    (
+        "cnn.3",
+        0,
+    ): "Your error is absolute. Divide by the largest numerical gradient: gradients of any size should be judged "
+    "alike.",
+    (
+        "cnn.3",
+        2,
+    ): "You divided by the largest of `ours`. It is `ours` that is on trial: divide by the numerical gradient.",
+    (
+        "cnn.3",
+        4,
+    ): "You divided by the largest slope with its sign. Largest in size is meant: `np.abs(numerical).max()`.",
+    ("cnn.3", 15): "You ask for exact equality. Finite differences are only right to some eight digits: allow #.",
     # "attend", where the first edition looked; the outputs of attention.3 have other names
     ("attention.2", 2): "You masked rows, the queries. Padding must not be attended *to*: mask columns, "
     "`padding_mask[:, None, :]`.",

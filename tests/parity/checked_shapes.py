@@ -24,13 +24,13 @@ WRONG_CALLS = {
     "a mask of one column": ("losses", "cross_entropy", {
         "logits": np.ones((4, 3, 2)), "labels": np.zeros((4, 3), int), "mask": np.ones((4, 1), bool)
     }),
-    "a padding mask of one sample": ("fusion.sequences", "masked_mean", {
+    "a padding mask of one sample": ("masks", "masked_mean", {
         "x": np.ones((4, 3, 2)), "mask": np.ones((1, 3), bool)
     }),
     "keys of one head": ("attention", "scaled_dot_product_attention", {
         "q": np.ones((4, 2, 3, 5)), "k": np.ones((4, 1, 3, 5)), "v": np.ones((4, 2, 3, 5))
     }),
-    "a second modality of one sample": ("fusion.sums", "masked", {
+    "a second modality of one sample": ("masks", "masked", {
         "xs": [np.ones((4, 3)), np.ones((1, 3))], "modality_mask": np.ones((4, 2), bool)
     }),
 }  # fmt: skip
@@ -135,6 +135,7 @@ def run_the_rest():
         mask = to_tensors(backend, np.ones((4, 3), bool))
         generator = [np.random.default_rng(0)] if backend == "numpy" else []
         fusion.sample_modality_mask(mask, 0.5, *generator)
+        import_module(f"mmcourse.{backend}.masks").all_real(mask)
     import_module("mmcourse.numpy.fusion").count_sketch_matrix(3, 5, np.random.default_rng(0))
     convolution = import_module("mmcourse.numpy.convolution")
     convolution.conv2d_loop(np.ones((2, 4, 5, 1)), convolution.flip_kernel(np.ones((3, 2, 1, 2))))

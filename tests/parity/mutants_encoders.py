@@ -15,6 +15,7 @@ import numpy as np
 import test_attention
 import test_convolution
 import test_layers
+import test_masks
 import test_recurrent
 import test_transformer
 
@@ -113,20 +114,51 @@ PADDED = "dot-product attention, padded"
 SELF = "multi-head attention, self"
 CROSS = "multi-head attention, cross, padded"
 
+MASKS = [
+    _numpy(
+        "masks",
+        "NaN kept by multiplying",
+        "np.where(mask[..., None], x, 0)  # (b, t, d);",
+        "x * mask[..., None]  #",
+        lambda: test_masks.check_hidden_values("numpy"),
+    ),
+    _torch(
+        "masks",
+        "mean over padding too",
+        "count = mask.sum(1, keepdim=True)",
+        "count = 0 * mask.sum(1, keepdim=True) + x.shape[1]",
+        lambda: test_masks.check_hidden_values("torch"),
+    ),
+    _keras(
+        "masks",
+        "0 / 0 where nothing is real",
+        "/ ops.maximum(count, 1)",
+        "/ count",
+        lambda: test_masks.check_hidden_values("keras"),
+    ),
+    _keras(
+        "masks",
+        "keys of another sample",
+        "isinstance(m, int) and",
+        "False and",
+        lambda: test_masks.check_width("keras"),
+    ),
+]
+
 ATTENTION = [
     _numpy("attention", "no scaling", "1 / math.sqrt(q.shape[-1]) if", "1.0 if", test_attention.check_variance),
     _numpy("attention", "scaled by d, not √d", "math.sqrt(q.shape[-1])", "q.shape[-1]", SELF),
-    _numpy("attention", "causal mask one too far", "m - n, dtype", "m - n + 1, dtype", test_attention.check_no_leak),
-    _numpy("attention", "padding mask upside down", "real = padding_mask.", "real = (~padding_mask).", PADDED),
-    _numpy("attention", "−inf − −inf in an empty row", "np.where(np.isfinite(top), top, 0)", "top",
+    _numpy("masks", "causal mask one too far", "m - n, dtype", "m - n + 1, dtype", test_attention.check_no_leak),
+    _numpy("masks", "padding mask upside down", "real = padding_mask.", "real = (~padding_mask).", PADDED),
+    _numpy("masks", "−inf − −inf in an empty row", "np.where(np.isfinite(top), top, 0)", "top",
            lambda: test_attention.check_fully_masked("numpy")),
-    _numpy("attention", "0 / 0 in an empty row", "np.where(total > 0, total, 1)", "total",
+    _numpy("masks", "0 / 0 in an empty row", "np.where(total > 0, total, 1)", "total",
            lambda: test_attention.check_fully_masked("numpy")),
-    _torch("attention", "an empty row spread over all keys", ".softmax(-1).masked_fill(~keep, 0)", ".softmax(-1)",
+    _torch("masks", "an empty row spread over all keys", ".softmax(-1).masked_fill(~keep, 0)", ".softmax(-1)",
            lambda: test_attention.check_fully_masked("torch")),
-    _keras("attention", "0 / 0 in an empty row", "ops.where(total > 0, total, 1.0)", "total",
+    _keras("masks", "0 / 0 in an empty row", "ops.where(total > 0, total, 1.0)", "total",
            lambda: test_attention.check_fully_masked("keras")),
-    _keras("attention", "softmax over the queries", "ops.sum(e, -1,", "ops.sum(e, -2,", PADDED),
+    _keras("masks", "softmax over the queries", "ops.sum(e, -1,", "ops.sum(e, -2,", PADDED),
     _numpy("attention", "heads cut across time", "reshape(b, n, num_heads, width // num_heads).transpose(0, 2, 1, 3)",
            "reshape(b, num_heads, n, width // num_heads)", SELF),
     _torch("attention", "query and context swapped",
@@ -136,7 +168,7 @@ ATTENTION = [
     _torch("attention", "scaled by the number of keys",
            "1 / math.sqrt(q.shape[-1]) if", "1 / math.sqrt(k.shape[-2]) if",
            SELF),
-    _numpy("attention", "softmax's gradient without its sum", "- (dweights * weights).sum(-1, keepdims=True))",
+    _numpy("masks", "softmax's gradient without its sum", "- (dweights * weights).sum(-1, keepdims=True))",
            ")", SELF),
     _numpy("attention", "the value's gradient lost", 'dx["k_proj"] + dx["v_proj"]', 'dx["k_proj"]', CROSS),
     _numpy("attention", "sine and cosine not interleaved", "np.stack([np.sin(angle), np.cos(angle)], -1)",
@@ -242,7 +274,7 @@ TRANSFORMER = [
            "reshape(-1, size, size, width).transpose(1, 2, 0, 3)", test_transformer.check_vit),
 ]  # fmt: skip
 
-MUTANTS = ATTENTION + LAYERS + RECURRENT + TRANSFORMER
+MUTANTS = MASKS + ATTENTION + LAYERS + RECURRENT + TRANSFORMER
 
 
 if __name__ == "__main__":

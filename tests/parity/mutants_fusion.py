@@ -7,8 +7,8 @@ from torch import nn
 
 from mmcourse.torch import fusion
 from mmcourse.torch.fusion.products import append_one, elementwise_product
-from mmcourse.torch.fusion.sequences import real_steps
-from mmcourse.torch.fusion.sums import apply, linears, masked, rms_norm
+from mmcourse.torch.fusion.sums import apply, linears, rms_norm
+from mmcourse.torch.masks import masked, real_steps
 
 
 class LoudestWins(fusion.Concatenate):

@@ -1,7 +1,6 @@
 """Convolution and pooling: the definition, the frameworks' own layers, receptive fields, and speed."""
 
 import itertools
-import time
 
 import keras
 import numpy as np
@@ -154,41 +153,3 @@ def test_channels_go_there_and_back():
     first = weight_conversion.channels_first(x)
     assert first.shape == (2, 5, 3, 4) and first[1, 4, 2, 3] == x[1, 2, 3, 4]
     np.testing.assert_array_equal(weight_conversion.channels_last(first), x)
-
-
-@pytest.mark.serial
-def test_convolution_is_within_ten_times_pytorchs():
-    """On lesson sizes, forward and backward together, best of several, one thread each."""
-    rng = np.random.default_rng(7)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for b, size, in_channels, out_channels in ((32, 28, 1, 8), (32, 14, 8, 16), (32, 32, 3, 16)):
-            x = rng.normal(size=(b, size, size, in_channels)).astype(np.float32)
-            w = rng.normal(size=(3, 3, in_channels, out_channels)).astype(np.float32)
-            ours, theirs = _timed_pair(x, w)
-            assert ours < 10 * theirs, (
-                f"{(b, size, in_channels, out_channels)}: {ours * 1e3:.2f} ms against {theirs * 1e3:.2f} ms"
-            )
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _timed_pair(x, w, repeats=15):
-    tx = torch.tensor(weight_conversion.channels_first(x), requires_grad=True)
-    tw = torch.tensor(weight_conversion.kernel_to_torch(w).copy(), requires_grad=True)
-
-    def ours():
-        y, cache = convolution.conv2d(x, w, padding=1)
-        convolution.conv2d_backward(y, cache)
-
-    def theirs():
-        y = F.conv2d(tx, tw, padding=1)
-        torch.autograd.grad(y, (tx, tw), y)
-
-    best = {ours: np.inf, theirs: np.inf}
-    for _, f in itertools.product(range(repeats), best):  # in turn, so that both meet the same neighbors
-        start = time.perf_counter()
-        f()
-        best[f] = min(best[f], time.perf_counter() - start)
-    return best[ours], best[theirs]

@@ -11,7 +11,7 @@ import checked_shapes
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CORE = ("attention", "convolution", "encoders", "layers", "losses", "norm", "recurrent", "transformer")
+CORE = ("attention", "convolution", "encoders", "layers", "losses", "masks", "norm", "recurrent", "transformer")
 CORE += ("fusion/products", "fusion/sequences", "fusion/sums", "fusion/training")
 FILES = [f"{backend}/{name}.py" for backend in checked_shapes.BACKENDS for name in CORE]
 SHAPED = ("Bool[", "Float[", "Integer[", "Shaped[")

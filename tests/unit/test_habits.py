@@ -1,6 +1,7 @@
 """The files that a forge, an editor and a citation tool read are what they expect, and agree with the project."""
 
 import json
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -47,3 +48,16 @@ def test_licenses_have_names_that_tools_find():
     text = (ROOT / "LICENSE-CC-BY-4.0").read_text(encoding="utf-8")
     assert text.startswith("SPDX-License-Identifier: CC-BY-4.0")
     assert PROJECT["license-files"] == ["LICENSE", "LICENSE-CC-BY-4.0"]
+
+
+def test_a_linked_environment_is_ignored_too(tmp_path):
+    """`.venv/` with a slash matches folders only, and a link to one is none: it would be committed."""
+    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / ".venv").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / ".venv.old").mkdir()
+    (tmp_path / ".venv.old" / "file").write_text("")
+    seen = subprocess.run(["git", "-C", str(tmp_path), "status", "--porcelain"], capture_output=True, text=True)
+    assert seen.stdout.splitlines() == ["?? .gitignore"]

@@ -203,6 +203,7 @@ def test_a_folder_that_was_deleted_under_the_kernel(tmp_path: Path, monkeypatch:
         ([("01.1", "passed")], "Fill in the blank b.blank.1 · About b.blank.1", "01_b.ipynb"),
         ([("02.1", "passed")], "Open 00 · Lesson a", "00_a.ipynb"),
         ([("unknown.7", "passed")], "Open 00 · Lesson a", "00_a.ipynb"),
+        ([("b.challenge", "wrong")], "Open 01 · Lesson b", "01_b.ipynb"),
         (
             [(x, "passed") for x in ("start_here.1", "start_here.2", "b.blank.1", "01.1", "02.1")],
             "You have done everything that there is. Well done!",

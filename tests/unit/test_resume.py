@@ -15,8 +15,8 @@ import pytest
 import torch
 from resume_child import EPOCHS, STEPS
 from safetensors.torch import load_file
-from test_torch_train import Net, Samples, run
 from torch.utils.data import DataLoader
+from torch_toy import TRAIN, VALIDATION, Net, Samples, run
 
 from mmcourse import datasets
 from mmcourse.training.torch import checkpoint
@@ -214,8 +214,6 @@ def flipped(batches):
 
 @pytest.mark.parametrize("what", ["train list", "train DataLoader", "validation", "inputs"])
 def test_other_data_are_refused(tmp_path, what):
-    from test_torch_train import TRAIN, VALIDATION
-
     train, validation = TRAIN, VALIDATION
     if what == "train DataLoader":
         train = DataLoader(Samples(), batch_size=16, shuffle=True)

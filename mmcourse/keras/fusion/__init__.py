@@ -12,8 +12,6 @@ from mmcourse.keras.fusion.sequences import (
     CrossAttention,
     CrossModalTransformer,
     bottleneck_layer,
-    masked_mean,
-    real_steps,
 )
 from mmcourse.keras.fusion.sums import (
     Concatenate,
@@ -24,7 +22,6 @@ from mmcourse.keras.fusion.sums import (
     LateProduct,
     SumGate,
     WeightedSum,
-    masked,
 )
 from mmcourse.keras.fusion.training import (
     ModalityDropout,
@@ -33,6 +30,7 @@ from mmcourse.keras.fusion.training import (
     ogm_coefficients,
     sample_modality_mask,
 )
+from mmcourse.keras.masks import masked, masked_mean, real_steps
 
 __all__ = [
     "METHODS",

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from keras import ops
 
-from mmcourse.keras.fusion.sums import Fusion, ModalityMask, Vectors, apply, masked, register
+from mmcourse.keras.fusion.sums import Fusion, Vectors, apply, register
+from mmcourse.keras.masks import ModalityMask, masked
 
 
 def elementwise_product(factors: Iterable[Shaped[Any, "*shape"]]) -> Shaped[Any, "*shape"]:

@@ -2,31 +2,12 @@
 
 from typing import Any
 
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from keras import ops
 
 from mmcourse.keras.attention import scaled_dot_product_attention
-from mmcourse.keras.fusion.sums import Fusion, ModalityMask, apply, register, rms_norm
-
-Sequences = list[Float[Any, "batch _ _"]]  # one of each modality, in sorted order of their names
-PaddingMasks = list[Bool[Any, "batch _"]]  # True = real
-
-
-def real_steps(
-    xs: Sequences, padding_masks: PaddingMasks, modality_mask: ModalityMask = None
-) -> tuple[Sequences, PaddingMasks]:
-    """Sequences with zeros at padded and absent steps, and masks that say the same; absent is all padding."""
-    masks = [
-        k if modality_mask is None else ops.logical_and(k, modality_mask[:, m, None])
-        for m, k in enumerate(padding_masks)
-    ]
-    return [ops.where(k[..., None], x, 0) for x, k in zip(xs, masks, strict=True)], masks
-
-
-def masked_mean(x: Float[Any, "batch time d"], mask: Shaped[Any, "batch time"]) -> Float[Any, "batch d"]:
-    """Mean of x (b, t, d) over the real steps of mask (b, t); zeros where there is none."""
-    mask = ops.cast(mask, x.dtype)
-    return ops.sum(x * mask[..., None], 1) / ops.maximum(ops.sum(mask, 1, keepdims=True), 1)
+from mmcourse.keras.fusion.sums import Fusion, apply, register, rms_norm
+from mmcourse.keras.masks import ModalityMask, PaddingMasks, Sequences, masked_mean, real_steps
 
 
 @register

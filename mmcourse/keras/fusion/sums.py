@@ -5,25 +5,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from keras import ops
 
-from mmcourse.keras.attention import masked_softmax
+from mmcourse.keras.masks import ModalityMask, masked, masked_softmax
 
 register = keras.saving.register_keras_serializable("mmcourse")
 Vectors = list[Float[Any, "batch _"]]  # one of each modality, in sorted order of their names
-ModalityMask = Bool[Any, "batch modalities"] | None  # True = there; None: all are
-
-
-def masked(
-    xs: list[Float[Any, "batch ..."]], modality_mask: ModalityMask = None, fill: Any = 0
-) -> list[Float[Any, "batch ..."]]:
-    """The inputs (b, …) with zeros (or `fill`) where a modality is absent, whatever stood there, even NaN."""
-    if modality_mask is None:
-        return list(xs)
-    return [
-        ops.where(ops.reshape(modality_mask[:, m], (-1, *[1] * (len(x.shape) - 1))), x, fill) for m, x in enumerate(xs)
-    ]
 
 
 def rms_norm(x: Float[Any, "*rows d"], epsilon: float = 1e-5) -> Float[Any, "*rows d"]:

@@ -7,7 +7,8 @@ import keras
 from jaxtyping import Bool, Float, Integer
 from keras import ops
 
-from mmcourse.keras.fusion.sums import ModalityMask, register
+from mmcourse.keras.fusion.sums import register
+from mmcourse.keras.masks import ModalityMask
 
 
 def sample_modality_mask(

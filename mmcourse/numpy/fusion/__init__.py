@@ -19,8 +19,6 @@ from mmcourse.numpy.fusion.sequences import (
     bottleneck_layer,
     cross_attention,
     cross_modal,
-    masked_mean,
-    real_steps,
 )
 from mmcourse.numpy.fusion.sums import (
     concatenate,
@@ -28,12 +26,12 @@ from mmcourse.numpy.fusion.sums import (
     gated_unit,
     late_mean,
     late_product,
-    masked,
     shares,
     sum_gate,
     weighted_sum,
 )
 from mmcourse.numpy.fusion.training import confidence, modality_dropout, ogm_coefficients, sample_modality_mask
+from mmcourse.numpy.masks import masked, masked_mean, real_steps
 
 __all__ = [
     "bilinear",

@@ -4,7 +4,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from mmcourse.numpy.fusion.sums import ModalityMask, Vectors, Weights, linear, masked
+from mmcourse.numpy.fusion.sums import Vectors, Weights, linear
+from mmcourse.numpy.masks import ModalityMask, masked
 
 
 def bilinear(xs: Vectors, p: Weights, modality_mask: ModalityMask = None) -> Float[ndarray, "batch width"]:

@@ -5,30 +5,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from mmcourse.numpy.attention import scaled_dot_product_attention
-from mmcourse.numpy.fusion.sums import ModalityMask, Weights, linear, rms_norm
-
-Sequences = list[Float[ndarray, "batch _ _"]]  # one of each modality, in sorted order of their names
-PaddingMasks = list[Bool[ndarray, "batch _"]]  # True = real
-
-
-def real_steps(
-    xs: Sequences, padding_masks: PaddingMasks, modality_mask: ModalityMask = None
-) -> tuple[Sequences, PaddingMasks]:
-    """Sequences with zeros at padded and absent steps, and masks that say the same; an absent modality is all padding.
-
-    Parameters
-    ----------
-    xs : list of float (b, t_m, d_m); padding_masks : list of bool (b, t_m), True = real; modality_mask : bool (b, M)
-    """
-    masks = padding_masks
-    if modality_mask is not None:
-        masks = [mask & modality_mask[:, m, None] for m, mask in enumerate(padding_masks)]
-    return [np.where(k[..., None], x, 0) for x, k in zip(xs, masks, strict=True)], masks
-
-
-def masked_mean(x: Float[ndarray, "batch time d"], mask: Bool[ndarray, "batch time"]) -> Float[ndarray, "batch d"]:
-    """Mean of x (b, t, d) over the real steps of mask (b, t); zeros where there is none. Padding counts for nothing."""
-    return (x * mask[..., None]).sum(1) / np.maximum(mask.sum(1, keepdims=True), 1)
+from mmcourse.numpy.fusion.sums import Weights, linear, rms_norm
+from mmcourse.numpy.masks import ModalityMask, PaddingMasks, Sequences, masked_mean, real_steps
 
 
 def cross_attention(

@@ -1,33 +1,20 @@
 """Fusion by joining, adding, gating and voting. See `mmcourse.numpy.fusion` for the conventions."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy import ndarray
 
-from mmcourse.numpy.attention import masked_softmax
 from mmcourse.numpy.layers import sigmoid
 from mmcourse.numpy.losses import log_softmax
+from mmcourse.numpy.masks import ModalityMask, masked, masked_softmax
 
 Vectors = list[Float[ndarray, "batch _"]]  # one of each modality, in sorted order of their names
 Weights = dict[str, ndarray]  # by dotted name
-ModalityMask = Bool[ndarray, "batch modalities"] | None  # True = there; None: all are
 
 
 def linear(x: Float[ndarray, "*rows d"], p: Weights, name: str) -> Float[ndarray, "*rows width"]:
     """x (…, d) → x @ w + b, with ``p[name + ".w"]`` (d, width) and, where there is one, ``p[name + ".b"]`` (width,)."""
     return x @ p[f"{name}.w"] + p.get(f"{name}.b", 0)
-
-
-def masked(
-    xs: list[Float[ndarray, "batch ..."]], modality_mask: ModalityMask = None, fill: float | ndarray = 0
-) -> list[Float[ndarray, "batch ..."]]:
-    """The inputs (b, …) with zeros (or `fill`) where a modality is absent, whatever stood there, even NaN.
-
-    modality_mask : bool (b, M) or None for all there
-    """
-    if modality_mask is None:
-        return list(xs)
-    return [np.where(modality_mask[:, m].reshape(-1, *[1] * (x.ndim - 1)), x, fill) for m, x in enumerate(xs)]
 
 
 def rms_norm(x: Float[ndarray, "*rows d"], epsilon: float = 1e-5) -> Float[ndarray, "*rows d"]:

@@ -12,10 +12,8 @@ from mmcourse.torch.fusion.sequences import (
     BottleneckLayer,
     CrossAttention,
     CrossModalTransformer,
-    masked_mean,
-    real_steps,
 )
-from mmcourse.torch.fusion.sums import Concatenate, FiLM, GatedUnit, LateMean, LateProduct, SumGate, WeightedSum, masked
+from mmcourse.torch.fusion.sums import Concatenate, FiLM, GatedUnit, LateMean, LateProduct, SumGate, WeightedSum
 from mmcourse.torch.fusion.training import (
     ModalityDropout,
     confidence,
@@ -23,6 +21,7 @@ from mmcourse.torch.fusion.training import (
     ogm_coefficients,
     sample_modality_mask,
 )
+from mmcourse.torch.masks import masked, masked_mean, real_steps
 
 __all__ = [
     "METHODS",

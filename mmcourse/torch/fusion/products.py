@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from mmcourse.torch.fusion.sums import Fusion, ModalityMask, Vectors, apply, linears, masked
+from mmcourse.torch.fusion.sums import Fusion, Vectors, apply, linears
+from mmcourse.torch.masks import ModalityMask, masked
 
 
 def elementwise_product(factors: Iterable[Shaped[Tensor, "*shape"]]) -> Shaped[Tensor, "*shape"]:

@@ -1,29 +1,12 @@
 """Fusion of sequences by attention. See `mmcourse.torch.fusion` for the conventions."""
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mmcourse.torch.attention import scaled_dot_product_attention
-from mmcourse.torch.fusion.sums import Fusion, ModalityMask, apply, linears, rms_norm
-
-Sequences = list[Float[Tensor, "batch _ _"]]  # one of each modality, in sorted order of their names
-PaddingMasks = list[Bool[Tensor, "batch _"]]  # True = real
-
-
-def real_steps(
-    xs: Sequences, padding_masks: PaddingMasks, modality_mask: ModalityMask = None
-) -> tuple[Sequences, PaddingMasks]:
-    """Sequences with zeros at padded and absent steps, and masks that say the same; absent is all padding."""
-    masks = padding_masks
-    if modality_mask is not None:
-        masks = [mask & modality_mask[:, m, None] for m, mask in enumerate(padding_masks)]
-    return [x.masked_fill(~k[..., None], 0) for x, k in zip(xs, masks, strict=True)], masks
-
-
-def masked_mean(x: Float[Tensor, "batch time d"], mask: Shaped[Tensor, "batch time"]) -> Float[Tensor, "batch d"]:
-    """Mean of x (b, t, d) over the real steps of mask (b, t); zeros where there is none."""
-    return (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+from mmcourse.torch.fusion.sums import Fusion, apply, linears, rms_norm
+from mmcourse.torch.masks import ModalityMask, PaddingMasks, Sequences, masked_mean, real_steps
 
 
 class CrossAttention(Fusion):

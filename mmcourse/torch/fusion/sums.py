@@ -4,22 +4,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mmcourse.torch.attention import masked_softmax
+from mmcourse.torch.masks import ModalityMask, masked, masked_softmax
 
 Vectors = list[Float[Tensor, "batch _"]]  # one of each modality, in sorted order of their names
-ModalityMask = Bool[Tensor, "batch modalities"] | None  # True = there; None: all are
-
-
-def masked(
-    xs: list[Float[Tensor, "batch ..."]], modality_mask: ModalityMask = None, fill: Any = 0
-) -> list[Float[Tensor, "batch ..."]]:
-    """The inputs (b, …) with zeros (or `fill`) where a modality is absent, whatever stood there, even NaN."""
-    if modality_mask is None:
-        return list(xs)
-    return [x.masked_fill(~modality_mask[:, m].view(-1, *[1] * (x.ndim - 1)), fill) for m, x in enumerate(xs)]
 
 
 def rms_norm(x: Float[Tensor, "*rows d"], epsilon: float = 1e-5) -> Float[Tensor, "*rows d"]:

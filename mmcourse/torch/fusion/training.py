@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
-from mmcourse.torch.fusion.sums import ModalityMask
+from mmcourse.torch.masks import ModalityMask
 
 
 def sample_modality_mask(

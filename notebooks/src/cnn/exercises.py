@@ -2,7 +2,22 @@
 
 import numpy as np
 
-from mmcourse.exercise import between, context, edit, example, exercise, in_turn, lesson, paragraph, part, right, says
+from mmcourse.exercise import (
+    Array,
+    Drawn,
+    between,
+    challenge,
+    context,
+    edit,
+    example,
+    exercise,
+    in_turn,
+    lesson,
+    paragraph,
+    part,
+    right,
+    says,
+)
 
 lesson(
     "cnn",
@@ -141,6 +156,8 @@ print("one position, kernel turned:  ", (picture[0:3, 0:3] * stamp[::-1, ::-1]).
         "You turned the picture. Turn the kernel, and the output stays upright.": (
             lambda x, k: convolve(x[::-1, ::-1], k[::-1, ::-1])
         ),
+        "You turned the kernel and the picture too, so the output is upside down, and the two turns cancel in each patch. "
+        "Turn the kernel only.": lambda x, k: convolve(x[::-1, ::-1], k),
         "Your first values wrap round: pixels from the other end of the picture come in (negative indices do that, and so "
         "does an FFT). The kernel counts only where it fits.": with_negative_indices,
         "You transposed the kernel: that is a mirror along the diagonal, not a half turn.": "turned = k.T",
@@ -341,15 +358,15 @@ def by_counting(layers, size):
 
 
 # ---------------------------------------------------------------- 3
-def verdict(ours, nudged):
+def verdict(ours, numerical):
     """Return (error, "right" | "flipped" | "scaled" | "wrong")."""
-    largest = np.abs(nudged).max()
+    largest = np.abs(numerical).max()
 
     def error(a):
-        return np.abs(a - nudged).max() / largest
+        return np.abs(a - numerical).max() / largest
 
     size = (ours**2).sum()
-    factor = (ours * nudged).sum() / size if size > 0 else 0.0  # the multiple of ours that comes closest
+    factor = (ours * numerical).sum() / size if size > 0 else 0.0  # the multiple of ours that comes closest
     repairs = {"right": ours, "flipped": ours[::-1, ::-1], "scaled": factor * ours}
     fitting = [word for word, repaired in repairs.items() if error(repaired) <= 1e-6]
     return error(ours), [*fitting, "wrong"][0]
@@ -376,19 +393,28 @@ RIGHT, FLIPPED, SCALED = '"right": ours', '"flipped": ours[::-1, ::-1]', '"scale
 def calls(word, excuse):
     """Says `word` of a wrong gradient that has this excuse."""
 
-    def mistaken(ours, nudged):
-        error, right_word = verdict(ours, nudged)
-        return error, word if right_word == "wrong" and excuse(ours, nudged) else right_word
+    def mistaken(ours, numerical):
+        error, right_word = verdict(ours, numerical)
+        return error, word if right_word == "wrong" and excuse(ours, numerical) else right_word
 
     return mistaken
 
 
-def turned_and_scaled(ours, nudged):
-    return verdict(np.flip(ours), nudged)[1] == "scaled"
+def turned_and_scaled(ours, numerical):
+    return verdict(np.flip(ours), numerical)[1] == "scaled"
 
 
-def scaled_but_for_zeros(ours, nudged):
-    return ours.any() and verdict(ours, np.where(ours == 0, 0, nudged))[1] == "scaled"
+def by_equal_ratios(ours, numerical):
+    """Scaled where all ratios are equal, also 0 / 0 and what is divided by 0."""
+    error, word = verdict(ours, numerical)
+    if word in ("right", "flipped") or not ours.any():
+        return error, word
+    ratios = numerical / ours
+    return error, "scaled" if np.ptp(ratios) <= 1e-6 * np.abs(ratios).max() else "wrong"
+
+
+def scaled_but_for_zeros(ours, numerical):
+    return ours.any() and verdict(ours, np.where(ours == 0, 0, numerical))[1] == "scaled"
 
 
 SMALL = np.array([[1.0, -2.0], [3.0, 4.0]])
@@ -431,7 +457,7 @@ def draw_slopes(g, size=1.0):
 
 
 def draw_right(g, same_when_turned):
-    """Right up to the noise of nudging; sometimes such that a half turn changes nothing."""
+    """Right up to the noise of finite differences; sometimes such that a half turn changes nothing."""
     a = draw_slopes(g)
     if same_when_turned:
         return a + a[::-1, ::-1], a + a[::-1, ::-1]
@@ -487,9 +513,9 @@ def draw_zeros(g):
 
 
 def draw_own_gradient(g):
-    nudged = g.integers(1, 50, (2, 2)) * 1.0
-    ours = (nudged, nudged[::-1, ::-1], nudged / 2, nudged + 1)[g.integers(4)]
-    return ours.copy(), nudged
+    numerical = g.integers(1, 50, (2, 2)) * 1.0
+    ours = (numerical, numerical[::-1, ::-1], numerical / 2, numerical + 1)[g.integers(4)]
+    return ours.copy(), numerical
 
 
 diagnosis = exercise(
@@ -501,21 +527,23 @@ diagnosis = exercise(
     minutes=12,
     statement=[
         context(
-            "A colleague wrote a backward pass. You nudged each weight (central differences in float64) and have both "
-            "arrays: `ours`, from the colleague's formula, and `nudged`. Judge it."
+            "A colleague wrote a backward pass. You took the gradient numerically as well (central differences in float64) and have both "
+            "arrays: `ours`, from the colleague's formula, and `numerical`. Judge it."
         ),
         says(
-            "The error is the largest difference relative to the largest nudged slope:", mistake="Your error is a mean"
+            "The error is the largest difference relative to the largest numerical gradient:",
+            mistake="Your error is a mean",
         ),
         says(
-            r"$$e = \frac{\max |\text{ours} - \text{nudged}|}{\max |\text{nudged}|}$$", mistake="Your error is absolute"
+            r"$$e = \frac{\max |\text{ours} - \text{numerical}|}{\max |\text{numerical}|}$$",
+            mistake="Your error is absolute",
         ),
         says(
             r"The verdict is the first of these that holds, with $e \le 10^{-6}$ as the measure of “equal”:",
             mistake="Your measure of equal is absolute",
         ),
         paragraph(),
-        says('- `"right"`: ours equals nudged;', mistake="You ask for exact equality"),
+        says('- `"right"`: ours equals numerical;', mistake="You ask for exact equality"),
         says('- `"flipped"`: it would, if ours were turned by 180°;', mistake="Your turn reverses rows only"),
         says(
             '- `"scaled"`: it would, if ours were multiplied by one and the same number (such as a batch size that was '
@@ -530,18 +558,19 @@ diagnosis = exercise(
             "**Example.** Each number is half of what it should be. The error is one half, and the right name is “scaled”."
         ),
         example("""
-nudged = np.array([[1.0, -2.0], [3.0, 4.0]])
-ours = nudged / 2
-print("error", np.abs(ours - nudged).max() / np.abs(nudged).max(), "  ratios", np.unique(nudged / ours))
+numerical = np.array([[1.0, -2.0], [3.0, 4.0]])
+ours = numerical / 2
+print("error", np.abs(ours - numerical).max() / np.abs(numerical).max(), "  ratios", np.unique(numerical / ours))
 """),
         says(
-            "**Write** `verdict(ours, nudged)` for two arrays (kh, kw).", mistake="Both a half turn and a number repair"
+            "**Write** `verdict(ours, numerical)` for two arrays (kh, kw).",
+            mistake="Both a half turn and a number repair",
         ),
         says(
             "Return the error $e$ of the arrays as they are, and one of the four words.",
             mistake="Your error is that of the repaired array",
         ),
-        says("Some slopes may be 0 (never all of `nudged`),", mistake="You took the ratio at one fixed place"),
+        says("Some slopes may be 0 (never all of `numerical`),", mistake="You took the ratio at one fixed place"),
         says(
             "and all of `ours` may be 0: then no number repairs it.",
             ignored=edit('"wrong"]', '"wrong" if size > 0 else "scaled"]'),
@@ -552,7 +581,7 @@ print("error", np.abs(ours - nudged).max() / np.abs(nudged).max(), "  ratios", n
         "Which number? Divide at the position where `ours` is largest in size: there nothing is 0 unless everything is.",
     ],
     parts=[
-        part("gradients by hand", public_only=True, inputs=[(ours.copy(), nudged) for ours, nudged in GRADIENTS]),
+        part("gradients by hand", public_only=True, inputs=[(ours.copy(), numerical) for ours, numerical in GRADIENTS]),
         part("right gradients", draw=draw_right, same_when_turned=in_turn(False, True)),
         part("turned and mirrored ones", draw=draw_turned, turn=in_turn(*TURNS)),
         part("scaled ones", draw=draw_scaled, whole=in_turn(False, False, True), factor=in_turn(-3, -1, 0.25, 2, 64)),
@@ -563,33 +592,34 @@ print("error", np.abs(ours - nudged).max() / np.abs(nudged).max(), "  ratios", n
         part("all zero", draw=draw_zeros),
     ],
     own=draw_own_gradient,
-    own_says="A gradient of your own to judge, and the nudged one",
+    own_says="A gradient of your own to judge, and the numerical one",
     names=("error", "verdict"),
     mistakes={
-        "Your error is absolute. Divide by the largest nudged slope: gradients of any size should be judged alike.": (
-            shows_error("np.abs(ours - nudged).max()")
+        "Your error is absolute. Divide by the largest numerical gradient: gradients of any size should be judged alike.": (
+            shows_error("np.abs(ours - numerical).max()")
         ),
         "Your error is a mean. One wrong number among many must not hide: take the largest difference.": (
-            shows_error("np.abs(ours - nudged).mean() / largest")
+            shows_error("np.abs(ours - numerical).mean() / largest")
         ),
-        "You divided by the largest of `ours`. It is `ours` that is on trial: divide by the nudged slopes.": (
-            shows_error("np.abs(ours - nudged).max() / np.abs(ours).max()")
-        ),
-        "You divided by the largest slope with its sign. Largest in size is meant: `np.abs(nudged).max()`.": (
-            shows_error("np.abs(ours - nudged).max() / nudged.max()")
+        "You divided by the largest of `ours`. It is `ours` that is on trial: divide by the numerical gradient.": [
+            shows_error("np.abs(ours - numerical).max() / np.abs(ours).max()"),
+            edit("/ largest", "/ (np.abs(a).max() or 1.0)"),
+        ],
+        "You divided by the largest slope with its sign. Largest in size is meant: `np.abs(numerical).max()`.": (
+            shows_error("np.abs(ours - numerical).max() / numerical.max()")
         ),
         "You divided each difference by its own slope. Divide the largest difference by the largest slope.": (
-            shows_error("(np.abs(ours - nudged) / np.abs(nudged)).max()")
+            shows_error("(np.abs(ours - numerical) / np.abs(numerical)).max()")
         ),
         "Your error compares squares. Take the largest difference itself, divided by the largest slope.": (
-            shows_error("((ours - nudged) ** 2).max() / largest**2")
+            shows_error("((ours - numerical) ** 2).max() / largest**2")
         ),
         "Your error is that of the repaired array. What is wanted is the error of `ours` as it is, whatever the verdict.": [
             shows_error("error(repairs[fitting[0]] if fitting else ours)"),
             shows_error("min(map(error, repairs.values()))"),
         ],
         "Your error lost the negative differences: take `np.abs` before the maximum.": (
-            shows_error("(ours - nudged).max() / largest")
+            shows_error("(ours - numerical).max() / largest")
         ),
         "Your turn reverses rows only. A flipped kernel is reversed along both axes.": edit("[::-1, ::-1]", "[::-1]"),
         "Your turn reverses columns only. A flipped kernel is reversed along both axes.": (
@@ -597,32 +627,35 @@ print("error", np.abs(ours - nudged).max() / np.abs(nudged).max(), "  ratios", n
         ),
         "You tried the transpose. A flipped kernel is turned by 180°: `ours[::-1, ::-1]`.": edit("[::-1, ::-1]", ".T"),
         "Your measure of equal is absolute. All slopes may be tiny, or huge: compare the relative error with 1e-6.": (
-            equal_if("np.abs(repaired - nudged).max() <= 1e-6")
+            equal_if("np.abs(repaired - numerical).max() <= 1e-6")
         ),
         "You compare each difference with its own slope, so that beside a slope of 0 nothing is equal. "
         "Compare the largest difference with the largest slope.": (
-            equal_if("(np.abs(repaired - nudged) <= 1e-6 * np.abs(nudged)).all()")
+            equal_if("(np.abs(repaired - numerical) <= 1e-6 * np.abs(numerical)).all()")
         ),
         "`np.allclose` has a measure of its own, 1e-5 and 1e-8. Compare the error with 1e-6.": [
-            equal_if("np.allclose(repaired, nudged)"),
-            equal_if('(np.allclose(ours, nudged) if word == "right" else error(repaired) <= 1e-6)'),
+            equal_if("np.allclose(repaired, numerical)"),
+            equal_if('(np.allclose(ours, numerical) if word == "right" else error(repaired) <= 1e-6)'),
         ],
         "You call equal what differs by a part in ten thousand. In float64 the measure is 1e-6.": (
             equal_if("error(repaired) <= 1e-3")
         ),
-        "You ask for exact equality. Nudging is only right to some eight digits: allow 1e-6.": (
+        "You ask for exact equality. Finite differences are only right to some eight digits: allow 1e-6.": (
             equal_if("error(repaired) <= 0")
         ),
         "A wrong sign is a scale, too: minus one. The number may be negative.": (
-            "factor = np.abs((ours * nudged).sum()) / size if size > 0 else 0.0"
+            "factor = np.abs((ours * numerical).sum()) / size if size > 0 else 0.0"
         ),
         "You took the ratio at one fixed place, where the slope may be 0. Take it where `ours` is largest in size.": (
-            "factor = nudged[0, 0] / ours[0, 0] if ours[0, 0] else 0.0"
+            "factor = numerical[0, 0] / ours[0, 0] if ours[0, 0] else 0.0"
         ),
         "You took the mean or median of all ratios: where both are 0, there is none. Take one ratio, where `ours` is "
-        "largest in size.": ["factor = np.mean(nudged / ours)", "factor = np.median(nudged / ours)"],
+        "largest in size.": ["factor = np.mean(numerical / ours)", "factor = np.median(numerical / ours)"],
+        "You compared all ratios with each other, but some divide by 0. Multiply `ours` by one ratio, and compare the arrays.": (
+            by_equal_ratios
+        ),
         "You took the ratio of the sums, which may be 0. Take it where `ours` is largest in size.": (
-            "factor = nudged.sum() / ours.sum() if ours.sum() else 0.0"
+            "factor = numerical.sum() / ours.sum() if ours.sum() else 0.0"
         ),
         "Where `ours` is 0 and the slope is not, no number repairs it: multiply all of `ours`, and compare all.": (
             calls("scaled", scaled_but_for_zeros)
@@ -646,17 +679,68 @@ print("error", np.abs(ours - nudged).max() / np.abs(nudged).max(), "  ratios", n
 
 
 @right(diagnosis)
-def by_the_largest(ours, nudged):
-    top = np.abs(nudged).max()
+def by_the_largest(ours, numerical):
+    top = np.abs(numerical).max()
     position = np.unravel_index(np.abs(ours).argmax(), ours.shape)
-    factor = nudged[position] / ours[position] if ours.any() else 0.0
+    factor = numerical[position] / ours[position] if ours.any() else 0.0
 
     def equal(a):
-        return (np.abs(a - nudged) <= 1e-6 * top).all()
+        return (np.abs(a - numerical) <= 1e-6 * top).all()
 
-    e = np.max(np.abs(ours - nudged)) / top
+    e = np.max(np.abs(ours - numerical)) / top
     if equal(ours):
         return e, "right"
     if equal(np.rot90(ours, 2)):
         return e, "flipped"
     return [e, "scaled" if equal(factor * ours) else "wrong"]
+
+
+# ---------------------------------------------------------------- an open challenge
+PICTURE, NUM_TRAIN, NUM_TEST = 24, 2000, 1000
+
+
+def draw_rings(g, n):
+    """n pictures (n, 24, 24) of a ring with a gap, somewhere in noise, and where the gap is: 0 right, 1 up, 2 left, 3 down."""
+    gap = g.integers(4, size=n)
+    radius = g.uniform(3.0, 5.0, n)
+    center_y, center_x = g.uniform(radius + 2, PICTURE - 3 - radius, (2, n))
+    rows, columns = np.mgrid[:PICTURE, :PICTURE]
+    dy = rows - center_y[:, None, None]  # (n, 24, 24)
+    dx = columns - center_x[:, None, None]
+    ring = np.exp(-(((np.hypot(dy, dx) - radius[:, None, None]) / 0.9) ** 2))
+    angle = np.arctan2(-dy, dx) - gap[:, None, None] * np.pi / 2
+    from_gap = np.abs((angle + np.pi) % (2 * np.pi) - np.pi)
+    ring = ring * (from_gap > 0.45)
+    pictures = 0.3 + 0.375 * ring + g.normal(0, 0.175, ring.shape)
+    return np.clip(255 * pictures, 0, 255).astype(np.uint8), gap
+
+
+def draw_ring_challenge(g):
+    """Pictures with labels to train on, and pictures whose labels stay hidden."""
+    train, train_labels = draw_rings(g, NUM_TRAIN)
+    test, test_labels = draw_rings(g, NUM_TEST)
+    return Drawn({"train": train, "train_labels": train_labels, "test": test}, test_labels)
+
+
+def ring_accuracy(handed_in, inputs, labels):
+    """Share of the hidden labels that were predicted."""
+    return np.mean(handed_in["predictions"] == labels)
+
+
+challenge(
+    "cnn.challenge",
+    title="Where is the gap?",
+    statement=[
+        "Each picture holds one ring with a gap, of any size, anywhere, in noise: the gap is right (0), up (1), left (2)",
+        "or down (3). `train` has 2,000 of them with `train_labels`, `test` another 1,000 without. Predict the labels of",
+        "`test`, in any way: a network of this lesson, another one, or a formula of your own. A linear model on pixels",
+        "hardly does better than chance (0.25): the architecture has to know that the ring may be anywhere.",
+    ],
+    draw=draw_ring_challenge,
+    score=ring_accuracy,
+    hand_in={"predictions": Array((NUM_TEST,), "integer")},
+    to_beat=0.5,
+    points_by_score={0.5: 1, 0.8: 2, 0.95: 3},
+    minutes=60,
+    score_name="accuracy",
+)

@@ -8,7 +8,7 @@
 # **You will be able to**
 # - compute a convolution by hand, and say where the literature and the frameworks differ and why learning does not mind;
 # - work out the size of every output, and how many pixels one number has seen;
-# - write the backward pass, and prove it right by nudging;
+# - write the backward pass, and prove it right by finite differences;
 # - train a small convolutional network, and say when it is the wrong tool.
 #
 # **Before this:** lessons [start_here](start_here.ipynb) and [images](images.ipynb). What a derivative is.
@@ -179,7 +179,7 @@ def learn(flips):
     for _ in range(100):
         y = F.conv2d(noise[None, None], (kernel.flip(0, 1) if flips else kernel)[None, None])[0, 0]
         losses.append(((y - wanted) ** 2).mean())
-        kernel.data -= 0.1 * torch.autograd.grad(losses[-1], kernel)[0]  # a step against the slope of the loss
+        kernel.data -= 0.1 * torch.autograd.grad(losses[-1], kernel)[0]  # a step against the gradient of the loss
     return kernel.detach().numpy(), torch.stack(losses).detach().numpy()
 
 
@@ -267,29 +267,35 @@ d_picture = convolve2d(delta, kernel)  # full: wherever they overlap at all, (5,
 print(d_kernel.shape, d_picture.shape)
 
 # %% [markdown]
-# Is it right? Never believe a gradient that you have not **nudged**: change one number a little up, a little down, and see what
-# the loss $\sum \delta_{ij} Y_{ij}$ does. This is the method of central differences, and float64 makes it sharp.
+# Is it right? Never believe a gradient without a **gradient check**: change one number a little up, a little down, and see what
+# the loss $\sum \delta_{ij} Y_{ij}$ does. These are **finite differences** (central ones), and float64 makes it sharp.
 #
 # First our two formulas; then the package's `conv2d` with all it has; then pooling, where the gradient goes to the winner of each
 # window alone (the mean shares it).
 
 
 # %%
-def nudged(f, a, delta, h=1e-5):
-    """Slope of (f(a) · delta).sum() with respect to each number of a, by central differences."""
-    slope = np.zeros_like(a)
+def numerical_gradient(f, a, delta, h=1e-5):
+    """Gradient of (f(a) · delta).sum() with respect to each number of a, by central differences."""
+    gradient = np.zeros_like(a)
     for i, step in enumerate(h * np.eye(a.size).reshape(-1, *a.shape)):  # each number in turn
-        slope.flat[i] = ((f(a + step) - f(a - step)) * delta).sum() / (2 * h)
-    return slope
+        gradient.flat[i] = ((f(a + step) - f(a - step)) * delta).sum() / (2 * h)
+    return gradient
 
 
-def error(ours, nudged):
-    """Largest difference, relative to the largest slope."""
-    return np.abs(ours - nudged).max() / np.abs(nudged).max()
+def error(ours, numerical):
+    """Largest difference, relative to the largest entry of the numerical gradient."""
+    return np.abs(ours - numerical).max() / np.abs(numerical).max()
 
 
-print("gradient to the kernel right: ", error(d_kernel, nudged(lambda a: slide(picture, a), kernel, delta)) < 1e-6)
-print("gradient to the picture right:", error(d_picture, nudged(lambda a: slide(a, kernel), picture, delta)) < 1e-6)
+print(
+    "gradient to the kernel right: ",
+    error(d_kernel, numerical_gradient(lambda a: slide(picture, a), kernel, delta)) < 1e-6,
+)
+print(
+    "gradient to the picture right:",
+    error(d_picture, numerical_gradient(lambda a: slide(a, kernel), picture, delta)) < 1e-6,
+)
 
 # %%
 from mmcourse.numpy import convolution, weight_conversion
@@ -298,16 +304,17 @@ how = {"stride": 2, "padding": 1, "dilation": 2}
 Y, cache = convolution.conv2d(X, W, b, **how)  # (2, 7, 7, 3) → (2, 3, 3, 4)
 delta = g.normal(size=Y.shape)
 dX, dW, db = convolution.conv2d_backward(delta, cache)
-print("pixels right: ", error(dX, nudged(lambda a: convolution.conv2d(a, W, b, **how)[0], X, delta)) < 1e-6)
-print("weights right:", error(dW, nudged(lambda a: convolution.conv2d(X, a, b, **how)[0], W, delta)) < 1e-6)
-print("biases right: ", error(db, nudged(lambda a: convolution.conv2d(X, W, a, **how)[0], b, delta)) < 1e-6)
+print("pixels right: ", error(dX, numerical_gradient(lambda a: convolution.conv2d(a, W, b, **how)[0], X, delta)) < 1e-6)
+print("weights right:", error(dW, numerical_gradient(lambda a: convolution.conv2d(X, a, b, **how)[0], W, delta)) < 1e-6)
+print("biases right: ", error(db, numerical_gradient(lambda a: convolution.conv2d(X, W, a, **how)[0], b, delta)) < 1e-6)
 
 # %%
 for name in ("max_pool2d", "avg_pool2d"):
     pool, pool_backward = getattr(convolution, name), getattr(convolution, f"{name}_backward")
     pooled, cache = pool(X)  # (2, 7, 7, 3) → (2, 3, 3, 3): the last row and column fill no window
     delta = g.normal(size=pooled.shape)
-    print(f"{name} right:", error(pool_backward(delta, cache), nudged(lambda a: pool(a)[0], X, delta)) < 1e-6)  # noqa: B023
+    by_differences = numerical_gradient(lambda a: pool(a)[0], X, delta)  # noqa: B023
+    print(f"{name} right:", error(pool_backward(delta, cache), by_differences) < 1e-6)
 
 # %% [markdown]
 # ### Making it fast: patches as rows
@@ -363,7 +370,7 @@ torch.set_num_threads(threads)
 
 # %% [markdown]
 # The loop is the slow one. The factor that remains, forward and backward, is small, never above ten. Where does it go? On the first
-# layer into the *copy*, longer than the product: each pixel is written nine times. Later into the way back: nine slopes for each
+# layer into the *copy*, longer than the product: each pixel is written nine times. Later into the way back: nine gradients for each
 # pixel are *added up*, plane by plane. The products are as fast as anyone's; PyTorch saves traffic around them.
 #
 # ## 4 · The same in PyTorch and Keras
@@ -720,7 +727,7 @@ plot.show(fig, alt="A digit and eight maps of it: one side of its strokes, the o
 #
 # $$r \leftarrow r + (k-1)\,d\,j, \qquad j \leftarrow j\,s, \qquad \text{from } r = j = 1$$
 #
-# To test it, ask the gradient: a pixel was seen if nudging it moves the output. First with all weights 1 and mean pooling, so that
+# To test it, ask the gradient: a pixel was seen if changing it moves the output. First with all weights 1 and mean pooling, so that
 # nothing hides; then for the trained network, averaged over the training digits.
 
 # %%
@@ -795,7 +802,7 @@ else:
 # ## 8 · What to remember
 # - A convolution looks for the same small pattern everywhere: few weights, and what moves in moves out.
 # - Books flip the kernel, frameworks do not; learning does not notice, and the backward pass brings the flip back.
-# - $o = \lfloor (n + 2p - d(k-1) - 1)/s \rfloor + 1$; nudge every gradient you write, in float64.
+# - $o = \lfloor (n + 2p - d(k-1) - 1)/s \rfloor + 1$; check every gradient you write by finite differences, in float64.
 # - "same" under stride 2 and batch norm's momentum and ε differ between PyTorch and Keras.
 # - A maximum over places forgets where; strides keep equivariance only for their multiples.
 

@@ -6,9 +6,9 @@
 #
 # **You will be able to**
 # - compute a step of an RNN, an LSTM and a GRU by hand;
-# - carry a gradient back through time, and prove it by nudging;
+# - carry a gradient back through time, and prove it by finite differences;
 # - measure when it vanishes or explodes, and cure both;
-# - get equal numbers from PyTorch and Keras, and name each convention that stands in the way;
+# - get equal numbers from PyTorch and Keras, and name each convention that is in the way;
 # - handle padding: masks, packing, and the last real step.
 #
 # **Before this:** lessons [start_here](start_here.ipynb) and [text](text.ipynb); the chain rule helps.
@@ -124,7 +124,7 @@ plot.show(
 # Holding on *and* staying open: that is the difficulty of this lesson.
 #
 # ### The way back
-# To learn, ask: if $h_3$ should grow, how must $u$ change? Go back step by step. $\tanh$ has the slope $1 - h^2$, and each step back
+# To learn, ask: if $h_3$ should grow, how must $u$ change? Go back step by step. $\tanh$ has the derivative $1 - h^2$, and each step back
 # passes through $u$ once.
 
 # %%
@@ -136,13 +136,13 @@ print(f"gradient at h3 {d3:.3f}, at h2 {d2:.3f}, at h1 {d1:.3f}")
 
 # %% [markdown]
 # $u$ was used three times, so its gradient is a sum of three parts. **Backpropagation through time** (Werbos 1990) is nothing more.
-# Believe it only after a nudge.
+# Believe it only after a gradient check.
 
 # %%
 du = d3 * (1 - h3**2) * h2 + d2 * (1 - h2**2) * h1 + d1 * (1 - h1**2) * h0
-nudged = (toy([1, 0, 0], u + 1e-6)[-1] - toy([1, 0, 0], u - 1e-6)[-1]) / 2e-6
-print(f"by hand {du:.6f}, by nudging {nudged:.6f}")
-assert abs(du - nudged) < 1e-8
+numerical = (toy([1, 0, 0], u + 1e-6)[-1] - toy([1, 0, 0], u - 1e-6)[-1]) / 2e-6
+print(f"by hand {du:.6f}, by finite differences {numerical:.6f}")
+assert abs(du - numerical) < 1e-8
 
 # %% [markdown]
 # ## 3 · The formula
@@ -173,7 +173,7 @@ def run(x, W, U, b):
 print(run(x, W, U, b).shape)
 
 # %% [markdown]
-# The course's version gives the same, and has the way back. The gradient check now covers every weight: nudge each number, compare
+# The course's version gives the same, and has the way back. The gradient check now covers every weight: change each number a little, compare
 # all of them with `recurrent_backward`.
 
 # %%
@@ -185,9 +185,9 @@ dx, _, dp = recurrent.recurrent_backward(dy, cache)
 print("equal:", np.allclose(y, run(x, W, U, b)), {name: gradient.shape for name, gradient in dp.items()})
 
 # %%
-nudges = 1e-5 * np.eye(16).reshape(16, 4, 4)  # one number of U each
-by_nudging = np.array([((run(x, W, U + e, b) - run(x, W, U - e, b)) * dy).sum() / 2e-5 for e in nudges])
-gap = np.abs(by_nudging - dp["hidden.w"].ravel()).max() / np.abs(by_nudging).max()
+changes = 1e-5 * np.eye(16).reshape(16, 4, 4)  # one number of U each
+numerical = np.array([((run(x, W, U + e, b) - run(x, W, U - e, b)) * dy).sum() / 2e-5 for e in changes])
+gap = np.abs(numerical - dp["hidden.w"].ravel()).max() / np.abs(numerical).max()
 print("all 16 numbers of ∂L/∂U agree, relative error below 1e-6:", gap < 1e-6)
 assert gap < 1e-6
 
@@ -846,7 +846,7 @@ else:
 # - A recurrent network carries a state from step to step with the same weights; its gradient is a sum over steps.
 # - Each step back multiplies by $U^\top$ and a slope: it vanishes or explodes. Measure it before you train.
 # - LSTM and GRU add to their memory instead of squeezing it. Open the forget gate at the start. Clip what explodes.
-# - GRU gates stand in another order in Keras; PyTorch has two biases. Forget it, and nothing complains.
+# - GRU gates are in another order in Keras; PyTorch has two biases. Forget it, and nothing complains.
 # - Take the last *real* step. And ask whether your task needs memory at all: "in the end" did not.
 #
 # ## 9 · Check yourself

@@ -63,7 +63,8 @@ expect_within("what 100 equal models gain by luck alone", best_of(100) - best_of
 #
 # ## 3 · At work
 # `mood` again, with the small network of [Evaluation](evaluate.ipynb), on 600 messages. The code lies in a file, because several processes
-# will need it. (It needs Optuna: on Colab, run `%pip install optuna keras-tuner` first.)
+# will need it. (The searches need Optuna and KerasTuner; where they are missing, their cells do nothing and the stored results are shown. To
+# install both: `%pip install optuna keras-tuner`, then restart.)
 
 # %%
 import sys
@@ -75,6 +76,7 @@ import tune_search
 from tune_search import few, last, train, vectors
 
 from mmcourse.evaluate import accuracy
+from mmcourse.runtime import is_installed
 
 splits = ("train", "validation", "test")
 sets = {s: load("mood", s) for s in splits}
@@ -96,12 +98,8 @@ def logits(net, split):
 # others 2011), KerasTuner fits a Gaussian process. A **trial** is one setting, trained and
 # scored. In Optuna the search calls a function that gets a `trial` and asks it for values.
 
+
 # %% tags=["free"]
-import optuna
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
 def objective(trial):
     settings = {
         "learning_rate": trial.suggest_float("learning_rate", 1e-5, 1e-1, log=True),
@@ -112,28 +110,34 @@ def objective(trial):
     return accuracy(y_valid, logits(last(train(*small, **settings, seed=trial.number)), "validation"))
 
 
-study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
-study.optimize(objective, n_trials=tune_search.BUDGET)
-print(
-    f"best validation accuracy {study.best_value:.3f} with",
-    {k: float(f"{v:.2g}") for k, v in study.best_params.items()},
-)
+if is_installed("optuna"):
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
+    study.optimize(objective, n_trials=tune_search.BUDGET)
+    print(
+        f"best validation accuracy {study.best_value:.3f} with",
+        {k: float(f"{v:.2g}") for k, v in study.best_params.items()},
+    )
 
 # %% tags=["free"]
-fig, ax = plot.plt.subplots(figsize=(6.4, 3.2))
-shown = ax.scatter(
-    [t.params["learning_rate"] for t in study.trials],
-    [t.value for t in study.trials],
-    c=range(24),
-    s=40,
-    cmap="cividis",
-)
-ax.set(xscale="log", xlabel="learning rate", ylabel="validation accuracy")
-fig.colorbar(shown, label="trial", pad=0.01)
-fig.suptitle("Where does TPE look?", x=0.01, ha="left", fontsize=12, fontweight="bold")
-plot.show(
-    fig, alt="24 trials: the best lie at rates between 0.0005 and 0.01; more than half of the later ones look there."
-)
+if is_installed("optuna"):
+    fig, ax = plot.plt.subplots(figsize=(6.4, 3.2))
+    shown = ax.scatter(
+        [t.params["learning_rate"] for t in study.trials],
+        [t.value for t in study.trials],
+        c=range(24),
+        s=40,
+        cmap="cividis",
+    )
+    ax.set(xscale="log", xlabel="learning rate", ylabel="validation accuracy")
+    fig.colorbar(shown, label="trial", pad=0.01)
+    fig.suptitle("Where does TPE look?", x=0.01, ha="left", fontsize=12, fontweight="bold")
+    plot.show(
+        fig,
+        alt="24 trials: the best lie at rates between 0.0005 and 0.01; more than half of the later ones look there.",
+    )
 
 # %% [markdown]
 # More than half of the time it looks where it was good, else elsewhere, in case something better hides there. One search is one
@@ -186,7 +190,6 @@ import tempfile
 from pathlib import Path
 
 import keras
-import keras_tuner
 
 
 def build(hp):
@@ -199,10 +202,15 @@ def build(hp):
 
 
 folder = Path(tempfile.mkdtemp())
-tuner = keras_tuner.RandomSearch(build, "val_accuracy", max_trials=2, seed=0, directory=folder, project_name="keras")
-valid = inputs["validation"], y_valid
-tuner.search(*map(np.asarray, small), epochs=3, batch_size=64, validation_data=valid, verbose=0)
-print("the better of two:", {k: float(f"{v:.2g}") for k, v in tuner.get_best_hyperparameters()[0].values.items()})
+if is_installed("keras_tuner"):
+    import keras_tuner
+
+    tuner = keras_tuner.RandomSearch(
+        build, "val_accuracy", max_trials=2, seed=0, directory=folder, project_name="keras"
+    )
+    valid = inputs["validation"], y_valid
+    tuner.search(*map(np.asarray, small), epochs=3, batch_size=64, validation_data=valid, verbose=0)
+    print("the better of two:", {k: float(f"{v:.2g}") for k, v in tuner.get_best_hyperparameters()[0].values.items()})
 
 # %% [markdown]
 # ### Killed, and resumed
@@ -223,6 +231,8 @@ def worker(trials, seed):
 
 def finished():
     """Trials in the journal that are complete."""
+    import optuna
+
     storage = tune_search.storage(folder)
     names = [s.study_name for s in storage.get_all_studies()]
     done = optuna.load_study(study_name="mood", storage=storage).trials if names else []
@@ -230,27 +240,30 @@ def finished():
 
 
 # %% tags=["free"]
-process = worker(trials=100, seed=0)
-while len(finished()) < 3 and process.poll() is None:
-    time.sleep(0.1)
-process.kill()
-survived = len(finished())
-print("killed; in the journal are", survived, "finished trials")
+if is_installed("optuna"):
+    process = worker(trials=100, seed=0)
+    while len(finished()) < 3 and process.poll() is None:
+        time.sleep(0.1)
+    process.kill()
+    survived = len(finished())
+    print("killed; in the journal are", survived, "finished trials")
 
 # %% [markdown]
 # Resume by loading the study and going on; better still, let **two** processes go on at once. They share nothing but the journal, and each sees
 # what the other has found. With a database in its place, the same works across machines.
 
 # %% tags=["free"]
-pair = [worker(trials=survived + 6, seed=seed) for seed in (1, 2)]
-codes = [process.wait() for process in pair]
-owners = [t.user_attrs["process"] for t in finished()]
-print("finished by the killed one, and by the two:", [owners.count(p.pid) for p in (process, *pair)])
+if is_installed("optuna"):
+    pair = [worker(trials=survived + 6, seed=seed) for seed in (1, 2)]
+    codes = [process.wait() for process in pair]
+    owners = [t.user_attrs["process"] for t in finished()]
+    print("finished by the killed one, and by the two:", [owners.count(p.pid) for p in (process, *pair)])
 
 # %%
-assert codes == [0, 0] and survived + 6 <= len(owners) <= survived + 7  # the last two may finish together
-assert len({t.number for t in finished()}) == len(owners) and all(p.pid in owners for p in pair)
-print("both worked, no trial twice, and they stopped when the budget was spent")
+if is_installed("optuna"):
+    assert codes == [0, 0] and survived + 6 <= len(owners) <= survived + 7  # the last two may finish together
+    assert len({t.number for t in finished()}) == len(owners) and all(p.pid in owners for p in pair)
+    print("both worked, no trial twice, and they stopped when the budget was spent")
 
 # %% [markdown]
 # ## 4 · The answer to section 1

@@ -12,9 +12,7 @@ from collections import deque
 from pathlib import Path
 
 import numpy as np
-import optuna
 import torch
-from optuna.storages import journal
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -111,6 +109,9 @@ def load(folder):
 
 def storage(folder):
     """The journal in this folder. A killed process may leave its lock behind; after 3 s the others break it."""
+    import optuna  # here and below, so that all else runs where Optuna is not installed
+    from optuna.storages import journal
+
     path = str(Path(folder) / "journal.log")
     lock = journal.JournalFileOpenLock(path, grace_period=3)
     return optuna.storages.JournalStorage(journal.JournalFileBackend(path, lock))
@@ -118,6 +119,8 @@ def storage(folder):
 
 def join(folder, trials, seed):
     """Work on the study in this folder until `trials` are complete, whoever completes them."""
+    import optuna
+
     data = load(folder)
 
     def objective(trial):

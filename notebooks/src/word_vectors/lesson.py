@@ -65,7 +65,7 @@ spelled = {tuple(word): count for word, count in words.items()}
 pairs_of(spelled).most_common(3)
 
 # %% [markdown]
-# *ed* comes 11 times: join it wherever it stands, and count again. `merge` replaces a pair in one word.
+# *ed* comes 11 times: join it wherever it occurs, and count again. `merge` replaces a pair in one word.
 
 # %%
 from mmcourse.preprocess import bpe
@@ -94,13 +94,13 @@ print([f"{sentence[c]}→{sentence[o]}" for c, o in zip(centers, contexts, stric
 # %% [markdown]
 # Each word has two vectors, $v$ as center and $u$ as context. For each true pair draw $K$ random words, the **negatives**, and learn to tell
 # them apart (Mikolov et al. 2013). $u^\top v$ multiplies the two vectors number by number and adds up; $\sigma(x) = 1/(1 + e^{-x})$
-# makes a probability of it; $\partial\ell/\partial v$ is the slope: how the loss moves when $v$ does.
+# makes a probability of it; $\partial\ell/\partial v$ is the gradient: how the loss moves when $v$ does.
 #
 # $$\ell = -\log\sigma(u_o^\top v) - \sum_{k=1}^{K}\log\sigma(-u_k^\top v), \qquad k \sim P(w) \propto \text{count}(w)^{3/4}$$
 #
 # $$\frac{\partial\ell}{\partial v} = (\sigma(u_o^\top v) - 1)\,u_o + \sum_k \sigma(u_k^\top v)\,u_k$$
 #
-# The slope of each $u$ is its own factor, $\sigma - 1$ for the true word and $\sigma$ for a negative, times $v$.
+# The gradient of each $u$ is its own factor, $\sigma - 1$ for the true word and $\sigma$ for a negative, times $v$.
 
 
 # %%
@@ -109,12 +109,12 @@ def sigmoid(x):
 
 
 def loss_and_gradients(v, u):
-    """v (b, d): centers. u (b, 1 + K, d): the true context, then K negatives. Mean loss, its slopes."""
+    """v (b, d): centers. u (b, 1 + K, d): the true context, then K negatives. Mean loss, its gradients."""
     true = np.array([1] + [0] * (u.shape[1] - 1))
     guess = sigmoid(np.einsum("bd,bkd->bk", v, u))  # (b, 1 + K)
     loss = -np.log(np.where(true, guess, 1 - guess)).sum(axis=1).mean()
-    slope = (guess - true) / len(v)  # (b, 1 + K)
-    return loss, np.einsum("bk,bkd->bd", slope, u), slope[..., None] * v[:, None]
+    d_score = (guess - true) / len(v)  # (b, 1 + K)
+    return loss, np.einsum("bk,bkd->bd", d_score, u), d_score[..., None] * v[:, None]
 
 
 # %% [markdown]
@@ -125,9 +125,9 @@ def loss_and_gradients(v, u):
 rng = np.random.default_rng(0)
 v, u = rng.normal(size=(4, 8)), rng.normal(size=(4, 6, 8))
 loss, dv, du = loss_and_gradients(v, u)
-nudge = np.zeros_like(v)
-nudge[2, 3] = 1e-6
-difference = (loss_and_gradients(v + nudge, u)[0] - loss_and_gradients(v - nudge, u)[0]) / 2e-6
+change = np.zeros_like(v)
+change[2, 3] = 1e-6
+difference = (loss_and_gradients(v + change, u)[0] - loss_and_gradients(v - change, u)[0]) / 2e-6
 assert abs(difference - dv[2, 3]) < 1e-8
 assert all(map(np.allclose, (loss, dv, du), word2vec.loss_and_gradients(v, u)))
 print(f"first loss {loss_and_gradients(v, 0 * u)[0]:.3f}, 6 ln 2 = {6 * np.log(2):.3f}")
@@ -153,7 +153,7 @@ print(f"{len(merges)} merges, all equal; the first five: {merges[:5]}")
 print(ours.tokenize("a reddish starfish"))
 
 # %% [markdown]
-# **PyTorch** finds the gradient by itself. The skip-gram model is two tables and the loss from section 3; same vectors, same slopes.
+# **PyTorch** finds the gradient by itself. The skip-gram model is two tables and the loss from section 3; same vectors, same gradients.
 
 # %%
 import torch
@@ -195,7 +195,7 @@ print(f"{len(vocabulary)} tokens in all")
 
 # %% [markdown]
 # ### Word vectors from captions
-# Now train, on all captions. The loop is plain gradient descent with a step that shrinks to zero; a word that occurs in many pairs moves by the sum of their slopes.
+# Now train, on all captions. The loop is plain gradient descent with a step that shrinks to zero; a word that occurs in many pairs moves by the sum of their gradients.
 
 # %%
 encoded = [[vocabulary.id(word) for word in words] for words in sentences]
@@ -373,7 +373,7 @@ plot.show(fig, alt="Six arrows from red to scarlet, blue to azure and so on, all
 # %% [markdown]
 # Nearly, so one walk does for all.
 #
-# *How* can it know that scarlet is red? Count which color stands directly before which shape. (*Circle*, *square* and *diamond* share
+# *How* can it know that scarlet is red? Count which color comes directly before which shape. (*Circle*, *square* and *diamond* share
 # their counts with *disc*, *box* and *rhombus*.)
 
 # %%

@@ -1,0 +1,64 @@
+"""For learners: the inputs of an open challenge, and the file that is handed in beside the notebook."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmcourse.io import atomic_write
+
+INPUTS = "{id}_inputs.npz"  # what a class hands out, beside the notebook
+HAND_IN = "{id}.npz"
+
+
+def challenge_inputs(id: str, folder: str | Path = ".", *, own: bool = False) -> dict[str, np.ndarray]:
+    """The arrays of a challenge: those that your class handed out, where their file lies here, else a draw of your own.
+
+    Parameters
+    ----------
+    id : "SLUG.challenge"
+    folder : where `SLUG.challenge_inputs.npz` is looked for: beside the notebook
+    own : your own draw in any case; it is what `check` scores
+
+    Raises
+    ------
+    ValueError
+        There is no such challenge, or the file is damaged.
+    """
+    it = _found(id)
+    path = Path(folder) / INPUTS.format(id=id)
+    if own or not path.is_file():
+        return it.public().inputs
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:
+        raise ValueError(f"{path}: cannot be read ({error}); copy it anew from what your class handed out") from None
+
+
+def save_hand_in(id: str, answer: Any, folder: str | Path = ".") -> Path:
+    """Write what you hand in, `SLUG.challenge.npz`, beside the notebook; hand in that file with it.
+
+    Raises
+    ------
+    CheckFailed
+        A name, shape or dtype is not what the challenge asks for.
+    """
+    arrays = _found(id).checked(answer)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    path = Path(folder) / HAND_IN.format(id=id)
+    atomic_write(path, buffer.getvalue())
+    return path
+
+
+def _found(id: str) -> Any:
+    from mmcourse.exercise import find_challenge  # which is built on this package
+
+    it = find_challenge(id) if str(id).endswith(".challenge") else None
+    if it is None:
+        raise ValueError(f"There is no challenge {id!r}.")
+    return it

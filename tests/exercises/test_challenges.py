@@ -1,0 +1,221 @@
+"""Open challenges: what learners get, what is scored, and what an author may write."""
+
+import re
+
+import numpy as np
+import pytest
+
+from mmcourse.authoring.catalogue import course_map
+from mmcourse.check import challenge_inputs, check, save_hand_in
+from mmcourse.check.core import judge_challenge
+from mmcourse.exercise import Array, Drawn, find_challenge, find_lesson
+from mmcourse.exercise.challenge import make_challenge
+from mmcourse.exercise.notebook import notebook_text
+
+CHALLENGES = [made for entry in course_map() if (made := find_challenge(entry.slug))]
+ALL = pytest.mark.parametrize("made", CHALLENGES, ids=lambda made: made.id)
+RING = "cnn.challenge"
+
+
+def test_there_is_one():
+    assert RING in [made.id for made in CHALLENGES]
+
+
+@ALL
+def test_draws_are_repeatable_and_hide_what_is_hidden(made):
+    one, again = made.public(), made.public()
+    other = made.drawn_from(b"another class")
+    for name, array in one.inputs.items():
+        assert np.array_equal(array, again.inputs[name]) and array.dtype.kind != "O"
+        assert not np.array_equal(array, other.inputs[name]), f"{name} is the same in every class"
+        assert not np.array_equal(array, np.asarray(one.hidden)), f"{name} is what is hidden"
+
+
+@ALL
+def test_thoughtless_answers_do_not_reach_the_score_to_beat(made):
+    """All zeros, all ones, noise: the first point has to be earned."""
+    g = np.random.default_rng(0)
+    for fill in (lambda shape: np.zeros(shape), lambda shape: np.ones(shape), lambda shape: g.integers(0, 4, shape)):
+        kinds = {"integer": int, "float": float, "bool": bool}
+        arrays = {name: fill(array.shape).astype(kinds[array.kind]) for name, array in made.hand_in.items()}
+        assert made.scored(made.checked(arrays), made.public()) < made.to_beat
+
+
+def test_right_answers_earn_by_score():
+    made = find_challenge(RING)
+    labels = made.public().hidden
+    for wrong, status, points in ((0, "passed", 3), (100, "passed", 2), (300, "passed", 1), (600, "wrong", 0)):
+        predictions = labels.copy()
+        predictions[:wrong] = (predictions[:wrong] + 1) % 4
+        result = judge_challenge(RING, predictions)
+        assert (result.status, result.points, result.max_points) == (status, points, 3)
+        assert f"accuracy {1 - wrong / 1000:.3f}; to beat: 0.5." in result.message
+    assert (
+        "From 0.95 on it is worth 3 points." in judge_challenge(RING, np.r_[labels[:900], labels[:100] * 0 + 9]).message
+    )
+
+
+def test_a_linear_model_is_not_enough():
+    """The statement says so: hardly more than chance."""
+    from sklearn.linear_model import LogisticRegression
+
+    task = challenge_inputs(RING, own=True)
+    pixels = {name: task[name].reshape(len(task[name]), -1) / 255 - 0.35 for name in ("train", "test")}
+    model = LogisticRegression(C=0.01, max_iter=200).fit(pixels["train"], task["train_labels"])
+    result = judge_challenge(RING, model.predict(pixels["test"]))
+    assert result.status == "wrong" and 0.2 < float(result.message.split()[1].rstrip(";")) < 0.4
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (np.zeros(999, int), "expected shape (1000,), got (999,)"),
+        (np.zeros(1000), "expected numbers of kind integer, got dtype float64"),
+        (np.array([None] * 1000), "expected numbers of kind integer, got dtype object"),
+        ({"labels": np.zeros(1000, int)}, "Hand in `predictions` and nothing else, got `labels`."),
+        ([[0], [1, 2]], "`predictions` is no array"),
+        (None, "The answer is None"),
+    ],
+)
+def test_what_is_wrong_is_named(answer, words):
+    result = judge_challenge(RING, answer)
+    assert result.status == "wrong" and result.points == 0 and words in result.message
+
+
+def test_a_blank_and_an_unknown_one():
+    assert judge_challenge(RING).status == "not attempted yet"
+    assert judge_challenge("rnn.challenge", 1).status == "unknown exercise"
+    with pytest.raises(ValueError, match="no challenge 'rnn.challenge'"):
+        challenge_inputs("rnn.challenge")
+
+
+def test_check_shows_the_score(capsys):
+    result = check(RING, find_challenge(RING).public().hidden.astype(np.uint8))
+    assert result.passed and "accuracy 1.000" in capsys.readouterr().out
+
+
+def test_a_framework_tensor_is_an_array_too():
+    torch = pytest.importorskip("torch")
+    assert judge_challenge(RING, torch.from_numpy(find_challenge(RING).public().hidden)).points == 3
+
+
+def test_the_class_file_comes_before_the_own_draw(tmp_path):
+    np.savez(tmp_path / f"{RING}_inputs.npz", test=np.ones(2))
+    assert list(challenge_inputs(RING, tmp_path)) == ["test"]
+    assert set(challenge_inputs(RING, tmp_path, own=True)) == {"train", "train_labels", "test"}
+    (tmp_path / f"{RING}_inputs.npz").write_bytes(b"half")
+    with pytest.raises(ValueError, match="copy it anew"):
+        challenge_inputs(RING, tmp_path)
+
+
+def test_a_hand_in_is_written_whole_or_not_at_all(tmp_path):
+    path = save_hand_in(RING, np.zeros(1000, int), tmp_path)
+    with np.load(path, allow_pickle=False) as file:
+        assert file.files == ["predictions"] and file["predictions"].shape == (1000,)
+    before = path.read_bytes()
+    with pytest.raises(Exception, match="expected shape"):
+        save_hand_in(RING, np.zeros(3, int), tmp_path)
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_notebook_shows_it_once_and_counts_its_points_apart():
+    lesson = find_lesson("cnn")
+    text = notebook_text(lesson, "CNN")
+    assert text.count("## cnn.challenge · Where is the gap?") == 1 and "up to 3 points, beside those above" in text
+    assert 'check("cnn.challenge", predictions)' in text and f"**{lesson.points} points" in text
+    assert text.index("## cnn.3") < text.index("## cnn.challenge") < text.index("## Done?")
+
+
+GOOD = {
+    "title": "T",
+    "statement": ["S"],
+    "draw": lambda g: Drawn({}, None),
+    "score": lambda handed, inputs, hidden: 1.0,
+    "hand_in": {"w": Array((3,), "float")},
+    "to_beat": 0.5,
+    "points_by_score": {0.5: 1, 0.7: 3},
+    "minutes": 5,
+}
+
+
+@pytest.mark.parametrize(
+    "id, change, words",
+    [
+        ("cnn.4", {}, "expected an id"),
+        ("cnn.challenge", {"hand_in": {}}, "expected arrays to hand in"),
+        ("cnn.challenge", {"hand_in": {"w": Array((3,), "object")}}, "expected arrays to hand in"),
+        ("cnn.challenge", {"hand_in": {"../w": Array((3,), "float")}}, "names of letters"),
+        ("cnn.challenge", {"hand_in": {"w": Array((3_000_000,), "float")}}, "does not fit into 4 MB"),
+        ("cnn.challenge", {"points_by_score": {0.4: 1}}, "points that grow"),
+        ("cnn.challenge", {"points_by_score": {0.5: 2, 0.7: 1}}, "points that grow"),
+        ("cnn.challenge", {"points_by_score": {}}, "points that grow"),
+    ],
+)
+def test_a_malformed_challenge_is_refused(id, change, words):
+    with pytest.raises(ValueError, match=words):
+        make_challenge(id, **{**GOOD, **change})
+    assert make_challenge("cnn.challenge", **GOOD).points_of(0.69) == 1
+
+
+def test_weights_can_be_handed_in_too():
+    """The score function runs the author's own network with the learner's numbers."""
+    made = make_challenge(
+        "cnn.challenge",
+        **{
+            **GOOD,
+            "draw": lambda g: Drawn({"x": np.eye(3)}, np.array([1.0, 2.0, 3.0])),
+            "score": lambda handed, inputs, hidden: -np.abs(inputs["x"] @ handed["w"] - hidden).max(),
+            "to_beat": -0.1,
+            "points_by_score": {-0.1: 1, 0.0: 2},
+        },
+    )
+    assert made.check(np.array([1.0, 2.0, 3.05]))[:2] == (True, 1) and made.check({"w": np.arange(1.0, 4)})[1] == 2
+    assert made.check(np.zeros(3, np.float16))[:2] == (False, 0)
+
+
+# ---------------------------------------------------------------- text: a search engine
+COLOR_NAMES = "red orange yellow green blue purple white black".split()
+SHAPE_NAMES = "circle square triangle diamond star cross".split()
+
+
+def words(sentence):
+    """Words in lower case, each synonym replaced by the first name of what it means."""
+    from mmcourse.datasets.scenes.captions import ENGLISH
+
+    names = {word: name for name in (*COLOR_NAMES, *SHAPE_NAMES) for word in ENGLISH[name]}
+    return [names.get(word, word) for word in sentence.lower().rstrip(".").replace(",", "").split()]
+
+
+def phrases(sentence):
+    """The pairs of color and shape that a caption or a query names, in any of the grammar's ways."""
+    colors, shapes, joined = "|".join(COLOR_NAMES), "|".join(SHAPE_NAMES), " ".join(words(sentence))
+    found = re.findall(rf"({colors}) ({shapes})", joined)
+    return found + [(color, shape) for shape, color in re.findall(rf"({shapes}) (?:that is|in) ({colors})", joined)]
+
+
+def ranked(analyzer, drawn):
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(analyzer=analyzer)
+    rows = vectorizer.fit_transform(drawn.inputs["captions"].tolist())
+    similarity = (vectorizer.transform(drawn.inputs["queries"].tolist()) @ rows.T).toarray()
+    return np.argsort(-similarity.round(9), axis=1, kind="stable")[:, :10]
+
+
+@pytest.mark.parametrize("key", [None, b"a class", b"another"])
+def test_a_search_engine_needs_more_than_words(key):
+    """What the statement says: 0.7 with words, and reading the phrases finds all."""
+    made = find_challenge("text.challenge")
+    drawn = made.public() if key is None else made.drawn_from(key)
+    plain = made.scored(made.checked(ranked(lambda s: s.lower().rstrip(".").split(), drawn)), drawn)
+    assert 0.55 < plain < 0.8
+    whole = made.scored(made.checked(ranked(phrases, drawn)), drawn)
+    assert whole > 0.99 and made.points_of(whole) == 3
+
+
+def test_a_caption_found_twice_counts_once():
+    made = find_challenge("text.challenge")
+    drawn = made.public()
+    first = drawn.hidden.argmax(axis=1)  # one relevant caption per query
+    assert made.scored({"found": np.repeat(first[:, None], 10, axis=1)}, drawn) == pytest.approx(0.1)
+    assert made.scored({"found": np.full((40, 10), -1)}, drawn) == 0
