@@ -351,9 +351,10 @@ class ClassSpawner(SimpleLocalProcessSpawner):
         walls = command(folder, student, uid, self.doors.outward, Path(self.doors.scratch.name), denied.fileno())
         door = [sys.executable, "-B", "/class/inside/doorway.py", json.dumps(settings)]
         self.cmd = [*walls, *door, sys.executable, "-m", "jupyterhub.singleuser"]
-        self.popen_kwargs = {"pass_fds": (self.doors.listener.fileno(), denied.fileno())}
+        passed = (self.doors.listener.fileno(), denied.fileno())
         with denied, pipe_to(lambda line: self.log.info("%s: %s", student, line)) as writing:
-            self.popen_kwargs |= {"stdin": subprocess.DEVNULL, "stdout": writing, "stderr": writing}
+            said = {"stdin": subprocess.DEVNULL, "stdout": writing, "stderr": writing}
+            self.popen_kwargs = {"pass_fds": passed, **said}
             address = await super().start()
         self.doors.listener.close()  # ours: with the server gone, a connection is refused, not left waiting
         self.watcher = asyncio.create_task(self.watch(memory, int(self.disk_limit)))
