@@ -17,11 +17,11 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from mmcourse.authoring import select
-from mmcourse.classroom.challenges import score_file
+from mmcourse.classroom.challenges import class_inputs, read_arrays, require_same_inputs, score_file
 from mmcourse.classroom.executor import execute
 from mmcourse.classroom.fingerprint import code_version
 from mmcourse.classroom.hidden import TestCase, TestResult, grade_parts, parts, score
-from mmcourse.classroom.release import EVERYONE, Exercise, Release, read_release, unreleased
+from mmcourse.classroom.release import EVERYONE, Exercise, Release, inputs_kept, read_release, unreleased
 from mmcourse.classroom.sandbox import Limits, Stopped, require
 from mmcourse.classroom.seal import (
     hmac_digest,
@@ -35,6 +35,7 @@ from mmcourse.classroom.seal import (
 from mmcourse.classroom.session import Proxy, Session, answer_of
 from mmcourse.classroom.students import identify
 from mmcourse.classroom.submission import Submission, collect
+from mmcourse.classroom.untrusted import Unreadable
 from mmcourse.exercise import find_challenge
 from mmcourse.exercise.challenge import SCORE_SECONDS
 from mmcourse.io import private_folder, remove_stale_parts
@@ -111,9 +112,10 @@ def grade_challenge(task: ChallengeTask) -> dict[str, Any]:
     x, start = task.exercise, time.monotonic()
     challenge = find_challenge(x.id)
     assert challenge is not None
+    drawn = class_inputs(challenge, task.secret)  # outside: what goes wrong here is no student's fault
     try:
         with _JUDGING, computing_limit(SCORE_SECONDS):
-            score, note = score_file(challenge, task.secret, task.data, task.ending)
+            score, note = score_file(challenge, drawn, task.data, task.ending, x.points)
     except TooMuchComputing:
         score, note = None, f"Your file takes more than {SCORE_SECONDS} seconds to score."
     except Exception as error:  # a file odd enough to break the score function is still only a wrong answer
@@ -304,6 +306,8 @@ def grade(
         whose = partial(identify, students=plan.students, knows=plan.handed_out)
     submissions = list(collect(folder, known, out, whose))
     submissions = [_gradable(one, plan) for one in submissions]
+    if release and plan:
+        _require_same_inputs(release, plan)
     lessons = {one.lesson for one in submissions if one.lesson and not one.challenge}
     plan = plan or unreleased(sorted(lessons), class_secret)
     hidden = tuple(str(path.resolve()) for path in (folder, out, release) if path)
@@ -363,14 +367,25 @@ def _task_of(
 
 
 def _gradable(one: Submission, plan: Release | None) -> Submission:
-    """A challenge's file with a remark, where no inputs of that challenge were handed out."""
+    """A challenge's file with a remark, where it cannot be graded: damaged, or no inputs were handed out for it."""
     if not one.challenge or one.problem:
         return one
     if plan is None:
         return replace(one, problem="a challenge is graded with --release, which has the class's inputs")
-    if all(x.id != one.challenge for x in plan.exercises):
+    challenge = find_challenge(one.challenge)
+    if challenge is None or all(x.id != one.challenge for x in plan.exercises):
         return replace(one, problem="this release handed out no such challenge")
+    try:
+        read_arrays(one.data, one.ending, challenge.hand_in)
+    except Unreadable as error:
+        return replace(one, problem=str(error), data=b"")
     return one
+
+
+def _require_same_inputs(release: Path, plan: Release) -> None:
+    for x in plan.exercises:
+        if x.is_challenge and (challenge := find_challenge(x.id)):
+            require_same_inputs(challenge, plan.key, inputs_kept(release, x.id))
 
 
 def _place(task: Task | ChallengeTask) -> str:

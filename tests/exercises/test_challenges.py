@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmcourse.authoring.catalogue import course_map
-from mmcourse.check import challenge_inputs, check, save_hand_in
+from mmcourse.check import CheckFailed, challenge_inputs, challenges, check, save_hand_in
 from mmcourse.check.core import judge_challenge
 from mmcourse.exercise import Array, Drawn, find_challenge, find_lesson
 from mmcourse.exercise.challenge import make_challenge
@@ -107,19 +107,45 @@ def test_the_class_file_comes_before_the_own_draw(tmp_path):
 
 
 def test_a_hand_in_is_written_whole_or_not_at_all(tmp_path):
+    np.savez(tmp_path / f"{RING}_inputs.npz", test=np.ones(2))
     path = save_hand_in(RING, np.zeros(1000, int), tmp_path)
     with np.load(path, allow_pickle=False) as file:
         assert file.files == ["predictions"] and file["predictions"].shape == (1000,)
     before = path.read_bytes()
     with pytest.raises(Exception, match="expected shape"):
         save_hand_in(RING, np.zeros(3, int), tmp_path)
-    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == before and {file.name for file in tmp_path.iterdir()} == {
+        path.name,
+        f"{RING}_inputs.npz",
+    }
+
+
+def test_a_hand_in_for_other_inputs_is_not_written(tmp_path):
+    """Without the class's inputs, or made from the learner's own draw, it would be worth nothing."""
+    own = find_challenge(RING).public().hidden
+    with pytest.raises(FileNotFoundError, match="put that file beside the notebook"):
+        save_hand_in(RING, own, tmp_path)
+    np.savez(tmp_path / f"{RING}_inputs.npz", test=np.ones(2))
+    with pytest.raises(CheckFailed, match="predictions for your own draw"):
+        save_hand_in(RING, own, tmp_path)
+    assert not (tmp_path / f"{RING}.npz").exists()
+
+
+def test_a_hand_in_that_would_be_too_large_is_not_written(tmp_path, monkeypatch):
+    weights = {"w": Array((1_000_000,), "float")}
+    made = make_challenge("cnn.challenge", **{**GOOD, "hand_in": weights})
+    monkeypatch.setattr(challenges, "_found", lambda id: made)
+    (tmp_path / f"{RING}_inputs.npz").touch()
+    w = np.random.default_rng(0).normal(size=1_000_000)
+    with pytest.raises(CheckFailed, match="would take 7.. MB, 4 at most: use a smaller dtype"):
+        save_hand_in(RING, w, tmp_path)
+    assert save_hand_in(RING, w.astype(np.float32), tmp_path).stat().st_size <= 4 << 20
 
 
 def test_the_notebook_shows_it_once_and_counts_its_points_apart():
     lesson = find_lesson("cnn")
     text = notebook_text(lesson, "CNN")
-    assert text.count("## cnn.challenge · Where is the gap?") == 1 and "up to 3 points, beside those above" in text
+    assert text.count("## cnn.challenge · Where is the gap?") == 1 and "up to 3 points, on top of those above" in text
     assert 'check("cnn.challenge", predictions)' in text and f"**{lesson.points} points" in text
     assert text.index("## cnn.3") < text.index("## cnn.challenge") < text.index("## Done?")
 
