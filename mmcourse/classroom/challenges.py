@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tokenize
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,8 +22,8 @@ from mmcourse.classroom.untrusted import Unreadable
 from mmcourse.exercise.challenge import MOST_BYTES, Array, Challenge, Drawn, names
 
 ENDINGS = {".npz", ".safetensors"}
-MOST_NPY_HEADER = 1024  # bytes; it is parsed as Python literals, and a long one could exhaust the parser's stack
-MOST_HEADER = 1 << 16  # bytes of a safetensors header
+MOST_HEADER = 1 << 16  # bytes that describe arrays
+MOST_NPY_HEADER = 1000  # of one array in an .npz; NumPy writes about 120
 TOO_LARGE = f"larger than {MOST_BYTES >> 20} MB, the most that a challenge takes"
 
 
@@ -112,7 +113,7 @@ def _from_npz(data: bytes, declared: Mapping[str, Array]) -> dict[str, np.ndarra
 def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, declared: Mapping[str, Array]) -> np.ndarray:
     """One array of an archive; no more of it is unpacked than the declared array can take."""
     name = entry.filename.removesuffix(".npy")
-    most = declared[name].most_bytes + MOST_NPY_HEADER
+    most = declared[name].most_bytes + MOST_HEADER
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
         raise Unreadable(f"{name} is encrypted or packed in an unusual way; write it with `save_hand_in`")
     if entry.file_size > most:
@@ -127,12 +128,14 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, declared: Mapping[s
 def _npy(file: IO[bytes], name: str, declared: Array) -> np.ndarray:
     """One .npy: its header is compared with what is declared before its numbers are looked at."""
     version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=MOST_NPY_HEADER)
-    elif version == (2, 0):
-        shape, by_columns, dtype = np.lib.format.read_array_header_2_0(file, max_header_size=MOST_NPY_HEADER)
-    else:
+    if version not in ((1, 0), (2, 0)):
         raise Unreadable(f"{name} is of version {version} of the .npy format; write it with `save_hand_in`")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        shape, by_columns, dtype = read(file, max_header_size=MOST_NPY_HEADER)
+    # NumPy gives the header to Python's parser; one that is nested too deep ends there in its own ways
+    except (ValueError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError) as error:
+        raise Unreadable(f"{name}: damaged header ({type(error).__name__}); write it with `save_hand_in`") from None
     if fault := declared.fault(shape, dtype):  # an object array is none of the kinds
         raise Unreadable(f"{name}: {fault}")
     numbers = file.read()

@@ -171,10 +171,9 @@ def submit(
 
 def _submit_challenge(path: Path, box: Path, lessons: list[str]) -> None:
     """Hand in a file of arrays, where it holds what the challenge asks for."""
-    from mmcourse.classroom.challenges import ENDINGS, read_arrays
+    from mmcourse.classroom.challenges import ENDINGS
     from mmcourse.classroom.submission import are_inputs, read_challenge
     from mmcourse.classroom.untrusted import File, Unreadable, read_file
-    from mmcourse.exercise import find_challenge
     from mmcourse.io import atomic_write
 
     shown = visible(str(path))
@@ -182,15 +181,13 @@ def _submit_challenge(path: Path, box: Path, lessons: list[str]) -> None:
         if are_inputs(path.name):
             raise Unreadable("these are the inputs; hand in SLUG.challenge.npz, which `save_hand_in` writes")
         handed = read_challenge("", File(Path(path.name), read_file(str(path))), lessons)
-        challenge = find_challenge(handed.challenge)
-        if challenge is None or handed.problem:
-            raise Unreadable(handed.problem or "of a lesson without a challenge")
-        read_arrays(handed.data, handed.ending, challenge.hand_in)
-        atomic_write(box / f"{challenge.id}{handed.ending}", handed.data)
+        if handed.problem:
+            raise Unreadable(handed.problem)
+        atomic_write(box / f"{handed.challenge}{handed.ending}", handed.data)
         for other in ENDINGS - {handed.ending}:
-            (box / f"{challenge.id}{other}").unlink(missing_ok=True)  # handing in again replaces
+            (box / f"{handed.challenge}{other}").unlink(missing_ok=True)  # handing in again replaces
     except Unreadable as error:
         fail(f"{shown} was not handed in: {visible(str(error))}")
     except OSError as error:
         fail(f"{shown} was not handed in: {error.strerror}")
-    print(f"Handed in: {challenge.id}{handed.ending}, {len(handed.data):,} bytes")
+    print(f"Handed in: {handed.challenge}{handed.ending}, {len(handed.data):,} bytes")

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mmcourse.authoring.catalogue import select
-from mmcourse.classroom.challenges import ENDINGS, TOO_LARGE
+from mmcourse.classroom.challenges import ENDINGS, TOO_LARGE, read_arrays
 from mmcourse.classroom.untrusted import LITTER, File, Unreadable, opened_folder, read_file, read_files
+from mmcourse.exercise import find_challenge
 
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
 CHECKED = re.compile(r"""\bcheck\(\s*["']([a-z][a-z0-9_]*)\.\d+["']""")
@@ -209,14 +210,20 @@ def are_inputs(name: str) -> bool:
 
 
 def read_challenge(student: str, file: File, lessons: list[str]) -> Submission:
-    """A file of arrays; what they are is looked at later, by who knows the challenge."""
-    id, problem = challenge_of(file.path.name, lessons), file.problem
-    if not id:
-        problem = "arrays, but of no challenge that is graded: keep the name that `save_hand_in` gave the file"
-    elif problem.startswith("larger"):
-        problem = TOO_LARGE
-    made = Submission(student, file.path, id, problem=problem, challenge=id)
-    return replace(made, data=file.data, ending=file.path.suffix)
+    """A file of arrays, as a submission; where it does not hold what its challenge asks for, its `problem` says so."""
+    id, ending = challenge_of(file.path.name, lessons), file.path.suffix
+    challenge = find_challenge(id) if id else None
+    try:
+        if challenge is None:
+            raise Unreadable(
+                "arrays, but of no challenge that is graded: keep the name that `save_hand_in` gave the file"
+            )
+        if file.problem:
+            raise Unreadable(TOO_LARGE if file.problem.startswith("larger") else file.problem)
+        read_arrays(file.data, ending, challenge.hand_in)
+    except Unreadable as error:
+        return Submission(student, file.path, id, problem=str(error), challenge=id)
+    return Submission(student, file.path, id, challenge=id, data=file.data, ending=ending)
 
 
 NO_ANSWERS = (
