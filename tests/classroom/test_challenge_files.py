@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from mmcourse.check import challenge_inputs, save_hand_in
 from mmcourse.classroom import grade as grading
 from mmcourse.classroom.challenges import class_inputs, read_arrays, score_file
+from mmcourse.classroom.executor import execute
 from mmcourse.classroom.feedback import alike_rows, rows, write_reports
 from mmcourse.classroom.grade import grade
 from mmcourse.classroom.release import read_release, release
@@ -299,6 +300,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of its own costs seconds, and adds nothing to most of these tests."""
+    monkeypatch.setattr(grading, "execute", lambda work, tasks, *_: map(work, tasks))
+
+
 @pytest.fixture
 def sub(tmp_path: Path, made: Path) -> Path:
     for student in ("ada", "ben", "cy"):
@@ -344,7 +351,8 @@ def test_a_release_hands_out_inputs_and_no_labels(made: Path):
     assert row == [f"{ID},07_cnn,Where is the gap?,3"]
 
 
-def test_scores_become_points_and_a_page(sub: Path, made: Path):
+def test_scores_become_points_and_a_page(sub: Path, made: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(grading, "execute", execute)  # in workers, as an instructor grades
     hidden = labels(made)
     hand_in(sub / "ada", made, hidden)
     hand_in(sub / "ben", made, np.r_[hidden[:600], (hidden[600:] + 1) % 4])
@@ -393,7 +401,6 @@ def test_a_score_that_takes_too_long_is_ended(sub: Path, made: Path, monkeypatch
     hand_in(sub / "ada", made, RIGHT)
     monkeypatch.setattr(grading, "score_file", slow)
     monkeypatch.setattr(grading, "SCORE_SECONDS", 0.2)
-    monkeypatch.setattr(grading, "execute", lambda work, tasks, *_: map(work, tasks))
     (x,) = graded(sub, made).records[0]["exercises"]
     assert x["points"] == 0 and "seconds to score" in x["note"]
 
@@ -406,7 +413,6 @@ def test_labels_stay_outside_of_any_process_of_a_student(sub: Path, made: Path, 
 
     hand_in(sub / "ada", made, labels(made))
     monkeypatch.setattr(grading, "Session", never)
-    monkeypatch.setattr(grading, "execute", lambda work, tasks, *_: map(work, tasks))
     assert points_of(graded(sub, made))["ada"] == 3
 
 
