@@ -105,7 +105,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports:
             if isinstance(report, pytest.TestReport):
                 folders["/".join(report.nodeid.split("/")[:2])] += report.duration
-                tests[report.nodeid] += report.duration
+                tests[report.nodeid.rpartition("@")[0] or report.nodeid] += report.duration  # xdist appends the group
     if sum(folders.values()) < 60:
         return
     budgets = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mmcourse"]["test-minutes"]

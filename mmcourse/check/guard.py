@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import threading
 import traceback
@@ -44,4 +45,16 @@ def explain(function: Any, error: BaseException, args: tuple, kwargs: dict) -> s
         message += "\nIt could not even be called: do the names and number of its arguments match the exercise?"
     if hasattr(function, "describe_input"):
         return f"{message}\n{function.describe_input(args)}."
-    return f"{message}\nThe input was {values.described(args, kwargs)}."
+    return f"{message}\nThe input was {_described_by_name(function, args, kwargs)}."
+
+
+def _described_by_name(function: Any, args: tuple, kwargs: dict) -> str:
+    """Several arguments by the names that the function gives them; one alone, or where it names none, as it is."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())[: len(args)]
+    except (TypeError, ValueError):
+        parameters = []
+    plain = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    if len(args) < 2 or len(parameters) < len(args) or any(p.kind is not plain for p in parameters):
+        return values.described(args, kwargs)
+    return values.described((), {p.name: arg for p, arg in zip(parameters, args, strict=True)} | kwargs)

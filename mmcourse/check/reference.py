@@ -15,6 +15,10 @@ from mmcourse.check.verdict import CheckFailed, NotAttempted
 Mutant = tuple[Callable, str]
 
 
+class Unexplained(CheckFailed):
+    """A difference, or an error of the answer's own, that no known mistake explains."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """How results are compared and shown: plain values as they are; what probes bring out, in its own way."""
@@ -52,24 +56,33 @@ def check_against_reference(
     """Call `answer` on each input and compare with `reference`.
 
     At the first difference, the first mistake is named that gives the same value there and was not refuted by any
-    other input, before or after it. Where only values of chance agree, no mistake is named.
+    other input, before or after it. Where all are refuted, the one is named that explains most of what is wrong, if
+    that is half of it or more. Where only values of chance agree, no mistake is named.
 
     Raises
     ------
     CheckFailed
         With the mistake by name, the first difference, the call, and on how many inputs the answer was right.
+    Unexplained
+        If no mistake explains it, or the answer raised an error.
     NotAttempted
         If the blank is still there.
     """
     results: list[tuple[tuple, Any]] = []
     for k, args in enumerate(inputs):
-        got = call(answer, *args, seconds=comparison.seconds)
+        try:
+            got = call(answer, *args, seconds=comparison.seconds)
+        except CheckFailed as failure:
+            if str(failure).startswith(("Your function raised", "Your function returns None")):
+                raise Unexplained(str(failure)) from None
+            raise
         try:
             comparison.check(got, reference(*map(copied, args)))
         except CheckFailed as difference:
             named = _named(answer, reference, inputs[k:], got, results, comparison, mistakes)
             where = _where(comparison.show(answer, args), k)
-            raise CheckFailed(f"{_message(difference, named)}\n{where}") from None
+            kind = CheckFailed if named else Unexplained
+            raise kind(f"{_message(difference, named)}\n{where}") from None
         results.append((args, got))
 
 
@@ -117,16 +130,23 @@ def _named(
             possible.append(mutant)
     if not possible:
         return ""
-    left = possible
+    left, shown, wrong = list(possible), dict.fromkeys(range(len(possible)), 1), 1
     for args in inputs[1:]:
         try:
             value = call(answer, *args, seconds=comparison.seconds)
         except (CheckFailed, NotAttempted):
             break
-        left = [mutant for mutant in left if explains(mutant, args, value) is not False]
-        if not left:
-            return possible[0][1] if _is_telling(got) else ""
-    return left[0][1]
+        is_wrong = not comparison.matches(value, reference(*map(copied, args)))
+        wrong += is_wrong
+        for k, mutant in enumerate(possible):
+            explained = explains(mutant, args, value)
+            if explained is False and mutant in left:
+                left.remove(mutant)
+            shown[k] += bool(explained and is_wrong)
+    if left:
+        return left[0][1]
+    most = max(shown, key=lambda k: shown[k])  # the first of those that explain as much
+    return possible[most][1] if _is_telling(got) and 2 * shown[most] >= wrong else ""
 
 
 def _is_telling(value: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mmcourse.check.verdict import CheckFailed, NotAttempted
 
+TELLING = 3  # so many different numbers do not follow a rule by chance
 _WORDS = {"b": "True/False values", "i": "whole numbers", "u": "whole numbers", "f": "numbers", "c": "complex numbers"}
 
 
@@ -50,14 +51,24 @@ def described(args: tuple, kwargs: dict) -> str:
 
 
 def _brief(value: Any) -> str:
-    if hasattr(value, "shape"):
+    if isinstance(value, (list, tuple)) and any(hasattr(item, "shape") for item in value):
+        text = f"[{', '.join(map(_brief, value))}]"
+    elif hasattr(value, "shape"):
         array = np.asarray(_unwrapped(value))
-        if array.size > 8:
+        text = repr(_shortened(array).tolist()) if array.size <= 16 else ""
+        if not text or (array.size > 8 and len(text) > 90):
             return f"an array of shape {array.shape}"
-        short = np.round(array, 4) if array.dtype.kind in "fc" else array
-        value = (short if np.array_equal(short == 0, array == 0) else array).tolist()  # tiny is not 0
-    text = repr(value)
+    else:
+        text = repr(value)
     return text if len(text) <= 90 else f"{text[:60]}…"
+
+
+def _shortened(array: np.ndarray) -> np.ndarray:
+    """Four digits after the point, unless they make different numbers equal, or tiny ones 0."""
+    if array.dtype.kind not in "fc":
+        return array
+    short = np.round(array, 4) + 0.0  # no -0.0
+    return short if len(np.unique(short)) == len(np.unique(array)) else array
 
 
 def format_call(function: Any, args: tuple) -> str:
@@ -263,6 +274,16 @@ def _shape_advice(got: np.ndarray, want: np.ndarray) -> str:
         return " Is a sum or a mean left out?"
     if got.ndim == 0:
         return " One number came out: was `axis=` left out of a sum or a mean?"
+    if got.shape == tuple(size for size in want.shape if size != 1):
+        return " Axes of length 1 are lost: `squeeze`, or an index that takes an axis away?"
+    if got.ndim == want.ndim and sorted(got.shape) == sorted(want.shape):
+        return " Are the axes in another order?"
+    if got.ndim == want.ndim:
+        steps = {a - b for a, b in zip(got.shape, want.shape, strict=True)} - {0}
+        if steps in ({1}, {-1}):
+            axes = [str(k) for k, (a, b) in enumerate(zip(got.shape, want.shape, strict=True)) if a != b]
+            where = f"axis {axes[0]} is" if len(axes) == 1 else f"axes {', '.join(axes)} are"
+            return f" {where.capitalize()} one too {'long' if steps == {1} else 'short'}."
     return ""
 
 
@@ -309,4 +330,91 @@ def _pattern(a: np.ndarray, b: np.ndarray, slack: np.ndarray) -> str:
         ratio = np.abs(a).sum() / np.abs(b).sum()
     if a.size > 1 and np.isfinite(ratio) and np.all(np.abs(a - ratio * b) <= slack * max(ratio, 1)):
         return f" Every value is {ratio:.4g} times what it should be."
+    return _arrangement(a, b, slack) or _related(a, b) or _scaling(a, b) or _places(np.abs(a - b) > slack)
+
+
+def _arrangement(a: np.ndarray, b: np.ndarray, slack: np.ndarray) -> str:
+    """Right numbers in wrong places, or with wrong signs; where they could be so by chance, nothing is said."""
+
+    def equals(one: np.ndarray, other: np.ndarray) -> bool:
+        return bool(np.all(np.abs(one - other) <= np.max(slack)))
+
+    off = np.abs(a - b) > slack
+    if off.sum() >= TELLING and equals(a[off], -b[off]):
+        return " Only signs are wrong."
+    if off.sum() < TELLING or len(np.unique(b[off])) < TELLING:
+        return ""
+    for axis, size in enumerate(b.shape):
+        along = f" along axis {axis}" if b.ndim > 1 else ""
+        if equals(a, np.flip(b, axis)):
+            return f" The values are in reverse order{along}."
+        first, last = (np.take(b, range(*ends), axis) for ends in ((size - 1,), (1, size)))
+        if size > TELLING and equals(np.take(a, range(1, size), axis), first):
+            return f" The values are one place too late{along}."
+        if size > TELLING and equals(np.take(a, range(size - 1), axis), last):
+            return f" The values are one place too early{along}."
+    if equals(np.sort(a, axis=None), np.sort(b, axis=None)):
+        return " These are the right values in other places."
+    return ""
+
+
+def _related(a: np.ndarray, b: np.ndarray) -> str:
+    found = relation(a.ravel(), b.ravel())
+    return f" Every value is {found}." if found else ""
+
+
+def relation(a: np.ndarray, b: np.ndarray) -> str:
+    """How wrong numbers (n,) follow from the right ones (n,), in words: "the square of the right one".
+
+    Empty where no simple rule holds for all of them, or so few differ that it could hold by chance.
+    """
+    off = ~np.isclose(a, b, 1e-4, 1e-9)
+    if off.sum() < TELLING or len(np.unique(b[off])) < TELLING or not np.isfinite(a).all():
+        return ""
+    with np.errstate(all="ignore"):
+        factor, shift = a[off][0] / b[off][0], a[off][0] - b[off][0]
+        rules = (
+            (-b, "the right one with the wrong sign"),
+            (factor * b, f"{factor:.4g} times the right one"),
+            (b + shift, f"{abs(shift):.4g} too {'large' if shift > 0 else 'small'}"),
+            (1 - b, "1 minus the right one"),
+            (1 / b, "1 divided by the right one"),
+            (b**2, "the square of the right one"),
+            (np.sqrt(b), "the root of the right one"),
+            (np.log(b), "the logarithm of the right one"),
+            (np.exp(b), "the exponential of the right one"),
+        )
+        return next((text for value, text in rules if np.allclose(a, value, 1e-4, 1e-9)), "")
+
+
+def _scaling(a: np.ndarray, b: np.ndarray) -> str:
+    """Rows that should sum to 1, or have length 1, and do not."""
+    if b.ndim < 1 or b.shape[-1] < 2:
+        return ""
+    sums, wanted_sums = a.sum(axis=-1).ravel(), b.sum(axis=-1).ravel()
+    if (b >= 0).all() and np.allclose(wanted_sums, 1, atol=1e-4) and not np.allclose(sums, 1, atol=1e-4):
+        if b.ndim == 1:
+            return f" The values should sum to 1; they sum to {sums[0]:.4g}."
+        row = int(np.argmax(np.abs(sums - 1)))
+        return f" Each row should sum to 1; row {row} sums to {sums[row]:.4g}."
+    lengths = np.sqrt((a**2).sum(axis=-1)).ravel()
+    wanted_lengths = np.sqrt((b**2).sum(axis=-1)).ravel()
+    is_unit = np.isclose(wanted_lengths, 1, atol=1e-4)
+    if b.ndim > 1 and (is_unit | (wanted_lengths == 0)).all() and is_unit.any():
+        wrong = is_unit & ~np.isclose(lengths, 1, atol=1e-4)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            return f" Each row should have length 1; row {row} has {lengths[row]:.4g}."
+    return ""
+
+
+def _places(off: np.ndarray) -> str:
+    """Rows or columns outside of which all values are right."""
+    if off.ndim != 2 or min(off.shape) < 2:
+        return ""
+    rows, columns = np.flatnonzero(off.any(axis=1)), np.flatnonzero(off.any(axis=0))
+    for name, places, size in (("row", rows, off.shape[0]), ("column", columns, off.shape[1])):
+        if len(places) <= (size + 1) // 2 and len(places) < size:
+            listed = ", ".join(map(str, places[:4])) + (" …" if len(places) > 4 else "")
+            return f" Only {name}{'s' * (len(places) > 1)} {listed} differ{'s' * (len(places) == 1)}."
     return ""

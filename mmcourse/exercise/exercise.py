@@ -17,7 +17,8 @@ import numpy as np
 
 from mmcourse.check import CheckFailed
 from mmcourse.check.compare import copied
-from mmcourse.check.reference import Comparison, check_against_reference, differs
+from mmcourse.check.reference import Comparison, Unexplained, check_against_reference, differs
+from mmcourse.exercise.clues import clues
 from mmcourse.exercise.memo import remembering
 from mmcourse.exercise.mutants import Written, make_mutant
 from mmcourse.exercise.parts import Draw, Part, drawn_options, unknown_options
@@ -212,7 +213,12 @@ class Exercise:
     # ------------------------------------------------------------ judging
     def check(self, answer: Any) -> str:
         """The public check: returns the praise, or raises `CheckFailed` with what is wrong."""
-        self.check_on(answer, self.public_inputs)
+        try:
+            self.check_on(answer, self.public_inputs)
+        except Unexplained as difference:
+            inputs = [(part, args) for part, args in self.public_inputs if not (part.judge or self.judge)]
+            more = "".join(f"\n{clue}" for clue in clues(self, self.usable(answer), inputs))
+            raise CheckFailed(f"{difference}{more}") from None
         return self.praise
 
     def check_on(self, answer: Any, inputs: Iterable[tuple[Part, tuple]]) -> None:

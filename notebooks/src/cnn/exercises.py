@@ -156,6 +156,8 @@ print("one position, kernel turned:  ", (picture[0:3, 0:3] * stamp[::-1, ::-1]).
         "You turned the picture. Turn the kernel, and the output stays upright.": (
             lambda x, k: convolve(x[::-1, ::-1], k[::-1, ::-1])
         ),
+        "You turned the kernel and the picture too, so the output is upside down, and the two turns cancel in each patch. "
+        "Turn the kernel only.": lambda x, k: convolve(x[::-1, ::-1], k),
         "Your first values wrap round: pixels from the other end of the picture come in (negative indices do that, and so "
         "does an FFT). The kernel counts only where it fits.": with_negative_indices,
         "You transposed the kernel: that is a mirror along the diagonal, not a half turn.": "turned = k.T",
@@ -590,9 +592,10 @@ print("error", np.abs(ours - numerical).max() / np.abs(numerical).max(), "  rati
         "Your error is a mean. One wrong number among many must not hide: take the largest difference.": (
             shows_error("np.abs(ours - numerical).mean() / largest")
         ),
-        "You divided by the largest of `ours`. It is `ours` that is on trial: divide by the numerical gradient.": (
-            shows_error("np.abs(ours - numerical).max() / np.abs(ours).max()")
-        ),
+        "You divided by the largest of `ours`. It is `ours` that is on trial: divide by the numerical gradient.": [
+            shows_error("np.abs(ours - numerical).max() / np.abs(ours).max()"),
+            edit("/ largest", "/ (np.abs(a).max() or 1.0)"),
+        ],
         "You divided by the largest slope with its sign. Largest in size is meant: `np.abs(numerical).max()`.": (
             shows_error("np.abs(ours - numerical).max() / numerical.max()")
         ),

@@ -243,6 +243,13 @@ print(padded)
             "return -right - down",
         ],
         "That is the squared strength: take the square root.": "return right**2 + down**2",
+        "You cut off the slopes below 0. An edge from bright to dark is an edge too: square the slopes as they are.": [
+            "return np.sqrt(np.maximum(right, 0) ** 2 + np.maximum(down, 0) ** 2)",
+            "return np.sqrt(np.minimum(right, 0) ** 2 + np.minimum(down, 0) ** 2)",
+        ],
+        "You compared direct neighbors only. Sobel adds those in the two rows (or columns) beside, weighted 1, 2, 1.": [
+            edit("(1, 2, 1)", f"(0, {weight}, 0)") for weight in (4, 2, 1, 0.5)
+        ],
         "You have the change towards the right only. Edges that run from left to right need the transposed kernel too.": (
             "return np.abs(right)"
         ),

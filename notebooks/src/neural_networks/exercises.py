@@ -361,6 +361,16 @@ def draw_losses(g, n, patience, kind, levels=(0.3, 0.4, 0.5, 0.6)):
 ALMOST_EQUAL = (0.3, 0.30001, 0.30002, 0.30003, 0.30004, 0.30005)
 
 
+def wrong_at_the_end(change):
+    """Right where training stops early; where it does not, `change(best, trained)`."""
+
+    def answer(losses, patience):
+        best, trained = early_stopping(losses, patience)
+        return (best, trained) if trained - 1 - best >= patience else change(best, trained)
+
+    return answer
+
+
 def counted_against_the_epoch_before(losses, patience, equal):
     """The best epoch is right, but an epoch counts as bad if it is worse than the one before."""
     bad = 0
@@ -436,6 +446,11 @@ stopping = exercise(
             lambda losses, patience: counted_against_the_epoch_before(losses, patience, equal=True),
         ],
         "You kept the last epoch; the best one is wanted.": "return trained - 1, trained",
+        "Where training never stops early, all epochs were trained: return how many, not the last one's "
+        "number.": wrong_at_the_end(lambda best, trained: (best, trained - 1)),
+        "Where training never stops early, it still keeps the best epoch, not the last one.": wrong_at_the_end(
+            lambda best, trained: (trained - 1, trained)
+        ),
         "Epochs count from 0.": "return best + 1, trained",
         "The second result is the number of epochs that were trained, one more than the last epoch's number.": (
             "return best, trained - 1"

@@ -137,6 +137,24 @@ mlp = exercise(
         "The ReLU comes before the linear layer: apply it to what the layer gives.": edit(
             "torch.relu(layer(features))", "layer(torch.relu(features))"
         ),
+        "A sample's logits depend on the other samples: you standardized over the mini-batch. Leave the inputs as they "
+        "are.": [
+            edit(
+                "features = x.flatten(start_dim=1)",
+                "features = x.flatten(start_dim=1); "
+                f"features = (features - features.mean(dim=0)) / (features.std(dim=0, unbiased=False) + {small})",
+            )
+            for small in ("1e-5", "1e-6", "1e-8")
+        ],
+        "You scaled each sample's numbers before the first layer. Leave the inputs as they are.": [
+            edit(
+                "features = x.flatten(start_dim=1)",
+                "features = nn.functional.layer_norm(x.flatten(start_dim=1), (x[0].numel(),))",
+            ),
+            edit("x.flatten(start_dim=1)", "nn.functional.normalize(x.flatten(start_dim=1), dim=1)"),
+        ],
+        "With no hidden layer there is nothing to apply a ReLU to: `hidden_sizes` may be empty, and logits may be "
+        "negative.": edit("return logits", "return logits if len(self.hidden) else torch.relu(logits)"),
         "Your linear layers have no bias.": edit(
             "nn.Linear(a, b)", "nn.Linear(a, b, bias=False)", "num_classes)\n", "num_classes, bias=False)\n"
         ),
@@ -319,6 +337,12 @@ print("logits of this mini-batch:", tuple(model(inputs).shape))
             "return nn.functional.cross_entropy(model(inputs), targets).item()"
         ),
         "You returned a tensor, which keeps the whole graph in memory: `loss.item()`.": "return loss",
+        "You returned the mean, but optimized the sum: the step is as many times too long as there are samples.": edit(
+            "loss = nn.functional.cross_entropy(logits, targets)",
+            'loss = nn.functional.cross_entropy(logits, targets, reduction="sum")',
+            "return loss.item()",
+            "return loss.item() / len(targets)",
+        ),
         "You returned the sum over the mini-batch; its mean was optimized and is asked for.": (
             "return loss.item() * len(targets)"
         ),

@@ -118,6 +118,12 @@ print("c'", c_new, "  h'", (0.5 * np.tanh(c_new)).round(3))
         "You keep 1 − i of the old cell, as a GRU would. Keeping has a gate of its own: f.": (
             "new_c = (1 - sigmoid(i)) * c + sigmoid(i) * np.tanh(g)"
         ),
+        "You write 1 − f of the candidate, as a GRU would. Writing has a gate of its own: i.": (
+            "new_c = sigmoid(f) * c + (1 - sigmoid(f)) * np.tanh(g)"
+        ),
+        "You write the candidate without its gate: multiply it by σ(i).": "new_c = sigmoid(f) * c + np.tanh(g)",
+        "You keep the old cell without its gate: multiply it by σ(f).": "new_c = c + sigmoid(i) * np.tanh(g)",
+        "You show tanh of the new c without its gate: multiply it by σ(o).": "new_h = np.tanh(new_c)",
         "Your gates do not see the old h: add `h @ U`.": "sums = x @ W + b",
         "You left out the bias b.": "sums = x @ W + h @ U",
         "Your gates look at the cell c. They look at h.": "sums = x @ W + c @ U + b",
@@ -172,11 +178,31 @@ def reshaped(w, u, b, c):
     return kernel.T.reshape(kernel.shape), recurrent.T.reshape(recurrent.shape), bias
 
 
+def kernel_reshaped(w, u, b, c):
+    return reshaped(w, u, b, c)[0], *to_keras(w, u, b, c)[1:]
+
+
+def recurrent_reshaped(w, u, b, c):
+    kernel, _, bias = to_keras(w, u, b, c)
+    return kernel, reshaped(w, u, b, c)[1], bias
+
+
 def square_left(w, u, b, c):
     """Each gate's square block of the recurrent kernel left as it was."""
     r, z, n = np.split(u, 3, axis=0)
     kernel, _, bias = to_keras(w, u, b, c)
     return kernel, np.concatenate([z, r, n], axis=1), bias
+
+
+def signed(gate):
+    """The right answer with the sign of one gate's numbers changed."""
+
+    def turned(a):
+        parts = dict(zip("zrn", np.split(a, 3, axis=-1), strict=True))
+        parts[gate] = -parts[gate]
+        return np.concatenate(list(parts.values()), axis=-1)
+
+    return lambda *given: tuple(map(turned, to_keras(*given)))
 
 
 def rows_swapped(w, u, b, c):
@@ -283,8 +309,12 @@ print("PyTorch's bias", [r, z, n], "  Keras's bias", [z, r, n])
         "You moved both biases into the first row. The reset gate stands between them: keep each.": (
             "bias = np.stack([bias_ih + bias_hh, 0 * bias_hh])"
         ),
-        "You used `reshape` where the axes must change places: `.T`.": reshaped,
+        "You used `reshape` where the axes must change places: `.T`.": [reshaped, kernel_reshaped, recurrent_reshaped],
         "The blocks of your recurrent kernel are not turned: take `weight_hh.T` first.": square_left,
+        "You changed the sign of a gate's numbers. Both libraries mean the same by z: only places change, no number does.": [
+            signed("z"),
+            signed("r"),
+        ],
         "You swapped two single rows. A gate has d rows: swap blocks of d.": rows_swapped,
         "You swapped every third column. A gate is a block of d columns: split the axis into three.": interleaved,
     },

@@ -367,6 +367,13 @@ print("two who only repeat the prior:", prior * prior / prior, " nobody:", 1 / p
         "You always divide by prior^(M-1). M counts the opinions that are *there*, sample by sample.": (
             "count = len(p) - 1.0"
         ),
+        "You count who is there for one sample and use that for all of them. Each sample has its own n: sum over "
+        "modalities alone.": [
+            "count = there[:, :1].sum(axis=0) - 1.0",
+            "count = there[:, -1:].sum(axis=0) - 1.0",
+            "count = there.any(axis=1, keepdims=True).sum(axis=0) - 1.0",
+            "count = there.sum() - 1.0",
+        ],
         "You never divide by the prior. Each opinion contains it; it should count once.": "count = 0.0",
         "You divide once too often: then the prior is not counted at all. It should count once.": (
             "count = there.sum(axis=0) * 1.0"

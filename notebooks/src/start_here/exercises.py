@@ -212,6 +212,9 @@ print("p(frown), p(smile) =", small.sum(axis=0))
             "best = joint[:, : len(joint)].max(axis=0)",
             "best = joint[:, :2].max(axis=0)",
         ],
+        "You compared the first two moods only. A table may have more rows: take the largest of each whole column.": (
+            "best = joint[:2].max(axis=0)"
+        ),
         "That is the single largest cell. Each cue x has a best label of its own: one maximum per column, then the "
         "sum.": "return joint.max()",
         "You averaged p(y given x) as if all cues were equally frequent. Weigh each by p(x), or keep the joint table.": (
@@ -521,6 +524,16 @@ print("standard error", error.round(3), "times t =", T95[2], "is", (T95[2] * err
         ),
         "Your share divides by the gap to 1. Nobody can reach 1 here: the gap that can be closed ends at the ceiling.": edit(
             "gain / gap", "gain / (1 - single.mean())"
+        ),
+        "Your share divides by the gap from the fused model to the ceiling. The gap is that of the *single* model: fusion "
+        "closed a part of it.": edit("gain / gap", "gain / (ceiling - fused.mean())"),
+        "Your share has no gain in it: it is the gap that was there, or what is left of it. Divide the gain by the gap.": [
+            edit("gain / gap", "gap"),
+            edit("gain / gap", "1 - gain / gap"),
+        ],
+        "One seed alone supports nothing, but its gain and share are there all the same: compute them too.": edit(
+            "return 100 * gain, gain / gap, supported",
+            "return (100 * gain, gain / gap, supported) if len(single) > 1 else (0.0, 0.0, False)",
         ),
         "Your share is accuracy over ceiling. It should say how much of the gap from single model to ceiling was "
         "closed.": edit("gain / gap", "fused.mean() / ceiling"),

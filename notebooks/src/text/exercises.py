@@ -121,6 +121,14 @@ print("first row  ", (counts[0] * idf).round(3), "of length", np.linalg.norm(cou
         "An empty text has length 0, and 0 / 0 is NaN. Leave its row at 0: divide by 1 there.": (
             "return weights / lengths"
         ),
+        "Your n leaves out empty texts. It is the number of all texts, `len(counts)`.": (
+            "n = (counts.sum(axis=1) > 0).sum()"
+        ),
+        "You divided the counts by their length, before the idf was in them. Weigh first; the *weighted* row gets "
+        "length 1.": [
+            "lengths = np.linalg.norm(counts, axis=1, keepdims=True)",
+            "lengths = counts.sum(axis=1, keepdims=True)",
+        ],
         "You took the logarithm to base 2. `np.log`, the natural one, is meant.": edit("np.log(", "np.log2("),
     },
     praise="Equal to scikit-learn's TfidfTransformer.",
@@ -148,6 +156,11 @@ def dangerous(sentences, labels, stop_words):
 
 def words_left(sentence, word):
     return [w for w in sentence.split() if w != word]
+
+
+def bags_from_the_start(sentences, labels, stop_words):
+    """Sentences are bags throughout: two with the same words in another order were never different."""
+    return dangerous([" ".join(sorted(s.split())) for s in sentences], labels, stop_words)
 
 
 def one_removed(sentence, word):
@@ -361,9 +374,10 @@ for word in ("the", "not", "was"):
         "You report words because of sentences that were equal from the start. Removal did not cause that.": (
             edit(" and sentences[i] != sentences[j]", "")
         ),
-        "You compared bags: the order of words was lost before any stop word was. Compare lists of words.": (
-            comparing(lambda s, word: sorted(words_left(s, word)))
-        ),
+        "You compared bags: the order of words was lost before any stop word was. Compare lists of words.": [
+            comparing(lambda s, word: sorted(words_left(s, word))),
+            bags_from_the_start,
+        ],
         "You compared sets of words: order and repetition were lost. Compare lists of words.": (
             comparing(lambda s, word: set(words_left(s, word)))
         ),

@@ -256,6 +256,10 @@ gru = exercise(
         "Joined end to end, the two biases are one long row. They are two rows: (2, 3h).": (
             "bias = np.concatenate([carry(b_input), carry(b_hidden)])"
         ),
+        "You changed the sign of a gate's numbers. Both libraries mean the same by z: only places change, no number does.": [
+            edit("[z, r, n]", "[-z, r, n]"),
+            edit("[z, r, n]", "[z, -r, n]"),
+        ],
         "You exchanged z and n. Only r and z change places; n (Keras's h) stays last: z, r, n.": (
             edit("[z, r, n]", "[r, n, z]")
         ),
@@ -414,6 +418,11 @@ print("epochs run: 4, best epoch:", int(np.argmin(losses[:4])))
         ),
         "The last epoch's weights are not what remains: restore_best_weights puts the best one's back.": (
             edit(EXACTLY, "return epoch + 1, epoch", AT_THE_END, "return len(val_losses), len(val_losses) - 1")
+        ),
+        "A run that is never stopped does not keep its last weights: restore_best_weights puts the best one's back "
+        "there, too.": edit(AT_THE_END, "return len(val_losses), len(val_losses) - 1"),
+        "A run that is never stopped has as many epochs as there are losses, not as the last one's index says.": edit(
+            AT_THE_END, "return len(val_losses) - 1, best"
         ),
         "The best epoch is counted from 0.": edit(
             EXACTLY, "return epoch + 1, best + 1", AT_THE_END, "return len(val_losses), best + 1"

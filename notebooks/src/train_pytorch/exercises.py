@@ -164,6 +164,13 @@ rate = exercise(
         "That is the factor between 0 and 1. Multiply it by the peak rate.": edit(
             "peak * fall", "fall", "peak * rise", "rise"
         ),
+        "Your rate never falls below a small share of the peak. It goes on falling towards 0.": [
+            f"fall = max(0.5 + 0.5 * math.cos(math.pi * x), {least})" for least in (0.1, 0.05, 0.01, 0.001)
+        ],
+        "Your rate falls to a small share of the peak, not to 0.": [
+            f"fall = {least} + (1 - {least}) * (0.5 + 0.5 * math.cos(math.pi * x))"
+            for least in (0.1, 0.05, 0.01, 0.001)
+        ],
         "Your step 0 has the rate of step 1. It is 0 there: step / warmup.": "rise = max(step, 1) / warmup",
     },
     praise="Up in a line while Adam's means fill, down along a cosine while the weights settle.",

@@ -60,6 +60,16 @@ def by_length(words):
     return commonest({pair: count * len("".join(pair)) for pair, count in count_pairs(words).items()})
 
 
+def by_share(words, first=False, second=False):
+    """Counts of pairs divided by those of their first piece, their second, or both (as WordPiece does)."""
+    found, firsts, seconds = count_pairs(words), Counter(), Counter()
+    for (a, b), count in found.items():
+        firsts[a] += count
+        seconds[b] += count
+    share = {(a, b): n / (firsts[a] if first else 1) / (seconds[b] if second else 1) for (a, b), n in found.items()}
+    return commonest(share)
+
+
 def across(words):
     text = [piece for pieces, count in words.items() for _ in range(count) for piece in pieces]
     return commonest(Counter(zip(text, text[1:], strict=False)))
@@ -173,6 +183,11 @@ for pieces, count in words.items():
         ),
         "You paired each piece with every later one. Neighbors alone count: `zip(pieces, pieces[1:])`.": all_pairs,
         "You weighed a pair by its letters. Only how often it stands counts, however long its pieces are.": by_length,
+        "You divided a pair's count by that of its pieces. The plain count decides, however common the pieces are.": [
+            lambda words: by_share(words, first=True),
+            lambda words: by_share(words, second=True),
+            lambda words: by_share(words, first=True, second=True),
+        ],
         "You counted each word once. A word that occurs 5 times adds 5 to each of its pairs.": edit("+ count", "+ 1"),
         "A pair that stands twice in one word was counted once there. Count every place where it stands.": (
             lambda words: commonest(count_pairs(words, set))
