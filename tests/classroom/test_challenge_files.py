@@ -364,7 +364,7 @@ def test_scores_become_points_and_a_page(sub: Path, made: Path, monkeypatch: pyt
     assert x["status"] == "partial" and x["note"].startswith("accuracy 0.600; to beat: 0.5.") and x["seconds"] < 5
     write_reports(done, sub.parent / "out")
     page = (sub.parent / "out" / "feedback" / "ben.html").read_text(encoding="utf-8")
-    assert "accuracy 0.600" in page and "accuracy 0.8 or more" in page and "1 of 3" in page
+    assert "accuracy 0.600" in page and "accuracy 0.9 or more" in page and "1 of 3" in page
     assert [row[5] for row in rows(done) if row[:2] == ("cy", ID)] == ["not handed in"]
     again = graded(sub, made)
     assert again.done_now == 0 and points_of(again) == {"ada": 3, "ben": 1, "cy": 0}

@@ -1,11 +1,14 @@
 """Open challenges: what learners get, what is scored, and what an author may write."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 
 from mmcourse.authoring.catalogue import course_map
 from mmcourse.check import CheckFailed, challenge_inputs, challenges, check, save_hand_in
 from mmcourse.check.core import judge_challenge
+from mmcourse.datasets import lesson_dir, results
 from mmcourse.exercise import Array, Drawn, find_challenge, find_lesson
 from mmcourse.exercise.challenge import make_challenge
 from mmcourse.exercise.notebook import notebook_text
@@ -53,8 +56,40 @@ def test_right_answers_earn_by_score():
     )
 
 
+@pytest.fixture(scope="module")
+def make():
+    """The script behind the figures in the statement."""
+    spec = importlib.util.spec_from_file_location("make_results_cnn", lesson_dir("cnn") / "make_results.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_statement_says_what_simple_ways_reach(make):
+    """The stored figures, which short reruns hold."""
+    stored, text = results("cnn")["challenge"], " ".join(find_challenge(RING).statement)
+    assert (
+        f"one answer for all reaches {stored['guessing']:.2f} and a linear model on pixels {stored['linear']:.2f}"
+        in text
+    )
+    first, second = (f"{scores[-1]:.2f}" for scores in stored["network"])
+    weights = sum(array.numel() for array in make.Network().parameters())
+    assert f"{weights:,} weights reached {first} and {second} from two starts" in text
+    assert f"{make.EPOCHS} epochs or {stored['network_seconds']} seconds" in text
+    assert make.guessing() == stored["guessing"] and make.linear() == pytest.approx(stored["linear"], abs=0.02)
+    assert make.network(1, seed=0, turned=False) == pytest.approx(stored["network"][0][:1], abs=0.05)
+
+
+def test_the_steps_fit_what_simple_ways_reach():
+    """A linear model gets nothing, a small network trained for seconds two of three points."""
+    made, stored = find_challenge(RING), results("cnn")["challenge"]
+    assert max(stored["guessing"], stored["linear"]) < made.to_beat - 0.1
+    last = [scores[-1] for scores in stored["network"]]
+    assert [made.points_of(score) for score in last] == [2, 2]
+    assert max(max(scores) for scores in stored["turned"]) > max(made.points_by_score), "the last step can be reached"
+
+
 def test_a_linear_model_is_not_enough():
-    """The statement says so: hardly more than chance."""
     from sklearn.linear_model import LogisticRegression
 
     task = challenge_inputs(RING, own=True)
