@@ -13,7 +13,6 @@ from mmcourse.io import atomic_write
 
 INPUTS = "{id}_inputs.npz"  # what a class hands out, beside the notebook
 HAND_IN = "{id}.npz"
-PREDICTIONS = "predictions"  # the array of this name belongs to one draw of the inputs; weights fit any
 
 
 def challenge_inputs(id: str, folder: str | Path = ".", *, own: bool = False) -> dict[str, np.ndarray]:
@@ -55,8 +54,8 @@ def save_hand_in(id: str, answer: Any, folder: str | Path = ".") -> Path:
     FileNotFoundError
         The inputs that your class handed out are not there: what you hand in would be made from other ones.
     CheckFailed
-        A name, shape or dtype is not what the challenge asks for; the file would be too large; or these are the
-        predictions for your own draw.
+        A name, shape or dtype is not what the challenge asks for; the file would be too large; or the answer was made
+        from your own draw.
     """
     from mmcourse.exercise.challenge import MOST_BYTES
 
@@ -68,11 +67,10 @@ def save_hand_in(id: str, answer: Any, folder: str | Path = ".") -> Path:
             f"{inputs}: not here. What you hand in is made from the inputs that your class handed out: put that file "
             f'beside the notebook and use `challenge_inputs("{id}")`'
         )
-    # For inputs that they were not made for, predictions are no better than chance.
-    if PREDICTIONS in arrays and it.scored(arrays, it.public()) >= it.to_beat:
+    # For inputs that it was not made for, such an answer is no better than chance.
+    if it.of_one_draw and it.scored(arrays, it.public()) >= it.to_beat:
         raise CheckFailed(
-            "These are predictions for your own draw. Your class has other inputs: predict for those of "
-            f'`challenge_inputs("{id}")`.'
+            f'This was made from your own draw. Your class has other inputs: use those of `challenge_inputs("{id}")`.'
         )
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)

@@ -71,6 +71,7 @@ class Challenge:
     points_by_score: Mapping[float, int]
     minutes: int
     score_name: str = "score"
+    of_one_draw: bool = True
 
     @property
     def lesson(self) -> str:
@@ -177,6 +178,7 @@ def make_challenge(
     points_by_score: Mapping[float, int],
     minutes: int,
     score_name: str = "score",
+    of_one_draw: bool = True,
 ) -> Challenge:
     """A challenge from what its author wrote; see `mmcourse.exercise.registry.challenge`.
 
@@ -199,4 +201,4 @@ def make_challenge(
     if not steps or steps[0] < to_beat or points != sorted(set(points)) or points[0] < 1:
         raise ValueError(f"{where}: expected points that grow with the score, from the score to beat on")
     fields = (id, title, tuple(statement), draw, score, dict(hand_in), to_beat, dict(points_by_score))
-    return Challenge(*fields, minutes, score_name)
+    return Challenge(*fields, minutes, score_name, of_one_draw)

@@ -18,7 +18,13 @@ from typer.testing import CliRunner
 
 from mmcourse.check import challenge_inputs, save_hand_in
 from mmcourse.classroom import grade as grading
-from mmcourse.classroom.challenges import class_inputs, read_arrays, score_file
+from mmcourse.classroom.challenges import (
+    class_inputs,
+    inputs_file,
+    read_arrays,
+    require_same_inputs,
+    score_file,
+)
 from mmcourse.classroom.executor import execute
 from mmcourse.classroom.feedback import alike_rows, rows, write_reports
 from mmcourse.classroom.grade import grade
@@ -527,6 +533,20 @@ def test_inputs_that_would_be_drawn_otherwise_stop_the_grading(sub: Path, made: 
     finally:
         kept.write_bytes(before)
     assert points_of(graded(sub, made))["ada"] == 3
+
+
+def test_inputs_of_text_are_compared_too(tmp_path: Path):
+    def drawn(g: np.random.Generator) -> Drawn:
+        return Drawn({"captions": np.array(["a red box", "a blue disc"])[g.integers(2, size=50)]}, None)
+
+    challenge = make_challenge(
+        "cnn.challenge", title="T", statement=["S"], draw=drawn, hand_in={"w": Array((2,), "integer")},
+        score=lambda *_: 1.0, to_beat=1, points_by_score={1: 1}, minutes=1,
+    )  # fmt: skip
+    (tmp_path / "kept.npz").write_bytes(inputs_file(challenge, "key"))
+    require_same_inputs(challenge, "key", tmp_path / "kept.npz")
+    with pytest.raises(ValueError, match="drawn otherwise here"):
+        require_same_inputs(challenge, "another key", tmp_path / "kept.npz")
 
 
 def test_a_bomb_is_refused_before_anything_is_unpacked(monkeypatch: pytest.MonkeyPatch):

@@ -159,6 +159,37 @@ class NearestNeighbor(nn.Module):
         return self.y[torch.cdist(x, self.x).argmin(1)]
 
 
+# ---------------------------------------------------------------- text.3
+class Weighing(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, v, d, c):
+        super().__init__()
+        self.emb, self.lin = nn.Embedding(v, d), nn.Linear(d, c)
+
+    def keep(self, ids, w, m):
+        return w.masked_fill(~m, 0)
+
+    def pool(self, w, x, m):
+        s = w.sum(1)
+        return torch.einsum("bn,bnd->bd", w, x) / torch.where(s > 0, s, torch.ones_like(s))[:, None]
+
+    def forward(self, ids, weights, padding_mask):
+        return self.lin(self.pool(self.keep(ids, weights, padding_mask), self.emb(ids), padding_mask))
+
+
+class TokenByToken(Weighing):
+    def pool(self, w, x, m):
+        total, mass = torch.zeros_like(x[:, 0]), torch.zeros_like(w[:, :1])
+        for t in range(w.shape[1]):
+            total, mass = total + w[:, t, None] * x[:, t], mass + w[:, t, None]
+        return total / (mass + (mass == 0))
+
+
+def mixing(**methods):
+    return type("Weighing", (Weighing,), methods)
+
+
 FUNCTIONS = {"*": "the answer is a class, or takes a model and an optimizer, and gets its inputs through a probe"}
 ANSWERS = {
     "attention.4": Answers(
@@ -227,6 +258,24 @@ ANSWERS = {
             (training(last=lambda: nn.Softmax(dim=1)), "returns probabilities"),
             (lambda x, y, c: training()(x, y, c)(x), "An `nn.Module` was expected"),
             (lambda x, y, c: nn.Linear(2, 1), "logits should have shape"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "text.3": Answers(
+        right=[Weighing, TokenByToken],
+        wrong=[
+            (mixing(keep=lambda self, ids, w, m: w), "The mask has no effect"),
+            (mixing(keep=lambda self, ids, w, m: w * ~m), "upside down"),
+            (mixing(keep=lambda self, ids, w, m: m.to(w)), "weights have no effect"),
+            (mixing(keep=lambda self, ids, w, m: w * (ids > 0)), "ids of 0"),
+            (mixing(pool=lambda self, w, x, m: (w[..., None] * x).sum(1)), "weighted sum"),
+            (mixing(pool=lambda self, w, x, m: (w[..., None] * x).mean(1)), "number of positions"),
+            (
+                mixing(pool=lambda self, w, x, m: (w[..., None] * x).sum(1) / m.sum(1, keepdim=True).clamp(1)),
+                "number of tokens",
+            ),
+            (mixing(pool=lambda self, w, x, m: (w / w.sum(1, keepdim=True))[:, None].matmul(x)[:, 0]), "became NaN"),
+            (mixing(forward=lambda self, *a: Weighing.forward(self, *a).softmax(-1)), "softmax belongs"),
         ],
         skip=FUNCTIONS,
     ),
