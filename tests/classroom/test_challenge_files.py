@@ -7,6 +7,8 @@ import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -547,6 +549,17 @@ def test_inputs_of_text_are_compared_too(tmp_path: Path):
     require_same_inputs(challenge, "key", tmp_path / "kept.npz")
     with pytest.raises(ValueError, match="drawn otherwise here"):
         require_same_inputs(challenge, "another key", tmp_path / "kept.npz")
+
+
+def test_a_notebook_in_the_sandbox_is_told_why_it_gets_no_inputs():
+    """The import works, so that the page names the reason and not a broken package."""
+    inside = Path(grading.__file__).parent / "inside"
+    code = f"import sys; sys.path.append({str(inside)!r}); import worker; worker.Student(1)\n"
+    code += (
+        "from mmcourse.check import challenge_inputs, check, save_hand_in\nchallenge_inputs('cnn.challenge', own=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip().splitlines()[-1].startswith("RuntimeError: an open challenge is not run while grading")
 
 
 def test_a_bomb_is_refused_before_anything_is_unpacked(monkeypatch: pytest.MonkeyPatch):

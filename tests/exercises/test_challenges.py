@@ -140,6 +140,38 @@ def test_the_class_file_comes_before_the_own_draw(tmp_path):
         challenge_inputs(RING, tmp_path)
 
 
+def aligned_by(task, exclusive):
+    """Canonical correlation analysis: each space whitened, the six directions that agree, the nearest there."""
+
+    def whitening(x):
+        values, vectors = np.linalg.eigh(x.T @ x / len(x))
+        return vectors / np.sqrt(values)
+
+    a, b = whitening(task["image"]), whitening(task["text"])
+    u, _, v = np.linalg.svd((task["image"] @ a).T @ (task["text"] @ b))
+    images, texts = task["new_image"] @ a @ u[:, :6], task["new_text"] @ b @ v[:6].T
+    distance = ((texts[:, None] - images[None]) ** 2).sum(axis=2)
+    if exclusive:  # each image only once
+        from scipy.optimize import linear_sum_assignment
+
+        return linear_sum_assignment(distance)[1]
+    return distance.argmin(axis=1)
+
+
+def test_two_spaces_are_aligned_by_what_they_share():
+    """The statement's claim of least squares, and ways to each step of the points."""
+    made = find_challenge("clip.challenge")
+    for drawn in (made.public(), made.drawn_from(b"a class"), made.drawn_from(b"another class")):
+        task = drawn.inputs
+        weights = np.linalg.lstsq(task["image"], task["text"], rcond=None)[0]
+        guessed = task["new_image"] @ weights
+        cosines = task["new_text"] @ (guessed / np.linalg.norm(guessed, axis=1, keepdims=True)).T
+        assert 0.03 < made.scored({"found": cosines.argmax(axis=1)}, drawn) < 0.2
+        assert made.points_of(made.scored({"found": aligned_by(task, False)}, drawn)) >= 1
+        assert made.points_of(made.scored({"found": aligned_by(task, True)}, drawn)) >= 2
+    assert judge_challenge("clip.challenge", aligned_by(made.public().inputs, True)).status == "passed"
+
+
 def test_a_hand_in_is_written_whole_or_not_at_all(tmp_path):
     np.savez(tmp_path / f"{RING}_inputs.npz", test=np.ones(2))
     path = save_hand_in(RING, np.zeros(1000, int), tmp_path)
