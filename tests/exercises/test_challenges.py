@@ -1,5 +1,7 @@
 """Open challenges: what learners get, what is scored, and what an author may write."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -106,6 +108,38 @@ def test_the_class_file_comes_before_the_own_draw(tmp_path):
         challenge_inputs(RING, tmp_path)
 
 
+def aligned_by(task, exclusive):
+    """Canonical correlation analysis: each space whitened, the six directions that agree, the nearest there."""
+
+    def whitening(x):
+        values, vectors = np.linalg.eigh(x.T @ x / len(x))
+        return vectors / np.sqrt(values)
+
+    a, b = whitening(task["image"]), whitening(task["text"])
+    u, _, v = np.linalg.svd((task["image"] @ a).T @ (task["text"] @ b))
+    images, texts = task["new_image"] @ a @ u[:, :6], task["new_text"] @ b @ v[:6].T
+    distance = ((texts[:, None] - images[None]) ** 2).sum(axis=2)
+    if exclusive:  # each image only once
+        from scipy.optimize import linear_sum_assignment
+
+        return linear_sum_assignment(distance)[1]
+    return distance.argmin(axis=1)
+
+
+def test_two_spaces_are_aligned_by_what_they_share():
+    """The statement's claim of least squares, and ways to each step of the points."""
+    made = find_challenge("clip.challenge")
+    for drawn in (made.public(), made.drawn_from(b"a class"), made.drawn_from(b"another class")):
+        task = drawn.inputs
+        weights = np.linalg.lstsq(task["image"], task["text"], rcond=None)[0]
+        guessed = task["new_image"] @ weights
+        cosines = task["new_text"] @ (guessed / np.linalg.norm(guessed, axis=1, keepdims=True)).T
+        assert 0.03 < made.scored({"found": cosines.argmax(axis=1)}, drawn) < 0.2
+        assert made.points_of(made.scored({"found": aligned_by(task, False)}, drawn)) >= 1
+        assert made.points_of(made.scored({"found": aligned_by(task, True)}, drawn)) >= 2
+    assert judge_challenge("clip.challenge", aligned_by(made.public().inputs, True)).status == "passed"
+
+
 def test_a_hand_in_is_written_whole_or_not_at_all(tmp_path):
     path = save_hand_in(RING, np.zeros(1000, int), tmp_path)
     with np.load(path, allow_pickle=False) as file:
@@ -169,3 +203,51 @@ def test_weights_can_be_handed_in_too():
     )
     assert made.check(np.array([1.0, 2.0, 3.05]))[:2] == (True, 1) and made.check({"w": np.arange(1.0, 4)})[1] == 2
     assert made.check(np.zeros(3, np.float16))[:2] == (False, 0)
+
+
+# ---------------------------------------------------------------- text: a search engine
+COLOR_NAMES = "red orange yellow green blue purple white black".split()
+SHAPE_NAMES = "circle square triangle diamond star cross".split()
+
+
+def words(sentence):
+    """Words in lower case, each synonym replaced by the first name of what it means."""
+    from mmcourse.datasets.scenes.captions import ENGLISH
+
+    names = {word: name for name in (*COLOR_NAMES, *SHAPE_NAMES) for word in ENGLISH[name]}
+    return [names.get(word, word) for word in sentence.lower().rstrip(".").replace(",", "").split()]
+
+
+def phrases(sentence):
+    """The pairs of color and shape that a caption or a query names, in any of the grammar's ways."""
+    colors, shapes, joined = "|".join(COLOR_NAMES), "|".join(SHAPE_NAMES), " ".join(words(sentence))
+    found = re.findall(rf"({colors}) ({shapes})", joined)
+    return found + [(color, shape) for shape, color in re.findall(rf"({shapes}) (?:that is|in) ({colors})", joined)]
+
+
+def ranked(analyzer, drawn):
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(analyzer=analyzer)
+    rows = vectorizer.fit_transform(drawn.inputs["captions"].tolist())
+    similarity = (vectorizer.transform(drawn.inputs["queries"].tolist()) @ rows.T).toarray()
+    return np.argsort(-similarity.round(9), axis=1, kind="stable")[:, :10]
+
+
+@pytest.mark.parametrize("key", [None, b"a class", b"another"])
+def test_a_search_engine_needs_more_than_words(key):
+    """What the statement says: 0.7 with words, and reading the phrases finds all."""
+    made = find_challenge("text.challenge")
+    drawn = made.public() if key is None else made.drawn_from(key)
+    plain = made.scored(made.checked(ranked(lambda s: s.lower().rstrip(".").split(), drawn)), drawn)
+    assert 0.55 < plain < 0.8
+    whole = made.scored(made.checked(ranked(phrases, drawn)), drawn)
+    assert whole > 0.99 and made.points_of(whole) == 3
+
+
+def test_a_caption_found_twice_counts_once():
+    made = find_challenge("text.challenge")
+    drawn = made.public()
+    first = drawn.hidden.argmax(axis=1)  # one relevant caption per query
+    assert made.scored({"found": np.repeat(first[:, None], 10, axis=1)}, drawn) == pytest.approx(0.1)
+    assert made.scored({"found": np.full((40, 10), -1)}, drawn) == 0

@@ -404,6 +404,15 @@ def turned_and_scaled(ours, numerical):
     return verdict(np.flip(ours), numerical)[1] == "scaled"
 
 
+def by_equal_ratios(ours, numerical):
+    """Scaled where all ratios are equal, also 0 / 0 and what is divided by 0."""
+    error, word = verdict(ours, numerical)
+    if word in ("right", "flipped") or not ours.any():
+        return error, word
+    ratios = numerical / ours
+    return error, "scaled" if np.ptp(ratios) <= 1e-6 * np.abs(ratios).max() else "wrong"
+
+
 def scaled_but_for_zeros(ours, numerical):
     return ours.any() and verdict(ours, np.where(ours == 0, 0, numerical))[1] == "scaled"
 
@@ -642,6 +651,9 @@ print("error", np.abs(ours - numerical).max() / np.abs(numerical).max(), "  rati
         ),
         "You took the mean or median of all ratios: where both are 0, there is none. Take one ratio, where `ours` is "
         "largest in size.": ["factor = np.mean(numerical / ours)", "factor = np.median(numerical / ours)"],
+        "You compared all ratios with each other, but some divide by 0. Multiply `ours` by one ratio, and compare the arrays.": (
+            by_equal_ratios
+        ),
         "You took the ratio of the sums, which may be 0. Take it where `ours` is largest in size.": (
             "factor = numerical.sum() / ours.sum() if ours.sum() else 0.0"
         ),
