@@ -65,6 +65,7 @@ def one_row_only(x, low, gain):
             lambda x, low, gain: (scaled(x, low, gain)[0], np.ones(len(x))),
             "Only `means` can be wrong; `above` came out",
         ),
+        (lambda x, low, gain: scaled(x + np.random.rand(), low, gain), "Called twice with the same input"),
         (one_row_only, "It goes wrong with: “one sample”."),
         (lambda x, low, gain: scaled(x, low, gain) if len(x) > 1 else 1 / 0, "It goes wrong with: “one sample”."),
     ],
@@ -81,7 +82,7 @@ def test_where_a_mistake_is_named_nothing_is_added():
     assert str(error.value).startswith("These are sums over features.") and "It goes wrong" not in str(error.value)
 
 
-def test_a_mistake_that_explains_less_than_half_of_what_is_wrong_is_not_named():
+def test_a_mistake_that_explains_little_of_what_is_wrong_is_not_named():
     """It gives the sums that a known mistake gives, but on the first input only."""
     first = SCALED.public_inputs[0][1]
 

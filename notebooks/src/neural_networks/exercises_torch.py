@@ -133,6 +133,9 @@ mlp = exercise(
             edit("torch.relu", "torch.sigmoid"),
             edit("torch.relu", "torch.tanh"),
             edit("torch.relu", "nn.functional.gelu"),
+            edit("torch.relu", "nn.functional.leaky_relu"),
+            edit("torch.relu", "nn.functional.elu"),
+            edit("torch.relu", "nn.functional.silu"),
         ],
         "The ReLU comes before the linear layer: apply it to what the layer gives.": edit(
             "torch.relu(layer(features))", "layer(torch.relu(features))"
@@ -337,6 +340,12 @@ print("logits of this mini-batch:", tuple(model(inputs).shape))
             "return nn.functional.cross_entropy(model(inputs), targets).item()"
         ),
         "You returned a tensor, which keeps the whole graph in memory: `loss.item()`.": "return loss",
+        "You divided the loss by the size of the mini-batch once more: it is a mean already.": (
+            "return loss.item() / len(targets)"
+        ),
+        "The model does not stay in training mode: leave it as `model.train()` has put it.": edit(
+            "    return loss", "    model.eval()\n    return loss"
+        ),
         "You returned the mean, but optimized the sum: the step is as many times too long as there are samples.": edit(
             "loss = nn.functional.cross_entropy(logits, targets)",
             'loss = nn.functional.cross_entropy(logits, targets, reduction="sum")',

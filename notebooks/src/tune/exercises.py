@@ -116,6 +116,17 @@ print("mean validation accuracy of each setting:", validation.mean(axis=1).round
         "You chose the setting with the luckiest seed. Take the mean over seeds first, then the best setting.": (
             "setting = validation.max(axis=1).argmax()"
         ),
+        "You chose the worst setting. Take the largest mean validation accuracy.": (
+            "setting = validation.mean(axis=1).argmin()"
+        ),
+        "You chose the steadiest setting. Take the one with the largest mean.": (
+            "setting = validation.std(axis=1).argmin()"
+        ),
+        "Your third value takes another validation score. What chose is the mean over seeds of the chosen setting.": [
+            edit("validation[setting].mean() - reported", "validation[setting].max() - reported"),
+            edit("validation[setting].mean() - reported", "validation.mean() - reported"),
+            edit("validation[setting].mean() - reported", "validation.max() - reported"),
+        ],
         "You chose by the median over seeds. The mean is asked for.": (
             "setting = np.median(validation, axis=1).argmax()"
         ),
