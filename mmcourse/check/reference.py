@@ -57,7 +57,7 @@ def check_against_reference(
 
     At the first difference, the first mistake is named that gives the same value there and was not refuted by any
     other input, before or after it. Where all are refuted, the one is named that explains most of what is wrong, if
-    that is three quarters of it or more. Where only values of chance agree, no mistake is named.
+    that is half of it or more. Where only values of chance agree, no mistake is named.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def _named(
     if left:
         return left[0][1]
     most = max(shown, key=lambda k: shown[k])  # the first of those that explain as much
-    return possible[most][1] if _is_telling(got) and 4 * shown[most] >= 3 * wrong else ""
+    return possible[most][1] if _is_telling(got) and 2 * shown[most] >= wrong else ""
 
 
 def _is_telling(value: Any) -> bool:

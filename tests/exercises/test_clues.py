@@ -82,7 +82,7 @@ def test_where_a_mistake_is_named_nothing_is_added():
     assert str(error.value).startswith("These are sums over features.") and "It goes wrong" not in str(error.value)
 
 
-def test_a_mistake_that_explains_little_of_what_is_wrong_is_not_named():
+def test_a_mistake_that_explains_less_than_half_of_what_is_wrong_is_not_named():
     """It gives the sums that a known mistake gives, but on the first input only."""
     first = SCALED.public_inputs[0][1]
 

@@ -442,6 +442,7 @@ LENGTH_LOST = (
     "Your model does not see how far a point is from the center: each sample is scaled to one length. The rings differ "
     "in nothing else. Scale each feature (column), not each sample."
 )
+TOO_FEW_LOGITS = "A target is as large as the number of logits: does the last layer give `num_classes` of them?"
 PROBABILITIES = (
     "Your model returns probabilities: it ends with a softmax. Return the logits; the loss applies the softmax."
 )
@@ -463,7 +464,12 @@ class UnitLength(nn.Module):
 def judge_train(answer, args):
     """Right on at least 0.95 of new points."""
     num_classes, labels = args[2], args[-1].value
-    way = call(answer, *args, seconds=20)[0]
+    try:
+        way = call(answer, *args, seconds=20)[0]
+    except CheckFailed as failure:
+        if "out of bounds" in str(failure):
+            raise CheckFailed(f"{failure}\n{TOO_FEW_LOGITS}") from None
+        raise
     if "problem" in way:
         raise CheckFailed(way["problem"])
     logits = np.asarray(way["the logits on new inputs"])

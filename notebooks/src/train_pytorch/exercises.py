@@ -118,6 +118,7 @@ rate = exercise(
         part("during the warm-up", after=False),
         part("after the warm-up", weight=2, after=True),
         part("without a warm-up", after=True, warm=False),
+        part("the first step without a warm-up", draw=draw_border, warm=False, place="first"),
         part(
             "first and last steps",
             draw=draw_border,
