@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -48,6 +50,11 @@ def load(split: str = "train", min_count: int = 2) -> Dataset:
     )
 
 
+def available() -> bool:
+    """Whether the sentences are on this machine, so that `load` needs no network."""
+    return public.REVIEWS.present() or _from_real_data() is not None
+
+
 def home(sentence: str) -> str:
     """The split that a sentence belongs to, by its letters alone."""
     letters = re.sub(r"\W+", " ", sentence.lower()).strip()
@@ -55,6 +62,23 @@ def home(sentence: str) -> str:
 
 
 def _lines() -> tuple[list[str], list[str]]:
-    found = public.REVIEWS.read(public.progress_bar(public.REVIEWS))
+    found = _from_real_data() or public.REVIEWS.read(public.progress_bar(public.REVIEWS))
     negative, positive = (found[f"rt-polarity.{part}"].decode("utf-8").split("\n") for part in ("neg", "pos"))
     return [line.strip() for line in negative if line.strip()], [line.strip() for line in positive if line.strip()]
+
+
+def _from_real_data() -> dict[str, bytes] | None:
+    """The files in ``MMCOURSE_REAL_DATA``, if they are there and whole."""
+    folder = os.environ.get("MMCOURSE_REAL_DATA")
+    if not folder:
+        return None
+    found = {}
+    for name, sha256 in public.REVIEWS.registry.items():
+        path = Path(folder) / name
+        if not path.is_file():
+            return None
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            return None
+        found[name] = data
+    return found

@@ -15,7 +15,6 @@ start: ``model.vision(pictures)``. (Radford et al. 2021, arXiv 2103.00020.)
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,12 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load, save
 from torch import nn
 from torch.nn import functional as F
 
-from mmcourse.datasets import data_dir, vocabulary
-from mmcourse.io import atomic_write
+from mmcourse.datasets import vocabulary
+from mmcourse.torch.model_files import read_model, write_model
 
 SIDE = 64  # height and width of a picture in pixels
 GRID = 8  # rows and columns of the grid of features
@@ -254,13 +252,7 @@ class CLIP(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `model.safetensors` (float16) and `config.json`, each atomically."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        known = sum(not piece.startswith("<spare_") for piece in vocabulary.pieces())
-        config = {**self.config, "vocabulary": {"pieces": known, "sha256": vocabulary.digest(known)}}
-        weights = {name: half(value) for name, value in self.state_dict().items()}
-        atomic_write(folder / "model.safetensors", save(weights))
-        atomic_write(folder / "config.json", json.dumps(config, indent=1) + "\n")
+        write_model(self, folder)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path = "clip") -> CLIP:
@@ -277,39 +269,7 @@ class CLIP(nn.Module):
         ValueError
             The weights are damaged, belong to another architecture, or to another vocabulary.
         """
-        path = Path(folder)
-        if not path.is_dir():
-            path = data_dir() / "models" / str(folder)
-        for name in ("config.json", "model.safetensors"):
-            if not (path / name).is_file():
-                raise FileNotFoundError(f"{path / name} is missing: expected a shipped model's name or its folder")
-        try:
-            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-            words = config.pop("vocabulary")
-            same_vocabulary = vocabulary.digest(words["pieces"]) == words["sha256"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path.name}/config.json: expected what save_pretrained writes, got another ({error})"
-            ) from None
-        if not same_vocabulary:
-            raise ValueError(
-                f"{path.name}: trained with another vocabulary; the ids of the first {words['pieces']} pieces must not "
-                "change"
-            )
-        model = cls(**config)
-        try:
-            weights = load((path / "model.safetensors").read_bytes())
-            model.load_state_dict(
-                {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
-            )
-        except Exception as error:  # safetensors has no public error class of its own
-            raise ValueError(f"{path.name}/model.safetensors: {error}") from None
-        return model.eval()
-
-
-def half(value: torch.Tensor) -> torch.Tensor:
-    """float16 where it is a float: half the size, and far finer than training's own noise."""
-    return value.detach().cpu().half().contiguous() if value.is_floating_point() else value.detach().cpu().contiguous()
+        return read_model(cls, folder)
 
 
 def tokenize(texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -129,6 +129,11 @@ def but(**parts):
     return answer
 
 
+def with_the_logit(w, v, u):
+    contributions = w * (v @ u)
+    return int(max(range(len(w)), key=lambda j: contributions[j] * np.sign(u @ (w @ v))))
+
+
 ANSWERS = {
     "attention.1": Answers(
         right=[with_loops, by_einsum, attend()],
@@ -179,6 +184,7 @@ ANSWERS = {
             ),
             (but(most_attended=lambda w, v, u: int(np.abs(w * (v @ u)).argmax())), "index of the largest weight"),
             (lambda w, v, u: w * (v @ u), "should be 3 values"),
+            (but(strongest=with_the_logit), "sign only, that of the logit"),
         ],
     ),
 }

@@ -60,6 +60,36 @@ def to_infinity(s, real):
     return s.masked_fill(~real, -torch.inf).softmax(-1)
 
 
+# ---------------------------------------------------------------- clip.2, clip.3
+def unit(x):
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+def contrast(norm=unit, scale=torch.exp, extra=True, both=True, columns=None, mean=True):
+    """A right answer with places to go wrong."""
+
+    def answer(image, text, hard_text, log_scale):
+        u, v, h = norm(image), norm(text), norm(hard_text)
+        table = scale(log_scale) * torch.mm(u, (torch.cat((v, h)) if extra else v).T)
+        target = torch.arange(u.size(0))
+        rows = F.nll_loss(table.log_softmax(1), target)
+        down = columns(table) if columns else F.nll_loss(table[:, : u.size(0)].T.log_softmax(1), target)
+        return (rows + down) / (2 if mean else 1) if both else rows
+
+    return answer
+
+
+def pairwise(norm=unit, scale=torch.exp, shift=lambda bias: bias, sign=lambda e: 2 * e - 1, total=None):
+    """A right answer with places to go wrong."""
+
+    def answer(image, text, log_scale, bias):
+        z = scale(log_scale) * torch.mm(norm(image), norm(text).T) + shift(bias)
+        cost = F.softplus(-sign(torch.eye(len(z))) * z)
+        return total(cost) if total else cost.sum(1).mean()
+
+    return answer
+
+
 # ---------------------------------------------------------------- neural_networks.3
 class Net(nn.Module):
     """A right answer with places to go wrong."""
@@ -159,6 +189,37 @@ class NearestNeighbor(nn.Module):
         return self.y[torch.cdist(x, self.x).argmin(1)]
 
 
+# ---------------------------------------------------------------- text.3
+class Weighing(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, v, d, c):
+        super().__init__()
+        self.emb, self.lin = nn.Embedding(v, d), nn.Linear(d, c)
+
+    def keep(self, ids, w, m):
+        return w.masked_fill(~m, 0)
+
+    def pool(self, w, x, m):
+        s = w.sum(1)
+        return torch.einsum("bn,bnd->bd", w, x) / torch.where(s > 0, s, torch.ones_like(s))[:, None]
+
+    def forward(self, ids, weights, padding_mask):
+        return self.lin(self.pool(self.keep(ids, weights, padding_mask), self.emb(ids), padding_mask))
+
+
+class TokenByToken(Weighing):
+    def pool(self, w, x, m):
+        total, mass = torch.zeros_like(x[:, 0]), torch.zeros_like(w[:, :1])
+        for t in range(w.shape[1]):
+            total, mass = total + w[:, t, None] * x[:, t], mass + w[:, t, None]
+        return total / (mass + (mass == 0))
+
+
+def mixing(**methods):
+    return type("Weighing", (Weighing,), methods)
+
+
 FUNCTIONS = {"*": "the answer is a class, or takes a model and an optimizer, and gets its inputs through a probe"}
 ANSWERS = {
     "attention.4": Answers(
@@ -184,6 +245,32 @@ ANSWERS = {
                 weighing(lambda s, real: (s + real.float().log()).softmax(-1).masked_fill(~real, 0)),
                 "gradient is NaN",
             ),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "clip.2": Answers(
+        right=[contrast(), contrast(norm=lambda x: F.normalize(x, p=2, dim=1))],
+        wrong=[
+            (contrast(norm=lambda x: x), "not normalized"),
+            (contrast(scale=lambda s: s), "without exp"),
+            (contrast(scale=lambda s: torch.exp(-s)), "logarithm of the scale"),
+            (contrast(extra=False), "hard negatives are not used"),
+            (contrast(both=False), "one direction only"),
+            (contrast(mean=False), "added them up"),
+            (contrast(norm=lambda x: F.normalize(x, dim=0)), ""),
+            (contrast(scale=lambda s: s.exp().detach()), "No gradient reaches the scale"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "clip.3": Answers(
+        right=[pairwise(), pairwise(total=lambda c: c.sum() / len(c))],
+        wrong=[
+            (pairwise(norm=lambda x: x), "not normalized"),
+            (pairwise(shift=lambda bias: 0 * bias), "bias is missing"),
+            (pairwise(sign=lambda e: 1 - 2 * e), "sign is turned round"),
+            (pairwise(total=lambda c: c.mean()), "number of pairs"),
+            (pairwise(total=lambda c: c.trace() / len(c)), "only the right pairs"),
+            (pairwise(scale=lambda s: s), "without exp"),
         ],
         skip=FUNCTIONS,
     ),
@@ -227,6 +314,24 @@ ANSWERS = {
             (training(last=lambda: nn.Softmax(dim=1)), "returns probabilities"),
             (lambda x, y, c: training()(x, y, c)(x), "An `nn.Module` was expected"),
             (lambda x, y, c: nn.Linear(2, 1), "logits should have shape"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "text.3": Answers(
+        right=[Weighing, TokenByToken],
+        wrong=[
+            (mixing(keep=lambda self, ids, w, m: w), "The mask has no effect"),
+            (mixing(keep=lambda self, ids, w, m: w * ~m), "upside down"),
+            (mixing(keep=lambda self, ids, w, m: m.to(w)), "weights have no effect"),
+            (mixing(keep=lambda self, ids, w, m: w * (ids > 0)), "ids of 0"),
+            (mixing(pool=lambda self, w, x, m: (w[..., None] * x).sum(1)), "weighted sum"),
+            (mixing(pool=lambda self, w, x, m: (w[..., None] * x).mean(1)), "number of positions"),
+            (
+                mixing(pool=lambda self, w, x, m: (w[..., None] * x).sum(1) / m.sum(1, keepdim=True).clamp(1)),
+                "number of tokens",
+            ),
+            (mixing(pool=lambda self, w, x, m: (w / w.sum(1, keepdim=True))[:, None].matmul(x)[:, 0]), "became NaN"),
+            (mixing(forward=lambda self, *a: Weighing.forward(self, *a).softmax(-1)), "softmax belongs"),
         ],
         skip=FUNCTIONS,
     ),

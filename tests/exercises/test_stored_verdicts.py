@@ -46,6 +46,7 @@ BETTER = {  # (exercise, k-th wrong answer): how the message begins now
     ("audio.3", 2): "This frame does both, but a shorter one does too. The smallest is wanted.",
     ("cnn.1", 6): "Your first values wrap round: pixels from the other end of the picture come in (negative indices do "
     "that, and so does an FFT). The kernel counts only where it fits.",
+    ("text.2", 0): "These are the words that may go. The dangerous ones are wanted.",
     (
         "sentiment.1",
         1,

@@ -115,6 +115,12 @@ print("before the tanh", q @ W_q + (k @ W_k).T)  # 0.5 + 1 and 0.5 − 2
             "scores = hidden @ w / np.sqrt(len(w))",
             "scores = hidden @ w / np.sqrt(k.shape[1])",
         ],
+        "You took the mean over the h numbers. `w` weighs them and adds them up; their number does not divide.": (
+            "scores = hidden @ w / len(w)"
+        ),
+        "One softmax over the whole table: all weights together sum to 1. Each row has a softmax of its own.": (
+            "e = np.exp(scores - scores.max())\nweights = e / e.sum()"
+        ),
         "Your softmax overflows when scores are large. Subtract each row's maximum before `np.exp`.": (
             "e = np.exp(scores)"
         ),
@@ -265,6 +271,8 @@ print((allowed / allowed.sum(axis=1, keepdims=True)).round(2))
         "You masked rows, the queries. Padding must not be attended *to*: mask columns, `padding_mask[:, None, :]`.": (
             "real = np.broadcast_to(padding_mask[:, :, None], scores.shape)"
         ),
+        "You closed the rows of padded queries as well. Only keys have to be real: a padded query's output is thrown away "
+        "anyway.": "real = padding_mask[:, None, :] & padding_mask[:, :, None]",
         "You set weights to 0 after the softmax, so rows no longer sum to 1. Mask first, then divide by the sum.": (
             lambda s, p, c: plain_softmax(s) * allowed(p, c)
         ),
@@ -280,6 +288,10 @@ print((allowed / allowed.sum(axis=1, keepdims=True)).round(2))
         "Padding is right, but `causal` has no effect.": "keep = real",
         "You close the future even where `causal` is False.": "keep = real & past",
         "The causal mask is right, but the padding mask has no effect.": "real = np.ones(scores.shape, bool)",
+        "You took only the number of real words from the mask, as if padding were always on the right. Use the mask "
+        "itself.": (
+            "real = np.broadcast_to((np.arange(scores.shape[-1]) < padding_mask.sum(axis=1)[:, None])[:, None], scores.shape)"
+        ),
         "A row that may attend to nothing became NaN (0 divided by 0). It should be all zeros.": "return e / total",
         "A row that may attend to nothing spreads over everything, padding included. It should be all zeros.": [
             "return np.where(total > 0, e / np.where(total > 0, total, 1), 1 / scores.shape[-1])",
@@ -328,6 +340,15 @@ def draw_words(g, n, pull=1.0):
     weights, readout = g.dirichlet(np.ones(n)), g.normal(size=g.integers(2, 6)).round(2)
     values = g.normal(size=(n, len(readout))) + pull * readout / np.linalg.norm(readout)
     return weights, values.round(2), readout
+
+
+def draw_against(g):
+    """The strongest contribution pushes against the logit."""
+    while True:
+        args = draw_words(g, g.integers(3, 8), pull=0.0)
+        contributions, _, strongest = word_contributions(*args)
+        if contributions[strongest] * contributions.sum() < 0:
+            return args
 
 
 def draw_own_words(g):
@@ -393,6 +414,7 @@ print("logit before", readout @ (weights @ values), "  after the swap", readout 
         part("few words", n=between(2, 4)),
         part("many words", n=between(5, 12)),
         part("words that push down", n=between(3, 8), pull=one_of(-1.5, -1.0)),
+        part("the strongest word against all others", draw=draw_against),
         part("a single word", n=1),
     ],
     own=draw_own_words,
@@ -408,6 +430,11 @@ print("logit before", readout @ (weights @ values), "  after the swap", readout 
         ),
         "Your `strongest` is the largest contribution upwards. One that pushes down hard moves the logit too: "
         "`np.abs`.": "strongest = int(contributions.argmax())",
+        "Your `strongest` goes by what a word says, whatever its weight. Compare the contributions.": (
+            "strongest = int(np.abs(values @ readout).argmax())"
+        ),
+        "Your `strongest` looks at one sign only, that of the logit. A contribution against it may be larger in size: "
+        "`np.abs`.": "strongest = int((contributions * np.sign(contributions.sum())).argmax())",
         "Your `strongest` is the most attended word. The whole point is that it may be another.": (
             "strongest = most_attended"
         ),
@@ -419,6 +446,9 @@ print("logit before", readout @ (weights @ values), "  after the swap", readout 
         ),
         "Your `most_attended` goes by contributions. It is the index of the largest weight.": (
             "most_attended = int(np.abs(contributions).argmax())"
+        ),
+        "Your `most_attended` takes in the values' length. It is the index of the largest weight.": (
+            "most_attended = int((weights * np.linalg.norm(values, axis=1)).argmax())"
         ),
     },
     praise="What a model attends to and what moves its logit are two questions.",

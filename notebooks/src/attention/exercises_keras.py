@@ -127,6 +127,8 @@ print("padded, as if alone:", np.allclose(broken(sentences, is_real), alone, ato
             "key_dim=d_head", "key_dim=d_head, use_bias=False"
         ),
         "Each head is as wide as the model: `key_dim` is the width of *one* head, d_model / num_heads.": WideHeads,
+        "You gave the width first, as in PyTorch. Keras's layer takes the number of heads first, then the width of one "
+        "head.": edit("(num_heads, key_dim=d_head)", "(d_model, num_heads)"),
         "Padding is attended to: the mask must be handed to the attention layer, and close *keys*, the last axis of "
         "(b, queries, keys). Closing the rows of padded queries changes nothing for real words.": [
             "mask = padding_mask[:, :, None]",
@@ -139,6 +141,22 @@ print("padded, as if alone:", np.allclose(broken(sentences, is_real), alone, ato
             "real = ops.ones_like(x[:, :, :1])"
         ),
         "You left the padding out of the sum, but divided by the length with padding.": ("return total / x.shape[1]"),
+        "You divided by the number of real words in the whole batch. Each sentence has its own: sum the mask over axis "
+        "1 only.": "return total / ops.sum(real)",
+        "You took only the number of real words from the mask, as if padding were always on the right. Use the mask "
+        "itself.": edit(
+            "mask = padding_mask[:, None, :]",
+            "count = ops.sum(ops.cast(padding_mask, 'int32'), axis=1, keepdims=True)\n"
+            "        padding_mask = ops.arange(x.shape[1])[None] < count\n"
+            "        mask = padding_mask[:, None, :]",
+        ),
+        "You averaged `x` over all positions, and only what attention brings over the real words. Add first, then average "
+        "the sum.": edit(
+            "x = x + y",
+            "x, y = y, x",
+            "return total / ops.sum(real, axis=1)",
+            "return total / ops.sum(real, axis=1) + ops.mean(y, axis=1)",
+        ),
         "This is the sum of the real words: divide it by their number.": "return total",
         "The residual connection is missing: add `x` to what attention brings.": "x = y",
         "The sum is of `x` alone: what attention brings is lost.": "x = x + 0 * y",

@@ -81,6 +81,14 @@ class InAList(nn.Module):
         self.layers = [nn.Linear(d_model, d_model), nn.Linear(d_context, d_model)]
 
 
+STRAIGHT = (
+    ".view(b, n, self.num_heads, d_head).transpose(1, 2)",
+    ".reshape(b, self.num_heads, n, d_head)",
+    ".view(b, m, self.num_heads, d_head).transpose(1, 2)",
+    ".reshape(b, self.num_heads, m, d_head)",
+)
+EVERY_OTHER = ("self.num_heads, d_head).transpose(1, 2)", "d_head, self.num_heads).permute(0, 3, 1, 2)")
+
 module = exercise(
     "attention.4",
     CrossAttention,
@@ -169,20 +177,28 @@ module = exercise(
         "Keys and values come from one wide layer. That works as well, but here weights are copied in: make "
         "two layers, from d_context to d_model each.": OneLayerForBoth,
         "Your linear layers have no bias.": edit(", d_model)", ", d_model, bias=False)"),
+        "Some of your linear layers have no bias. All four have one.": [
+            edit(
+                "self.q_proj = nn.Linear(d_model, d_model)",
+                "self.q_proj = nn.Linear(d_model, d_model, bias=False)",
+                "nn.Linear(d_context, d_model)",
+                "nn.Linear(d_context, d_model, bias=False)",
+            ),
+            edit("nn.Linear(d_context, d_model)", "nn.Linear(d_context, d_model, bias=False)"),
+        ],
         "Keys and values share one layer. Each needs a layer of its own.": edit(
             "self.k_proj(context)", "self.v_proj(context)"
         ),
         "You reshaped straight to (b, num_heads, n, d_head), which mixes words with features. First (b, n, num_heads, "
-        "d_head), then `transpose(1, 2)`.": edit(
-            ".view(b, n, self.num_heads, d_head).transpose(1, 2)",
-            ".reshape(b, self.num_heads, n, d_head)",
-            ".view(b, m, self.num_heads, d_head).transpose(1, 2)",
-            ".reshape(b, self.num_heads, m, d_head)",
-        ),
+        "d_head), then `transpose(1, 2)`.": [
+            edit(*STRAIGHT),
+            edit(*STRAIGHT, "heads.transpose(1, 2).reshape", "heads.reshape"),
+        ],
         "Your heads take every other feature (or every third). A head takes *neighboring* features: `num_heads` comes "
-        "before `d_head` in the reshape.": edit(
-            "self.num_heads, d_head).transpose(1, 2)", "d_head, self.num_heads).permute(0, 3, 1, 2)"
-        ),
+        "before `d_head` in the reshape.": [
+            edit(*EVERY_OTHER),
+            edit(*EVERY_OTHER, "heads.transpose(1, 2).reshape", "heads.permute(0, 2, 3, 1).reshape"),
+        ],
         "You divided by the root of d_model. Each head's keys have d_model / num_heads numbers: divide by the root of "
         "that.": edit("math.sqrt(d_head)", "math.sqrt(d_model)"),
         "You divided by the root of d_context. A dot product adds up as many products as a head is wide.": edit(
@@ -207,6 +223,11 @@ module = exercise(
         ),
         "A sample whose context is all padding spreads over the padding. Its weights should be zeros.": (
             "weights = masked.softmax(dim=-1)"
+        ),
+        "Where a context is all padding you erased the output itself. Only the weights are zeros there: the sum that they "
+        "give goes through the output layer like any other, and gets its bias.": edit(
+            "return self.out_proj(joined)",
+            "return self.out_proj(joined) * context_mask.any(dim=1)[:, None, None]",
         ),
         "The output is right, but a gradient is NaN: it comes back through the softmax of a row of −∞. Use a finite low "
         "number.": ("masked = scores + torch.where(real, 0.0, -torch.inf)"),

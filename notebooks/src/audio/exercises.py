@@ -111,9 +111,10 @@ for hz in (3_000, 5_000):
             "return hz - rate * round(hz / rate)",
             "return hz - rate * math.floor(hz / rate + 0.5)",
         ],
-        "You stopped at rate / 2. Tones above it do not stay there: without a filter they fold back.": (
-            "return min(hz, rate / 2)"
-        ),
+        "You stopped at rate / 2. Tones above it do not stay there: without a filter they fold back.": [
+            "return min(hz, rate / 2)",
+            "return min(rest, rate / 2)",
+        ],
         "Right for tones up to the rate, but not beyond: it repeats. Take whole rates away first, `hz % rate`.": (
             "return rate - hz if hz > rate / 2 else hz"
         ),
@@ -122,6 +123,9 @@ for hz in (3_000, 5_000):
         ),
         "You let tones above rate / 2 vanish. A filter does that; here there is none, so they fold back.": (
             "return 0 if hz > rate / 2 else hz"
+        ),
+        "A tone exactly at half the rate is heard there, as the highest of all. Yours is silent.": (
+            "return 0 if rest == rate / 2 else min(rest, rate - rest)"
         ),
         "That is the larger of `rest` and `rate - rest`. The heard tone is the smaller one, at most rate / 2.": (
             "return max(rest, rate - rest)"
@@ -132,9 +136,10 @@ for hz in (3_000, 5_000):
         "You put the mirror at the rate. It stands at half the rate, since a wave needs two samples for each cycle.": (
             "return abs((hz + rate) % (2 * rate) - rate)"
         ),
-        "You cut half the rate to whole hertz. Half of 11,025 is 5,512.5: divide with `/`, not `//`.": (
-            "return rate // 2 - abs(rest - rate // 2)"
-        ),
+        "You cut half the rate to whole hertz. Half of 11,025 is 5,512.5: divide with `/`, not `//`.": [
+            "return rate // 2 - abs(rest - rate // 2)",
+            edit("rest = hz % rate", "rest = hz % (rate // 2 * 2)", "rate - rest", "rate // 2 * 2 - rest"),
+        ],
     },
     praise="Every tone has a home between 0 and half the rate, wanted or not.",
 )
@@ -448,6 +453,9 @@ for n_fft in (128, 256, 512):
         ],
         "You rounded to the nearest power of two. One that is too short for two bins does not do: round up.": (
             nearest_power
+        ),
+        "You took both limits too strictly: what fits exactly is allowed, between the tones and between the clicks.": edit(
+            "> hz_apart", ">= hz_apart", "<= ms_apart", "< ms_apart"
         ),
         "You asked for *more* than two bins between the tones. Exactly two bins are enough.": (
             edit("> hz_apart", ">= hz_apart")

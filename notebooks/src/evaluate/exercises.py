@@ -333,9 +333,10 @@ print("right:", probabilities.argmax(axis=1) == labels)
             edit("np.ceil", "np.floor")
         ),
         "NaN: the mean of an empty bin is 0/0. Leave out the bins that hold nothing.": with_empty_bins,
-        "You looked at the first two classes only. There may be more: `max(axis=1)` and `argmax(axis=1)` of all columns.": (
-            lambda labels, probabilities, bins: calibration_error(labels, probabilities[:, :2], bins)
-        ),
+        "You looked at the first two classes only. There may be more: `max(axis=1)` and `argmax(axis=1)` of all columns.": [
+            lambda labels, probabilities, bins: calibration_error(labels, probabilities[:, :2], bins),
+            "correct = probabilities[:, :2].argmax(axis=1) == labels",
+        ],
         "Your bins cover the range from 1 / classes to 1. They cover 0 to 1, also where no confidence can be.": (
             with_bins_above_chance
         ),
@@ -461,9 +462,12 @@ print("n_A = 1, n_B = 3: p =", min(1, 2 * (comb(4, 0) + comb(4, 1)) / 2**4))
         "Your counts are swapped: first come the samples where only A is right, then those where only B is.": (
             lambda y, a, b: compare(y, b, a)
         ),
-        "You counted all that is right. Count where exactly one of the two is right: A right and B wrong.": (
-            "return int(a_right.sum()), int(b_right.sum()), p, verdict"
-        ),
+        "You counted all that is right. Count where exactly one of the two is right: A right and B wrong.": [
+            "return int(a_right.sum()), int(b_right.sum()), p, verdict",
+            "n_a, n_b = int(a_right.sum()), int(b_right.sum())",
+        ],
+        "You toss a coin for every sample. Only those where exactly one of the two is right can tell them apart: "
+        "n = n_A + n_B.": "n = len(labels)",
         "Your sum stops one short: `range(m)` ends at m - 1, so take `range(min(n_a, n_b) + 1)`.": [
             edit("min(n_a, n_b) + 1", "min(n_a, n_b)"),
             edit("min(n_a, n_b) + 1", "max(min(n_a, n_b), int(n == 0))"),

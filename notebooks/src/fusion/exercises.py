@@ -115,6 +115,7 @@ unit = exercise(
         "Your gate is one number for the whole sample. Each of the k features has a gate of its own.": [
             "z = 1 / (1 + np.exp(-s[:, :1]))",
             "z = 1 / (1 + np.exp(-s.mean(axis=1, keepdims=True)))",
+            "z = (1 / (1 + np.exp(-s))).mean(axis=1, keepdims=True)",
         ],
         "Your gate is a softmax, so that the features share one unit. Each has a sigmoid of its own.": (
             "z = np.exp(s) / np.exp(s).sum(axis=1, keepdims=True)"
@@ -218,6 +219,12 @@ weight = exercise(
         ),
         "You cut off the rows of the 1s. They hold the terms of one and two modalities.": (
             'return np.einsum("rio,rjo,rko->ijko", a[:, :-1], b[:, :-1], c[:, :-1])'
+        ),
+        "You appended a row for the 1. The factors have theirs already, so that W is (n1, n2, n3, k).": (
+            lambda a, b, c: full_weight(*(np.pad(f, ((0, 0), (0, 1), (0, 0)), constant_values=1) for f in (a, b, c)))
+        ),
+        "You added the three factors. Within one rank they are multiplied; the sum goes over the ranks.": (
+            lambda a, b, c: (a[:, :, None, None] + b[:, None, :, None] + c[:, None, None]).sum(axis=0)
         ),
         "That is the first rank alone. Add the others.": ('return np.einsum("rio,rjo,rko->ijko", a[:1], b[:1], c[:1])'),
         "The numbers are right, but flat. Keep an axis for each modality: (n1, n2, n3, k).": (
@@ -334,6 +341,15 @@ print("4 samples, 6 outputs each, but:", broken(*xs, *ws).shape)
             lambda *args: mixed(*args)[0],
             lambda *args: mixed(*args)[:, 0],
         ],
+        "You took the diagonal over samples and outputs. The two axes of samples are 0 and 1; the outputs stay.": (
+            lambda *args: np.diagonal(mixed(*args), axis1=0, axis2=2).T
+        ),
+        "You multiplied matrices: `@` adds up over samples, so everybody meets everybody. Multiply entry by entry, `*`.": (
+            "return ((x1 @ w1) @ (x2 @ w2).T) @ (x3 @ w3)"
+        ),
+        "You dropped an axis of length 1 (`squeeze`). One sample is still (1, k).": (
+            lambda *args: interaction(*args).squeeze()
+        ),
         "That is a sum. Samples are kept apart now, but the interaction is gone: multiply.": (
             "return (x1 @ w1) + (x2 @ w2) + (x3 @ w3)"
         ),
@@ -460,6 +476,9 @@ print("XOR:", alone, ceilings.additive_accuracy(xor), ceilings.bayes_accuracy(xo
             "late = ceilings.loglinear_accuracy(joint)"
         ),
         "You allow no slack. A ceiling at most 0.01 below the joint one counts as enough.": edit("0.01", "0.0"),
+        "You allow the slack for a single cue only. Late fusion, too, is enough at most 0.01 below the joint ceiling.": (
+            edit("late >= best - 0.01", "late >= best - 1e-9")
+        ),
         "Your slack is too wide: 0.01 is meant, one percentage point of accuracy.": edit("0.01", "0.1"),
         "You allow one percent of the ceiling. The slack is 0.01 itself, one percentage point.": edit(
             "best - 0.01", "0.99 * best"

@@ -243,6 +243,13 @@ print(padded)
             "return -right - down",
         ],
         "That is the squared strength: take the square root.": "return right**2 + down**2",
+        "You cut off the slopes below 0. An edge from bright to dark is an edge too: square the slopes as they are.": [
+            "return np.sqrt(np.maximum(right, 0) ** 2 + np.maximum(down, 0) ** 2)",
+            "return np.sqrt(np.minimum(right, 0) ** 2 + np.minimum(down, 0) ** 2)",
+        ],
+        "You compared direct neighbors only. Sobel adds those in the two rows (or columns) beside, weighted 1, 2, 1.": [
+            edit("(1, 2, 1)", f"(0, {weight}, 0)") for weight in (4, 2, 1, 0.5)
+        ],
         "You have the change towards the right only. Edges that run from left to right need the transposed kernel too.": (
             "return np.abs(right)"
         ),
@@ -322,6 +329,13 @@ def one_kind(caption, count=-1):
     if "left" in caption:
         return caption.replace("left", "right", count)
     return caption.replace("right", "left", count)
+
+
+def one_word(caption):
+    """The same for whole words."""
+    words = caption.split(" ")
+    old, new = ("left", "right") if "left" in words else ("right", "left")
+    return " ".join(new if word == old else word for word in words)
 
 
 def with_caption(picture, boxes, caption):
@@ -466,6 +480,7 @@ print(picture[..., 0], "a white thing in the box", boxes[0])
         "A caption may hold both words. Yours exchanges one of them: swap word by word.": [
             lambda picture, boxes, caption: with_caption(picture, boxes, one_kind(caption)),
             lambda picture, boxes, caption: with_caption(picture, boxes, one_kind(caption, 1)),
+            lambda picture, boxes, caption: with_caption(picture, boxes, one_word(caption)),
         ],
         "You swapped letters inside other words ('bright' became 'bleft'). Only whole words change.": (
             'words = caption.replace("left", "?").replace("right", "left").replace("?", "right").split(" ")'

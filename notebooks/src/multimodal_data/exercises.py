@@ -127,6 +127,13 @@ padding = exercise(
         "zeros.": "return values, values != 0",
         "Your mask is True everywhere, so nobody can tell what is real.": "return values, np.ones_like(padding_mask)",
         "You put the zeros in front. Here each sequence starts at the start of its row.": in_front,
+        "You sorted the sequences by length. Row i belongs to sequence i: keep their order.": [
+            lambda sequences: pad_batch(sorted(sequences, key=len, reverse=True)),
+            lambda sequences: pad_batch(sorted(sequences, key=len)),
+        ],
+        "You left out the empty sequences. Each sequence has its row; that of an empty one is all padding.": (
+            lambda sequences: pad_batch([s for s in sequences if len(s)])
+        ),
         "You cut all sequences to the shortest. That throws data away: make room for the longest.": (
             lambda sequences: pad_batch([s[: min(map(len, sequences))] for s in sequences])
         ),
@@ -406,6 +413,7 @@ print("the first says class 0 in", (20 + 5) / 50, "of all, the second in", (20 +
         "You counted the first two classes only. There may be more: go through all `len(table)` of them.": [
             "p_o = np.trace(share[:2, :2])\np_e = share.sum(axis=1)[:2] @ share.sum(axis=0)[:2]",
             lambda table: kappa(table[:2, :2]),
+            "p_o = share[0, 0] + share[1, 1]",
         ],
     },
     praise="1 is perfect, 0 is chance, and below 0 they disagree on purpose.",

@@ -1,18 +1,39 @@
-"""Two exercises on text: TF-IDF of any table, and stop words that are dangerous to remove."""
+"""TF-IDF of any table, stop words that are dangerous to remove, and a challenge; a module is in the file for PyTorch."""
 
 import string
+import unicodedata
 from itertools import combinations
 
 import numpy as np
 
-from mmcourse.exercise import between, context, edit, example, exercise, in_turn, lesson, paragraph, part, right, says
+from mmcourse.check.blanks import blank
+from mmcourse.datasets.scenes import world
+from mmcourse.datasets.scenes.captions import ENGLISH, article, english
+from mmcourse.exercise import (
+    Array,
+    Drawn,
+    between,
+    challenge,
+    context,
+    edit,
+    example,
+    exercise,
+    in_turn,
+    lesson,
+    paragraph,
+    part,
+    right,
+    says,
+)
 
 lesson(
     "text",
-    promise="Two tasks: weigh words, and judge which of them may go.",
-    uses="Python and NumPy only",
+    promise="Weigh words, judge which of them may go, and average word vectors by their weights in PyTorch.",
+    uses="Python and NumPy; the last one PyTorch",
     setup="""
 import numpy as np
+import torch
+from torch import nn
 
 from mmcourse.check import check
 """,
@@ -67,7 +88,7 @@ print("first row  ", (counts[0] * idf).round(3), "of length", np.linalg.norm(cou
         says("A text without any word keeps a row of zeros: no NaN.", mistake="0 / 0 is NaN"),
     ],
     hints=[
-        "`df` is about texts, not about occurrences: a word that stands twice in one text counts once. `counts > 0` is a "
+        "`df` is about texts, not about occurrences: a word that occurs twice in one text counts once. `counts > 0` is a "
         "good start.",
         "`np.linalg.norm(weights, axis=1, keepdims=True)` gives the lengths as a column. Put 1 where a length is 0, then "
         "divide.",
@@ -378,7 +399,7 @@ for word in ("the", "not", "was"):
         "Your words stay removed: each is taken out of what the ones before it left. Start from the whole sentences.": (
             one_after_the_other
         ),
-        "These are the words that may go. Asked are the dangerous ones.": (
+        "These are the words that may go. The dangerous ones are wanted.": (
             "return sorted(set(stop_words) - set(found))"
         ),
         "You report every word whose removal makes two sentences equal. It does harm only if their labels differ.": (
@@ -417,3 +438,214 @@ def by_what_is_left(sentences, labels, stop_words):
         if any(s != t and x != y for group in groups.values() for s, x in group for t, y in group):
             found.append(word)
     return sorted(found)
+
+
+# ---------------------------------------------------------------- an open challenge
+NUM_CAPTIONS, NUM_QUERIES, NUM_FOUND = 1500, 40, 10
+
+
+def draw_search(g):
+    """New captions (1500,), queries (40,) in any of the caption's words; relevance (40, 1500) stays hidden."""
+    seed = int(g.integers(2**31))
+    drawn = [world.make(seed, index) for index in range(NUM_CAPTIONS)]
+    kinds = sorted({thing.names[1:] for scene in drawn for thing in scene.things})
+    queries, relevant = [], []
+    for index in g.choice(len(kinds), NUM_QUERIES, replace=False):
+        color, shape = kinds[index]
+        queries.append(article(f"{g.choice(ENGLISH[color])} {g.choice(ENGLISH[shape])}"))
+        relevant.append([any(thing.names[1:] == (color, shape) for thing in scene.things) for scene in drawn])
+    captions = np.array([english(scene) for scene in drawn])
+    return Drawn({"captions": captions, "queries": np.array(queries)}, np.array(relevant))
+
+
+def precision_of_ten(handed_in, inputs, relevant):
+    """Mean share of relevant captions among the ten, each caption counted once."""
+    hits = []
+    for row, is_relevant in zip(handed_in["found"], relevant, strict=True):
+        listed = {index for index in row.tolist() if 0 <= index < len(is_relevant)}
+        hits.append(sum(is_relevant[index] for index in listed) / NUM_FOUND)
+    return np.mean(hits)
+
+
+challenge(
+    "text.challenge",
+    title="A search engine that understands more",
+    statement=[
+        "`captions` holds 1,500 new captions, `queries` 40 queries such as “a scarlet disc”. Color and shape may be named",
+        "by any word that captions use for them: a caption with a red circle is wanted as well. For each query hand in the",
+        "positions of ten captions in `captions`. Which of them have the thing is hidden; the score is precision at 10, each",
+        "caption counted once. TF-IDF on words reaches about 0.7, on words and pairs about 0.88. Which words mean the same?",
+        "And in what other ways do captions join a color to its shape?",
+    ],
+    draw=draw_search,
+    score=precision_of_ten,
+    hand_in={"found": Array((NUM_QUERIES, NUM_FOUND), "integer")},
+    to_beat=0.9,
+    points_by_score={0.9: 1, 0.96: 2, 0.99: 3},
+    minutes=60,
+    score_name="precision at 10",
+)
+
+
+# ---------------------------------------------------------------- blanks of the lesson
+def cleaned(form="NFKC", lower=True, cut=lambda s: " ".join(s.split())):
+    """A version of `clean` with parts replaced."""
+
+    def version(string):
+        string = unicodedata.normalize(form, string) if form else string
+        return cut(string.lower() if lower else string)
+
+    return version
+
+
+@blank(
+    "text.blank.1",
+    title="Cleaning a string",
+    # the first tells the cuts apart, the second the forms
+    inputs=[
+        (" Red  Star",),
+        ("caf\u00e9 cafe\u0301 Ｒｅｄ",),
+        ("\t\u3000ﬁne\n",),
+        ("",),
+        ("红色，蓝色",),
+        ("CAFÉ 2²",),
+    ],
+    mistakes=[
+        (cleaned(form=None), "Full-width letters and separate accents stay as they were: normalize with NFKC."),
+        (cleaned(form="NFC"), "This is NFC. The K in NFKC turns full-width and joined letters into ordinary ones."),
+        (cleaned(form="NFKD"), "This is NFKD, which takes accents off their letters. NFKC joins them."),
+        (cleaned(lower=False), "Capital letters stay: lower-case them."),
+        (cleaned(cut=str.strip), "Only the ends are clean: inside, a run of spaces must become one space."),
+        (cleaned(cut=lambda s: "".join(s.split())), "The words grew together: join them with a space."),
+        (cleaned(cut=lambda s: s), "Spaces are still as they were typed: one between words, none at the ends."),
+    ],
+    what="The text",
+)
+def clean(string):
+    string = unicodedata.normalize("NFKC", string)
+    string = string.lower()
+    return " ".join(string.split())
+
+
+@blank(
+    "text.blank.2",
+    title="A bag of words",
+    inputs=[
+        (["red", "star", "red"], ["a", "red", "star"]),
+        (["a", "puce", "star"], ["star", "a", "star s", "red"]),
+        ([], ["a", "b"]),
+        (["stars"], ["star", "stars"]),
+    ],
+    mistakes=[
+        (
+            lambda tokens, vocabulary: np.array([int(word in tokens) for word in vocabulary]),
+            "This says whether a word occurs. A bag says how often.",
+        ),
+        (
+            lambda tokens, vocabulary: np.array([vocabulary.count(token) for token in tokens]),
+            "One number per token of the text came back. A bag has one per word of the vocabulary.",
+        ),
+        (
+            lambda tokens, vocabulary: np.array([" ".join(tokens).count(word) for word in vocabulary]),
+            "You counted inside the joined text: “star” is also in “stars”. Count whole tokens.",
+        ),
+        (
+            lambda tokens, vocabulary: np.array([tokens.count(word) for word in sorted(vocabulary)]),
+            "The counts are in another order. Keep the order of the vocabulary.",
+        ),
+        (
+            lambda tokens, vocabulary: np.array([tokens.count(word) for word in vocabulary]) / max(len(tokens), 1),
+            "You divided by the number of tokens. Counts are whole numbers.",
+        ),
+    ],
+    what="The bag",
+)
+def bag_of_words(tokens, vocabulary):
+    counts = [tokens.count(word) for word in vocabulary]
+    return np.array(counts)
+
+
+def draw_cosines():
+    g = np.random.default_rng(0)
+    return [
+        (np.array([1.0, 1.0]), np.array([[2.0, 0.0], [3.0, 3.0]])),
+        *((g.normal(size=v).round(2), g.normal(size=(n, v)).round(2)) for n, v in ((1, 3), (4, 2), (3, 3))),
+    ]
+
+
+@blank(
+    "text.blank.3",
+    title="Cosine similarity",
+    inputs=draw_cosines,
+    mistakes=[
+        (lambda query, texts: texts @ query, "These are dot products: divide by both lengths."),
+        (
+            lambda query, texts: texts @ query / np.linalg.norm(texts, axis=1),
+            "You divided by the lengths of the texts only: the query has a length too.",
+        ),
+        (
+            lambda query, texts: texts @ query / np.linalg.norm(query),
+            "You divided by the length of the query only: each text has a length too.",
+        ),
+        (
+            lambda query, texts: texts @ query / np.linalg.norm(texts) / np.linalg.norm(query),
+            "You divided by one length of the whole table. Each row has its own: `axis=1`.",
+        ),
+        (
+            lambda query, texts: texts @ query / (texts**2).sum(axis=1) / (query**2).sum(),
+            "You divided by squared lengths: take the root, or `np.linalg.norm`.",
+        ),
+        (
+            lambda query, texts: texts @ query / np.abs(texts).sum(axis=1) / np.abs(query).sum(),
+            "You divided by sums. A length is the root of the sum of squares.",
+        ),
+        (
+            lambda query, texts: np.linalg.norm(texts - query, axis=1),
+            "These are distances. Cosine similarity is large where directions agree.",
+        ),
+    ],
+    what="The similarity",
+)
+def cosine(query, texts):
+    dots = texts @ query  # (n,)
+    lengths = np.linalg.norm(texts, axis=1) * np.linalg.norm(query)  # (n,)
+    return dots / lengths
+
+
+def padded(sequences, length=max, left=False, value=0):
+    """A version of `pad` with parts replaced."""
+    size = length(len(sequence) for sequence in sequences)
+    ids = np.full((len(sequences), size), value)
+    mask = np.zeros((len(sequences), size), dtype=bool)
+    for row, sequence in enumerate(sequences):
+        kept = sequence[:size]
+        at = slice(size - len(kept), size) if left else slice(0, len(kept))
+        ids[row, at] = kept
+        mask[row, at] = True
+    return ids, mask
+
+
+@blank(
+    "text.blank.4",
+    title="A padded batch",
+    inputs=[([[5, 2], [3, 4, 6, 2]],), ([[7]],), ([[2, 3, 4], [5], [6, 7]],), ([[2], []],)],
+    mistakes=[
+        (lambda sequences: padded(sequences, left=True), "The padding is on the left. Fill up on the right."),
+        (
+            lambda sequences: (padded(sequences)[0], ~padded(sequences)[1]),
+            "This mask is the opposite: True is a real token.",
+        ),
+        (
+            lambda sequences: padded(sequences, length=min),
+            "You cut to the shortest sequence. Fill up to the longest instead.",
+        ),
+        (lambda sequences: padded(sequences, value=1), "Padding has the id 0."),
+        (
+            lambda sequences: (padded(sequences)[0], np.ones_like(padded(sequences)[1])),
+            "Your mask is True everywhere: padding is False.",
+        ),
+    ],
+    names=("ids", "mask"),
+)
+def pad(sequences):
+    return padded(sequences)

@@ -1,0 +1,138 @@
+"""Figures of the shipped captioner: is what it says true of the picture, is it grammatical, how many nats per token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmcourse.datasets import vocabulary
+from mmcourse.datasets.scenes import foils, world
+from mmcourse.datasets.scenes.captions import english, tokens
+from mmcourse.datasets.scenes.truth import Statement, log_p, parse, true_of
+from mmcourse.evaluate.captions import bleu, cider_d
+from mmcourse.figures.clip import draw_scenes
+from mmcourse.torch.captioner import Captioner
+from mmcourse.torch.decoding import KVCache
+
+SPEAKERS = 5  # reference captions of a scene for BLEU and CIDEr-D
+SAMPLE = {"temperature": 1.0, "top_p": 0.9, "seed": 0}
+
+
+def num_tokens(captions: Sequence[str]) -> int:
+    """Words and one end for each caption: what nats are divided by, however a model cuts its text."""
+    return sum(len(tokens(caption)) + 1 for caption in captions)
+
+
+def num_statements(said: Statement | None) -> int:
+    """How many things a caption claims: each color, shape and size, a relation, a place, a background, a number."""
+    if said is None:
+        return 0
+    of_things = sum(2 + (thing.size is not None) for thing in said.things)
+    others = (said.relation, said.place, said.texture, said.count)
+    return of_things + sum(fact is not None for fact in others)
+
+
+def truth_of(captions: Sequence[str], scenes: Sequence[world.Scene]) -> dict[str, float]:
+    """What share is wholly true, grammatical, has a relation; statements per caption beside the grammar's own number.
+
+    A caption is true when the grammar can say it, every statement holds, and no thing is left out.
+    """
+    said = [parse(caption) for caption in captions]
+    grammar = [parse(english(scene)) for scene in scenes]
+    true = [true_of(statement, scene) for statement, scene in zip(said, scenes, strict=True)]
+    return {
+        "all_true": float(np.mean(true)),
+        "grammatical": float(np.mean([statement is not None for statement in said])),
+        "statements": sum(map(num_statements, said)) / sum(map(num_statements, grammar)),
+        "relations": float(np.mean([bool(statement and statement.relation) for statement in said])),
+    }
+
+
+def floors(n: int = 1000) -> dict[str, float]:
+    """Exact entropy of a caption, in nats per token: for who only sees, and if the order of drawing were known."""
+    scenes = [world.make(20_003, index) for index in range(n)]
+    captions = [english(scene) for scene in scenes]
+    count = num_tokens(captions)
+    only_seen = sum(log_p(c, scene, order_known=False) for c, scene in zip(captions, scenes, strict=True))
+    known = sum(log_p(c, scene) for c, scene in zip(captions, scenes, strict=True))
+    return {"floor": -only_seen / count, "floor_order_known": -known / count}
+
+
+def other_speakers(scene: world.Scene, number: int = SPEAKERS) -> list[str]:
+    """Reference captions of a scene, each with other words; none is the scene's own."""
+    return [english(replace(scene, seed=(*scene.seed, 100 + speaker))) for speaker in range(number)]
+
+
+def foil_accuracy(model: Captioner, scenes: Sequence[world.Scene], images: np.ndarray, kind: str) -> tuple[float, int]:
+    """How often the caption is more likely than its fair foil, and of how many. Without the picture: 0.5."""
+    found = foils.fair_foils(scenes, kind)
+    rows = [foil.index for foil in found]
+    if not rows:
+        return float("nan"), 0
+    right = model.log_likelihood(images[rows], [foil.caption for foil in found])
+    wrong = model.log_likelihood(images[rows], [foil.foil for foil in found])
+    return float((right > wrong).double().mean()), len(found)
+
+
+def compute(n: int = 1000, model: Captioner | None = None) -> dict[str, Any]:
+    """All figures of a model on `n` test scenes; by default of the shipped one, greedy unless another is named."""
+    model = Captioner.from_pretrained("captioning") if model is None else model
+    scenes, images = draw_scenes(n)
+    captions = [english(scene) for scene in scenes]
+    nats = -float(model.log_likelihood(images, captions).sum())
+    found: dict[str, Any] = {}
+    written = model.caption(images)
+    found |= truth_of(written, scenes)
+    found["nll_per_token"] = nats / num_tokens(captions)
+    found |= floors(n)
+    for name, options in (("beam", {"num_beams": 5}), ("sample", SAMPLE)):
+        other = truth_of(model.caption(images, name, **options), scenes)
+        found |= {f"{key}_{name}": value for key, value in other.items()}
+    references = [[plain(c) for c in other_speakers(scene)] for scene in scenes]
+    speakers = {"": written, "_perfect": captions}
+    for name, sentences in speakers.items():
+        said = [plain(sentence) for sentence in sentences]
+        found[f"bleu_4{name}"] = bleu(said, references)
+        found[f"cider_d{name}"] = float(np.mean(cider_d(said, references)))
+    for kind in foils.KINDS:
+        found[f"foils_{kind}"], found[f"num_foils_{kind}"] = foil_accuracy(model, scenes, images, kind)
+    unseen, unseen_images = draw_scenes(n, "colour-shape")
+    found["all_true_unseen_pairs"] = truth_of(model.caption(unseen_images), unseen)["all_true"]
+    found["scenes"] = n
+    return found
+
+
+def plain(caption: str) -> str:
+    """Lower-case words without marks: what BLEU and CIDEr-D count."""
+    return " ".join(tokens(caption))
+
+
+def cache_speedup(lengths: Sequence[int] = (16, 32, 64, 128, 256), batch: int = 8) -> dict[int, float]:
+    """How many times faster a caption of each length is written with the key–value cache than without.
+
+    Random weights: what is written does not matter. The end is never chosen.
+    """
+    model = Captioner(max_length=max(lengths) + 1, vocabulary_size=512).eval()
+    grid = torch.zeros(batch, 64, model.config["dim"])
+    found = {}
+    with torch.no_grad():
+        for length in lengths:
+            start = time.perf_counter()
+            cache = model.start_cache(grid)
+            new = torch.full((batch, 1), vocabulary.BOS)
+            for _ in range(length):
+                new = model.step(new, cache).argmax(dim=-1, keepdim=True)
+            with_cache = time.perf_counter() - start
+            start = time.perf_counter()
+            context = model.start_cache(grid).context
+            ids = torch.full((batch, 1), vocabulary.BOS)
+            for _ in range(length):  # everything again for each piece
+                last = model.step(ids, KVCache(context)).argmax(dim=-1, keepdim=True)
+                ids = torch.cat([ids, last], dim=1)
+            found[length] = (time.perf_counter() - start) / with_cache
+    return found
