@@ -215,6 +215,8 @@ print("p(frown), p(smile) =", small.sum(axis=0))
         "You compared the first two moods only. A table may have more rows: take the largest of each whole column.": (
             "best = joint[:2].max(axis=0)"
         ),
+        "You took the smallest of each column: the *best* answer is the largest.": "best = joint.min(axis=0)",
+        "That is how often the best model is wrong. How often is it right?": "return 1 - best.sum()",
         "That is the single largest cell. Each cue x has a best label of its own: one maximum per column, then the "
         "sum.": "return joint.max()",
         "You averaged p(y given x) as if all cues were equally frequent. Weigh each by p(x), or keep the joint table.": (
@@ -356,6 +358,12 @@ print("product", product.round(3), "-> scaled to sum 1", product / product.sum()
             "fused = product * prior",
             "fused = product * prior**2",
         ],
+        "You took a softmax of products. They are no scores: divide each row by its own sum.": (
+            "return np.exp(fused) / np.exp(fused).sum(axis=1, keepdims=True)"
+        ),
+        "You divided each row by its largest. Probabilities sum to 1: divide by the row's sum.": (
+            "return fused / fused.max(axis=1, keepdims=True)"
+        ),
         "The products are right but do not sum to 1. Divide each row by its own sum.": "return fused",
         "You multiplied the posteriors and stopped there: divide by the prior twice, then each row by its sum.": (
             "return product"
