@@ -60,6 +60,36 @@ def to_infinity(s, real):
     return s.masked_fill(~real, -torch.inf).softmax(-1)
 
 
+# ---------------------------------------------------------------- clip.2, clip.3
+def unit(x):
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+def contrast(norm=unit, scale=torch.exp, extra=True, both=True, columns=None, mean=True):
+    """A right answer with places to go wrong."""
+
+    def answer(image, text, hard_text, log_scale):
+        u, v, h = norm(image), norm(text), norm(hard_text)
+        table = scale(log_scale) * torch.mm(u, (torch.cat((v, h)) if extra else v).T)
+        target = torch.arange(u.size(0))
+        rows = F.nll_loss(table.log_softmax(1), target)
+        down = columns(table) if columns else F.nll_loss(table[:, : u.size(0)].T.log_softmax(1), target)
+        return (rows + down) / (2 if mean else 1) if both else rows
+
+    return answer
+
+
+def pairwise(norm=unit, scale=torch.exp, shift=lambda bias: bias, sign=lambda e: 2 * e - 1, total=None):
+    """A right answer with places to go wrong."""
+
+    def answer(image, text, log_scale, bias):
+        z = scale(log_scale) * torch.mm(norm(image), norm(text).T) + shift(bias)
+        cost = F.softplus(-sign(torch.eye(len(z))) * z)
+        return total(cost) if total else cost.sum(1).mean()
+
+    return answer
+
+
 # ---------------------------------------------------------------- neural_networks.3
 class Net(nn.Module):
     """A right answer with places to go wrong."""
@@ -215,6 +245,32 @@ ANSWERS = {
                 weighing(lambda s, real: (s + real.float().log()).softmax(-1).masked_fill(~real, 0)),
                 "gradient is NaN",
             ),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "clip.2": Answers(
+        right=[contrast(), contrast(norm=lambda x: F.normalize(x, p=2, dim=1))],
+        wrong=[
+            (contrast(norm=lambda x: x), "not normalized"),
+            (contrast(scale=lambda s: s), "without exp"),
+            (contrast(scale=lambda s: torch.exp(-s)), "logarithm of the scale"),
+            (contrast(extra=False), "hard negatives are not used"),
+            (contrast(both=False), "one direction only"),
+            (contrast(mean=False), "added them up"),
+            (contrast(norm=lambda x: F.normalize(x, dim=0)), ""),
+            (contrast(scale=lambda s: s.exp().detach()), "No gradient reaches the scale"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "clip.3": Answers(
+        right=[pairwise(), pairwise(total=lambda c: c.sum() / len(c))],
+        wrong=[
+            (pairwise(norm=lambda x: x), "not normalized"),
+            (pairwise(shift=lambda bias: 0 * bias), "bias is missing"),
+            (pairwise(sign=lambda e: 1 - 2 * e), "sign is turned round"),
+            (pairwise(total=lambda c: c.mean()), "number of pairs"),
+            (pairwise(total=lambda c: c.trace() / len(c)), "only the right pairs"),
+            (pairwise(scale=lambda s: s), "without exp"),
         ],
         skip=FUNCTIONS,
     ),

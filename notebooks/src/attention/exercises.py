@@ -271,6 +271,8 @@ print((allowed / allowed.sum(axis=1, keepdims=True)).round(2))
         "You masked rows, the queries. Padding must not be attended *to*: mask columns, `padding_mask[:, None, :]`.": (
             "real = np.broadcast_to(padding_mask[:, :, None], scores.shape)"
         ),
+        "You closed the rows of padded queries as well. Only keys have to be real: a padded query's output is thrown away "
+        "anyway.": "real = padding_mask[:, None, :] & padding_mask[:, :, None]",
         "You set weights to 0 after the softmax, so rows no longer sum to 1. Mask first, then divide by the sum.": (
             lambda s, p, c: plain_softmax(s) * allowed(p, c)
         ),

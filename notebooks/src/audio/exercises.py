@@ -124,6 +124,9 @@ for hz in (3_000, 5_000):
         "You let tones above rate / 2 vanish. A filter does that; here there is none, so they fold back.": (
             "return 0 if hz > rate / 2 else hz"
         ),
+        "A tone exactly at half the rate is heard there, as the highest of all. Yours is silent.": (
+            "return 0 if rest == rate / 2 else min(rest, rate - rest)"
+        ),
         "That is the larger of `rest` and `rate - rest`. The heard tone is the smaller one, at most rate / 2.": (
             "return max(rest, rate - rest)"
         ),

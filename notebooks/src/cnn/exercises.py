@@ -404,6 +404,15 @@ def turned_and_scaled(ours, numerical):
     return verdict(np.flip(ours), numerical)[1] == "scaled"
 
 
+def by_equal_ratios(ours, numerical):
+    """Scaled where all ratios are equal, also 0 / 0 and what is divided by 0."""
+    error, word = verdict(ours, numerical)
+    if word in ("right", "flipped") or not ours.any():
+        return error, word
+    ratios = numerical / ours
+    return error, "scaled" if np.ptp(ratios) <= 1e-6 * np.abs(ratios).max() else "wrong"
+
+
 def scaled_but_for_zeros(ours, numerical):
     return ours.any() and verdict(ours, np.where(ours == 0, 0, numerical))[1] == "scaled"
 
@@ -642,6 +651,9 @@ print("error", np.abs(ours - numerical).max() / np.abs(numerical).max(), "  rati
         ),
         "You took the mean or median of all ratios: where both are 0, there is none. Take one ratio, where `ours` is "
         "largest in size.": ["factor = np.mean(numerical / ours)", "factor = np.median(numerical / ours)"],
+        "You compared all ratios with each other, but some divide by 0. Multiply `ours` by one ratio, and compare the arrays.": (
+            by_equal_ratios
+        ),
         "You took the ratio of the sums, which may be 0. Take it where `ours` is largest in size.": (
             "factor = numerical.sum() / ours.sum() if ours.sum() else 0.0"
         ),
@@ -721,14 +733,16 @@ challenge(
     statement=[
         "Each picture holds one ring with a gap, of any size, anywhere, in noise: the gap is right (0), up (1), left (2)",
         "or down (3). `train` has 2,000 of them with `train_labels`, `test` another 1,000 without. Predict the labels of",
-        "`test`, in any way: a network of this lesson, another one, or a formula of your own. A linear model on pixels",
-        "hardly does better than chance (0.25): the architecture has to know that the ring may be anywhere.",
+        "`test`, in any way: a network of this lesson, another one, or a formula of your own. On the draw below, one answer",
+        "for all reaches 0.26 and a linear model on pixels 0.34: the architecture has to know that the ring may be anywhere.",
+        "A network with three convolutions and 14,180 weights reached 0.95 and 0.94 from two starts, in 20 epochs or 23",
+        "seconds of one processor core.",
     ],
     draw=draw_ring_challenge,
     score=ring_accuracy,
     hand_in={"predictions": Array((NUM_TEST,), "integer")},
     to_beat=0.5,
-    points_by_score={0.5: 1, 0.8: 2, 0.95: 3},
+    points_by_score={0.5: 1, 0.9: 2, 0.95: 3},
     minutes=60,
     score_name="accuracy",
 )

@@ -331,6 +331,13 @@ def one_kind(caption, count=-1):
     return caption.replace("right", "left", count)
 
 
+def one_word(caption):
+    """The same for whole words."""
+    words = caption.split(" ")
+    old, new = ("left", "right") if "left" in words else ("right", "left")
+    return " ".join(new if word == old else word for word in words)
+
+
 def with_caption(picture, boxes, caption):
     """The right scene with another caption."""
     return *mirror_scene(picture, boxes, caption)[:2], caption
@@ -473,6 +480,7 @@ print(picture[..., 0], "a white thing in the box", boxes[0])
         "A caption may hold both words. Yours exchanges one of them: swap word by word.": [
             lambda picture, boxes, caption: with_caption(picture, boxes, one_kind(caption)),
             lambda picture, boxes, caption: with_caption(picture, boxes, one_kind(caption, 1)),
+            lambda picture, boxes, caption: with_caption(picture, boxes, one_word(caption)),
         ],
         "You swapped letters inside other words ('bright' became 'bleft'). Only whole words change.": (
             'words = caption.replace("left", "?").replace("right", "left").replace("?", "right").split(" ")'
