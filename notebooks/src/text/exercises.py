@@ -126,6 +126,19 @@ print("first row  ", (counts[0] * idf).round(3), "of length", np.linalg.norm(cou
         "Your df leaves out texts that have the word more than once. Count all that have it: `counts > 0`.": (
             "df = (counts == 1).sum(axis=0)"
         ),
+        "Your idf is not the one asked for: ln((1 + n) / (1 + df)) + 1. Each of the three ones has its place.": [
+            "idf = np.log((1 + n) / (1 + df) + 1)",
+            "idf = np.log(n / (1 + df)) + 1",
+            "idf = np.log((1 + n) / df) + 1",
+            "idf = np.log(1 + n / df)",
+            "idf = np.log(1 + n / (1 + df))",
+            "idf = np.log((1 + n) / (1 + df) + 1) + 1",
+        ],
+        "Your tf is not the plain count: no logarithm, and more than 0 and 1.": [
+            "weights = np.log1p(counts) * idf",
+            "weights = (counts > 0) * idf",
+            "weights = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * idf",
+        ],
         "You multiply by how common a word is. Rare words must weigh more: turn the fraction over and take its log.": (
             "idf = (1 + df) / (1 + n)"
         ),
