@@ -104,10 +104,12 @@ def rows(graded: Graded) -> list[tuple[Any, ...]]:
     named = graded.release.students if graded.release.students != EVERYONE else ()
     handed = (one.student for one in graded.submissions if not is_reserved(one.student))
     students = dict.fromkeys([*named, *handed])
+    unreadable = {one.student for one in graded.submissions if one.problem}
     for student in students:
         for x in graded.release.exercises:
             if (student, x.id) not in here:
-                found.append((student, x.id, 0.0, x.points, 0.0, "not handed in"))
+                status = "unreadable" if student in unreadable else "not handed in"
+                found.append((student, x.id, 0.0, x.points, 0.0, status))
     return sorted(found, key=lambda row: row[:2])
 
 
