@@ -54,7 +54,8 @@ photo = read(my_picture or photo_folder / "china.jpg")
 small_photo = resize(photo, (240, 240 * photo.shape[1] // photo.shape[0]))
 lines = canny(grayscale(small_photo), low=0.1, high=0.3)
 black_on_white = 1.0 - lines  # lines is True where an edge is
-fig = plot.images([small_photo, black_on_white], ["your picture", "its lines"], size=3.4)
+names = ["your picture", "its lines"]
+fig = plot.images([small_photo, black_on_white], names, size=3.4)
 plot.show(fig, alt="A photograph, and beside it its outlines, black on white.")
 
 # %% [markdown]
@@ -374,9 +375,9 @@ print(f"largest difference {difference.max():.2f} of 255 levels")
 assert difference.max() <= 1.001
 
 # %% [markdown]
-# (Pixel values are not proportional to light: files keep them in a scale that is finer for dark colors, *sRGB*. A mean of light would be exact; Pillow, PyTorch and Keras all average the values, and so do you here.)
-#
 # At most one level of 255, and the reason is known: Pillow rounds to whole numbers after each of the two steps. The course's `resize` repeats this rounding:
+#
+# (Pixel values are not proportional to light: files keep them in a scale that is finer for dark colors, *sRGB*. A mean of light would be exact; Pillow, PyTorch and Keras all average the values, and so do you here.)
 
 # %%
 pillow_filters = {
@@ -552,7 +553,7 @@ filter_guess.compare("from anti-aliased to nearest")
 # (In the last lines, ± is a 95 % interval over seeds *and* digits; the same holds for every "lost" and "gain" below.) Read each column downwards: the digits in use are the same, only the training differs. In every column the
 # network that was trained with the same filter has the best mean, if only by a hair between *plain* and *nearest*.
 #
-# The cost depends on the direction. Trained on smooth digits and used on jagged ones, the network loses 16 points after 8 epochs and 19 after 24, so longer training is no way out. The other way round no loss can be shown. And smooth digits are the best to work with at both ends: the mean keeps
+# The cost depends on the direction. Trained on smooth (anti-aliased) digits and used on jagged ones (*nearest*), the network loses 16 points after 8 epochs and 19 after 24, so longer training is no way out. The other way round no loss can be shown. And smooth digits are the best to work with at both ends: the mean keeps
 # more of a digit than the pick. When a finished model gets its pictures prepared otherwise than in training, one speaks of **training–serving skew**. Write down which filter you trained with, and let the app call the same code.
 
 # %% [markdown]
@@ -576,7 +577,8 @@ train_mean, train_std = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
 hidden = (dusk - own_mean) / own_std
 visible = (dusk - train_mean) / train_std
 day = (pixels - train_mean) / train_std
-print(f"day against dusk by its own numbers: at most {np.abs(day - hidden).max():g} apart")
+apart = np.abs(day - hidden).max()
+print(f"day against dusk by its own numbers: at most {apart:g} apart")
 print("mean after normalization    red  green   blue")
 print("day, by day's numbers   ", day.mean(axis=(0, 1, 2)).round(2) + 0.0)
 print("dusk, by its own        ", hidden.mean(axis=(0, 1, 2)).round(2) + 0.0)
@@ -735,7 +737,8 @@ by_torch = conv2d(pad(picture, (1, 1, 1, 1), mode="replicate"), kernel)[0, 0].nu
 print(f"largest difference: scipy {np.abs(by_scipy - right).max():.1e},", end=" ")
 print(f"torch {np.abs(by_torch - right).max():.1e}")
 turned = correlate(g, sobel_right[::-1, ::-1])
-print(f"kernel turned by half a circle, plus the old result: {np.abs(turned + right).max():.1e}")
+total = np.abs(turned + right).max()
+print(f"kernel turned by half a circle, plus the old result: {total:.1e}")
 assert max(np.abs(by_scipy - right).max(), np.abs(by_torch - right).max()) < 1e-9
 
 # %% [markdown]
@@ -905,7 +908,8 @@ for c, name in enumerate(scenes.COLORS):
 fig, ax = plt.subplots(figsize=(6.4, 3))
 ax.plot(contrast, lost, "o", color=plot.BLUE)
 for at, lost_here, name in zip(contrast, lost, scenes.COLORS):
-    ax.annotate(name, (at, lost_here), xytext=(5, 4), textcoords="offset points", fontsize=9)
+    offset = {"purple": (-38, 4), "blue": (5, -9)}.get(name, (5, 4))  # these three lie close together
+    ax.annotate(name, (at, lost_here), xytext=offset, textcoords="offset points", fontsize=9)
 ax.set(xlabel="distance from the background, in gray levels", ylabel="accuracy lost in gray")
 plot.show(fig, alt="Eight points, one per color. The color nearest to the background in gray loses most.")
 assert np.argmax(lost) == scenes.COLORS.index("green") == np.argmin(contrast)
@@ -982,8 +986,8 @@ for name in ("gray, evened", "new hues"):
     print(f"{name:14} {'   '.join(cells)}")
 gain, interval = trap["gray, evened"]["24 epochs, less than color"]
 print(f"evened against color, 24 epochs: {-gain:+.3f} ± {interval:.3f}")
-linear = {name: trap[name]["logistic regression"] for name in ("color", "gray", "gray, evened")}
-print("logistic regression:", {name: round(value, 2) for name, value in linear.items()})
+for name in ("color", "gray", "gray, evened"):
+    print(f"logistic regression, {name:12} {trap[name]['logistic regression']:.2f}")
 
 # %% [markdown]
 # Both controls agree with the guess. With the brightness gone, the same few objects are enough for more than 0.8, and even a logistic regression comes near that. New hues alone help about half of the way: dark and light still lie. A preparation is good when it removes just what lies, and only a test tells what that is.
@@ -1256,7 +1260,8 @@ for n in (60, 120):
         doubled = np.mean(row["with mirrored copies"])
         gain, interval = row["gain"]
         name = f"{n} objects, {epochs} epochs"
-        print(f"{name:24} {linear:10.3f} {plain:7.3f} {doubled:10.3f}      {gain:+.3f} ± {interval:.3f}")
+        cells = f"{linear:10.3f} {plain:7.3f} {doubled:10.3f}"
+        print(f"{name:24} {cells}      {gain:+.3f} ± {interval:.3f}")
 
 # %% [markdown]
 # Each gain is the mean of five pairs: the same objects, the same seed. Where the interval reaches across zero, no gain is shown. That is so in the first line. In the other three the mirrored copies help, by 3 to 6 points. After 120 epochs the gain is not smaller than after 30, so it is no mere gain in speed.
@@ -1318,7 +1323,8 @@ order += ["a quarter turn", "0 to 255", "reshape"]
 print(f"stored run of {stored['date']}: the first of 1,000 names, its probability")
 print(f"{'':21} {'china':21} {'flower':21} hopper")
 for fault in order:
-    cells = [f"{name} {probability:.2f}" for name, probability in faults[fault].values()]
+    found = faults[fault].values()
+    cells = [f"{name} {probability:.2f}" for name, probability in found]
     print(f"{fault:21} {cells[0]:21} {cells[1]:21} {cells[2]}")
 
 # %%
