@@ -210,11 +210,11 @@ def _assemble(
     numbers: dict[str, str],
     answers: dict[int, str] | None = None,
 ) -> NotebookNode:
-    """Title card with badge and budget, setup cell, then the author's cells with stable ids.
+    """Title card with badge (once the course is published) and budget, setup cell, then the author's cells.
 
-    ``answers`` holds text to put below a cell, by its index.
+    ``answers`` holds text to put below a cell, by its index. Ids of cells are stable.
     """
-    badge = _badge(slug, f"{folder}/{source.built_name(numbers)}.ipynb")
+    badge = _badge(slug, f"{folder}/{source.built_name(numbers)}.ipynb") if published(slug) else ""
     seen: Counter[str] = Counter()
     cells = []
     for index, (cell, text) in enumerate(zip(source.cells, texts, strict=True)):
