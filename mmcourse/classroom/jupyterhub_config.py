@@ -19,7 +19,7 @@ c.JupyterHub.hub_port = free_port()
 c.JupyterHub.db_url = f"sqlite:///{folder}/hub/jupyterhub.sqlite"
 c.JupyterHub.cookie_secret_file = str(folder / "hub" / "cookie_secret")
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{free_port()}"
-c.ConfigurableHTTPProxy.command = [sys.executable, "-m", "mmcourse.classroom.hub_proxy"]
+c.ConfigurableHTTPProxy.command = [sys.executable, "-m", "mmcourse.classroom.hub_proxy", f"{HOST}.localhost"]
 # In milliseconds: the page on which a student waits for the server is one long request.
 c.ConfigurableHTTPProxy.command += ["--proxy-timeout", "180000"]
 c.ConfigurableHTTPProxy.pid_file = str(folder / "hub" / "proxy.pid")

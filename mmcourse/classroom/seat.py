@@ -14,10 +14,12 @@ import os
 import pwd
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -36,6 +38,7 @@ from mmcourse.classroom.inside.doorway import forward
 from mmcourse.classroom.inside.jail import packed_filter
 from mmcourse.classroom.sandbox import ETC, INSIDE, PACKAGE, SYSTEM, NoSandbox, _is_root, _sites, _threads
 from mmcourse.datasets import data_dir
+from mmcourse.terminal import visible
 
 COURSE = "/class/course"  # where a checkout's package is seen, laid out as an installed wheel
 HUB_SOCKET = "/run/hub.sock"
@@ -56,6 +59,8 @@ USER = 1000  # what a student's id reads inside, where the hub is an ordinary us
 SMALL_TREE = 512 << 20  # bytes of /tmp, and of /dev/shm: both are memory
 _WRITING, _WRITTEN = threading.Lock(), set[Path]()
 CHECK_SECONDS, DISK_SECONDS = 1.0, 10.0
+MOST_OF_A_LINE, SHOWN_BYTES, SHOWN_SECONDS = 4096, 64 << 10, 60.0  # of what one server says, in the hub's log
+_RELAYS: set[asyncio.Future[None]] = set()  # a task that nobody holds may be collected as it runs
 
 
 # ---------------------------------------------------------------- what is seen
@@ -250,6 +255,54 @@ class Doors:
         self.scratch.cleanup()
 
 
+# ---------------------------------------------------------------- what it says
+@contextmanager
+def pipe_to(show: Callable[[str], None]) -> Iterator[int]:
+    """The end of a pipe for a server to write to; `show` gets each line, as long as the server and its kernels run.
+
+    The hub's own stdout and stderr are the instructor's terminal, as a rule, and open for reading too. A student who
+    had them would read what is typed there, and write what the terminal obeys.
+    """
+    reading, writing = os.pipe()
+    task = asyncio.ensure_future(relay(reading, show))
+    _RELAYS.add(task)
+    task.add_done_callback(_RELAYS.discard)
+    try:
+        yield writing
+    finally:
+        os.close(writing)
+
+
+async def relay(reading: int, show: Callable[[str], None]) -> None:
+    """Read to the end; `show` each line so that no terminal obeys it, up to SHOWN_BYTES in SHOWN_SECONDS."""
+    lines = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(reading, "rb", buffering=0)
+    )
+    try:
+        rest, left, since = b"", SHOWN_BYTES, loop.time()
+        while chunk := await lines.read(MOST_OF_A_LINE):
+            if loop.time() - since > SHOWN_SECONDS:
+                left, since = SHOWN_BYTES, loop.time()
+            *whole, rest = (rest + chunk).split(b"\n")
+            if len(rest) > MOST_OF_A_LINE:
+                whole, rest = [*whole, rest], b""
+            for line in whole:
+                if 0 < left <= len(line) + 1:
+                    show("more than fits into this log; the rest of this minute is left out")
+                elif left > 0:
+                    show(visible(line[:MOST_OF_A_LINE].decode(errors="replace")))
+                left -= len(line) + 1
+            if left <= 0:  # read on, or the server would wait; but not as fast as it can write
+                rest = b""
+                await asyncio.sleep(0.02)
+        if rest:
+            show(visible(rest.decode(errors="replace")))
+    finally:
+        transport.close()
+
+
 # ---------------------------------------------------------------- the spawner
 class ClassSpawner(SimpleLocalProcessSpawner):
     """A student's server behind walls, with limits on all that the student runs together."""
@@ -298,8 +351,10 @@ class ClassSpawner(SimpleLocalProcessSpawner):
         walls = command(folder, student, uid, self.doors.outward, Path(self.doors.scratch.name), denied.fileno())
         door = [sys.executable, "-B", "/class/inside/doorway.py", json.dumps(settings)]
         self.cmd = [*walls, *door, sys.executable, "-m", "jupyterhub.singleuser"]
-        self.popen_kwargs = {"pass_fds": (self.doors.listener.fileno(), denied.fileno())}
-        with denied:
+        passed = (self.doors.listener.fileno(), denied.fileno())
+        with denied, pipe_to(lambda line: self.log.info("%s: %s", student, line)) as writing:
+            said = {"stdin": subprocess.DEVNULL, "stdout": writing, "stderr": writing}
+            self.popen_kwargs = {"pass_fds": passed, **said}
             address = await super().start()
         self.doors.listener.close()  # ours: with the server gone, a connection is refused, not left waiting
         self.watcher = asyncio.create_task(self.watch(memory, int(self.disk_limit)))

@@ -56,7 +56,10 @@ def opened_folder(path: str | os.PathLike[str], dir_fd: int | None = None) -> It
 
 
 def read_files(folder: int, below: Path = Path()) -> Iterator[File]:
-    """Every file in an open folder and in the folders in it, in order of names; `below` stands before each path."""
+    """Every file in an open folder and in the folders in it, in order of names, notebooks first.
+
+    `below` stands before each path. What is not read, because there is too much of it, is said once.
+    """
     yield from _walk(folder, below, 0, _Left())
 
 
@@ -66,13 +69,22 @@ class _Left:
 
     files: int = MOST_FILES
     size: int = MOST_BYTES_IN_ALL
+    said: bool = False
+
+    def out(self, place: Path, why: str) -> Iterator[File]:
+        """Says that something is left out, the first time."""
+        if not self.said:
+            self.said = True
+            yield File(place, problem=f"not read: {why}; hand in the notebook alone")
 
 
 def _walk(folder: int, below: Path, depth: int, left: _Left) -> Iterator[File]:
     owner = os.fstat(folder).st_uid
-    folders = []
-    for name in sorted(set(os.listdir(folder)) - LITTER)[:MOST_FILES]:
+    folders, many = [], f"the folder holds more than {MOST_FILES} files"
+    names = sorted(set(os.listdir(folder)) - LITTER, key=lambda name: (not name.lower().endswith(".ipynb"), name))
+    for name in names[:MOST_FILES]:
         if left.files <= 0:
+            yield from left.out(below / name, many)
             return
         if _is_folder(name, folder):
             folders.append(name)
@@ -86,6 +98,12 @@ def _walk(folder: int, below: Path, depth: int, left: _Left) -> Iterator[File]:
             yield File(below / name, data)
         except Unreadable as error:
             yield File(below / name, problem=str(error))
+    if len(names) > MOST_FILES:
+        yield from left.out(below / names[MOST_FILES], many)
+    if folders and depth >= DEEPEST:
+        yield from left.out(below / folders[0], f"folders in folders are opened {DEEPEST} deep")
+    elif len(folders) > MOST_FOLDERS:
+        yield from left.out(below / folders[MOST_FOLDERS], f"more than {MOST_FOLDERS} folders in one")
     for name in folders[:MOST_FOLDERS] if depth < DEEPEST else ():
         try:
             with opened_folder(name, folder) as inner:

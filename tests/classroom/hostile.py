@@ -159,6 +159,37 @@ def hoard(family, place):
                 pass
     assert sent > 100 << 20
 """
+WIDENED = """
+import socket
+def hoard():
+    kept, sent = [], 0
+    for _ in range(20):
+        kept += socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        for line in kept[-2:]:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 28)
+            line.setblocking(False)
+            try:
+                while True:
+                    sent += line.send(bytes(50_000))
+            except BlockingIOError:
+                pass
+    return sent
+"""
+# A TCP socket that is given its own port by chance is connected with itself: one of some thousands.
+ITSELF = """
+import socket, time
+port = 32770
+def hoard():
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        line = socket.socket()
+        try:
+            line.sendto(b"x", socket.MSG_FASTOPEN, ("127.0.0.1", port))
+            return 1
+        except ConnectionRefusedError:
+            line.close()
+    return 0
+"""
 # The same reply but for what is given here: `wire.send` is the worker's own, in the process of the student.
 REPLY = RUNNER + "old = wire.send\nwire.send = lambda line, m: old(line, {**m, **%s} if 'id' in m else m)"
 FRAMES = """
@@ -651,6 +682,16 @@ def attacks(out: Path, port: int) -> dict[str, Attack]:
             "bind, listen and connect are denied",
             before="0.9 GB in 4 s, outside every limit",
         ),
+        "hoards memory in sockets with large buffers": Attack(
+            [HONEST, WIDENED, RIGHT.replace("    return", "    hoard()\n    return")],
+            "no buffer is made larger",
+            before="1.0 GB where the machine allows buffers of 4 MB, outside every limit",
+        ),
+        "connects a socket with itself": Attack(
+            [HONEST, ITSELF, RIGHT.replace("    return", "    assert hoard()\n    return")],
+            "no message connects",
+            before="in 0.8 s; each holds 4 MB outside every limit",
+        ),
         "takes the machine's asynchronous reading": Attack(
             answer(
                 "import ctypes\nheld = ctypes.c_ulong(0)\n"
@@ -780,6 +821,18 @@ HUB_ATTACKS = [
         "wrote to its memory: a process without the filter",
         "the filter is over every process",
         f"{SEAT}::test_every_process_that_the_student_could_take_over_has_the_same_walls",
+    ),
+    TestedAttack(
+        "reads what is typed in the hub's terminal, and writes what the terminal obeys",
+        "a line typed there was in the student's home; escapes and forged lines in the log",
+        "a pipe into the hub's log, whose text is shown and not obeyed, up to a size a minute",
+        f"{SEAT}::test_a_server_has_no_terminal_of_the_hub_and_is_heard_all_the_same",
+    ),
+    TestedAttack(
+        "has a neighbor log in to the hub under the attacker's own host name",
+        "the hub's login page and cookies were of the origin of the attacker's server",
+        "the hub answers under its own name only",
+        "tests/classroom/test_hub_folder.py::test_the_hub_answers_under_its_own_name_only",
     ),
     TestedAttack(
         "reads what the instructor solved in the checkout",

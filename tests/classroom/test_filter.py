@@ -33,9 +33,11 @@ def verdict(
     arch: int | None = None,
     programs: bool = False,
     network: bool = False,
+    fourth: int = 0,
 ) -> int:
     """What the kernel would do with this call: the filter, interpreted."""
-    shown = {0: number, 4: jail._ARCH[machine] if arch is None else arch, 16: argument & 0xFFFFFFFF, 32: third}
+    shown = {0: number, 4: jail._ARCH[machine] if arch is None else arch, 16: argument & 0xFFFFFFFF}
+    shown |= {32: third, 40: fourth}
     code, at, held = jail.filter_of(machine, programs, network), 0, 0
     while True:
         operation, yes, no, value = code[at]
@@ -87,6 +89,21 @@ def test_sockets_of_three_families_and_no_other(machine):
         allowed = [family for family in range(50) if verdict(machine, number, family, programs=True) == ALLOW]
         assert allowed == [1, 2, 10, 16]
         assert {verdict(machine, number, 16, third, programs=True) for third in range(1, 30)} == {NO_FAMILY}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_no_message_connects_by_a_flag_in_the_grader(machine):
+    fast_open = 0x20000000
+    for name, numbers, place in (
+        ("sendto", (44, 206), "fourth"),
+        ("sendmsg", (46, 211), "third"),
+        ("sendmmsg", (307, 269), "fourth"),
+    ):
+        number = numbers[MACHINES[machine]]
+        for other in (0, 0x40, 0x4000):  # MSG_DONTWAIT, MSG_NOSIGNAL
+            assert verdict(machine, number, **{place: fast_open | other}) == DENY, name
+            assert verdict(machine, number, **{place: other}) == ALLOW, name
+            assert verdict(machine, number, network=True, **{place: fast_open | other}) == ALLOW, name
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -279,6 +279,25 @@ def test_folders_without_end_cost_only_themselves(tmp_path, monkeypatch):
     assert [one.student for one in found if not one.problem] == ["deep", "many", "zz"] and len(found) < 250
 
 
+@pytest.mark.parametrize("kind", ["files", "files in folders", "depth", "folders"])
+def test_what_is_left_unread_is_said_once_and_a_notebook_comes_first(tmp_path, kind):
+    places = {
+        "files": [f"000{k}.png" for k in range(250)],
+        "files in folders": [f"a{k // 90}/{k}.png" for k in range(270)],
+        "depth": ["/".join("abcdefghij") + "/work.png"],
+        "folders": [f"a{k}/work.png" for k in range(60)],
+    }
+    for place in places[kind]:
+        (tmp_path / "eve" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "eve" / place).touch()
+    found = list(collect(tmp_path, ["00_start_here"]))
+    said = [one.problem for one in found if one.problem.startswith("not read: ")]
+    assert len(said) == 1 and "hand in the notebook alone" in said[0]
+    handed = hand_in(tmp_path, "eve", hostile.notebook(hostile.HONEST))
+    found = list(collect(tmp_path, ["00_start_here"]))
+    assert [one.path.name for one in found if not one.problem] == [handed.name]
+
+
 def test_a_students_folder_is_read_up_to_a_size_in_all(tmp_path):
     for k in range(5):
         hand_in(tmp_path, "eve", "", f"{k}.txt").write_bytes(b"x" * (15 << 20))

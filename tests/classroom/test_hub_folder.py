@@ -2,8 +2,15 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +39,18 @@ def test_a_home_is_filled_once_and_own_work_stays(tmp_path):
     exercise.write_text("my work")
     hub.fill_home(tmp_path, "ada")
     assert exercise.read_text() == "my work"
+
+
+def test_a_home_gets_the_inputs_of_a_challenge(tmp_path):
+    """Beside the notebook, where `challenge_inputs` looks for them."""
+    hub.prepare(tmp_path, ["ada"])
+    given = tmp_path / "release" / "students" / "ada"
+    given.mkdir(parents=True)
+    for name in ("07_cnn.ipynb", "cnn.challenge_inputs.npz", "notes.txt"):
+        (given / name).write_text(name)
+    hub.fill_home(tmp_path, "ada")
+    exercises = tmp_path / "students" / "ada" / "exercises"
+    assert {path.name for path in exercises.iterdir()} == {"07_cnn.ipynb", "cnn.challenge_inputs.npz"}
 
 
 @pytest.fixture
@@ -171,3 +190,74 @@ def test_a_taken_port_is_named_with_the_remedy():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(OSError, match="choose another with --port"):
             hub.require_free(taken.getsockname()[1])
+
+
+class Says(BaseHTTPRequestHandler):
+    """Answers each request with the server's own name."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.server.says)
+
+    do_POST = do_GET
+
+    def log_message(self, *_) -> None:
+        """Not into the tests' output."""
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """A function (host, path, method) → (status, where to, text) that asks a proxy before a hub and Ada's server."""
+    made = []
+    for says in (b"the hub", b"ada's server"):
+        made.append(ThreadingHTTPServer(("127.0.0.1", 0), Says))
+        made[-1].says = says
+        Thread(target=made[-1].serve_forever, daemon=True).start()
+    port, api = hub.free_port(), hub.free_port()
+    command = [sys.executable, "-m", "mmcourse.classroom.hub_proxy", "mmcourse.localhost", "--host-routing"]
+    command += ["--ip", "127.0.0.1", "--port", str(port), "--api-ip", "127.0.0.1", "--api-port", str(api)]
+    proxy = subprocess.Popen(command, env={**os.environ, "CONFIGPROXY_AUTH_TOKEN": "token"})
+
+    def request(to: int, path: str, host: str, method: str = "GET", body: str | None = None) -> tuple[int, str, str]:
+        line = HTTPConnection("127.0.0.1", to, timeout=20)
+        line.request(method, path, body, {"Host": host, "Authorization": "token token"})
+        answer = line.getresponse()
+        return answer.status, answer.getheader("Location", ""), answer.read().decode()
+
+    try:
+        routes = {"/": made[0].server_port, "/ada.localhost/user/ada": made[1].server_port}
+        for route, target in routes.items():
+            for attempt in range(100):
+                try:
+                    request(
+                        api, f"/api/routes{route}", "x", "POST", json.dumps({"target": f"http://127.0.0.1:{target}"})
+                    )
+                    break
+                except OSError:
+                    assert attempt < 99 and proxy.poll() is None, "the proxy did not start"
+                    time.sleep(0.2)
+        yield lambda host, path, method="GET": request(port, path, f"{host}:{port}", method)
+    finally:
+        proxy.terminate()
+        proxy.wait(20)
+        for server in made:
+            server.shutdown()
+            server.server_close()
+
+
+def test_the_hub_answers_under_its_own_name_only(ask):
+    """Else its login page, and the cookies of whoever logs in there, would be of the origin of a student's server."""
+    for path in ("/", "/hub/login", "/hub/api/user?all=1", "/user/ada/lab"):
+        assert ask("mmcourse.localhost", path)[::2] == (200, "the hub")
+        assert ask("MMcourse.Localhost", path)[0] == 200, "case does not count in a host's name"
+    assert ask("ada.localhost", "/user/ada/lab")[::2] == (200, "ada's server")
+    others = ("ada.localhost", "ben.localhost", "localhost", "127.0.0.1", "evil.example", "x.mmcourse.localhost")
+    for host in others:
+        for path in ("/", "/hub/login?next=%2F", "/%68ub/login", "//hub/login", "/hub/../hub/api", "/user/ben/lab"):
+            status, place, text = ask(host, path)
+            assert status in (301, 302) and "hub" not in text, (host, path)
+            assert re.fullmatch(r"http://mmcourse\.localhost:\d+/" + re.escape(path.lstrip("/")), place), (host, path)
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            status, _, text = ask(host, "/hub/login", method)
+            assert status == 404 and text != "the hub", (host, method)

@@ -17,6 +17,7 @@ import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -384,6 +385,85 @@ def test_a_group_of_either_version_has_every_limit(tmp_path, version):
 
 def test_where_no_group_can_be_made_there_is_none(tmp_path):
     assert quota.make_group("ada", 1000, 7, tmp_path / "nowhere", tmp_path).folders == ()
+
+
+SPEAKING = """
+import os, stat, sys
+kinds = {fd: stat.S_IFMT(os.fstat(fd).st_mode) for fd in (0, 1, 2)}
+terminals = [fd for fd in range(3, 256) if os.path.exists(f"/proc/self/fd/{fd}") and os.isatty(fd)]
+print(kinds == {0: stat.S_IFCHR, 1: stat.S_IFIFO, 2: stat.S_IFIFO}, os.isatty(0), terminals)
+print("\\x1b]0;owned\\x07 \\u202e", file=sys.stderr)
+"""
+
+
+def test_a_server_has_no_terminal_of_the_hub_and_is_heard_all_the_same(class_folder, monkeypatch):
+    """The hub runs in a terminal, whose descriptors are open for reading too."""
+    started, shown = [], []
+
+    async def start(spawner: seat.ClassSpawner) -> tuple[str, int]:
+        command = [sys.executable, "-X", "utf8", "-c", SPEAKING]
+        started.append(subprocess.Popen(command, **spawner.popen_kwargs))
+        spawner.pid = started[0].pid
+        return "127.0.0.1", spawner.port
+
+    monkeypatch.setattr(seat.SimpleLocalProcessSpawner, "start", start)
+    monkeypatch.setattr(quota, "make_group", lambda *_: quota.Group())
+
+    async def run() -> None:
+        spawner = seat.ClassSpawner(folder=str(class_folder))
+        spawner.user, spawner.hub = SimpleNamespace(name="ada"), SimpleNamespace(port=hub.free_port())
+        monkeypatch.setattr(spawner.log, "info", lambda form, *values: shown.append(form % values))
+        await spawner.start()
+        await asyncio.to_thread(started[0].wait)
+        for _ in range(50):
+            if len(shown) == 2:
+                break
+            await asyncio.sleep(0.1)
+        spawner.leave()
+
+    ours, theirs = os.openpty()
+    kept = os.dup(0), os.dup(1), os.dup(2)
+    try:
+        for descriptor in (0, 1, 2):
+            os.dup2(theirs, descriptor)
+        asyncio.run(run())
+    finally:
+        for descriptor, old in enumerate(kept):
+            os.dup2(old, descriptor)
+            os.close(old)
+        os.close(ours)
+        os.close(theirs)
+    assert shown == ["ada: True False []", "ada: \\x1b]0;owned\\x07 \\u202e"]
+
+
+def test_a_server_that_talks_without_end_fills_no_log_and_is_read_on(monkeypatch):
+    monkeypatch.setattr(seat, "SHOWN_SECONDS", 0.5)
+    shown: list[str] = []
+
+    async def run() -> None:
+        with seat.pipe_to(shown.append) as writing:
+            code = f"print('x' * {3 * seat.MOST_OF_A_LINE})\nfor _ in range(20_000): print('0123456789')"
+            talks = subprocess.Popen([sys.executable, "-c", code], stdout=writing)
+        assert await asyncio.to_thread(talks.wait, 30) == 0, "it was read to its end"
+        await asyncio.sleep(1.5 * seat.SHOWN_SECONDS)
+
+    asyncio.run(run())
+    assert max(map(len, shown)) <= seat.MOST_OF_A_LINE
+    assert sum("left out" in line for line in shown) >= 1
+    assert sum(map(len, shown)) < 4 * seat.SHOWN_BYTES
+
+
+def test_the_last_words_of_a_server_are_shown_without_a_line_break():
+    shown: list[str] = []
+
+    async def run() -> None:
+        with seat.pipe_to(shown.append) as writing:
+            os.write(writing, b"first\nwhy it ended \xff")
+        while len(shown) < 2:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert shown == ["first", "why it ended \ufffd"]
 
 
 def test_without_bubblewrap_no_server_starts(class_folder, monkeypatch):

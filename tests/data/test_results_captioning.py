@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from mmcourse.datasets import lesson_dir, vocabulary
+from mmcourse.datasets import data_dir, lesson_dir, vocabulary
 from mmcourse.datasets.scenes import world
 from mmcourse.datasets.scenes.captions import english
 from mmcourse.datasets.scenes.drawing import RGB, draw
@@ -114,6 +115,16 @@ def test_every_weight_has_one_optimizer(run):
 
 
 def test_the_card_says_what_falls_short(run):
-    good = {"all_true": 0.96, "grammatical": 0.995, "nll_per_token": 0.75, "statements": 1.0}
+    good = {"all_true": 0.96, "grammatical": 0.995, "nll_per_token": 0.75, "statements": 1.0, "floor": 0.72}
+    good["foils_relation"] = 0.9
     assert run.verdict(good) == "All four aims are reached."
+    assert "It has not learned relations" in run.verdict({**good, "foils_relation": 0.51})
     assert "truth, number of statements" in run.verdict({**good, "all_true": 0.9, "statements": 0.8})
+
+
+def test_the_card_is_written_from_figures(run, tmp_path):
+    """The shipped card comes from the shipped figures, letter for letter."""
+    folder = data_dir() / "models" / "captioning"
+    found = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    run.write_card(tmp_path, Captioner.from_pretrained("captioning"), found)
+    assert (tmp_path / "README.md").read_bytes() == (folder / "README.md").read_bytes()

@@ -65,6 +65,7 @@ def one_row_only(x, low, gain):
             lambda x, low, gain: (scaled(x, low, gain)[0], np.ones(len(x))),
             "Only `means` can be wrong; `above` came out",
         ),
+        (lambda x, low, gain: scaled(x + np.random.rand(), low, gain), "Called twice with the same input"),
         (one_row_only, "It goes wrong with: “one sample”."),
         (lambda x, low, gain: scaled(x, low, gain) if len(x) > 1 else 1 / 0, "It goes wrong with: “one sample”."),
     ],

@@ -1,20 +1,20 @@
 # %% [markdown]
 # # Text
-# *Build a search engine that finds pictures by words, from raw bytes up, and measure what every cleaning step is
-# worth.*
+# *Build a search engine that finds pictures by words, from raw bytes up, and measure what cleaning is
+# worth, on drawings and on film reviews.*
 #
 # {{budget}}
 #
 # **You will be able to**
 # - turn bytes into characters, and several spellings of a word into one;
 # - cut English and Chinese into tokens: words, characters, and pieces that are learned (byte-level BPE, WordPiece);
-# - write bag of words, TF-IDF and cosine similarity, and search with them;
+# - write a bag of words, TF-IDF and cosine similarity, and search with them;
 # - give words ids, pad a batch, and average without counting the padding, in PyTorch and Keras;
 # - measure a cleaning step before you trust it.
 #
 # **Before this:** [start_here](start_here.ipynb). Vectors and their length from school are enough.
 #
-# **Time to read:** 60 minutes with the five blanks, then 45 for the [exercises](exercises/text.ipynb).
+# **Time to read:** 75 minutes with the five blanks, then 45 for the [exercises](exercises/text.ipynb).
 
 # %%
 import re
@@ -1598,7 +1598,7 @@ else:
 # </details>
 # <details><summary>6. A colleague finds that pairs help with sentiment. On 200 sentences or on 200,000, and whose sentences?</summary>
 #
-# Ask exactly that. In section 8 pairs were worth little with 200 sentences and very much with 1,000; on people's sentences nothing that shows until 8,500.
+# Ask exactly that. In section 8 pairs were worth little with 200 sentences and very much with 1,000; on people's sentences nothing that shows, even with 8,500.
 # </details>
 
 # %% [markdown]
