@@ -773,7 +773,7 @@ table = draw.matrix(
 )
 draw.show(
     table,
-    alt="Rows of 3 pictures, columns of 3 texts and 3 foils: 1 on the diagonal, else 0.",
+    alt="Three pictures by three texts and three foils: ones on the diagonal only.",
 )
 
 # %% [markdown]
