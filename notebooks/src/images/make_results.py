@@ -180,7 +180,7 @@ def make_gray(task: str) -> dict:
 
 
 def six_or_nine() -> tuple[Data, Data]:
-    """Sixes and nines that people wrote (scikit-learn's digits), 24 × 24: train and test by writer order."""
+    """Sixes and nines that people wrote (scikit-learn's digits), 24 × 24: train and test in the file's order."""
     digits = load_digits()
     keep = np.isin(digits.target, (6, 9))
     small = (digits.images[keep] * 255 / 16).astype(np.uint8)
