@@ -212,9 +212,6 @@ print("p(frown), p(smile) =", small.sum(axis=0))
             "best = joint[:, : len(joint)].max(axis=0)",
             "best = joint[:, :2].max(axis=0)",
         ],
-        "You compared the first two moods only. A table may have more rows: take the largest of each whole column.": (
-            "best = joint[:2].max(axis=0)"
-        ),
         "You took the smallest of each column: the *best* answer is the largest.": "best = joint.min(axis=0)",
         "That is how often the best model is wrong. How often is it right?": "return 1 - best.sum()",
         "That is the single largest cell. Each cue x has a best label of its own: one maximum per column, then the "
