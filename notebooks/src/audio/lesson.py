@@ -1118,7 +1118,7 @@ print(f"Librosa and the course, both with SciPy's filter: {apart:.0e} apart")
 # trained with.)
 
 # %% [markdown]
-# How much does a rate of 8,000 lose of real speech? A stored run measured eleven seconds of a speech by John F. Kennedy (1961; a recording that comes with Whisper), read at 44,100 Hz:
+# How much does a rate of 8,000 lose of real speech? A **stored run** was computed earlier, and the cell only reads its numbers. This one measured eleven seconds of a speech by John F. Kennedy (1961; a recording that comes with Whisper), read at 44,100 Hz:
 
 # %%
 kennedy = results("audio")["speech"]
@@ -1195,7 +1195,7 @@ plot.show(
 # (In brackets: numbers per clip. Whisker: 95 % interval over the six groups. Marker: new takes of voices that *were* in training.) The 32 numbers of the mean frame beat thousands of samples and thousands of DFT magnitudes. Both keep *which* frequencies there are and forget *when*; the eight parts keep both, and that is worth another 26 points here. MFCC keeps nearly all in 104 numbers.
 #
 # ### Which digit? People
-# The Free Spoken Digit Dataset has 3,000 recordings of six people, each with a microphone of their own. Five train, the sixth tests, in turn. A **stored run** was computed earlier; the cell only reads its numbers.
+# The Free Spoken Digit Dataset has 3,000 recordings of six people, each with a microphone of their own. Five train, the sixth tests, in turn; again a stored run.
 
 # %%
 real_guess = widgets.guess(
@@ -1387,7 +1387,7 @@ fig.axes[0].invert_xaxis()
 plot.show(fig, alt="Trained on quiet clips, accuracy falls to chance by 0 dB; trained with noise it is near 0.8 there.")
 
 # %% [markdown]
-# It collapses: noise fills the quiet bands, and in decibels that is a huge change. The cure is one noisy copy of the training clips. At 30 dB it costs nothing.
+# It collapses. Noise fills the quiet bands, and in decibels that is a large change (the third picture of the next figure). The cure is one noisy copy of the training clips. At 30 dB it costs nothing.
 #
 # ### What is augmentation worth on people?
 # Noise in training helps against noise in the test: that was to be expected. Does changing clips help when the test clips are *as recorded*? Here are the usual changes, on one word.
@@ -1463,7 +1463,7 @@ change_guess.compare("none shows a gain")
 
 # %% [markdown]
 # Read down the column *as recorded*: none of the four changes shows a gain; each interval reaches across zero, and people differ (see below). Moving in time and all four together are lower in the mean. Then read the other two columns. Clips that begin *anywhere* gain 23 points from training
-# clips that were moved, and clips in noise gain 31 points from noise. Hidden stripes help in noise too, by 21 points: noise hides bands. Where the test has none of what was imitated, nothing is gained.
+# clips that were moved, and clips in noise gain 31 points from noise. Hidden stripes help in noise too, by 21 points, perhaps because noise hides bands as well. Where the test has none of what was imitated, nothing is gained.
 #
 # So ask first *how your users' recordings will differ from yours*, and imitate that. (This is one linear classifier, with 500 clips. Large networks can learn more from changed copies; the table cannot say how much.)
 
