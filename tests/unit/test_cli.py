@@ -198,7 +198,7 @@ def test_data_fetch_without_network_is_one_line_and_exit_1(tmp_path: Path):
 
 @pytest.fixture
 def machine_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No kernel is started, no framework is asked for its cards: `…_is_content_where_all_can_run` does that for real."""
+    """No kernel started, no framework asked for its cards: `…_is_content_where_all_can_run` does that for real."""
     monkeypatch.setattr(doctor, "check_gpus", list)
     monkeypatch.setattr(doctor, "check_kernel", lambda: doctor.Finding("kernel", "starts"))
 
