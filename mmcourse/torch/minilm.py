@@ -91,9 +91,9 @@ def _verify(path: Path) -> None:
 
 def load_minilm() -> MiniLM:
     """MiniLM in `eval()` mode; see `minilm_folder` for what it raises."""
-    from transformers import AutoTokenizer, BertModel
-
     folder = minilm_folder()
+    from transformers import AutoTokenizer, BertModel  # takes seconds, so only once the files are there
+
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     return MiniLM(tokenizer, model.eval())

@@ -162,8 +162,10 @@ def count_pairs(sentences: list[list[str]], words: list[str], window: int) -> np
     return np.bincount(centers * n + contexts, minlength=n * n).reshape(n, n)
 
 
-def train_on_counts(counts: np.ndarray, seed: int, width: int, steps: int, lr: float = 0.05) -> np.ndarray:
-    """Negative sampling's loss over all pairs and all negatives at once, as in the lesson: vectors (n, width)."""
+def train_on_counts(
+    counts: np.ndarray, seed: int, width: int, steps: int, lr: float = 0.05
+) -> tuple[np.ndarray, np.ndarray]:
+    """Negative sampling's loss over all pairs and negatives at once, as in the lesson: centers, contexts (n, width)."""
     n = len(counts)
     noise = counts.sum(axis=0) ** 0.75
     negative = NUM_NEGATIVES * counts.sum(axis=1, keepdims=True) * noise / noise.sum()
@@ -180,7 +182,7 @@ def train_on_counts(counts: np.ndarray, seed: int, width: int, steps: int, lr: f
         loss.backward()
         optimizer.step()
         schedule.step()
-    return center.detach().double().numpy()
+    return center.detach().double().numpy(), context.detach().double().numpy()
 
 
 def ppmi_svd(counts: np.ndarray, width: int) -> np.ndarray:
@@ -214,10 +216,10 @@ def neighbors() -> dict:
     counts = count_pairs(sentences, words, REVIEW_WINDOW)
     lists: dict[str, list[np.ndarray]] = {"seeds": [], "sentences": [], "sentences, PPMI + SVD": []}
     for seed in range(SEEDS):
-        lists["seeds"].append(nearest(train_on_counts(counts, seed, REVIEW_WIDTH, REVIEW_STEPS)))
+        lists["seeds"].append(nearest(train_on_counts(counts, seed, REVIEW_WIDTH, REVIEW_STEPS)[0]))
         chosen = np.random.default_rng(seed).integers(0, len(sentences), len(sentences))  # drawn with replacement
         drawn = count_pairs([sentences[i] for i in chosen], words, REVIEW_WINDOW)
-        lists["sentences"].append(nearest(train_on_counts(drawn, seed, REVIEW_WIDTH, REVIEW_STEPS)))
+        lists["sentences"].append(nearest(train_on_counts(drawn, seed, REVIEW_WIDTH, REVIEW_STEPS)[0]))
         lists["sentences, PPMI + SVD"].append(nearest(ppmi_svd(drawn, REVIEW_WIDTH)))
         print("neighbors, seed", seed, flush=True)
     agreement = {}
