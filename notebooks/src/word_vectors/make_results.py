@@ -1,4 +1,4 @@
-"""Lesson word_vectors' long runs: sampled training at several lengths, neighbors on real reviews, a pretrained encoder.
+"""Lesson word_vectors' long runs: neighbors on real reviews, and a pretrained sentence encoder on people's sentences.
 
 `make results word_vectors`: about ten minutes of one quiet core. It needs the extra `pretrained` (MiniLM) and the real
 data: film reviews (Pang and Lee 2005), questions to a bank (BANKING77) and to an assistant (CLINC150).
@@ -21,23 +21,17 @@ import transformers
 from scipy.sparse.linalg import svds
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from torch import nn
 from torch.nn import functional as F
 
 from mmcourse import datasets
 from mmcourse.authoring.real import data_folder
 from mmcourse.datasets import reviews
-from mmcourse.datasets.scenes.captions import tokens
 from mmcourse.evaluate import mcnemar
 from mmcourse.preprocess import text, word2vec
 from mmcourse.torch.minilm import load_minilm
 
 SEEDS = 5
 NUM_NEGATIVES = 5
-WIDTH = 32  # of vectors learned from captions
-BUDGETS = (2, 5)  # epochs of sampled training
-GROUPS = {"red": "scarlet", "orange": "amber", "yellow": "golden"}
-GROUPS |= {"green": "emerald", "blue": "azure", "purple": "violet"}
 
 MIN_COUNT = 20  # of a word in the reviews
 REVIEW_WINDOW, REVIEW_WIDTH, REVIEW_STEPS = 5, 50, 100
@@ -48,98 +42,6 @@ NUM_NEAREST = 10
 SHOTS = (1, 5, 20)  # known questions per intent
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)  # scikit-learn's C; validation sentences choose
 NUM_REVIEWS = 2000  # training sentences of the larger run
-
-
-# ---------------------------------------------------------------- sampled training on the captions
-class SkipGram(nn.Module):
-    """Two tables of vectors and the loss of negative sampling; `cbow` reads the mean of several words instead of one."""
-
-    def __init__(self, num_words: int, width: int, cbow: bool) -> None:
-        super().__init__()
-        # the last row is padding, which no mean counts
-        make = nn.EmbeddingBag if cbow else nn.Embedding
-        options = {"mode": "mean", "padding_idx": num_words} if cbow else {}
-        self.center = make(num_words + cbow, width, **options)
-        self.context = nn.Embedding(num_words, width)
-        nn.init.uniform_(self.center.weight, -0.5 / width, 0.5 / width)
-        nn.init.zeros_(self.context.weight)
-
-    def forward(self, given: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        scores = torch.einsum("bd,bkd->bk", self.center(given), self.context(targets))  # (b, 1 + K)
-        return -(F.logsigmoid(scores[:, 0]) + F.logsigmoid(-scores[:, 1:]).sum(dim=1)).mean()
-
-
-def captions() -> tuple[list[list[int]], list[str]]:
-    """The captions as ids, and the words in alphabetical order."""
-    sentences = [tokens(caption) for caption in datasets.load("scenes", "train").column("words")]
-    words = sorted({word for sentence in sentences for word in sentence})
-    ids = {word: i for i, word in enumerate(words)}
-    return [[ids[word] for word in sentence] for sentence in sentences], words
-
-
-def windows(encoded: list[list[int]], padding: int, window: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """For CBOW: the words around each word (n, 2 * window), filled up with `padding`, and the word itself (n,)."""
-    around, middle = [], []
-    for ids in encoded:
-        for i, word in enumerate(ids):
-            near = ids[max(0, i - window) : i] + ids[i + 1 : i + 1 + window]
-            around.append(near + [padding] * (2 * window - len(near)))
-            middle.append(word)
-    return np.array(around), np.array(middle)
-
-
-def train_sampled(
-    given: np.ndarray, answer: np.ndarray, num_words: int, seed: int, epochs: int, cbow: bool
-) -> tuple[np.ndarray, float]:
-    """The vectors (num_words, WIDTH) and the loss of the last epoch."""
-    torch.manual_seed(seed)
-    model = SkipGram(num_words, WIDTH, cbow)
-    noise = torch.tensor(word2vec.noise_distribution(answer, num_words))
-    x, y = torch.tensor(given), torch.tensor(answer)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    num_steps = epochs * -(-len(y) // 2048)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, num_steps)
-    for _ in range(epochs):
-        negatives = torch.multinomial(noise, len(y) * NUM_NEGATIVES, replacement=True).view(-1, NUM_NEGATIVES)
-        total = 0.0
-        for batch in torch.randperm(len(y)).split(2048):
-            loss = model(x[batch], torch.cat([y[batch, None], negatives[batch]], dim=1))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            total += loss.item() * len(batch)
-    return model.center.weight.detach().double().numpy()[:num_words], total / len(y)
-
-
-def share_right(vectors: np.ndarray, words: list[str]) -> float:
-    """The share of the 30 analogies of color names that come out right."""
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    ids = {word: i for i, word in enumerate(words)}
-    right = []
-    for a, b in GROUPS.items():
-        for c, d in GROUPS.items():
-            if a != c:
-                found = word2vec.analogy(unit, ids[a], ids[b], ids[c])[0][0]
-                right.append(words[found] == d)
-    return float(np.mean(right))
-
-
-def sampled() -> dict:
-    """Analogies right and the last loss, per seed, of skip-gram and CBOW at several lengths of training."""
-    encoded, words = captions()
-    found = {}
-    for name, cbow in (("CBOW", True), ("skip-gram", False)):
-        given, answer = windows(encoded, len(words)) if cbow else word2vec.skip_gram_pairs(encoded, window=2)
-        found[name] = {"num_examples": len(answer)}
-        for epochs in BUDGETS:
-            runs = [train_sampled(given, answer, len(words), seed, epochs, cbow) for seed in range(SEEDS)]
-            found[name][str(epochs)] = {
-                "right": [round(share_right(vectors, words), 4) for vectors, _ in runs],
-                "loss": [round(loss, 4) for _, loss in runs],
-            }
-            print(name, epochs, found[name][str(epochs)], flush=True)
-    return found
 
 
 # ---------------------------------------------------------------- neighbors on the reviews
@@ -497,7 +399,6 @@ def main() -> None:
             "BANKING77": intents(bank_questions(), encoder),
             "CLINC150": intents(assistant_questions(), encoder),
         },
-        "sampled": sampled,
         "opinions": lambda: opinions(encoder),
         "neighbors": neighbors,
     }
