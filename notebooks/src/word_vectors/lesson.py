@@ -200,8 +200,9 @@ widgets.slider(show_window, position=(0, 8), size=(1, 4))
 # %%
 def count_pairs(sentences, num_words, window):
     """Lists of ids → counts (num_words, num_words): row = center, column = context."""
-    counts = np.zeros((num_words, num_words))
     # BEGIN SOLUTION
+    # BLANK: counts = ...
+    counts = np.zeros((num_words, num_words))
     for sentence in sentences:
         for i, center in enumerate(sentence):
             first = max(0, i - window)
@@ -1312,7 +1313,7 @@ for name, row in stored["associations"].items():
     print(f"{row['words']} words per group")
 
 # %% [markdown]
-# Men's first names are nearer to words of career and women's to words of family, and *math* is nearer to male words than *art* is. The encoder learned this from what people wrote; it is a statement about texts, and no reason to treat anybody by it. Whoever sorts job applications by such vectors does that, without having decided to. Keep the limits in mind, too: eight words per group, chosen by the authors of the test; three tests, so a $p$ of 0.03 alone would not be much; and a test that finds nothing would not prove that there is nothing.
+# Men's first names are nearer to words of career and women's to words of family, and words of mathematics lean more to the male words than words of the arts do. The encoder learned this from what people wrote; it is a statement about texts, and no reason to treat anybody by it. Whoever sorts job applications by such vectors does that, without having decided to. Keep the limits in mind, too: eight words per group, chosen by the authors of the test; three tests, so a $p$ of 0.03 alone would not be much; and a test that finds nothing would not prove that there is nothing.
 
 # %% [markdown]
 # ## 12 · At full size
