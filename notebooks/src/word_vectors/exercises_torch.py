@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse.check.blanks import blank
-from mmcourse.check.verdict import CheckFailed
 from mmcourse.exercise import between, context, drawn_weights, exercise, in_turn, part, right, says
+from mmcourse.exercise.verdict import CheckFailed
 
 
 # ---------------------------------------------------------------- 3
