@@ -199,13 +199,13 @@ canvas = draw.Canvas()
 parts = {}
 layout = [
     ("picture", "(3, 64, 64)", "blue", 0, 120),
-    ("vision encoder", "of clip", "blue", 150, 120),
-    ("grid", "(64, 128)", "blue", 340, 120),
+    ("vision encoder", "of clip", "blue", 130, 120),
+    ("grid", "(64, 128)", "blue", 320, 120),
     ("pieces so far", "(n,) ids", "orange", 0, 0),
-    ("self-attention", "causal", "orange", 180, 0),
-    ("cross-attention", "to the grid", "green", 360, 0),
-    ("feed-forward", "", "orange", 550, 0),
-    ("logits", "(n, 1280)", "orange", 720, 0),
+    ("self-attention", "causal", "orange", 145, 0),
+    ("cross-attention", "to the grid", "green", 305, 0),
+    ("feed-forward", "", "orange", 475, 0),
+    ("logits", "(n, 1280)", "orange", 630, 0),
 ]
 for name, note, color, x, y in layout:
     parts[name] = canvas.place(draw.box(name, note=note, color=color), x=x, y=y)
