@@ -20,8 +20,8 @@ help:
 	  'make results sentiment   make a lesson'"'"'s stored figures of long runs anew' \
 	  'make bench    training speed side by side: ours, a bare loop, Lightning, Keras (benchmarks/)' \
 	  'make bench-speed  what the course promises about its own speed, measured (ARGS="scenes log_mel")' \
-  'make mutants  each mistake put into a formula on purpose, and the check that notices it' \
-  'make hub      a JupyterHub to try a class on this machine (ARGS="--dir class --students ada,ben")' \
+	  'make mutants  each mistake put into a formula on purpose, and the check that notices it' \
+	  'make hub      a JupyterHub to try a class on this machine (ARGS="--dir class --students ada,ben")' \
 	  'make clean    remove .venv, dist and caches'
 
 define SETUP

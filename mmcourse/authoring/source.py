@@ -26,6 +26,7 @@ IN_CORE = {"IPython", "PIL", "matplotlib", "numpy", "scipy", "sklearn", "soundfi
 TAGS = {"free", "raises-exception", "hide-input", "setup", "target", "variant", "real"}
 CHOICES = re.compile(r"[ \t]+# of: .+$", re.MULTILINE)  # what a variant cell can be; readers see one of them
 CHECK = re.compile(r"^\s*(?:\w+\s*=\s*)?check\(\s*[\"']([a-z][a-z0-9_]*\.\d+)[\"']", re.MULTILINE)
+BADGE = "[Open in Colab]"
 LINK = re.compile(r"(?<=\]\()((?:\.\./)?(?:exercises/|solutions/)?)([a-z][a-z0-9_]*?)((?:_deeper)?\.ipynb)")
 BLANK_CHECK = re.compile(r"^(?P<name>\w+)\s*=\s*check\(\s*[\"'](?P<id>[a-z]\w*\.blank\.\d+)[\"']", re.MULTILINE)
 ANY_BLANK_CHECK = re.compile(r"check\(\s*[\"'][^\"']*\bblank\b")
@@ -209,19 +210,17 @@ def _assemble(
     numbers: dict[str, str],
     answers: dict[int, str] | None = None,
 ) -> NotebookNode:
-    """Title card with badge and budget, setup cell, then the author's cells with stable ids.
+    """Title card with badge (once the course is published) and budget, setup cell, then the author's cells.
 
-    ``answers`` holds text to put below a cell, by its index.
+    ``answers`` holds text to put below a cell, by its index. Ids of cells are stable.
     """
-    # A link, not the usual picture: that one comes from the network, and offline it would be a broken picture.
-    path = f"{folder}/{source.built_name(numbers)}.ipynb"
-    badge = f"[Open in Colab](https://colab.research.google.com/github/{slug}/blob/main/{path})"
+    badge = _badge(slug, f"{folder}/{source.built_name(numbers)}.ipynb") if published(slug) else ""
     seen: Counter[str] = Counter()
     cells = []
     for index, (cell, text) in enumerate(zip(source.cells, texts, strict=True)):
         tags = list(cell.metadata.get("tags", []))
         if index == 0:
-            text = badge + "\n\n" + text.replace("{{budget}}", budget.line(measured))
+            text = badge + text.replace("{{budget}}", budget.line(measured))
         if "variant" in tags:
             text = CHOICES.sub("", text)
         if cell.cell_type == "markdown":
@@ -235,6 +234,16 @@ def _assemble(
             cells.append(_cell("markdown", answer.source, [], _id(source.name, answer, seen)))
     metadata = METADATA | {"mmcourse": {**measured, "source_sha": source.sha, "text_sha": text_sha(cells)}}
     return nbformat.v4.new_notebook(cells=cells, metadata=nbformat.from_dict(metadata), nbformat_minor=5)
+
+
+def _badge(slug: str, path: str) -> str:
+    """The first line of a title card. A link, no picture: that would come from the network, and be broken offline."""
+    return f"{BADGE}(https://colab.research.google.com/github/{slug}/blob/main/{path})\n\n"
+
+
+def without_badge(text: str) -> str:
+    """A title card for a notebook that is not the public one, which the badge would open."""
+    return text.split("\n\n", 1)[1] if text.startswith(BADGE) else text
 
 
 def numbered(text: str, numbers: dict[str, str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mmcourse.check.verdict import CheckFailed
 from mmcourse.io import atomic_write
 
 INPUTS = "{id}_inputs.npz"  # what a class hands out, beside the notebook
@@ -42,15 +43,40 @@ def challenge_inputs(id: str, folder: str | Path = ".", *, own: bool = False) ->
 def save_hand_in(id: str, answer: Any, folder: str | Path = ".") -> Path:
     """Write what you hand in, `SLUG.challenge.npz`, beside the notebook; hand in that file with it.
 
+    Parameters
+    ----------
+    id : "SLUG.challenge"
+    answer : as for `check`, but made from your class's inputs
+    folder : where those inputs are, and where the file is written: beside the notebook
+
     Raises
     ------
+    FileNotFoundError
+        The inputs that your class handed out are not there: what you hand in would be made from other ones.
     CheckFailed
-        A name, shape or dtype is not what the challenge asks for.
+        A name, shape or dtype is not what the challenge asks for; the file would be too large; or the answer was made
+        from your own draw.
     """
-    arrays = _found(id).checked(answer)
+    from mmcourse.exercise.challenge import MOST_BYTES
+
+    it = _found(id)
+    arrays = it.checked(answer)
+    inputs, path = Path(folder) / INPUTS.format(id=id), Path(folder) / HAND_IN.format(id=id)
+    if not inputs.is_file():
+        raise FileNotFoundError(
+            f"{inputs}: not here. What you hand in is made from the inputs that your class handed out: put that file "
+            f'beside the notebook and use `challenge_inputs("{id}")`'
+        )
+    # For inputs that it was not made for, such an answer is no better than chance.
+    if it.of_one_draw and it.scored(arrays, it.public()) >= it.to_beat:
+        raise CheckFailed(
+            f'This was made from your own draw. Your class has other inputs: use those of `challenge_inputs("{id}")`.'
+        )
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    path = Path(folder) / HAND_IN.format(id=id)
+    if len(buffer.getvalue()) > MOST_BYTES:
+        size, most = len(buffer.getvalue()) / 2**20, MOST_BYTES >> 20
+        raise CheckFailed(f"The file would take {size:.1f} MB, {most} at most: use a smaller dtype, such as float32.")
     atomic_write(path, buffer.getvalue())
     return path
 

@@ -68,6 +68,11 @@ def grade(
     limits = Limits(total=seconds, cpu=int(seconds) + 1, memory_mb=memory)
     settings: dict[str, Any] = {"limits": limits, "unsafe": unsafe, "jobs": jobs, "dask": dask}
     settings |= {"secret": secret, "hidden_seed": hidden_seed, "lower": lower}
+    if back and not back.is_dir():  # asked before the long part
+        fail(
+            f"--return {back}: no such folder; expected one with a folder for each student, such as {back}/ada/. "
+            "Make it, or name the folder that students hand in to"
+        )
     try:
         if release is None and is_own_release(folder):
             handed = folder / "submitted"
@@ -85,7 +90,7 @@ def grade(
     for change in graded.changes:
         print(f"Changed: {change}")
     students = len({record["student"] for record in graded.records})
-    print(f"{len(graded.records)} notebooks of {students} students, {graded.done_now} graded now")
+    print(f"{len(graded.records)} submissions of {students} students, {graded.done_now} graded now")
     print(f"Grades: {(out / 'grades.csv').resolve()}\nSummary: {summary.resolve()}")
     if back:
         print(f"Returned to {len(returned)} students: {back.resolve()}")
@@ -132,7 +137,8 @@ def submit(
 ) -> None:
     """Hand in an exercise notebook, where a class collects them. Handing in again replaces it."""
     from mmcourse.authoring.catalogue import lessons
-    from mmcourse.classroom.submission import CHALLENGE, NO_ANSWERS, code_cells, holds_answers, lesson_of
+    from mmcourse.classroom.challenges import ENDINGS
+    from mmcourse.classroom.submission import NO_ANSWERS, code_cells, holds_answers, lesson_of
     from mmcourse.classroom.untrusted import MOST_BYTES, Unreadable
     from mmcourse.io import atomic_write
 
@@ -141,12 +147,12 @@ def submit(
         fail("no class collects here (MMCOURSE_SUBMISSIONS is not set); send the file as your instructor asked")
     if not Path(box).is_dir():
         fail(f"{box}: no folder; your class collects there (MMCOURSE_SUBMISSIONS): tell your instructor")
-    if challenge := CHALLENGE.fullmatch(notebook.name):
-        _submit_challenge(notebook, Path(box), *challenge.groups())
+    names = [lesson.name for lesson in lessons() if lesson.exercise.is_file()]
+    if notebook.suffix in ENDINGS:
+        _submit_challenge(notebook, Path(box), names)
         return
     if not notebook.is_file() or notebook.suffix != ".ipynb":
         fail(f"{notebook}: no such notebook; name the .ipynb file that you saved, or SLUG.challenge.npz")
-    names = [lesson.name for lesson in lessons() if lesson.exercise.is_file()]
     try:
         data = notebook.read_bytes()
         cells = code_cells(data)
@@ -163,22 +169,25 @@ def submit(
     print(f"Handed in: {lesson}.ipynb, {len(data):,} bytes")
 
 
-def _submit_challenge(file: Path, box: Path, id: str, ending: str) -> None:
+def _submit_challenge(path: Path, box: Path, lessons: list[str]) -> None:
     """Hand in a file of arrays, where it holds what the challenge asks for."""
-    from mmcourse.classroom.challenges import read_arrays
-    from mmcourse.classroom.untrusted import Unreadable, read_file
-    from mmcourse.exercise import find_challenge
+    from mmcourse.classroom.challenges import ENDINGS
+    from mmcourse.classroom.submission import are_inputs, read_challenge
+    from mmcourse.classroom.untrusted import File, Unreadable, read_file
     from mmcourse.io import atomic_write
 
-    challenge = find_challenge(id)
-    if challenge is None:
-        fail(f"{visible(str(file))}: there is no challenge {id!r}")
+    shown = visible(str(path))
     try:
-        data = read_file(str(file))
-        read_arrays(data, ending, challenge.hand_in)
-        atomic_write(box / f"{id}{ending}", data)
+        if are_inputs(path.name):
+            raise Unreadable("these are the inputs; hand in SLUG.challenge.npz, which `save_hand_in` writes")
+        handed = read_challenge("", File(Path(path.name), read_file(str(path))), lessons)
+        if handed.problem:
+            raise Unreadable(handed.problem)
+        atomic_write(box / f"{handed.challenge}{handed.ending}", handed.data)
+        for other in ENDINGS - {handed.ending}:
+            (box / f"{handed.challenge}{other}").unlink(missing_ok=True)  # handing in again replaces
     except Unreadable as error:
-        fail(f"{visible(str(file))} was not handed in: {error}")
+        fail(f"{shown} was not handed in: {visible(str(error))}")
     except OSError as error:
-        fail(f"{visible(str(file))} was not handed in: {error.strerror}")
-    print(f"Handed in: {id}{ending}, {len(data):,} bytes")
+        fail(f"{shown} was not handed in: {error.strerror}")
+    print(f"Handed in: {handed.challenge}{handed.ending}, {len(handed.data):,} bytes")

@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from mmcourse.classroom.challenges import arrays_digest
 from mmcourse.classroom.grade import Graded, write_returned
 from mmcourse.classroom.release import EVERYONE
 from mmcourse.classroom.similarity import similar_pairs
 from mmcourse.classroom.submission import code_cells, is_reserved
 from mmcourse.classroom.untrusted import Unreadable, opened_folder
+from mmcourse.exercise import find_challenge
 from mmcourse.io import atomic_write, private_folder
 from mmcourse.terminal import visible
 
@@ -102,10 +104,12 @@ def rows(graded: Graded) -> list[tuple[Any, ...]]:
     named = graded.release.students if graded.release.students != EVERYONE else ()
     handed = (one.student for one in graded.submissions if not is_reserved(one.student))
     students = dict.fromkeys([*named, *handed])
+    unreadable = {one.student for one in graded.submissions if one.problem}
     for student in students:
         for x in graded.release.exercises:
             if (student, x.id) not in here:
-                found.append((student, x.id, 0.0, x.points, 0.0, "not handed in"))
+                status = "unreadable" if student in unreadable else "not handed in"
+                found.append((student, x.id, 0.0, x.points, 0.0, status))
     return sorted(found, key=lambda row: row[:2])
 
 
@@ -198,8 +202,13 @@ def exercise_rows(graded: Graded, table: list[tuple[Any, ...]]) -> Iterator[dict
 
 
 def frequent(graded: Graded, exercise: str) -> tuple[str, int]:
-    """The advice that most students got in one exercise, once for each student; ("", 0) if nobody got any."""
+    """The advice that most students got in one exercise, once for each student; ("", 0) if nobody got any.
+
+    In an open challenge there is none: a score is no mistake.
+    """
     counts: Counter[str] = Counter()
+    if exercise.endswith(".challenge"):
+        return "", 0
     for record in graded.records:
         for x in record["exercises"]:
             if x["id"] == exercise and x["status"] not in ("passed", "not attempted"):
@@ -208,14 +217,26 @@ def frequent(graded: Graded, exercise: str) -> tuple[str, int]:
 
 
 def alike_rows(graded: Graded, most: int = 50) -> list[tuple[str, str, str]]:
-    """Groups of students whose own code is nearly the same; small groups first, since many may find the same way."""
+    """Groups of students whose own code is nearly the same; small groups first, since many may find the same way.
+
+    In an open challenge: whose arrays are equal, number for number.
+    """
     lines = []
+    for x in graded.release.exercises:
+        equal: dict[str, list[str]] = {}
+        for one in graded.submissions:
+            if one.challenge == x.id and not one.problem and (challenge := find_challenge(x.id)):
+                equal.setdefault(arrays_digest(challenge, one.data, one.ending), []).append(one.student)
+        lines += [(len(found), "100%", _who(found), x.id) for found in equal.values() if len(found) > 1]
     for lesson in graded.release.lessons:
         handed = [(one.student, one.cells) for one in graded.submissions if one.lesson == lesson and not one.problem]
         for share, students in groups(similar_pairs(handed, blank_cells(lesson))):
-            who = ", ".join(students[:12]) + (f" and {len(students) - 12} more" if len(students) > 12 else "")
-            lines.append((len(students), f"{share:.0%}", who, lesson))
+            lines.append((len(students), f"{share:.0%}", _who(students), lesson))
     return [line[1:] for line in sorted(lines)[:most]]
+
+
+def _who(students: Sequence[str]) -> str:
+    return ", ".join(students[:12]) + (f" and {len(students) - 12} more" if len(students) > 12 else "")
 
 
 def library_rows(graded: Graded) -> Iterator[tuple[str, str, str]]:

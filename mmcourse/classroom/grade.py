@@ -17,11 +17,11 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from mmcourse.authoring import select
-from mmcourse.classroom.challenges import score_file
+from mmcourse.classroom.challenges import class_inputs, require_same_inputs, score_file
 from mmcourse.classroom.executor import execute
 from mmcourse.classroom.fingerprint import code_version
 from mmcourse.classroom.hidden import TestCase, TestResult, grade_parts, parts, score
-from mmcourse.classroom.release import EVERYONE, Exercise, Release, read_release, unreleased
+from mmcourse.classroom.release import EVERYONE, Exercise, Release, inputs_kept, read_release, unreleased
 from mmcourse.classroom.sandbox import Limits, Stopped, require
 from mmcourse.classroom.seal import (
     hmac_digest,
@@ -111,9 +111,10 @@ def grade_challenge(task: ChallengeTask) -> dict[str, Any]:
     x, start = task.exercise, time.monotonic()
     challenge = find_challenge(x.id)
     assert challenge is not None
+    drawn = class_inputs(challenge, task.secret)  # outside: what goes wrong here is no student's fault
     try:
         with _JUDGING, computing_limit(SCORE_SECONDS):
-            score, note = score_file(challenge, task.secret, task.data, task.ending)
+            score, note = score_file(challenge, drawn, task.data, task.ending, x.points)
     except TooMuchComputing:
         score, note = None, f"Your file takes more than {SCORE_SECONDS} seconds to score."
     except Exception as error:  # a file odd enough to break the score function is still only a wrong answer
@@ -304,6 +305,8 @@ def grade(
         whose = partial(identify, students=plan.students, knows=plan.handed_out)
     submissions = list(collect(folder, known, out, whose))
     submissions = [_gradable(one, plan) for one in submissions]
+    if release and plan:
+        _require_same_inputs(release, plan)
     lessons = {one.lesson for one in submissions if one.lesson and not one.challenge}
     plan = plan or unreleased(sorted(lessons), class_secret)
     hidden = tuple(str(path.resolve()) for path in (folder, out, release) if path)
@@ -371,6 +374,12 @@ def _gradable(one: Submission, plan: Release | None) -> Submission:
     if all(x.id != one.challenge for x in plan.exercises):
         return replace(one, problem="this release handed out no such challenge")
     return one
+
+
+def _require_same_inputs(release: Path, plan: Release) -> None:
+    for x in plan.exercises:
+        if x.is_challenge and (challenge := find_challenge(x.id)):
+            require_same_inputs(challenge, plan.key, inputs_kept(release, x.id))
 
 
 def _place(task: Task | ChallengeTask) -> str:

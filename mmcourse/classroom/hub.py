@@ -93,7 +93,8 @@ def fill_home(folder: Path, student: str) -> None:
     for path, content in public_notebooks():
         places["lessons" if path.parent == Path() else "exercises"][path.name] = content
     if released.is_dir():
-        places["exercises"] = {path.name: path.read_bytes() for path in released.glob("*.ipynb")}
+        handed_out = [*released.glob("*.ipynb"), *released.glob("*.challenge_inputs.npz")]
+        places["exercises"] = {path.name: path.read_bytes() for path in handed_out}
     for name, notebooks in places.items():
         place = plain_folder(home / name)
         for file, content in notebooks.items():

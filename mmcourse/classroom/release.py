@@ -23,7 +23,7 @@ from nbformat import NotebookNode
 from mmcourse import __version__
 from mmcourse.authoring import Lesson, select
 from mmcourse.authoring.catalogue import lesson_numbers
-from mmcourse.authoring.source import CHECK, Source, exercise_text, read
+from mmcourse.authoring.source import CHECK, Source, exercise_text, read, without_badge
 from mmcourse.check import info
 from mmcourse.classroom.challenges import inputs_file
 from mmcourse.classroom.roster import read_points, read_roster
@@ -196,6 +196,9 @@ def _write(folder: Path, made: Release, lessons: list[Lesson], sources: dict[str
             continue
         open_one = find_challenge(lesson.slug)
         handed = inputs_file(open_one, made.key) if open_one else b""  # without what is hidden
+        if open_one:
+            private_folder(folder / "instructor")
+            atomic_write(inputs_kept(folder, open_one.id), handed, private=True)
         for student in made.students:
             box = folder / "students" / student
             _save(student_notebook(lesson, source, made, student), box / lesson.exercise.name)
@@ -212,6 +215,11 @@ def _write(folder: Path, made: Release, lessons: list[Lesson], sources: dict[str
     atomic_write(folder / "release.json", json.dumps(told, indent=1) + "\n", private=True)
 
 
+def inputs_kept(release: Path, challenge: str) -> Path:
+    """Where a release keeps the inputs of a challenge, to notice when they are drawn otherwise later."""
+    return release / "instructor" / f"{challenge}_inputs.npz"
+
+
 def _save(nb: NotebookNode, path: Path) -> None:
     nbformat.validate(nb)
     private_folder(path.parent.parent)
@@ -224,7 +232,7 @@ def student_notebook(lesson: Lesson, source: Source, made: Release, student: str
     variants = {x.id: made.variant(student, x.id) for x in made.exercises if x.lesson == lesson.name}
     measured = nbformat.read(lesson.exercise, as_version=4).metadata.mmcourse
     nb = exercise_text(filled(source, variants), SLUG, measured, lesson_numbers(), solved=False)
-    nb.cells[0].source = nb.cells[0].source.split("\n\n", 1)[1]  # the badge opens the public notebook, not this one
+    nb.cells[0].source = without_badge(nb.cells[0].source)
     worth = {x.id: x.points for x in made.exercises if x.lesson == lesson.name}
     for cell in nb.cells:
         if cell.cell_type == "markdown":
@@ -250,7 +258,9 @@ def _points(text: str, worth: dict[str, float]) -> str:
     value = in_all if text.startswith("# ") else heading and worth.get(heading[1])
     if not value:
         return text
-    return re.sub(r"(\*\*|· )\d+ points?\b", rf"\g<1>{value:g} point{'s' * (value != 1)}", text, count=1)
+    if heading and (open_one := find_challenge(heading[1])):
+        text = text.replace(open_one.steps(), open_one.steps(value))
+    return re.sub(r"(\*\*|· (?:up to )?)\d+ points?\b", rf"\g<1>{value:g} point{'s' * (value != 1)}", text, count=1)
 
 
 def _links(text: str) -> str:

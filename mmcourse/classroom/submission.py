@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mmcourse.authoring.catalogue import select
+from mmcourse.classroom.challenges import ENDINGS, TOO_LARGE, read_arrays
 from mmcourse.classroom.untrusted import LITTER, File, Unreadable, opened_folder, read_file, read_files
+from mmcourse.exercise import find_challenge
 
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
 CHECKED = re.compile(r"""\bcheck\(\s*["']([a-z][a-z0-9_]*)\.\d+["']""")
@@ -32,8 +34,8 @@ _ARCHIVES = {
     b"BZh": "compressed with bzip2",
     b"\xfd7zXZ": "compressed with xz",
 }
-CHALLENGE = re.compile(r"([a-z][a-z0-9_]*\.challenge)(?:[ _-]?\(\d+\))?(\.npz|\.safetensors)")  # (1): browsers add it
-INPUTS = re.compile(r"[a-z][a-z0-9_]*\.challenge_inputs\.npz")  # handed out; students need not delete it
+# A platform puts the student's name before it; a browser adds "(1)", a platform "-1".
+_ARRAYS = re.compile(r"(.+)\.challenge(_inputs)?(?:[ _-]*\(?\d+\)?)?(\.npz|\.safetensors)", re.DOTALL)
 _CONFLICT = re.compile(r"^(<{7}|>{7})( |$)", re.MULTILINE)
 
 
@@ -155,7 +157,7 @@ def _boxes(folder: int, lessons: list[str], out: tuple[int, int] | None) -> Iter
                 if is_reserved(name):
                     yield Box(name, problem=f"{name!r} is a name that the course itself uses; rename the folder")
                     continue
-                found = [file for file in read_files(box, Path(name)) if not INPUTS.fullmatch(file.path.name)]
+                found = [file for file in read_files(box, Path(name)) if not are_inputs(file.path.name)]
                 files = tuple(read(name, file, lessons) for file in found)
                 yield Box(name, files)
         except Unreadable:
@@ -177,8 +179,8 @@ def chosen(files: Iterable[Submission]) -> Iterator[Submission]:
 # ---------------------------------------------------------------- one file
 def read(student: str, file: File, lessons: list[str]) -> Submission:
     """One file as a submission; what is wrong with it becomes its `problem`."""
-    if named_challenge := CHALLENGE.fullmatch(file.path.name):
-        return read_challenge(student, file, lessons, *named_challenge.groups())
+    if file.path.suffix in ENDINGS:
+        return read_challenge(student, file, lessons)
     named = next((lesson for lesson in lessons if lesson in file.path.name), "")
     try:
         if file.problem:
@@ -193,11 +195,35 @@ def read(student: str, file: File, lessons: list[str]) -> Submission:
         return Submission(student, file.path, named, problem=str(error))
 
 
-def read_challenge(student: str, file: File, lessons: list[str], id: str, ending: str) -> Submission:
-    """A file of arrays; its bytes are looked at when it is graded."""
-    known = any(lesson.partition("_")[2] == id.partition(".")[0] for lesson in lessons)
-    problem = file.problem or ("" if known else "of no challenge that is graded: keep the file's name")
-    return Submission(student, file.path, id, problem=problem, challenge=id, data=file.data, ending=ending)
+def challenge_of(name: str, lessons: Iterable[str]) -> str:
+    """The challenge whose file of arrays has this name, "cnn.challenge"; "" if it is of none of these lessons."""
+    named = _ARRAYS.fullmatch(name)
+    slugs = [lesson.partition("_")[2] for lesson in lessons]
+    fitting = [slug for slug in slugs if named and re.search(rf"(?<![A-Za-z0-9]){slug}$", named[1])]
+    return f"{max(fitting, key=len)}.challenge" if fitting else ""
+
+
+def are_inputs(name: str) -> bool:
+    """Whether a file is one that was handed out for a challenge: students need not delete it."""
+    named = _ARRAYS.fullmatch(name)
+    return bool(named and named[2])
+
+
+def read_challenge(student: str, file: File, lessons: list[str]) -> Submission:
+    """A file of arrays, as a submission; where it does not hold what its challenge asks for, its `problem` says so."""
+    id, ending = challenge_of(file.path.name, lessons), file.path.suffix
+    challenge = find_challenge(id) if id else None
+    try:
+        if challenge is None:
+            raise Unreadable(
+                "arrays, but of no challenge that is graded: keep the name that `save_hand_in` gave the file"
+            )
+        if file.problem:
+            raise Unreadable(TOO_LARGE if file.problem.startswith("larger") else file.problem)
+        read_arrays(file.data, ending, challenge.hand_in)
+    except Unreadable as error:
+        return Submission(student, file.path, id, problem=str(error), challenge=id)
+    return Submission(student, file.path, id, challenge=id, data=file.data, ending=ending)
 
 
 NO_ANSWERS = (

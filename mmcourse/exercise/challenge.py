@@ -23,6 +23,7 @@ ID = re.compile(r"([a-z][a-z0-9_]*)\.challenge")
 MOST_BYTES = 4 << 20  # of a hand-in
 SCORE_SECONDS = 5
 KINDS = {"integer": "iu", "float": "f", "bool": "b"}
+SCORED_AS = {"integer": np.int64, "float": np.float64, "bool": np.bool_}
 
 
 class Array(NamedTuple):
@@ -43,6 +44,10 @@ class Array(NamedTuple):
         if shape != self.shape:
             return f"expected shape {self.shape}, got {shape}"
         return ""
+
+    def for_scoring(self, array: np.ndarray) -> np.ndarray:
+        """As int64, float64 or bool: in a narrow dtype the score function's own sums could overflow."""
+        return array.astype(SCORED_AS[self.kind])
 
 
 class Drawn(NamedTuple):
@@ -66,6 +71,7 @@ class Challenge:
     points_by_score: Mapping[float, int]
     minutes: int
     score_name: str = "score"
+    of_one_draw: bool = True
 
     @property
     def lesson(self) -> str:
@@ -123,18 +129,28 @@ class Challenge:
 
     def scored(self, arrays: dict[str, np.ndarray], drawn: Drawn) -> float:
         """The score of checked arrays, a finite number."""
-        score = float(self.score(arrays, drawn.inputs, drawn.hidden))
+        plain = {name: self.hand_in[name].for_scoring(array) for name, array in arrays.items()}
+        score = float(self.score(plain, drawn.inputs, drawn.hidden))
         if not math.isfinite(score):
             raise CheckFailed("From what you handed in no score can be computed: it is not finite.")
         return score
 
-    def told(self, score: float) -> str:
-        """The score in words, with the next step."""
+    def worth(self, step: float, most: float | None = None) -> float:
+        """Points of this step; `most` is what a class gives in all, where that is not the author's."""
+        return round(self.points_by_score[step] * (self.points if most is None else most) / self.points, 2)
+
+    def steps(self, most: float | None = None) -> str:
+        """Points by score, in one sentence; `most` as in `worth`."""
+        steps = " · ".join(f"{step:g} or more: {self.worth(step, most):g}" for step in sorted(self.points_by_score))
+        return f"Points by {self.score_name}: {steps}."
+
+    def told(self, score: float, most: float | None = None) -> str:
+        """The score in words, with the next step; `most` as in `worth`."""
         text = f"{self.score_name} {score:.3f}; to beat: {self.to_beat:g}."
-        steps = sorted(step for step in self.points_by_score if step > score)
-        if steps:
-            points = self.points_by_score[steps[0]]
-            text += f" From {steps[0]:g} on it is worth {points} point{'s' * (points != 1)}."
+        missed = sorted(step for step in self.points_by_score if step > score)
+        if missed:
+            points = self.worth(missed[0], most)
+            text += f" From {missed[0]:g} on it is worth {points:g} point{'s' * (points != 1)}."
         return text
 
     def check(self, answer: Any) -> tuple[bool, int, str]:
@@ -162,6 +178,7 @@ def make_challenge(
     points_by_score: Mapping[float, int],
     minutes: int,
     score_name: str = "score",
+    of_one_draw: bool = True,
 ) -> Challenge:
     """A challenge from what its author wrote; see `mmcourse.exercise.registry.challenge`.
 
@@ -184,4 +201,4 @@ def make_challenge(
     if not steps or steps[0] < to_beat or points != sorted(set(points)) or points[0] < 1:
         raise ValueError(f"{where}: expected points that grow with the score, from the score to beat on")
     fields = (id, title, tuple(statement), draw, score, dict(hand_in), to_beat, dict(points_by_score))
-    return Challenge(*fields, minutes, score_name)
+    return Challenge(*fields, minutes, score_name, of_one_draw)

@@ -22,6 +22,7 @@ from mmcourse.check.compare import call, copied, matches, quietly
 from mmcourse.check.values import relation
 from mmcourse.exercise.mutants import MutantError
 from mmcourse.exercise.parts import Part
+from mmcourse.exercise.probe import helper
 from mmcourse.exercise.statement import Row
 
 if TYPE_CHECKING:
@@ -49,10 +50,15 @@ class _Late(Exception):
 
 @dataclass
 class Answer:
-    """An answer that may run until a deadline."""
+    """An answer that may run until a deadline.
+
+    `seconds` are given to each run, whatever is left of the time for all: a framework that is stopped amid its work may
+    not recover. Without them, a run is stopped at the deadline.
+    """
 
     function: Any
     until: float
+    seconds: float = 0
 
     def __call__(self, *args: Any) -> Any:
         """Its result, or None if it raises."""
@@ -60,7 +66,7 @@ class Answer:
         if left < 0.05:
             raise _Late
         try:
-            return call(self.function, *args, seconds=left)
+            return call(self.function, *args, seconds=self.seconds or left)
         except (CheckFailed, NotAttempted):
             if time.monotonic() >= self.until:
                 raise _Late from None
@@ -76,14 +82,24 @@ def clues(exercise: Exercise, function: Any, inputs: Sequence[tuple[Part, tuple]
     function : the answer, as a function of inputs
     inputs : (part, arguments), the public ones
     """
-    answer = Answer(function, time.monotonic() + SECONDS)
+    try:
+        return find_clues(exercise, function, inputs)
+    except Exception:  # a learner's message stands without clues too; the tests call `find_clues`, which hides nothing
+        return []
+
+
+def find_clues(exercise: Exercise, function: Any, inputs: Sequence[tuple[Part, tuple]]) -> list[str]:
+    """As `clues`, but what goes wrong in the search is raised; only a lack of time ends it quietly."""
+    answer = Answer(function, time.monotonic() + SECONDS, exercise.seconds if exercise.use is not None else 0)
     try:
         runs = [_run(exercise, answer, part, args) for part, args in inputs]
         if all(run.right for run in runs):
             return []
+        if _is_random(exercise, answer, runs):
+            return ["Called twice with the same input, it gives two results. Nothing may be left to chance here."]
         found = (clue for search in SEARCHES for clue in search(exercise, answer, runs))
         return list(islice(found, MOST))
-    except Exception:  # late, or a result of so odd a kind that nothing can be said: the message stands without clues
+    except _Late:
         return []
 
 
@@ -92,9 +108,27 @@ def _run(exercise: Exercise, answer: Answer, part: Part, args: tuple) -> Run:
     return Run(part, args, got, want, got is not None and exercise.comparison.matches(got, want))
 
 
+def _is_same(exercise: Exercise, one: Any, other: Any) -> bool:
+    """Whether two results of the answer are equal."""
+    if exercise.use is not None:
+        return exercise.comparison.matches(one, other)
+    return matches(one, other, _tolerances(exercise))
+
+
 def _tolerances(exercise: Exercise) -> dict[str, Any]:
     """How near is equal; names of results are left out, for an answer may have another number of them."""
     return {key: value for key, value in exercise.comparison.settings.items() if key in ("atol", "rtol")}
+
+
+def _is_random(exercise: Exercise, answer: Answer, runs: Sequence[Run]) -> bool:
+    """Whether the same input gives another result: then no other clue could be trusted."""
+    tried = [run for run in runs if run.got is not None][:TRIES]
+    if exercise.use is None:
+        return any(not _is_same(exercise, answer(*run.args), run.got) for run in tried)
+    probe = helper(exercise.framework)
+    with probe.preserved_generators():
+        probe.seed(len(runs))  # a probe leaves generators as they were: else the same numbers would be drawn again
+        return any(not _is_same(exercise, answer(*run.args), run.got) for run in tried)
 
 
 # ---------------------------------------------------------------- arguments without effect
@@ -113,19 +147,25 @@ def _has_no_effect(exercise: Exercise, answer: Answer, runs: Sequence[Run], j: i
     for run in runs:
         if run.got is None or j >= len(run.args):
             continue
-        for other in runs:
-            if j >= len(other.args) or not _is_alike(run.args[j], other.args[j]):
-                continue
-            args = (*run.args[:j], other.args[j], *run.args[j + 1 :])
+        for value in _others(runs, run, j):
+            args = (*run.args[:j], value, *run.args[j + 1 :])
             want = quietly(lambda args=args: exercise.expected(*map(copied, args)))
             if want is None or exercise.comparison.matches(want, run.want):
                 continue
             got = answer(*args)
-            if got is None or not matches(got, run.got, _tolerances(exercise)):
+            if got is None or not _is_same(exercise, got, run.got):
                 return False
             seen += 1
             break
     return seen >= TRIES
+
+
+def _others(runs: Sequence[Run], run: Run, j: int) -> Iterator[Any]:
+    """Values that may take the place of an argument: those of other inputs, and an array's own numbers turned round."""
+    value = run.args[j]
+    yield from (other.args[j] for other in runs if j < len(other.args) and _is_alike(value, other.args[j]))
+    if isinstance(value, np.ndarray):
+        yield from (np.flip(value, axis) for axis in range(value.ndim))
 
 
 def _is_alike(value: Any, other: Any) -> bool:
@@ -257,10 +297,10 @@ def _numbers(exercise: Exercise, answer: Answer, runs: Sequence[Run]) -> Iterato
 def _sentence(exercise: Exercise, answer: Answer, runs: Sequence[Run]) -> Iterator[str]:
     """The one sentence of the statement that, ignored, goes wrong on just the inputs that go wrong here."""
     wrong = frozenset(k for k, run in enumerate(runs) if not run.right)
-    if len(wrong) == len(runs):
+    if 3 * len(wrong) > len(runs):  # many sentences have nearly all inputs in common
         return
     fitting = [text for text, where in _ignored(exercise, [run.args for run in runs]) if where == wrong]
-    if len(set(fitting)) == 1:
+    if len(set(fitting)) == 1 and not fitting[0].startswith(("$$", "|")):  # no formula or table within a sentence
         yield f"It goes wrong on just those inputs for which this sentence counts: “{_plain(fitting[0])}”"
 
 
@@ -302,7 +342,7 @@ def _plain(text: str) -> str:
 
 def _kinds(exercise: Exercise, answer: Answer, runs: Sequence[Run]) -> Iterator[str]:
     """Names of the kinds of inputs that go wrong, and of those that are right."""
-    own = [run for run in runs if not (not run.part.hidden)]
+    own = [run for run in runs if run.part.hidden]  # not those of the check alone
     wrong = list(dict.fromkeys(run.part.name for run in own if not run.right))
     right = [name for name in dict.fromkeys(run.part.name for run in own) if name not in wrong]
     if wrong and right:

@@ -42,13 +42,11 @@ def notebook_text(lesson: Lesson, title: str) -> str:
 
 def challenge_cells(challenge: Challenge) -> list[str]:
     """The cells of an open challenge: what it asks, its inputs, the check, and how the answer is handed in."""
-    steps = sorted(challenge.points_by_score.items())
-    worth = " · ".join(f"{score:g} or more: {points}" for score, points in steps)
     head = (
         f"## {challenge.id} · {challenge.title}\n\nOpen challenge · about {challenge.minutes} minutes · "
-        f"up to {challenge.points} points, beside those above\n\n" + " ".join(challenge.statement)
+        f"up to {challenge.points} points, on top of those above\n\n" + " ".join(challenge.statement)
     )
-    head += f"\n\nPoints by {challenge.score_name}: {worth}. To beat: {challenge.to_beat:g}."
+    head += f"\n\nTo beat: {challenge.to_beat:g}. {challenge.steps()}"
     inputs = (
         "from mmcourse.check import challenge_inputs, save_hand_in\n\n"
         f'task = challenge_inputs("{challenge.id}", own=True)  # a draw of your own, which `check` scores\n'
@@ -60,7 +58,7 @@ def challenge_cells(challenge: Challenge) -> list[str]:
     asked = ", ".join(f"`{key}` {array.shape} of kind {array.kind}" for key, array in challenge.hand_in.items())
     blank = f'{name} = ...  # your turn\n\ncheck("{challenge.id}", {name})'
     last = (
-        f"What is handed in: {asked}. **To hand in**, lay `{challenge.id}_inputs.npz` from your class beside this "
+        f"What is handed in: {asked}. **To hand in**, put `{challenge.id}_inputs.npz` from your class beside this "
         f'notebook, do the same with `challenge_inputs("{challenge.id}")`, and write the file with '
         f'`save_hand_in("{challenge.id}", {name})`. Hand it in with the notebook.'
     )

@@ -121,6 +121,8 @@ def challenge(id: str, **what: Any) -> Challenge:
     to_beat : the score of a simple way, which the statement names
     points_by_score : score → points, growing; the first step is the score to beat or more
     score_name : what the score is called in messages, such as "accuracy"
+    of_one_draw : whether an answer is worth something for the inputs alone that it was made from, as predictions are;
+        False for weights, which may do well on any draw
 
     Raises
     ------

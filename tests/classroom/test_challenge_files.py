@@ -7,6 +7,8 @@ import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -18,13 +20,21 @@ from typer.testing import CliRunner
 
 from mmcourse.check import challenge_inputs, save_hand_in
 from mmcourse.classroom import grade as grading
-from mmcourse.classroom.challenges import class_inputs, read_arrays
-from mmcourse.classroom.feedback import rows, write_reports
+from mmcourse.classroom.challenges import (
+    class_inputs,
+    inputs_file,
+    read_arrays,
+    require_same_inputs,
+    score_file,
+)
+from mmcourse.classroom.executor import execute
+from mmcourse.classroom.feedback import alike_rows, rows, write_reports
 from mmcourse.classroom.grade import grade
 from mmcourse.classroom.release import read_release, release
 from mmcourse.classroom.untrusted import Unreadable
 from mmcourse.cli import app
-from mmcourse.exercise import Array, find_challenge
+from mmcourse.exercise import Array, Drawn, find_challenge
+from mmcourse.exercise.challenge import make_challenge
 
 ID = "cnn.challenge"
 FILE = f"{ID}.npz"
@@ -77,6 +87,11 @@ def lying_bomb() -> bytes:
     return data.replace(true, told)
 
 
+def flags(*values: int) -> np.ndarray:
+    """Bools of these bytes: NumPy itself would make 1 of every 255."""
+    return np.array(values, np.uint8).view(bool)
+
+
 class Evil:
     """Makes a folder when it is unpickled."""
 
@@ -98,6 +113,10 @@ def object_array(folder: Path) -> bytes:
 def tensors_header(told: dict, data: bytes = b"", length: int | None = None) -> bytes:
     text = json.dumps(told).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def tensor_text(text: str) -> bytes:
+    return struct.pack("<Q", len(text)) + text.encode() + b"8 bytes!"
 
 
 WRONG = {  # name → (bytes, ending, what is said)
@@ -143,6 +162,16 @@ WRONG = {  # name → (bytes, ending, what is said)
         )
         for text in ("-" * 990 + "1", "(" * 990, "not " * 240 + "1", "-" * 60_000 + "1", "(" * 60_000)
     },
+    "a header that ends within a bracket": (
+        lambda: zipped(("predictions.npy", npy(RIGHT, header((1000,))[:-2]))),
+        ".npz",
+        "damaged",
+    ),
+    "a header of records": (
+        lambda: zipped(("predictions.npy", npy(RIGHT, header((1000,), "<i4,<i4")))),
+        ".npz",
+        "expected numbers of kind integer",
+    ),
     "numbers behind the array": (
         lambda: zipped(("predictions.npy", npy(RIGHT) + b"more")),
         ".npz",
@@ -175,6 +204,21 @@ WRONG = {  # name → (bytes, ending, what is said)
         lambda: tensors_header({"predictions": {"dtype": "I64", "shape": [-1], "data_offsets": [0, 8]}}, b"8 bytes!"),
         ".safetensors",
         "damaged",
+    ),
+    "a tensor twice": (
+        lambda: tensor_text(
+            '{"predictions":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},'
+            '"predictions":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}'
+        ),
+        ".safetensors",
+        "",
+    ),
+    "a tensor of a kind that NumPy lacks": (
+        lambda: tensors_header(
+            {"predictions": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}}, b"8 bytes!"
+        ),
+        ".safetensors",
+        "",
     ),
     "tensors that share bytes": (
         lambda: tensors_header(
@@ -215,6 +259,29 @@ def test_numbers_that_are_not_finite_are_refused(bad, write, ending):
         read_arrays(write(np.array([1.0, bad])), ending, {"w": Array((2,), "float")})
 
 
+@pytest.mark.parametrize("write, ending", [(lambda a: npz(w=a), ".npz"), (lambda a: save({"w": a}), ".safetensors")])
+def test_a_true_that_counts_more_than_once_is_refused(write, ending):
+    """A byte of 255 in an array of bools is True, and its sum is 255 in some of NumPy's functions."""
+    declared = {"w": Array((3,), "bool")}
+    assert read_arrays(write(flags(0, 1, 1)), ending, declared)["w"].tolist() == [False, True, True]
+    with pytest.raises(Unreadable, match="neither True nor False"):
+        read_arrays(write(flags(0, 1, 255)), ending, declared)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.float16, np.uint64])
+def test_a_narrow_dtype_overflows_in_no_score(dtype):
+    """100 · 100 is 16 in eight bits: handed in as int8, a wrong prediction would come out near."""
+    seen = []
+    kind = "float" if np.dtype(dtype).kind == "f" else "integer"
+    challenge = make_challenge(
+        "cnn.challenge", title="T", statement=["S"], draw=lambda g: Drawn({}, None), hand_in={"w": Array((2,), kind)},
+        score=lambda handed, *_: seen.append(handed["w"]) or float((handed["w"] * handed["w"]).sum()),
+        to_beat=1, points_by_score={1: 1}, minutes=1,
+    )  # fmt: skip
+    score, _ = score_file(challenge, challenge.public(), npz(w=np.array([100, 100], dtype)), ".npz")
+    assert score == 20_000 and seen[0].dtype == (np.float64 if kind == "float" else np.int64)
+
+
 @pytest.mark.parametrize(
     "array", [RIGHT, RIGHT.astype("<i4"), RIGHT.astype(">i8"), RIGHT.astype("u1"), np.asfortranarray(RIGHT)]
 )
@@ -241,15 +308,33 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of its own costs seconds, and adds nothing to most of these tests."""
+    monkeypatch.setattr(grading, "execute", lambda work, tasks, *_: map(work, tasks))
+
+
 @pytest.fixture
 def sub(tmp_path: Path, made: Path) -> Path:
     for student in ("ada", "ben", "cy"):
         (tmp_path / "sub" / student).mkdir(parents=True)
+    (tmp_path / "roster.csv").write_text("student\nada\nben\ncy\n", encoding="utf-8")
     return tmp_path / "sub"
 
 
 def labels(made: Path) -> np.ndarray:
     return class_inputs(find_challenge(ID), read_release(made).key).hidden
+
+
+def hand_in(student: Path, made: Path, answer: np.ndarray) -> Path:
+    """As a student does it: the class's inputs beside the notebook, then `save_hand_in`."""
+    inputs = f"{ID}_inputs.npz"
+    (student / inputs).write_bytes((made / "students" / "ada" / inputs).read_bytes())
+    return save_hand_in(ID, answer, student)
+
+
+def problems_of(done, student: str) -> str:
+    return " ".join(why for who, _, why in done.problems if who == student)
 
 
 def graded(sub: Path, made: Path, **options):
@@ -274,11 +359,11 @@ def test_a_release_hands_out_inputs_and_no_labels(made: Path):
     assert row == [f"{ID},07_cnn,Where is the gap?,3"]
 
 
-def test_scores_become_points_and_a_page(sub: Path, made: Path):
+def test_scores_become_points_and_a_page(sub: Path, made: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(grading, "execute", execute)  # in workers, as an instructor grades
     hidden = labels(made)
-    save_hand_in(ID, hidden, sub / "ada")
-    save_hand_in(ID, np.r_[hidden[:600], (hidden[600:] + 1) % 4], sub / "ben")
-    (sub / "ben" / f"{ID}_inputs.npz").write_bytes((made / "students" / "ben" / f"{ID}_inputs.npz").read_bytes())
+    hand_in(sub / "ada", made, hidden)
+    hand_in(sub / "ben", made, np.r_[hidden[:600], (hidden[600:] + 1) % 4])
     done = graded(sub, made)
     assert points_of(done) == {"ada": 3, "ben": 1, "cy": 0}
     assert not done.problems, "the inputs that lie beside it are no hand-in"
@@ -287,17 +372,17 @@ def test_scores_become_points_and_a_page(sub: Path, made: Path):
     assert x["status"] == "partial" and x["note"].startswith("accuracy 0.600; to beat: 0.5.") and x["seconds"] < 5
     write_reports(done, sub.parent / "out")
     page = (sub.parent / "out" / "feedback" / "ben.html").read_text(encoding="utf-8")
-    assert "accuracy 0.600" in page and "accuracy 0.8 or more" in page and "1 of 3" in page
+    assert "accuracy 0.600" in page and "accuracy 0.9 or more" in page and "1 of 3" in page
     assert [row[5] for row in rows(done) if row[:2] == ("cy", ID)] == ["not handed in"]
     again = graded(sub, made)
     assert again.done_now == 0 and points_of(again) == {"ada": 3, "ben": 1, "cy": 0}
-    save_hand_in(ID, hidden, sub / "ben")
+    hand_in(sub / "ben", made, hidden)
     assert graded(sub, made).done_now == 1
 
 
 def test_attacks_earn_nothing_and_harm_nobody(sub: Path, made: Path, tmp_path: Path):
     hidden = labels(made)
-    save_hand_in(ID, hidden, sub / "ada")
+    hand_in(sub / "ada", made, hidden)
     for k, (make, ending, _) in enumerate(WRONG.values()):
         (sub / f"attack-{k}").mkdir()
         (sub / f"attack-{k}" / f"{ID}{ending}").write_bytes(make())
@@ -310,8 +395,8 @@ def test_attacks_earn_nothing_and_harm_nobody(sub: Path, made: Path, tmp_path: P
     assert any(student == "ben" and "a link" in why for student, _, why in done.problems)
 
 
-def test_without_inputs_nothing_is_graded(sub: Path, tmp_path: Path):
-    save_hand_in(ID, RIGHT, sub / "ada")
+def test_without_inputs_nothing_is_graded(sub: Path, made: Path, tmp_path: Path):
+    hand_in(sub / "ada", made, RIGHT)
     done = grade(sub, tmp_path / "other", unsafe=True)
     assert not done.records and "graded with --release" in done.problems[0][2]
 
@@ -321,10 +406,9 @@ def test_a_score_that_takes_too_long_is_ended(sub: Path, made: Path, monkeypatch
         while True:
             pass
 
-    save_hand_in(ID, RIGHT, sub / "ada")
+    hand_in(sub / "ada", made, RIGHT)
     monkeypatch.setattr(grading, "score_file", slow)
     monkeypatch.setattr(grading, "SCORE_SECONDS", 0.2)
-    monkeypatch.setattr(grading, "execute", lambda work, tasks, *_: map(work, tasks))
     (x,) = graded(sub, made).records[0]["exercises"]
     assert x["points"] == 0 and "seconds to score" in x["note"]
 
@@ -335,24 +419,147 @@ def test_labels_stay_outside_of_any_process_of_a_student(sub: Path, made: Path, 
     def never(*_, **__):
         raise AssertionError("a session was begun")
 
-    save_hand_in(ID, labels(made), sub / "ada")
+    hand_in(sub / "ada", made, labels(made))
     monkeypatch.setattr(grading, "Session", never)
-    monkeypatch.setattr(grading, "execute", lambda work, tasks, *_: map(work, tasks))
     assert points_of(graded(sub, made))["ada"] == 3
 
 
-def test_submit_takes_the_file_and_refuses_what_could_not_be_graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_submit_takes_the_file_and_refuses_what_could_not_be_graded(
+    tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "box").mkdir()
     monkeypatch.setenv("MMCOURSE_SUBMISSIONS", str(tmp_path / "box"))
-    path = save_hand_in(ID, RIGHT, tmp_path)
+    path = hand_in(tmp_path, made, RIGHT)
+    (tmp_path / "box" / f"{ID}.safetensors").write_bytes(b"handed in before")
     done = CliRunner().invoke(app, ["submit", str(path)])
     assert done.exit_code == 0 and (tmp_path / "box" / FILE).read_bytes() == path.read_bytes()
+    assert [file.name for file in (tmp_path / "box").iterdir()] == [FILE], "handing in again replaces"
+    for name, words in ((f"{ID}_inputs.npz", "these are the inputs"), ("mine.npz", "of no challenge")):
+        (tmp_path / name).write_bytes(path.read_bytes())
+        done = CliRunner().invoke(app, ["submit", str(tmp_path / name)])
+        assert done.exit_code != 0 and words in done.output
     path.write_bytes(bomb())
     done = CliRunner().invoke(app, ["submit", str(path)])
     assert done.exit_code != 0 and "was not handed in" in done.output
     os.remove(path)
     path.symlink_to(tmp_path / "box" / FILE)
     assert CliRunner().invoke(app, ["submit", str(path)]).exit_code != 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Ada L_12345_assignsubmission_file_cnn.challenge.npz", "adal_1_2_cnn.challenge-1.npz", "cnn.challenge (2).npz"],
+)
+def test_names_that_platforms_and_browsers_make(name: str, sub: Path, made: Path):
+    path = hand_in(sub / "ada", made, labels(made))
+    path.rename(path.with_name(name))
+    inputs = path.with_name(f"{ID}_inputs.npz")
+    inputs.rename(path.with_name(name.replace("challenge", "challenge_inputs")))
+    done = graded(sub, made)
+    assert points_of(done)["ada"] == 3 and not done.problems
+
+
+@pytest.mark.parametrize("name", ["rcnn.challenge.npz", "rnn.challenge.npz", "model.safetensors", "challenge.npz"])
+def test_a_file_of_another_name_is_told_its_right_one(name: str, sub: Path, made: Path):
+    path = hand_in(sub / "ada", made, labels(made))
+    path.rename(path.with_name(name))
+    done = graded(sub, made)
+    assert points_of(done)["ada"] == 0 and "SLUG" not in problems_of(done, "ada")
+    assert "keep the name that `save_hand_in` gave the file" in problems_of(done, "ada")
+
+
+def test_too_large_files_are_told_the_limit_of_a_challenge(sub: Path, made: Path):
+    (sub / "ada" / FILE).write_bytes(bytes(5 << 20))
+    (sub / "ben" / FILE).write_bytes(bytes(21 << 20))
+    done = graded(sub, made)
+    for student in ("ada", "ben"):
+        assert problems_of(done, student) == "larger than 4 MB, the most that a challenge takes"
+
+
+def test_a_damaged_file_after_a_right_one_leaves_the_grade(sub: Path, made: Path):
+    path = hand_in(sub / "ada", made, labels(made))
+    assert points_of(graded(sub, made))["ada"] == 3
+    path.write_bytes(path.read_bytes()[:200])
+    done = graded(sub, made)
+    assert points_of(done)["ada"] == 3 and "keeps its grade" in problems_of(done, "ada")
+
+
+def test_of_two_files_the_one_that_can_be_read_counts(sub: Path, made: Path):
+    path = hand_in(sub / "ada", made, labels(made))
+    path.rename(path.with_name("cnn.challenge (1).npz"))
+    path.write_bytes(b"the first try, cut short")
+    done = graded(sub, made)
+    assert points_of(done)["ada"] == 3 and problems_of(done, "ada").startswith("damaged")
+
+
+def test_whose_numbers_are_equal_is_told(sub: Path, made: Path):
+    """However the file is packed; a single other prediction is another answer."""
+    wrong = np.r_[labels(made)[:-9], np.zeros(9, int)]
+    hand_in(sub / "ada", made, wrong)
+    (sub / "ben" / f"{ID}.safetensors").write_bytes(save({"predictions": wrong.astype(np.int16)}))
+    hand_in(sub / "cy", made, np.r_[wrong[:-1], 1])
+    done = graded(sub, made)
+    assert alike_rows(done) == [("100%", "ada, ben", ID)]
+    write_reports(done, sub.parent / "out")
+    summary = (sub.parent / "out" / "summary.html").read_text(encoding="utf-8")
+    assert "ada, ben" in summary and "accuracy 0.9" not in summary, "a score is no mistake"
+
+
+def test_other_points_are_told_everywhere(sub: Path, made: Path, tmp_path: Path):
+    other = tmp_path / "release"
+    points = f"{ID}=6"
+    release(["cnn"], other, sub.parent / "roster.csv", points, secret=made / "instructor" / "secret.txt")
+    text = (other / "students" / "ada" / "07_cnn.ipynb").read_text(encoding="utf-8")
+    assert "up to 6 points" in text and "up to 3 points" not in text
+    steps = find_challenge(ID).steps(6)
+    assert steps in text and steps.endswith(": 6.") and steps != find_challenge(ID).steps()
+    right = labels(other)
+    hand_in(sub / "ada", other, np.r_[right[:600], (right[600:] + 1) % 4])
+    done = grade(sub, tmp_path / "results", other, unsafe=True)
+    assert points_of(done)["ada"] == 2
+    assert "it is worth 4 points." in done.records[0]["exercises"][0]["note"]
+
+
+def test_inputs_that_would_be_drawn_otherwise_stop_the_grading(sub: Path, made: Path, tmp_path: Path):
+    """Another NumPy, or an author who changed `draw`: every score would be wrong, and nobody would notice."""
+    hand_in(sub / "ada", made, labels(made))
+    kept = made / "instructor" / f"{ID}_inputs.npz"
+    before = kept.read_bytes()
+    try:
+        kept.write_bytes(npz(**find_challenge(ID).public().inputs))
+        with pytest.raises(ValueError, match="drawn otherwise here"):
+            graded(sub, made)
+        kept.unlink()
+        with pytest.raises(FileNotFoundError, match="must be whole"):
+            graded(sub, made)
+    finally:
+        kept.write_bytes(before)
+    assert points_of(graded(sub, made))["ada"] == 3
+
+
+def test_inputs_of_text_are_compared_too(tmp_path: Path):
+    def drawn(g: np.random.Generator) -> Drawn:
+        return Drawn({"captions": np.array(["a red box", "a blue disc"])[g.integers(2, size=50)]}, None)
+
+    challenge = make_challenge(
+        "cnn.challenge", title="T", statement=["S"], draw=drawn, hand_in={"w": Array((2,), "integer")},
+        score=lambda *_: 1.0, to_beat=1, points_by_score={1: 1}, minutes=1,
+    )  # fmt: skip
+    (tmp_path / "kept.npz").write_bytes(inputs_file(challenge, "key"))
+    require_same_inputs(challenge, "key", tmp_path / "kept.npz")
+    with pytest.raises(ValueError, match="drawn otherwise here"):
+        require_same_inputs(challenge, "another key", tmp_path / "kept.npz")
+
+
+def test_a_notebook_in_the_sandbox_is_told_why_it_gets_no_inputs():
+    """The import works, so that the page names the reason and not a broken package."""
+    inside = Path(grading.__file__).parent / "inside"
+    code = f"import sys; sys.path.append({str(inside)!r}); import worker; worker.Student(1)\n"
+    code += (
+        "from mmcourse.check import challenge_inputs, check, save_hand_in\nchallenge_inputs('cnn.challenge', own=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip().splitlines()[-1].startswith("RuntimeError: an open challenge is not run while grading")
 
 
 def test_a_bomb_is_refused_before_anything_is_unpacked(monkeypatch: pytest.MonkeyPatch):

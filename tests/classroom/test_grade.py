@@ -34,6 +34,13 @@ def handed(folder: Path, **notebooks: str) -> Path:
     return folder / "sub"
 
 
+def test_what_cannot_be_read_was_handed_in(tmp_path):
+    """The table tells a damaged file from no file; the page says what is wrong with it."""
+    done = graded(tmp_path, ada="{")
+    assert {row[5] for row in rows(done)} == {"unreadable"}
+    assert done.problems[0][0] == "ada"
+
+
 @pytest.fixture(scope="module")
 def lesson(course):
     return select(["start_here"], course)[0]

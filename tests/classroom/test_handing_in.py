@@ -241,6 +241,18 @@ def test_a_file_in_a_students_place_and_a_class_that_is_a_file(tmp_path, without
         assert said.exit_code == 2 and "Traceback" not in said.output and "expected a folder" in said.output
 
 
+def test_a_folder_for_pages_that_is_not_there_is_said_before_anything_is_graded(tmp_path):
+    hand_in(tmp_path / "sub", "ada", notebook(HONEST, ZERO))
+    missing = tmp_path / "no such folder"
+    done = CliRunner().invoke(
+        app, ["grade", str(tmp_path / "sub"), "--out", str(tmp_path / "out"), "--return", str(missing)]
+    )
+    assert done.exit_code == 2 and "Traceback" not in done.output
+    said = " ".join(done.output.split())
+    assert "no such folder; expected one with a folder for each student" in said and "Make it" in said
+    assert not (tmp_path / "out").exists() and not missing.exists()
+
+
 def test_a_page_cannot_be_returned_into_a_file(sandbox, tmp_path):
     hand_in(tmp_path / "sub", "ada", notebook(HONEST, ZERO))
     hand_in(tmp_path / "sub", "ben", notebook(HONEST, RIGHT))

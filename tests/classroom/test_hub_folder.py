@@ -41,6 +41,18 @@ def test_a_home_is_filled_once_and_own_work_stays(tmp_path):
     assert exercise.read_text() == "my work"
 
 
+def test_a_home_gets_the_inputs_of_a_challenge(tmp_path):
+    """Beside the notebook, where `challenge_inputs` looks for them."""
+    hub.prepare(tmp_path, ["ada"])
+    given = tmp_path / "release" / "students" / "ada"
+    given.mkdir(parents=True)
+    for name in ("07_cnn.ipynb", "cnn.challenge_inputs.npz", "notes.txt"):
+        (given / name).write_text(name)
+    hub.fill_home(tmp_path, "ada")
+    exercises = tmp_path / "students" / "ada" / "exercises"
+    assert {path.name for path in exercises.iterdir()} == {"07_cnn.ipynb", "cnn.challenge_inputs.npz"}
+
+
 @pytest.fixture
 def solved_checkout(tmp_path, monkeypatch):
     """A checkout in which the instructor solved an exercise, filled a blank of the lesson, and keeps notes beside."""

@@ -54,8 +54,15 @@ def test_what_a_release_holds(settings: dict):
     made = release(["00", "01"], points="start_here.1=4,images.2=0.5", **settings)
     out = settings["to"]
     books = [f"{name}.ipynb" for name in ("00_start_here", "01_images")]
-    students = [f"students/{s}/{b}" for s in ("ada", "ben", "s-0042@uni.edu") for b in books]
-    rest = ["instructor/secret.txt", "points.csv", "release.json", *(f"solutions/{b}" for b in books)]
+    inputs = "images.challenge_inputs.npz"
+    students = [f"students/{s}/{b}" for s in ("ada", "ben", "s-0042@uni.edu") for b in (*books, inputs)]
+    rest = [
+        f"instructor/{inputs}",
+        "instructor/secret.txt",
+        "points.csv",
+        "release.json",
+        *(f"solutions/{b}" for b in books),
+    ]
     assert set(tree(out)) == {*students, *rest}
     assert (out / "points.csv").read_text().splitlines()[:2] == [
         "exercise,lesson,title,points",

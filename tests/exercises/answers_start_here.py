@@ -23,7 +23,8 @@ def sorted_columns(joint):
 
 def conditional_first(joint):
     p_x = joint.sum(axis=0)
-    return float(p_x @ (joint / p_x).max(axis=0))
+    known = p_x > 0  # a cue that never occurs has no p(y given x)
+    return float(p_x[known] @ (joint[:, known] / p_x[known]).max(axis=0))
 
 
 def built_in(joint):
@@ -115,6 +116,8 @@ ANSWERS = {
             (lambda joint: 100 * joint.max(axis=0).sum(), "100 times too large"),
             (lambda joint: joint.argmax(axis=0).sum(), "gives positions, not probabilities"),
             (lambda joint: sum(max(joint[:, x]) for x in range(2)), "as many columns as there are labels"),
+            (lambda joint: (joint.sum(axis=0) * (joint / joint.sum(axis=0)).max(axis=0)).sum(), "adds nothing"),
+            (lambda joint: joint[:2].max(axis=0).sum(), "compared only two labels"),
         ],
     ),
     "start_here.2": Answers(

@@ -136,6 +136,78 @@ def functional_net(n_in, hidden, n_out):
     return nn.Sequential(*layers, nn.Linear([n_in, *hidden][-1], n_out))
 
 
+# ---------------------------------------------------------------- images.4
+class Mirror(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def coins(self, b):
+        return torch.bernoulli(torch.full((b,), float(self.p))).bool()
+
+    def turn(self, boxes, picture):
+        w = picture.shape[-1]
+        out = boxes.clone()
+        out[..., 0], out[..., 2] = w - boxes[..., 2], w - boxes[..., 0]
+        return out
+
+    def masked(self, mask):
+        return mask.flip(-1)
+
+    def active(self):
+        return self.training
+
+    def forward(self, pictures, boxes, masks):
+        if not self.active():
+            return pictures, boxes, masks
+        pictures, boxes, masks = pictures.clone(), boxes.clone(), masks.clone()
+        for i, coin in enumerate(self.coins(len(pictures))):
+            if coin:
+                pictures[i] = pictures[i].flip(-1)
+                boxes[i] = self.turn(boxes[i], pictures[i])
+                masks[i] = self.masked(masks[i])
+        return pictures, boxes, masks
+
+
+class MirrorByIndex(nn.Module):
+    """Only the chosen samples are touched; the axis is reversed by an index."""
+
+    def __init__(self, p=0.5):
+        super().__init__()
+        self.p = p
+
+    def forward(self, pictures, boxes, masks):
+        if self.training:
+            chosen = torch.nonzero(torch.rand(len(pictures)) < self.p)[:, 0]
+            w = pictures.shape[-1]
+            back = torch.arange(w - 1, -1, -1)
+            sign, shift = boxes.new_tensor([-1, 1, -1, 1]), boxes.new_tensor([w, 0, w, 0])
+            pictures = pictures.index_copy(0, chosen, pictures[chosen][..., back])
+            masks = masks.index_put((chosen,), masks[chosen][..., back])
+            boxes = boxes.index_copy(0, chosen, boxes[chosen][..., [2, 1, 0, 3]] * sign + shift)
+        return pictures, boxes, masks
+
+
+def mirror(**parts):
+    """`Mirror` with methods replaced."""
+    return type("RandomMirror", (Mirror,), parts)
+
+
+def inside_out(self, boxes, picture):
+    w = picture.shape[-1]
+    return torch.stack([w - boxes[..., 0], boxes[..., 1], w - boxes[..., 2], boxes[..., 3]], -1)
+
+
+def by_height(self, boxes, picture):
+    return Mirror.turn(self, boxes, picture.transpose(-1, -2))
+
+
+def one_left(self, boxes, picture):
+    return Mirror.turn(self, boxes, picture) - boxes.new_tensor([1, 0, 1, 0])
+
+
 # ---------------------------------------------------------------- neural_networks.4
 def stepping(mode=True, clear="before", loss_of=F.cross_entropy, back=True, steps=1, give=lambda loss, *_: loss.item()):
     """A right answer with parts replaced."""
@@ -286,6 +358,22 @@ ANSWERS = {
             (net(bias=False), "no bias"),
             (net(act=lambda y: F.relu(y).detach()), "were detached"),
             (ListNet, "plain list"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "images.4": Answers(
+        right=[Mirror, MirrorByIndex],
+        wrong=[
+            (mirror(turn=lambda self, boxes, picture: boxes), "The boxes stayed where they were"),
+            (mirror(turn=inside_out), "inside out"),
+            (mirror(turn=by_height), "height of the picture"),
+            (mirror(turn=one_left), "one pixel too far left"),
+            (mirror(masked=lambda self, mask: mask), "The masks stayed"),
+            (mirror(active=lambda self: True), "In `eval()` mode something changes"),
+            (mirror(active=lambda self: not self.training), "wrong way round"),
+            (mirror(coins=lambda self, b: torch.ones(b).bool()), "Every sample is mirrored"),
+            (mirror(coins=lambda self, b: torch.rand(1).repeat(b) < self.p), "one coin for the whole batch"),
+            (mirror(coins=lambda self, b: torch.rand(b) >= self.p), "probability 1 - p"),
         ],
         skip=FUNCTIONS,
     ),

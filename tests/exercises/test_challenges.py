@@ -1,13 +1,15 @@
 """Open challenges: what learners get, what is scored, and what an author may write."""
 
+import importlib.util
 import re
 
 import numpy as np
 import pytest
 
 from mmcourse.authoring.catalogue import course_map
-from mmcourse.check import challenge_inputs, check, save_hand_in
+from mmcourse.check import CheckFailed, challenge_inputs, challenges, check, save_hand_in
 from mmcourse.check.core import judge_challenge
+from mmcourse.datasets import lesson_dir, results
 from mmcourse.exercise import Array, Drawn, find_challenge, find_lesson
 from mmcourse.exercise.challenge import make_challenge
 from mmcourse.exercise.notebook import notebook_text
@@ -55,8 +57,38 @@ def test_right_answers_earn_by_score():
     )
 
 
+@pytest.fixture(scope="module")
+def make():
+    """The script behind the figures in the statement."""
+    spec = importlib.util.spec_from_file_location("make_results_cnn", lesson_dir("cnn") / "make_results.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_statement_says_what_simple_ways_reach(make):
+    """The stored figures, which short reruns hold."""
+    stored, text = results("cnn")["challenge"], " ".join(find_challenge(RING).statement)
+    assert f"one answer for all reaches {stored['guessing']:.2f}" in text
+    assert f"a linear model on pixels {stored['linear']:.2f}" in text
+    first, second = (f"{scores[-1]:.2f}" for scores in stored["network"])
+    weights = sum(array.numel() for array in make.Network().parameters())
+    assert f"{weights:,} weights reached {first} and {second} from two starts" in text
+    assert f"{make.EPOCHS} epochs or {stored['network_seconds']} seconds" in text
+    assert make.guessing() == stored["guessing"] and make.linear() == pytest.approx(stored["linear"], abs=0.02)
+    assert make.network(1, seed=0, turned=False) == pytest.approx(stored["network"][0][:1], abs=0.05)
+
+
+def test_the_steps_fit_what_simple_ways_reach():
+    """A linear model gets nothing, a small network trained for seconds two of three points."""
+    made, stored = find_challenge(RING), results("cnn")["challenge"]
+    assert max(stored["guessing"], stored["linear"]) < made.to_beat - 0.1
+    last = [scores[-1] for scores in stored["network"]]
+    assert [made.points_of(score) for score in last] == [2, 2]
+    assert max(max(scores) for scores in stored["turned"]) > max(made.points_by_score), "the last step can be reached"
+
+
 def test_a_linear_model_is_not_enough():
-    """The statement says so: hardly more than chance."""
     from sklearn.linear_model import LogisticRegression
 
     task = challenge_inputs(RING, own=True)
@@ -64,6 +96,32 @@ def test_a_linear_model_is_not_enough():
     model = LogisticRegression(C=0.01, max_iter=200).fit(pixels["train"], task["train_labels"])
     result = judge_challenge(RING, model.predict(pixels["test"]))
     assert result.status == "wrong" and 0.2 < float(result.message.split()[1].rstrip(";")) < 0.4
+
+
+def away_from_the_ground(pictures):
+    """Where a pixel is far from the color of the border, (n, 24, 24, 1): no color and no brightness is left."""
+    border = np.concatenate([pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]], axis=1)
+    ground = np.median(border.astype(float), axis=1)[:, None, None]  # (n, 1, 1, 3)
+    distance = np.linalg.norm(pictures - ground, axis=-1)
+    half = np.percentile(distance, 98, axis=(1, 2), keepdims=True) / 2
+    return (255 * (distance > half)).astype(np.uint8)[..., None]
+
+
+def test_shapes_are_found_only_once_their_colors_are_gone():
+    """The statement says so: the lesson's network on the pictures as they are, in gray, and without their colors."""
+    pytest.importorskip("torch")
+    spec = importlib.util.spec_from_file_location("make_images", lesson_dir("images") / "make_results.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    drawn = find_challenge("images.challenge").public()
+    train, labels, test = drawn.inputs["train"], drawn.inputs["train_labels"], drawn.inputs["test"]
+    looks = {"color": make.LOOKS["color"], "gray": make.LOOKS["gray"], "shape": away_from_the_ground}
+    reached = {}
+    for name, look in looks.items():
+        model = make.train((look(train), labels), seed=0, epochs=24)
+        reached[name] = make.accuracy_of(model, (look(test), drawn.hidden))
+    assert max(reached["color"], reached["gray"]) < 0.35
+    assert reached["shape"] > 0.9  # all points
 
 
 @pytest.mark.parametrize(
@@ -141,19 +199,45 @@ def test_two_spaces_are_aligned_by_what_they_share():
 
 
 def test_a_hand_in_is_written_whole_or_not_at_all(tmp_path):
+    np.savez(tmp_path / f"{RING}_inputs.npz", test=np.ones(2))
     path = save_hand_in(RING, np.zeros(1000, int), tmp_path)
     with np.load(path, allow_pickle=False) as file:
         assert file.files == ["predictions"] and file["predictions"].shape == (1000,)
     before = path.read_bytes()
     with pytest.raises(Exception, match="expected shape"):
         save_hand_in(RING, np.zeros(3, int), tmp_path)
-    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == before and {file.name for file in tmp_path.iterdir()} == {
+        path.name,
+        f"{RING}_inputs.npz",
+    }
+
+
+def test_a_hand_in_for_other_inputs_is_not_written(tmp_path):
+    """Without the class's inputs, or made from the learner's own draw, it would be worth nothing."""
+    own = find_challenge(RING).public().hidden
+    with pytest.raises(FileNotFoundError, match="put that file beside the notebook"):
+        save_hand_in(RING, own, tmp_path)
+    np.savez(tmp_path / f"{RING}_inputs.npz", test=np.ones(2))
+    with pytest.raises(CheckFailed, match="made from your own draw"):
+        save_hand_in(RING, own, tmp_path)
+    assert not (tmp_path / f"{RING}.npz").exists()
+
+
+def test_a_hand_in_that_would_be_too_large_is_not_written(tmp_path, monkeypatch):
+    weights = {"w": Array((1_000_000,), "float")}
+    made = make_challenge("cnn.challenge", **{**GOOD, "hand_in": weights, "of_one_draw": False})
+    monkeypatch.setattr(challenges, "_found", lambda id: made)
+    (tmp_path / f"{RING}_inputs.npz").touch()
+    w = np.random.default_rng(0).normal(size=1_000_000)
+    with pytest.raises(CheckFailed, match="would take 7.. MB, 4 at most: use a smaller dtype"):
+        save_hand_in(RING, w, tmp_path)
+    assert save_hand_in(RING, w.astype(np.float32), tmp_path).stat().st_size <= 4 << 20
 
 
 def test_the_notebook_shows_it_once_and_counts_its_points_apart():
     lesson = find_lesson("cnn")
     text = notebook_text(lesson, "CNN")
-    assert text.count("## cnn.challenge · Where is the gap?") == 1 and "up to 3 points, beside those above" in text
+    assert text.count("## cnn.challenge · Where is the gap?") == 1 and "up to 3 points, on top of those above" in text
     assert 'check("cnn.challenge", predictions)' in text and f"**{lesson.points} points" in text
     assert text.index("## cnn.3") < text.index("## cnn.challenge") < text.index("## Done?")
 

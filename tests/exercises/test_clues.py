@@ -12,7 +12,7 @@ from mmcourse.check.compare import assert_close
 from mmcourse.check.values import relation
 from mmcourse.exercise import between, find_lesson, part, says
 from mmcourse.exercise import clues as clues_module
-from mmcourse.exercise.clues import Answer, clues
+from mmcourse.exercise.clues import Answer, clues, find_clues
 from mmcourse.exercise.exercise import make_exercise
 
 
@@ -65,6 +65,7 @@ def one_row_only(x, low, gain):
             lambda x, low, gain: (scaled(x, low, gain)[0], np.ones(len(x))),
             "Only `means` can be wrong; `above` came out",
         ),
+        (lambda x, low, gain: scaled(x + np.random.rand(), low, gain), "Called twice with the same input"),
         (one_row_only, "It goes wrong with: “one sample”."),
         (lambda x, low, gain: scaled(x, low, gain) if len(x) > 1 else 1 / 0, "It goes wrong with: “one sample”."),
     ],
@@ -97,7 +98,16 @@ def test_a_mistake_that_explains_less_than_half_of_what_is_wrong_is_not_named():
 def test_nothing_is_said_of_a_right_answer():
     for lesson in ("start_here", "text", "rnn", "word_vectors"):
         for exercise in find_lesson(lesson).exercises:
-            assert clues(exercise, exercise.reference, exercise.public_inputs) == []
+            assert find_clues(exercise, exercise.reference, exercise.public_inputs) == []
+
+
+def test_the_search_raises_nothing_on_any_named_mistake():
+    """`clues` would hide it; whoever searches for facts must cope with every result that mistakes are known to give."""
+    for lesson in ("start_here", "text", "rnn", "word_vectors", "attention"):
+        for exercise in find_lesson(lesson).exercises:
+            if exercise.use is None:
+                for mutant, _ in exercise.mutants:
+                    assert len(find_clues(exercise, mutant, exercise.public_inputs)) <= 3
 
 
 def test_a_slow_answer_ends_in_time_and_gets_no_clue(monkeypatch):

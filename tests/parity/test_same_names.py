@@ -12,7 +12,12 @@ PACKAGE = Path(__file__).resolve().parents[2] / "mmcourse"
 BACKENDS = ("numpy", "torch", "keras")
 ALONE = {  # files of one backend, with the reason
     "numpy": {"weight_conversion.py": "turns NumPy's weights into those of the frameworks' own layers"},
-    "torch": {"clip.py": "a model of Part 4, which is in PyTorch first"},
+    "torch": {
+        "clip.py": "a model of Part 4, which is in PyTorch first",
+        "captioner.py": "a model of Part 4, which is in PyTorch first",
+        "model_files.py": "saves and loads the models of Part 4",
+        "efficientnet.py": "a network that others trained; its weights are PyTorch's",
+    },
     "keras": {},
 }
 # Names that one backend has alone. NumPy's `*_backward` need no entry: frameworks differentiate by themselves.
@@ -28,7 +33,18 @@ ONLY = {
         "transformer.py": {"feed_forward", "num_layers", "part", "residual"},
         "fusion/sums.py": {"linear", "shares"},  # shares() of WeightedSum
     },
-    "torch": {"fusion/sums.py": {"linears"}},
+    "torch": {
+        "decoding.py": {  # loops that call a model of Part 4, and what they check
+            "KVCache",
+            "greedy",
+            "sample",
+            "beam_search",
+            "check_length",
+            "check_logits",
+            "check_sampling",
+        },
+        "fusion/sums.py": {"linears"},
+    },
     "keras": {
         "convolution.py": {"shifted"},
         "encoders.py": {"Encoder"},

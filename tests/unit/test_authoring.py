@@ -15,6 +15,8 @@ from mmcourse.authoring.__main__ import main
 from mmcourse.authoring.budget import bands, duration, line, memory, steady
 from mmcourse.authoring.builder import BuildError
 from mmcourse.authoring.execute import ExecutionError, execute
+from mmcourse.authoring.source import lesson_text, read, without_badge
+from mmcourse.runtime import published
 
 KINDS = ("notebook", "exercise", "solution")
 CARD = "# %% [markdown]\n# # Tiny\n# {{budget}}\n"
@@ -44,13 +46,22 @@ def test_three_notebooks_are_valid_run_in_order_and_have_stable_ids(books):
     assert [c.id for c in books["exercise"].cells] == [c.id for c in books["solution"].cells]
 
 
-def test_title_card_has_badge_and_measured_budget_and_the_setup_cell_follows(books):
-    from mmcourse.runtime import SLUG
+@pytest.mark.parametrize("slug", ["ada/course", "OWNER_NOT_SET/mmcourse"])
+def test_the_badge_comes_with_an_owner(built, books, slug):
+    """One line of pyproject.toml sets the owner at the release; until then no link leads to a name that is nobody's."""
+    lesson = built[0]
+    source = read(lesson.source)
+    card = lesson_text(source, slug, books["notebook"].metadata.mmcourse, {"tiny": "00"}).cells[0].source
+    link = f"https://colab.research.google.com/github/{slug}/blob/main/notebooks/00_tiny.ipynb"
+    start = f"[Open in Colab]({link})\n\n# Tiny" if published(slug) else "# Tiny"  # a link: a picture needs the network
+    assert card.startswith(start) and "OWNER_NOT_SET" not in card
+    assert without_badge(card).startswith("# Tiny")
 
-    for kind, path in zip(KINDS, ("", "exercises/", "solutions/"), strict=True):
+
+def test_title_card_has_measured_budget_and_the_setup_cell_follows(books):
+    for kind in KINDS:
         card, setup = books[kind].cells[:2]
-        link = f"https://colab.research.google.com/github/{SLUG}/blob/main/notebooks/{path}00_tiny.ipynb"
-        assert card.source.startswith(f"[Open in Colab]({link})\n"), "a link: a picture would come from the network"
+        assert card.source.startswith("# ")
         assert "import setup" in setup.source and setup.metadata.tags == ["setup"] and not setup.outputs
     card = books["notebook"].cells[0].source
     assert "under half a minute · 0.5 GB of memory · no downloads" in card

@@ -16,7 +16,15 @@ from mmcourse.authoring.fingerprint import text_sha
 from mmcourse.authoring.source import METADATA
 from mmcourse.progress import START, read_progress
 
-TODAY = datetime.date.today().isoformat()
+
+class Today:
+    """The date when it is asked for: these tests may run over midnight."""
+
+    def __str__(self) -> str:
+        return datetime.date.today().isoformat()
+
+
+TODAY = Today()
 LESSON, EXERCISES = "00_alpha.ipynb", "exercises/00_alpha.ipynb"
 
 

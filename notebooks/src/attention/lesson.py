@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Attention
-# *Let each word choose which other words to attend to, build the layer that every transformer is made of, and
-# find out what its choices do and do not tell you.*
+# *Let each word choose which other words to attend to, build the layer at the heart of
+# every transformer, and find out what its choices do and do not tell you.*
 #
 # {{budget}}
 #
@@ -42,10 +42,12 @@ from mmcourse.torch.attention import sinusoidal_positions as torch_sinusoids
 # - *the film was **not bad** and the music was **very dull***
 # - *the film was **very bad** and the music was **not dull***
 #
-# Is *bad* praise here, or criticism? You know at once, because you know which word belongs to it. The field calls this the
-# **sentiment** of a word: positive or negative. The next cell trains a small classifier on 2,000 such sentences. It is
-# shown **only the answers**: for each feeling word, positive or negative. Nobody tells it which words belong together. Open
-# the cell if you are curious; section 9 comes back to its core, and then you will understand all of it.
+# Is *bad* praise or criticism in each of them? You know at once, because you know which
+# word belongs to it. The field calls this the **sentiment** of a word: positive or
+# negative. The next cell trains a small classifier on 2,000 such sentences. It is told
+# where the feeling words are and, in training, whether each is positive or negative.
+# Nobody tells it which words belong together. Open the cell if you are curious; section 9
+# comes back to its core, and then you will understand all of it.
 
 # %% tags=["hide-input", "free"]
 GOOD = "good lovely great funny bright warm".split()
@@ -274,8 +276,10 @@ print(shares.round(2))
 print((shares @ X).round(2))  # (3, 3) @ (3, 4) → (3, 4)
 
 # %% [markdown]
-# Each word attends most to **itself**: nothing resembles *bad* as much as *bad*. It cannot look for *not*, because their vectors have nothing in common. And
-# what it receives is the whole word, wanted or not. So let a word look for something else than what it is.
+# Here each word attends most to **itself**: nothing resembles *bad* as much as *bad*. It
+# cannot look for *not*, because their vectors have nothing in common. And what it
+# receives is the whole word, wanted or not. So let a word look for something other than
+# what it is.
 #
 # ### Queries, keys and values
 # Three learned matrices make three short vectors out of each word:
@@ -450,11 +454,14 @@ draw.show(
 )
 
 # %% [markdown]
-# *bad* now knows that it is turned around ($-0.73$) and that it is about a thing. Added to its own vector, a small network behind it can conclude
-# "positive". This is the core of attention; the rest of the lesson makes it trainable, safe and fast.
+# *bad* now knows that it is turned around ($-0.73$) and that it is about a thing. One
+# more matrix ($W_O$, section 7) brings these two numbers back to the width of the word.
+# Added to the word's own vector, they let a small network behind it conclude "positive".
+# This is the core of attention; the rest of the lesson makes it trainable, safe and fast.
 #
-# **Turn the knob.** Dividing scores by a *temperature* before the softmax sharpens or flattens the weights. Where does *bad*
-# attend to one word only, and where to all alike?
+# **Turn the knob.** Dividing scores by a *temperature* before the softmax sharpens or
+# flattens the weights. Where does *bad* attend to one word only, and where to all nearly
+# alike?
 
 
 # %%
@@ -489,7 +496,8 @@ print("the same as by hand:", np.allclose(by_torch[0], Y))
 
 # %% [markdown]
 # ### Why divide by $\sqrt{d_k}$?
-# A softmax of large scores is nearly 0 or 1, and then it hardly moves when a score moves. Take one row of three scores, once as it is and once eight times as
+# A softmax of scores that lie **far apart** is nearly 0 or 1, and then it hardly moves
+# when a score moves. Take one row of three scores, once as it is and once eight times as
 # large. Raise the first score by 0.1 and see how far the weights move.
 
 # %%
@@ -502,8 +510,11 @@ for factor in (1, 8):
     print(f"scores × {factor}: weights {before.round(3)}, they move by {moved:.4f}")
 
 # %% [markdown]
-# Large scores leave little to learn from. And how large are they? A dot product adds up $d_k$ products: the wider the keys, the larger. Measure it with
-# queries and keys of independent numbers with variance 1, and with those that come out of `nn.Linear` as PyTorch initializes it.
+# Scores far apart leave little to learn from. And how far apart are they? A dot product
+# adds up $d_k$ products. Take queries and keys of independent numbers with mean 0 and
+# variance 1. Each product then has mean 0 and variance 1, and variances of independent
+# numbers add up: the sum of $d_k$ products has variance $d_k$. Measure it with such
+# queries and keys, and with those that come out of `nn.Linear` as PyTorch initializes it.
 
 # %%
 g = np.random.default_rng(0)
@@ -530,9 +541,12 @@ expect_within("variance of a score at d_k = 64, divided by 64", per_width, 1.0, 
 expect_within("variance after scaling, mean of all widths", after_scaling, 1.0, 0.1)
 
 # %% [markdown]
-# The variance grows like $d_k$; divided by the root it is the **same for every width**. It is 1 if queries and keys have variance 1, and about 0.11 with `nn.Linear`,
-# whose outputs start with a variance of 1/3. Either way a wide head starts like a narrow one. It is
-# a statement about the start only: training makes queries and keys dependent. How much of the softmax's derivative is left without scaling is measured in
+# The variance grows like $d_k$; divided by the root it is the **same for every width**.
+# It is 1 for independent numbers with mean 0 and variance 1, and about 0.11 with
+# `nn.Linear`, whose outputs start with a variance of about 1/3 (0.14 at width 4, where
+# the bias still counts). Either way a wide head starts like a narrow one. It is a
+# statement about the start only: training makes queries and keys dependent. How much of
+# the softmax's derivative is left without scaling is measured in
 # [deeper](attention_deeper.ipynb).
 
 # %% [markdown]
@@ -610,9 +624,10 @@ _, causal_weights = attention(x, x, x, causal_mask(5))
 print(causal_weights[0].round(2))
 
 # %% [markdown]
-# The upper triangle is 0 and each row still sums to 1. **The leak test:** change the last word; no earlier output may move, not
-# by one bit. Keep this test: in training a forgotten causal mask shows up as a suspiciously *good* loss and nothing else. The text that such a model writes
-# afterwards is bad, when it is too late.
+# The upper triangle is 0 and each row still sums to 1. **The leak test:** change the last
+# word; no earlier output may move, not by one bit. Keep this test: in training a
+# forgotten causal mask shows up as a suspiciously *good* loss and nothing else. You
+# notice only when the model writes bad text, and then it is too late.
 
 # %%
 changed = x.copy()
@@ -635,8 +650,11 @@ print("with the mask, as if alone:", np.allclose(padded[:, :3], alone))
 print("without it,    as if alone:", np.allclose(leaky[:, :3], alone))
 
 # %% [markdown]
-# Two warnings. A query with **no** open key at all gets $0/0$ = NaN from our function, which assumes that it never happens; what to do if it does, and what the
-# libraries do, is in [deeper](attention_deeper.ipynb). And libraries disagree about what True means. No error tells you; only wrong numbers do.
+# Two warnings. A query with **no** open key at all gets NaN from our function (the
+# formula says $0/0$; the code already fails at $-\infty - (-\infty)$). It assumes that
+# this never happens; what to do if it does, and what the libraries do, is in
+# [deeper](attention_deeper.ipynb). And libraries disagree about what True means. No error
+# tells you; only wrong numbers do.
 #
 # | where | argument | True means |
 # |---|---|---|
@@ -683,14 +701,17 @@ print("output", mixed.shape, " weights", cross_weights.shape)
 # ## 7 · Multi-head attention
 
 # %% [markdown]
-# A softmax row has one unit to spend, and one query asks one question. Which modifier is mine? Which thing am I about? To ask several
-# questions at once, cut the width into $h$ pieces and let each attend by itself:
+# Which modifier is mine? Which thing am I about? A softmax row has one unit to spend:
+# what goes to the modifier is missing for the thing. To ask several questions at once,
+# cut the width into $h$ pieces and let each attend by itself:
 #
 # $$\text{head}_i = \text{Attention}(Q_i, K_i, V_i), \qquad Y = [\text{head}_1; \dots; \text{head}_h]\,W_O$$
 #
-# $Q_i$ is the $i$-th piece of $Q$: its columns $(i-1)\,d_k + 1$ to $i\,d_k$, with $d_k = d/h$; the same for $K_i$ and $V_i$. The semicolons put the heads side by
-# side. **Multi-head attention** is several attentions side by side, each with its own projections of queries, keys and values; a last matrix
-# $W_O$ mixes what they found. A **head** is one of them.
+# $Q_i$ is the $i$-th piece of $Q$: its columns $(i-1)\,d_k + 1$ to $i\,d_k$, with
+# $d_k = d/h$; the same for $K_i$ and $V_i$. The semicolons put the heads side by side.
+# **Multi-head attention** is several attentions side by side, each with its own
+# projections of queries, keys and values; a last matrix $W_O$ of shape $(d, d)$ mixes
+# what they found. A **head** is one of them.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -864,8 +885,10 @@ class MultiHeadAttention(nn.Module):
 MultiHeadAttention = check("attention.blank.5", MultiHeadAttention)
 
 # %% [markdown]
-# You have written the central layer of every transformer. (A model that makes the same causal mask again and again keeps it with `register_buffer`, which moves it to the GPU
-# together with the weights.) Does yours compute what the libraries compute?
+# You have written the central layer of every transformer. (A model that makes the same
+# causal mask again and again keeps it with `register_buffer`, which moves it to the GPU
+# together with the weights. Libraries also offer *dropout* on the weights in training;
+# ours leaves it out.) Does yours compute what the libraries compute?
 #
 # ### In PyTorch
 # `nn.MultiheadAttention` packs the three projections into one matrix. The folded cell copies your weights into it.
@@ -960,8 +983,10 @@ for causal in (False, True):
 #
 # $$p_{t,2i} = \sin(\omega_i t), \qquad p_{t,2i+1} = \cos(\omega_i t), \qquad \omega_i = 10000^{-2i/d}$$
 #
-# Each pair is the hand of a clock: $\omega_i$ is its speed, in radians per position. The 10000 is the paper's choice; it makes the last hands so slow that no two positions of a long
-# text look alike. *Adding* keeps the width at $d$. Appending the numbers works as well, and costs width.
+# Each pair $i = 0, \dots, d/2-1$ is the hand of a clock: $\omega_i$ is its speed, in
+# radians per position. The 10000 is the paper's choice; it makes the last hands so slow
+# that no two positions of a long text look alike. *Adding* keeps the width at $d$.
+# Appending the numbers works as well, and costs width.
 
 
 # %%
@@ -1074,8 +1099,10 @@ for name, W_Q in choices.items():
     print(f"{name:19} best match: {scores.argmax()}   {shown}")
 
 # %% [markdown]
-# Without it, the word before and the word after score alike, and the best match is the word itself: $p_t \cdot p_s$ is symmetric. A learned matrix *can* make
-# "before me" expressible; the dot product alone does not.
+# Without a rotation the word before and the word after score alike, because
+# $p_t \cdot p_s$ depends only on the distance, not on the side. The best match is the
+# word itself, because all position vectors have the same length. A matrix in $W_Q$ can
+# express "before me"; the plain dot product cannot.
 #
 # ### Learned, and rotary
 # A **learned positional encoding** is a table with one trained vector for each position, `nn.Embedding(longest, d)`, added to the word.
@@ -1131,8 +1158,11 @@ for name, scores in ways.items():
 print(inspect.getsource(Classifier.forward))
 
 # %% [markdown]
-# The sum `residual + y` is a **residual connection**: a word keeps its own vector, and attention only adds to it. (`query_ids` and `residual_ids` are for section 10.) Train five
-# classifiers, *no positions* and *sinusoids* with five seeds, the others with three. Each row differs from another in one thing, in bold:
+# The sum `residual + y` is a **residual connection**: a word keeps its own vector, and
+# attention only adds to it. (`query_ids` and `residual_ids` are for section 10.) Train
+# five classifiers, *no positions* and *sinusoids* with five seeds, the others with three.
+# Bold marks what a row changes against the row it is compared with (*no positions* with
+# *uniform*, *sinusoids* with *no positions*, the last two with *sinusoids*):
 #
 # | classifier | attention | positions |
 # |---|---|---|
@@ -1142,8 +1172,11 @@ print(inspect.getsource(Classifier.forward))
 # | learned | two heads | added, **trained** |
 # | one head | **one head** | as in *sinusoids* |
 #
-# Without order, what is the best that is possible? A classifier knows the word itself and *how many* times *not* comes. With none or two it is sure.
-# With exactly one, it is a coin toss whether that *not* is its own. In the long run that is every second sentence; in our 1,000 sentences we can count.
+# Without order, what is the best that is possible? A classifier knows the word itself and
+# *how many* times *not* comes. With none or two it is sure. With exactly one, it is a
+# coin toss whether that *not* is its own. In the long run that is half of the sentences;
+# in our 1,000 sentences we can count. A coin toss on 1,000 sentences can come out a
+# little lucky, so a single run may lie slightly above.
 
 # %%
 ids, asked, targets = test_data
@@ -1212,9 +1245,13 @@ plot.show(
 )
 
 # %% [markdown]
-# Without order attention is no better than a bag of words: both end just below the ceiling that we counted. With positions the same layer answers
-# nearly every question. One head is enough *here*, where a word has one question to ask; nothing in this task shows what several heads are good for. Now look inside: choose the word that
-# attends, and compare the two heads.
+# Without order attention is no better than a bag of words: the *means* of both end just
+# below the ceiling that we counted; single runs lie on both sides of it. With positions
+# the same layer answers nearly every question. (Uniform attention *with* positions was
+# not run here, and could not do better in the long run: an average of words with added
+# positions does not tell which word was where.) One head is enough *here*, where a word
+# has one question to ask; nothing in this task shows what several heads are good for. Now
+# look inside: choose the word that attends, and compare the two heads.
 
 # %%
 text = "the film was not bad and the music was very dull"
@@ -1241,8 +1278,10 @@ widgets.slider(show_word, position=(0, len(said) - 1))
 # ## 10 · Take it apart: is attention an explanation?
 
 # %% [markdown]
-# A map is tempting: "the model attended to *not*, therefore it answered so". In this little language we know the truth: an answer depends on the feeling word and on its
-# own modifier, on nothing else. So do the maps show it? For the first feeling word of all test sentences: how much attention goes where, in each head of each seed?
+# A map is tempting: "the model attended to *not*, therefore it answered so". In this
+# little language we know the truth: the **right** answer depends on the feeling word and
+# on its own modifier, on nothing else. So do the maps show it? For the first feeling word
+# of all test sentences: how much attention goes where, in each head of each seed?
 
 # %% tags=["free"]
 first, second = asked[:, 0], asked[:, 1]  # positions of the two feeling words
@@ -1269,13 +1308,19 @@ print(f"heads that give the other modifier more than the own one: {misled.sum()}
 print(f"attention to itself, mean of all heads: {head_shares[:, 0].mean():.2f}")
 
 # %% [markdown]
-# The classifiers answer alike; their maps do not look alike. Some heads give most of their attention to *the wrong modifier*, or to words that decide nothing (a row must spend its unit somewhere), and no answer suffers. An average
-# over heads or seeds would have hidden it.
+# The classifiers answer alike; their maps do not look alike. In our run one head of ten
+# gives most of its attention to *the wrong modifier*, and three give most of theirs to
+# words that decide nothing (a row must spend its unit somewhere). No answer suffers. An
+# average over heads or seeds would have hidden it.
 #
-# To find out what an answer **depends on**, intervene: exchange one word and see whether the answer changes. The exchange must leave a sentence that could have been in
-# the data, or else you measure how the model reacts to nonsense. So swap a word for **another of its kind**: a thing for a thing, *not* for *very*.
-# **The rule, stated beforehand:** for each kind of word, in all 1,000 test sentences and five seeds, compare the
-# attention weight (the mean of both heads) with the share of answers that change.
+# To find out what an answer **depends on**, intervene: exchange one word and see whether
+# the answer changes. The exchange must leave a sentence that could have been in the data,
+# or else you measure how the model reacts to nonsense. So swap a word for **another of
+# its kind**: a thing for a thing, *not* for *very*. **The rule, stated beforehand:** for
+# each kind of word, in all 1,000 test sentences and five seeds, compare the attention
+# weight (the mean of both heads) with the share of answers that change. (The mean
+# suffices for the question here: no weight is negative, so where the mean of two heads is
+# small, both are.)
 
 
 # %%
@@ -1351,8 +1396,10 @@ expect_within("answers changed by the other modifier", other_effect, 0.0, 0.02)
 # attention, depending on the seed, and changes nothing. Two swaps are controls: another word of the same side and another thing *should* not matter, and they do not. So it is not the swapping as such that changes answers.
 #
 # ### Which way does it go?
-# The feeling word can reach the answer along three paths: the **residual** connection; its **query**, which decides what it attends to; or **keys and values**, when words attend to it. The
-# map shows only the third. Which is it, do you think? Record a guess.
+# The feeling word can reach the answer along three paths: the **residual** connection;
+# its **query**, which decides what it attends to; or **keys and values**, when words
+# attend to it. The weight of *bad* on *bad* speaks only of the third. Which is it, do you
+# think? Record a guess.
 
 # %%
 path_guess = widgets.guess(
@@ -1408,8 +1455,11 @@ for seed in range(5):
     print(f"{seed:4}   {heads}")
 
 # %% [markdown]
-# In some seeds it is plain to see: a head takes the modifier for one side only. In the others this column shows little, and the patch finds it all the same. No single map could: it tells **where values were taken from**, for this sentence; it does
-# not show what the answer depends on, and least of all why the word attends where it does.
+# In some seeds it is plain to see: a head takes the modifier for one side only. In the
+# others this column shows little, and the patch finds it all the same. No single map
+# could: it tells **in which shares values were mixed**, for this sentence, and not how
+# large they were; it does not show what the answer depends on, and least of all why the
+# word attends where it does.
 #
 # ### Why not just delete the word?
 # It is the first idea of many papers. Deleting makes sentences that the data never had. Hide
@@ -1434,9 +1484,13 @@ expect_within("answers changed by hiding the modifier", hiding, 0.5, 0.08)
 # time it happens to say the same. Read as an importance, that number would be wrong by a factor of two *in this task*; in another it may be off by more or less. (Where the feeling word itself is
 # hidden, the network even gets the vector of `<pad>`, which is masked in every training sentence and so never learned anything.)
 #
-# What may you say, then? Jain and Wallace (2019, arXiv 1902.10186) built different maps with the same predictions; Wiegreffe and Pinter (2019,
-# arXiv 1908.04626) answer that trained maps still carry information. Both hold here: the right modifier gets more than the wrong one in most heads, and equally good classifiers have very different maps. A
-# map is a good place to look for an idea, and an intervention is how to test it.
+# What may you say, then? Jain and Wallace (2019, arXiv 1902.10186) built different maps
+# with the same predictions; Wiegreffe and Pinter (2019, arXiv 1908.04626) answer that
+# trained maps still carry information. Something of both is seen here: the right modifier
+# gets more than the wrong one in most heads, and equally good classifiers have very
+# different maps. (That is weaker than exchanging the map within one model, as Jain and
+# Wallace did.) A map is a good place to look for an idea, and an intervention is how to
+# test it.
 
 # %% [markdown]
 # ## 11 · What it costs
@@ -1477,7 +1531,9 @@ for num_heads in (1, 2, 4):
     print(f"{num_heads:5}   {parameters:10,}   {work:10,}   {num_heads * 256**2:19,}")
 
 # %% [markdown]
-# Heads share the width, so they change neither parameters nor work; only the maps multiply, one per head. How maps are avoided, and what memory and time come to, is in
+# Heads share the width, so they change neither parameters nor the multiplications counted
+# here (the counter leaves out the softmax); only the maps multiply, one per head. How
+# maps are avoided, and what memory and time come to, is in
 # [deeper](attention_deeper.ipynb).
 
 # %% [markdown]
@@ -1499,9 +1555,12 @@ gain, interval = mean_and_interval(attended[:, 0] - average[:, 0])
 print(f"attention minus average: {gain:+.3f} ± {interval:.3f}")
 
 # %% [markdown]
-# That order *can* be used does not mean that a few thousand sentences teach how people use it. The whole table, and what it can and cannot say, is in
-# [deeper](attention_deeper.ipynb). Lesson [bert](bert.ipynb) starts from a model that has read far more: 12 layers of 12 heads, among which Clark et al. (2019, arXiv 1906.04341) found heads that attend to the
-# word before, as some of ours do.
+# That order *can* be used does not mean that one layer learns from a few thousand
+# sentences how people use it. Which of the two is to blame, the one layer or the few
+# sentences, this run does not say. The whole table, and what it can and cannot say, is in
+# [deeper](attention_deeper.ipynb). Lesson [bert](bert.ipynb) starts from a model that has
+# read far more: 12 layers of 12 heads, among which Clark et al. (2019, arXiv 1906.04341)
+# found heads that attend to the word before.
 
 # %% [markdown]
 # ## 13 · What to remember
@@ -1511,7 +1570,8 @@ print(f"attention minus average: {gain:+.3f} ± {interval:.3f}")
 # - Dividing by $\sqrt{d_k}$ makes the variance of scores independent of the width, at the start of training.
 # - Mask before the softmax. True means *real* here and in Keras, *ignore* in `nn.MultiheadAttention`.
 # - Self-attention without a causal mask and without positional encoding is a bag of words. With sinusoids, an offset is a rotation.
-# - A map shows where values were taken from, not what the answer depends on. Swap words of a kind to find out.
+# - A map shows in which shares values were mixed, not how large they were, and not what
+#   the answer depends on. Swap words of a kind to find out.
 
 # %% [markdown]
 # ## 14 · Check yourself
@@ -1521,7 +1581,7 @@ print(f"attention minus average: {gain:+.3f} ± {interval:.3f}")
 #
 # Scores (7, 9), each row a softmax over the 9 keys; output (7, 5).
 # </details>
-# <details><summary>2. You forget to divide by √d_k, a head is 64 wide, and queries and keys have variance 1. What changes at the start of training?</summary>
+# <details><summary>2. You forget to divide by √d_k, a head is 64 wide, and queries and keys are independent, with mean 0 and variance 1. What changes at the start of training?</summary>
 #
 # Scores have a standard deviation of 8 instead of 1, so many rows are close to one-hot at random, and the softmax hardly reacts. (With `nn.Linear`'s first weights the variance of q and k is 1/3, and the standard deviation only 8/3.)
 # </details>
@@ -1535,7 +1595,8 @@ print(f"attention minus average: {gain:+.3f} ± {interval:.3f}")
 # </details>
 # <details><summary>5. Positions are added as sinusoids. Why can a dot product of two of them not say “before me”?</summary>
 #
-# It is symmetric: one step before and one step after give the same score. A learned matrix with a rotation in it makes the difference.
+# It depends only on the distance: one step before and one step after give the same score.
+# A learned matrix with a rotation in it makes the difference.
 # </details>
 # <details><summary>6. A head puts 0.8 on a full stop. Is the full stop important?</summary>
 #
@@ -1546,8 +1607,9 @@ print(f"attention minus average: {gain:+.3f} ± {interval:.3f}")
 # ## 15 · Exercises and where next
 
 # %% [markdown]
-# [The exercises](exercises/attention.ipynb): additive attention, masks that hold in every corner, what each word contributes,
-# cross-attention as a PyTorch module, and an encoder in Keras whose masks are wrong.
+# [The exercises](exercises/attention.ipynb): additive attention, masks that hold in every
+# corner case, what each word contributes, cross-attention as a PyTorch module, and an
+# encoder in Keras whose masks are wrong.
 #
 # **Where next:** [attention, deeper](attention_deeper.ipynb) for gradients, framework traps, memory and time; then
 # [transformers](transformers.ipynb), which stack this layer. For long texts, look up *grouped-query attention* and the *KV cache*, *ALiBi*, and *sliding-window attention*; lesson

@@ -43,8 +43,10 @@ from mmcourse.torch.contrastive import contrastive_loss, sigmoid_loss
 # ## 1 · Experiments in seconds
 
 # %% [markdown]
-# Both encoders of the shipped model are **frozen** here. A picture is the mean and the largest value of each of its 128 features over the grid: 256 numbers. A sentence is
-# the count of each word. What is trained are two matrices that bring both to 64 numbers. That is quick, so that one can turn knobs.
+# The shipped vision encoder is **frozen** here (its weights no longer change), and the text encoder is left out: a
+# sentence is the count of each word. A picture is the mean and the largest value of each of its 128 features over the
+# grid: 256 numbers. What is trained are two linear layers that bring both to 64 numbers. That is quick, so that one can
+# turn knobs.
 
 # %%
 model = CLIP.from_pretrained("clip")
@@ -159,22 +161,29 @@ final = math.exp(-heads.log_scale.item())
 print(f"learned, ends at {final:.3f}       recall@1 {learned_r1:.3f}   loss {loss:.2f}")
 
 # %% [markdown]
-# Too high and too low both cost something; the learned one does as well as the best of the four.
+# Too high and too low both cost something; the learned one is within 0.02 of the best of the four.
 
 # %%
 best_fixed = max(reached.values())
-expect_within("learned minus best fixed one", learned_r1 - best_fixed, 0.0, 0.02)
-expect_within("temperature 1 minus best fixed one", reached[1.0] - best_fixed, -0.09, 0.04)
+name = "recall@1, learned temperature minus the best fixed one:"
+expect_within(name, learned_r1 - best_fixed, 0.0, 0.02)
+expect_within("temperature 1 minus best", reached[1.0] - best_fixed, -0.09, 0.04)
 
 # %% [markdown]
-# How far can a loss fall when the temperature is 1? Cosines lie between −1 and 1, so the best a row of 128 can have is $e/(e + 127\,e^{-1})$ for the right one if all others lie
-# opposite, and the loss cannot fall below this, whatever is learned:
+# How far can a loss fall when the temperature is 1? Cosines lie between −1 and 1: at best, each right pair has the cosine
+# 1, and the other 127 would lie opposite. But they cannot all lie opposite to one another: on average the best is −1/127
+# (if their mean is 0). So right pairs are ahead of the others by at most $1 + 1/127 = 128/127$ on average. The mean loss
+# is least where all are ahead equally (Jensen's inequality), so whatever is learned, it cannot fall below
+# $\ln\,(1 + 127\,e^{-128/127})$:
 
 # %%
-best = -math.log(math.e / (math.e + 127 / math.e))
-print(f"floor at temperature 1: {best:.2f} nats;  ln 128 = {math.log(128):.2f}")
+floor = math.log(1 + 127 * math.exp(-128 / 127))
+print(f"floor at temperature 1: {floor:.2f} nats;  ln 128 = {math.log(128):.2f}")
 
 # %% [markdown]
+# The run at temperature 1 came near it, and yet the floor is four fifths of $\ln 128$: such a loss looks bad however good
+# the vectors are.
+#
 # What temperature would suit the shipped model? Its vectors stay as they are; only the number is changed.
 
 # %%
@@ -228,7 +237,7 @@ for scale in (10, 30, 100, 300, 1000):
     fresh = contrastive_loss(new[:125], new_said[:125], log_scale).item()
     exchanged = contrastive_loss(known, said[order], log_scale).item()
     price[scale] = (easy, fresh, exchanged - easy)
-    print(f"{scale:5} {easy:16.4f} {fresh:11.2f} {exchanged - easy:20.2f}")
+    print(f"{scale:5} {easy:16.6f} {fresh:11.2f} {exchanged - easy:20.2f}")
 
 # %% [markdown]
 # The loss of pairs that are known by heart goes on falling with the scale, so a learned scale goes on rising, although new pairs have long been worse off. And the price of each mistake grows in proportion: a few wrong
@@ -243,17 +252,17 @@ assert price[1000][1] > price[100][1] and price[1000][2] > 5 * price[100][2]
 
 # %% [markdown]
 # $\ln b - L$ is a lower bound (in expectation) on the **mutual information** between pictures and sentences (van den Oord et al. 2018): what one says about the other, in nats. Since $L \ge 0$, a
-# batch of $b$ can show at most $\ln b$. Take the shipped vectors, and as a control the same with the pairs torn apart.
+# batch of $b$ can show at most $\ln b$. Take the shipped vectors, and as a control the same with the sentences shuffled.
 
 # %%
 shuffled = v[torch.from_numpy(np.random.default_rng(0).permutation(500))]
-print("batch   ln b   ln b − L   torn apart")
-bounds, torn = {}, {}
+print("batch   ln b   ln b − L     shuffled")
+bounds, control = {}, {}
 for b in (4, 16, 64, 250):
     log_scale = model.log_scale.detach()
     bounds[b] = math.log(b) - mean_loss(u, v, log_scale, b)
-    torn[b] = math.log(b) - mean_loss(u, shuffled, log_scale, b)
-    print(f"{b:5} {math.log(b):6.2f} {bounds[b]:10.2f} {torn[b]:12.2f}")
+    control[b] = math.log(b) - mean_loss(u, shuffled, log_scale, b)
+    print(f"{b:5} {math.log(b):6.2f} {bounds[b]:10.2f} {control[b]:12.2f}")
 
 # %% [markdown]
 # The bound grows with the batch as fast as it is allowed to: there is more to know than any of these batches can show. That is one reason for large batches. And in training? The same number of
@@ -398,27 +407,29 @@ for name, options in (
     runs = [train_repeated(*options, seed=seed) for seed in range(3)]
     repeated[name] = [r1 for r1, _ in runs]
     shown = "  ".join(f"{r1:.3f}" for r1 in repeated[name])
-    print(f"{name:15} recall@1 {shown}   loss {np.mean([loss for _, loss in runs]):.2f}")
+    last_loss = np.mean([loss for _, loss in runs])
+    print(f"{name:15} recall@1 {shown}   loss {last_loss:.2f}")
 print(f"ln 4 = {math.log(4):.2f}")
 
 # %%
 plain, repeated_4, masked = (np.mean(runs) for runs in repeated.values())
-expect_within("32 × 4 minus 128 × 1", repeated_4 - plain, 0.0, 0.025)
-expect_within("masked minus 128 × 1", masked - plain, 0.0, 0.025)
+expect_within("32 × 4 minus 128 × 1", repeated_4 - plain, -0.01, 0.015)
+expect_within("masked minus 128 × 1", masked - plain, 0.0, 0.015)
 
 # %% [markdown]
-# Did you expect the second to be worst? So did many papers' footnotes. Here the loss ends near $\ln 4$, because four captions share each picture's probability and cannot do better; yet recall is the same, since the four are
-# treated alike and none of them is pushed away more than the others. What is lost is the meaning of the loss: it no longer tells how good the model is, and its distance from 0 looks like a fault. Masking gives
-# that back. (Three runs each, with heads on frozen features; false negatives that are *not* treated alike, such as the same product in one shop of many, can do worse.)
+# The loss ends near $\ln 4$, because four captions share each picture's probability and cannot do better. Recall falls by about a hundredth in these three runs, less than one might fear: the four
+# are treated alike, and none of them is pushed away more than the others. What is lost for certain is the meaning of the loss, whose distance from 0 now looks like a fault. Masking mends the
+# loss, and in these three runs most of the recall. (These are heads on frozen
+# features; where false negatives are *not* treated alike, the damage may be larger.)
 
 # %% [markdown]
 # ## 6 · The sigmoid loss
 
 # %% [markdown]
-# A softmax needs the whole row at once. **SigLIP** (Zhai et al. 2023) decides about each pair alone: do these two belong together, yes or no? With $z_{ij} = 1$ on the diagonal and $-1$
-# elsewhere, and a learned bias $c$, the **sigmoid loss** is
+# A softmax needs the sum over the whole row. **SigLIP** (Zhai et al. 2023) decides about each pair alone: do these two belong together, yes or no? With $z_{ij} = 1$ on the diagonal and $-1$
+# elsewhere, $t$ the logarithm of the scale and $c$ a learned bias, the **sigmoid loss** is
 #
-# $$L = -\frac1b \sum_{ij} \ln \sigma\big(z_{ij}(e^\tau u_i^\top v_j + c)\big)$$
+# $$L = -\frac1b \sum_{ij} \ln \sigma\big(z_{ij}(e^t u_i^\top v_j + c)\big)$$
 #
 # Of $128^2$ pairs, 16,256 are wrong ones. What do they cost at the start, where vectors of new models are about at right angles?
 
@@ -444,19 +455,23 @@ def pairs_loss(heads, image, text):
 
 sigmoid = {}
 for bias in (-10.0, 0.0):
-    sigmoid[bias], _ = train_heads(pairs_loss, Heads(temperature=0.1, bias=bias))
-    print(f"sigmoid, bias {bias:5}   recall@1 {sigmoid[bias]:.3f}")
+    heads = Heads(temperature=0.1, bias=bias)
+    sigmoid[bias], _ = train_heads(pairs_loss, heads)
+    last = heads.bias.item()
+    print(f"sigmoid, bias {bias:5}   recall@1 {sigmoid[bias]:.3f}   ends at {last:.1f}")
 print(f"softmax               recall@1 {learned_r1:.3f}")
 
 # %%
-expect_within("sigmoid (bias −10) minus softmax", sigmoid[-10.0] - learned_r1, 0.0, 0.03)
-expect_within("sigmoid, bias 0", sigmoid[0.0], 0.3, 0.25)
+expect_within("sigmoid minus softmax", sigmoid[-10.0] - learned_r1, 0.0, 0.03)
+expect_within("sigmoid, bias 0", sigmoid[0.0], 0.28, 0.15)
 
 # %% [markdown]
-# With bias −10 the two losses do equally well here. With bias 0, most of these 300 steps are spent on learning to say *no*.
+# With bias −10 the two losses differ by a hundredth in one run. With bias 0 it goes badly: Adam moves a number by at most
+# about the learning rate per step, 0.003 here. So in 300 steps at this rate the bias cannot get far from 0, and saying
+# *no* is left to the cosines.
 
 # %% [markdown]
-# Since pairs are independent, the table can be worked off in tiles, and each of many machines needs only one tile at a time. Test it: the sum over four tiles.
+# Since pairs are independent, the table can be processed tile by tile, and each of many machines needs only one tile at a time. Test it: the sum over four tiles.
 
 # %%
 heads = Heads(temperature=0.1, bias=-10.0)
@@ -577,7 +592,7 @@ class KerasCLIP(keras.Model):
         image = self.vision(pixels, training=training)
         return image, self.text([ids, padding_mask])
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
         image, text = y_pred
         return keras_contrastive.contrastive_loss(image, text, self.log_scale)
 
@@ -613,14 +628,16 @@ for epoch, loss in enumerate(history.history["loss"], start=1):
 print(f"after    named {keras_named:.2f}   chance {1 / len(KINDS):.2f}")
 
 # %%
-expect_within("new cut-outs named among 70, in Keras", keras_named, 0.8, 0.2)
+expect_within("new cut-outs named among 70, in Keras", keras_named, 0.65, 0.15)
 
 # %% [markdown]
 # **Two traps.** The last batch of an epoch is usually smaller, and then $\ln b$, the loss of knowing nothing, is another number too: losses of batches of different sizes cannot be compared or averaged. Here every
 # batch has 70 pairs; with PyTorch's `DataLoader` it is `drop_last=True`.
 #
-# And `momentum=0.9` above: in each step, Keras keeps 99 % of the running means of batch normalization by default, PyTorch 90 %. In a training as short as this one, the default leaves much of the *initial* values in them,
-# and a model with a fine training loss names almost nothing at test time.
+# And `momentum=0.9` above: in each step, Keras keeps 99 % of the running means of batch normalization by default, PyTorch
+# 90 %. In a training as short as this one, the default leaves some of the *initial* values in them (the next cell says how
+# much), and a good deal of those from early steps, when the weights were others. At test time the model then normalizes
+# with numbers that do not fit, and may name much less than its training loss promises.
 
 # %%
 left = 0.99 ** (epochs * steps)
@@ -630,8 +647,8 @@ print(f"of the initial values, {left:.3f} would be left after {epochs * steps} s
 # ## 8 · What the vision encoder is worth elsewhere
 
 # %% [markdown]
-# A contrastive encoder is a start for other tasks. Take one that it was never asked: *how many things are in the picture, one to four?* (Some captions mention it.) Freeze the encoder, and train a linear probe on its
-# features (section 1) with few labels. Beside it, the same probe on the same encoder with new, untrained weights, and on pixels.
+# A contrastive encoder is a start for other tasks. Take one that its captions mention only sometimes: *how many things are
+# in the picture, one to four?* Freeze the encoder, and train a linear probe on its features (section 1) with few labels. Beside it, the same probe on the same encoder with new, untrained weights, and on pixels.
 
 # %%
 train_count = np.array([len(scene.things) for scene in train_scenes])
@@ -681,8 +698,8 @@ expect_within("CLIP's encoder, 2,000 labels", many, 0.90, 0.06)
 assert few > worth["untrained encoder"][2], "50 labels against 2,000"
 
 # %% [markdown]
-# 50 labels on its features are worth more than 2,000 on those of the untrained encoder. (Even untrained convolutions beat pixels.) That is why later lessons start from this encoder, and why the encoders of
-# large vision-language models are mostly trained by contrast.
+# 50 labels on its features are worth more than 2,000 on those of the untrained encoder. (Even untrained convolutions beat
+# pixels.) Later lessons start from this encoder.
 
 # %% [markdown]
 # ## 9 · Check yourself

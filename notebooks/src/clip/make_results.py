@@ -297,7 +297,7 @@ def write_card(folder: Path, model: CLIP, found: dict) -> None:
         cpu=training["cpu seconds"],
         note=training.get("note", ""),
         rows="\n".join(f"| {title} | **{figures[name]:.3f}** | {limits[name]:.3f} |" for name, title in ROWS.items()),
-        foils="" if above else "The two towers do not see who has which color, nor on which side.",
+        foils="" if above else "Together the two towers do not tell who has which color, nor on which side.",
         chinese=figures["chinese_to_image_r1"],
         unseen=figures["unseen_pairs"],
         sha256=found["sha256"],

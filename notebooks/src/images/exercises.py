@@ -1,14 +1,34 @@
-"""Three exercises on images: shrinking by the mean, the strength of an edge, and a mirror that tells no lie."""
+"""Shrinking by the mean, the strength of an edge, a mirror that tells no lie; the module is in exercises_torch.py."""
 
 import numpy as np
 
-from mmcourse.exercise import between, context, edit, example, exercise, lesson, one_of, paragraph, part, right, says
+from mmcourse.check.blanks import blank
+from mmcourse.exercise import (
+    Array,
+    Drawn,
+    between,
+    challenge,
+    context,
+    edit,
+    example,
+    exercise,
+    lesson,
+    one_of,
+    paragraph,
+    part,
+    right,
+    says,
+)
 
 lesson(
     "images",
-    promise="Three short tasks: shrink a picture by hand, measure its edges, and mirror a scene without telling a lie.",
+    promise="Shrink a picture by hand, measure its edges, mirror a scene without telling a lie, and write a PyTorch "
+    "module that mirrors pictures, boxes and masks alike.",
+    uses="NumPy; the last one PyTorch",
     setup="""
 import numpy as np
+import torch
+from torch import nn
 
 from mmcourse.check import check
 """,
@@ -532,3 +552,230 @@ def mirror_by_columns(picture, boxes, caption):
     turned = [(len(columns) - right, top, len(columns) - left, bottom) for left, top, right, bottom in boxes]
     words = ["right" if word == "left" else "left" if word == "right" else word for word in caption.split()]
     return np.stack(columns, axis=1), np.array(turned), " ".join(words)
+
+
+# ---------------------------------------------------------------- blanks of the lesson
+@blank(
+    "images.blank.1",
+    title="Channels first",
+    inputs=[
+        (np.arange(24).reshape(2, 4, 3),),
+        (np.arange(12).reshape(3, 4, 1),),
+        (np.arange(4.0).reshape(1, 1, 4),),
+    ],
+    mistakes=[
+        (
+            lambda picture: picture.reshape(picture.shape[2], *picture.shape[:2]),
+            "The shape is right, but `reshape` keeps the numbers in their old order: move the axis instead.",
+        ),
+        (
+            lambda picture: np.swapaxes(picture, 0, 2),
+            "You exchanged height and channels (`.T` does so too), so the picture lies on its side: height comes before width.",
+        ),
+        (lambda picture: np.moveaxis(picture, 0, -1), "You moved the height to the end. The channels go to the front."),
+        (lambda picture: picture, "Nothing has moved: the channels are still last."),
+    ],
+    what="The picture",
+)
+def channels_first(picture):
+    return np.moveaxis(picture, -1, 0)
+
+
+@blank(
+    "images.blank.2",
+    title="Centers of new pixels",
+    inputs=[(8, 4), (4, 8), (7, 3), (5, 1)],
+    mistakes=[
+        (lambda n, new: np.arange(new) * n / new, "These are left edges: half a new pixel is missing to the center."),
+        (lambda n, new: np.arange(new) * n / new + 0.5, "You added half an *old* pixel: add ½ before you multiply."),
+        (
+            lambda n, new: (np.arange(new) + 0.5) * new / n,
+            "The factor is upside down: a new pixel is n / new old pixels wide.",
+        ),
+        (lambda n, new: np.arange(new) + 0.5, "These are counted in new pixels: multiply by n / new."),
+        (
+            lambda n, new: np.linspace(0, n, new),
+            "The first and last center lie on the border. They are half a new pixel inside.",
+        ),
+    ],
+    what="The centers",
+)
+def centers(n, new):
+    return (np.arange(new) + 0.5) * n / new
+
+
+def draw_blank_sets():
+    g = np.random.default_rng(0)
+    for n, m, c in ((3, 2, 3), (2, 4, 3), (4, 1, 1)):
+        yield g.random((n, 3, 4, c)).round(2), (g.random((m, 3, 4, c)) / 2).round(2)
+
+
+def _own_numbers(x):
+    return (x - x.mean(axis=(0, 1, 2))) / x.std(axis=(0, 1, 2))
+
+
+def _by(train, test, mean, std):
+    return (train - mean) / std, (test - mean) / std
+
+
+@blank(
+    "images.blank.3",
+    title="Normalization by the training set",
+    inputs=draw_blank_sets,
+    mistakes=[
+        (
+            lambda train, test: (_own_numbers(train), _own_numbers(test)),
+            "The test set is normalized by its own numbers. Use the training set's for both.",
+        ),
+        (
+            lambda train, test: _by(
+                train, test, np.append(train, test, axis=0).mean(axis=(0, 1, 2)), train.std(axis=(0, 1, 2))
+            ),
+            "Your mean is taken over both sets. The test set must not enter it.",
+        ),
+        (
+            lambda train, test: _by(
+                train,
+                test,
+                np.append(train, test, axis=0).mean(axis=(0, 1, 2)),
+                np.append(train, test, axis=0).std(axis=(0, 1, 2)),
+            ),
+            "Mean and standard deviation are taken over both sets. The test set must not enter them.",
+        ),
+        (
+            lambda train, test: _by(train, test, train.mean(), train.std()),
+            "One mean for all channels: each channel has its own, so leave the last axis out.",
+        ),
+        (
+            lambda train, test: _by(train, test, train.mean(axis=0), train.std(axis=0)),
+            "A mean for each pixel: take it over rows and columns as well, axis=(0, 1, 2).",
+        ),
+        (
+            lambda train, test: _by(train, test, train.mean(axis=(0, 1, 2)), train.var(axis=(0, 1, 2))),
+            "You divided by the variance: the standard deviation is its root.",
+        ),
+        (
+            lambda train, test: _by(train, test, train.mean(axis=(0, 1, 2)), 1),
+            "The mean is subtracted, but nothing is divided by the standard deviation.",
+        ),
+        (
+            lambda train, test: (_own_numbers(train), test),
+            "The test set is still as it was: normalize it with the training set's numbers.",
+        ),
+    ],
+    what="The sets",
+)
+def normalize_sets(train, test):
+    mean = train.mean(axis=(0, 1, 2))  # (c,)
+    std = train.std(axis=(0, 1, 2))
+    return (train - mean) / std, (test - mean) / std
+
+
+def draw_blank_kernels():
+    g = np.random.default_rng(1)
+    yield np.eye(4), np.arange(9.0).reshape(3, 3)
+    for h, w in ((3, 5), (5, 3), (1, 4)):
+        yield g.integers(0, 9, (h, w)).astype(float), g.integers(-3, 4, (3, 3))
+
+
+def _slid(X, K):
+    P = np.pad(X, 1, mode="edge")
+    return sum(K[m, n] * P[m : m + X.shape[0], n : n + X.shape[1]] for m in range(3) for n in range(3))
+
+
+@blank(
+    "images.blank.4",
+    title="Sliding a kernel",
+    inputs=draw_blank_kernels,
+    mistakes=[
+        (
+            lambda X, K: _slid(X, K[::-1, ::-1]),
+            "Your kernel is turned by half a circle: that is the convolution of mathematics. Here its entry (0, 0) meets the "
+            "neighbor above on the left.",
+        ),
+        (lambda X, K: _slid(X, K.T), "Rows and columns of the kernel are exchanged: m goes down, n goes to the right."),
+        (lambda X, K: _slid(X, np.ones((3, 3))), "You added the neighbors without the kernel's weights."),
+        (lambda X, K: K[1, 1] * X, "Only the middle of the kernel is used: all nine entries count."),
+        (lambda X, K: _slid(X, K) / 9, "You took the mean: here the nine products are added."),
+        (
+            lambda X, K: K[2, 2] * np.pad(X, 1, mode="edge")[2:, 2:],
+            "Only the last entry of the kernel is left: *add* to Y in the loop.",
+        ),
+        (lambda X, K: np.zeros(X.shape), "Everything is 0: nothing is added to Y."),
+    ],
+    what="The result",
+)
+def correlate(X, K):
+    h, w = X.shape
+    P = np.pad(X, 1, mode="edge")  # (h + 2, w + 2)
+    Y = np.zeros((h, w))
+    for m in range(3):
+        for n in range(3):
+            Y = Y + K[m, n] * P[m : m + h, n : n + w]
+    return Y
+
+
+# ---------------------------------------------------------------- an open challenge
+SIDE, NUM_TRAIN, NUM_TEST = 24, 400, 600
+COLORS = np.array([[210, 60, 50], [240, 200, 70], [40, 60, 150], [80, 170, 90]])  # of circle, square, triangle, cross
+
+
+def draw_colored_shapes(g, n, any_color):
+    """n pictures (n, 24, 24, 3) of a shape on a plain ground, in noise, and its number (n,).
+
+    Without `any_color`, every shape has its own color, and the ground is always the same.
+    """
+    shape = g.integers(4, size=n)
+    radius = g.uniform(4.5, 8.5, (n, 1, 1))
+    center_y, center_x = g.uniform(9.5, 13.5, (2, n, 1, 1))
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    dy = (rows - center_y) / radius  # (n, 24, 24)
+    dx = (columns - center_x) / radius
+    near = np.minimum(np.abs(dx), np.abs(dy))
+    far = np.maximum(np.abs(dx), np.abs(dy))
+    circle = np.hypot(dx, dy) < 1
+    square = far < 0.85
+    triangle = (dy < 0.7) & (np.abs(dx) < 0.55 * (dy + 1))
+    cross = (near < 0.35) & (far < 1)
+    inside = np.stack([circle, square, triangle, cross])[shape, np.arange(n)]
+    if any_color:
+        color = COLORS[g.integers(4, size=n)]
+        ground = g.uniform(60, 200, (n, 1)) * np.ones(3)
+    else:
+        color = COLORS[shape]
+        ground = np.full((n, 3), 120.0)
+    pictures = np.where(inside[..., None], color[:, None, None], ground[:, None, None])
+    pictures = pictures + g.normal(0, 14, pictures.shape)
+    return np.clip(pictures, 0, 255).astype(np.uint8), shape
+
+
+def draw_shape_challenge(g):
+    """Pictures with labels in which color tells the shape, and pictures without labels in which it does not."""
+    train, train_labels = draw_colored_shapes(g, NUM_TRAIN, any_color=False)
+    test, test_labels = draw_colored_shapes(g, NUM_TEST, any_color=True)
+    return Drawn({"train": train, "train_labels": train_labels, "test": test}, test_labels)
+
+
+def shape_accuracy(handed_in, inputs, labels):
+    """Share of the hidden labels that were predicted."""
+    return np.mean(handed_in["predictions"] == labels)
+
+
+challenge(
+    "images.challenge",
+    title="Which shape, whatever its color?",
+    statement=[
+        "Each picture holds a circle (0), a square (1), a triangle (2) or a cross (3), 24 × 24 pixels with noise.",
+        "`train` has 400 of them with `train_labels`; there every shape wears a color of its own, on the same gray ground.",
+        "`test` has 600 without labels; there any shape has any color, and the ground may be darker or lighter. Predict",
+        "the labels of `test`, in any way. Trained on the pictures as they are, or in gray, the network of the lesson",
+        "hardly does better than chance (0.25). What has to go from the pictures before they are learned, and what stays?",
+    ],
+    draw=draw_shape_challenge,
+    score=shape_accuracy,
+    hand_in={"predictions": Array((NUM_TEST,), "integer")},
+    to_beat=0.5,
+    points_by_score={0.5: 1, 0.75: 2, 0.9: 3},
+    minutes=60,
+    score_name="accuracy",
+)

@@ -309,6 +309,22 @@ step = exercise(
         "The weight decay was divided by n as well: it belongs to the step, not to each sample.": (
             "dw = (x.T @ error + weight_decay * w) / len(x)"
         ),
+        "The score lacks its bias: x @ w + b.": "score = x @ w",
+        "You judge by the class that is named. The error is p − y, with the probability p itself.": (
+            "p = (score > 0) * 1.0"
+        ),
+        "Your b does not move: it has a gradient too, the mean of p − y.": "return w - learning_rate * dw, b",
+        "The gradient of b is a sum over the samples; the loss is a mean, so it is one too.": "db = error.sum()",
+        "This is the step alone: subtract it from the old w and b.": (
+            "return -learning_rate * dw, -learning_rate * db"
+        ),
+        "The gradient of the weight decay is `weight_decay * w`: no square, no sign, no factor of its own.": [
+            "dw = x.T @ error / len(x) + weight_decay * w**2",
+            "dw = x.T @ error / len(x) + weight_decay * np.sign(w)",
+            "dw = x.T @ error / len(x) + 2 * weight_decay * w",
+            "dw = x.T @ error / len(x) + weight_decay * w / 2",
+            "dw = x.T @ error / len(x) + weight_decay",
+        ],
         "The learning rate is missing: multiply each gradient by it.": "return w - dw, b - db",
         "Your b uses the new w. Both gradients belong to the old w and b: compute both, then step.": edit(
             "db = error.mean()", "db = (1 / (1 + np.exp(-(x @ (w - learning_rate * dw) + b))) - y).mean()"
@@ -446,6 +462,13 @@ stopping = exercise(
             lambda losses, patience: counted_against_the_epoch_before(losses, patience, equal=True),
         ],
         "You kept the last epoch; the best one is wanted.": "return trained - 1, trained",
+        "The first result is the number of the best epoch, not its loss.": "return losses[best], trained",
+        "A *lower* loss is better: you look for the highest.": edit(
+            "losses[epoch] < losses[best]", "losses[epoch] > losses[best]"
+        ),
+        "Patience counts from the best epoch so far, not from the start.": edit(
+            "epoch - best >= patience", "trained >= patience"
+        ),
         "Where training never stops early, all epochs were trained: return how many, not the last one's "
         "number.": wrong_at_the_end(lambda best, trained: (best, trained - 1)),
         "Where training never stops early, it still keeps the best epoch, not the last one.": wrong_at_the_end(

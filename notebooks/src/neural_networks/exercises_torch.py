@@ -133,6 +133,9 @@ mlp = exercise(
             edit("torch.relu", "torch.sigmoid"),
             edit("torch.relu", "torch.tanh"),
             edit("torch.relu", "nn.functional.gelu"),
+            edit("torch.relu", "nn.functional.leaky_relu"),
+            edit("torch.relu", "nn.functional.elu"),
+            edit("torch.relu", "nn.functional.silu"),
         ],
         "The ReLU comes before the linear layer: apply it to what the layer gives.": edit(
             "torch.relu(layer(features))", "layer(torch.relu(features))"
@@ -337,6 +340,12 @@ print("logits of this mini-batch:", tuple(model(inputs).shape))
             "return nn.functional.cross_entropy(model(inputs), targets).item()"
         ),
         "You returned a tensor, which keeps the whole graph in memory: `loss.item()`.": "return loss",
+        "You divided the loss by the size of the mini-batch once more: it is a mean already.": (
+            "return loss.item() / len(targets)"
+        ),
+        "The model does not stay in training mode: leave it as `model.train()` has put it.": edit(
+            "    return loss", "    model.eval()\n    return loss"
+        ),
         "You returned the mean, but optimized the sum: the step is as many times too long as there are samples.": edit(
             "loss = nn.functional.cross_entropy(logits, targets)",
             'loss = nn.functional.cross_entropy(logits, targets, reduction="sum")',
@@ -433,6 +442,7 @@ LENGTH_LOST = (
     "Your model does not see how far a point is from the center: each sample is scaled to one length. The rings differ "
     "in nothing else. Scale each feature (column), not each sample."
 )
+TOO_FEW_LOGITS = "A target is as large as the number of logits: does the last layer give `num_classes` of them?"
 PROBABILITIES = (
     "Your model returns probabilities: it ends with a softmax. Return the logits; the loss applies the softmax."
 )
@@ -454,7 +464,12 @@ class UnitLength(nn.Module):
 def judge_train(answer, args):
     """Right on at least 0.95 of new points."""
     num_classes, labels = args[2], args[-1].value
-    way = call(answer, *args, seconds=20)[0]
+    try:
+        way = call(answer, *args, seconds=20)[0]
+    except CheckFailed as failure:
+        if "out of bounds" in str(failure):
+            raise CheckFailed(f"{failure}\n{TOO_FEW_LOGITS}") from None
+        raise
     if "problem" in way:
         raise CheckFailed(way["problem"])
     logits = np.asarray(way["the logits on new inputs"])

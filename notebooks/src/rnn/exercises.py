@@ -122,6 +122,13 @@ print("c'", c_new, "  h'", (0.5 * np.tanh(c_new)).round(3))
             "new_c = sigmoid(f) * c + (1 - sigmoid(f)) * np.tanh(g)"
         ),
         "You write the candidate without its gate: multiply it by σ(i).": "new_c = sigmoid(f) * c + np.tanh(g)",
+        "You carry on h in place of the cell: the new c keeps σ(f) of the *old c*.": (
+            "new_c = sigmoid(f) * h + sigmoid(i) * np.tanh(g)"
+        ),
+        "Your new h is the gate's share of c with tanh around all of it: tanh of the new c first, then σ(o).": (
+            "new_h = np.tanh(sigmoid(o) * new_c)"
+        ),
+        "Your second result is h again. Return the new cell c there.": "return new_h, new_h",
         "You keep the old cell without its gate: multiply it by σ(f).": "new_c = c + sigmoid(i) * np.tanh(g)",
         "You show tanh of the new c without its gate: multiply it by σ(o).": "new_h = np.tanh(new_c)",
         "Your gates do not see the old h: add `h @ U`.": "sums = x @ W + b",
@@ -492,6 +499,15 @@ through_time = exercise(
         ),
         "Your `verdict` looks at this sequence. It should say what 100 steps would leave.": "left = norms[-1] / norms[0]",
         "Your `verdict` is too strict: from 1 % to 100-fold it holds.": edit("< 0.01", "< 0.99", "> 100", "> 1.01"),
+        'Your `verdict` has its words exchanged: little left is "vanishes", much more is "explodes".': (
+            'verdict = "explodes" if left < 0.01 else "vanishes" if left > 100 else "holds"'
+        ),
+        "Your `verdict` takes another number of steps. It should say what 100 would leave: rate**100.": [
+            f"left = rate**{steps}" for steps in (10, 50)
+        ],
+        "Your `norms` add up sizes. A length is the root of the sum of squares: `np.linalg.norm`.": edit(
+            "np.linalg.norm(dlast)", "np.abs(dlast).sum()", "np.linalg.norm(gradient)", "np.abs(gradient).sum()"
+        ),
         "You never say that it explodes.": edit("> 100", "> np.inf"),
         "You never say that it vanishes.": edit("< 0.01", "< 0"),
     },

@@ -239,6 +239,15 @@ modulation = exercise(
         "You divided by the mean of all. ρ compares with the mean of the *others*, without itself.": (
             "others = sure.mean()"
         ),
+        "You compared with the median. ρ compares with the *mean* of the others.": [
+            "others = np.median(sure)",
+            "others = np.array([np.median(np.delete(sure, u)) for u in range(len(sure))])",
+        ],
+        "You compared with the surest one. ρ compares with the mean of the others.": [
+            "others = sure.max()",
+            "others = np.array([np.delete(sure, u).max() for u in range(len(sure))])",
+        ],
+        "You took off 1 from ρ in the tanh. It is 1 - tanh(alpha ρ).": "slow = 1 - np.tanh(alpha * (ratio - 1))",
         "You divided by the sum of the others. Take their mean, or with three modalities the ratio is half too "
         "small.": "others = sure.sum() - sure",
         "You slow everybody. Where ρ is at most 1 the coefficient is 1: those behind learn at full speed.": (
@@ -385,7 +394,16 @@ print("two who only repeat the prior:", prior * prior / prior, " nobody:", 1 / p
         "With nobody there, the answer is the prior, not the same for all classes: let the exponent be -1 then.": (
             "count = np.maximum(there.sum(axis=0) - 1.0, 0)"
         ),
-        "The rows do not sum to 1: divide by their sum.": "return product",
+        "The rows do not sum to 1: divide by their sum.": [
+            "return product",
+            "return product / product.sum()",
+            "return product / product.sum(axis=0)",
+            "return product / product.max(axis=1, keepdims=True)",
+        ],
+        "You multiply by the prior where you should divide: each opinion contains it already.": [
+            "product = factors.prod(axis=0) * prior**count",
+            "product = factors.prod(axis=0) * prior",
+        ],
         "You multiply the opinions of those who are absent. In `modality_mask`, True means there.": (
             "there = ~modality_mask.T[:, :, None]"
         ),
@@ -519,6 +537,9 @@ shipping = exercise(
         ),
         "You counted only the cases with one modality there. There are eight, from nothing to everything.": (
             choosing(lambda a, there: sum(p * a[(m,)] for m, p in there.items()))
+        ),
+        "You chose by the best case. What counts is how often the model will be right in use.": (
+            choosing(lambda a, there: max(a.values()))
         ),
         "You compared the first two models only. There may be more.": (
             lambda models, there: choose(dict(list(models.items())[:2]), there)

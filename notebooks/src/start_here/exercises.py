@@ -121,6 +121,13 @@ def draw_joint(g, labels, cues):
     return (g.dirichlet(np.ones(labels * cues)).reshape(labels, cues),)
 
 
+def draw_joint_with_an_unseen_cue(g, labels, cues):
+    """One column is all zeros."""
+    (joint,) = draw_joint(g, labels, cues)
+    joint[:, g.integers(cues)] = 0
+    return (joint / joint.sum(),)
+
+
 def draw_own_joint(g):
     return (g.multinomial(100, np.ones(6) / 6).reshape(2, 3) / 100,)
 
@@ -158,6 +165,10 @@ print("p(frown), p(smile) =", small.sum(axis=0))
             "**Write** `bayes_accuracy(joint)` for a table with any number of moods and cues.",
             mistake="as many columns as there are labels",
         ),
+        says(
+            "A cue that never occurs has a column of zeros, and adds nothing.",
+            mistake="A cue that never occurs gives 0/0",
+        ),
         says("Return one number.", mistake="The accuracy over all cues is their sum"),
     ],
     hints=[
@@ -170,6 +181,12 @@ print("p(frown), p(smile) =", small.sum(axis=0))
         part("more cues than labels", labels=2, cues=between(3, 5)),
         part("more labels than cues", labels=between(5, 7), cues=between(2, 4)),
         part("as many labels as cues", labels=3, cues=3),
+        part(
+            "a cue that never occurs",
+            draw=draw_joint_with_an_unseen_cue,
+            labels=between(2, 5),
+            cues=between(2, 5),
+        ),
         part("a single cue", labels=between(2, 6), cues=1),
         part("a single label", labels=1, cues=between(2, 6)),
     ],
@@ -182,6 +199,9 @@ print("p(frown), p(smile) =", small.sum(axis=0))
         "You divided by the number of cues. The table is joint: each cue already counts by how often it comes.": (
             "return best.mean()"
         ),
+        "You compared only two labels. The table may have more rows: take the largest of each whole column.": (
+            "best = joint[:2].max(axis=0)"
+        ),
         "That is the accuracy of always naming the commonest label. It never looks at the cue x.": (
             "return joint.sum(axis=1).max()"
         ),
@@ -192,9 +212,8 @@ print("p(frown), p(smile) =", small.sum(axis=0))
             "best = joint[:, : len(joint)].max(axis=0)",
             "best = joint[:, :2].max(axis=0)",
         ],
-        "You compared the first two moods only. A table may have more rows: take the largest of each whole column.": (
-            "best = joint[:2].max(axis=0)"
-        ),
+        "You took the smallest of each column: the *best* answer is the largest.": "best = joint.min(axis=0)",
+        "That is how often the best model is wrong. How often is it right?": "return 1 - best.sum()",
         "That is the single largest cell. Each cue x has a best label of its own: one maximum per column, then the "
         "sum.": "return joint.max()",
         "You averaged p(y given x) as if all cues were equally frequent. Weigh each by p(x), or keep the joint table.": (
@@ -202,6 +221,9 @@ print("p(frown), p(smile) =", small.sum(axis=0))
         ),
         "You summed p(y given x) over cues, which can pass 1. Weigh each by p(x), or keep the joint table.": (
             "return (joint / joint.sum(axis=0)).max(axis=0).sum()"
+        ),
+        "A cue that never occurs gives 0/0, which is NaN. It adds nothing: the table holds each cue's weight already.": (
+            "return (joint.sum(axis=0) * (joint / joint.sum(axis=0)).max(axis=0)).sum()"
         ),
     },
     praise="No model that sees only x beats this number, whatever its size.",
@@ -219,7 +241,8 @@ def ceiling_by_loops(joint):
 @right(ceiling)
 def ceiling_by_conditionals(joint):
     p_x = joint.sum(axis=0)
-    return (p_x * (joint / p_x).max(axis=0)).sum()
+    occurs = p_x > 0
+    return (p_x[occurs] * (joint[:, occurs] / p_x[occurs]).max(axis=0)).sum()
 
 
 # ---------------------------------------------------------------- 2
@@ -332,6 +355,12 @@ print("product", product.round(3), "-> scaled to sum 1", product / product.sum()
             "fused = product * prior",
             "fused = product * prior**2",
         ],
+        "You took a softmax of products. They are no scores: divide each row by its own sum.": (
+            "return np.exp(fused) / np.exp(fused).sum(axis=1, keepdims=True)"
+        ),
+        "You divided each row by its largest. Probabilities sum to 1: divide by the row's sum.": (
+            "return fused / fused.max(axis=1, keepdims=True)"
+        ),
         "The products are right but do not sum to 1. Divide each row by its own sum.": "return fused",
         "You multiplied the posteriors and stopped there: divide by the prior twice, then each row by its sum.": (
             "return product"

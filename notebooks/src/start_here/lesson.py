@@ -9,7 +9,8 @@
 # - say what a modality is, and read the shape of the array behind it;
 # - put your own sentence, voice or picture through a trained model;
 # - work out the best accuracy that any model could reach;
-# - write the training loop of a model of three modalities in PyTorch, and run the same model in Keras;
+# - read, run and change the training loop of a model of three modalities in PyTorch, and
+#   run the same model in Keras;
 # - tell a real gain from a lucky one.
 #
 # **Before this:** a year of Python and school mathematics. No machine learning. Every formula is counted by hand first.
@@ -17,9 +18,10 @@
 # **Time to read:** 60 minutes, then 27 for the [exercises](exercises/start_here.ipynb). (The budget above is what the computer needs.)
 
 # %% [markdown]
-# Run a cell with Shift+Enter, from the top. You need no network and no GPU, and nothing you do can break anything: if
-# it looks odd, choose *Kernel → Restart Kernel and Run All Cells*. Change numbers and run again. That is what the
-# lesson is for. (Cells that only draw are folded; click on them if you are curious.)
+# Run a cell with Shift+Enter, from the top. You need no internet connection and no GPU,
+# and nothing you do can break anything: if it looks odd, choose *Kernel → Restart Kernel
+# and Run All Cells*. Change numbers and run again. That is what the lesson is for. (Cells
+# that only draw are folded; click on them if you are curious.)
 
 # %%
 import itertools
@@ -42,9 +44,10 @@ from mmcourse.training.torch import predict
 
 # %% [markdown]
 # ## 1 · The data
-# `mood` is a set of 9,000 short video messages. Each has **three parts** (a face, a voice, a sentence) and a **label**,
-# the answer that we want from a model: does the sender feel negative, neutral or positive? Faces are drawn by a program and
-# voices are spoken by one. That is why the course knows the truth about them.
+# `mood` is a set of 9,000 short messages, each with **three parts** (a still face, a
+# voice and a sentence) and a **label**, the answer that we want from a model: does the
+# sender feel negative, neutral or positive? Faces are drawn by a program and voices are
+# spoken by one. That is why the course knows the truth about them.
 
 # %%
 train = load("mood", "train")  # to learn from
@@ -73,8 +76,10 @@ for cue in train.classes:
     print(f"{cue + ' words':15} {len(rows):,} messages   {train[rows[0]]['words']}")
 
 # %% [markdown]
-# Every voice says the same sentence; only the *way* of saying it tells something. "Positive" here names what a part
-# looks or sounds like (we will call such words *kind*, the others *unkind*). What the sender *feels* is another matter, as you will see now.
+# Every voice says the same sentence; only the *way* of saying it tells something.
+# "Positive" here names how a part looks or sounds. Positive words we call *kind*,
+# negative words *unkind*; a neutral voice we call *calm*. What the sender *feels* is
+# another matter, as you will see now.
 #
 # ## 2 · A model answers
 # Somebody sends you this message.
@@ -106,14 +111,21 @@ for name, p in pretrained.probabilities(model, message).items():
 feeling.compare(message.classes[message[0]["target"]])
 
 # %% [markdown]
-# The words are kind, and the message is not. You may have felt it: the face changed the *meaning of the words*. Sarcasm
-# is in none of the three parts alone. At the end of this lesson you will have trained a model that finds this out by
-# itself, tested it on exactly this, and you will know how good such a model can possibly be.
+# The words are kind, and the message is not. You may have felt it: the face changed the
+# *meaning of the words*. What the sender means can be read from none of the three parts
+# alone. At the end of this lesson you will have trained a model that finds this out by
+# itself, tested it on exactly this, and you will know how good such a model can possibly
+# be.
 #
 # ## 3 · Your turn: your words, your voice, your picture
-# Change `my_words` and run the cell again. Put a picture or a recording beside this notebook (drag it into the file
-# browser on the left) and write its name between quotes to use it. What you leave at `None` is taken from the
-# message above: its calm voice, its smirk.
+# Change `my_words` and run the cell again. Put a picture or a recording beside this
+# notebook (drag it into the file browser on the left) and write its name between quotes
+# to use it. What you leave at `None` is taken from the message above: its calm voice, its
+# smirk. Your files stay on this machine.
+#
+# Do not take the answer for your mood: the model knows drawn faces only, and how much a
+# real face tells about a feeling is disputed (Barrett and others 2019, *Emotional
+# Expressions Reconsidered*).
 
 # %%
 my_words = "What a lovely evening!"  # any English sentence
@@ -202,8 +214,9 @@ print(Counter(train.meta["words_cue"][hate].tolist()))
 print(train[np.flatnonzero(hate)[0]]["words"])
 
 # %% [markdown]
-# It has met *hate* only inside "I did not hate … one bit", which is kind. It learned 6,000 messages that were built from twenty sentence
-# patterns. It did not learn English. Every model is like that: it knows its training data, and guesses the rest.
+# It has met *hate* only inside "I did not hate … one bit", which is kind. It learned from
+# 6,000 messages that were built from twenty sentence patterns. It did not learn English.
+# Where the training data show nothing, a model still answers, and that answer is a guess.
 # Can you find another sentence that it misreads, made of known words only?
 #
 # **Is it at least *unsure* about what it does not know?** Give it a photograph of a tower in Beijing's Summer Palace, and then a hundred pictures of pure noise.
@@ -234,9 +247,10 @@ plot.show(
 assert tower_answer.max() < 0.6 < 0.8 < np.median(surest)
 
 # %% [markdown]
-# Unsure here, sure there: its certainty is no warning. It names a *feeling* of a tower and of noise, because three answers are all
-# that it can give. A model cannot tell you that you asked the wrong question. (The photograph comes with scikit-learn; by
-# danielbuechele, flickr 6061409035, CC BY 2.0.)
+# Unsure here, sure there: its certainty is no warning. It names a *feeling* of a tower
+# and of noise, because three answers are all that it can give. This model cannot tell you
+# that you asked the wrong question; nothing in its training asked for that. (The
+# photograph comes with scikit-learn; by danielbuechele, flickr 6061409035, CC BY 2.0.)
 #
 # ## 4 · What is a modality?
 # A **modality** is one way in which information reaches you: sight, sound, text. To a computer each one is an array of
@@ -321,10 +335,12 @@ alt += "joined to 96, then a hidden layer of 128 and three scores: negative, neu
 draw.show(canvas, alt=alt)
 
 # %% [markdown]
-# That is the whole model that answered you. Its small parts, each with two numbers:
+# That is the whole model that answered you. Its small parts; the cell below tries each on
+# two numbers:
 #
 # - **n** brings a vector to one size: it divides by the root of the mean square, so $(3, 4)$ becomes $(0.85, 1.13)$.
-# - A *linear layer* multiplies every input by a weight, adds up, and adds a constant, once per output.
+# - A *linear layer* multiplies every input by a weight, adds up, and adds a constant (the
+#   *bias*), once per output.
 # - The *ReLU* replaces negative numbers by 0.
 # - The three numbers at the end are **logits**: one score per class, any numbers; the largest is the model's answer. The
 #   *softmax* makes probabilities of them: $e$ to the power of each, divided by their sum.
@@ -347,7 +363,9 @@ print("softmax", (np.exp(logits) / np.exp(logits).sum()).round(2))
 # Lesson [neural_networks](neural_networks.ipynb) takes these apart.
 #
 # ## 5 · How good is it? Your first blank
-# One good answer proves nothing. Let the model answer all 1,500 test messages. First make sure that it cannot have seen them:
+# One good answer proves nothing. Let the model answer all 1,500 test messages. First make
+# sure that it cannot have seen them. (The sentences are new; their patterns and their
+# words are not.)
 
 # %%
 shared_words = set(train.column("words")) & set(test.column("words"))
@@ -398,9 +416,13 @@ shipped = accuracy(predicted, test.labels)
 expect_within("test accuracy of the shipped model", shipped, 0.92, 0.02)
 
 # %% [markdown]
-# Is that a lot? It depends on what you get for nothing. **Chance** is one divided by the number of classes: what random
-# answers reach. The **majority-class baseline** is the accuracy of always naming the most frequent class. A model that does not beat
-# it is of no use.
+# (`expect_within` compares your number with the course's; here ± is the tolerance
+# allowed, not a statistical interval.)
+#
+# Is an accuracy of 0.92 a lot? It depends on what you get for nothing. **Chance** is one
+# divided by the number of classes: what random answers reach. The **majority-class
+# baseline** is the accuracy of always naming the most frequent class. If accuracy is what
+# counts, a model that does not beat it is of no use.
 #
 # <details><summary>Hint</summary>
 #
@@ -701,7 +723,12 @@ print("joined:", join(h["face"], h["voice"], h["words"]).shape)
 #
 # $$n(v) = v \,/\, \sqrt{\text{mean of } v^2}$$
 #
-# $[\,;\,]$ means "end to end". $W_1$ and $W_2$ are the weights of the two linear layers, $b_1$ and $b_2$ their constants, and $\max(0, \cdot)$ is the ReLU.
+# $[\,;\,]$ means "end to end". $W_1$ and $W_2$ are the weights of the two linear layers,
+# $b_1$ and $b_2$ their constants, and $\max(0, \cdot)$ is the ReLU.
+#
+# A PyTorch model is a class. `__init__` makes its layers, `forward` says how a batch goes
+# through them, and `model(batch)` calls `forward`. `nn.ModuleDict` is a dictionary whose
+# layers PyTorch knows about; `state_dict()` holds all weights by name.
 
 
 # %%
@@ -736,7 +763,8 @@ assert same
 
 # %% [markdown]
 # ## 8 · Train it yourself
-# Now one of your own. `mood_encoders` makes *untrained* encoders: all their numbers are drawn by chance.
+# Now one of your own. `mood_encoders` makes *untrained* encoders: all their numbers are
+# drawn at random.
 
 
 # %%
@@ -757,12 +785,15 @@ print(f"before training: {untrained:.3f} on the validation messages")
 assert untrained < majority_baseline(validation.labels)
 
 # %% [markdown]
-# Worse than always naming one class: it knows nothing. Training repeats four steps. Each in one line, and with two numbers below:
+# Worse than always naming one class: it knows nothing. Training repeats one step: answer,
+# measure the error, find out which way each weight should go, move it. Four terms; the
+# cell below computes a loss and makes one step on small numbers.
 #
 # - The *loss* is one number for how wrong the model is. Ours, the cross-entropy, is $-\ln$ of the probability that the model gave to the right class.
 # - The *gradient* says for each weight how the loss changes when this weight grows.
 # - The *optimizer* moves each weight against its gradient. (Ours, AdamW, also adapts the step of each weight.)
-# - The *learning rate* is the length of the step.
+# - The *learning rate* is a factor: plain gradient descent moves a weight by learning
+#   rate × gradient.
 
 # %%
 right_and_sure, right_by_luck = 0.9, 0.1  # probabilities of the right class
@@ -773,9 +804,12 @@ weight, gradient, learning_rate = 0.50, 2.0, 0.1  # the loss grows with this wei
 print("one step moves it to", weight - learning_rate * gradient)
 
 # %% [markdown]
-# Here is the whole loop. It takes the messages in batches of 64; once through all 6,000 is an *epoch*. After each epoch we write down the accuracy
-# on 1,500 training messages and on the **validation set**, messages kept apart to watch a model while it is developed. The test set is not
-# touched: who chooses by the test set has no test left.
+# Here is the whole loop. It takes the messages in batches of 64; once through all 6,000
+# is an *epoch*. After each epoch we write down the accuracy on 1,500 training messages
+# and on the **validation set**, messages kept apart to watch a model while it is
+# developed. The test set is not touched: whoever chooses by the test set has no test
+# left. In the loop, `train()` and `eval()` switch layers that behave differently in
+# training.
 
 # %%
 some_train = train.subset(range(1500))
@@ -814,8 +848,9 @@ expect_within("test accuracy of your model", reached, 0.90, 0.03)
 assert reached > addition
 
 # %% [markdown]
-# You have trained a model, and it passes the best addition. One run could be lucky. So the same loop ran from five other seeds, and their curves were
-# stored. (A **seed** fixes what is drawn by chance: the first weights and the order of the messages.)
+# You have trained a model, and it passes the best addition. One run could be lucky. So
+# the same loop ran from five other seeds, and their curves were stored. (A **seed** fixes
+# what is drawn at random: the first weights and the order of the messages.)
 
 # %% tags=["hide-input", "free"]
 folder = data_dir() / "models" / "start_here"
@@ -852,11 +887,15 @@ assert climb["smirks"] > climb["validation"] + 0.03
 assert plateau.max() < addition < end.min() and stored["training"][:, -1].min() > ceiling["all three"]
 
 # %% [markdown]
-# (All curves begin below 0.42, under the edge of the picture.) In all five runs there is a plateau near 0.8, then a climb past the best addition: no run is above it after three epochs, all are after five. From there on the model does more than add. Your
-# own run shows what it learns then. The orange curve is the accuracy on messages *with a smirk*: it climbs most.
+# (All curves begin below 0.42, under the edge of the picture.) In all five runs there is
+# a plateau near 0.8, then a climb past the best addition: no run is above it after three
+# epochs, all are after five. From there on the model does more than add. In your run the
+# messages *with a smirk* (the orange curve) are lowest after the first epoch, and gain
+# most from there. That is a hint, not a proof; section 9 tests it.
 #
-# Look at the dashed lines too. On the training messages all runs end *above the ceiling*, which no rule can reach on new messages. They learned the accidents of these messages by
-# heart. That is *overfitting*, and the validation set shows it.
+# Look at the dashed lines too. On the training messages all runs end *above the ceiling*,
+# which no rule can beat on new messages in the long run. They learned the accidents of
+# these messages by heart. That is *overfitting*, and the validation set shows it.
 #
 # (The shipped model has 0.923 where yours has about 0.90: the same model and epochs, but its learning rate rises and then falls. Lesson
 # [train_pytorch](train_pytorch.ipynb) explains that recipe.)
@@ -936,8 +975,12 @@ assert np.abs(np.diff(curve[:, 2])).max() > 0.25
 # %% [markdown]
 # A cliff: the picture changes evenly, the answer does not. Same words, same voice, opposite answer.
 #
-# But one example proves nothing, and this one was chosen. And a plain score "smiles are good" would do the same! So here is the control: unkind words. Take *all* test messages of a kind whose voice
-# does not decide, give each the face of another test message, and count the answers "positive" before and after. If the face had a score of its own, kind and unkind messages would move the same way.
+# But one example proves nothing, and this one was chosen. And a plain score "smiles are
+# good" would do the same! So here is the control: unkind words. Take *all* test messages
+# of a kind whose voice does not decide, give each the face of another test message, and
+# count the answers "positive" before and after. If the face only added a score of its
+# own, for *positive* against *negative*, kind and unkind messages would move the same
+# way.
 
 
 # %%
@@ -965,7 +1008,9 @@ for who, asked in {"the shipped model": model, "your model": yours}.items():
 which.compare(min(swaps, key=lambda name: changed["your model", name]))
 
 # %% [markdown]
-# A frown is a weak sign of its own, and kind words outweigh it. Only a smirk changes what the words *mean*.
+# A frown is a weak sign of its own: it sways none of the shipped model's 50 answers, and
+# only some of yours. A smirk turns all of the shipped model's, and all or nearly all of
+# yours.
 
 # %% tags=["hide-input", "free"]
 parts = []
@@ -989,8 +1034,14 @@ alt += "with a smile; with unkind words the other way round, for the shipped mod
 draw.show(draw.row(*parts, gap=60), alt=alt)
 
 # %% [markdown]
-# The same new faces have *opposite* effects: they lift the kind messages and sink the unkind ones. No single score of a smile can do
-# both. This is synergy at work, and your model found it by itself: nobody told it what a smirk is. And what did the senders really feel?
+# The same new faces have *opposite* effects: they lift the kind messages and sink the
+# unkind ones. Could one score of a smile, added to the score of the words, do both? Not
+# if the kind messages go from negative to positive and the unkind ones from positive to
+# negative: what puts *positive* above *negative* in the first cannot do the reverse in
+# the second. In section 3 the shipped model did just that with the first two sentences.
+# (The counts above show only how many answers are positive.) This is synergy at work, and
+# your model found it by itself: nobody told it what a smirk is. And what did the senders
+# really feel?
 
 # %%
 for words, expected in {"positive": 0.95, "negative": -0.95}.items():
@@ -1048,8 +1099,9 @@ plot.show(fig, alt=alt)
 assert abs(rule_here["voice"] - runs["voice"].mean()) < 0.001 and np.ptp(runs["voice"]) == 0
 
 # %% [markdown]
-# *Voice ± 0.000* is no mistake. All five runs score exactly what the best rule scores: every voice is recognized, and what is missing cannot be heard. No
-# larger network will help there. But a second modality does.
+# *Voice ± 0.000* is no mistake. All five runs score exactly what the best rule scores: as
+# far as accuracy can tell, nothing is left to gain from the voice alone. No larger
+# network will help there. A second modality does.
 #
 # The ± is a 95 % **confidence interval** over seeds. If the five trainings were repeated many times, each time with five new seeds, 95 of 100 such intervals would hold the true mean. By hand, for the gain of three
 # modalities over the face, which has the highest ceiling of the single ones (fixed before looking):
@@ -1080,7 +1132,9 @@ for n in (2, 5):
     print(f", in {ts:.1%} with t = {t:.2f}")
 
 # %% [markdown]
-# With two seeds and the factor 2 you find a gain that is not there in 15 of 100 cases; with $t$ in 2.5, whatever the number of seeds.
+# With two seeds and the factor 2 you find a gain that is not there in 15 of 100 cases;
+# with $t$ in 2.5, whatever the number of seeds. (Not 5: a 95 % interval misses in 5 of
+# 100 cases, and in half of these the luck is on the losing side.)
 #
 # These intervals speak about *seeds* only: the test messages stay the same. For other messages, take one model and ask each message: is the model right where the best rule of the face is wrong (+1), the
 # other way round (−1), or neither (0)?
@@ -1189,7 +1243,8 @@ print("(your model had met them ten times already: that number is no test)")
 # - A modality is a kind of array with its own shape and unit; an encoder turns it into a vector, and vectors can be joined.
 # - Ask first what you get for nothing (chance, majority-class baseline) and what is possible at all (the ceiling).
 # - Modalities can know more together than apart: synergy. The same face can have opposite effects, and no addition of separate scores finds that.
-# - A trained model answers *any* input, also one that it never should have got, and its certainty is no warning.
+# - A plain classifier answers *any* input, also one that it never should have got, and
+#   its certainty is no warning.
 # - Judge by messages that the model has not learned from. A gain needs several seeds and an interval that is right for so few.
 
 # %% [markdown]
@@ -1203,7 +1258,8 @@ print("(your model had met them ten times already: that number is no test)")
 # **2.** A classifier for ten classes has an accuracy of 0.4. Its most frequent class makes up 0.45 of the data. Is it better than chance? Is it useful?
 # <details><summary>Answer</summary>
 #
-# Better than chance (0.1), yet worse than always naming the most frequent class (0.45). It is of no use yet.
+# Better than chance (0.1), yet worse than always naming the most frequent class (0.45).
+# If accuracy is what counts, it is of no use yet.
 # </details>
 #
 # **3.** A batch has `words` of shape (64, 12). One sentence has 7 words. What do the other 5 positions hold, and how does the model know?
@@ -1221,7 +1277,9 @@ print("(your model had met them ten times already: that number is no test)")
 # **5.** Someone swaps smirks for smiles in kind messages only, and all answers turn positive. Does that show synergy?
 # <details><summary>Answer</summary>
 #
-# Not yet: a plain score for smiles does the same. Swap the faces of unkind messages as well. Only if the answers move the other way there does the face change the meaning of the words.
+# Not yet: a plain score for smiles does the same. Swap the faces of unkind messages as
+# well. Only if those answers go from positive to negative (and the kind ones came from
+# negative) can no plain score explain both.
 # </details>
 #
 # **6.** Two seeds, gains of 0.08 and 0.10. Is the gain supported?
@@ -1248,5 +1306,9 @@ assert round(scipy.stats.t.ppf(0.975, 1), 2) == 12.71
 # ## Sources
 # - L. Devroye, L. Györfi, G. Lugosi, *A Probabilistic Theory of Pattern Recognition*, Springer 1996: the Bayes rule is optimal (chapter 2).
 # - T. Baltrušaitis, C. Ahuja, L.-P. Morency, *Multimodal Machine Learning: A Survey and Taxonomy*, 2019, arXiv 1705.09406.
-# - P. L. Williams, R. D. Beer, *Nonnegative Decomposition of Multivariate Information*, 2010, arXiv 1004.2515: synergy.
+# - P. L. Williams, R. D. Beer, *Nonnegative Decomposition of Multivariate Information*,
+#   2010, arXiv 1004.2515: synergy.
+# - L. F. Barrett and others, *Emotional Expressions Reconsidered: Challenges to Inferring
+#   Emotion From Human Facial Movements*, Psychological Science in the Public Interest,
+#   2019: what a face tells about a feeling, and what it does not.
 # - Student, *The Probable Error of a Mean*, Biometrika 1908: intervals from few numbers.

@@ -126,6 +126,19 @@ print("first row  ", (counts[0] * idf).round(3), "of length", np.linalg.norm(cou
         "Your df leaves out texts that have the word more than once. Count all that have it: `counts > 0`.": (
             "df = (counts == 1).sum(axis=0)"
         ),
+        "Your idf is not the one asked for: ln((1 + n) / (1 + df)) + 1. Each of the three ones has its place.": [
+            "idf = np.log((1 + n) / (1 + df) + 1)",
+            "idf = np.log(n / (1 + df)) + 1",
+            "idf = np.log((1 + n) / df) + 1",
+            "idf = np.log(1 + n / df)",
+            "idf = np.log(1 + n / (1 + df))",
+            "idf = np.log((1 + n) / (1 + df) + 1) + 1",
+        ],
+        "Your tf is not the plain count: no logarithm, and more than 0 and 1.": [
+            "weights = np.log1p(counts) * idf",
+            "weights = (counts > 0) * idf",
+            "weights = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * idf",
+        ],
         "You multiply by how common a word is. Rare words must weigh more: turn the fraction over and take its log.": (
             "idf = (1 + df) / (1 + n)"
         ),
@@ -433,7 +446,7 @@ NUM_CAPTIONS, NUM_QUERIES, NUM_FOUND = 1500, 40, 10
 
 def draw_search(g):
     """New captions (1500,), queries (40,) in any of the caption's words; relevance (40, 1500) stays hidden."""
-    seed = int(g.integers(2**31))
+    seed = int.from_bytes(g.bytes(16), "little")  # too many to try one after another
     drawn = [world.make(seed, index) for index in range(NUM_CAPTIONS)]
     kinds = sorted({thing.names[1:] for scene in drawn for thing in scene.things})
     queries, relevant = [], []

@@ -1,20 +1,21 @@
 # %% [markdown]
 # # Text
-# *Build a search engine that finds pictures by words, from raw bytes up, and measure what every cleaning step is
-# worth.*
+# *Build a search engine that finds pictures by words, from raw bytes up, and measure what cleaning is
+# worth, on drawings and on film reviews.*
 #
 # {{budget}}
 #
 # **You will be able to**
 # - turn bytes into characters, and several spellings of a word into one;
 # - cut English and Chinese into tokens: words, characters, and pieces that are learned (byte-level BPE, WordPiece);
-# - write bag of words, TF-IDF and cosine similarity, and search with them;
-# - give words ids, pad a batch, and average without counting the padding, in PyTorch and Keras;
+# - write a bag of words, TF-IDF and cosine similarity, search with them, and measure how good the search is (*precision at 10*: the share of right
+#   results among the ten found first);
+# - give words ids, pad sentences to one length, and average without counting the padding, in PyTorch and Keras;
 # - measure a cleaning step before you trust it.
 #
 # **Before this:** [start_here](start_here.ipynb). Vectors and their length from school are enough.
 #
-# **Time to read:** 60 minutes with the five blanks, then 45 for the [exercises](exercises/text.ipynb).
+# **Time to read:** 120 minutes with the five blanks, then 45 for the [exercises](exercises/text.ipynb).
 
 # %%
 import re
@@ -43,7 +44,7 @@ from mmcourse.preprocess import text
 
 # %% [markdown]
 # `scenes` holds 6,000 drawings of colored shapes. Each has a **caption**, a sentence that describes it, in English and in Chinese. Here are
-# two of them.
+# two of them. (The two sentences of a picture are written separately, not translated: one may say more than the other.)
 
 # %%
 scenes = load("scenes", "train")
@@ -56,7 +57,8 @@ for i in (0, 11):
 
 # %% [markdown]
 # These few lines make a search engine of them. It turns every caption into a row of numbers, turns your query into numbers in the same way, and takes
-# the captions whose numbers are most similar. By the end of section 6 you will have written every part of this yourself.
+# the captions whose numbers are most similar. By the end of section 6 you will have seen every part of this, and written the main ones. (The pattern, a
+# *regular expression*, says what counts as one word: `\w` is one letter or digit, of any script, and `+` means one or more of them.)
 
 
 # %%
@@ -67,6 +69,7 @@ def make_engine(texts, pattern):
 
     def find(query, k=4):
         similarity = (rows @ vectorizer.transform([query]).T).toarray()[:, 0]
+        # best first; equal scores keep their order
         return np.argsort(-similarity.round(9), kind="stable")[:k]
 
     return find
@@ -116,7 +119,9 @@ for query in questions:
 
 # %% [markdown]
 # No picture of this set has a red star, but the engine answers anyway: it found a caption with *red* and with *star*, of different things. And the two
-# opposite questions get the same answers. Keep these two faults in mind. You will mend the first by counting pairs of words, and see why the second stays.
+# opposite questions get the same answers. Keep these two faults in mind.
+# The first has two sides. Counting pairs of words will keep *red* and *star* together; but an engine that always returns k texts still answers when
+# nothing fits. And you will see why a bag of single words cannot mend the second.
 
 # %% [markdown]
 # ## 2 · The question
@@ -140,12 +145,12 @@ for_search = widgets.guess(
 
 # %%
 for_reviews = widgets.guess(
-    "8,500 review sentences teach a model praise and blame. Without stop words it is …",
+    "We teach a model praise and blame in 8,500 sentences. Without stop words it is …",
     ["better", "worse", "about the same"],
 )
 
 # %% [markdown]
-# This is the way from a file to numbers. Each arrow is one section's work, and each **forgets something**.
+# This is the way from a file to numbers. Sections 3 to 5 take these four steps, and each step **forgets something**.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -164,25 +169,26 @@ for i, (name, example, color) in enumerate(steps):
 for i, verb in enumerate(arrows):
     canvas.arrow(places[i], places[i + 1])
     canvas.text(verb, i * 154 + 133, -14, size=12)
-for i, lost in enumerate(["which file", "how it was typed", "what stood between", "the order"]):
+for i, lost in enumerate(["which encoding", "how it was typed", "what stood between", "the order"]):
     canvas.text(f"forgets\n{lost}", i * 154 + 133, 96, size=12)
 draw.show(
     canvas,
     alt="Bytes are decoded to characters, normalized to clean text, cut into tokens and counted as numbers. The steps "
-    "forget which file it was, how it was typed, what stood between the words, and the order.",
+    "forget which encoding it was, how it was typed, what stood between the words, and the order.",
 )
 
 # %% [markdown]
 # ## 3 · From bytes to characters
 
 # %% [markdown]
-# A file holds **bytes**, numbers from 0 to 255, here in hexadecimal (`e9` is 233). **Unicode** gives every character of every script a number, its **code point**, written like U+00E9. A
-# **character encoding** says how code points are written as bytes. Nearly all text today is in **UTF-8**, an encoding in which a character takes one to four bytes.
+# A file holds **bytes**, numbers from 0 to 255, here in hexadecimal: two digits from 0 to f (`e9` is 14 · 16 + 9 = 233). **Unicode** gives nearly every character of every script a number, its **code point**, written like U+00E9. (What you see as one character can be several code points, as you will see below; Python's `len` counts code points.) A
+# **character encoding** says how code points are written as bytes. Nearly all text today is in **UTF-8**, an encoding in which a code point takes one to four bytes.
+# Only the first 128 code points are a single byte, the number itself. So é, U+00E9, shows as the two bytes `c3 a9` below.
 
 # %%
 for string in ("red", "café", "红色", "🙂"):
     data = string.encode("utf-8")
-    print(f"{string}: {len(string)} characters, {len(data)} bytes: {data.hex(' ')}")
+    print(f"{string}: {len(string)} code points, {len(data)} bytes: {data.hex(' ')}")
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -201,7 +207,8 @@ draw.show(
 )
 
 # %% [markdown]
-# Nothing in the bytes says which encoding they are in. A wrong guess gives nonsense: sometimes an error, more often not even that.
+# Nothing in the bytes says which encoding they are in. A wrong guess gives nonsense: sometimes an error, more often not even that. By default Python raises an error where a byte
+# cannot be read; `errors="replace"` hides it and writes � instead.
 
 # %%
 in_utf8 = "café".encode()  # UTF-8, unless you say otherwise
@@ -211,7 +218,8 @@ print("Latin-1 read as UTF-8:", in_latin1.decode("utf-8", errors="replace"))
 
 # %% [markdown]
 # So name the encoding whenever you open a file: `open(path, encoding="utf-8")`. Where you see `Ã©`, the wrong encoding was
-# named; where you see `�`, a byte could not be read and its letter is lost. Go back to the file: no later cleaning step brings it back.
+# named. No byte is lost, so it can be repaired: `"Ã©".encode("latin-1").decode("utf-8")`. Where you see `�`, a byte could not be read and its letter is
+# gone: no later cleaning step brings it back, so go back to the file.
 #
 # ### The same word, spelled twice
 # Even the right characters can fool you. Are these two words equal?
@@ -233,7 +241,7 @@ apart = draw.tokens(
 )
 below = canvas.place(apart, x=0, y=100)
 same = canvas.place(
-    draw.tokens(["c", "a", "f", "é"], ids=["63", "61", "66", "E9"], color="green", title="after NFKC"),
+    draw.tokens(["c", "a", "f", "é"], ids=["63", "61", "66", "E9"], color="green", title="one spelling for both"),
     x=330,
     y=50,
 )
@@ -242,13 +250,14 @@ canvas.arrow(below, same)
 draw.show(
     canvas,
     alt="The first word is spelled with one code point for e with accent, the second with e and a separate accent. "
-    "After NFKC both are spelled with one.",
+    "After normalization both are spelled with one.",
 )
 
 # %% [markdown]
 # The second word spells é as *e* plus a separate accent. Both look the same on the screen, and a search for one does not find the other.
 # **Unicode normalization** replaces different spellings of the same characters by one. Its form **NFKC** joins letters with their accents, and also
-# turns full-width letters, which Chinese keyboards type, and joined letters such as ﬁ into ordinary ones.
+# turns full-width letters, which Chinese keyboards type, and joined letters such as ﬁ into ordinary ones. The form
+# **NFC** joins accents and changes nothing else: take NFKC for searching, NFC for storing.
 
 # %%
 for raw in ("cafe\u0301", "Ｒｅｄ", "红色，蓝色", "ﬁne", "2²"):
@@ -287,7 +296,7 @@ print(clean("  A  Ｒｅｄ\tSTAR "))
 print(clean("Can you tell US about the US?"))
 
 # %% [markdown]
-# **Lower-casing** merges *Red* at the start of a sentence with *red* inside it. It also merges *US* and *us*. Clean as much as your question allows, and not more. The course's own
+# **Lower-casing** merges *Red* at the start of a sentence with *red* inside it. It also merges *US* and *us*. (For searching in many languages, `.casefold()` goes further: *Straße* and *STRASSE* become the same.) Clean as much as your question allows, and not more. The course's own
 # `text.normalize` does the same and removes invisible characters too.
 
 # %% [markdown]
@@ -304,7 +313,7 @@ print("tokenize ", text.tokenize(sentence))
 
 # %% [markdown]
 # `pity!` with its mark would be another word than `pity`. `text.tokenize` takes a run of letters or digits as one token (an apostrophe may be inside), and any other mark by itself.
-# **NLTK**, the Natural Language Toolkit, has tokenizers for many tastes. There is no right one, only one that suits your texts. Compare *didn't*, *3.5-star* and the smiley:
+# **NLTK**, the Natural Language Toolkit, has tokenizers for different needs. There is no right one, only one that suits your texts. Compare *didn't*, *3.5-star* and the smiley:
 
 # %%
 from nltk.tokenize import TreebankWordTokenizer, TweetTokenizer, wordpunct_tokenize
@@ -359,19 +368,20 @@ for group in (["general", "generous"], ["better", "good"]):
 # %% [markdown]
 # *Wonderful* meets *wonder*, which may or may not suit you; *better* never meets *good*. **Lemmatization** looks words up in a dictionary instead, to find their base form: *better → good*,
 # *geese → goose*. NLTK's lemmatizer needs its dictionary as a download (`nltk.download("wordnet")`), as do its stop-word lists (`"stopwords"`) and `nltk.word_tokenize`
-# (`"punkt_tab"`). The tokenizers and the stemmer above are plain rules and need nothing.
+# (`"punkt_tab"`). The lemmatizer takes every word for a noun unless you say otherwise: for *better*, write `lemmatize("better", pos="a")`, a for adjective. The tokenizers and the stemmer above are plain rules and need nothing.
 
 # %% [markdown]
 # ### Pieces that are learned: byte-level BPE
 # A list of words is never complete: *crimson* occurs in none of the 6,000 captions, nor does 🙂. Characters or bytes make up every word, but then a text is long and each token says little. Language models take a way between: **subwords**, pieces of words
-# that are learned from a corpus.
+# that are learned from many texts.
 #
 # **Byte-pair encoding** (BPE) learns them by counting: begin with the smallest pieces, join the pair of neighbors that occurs most often, and repeat (Gage 1994; Sennrich et al. 2016). In **byte-level BPE** the smallest pieces are the 256 bytes of UTF-8, so that
-# no text can contain an unknown one. GPT's tokenizers work like this. First, cut lines into words (a space stays with the word behind it) and words into bytes. `join` writes one pair as one piece. (Python prints bytes as `b"…"`, with `\x` and two hexadecimal digits where a byte is not a plain letter. Our pattern for words is simpler than GPT's; for captions it does.)
+# no text can contain an unknown one. The tokenizers of GPT (large models trained on a great deal of text) work like this from GPT-2 on. First, cut lines into words (a space stays with the word that follows) and words into bytes. `join` writes one pair as one piece. (Python prints bytes as `b"…"`, with `\x` and two hexadecimal digits where a byte is not a plain letter. Our pattern for words is simpler than theirs; for captions it is enough.)
 
 
 # %%
 def cut_words(line):
+    # an optional space, then letters; or an optional space, then marks
     return re.findall(r" ?\w+| ?[^\w\s]+", line)
 
 
@@ -461,7 +471,7 @@ def written(piece):
 
 
 def show_pieces(merges_used=50):
-    """Three lines of text in the pieces that so many merges make."""
+    """Four lines of text in the pieces that so many merges make."""
     lines = {"a scarlet star": "blue", "a crimson heart": "orange", "红色的星形": "green", "🙂": "gray"}
     canvas, numbers = draw.Canvas(), []
     for row, (line, color) in enumerate(lines.items()):
@@ -479,7 +489,7 @@ def show_pieces(merges_used=50):
 widgets.slider(show_pieces, merges_used=(0, 200, 10))
 
 # %% [markdown]
-# With more merges a text gets shorter and the list of pieces longer. A new word is not unknown, only cut finer. The library **tokenizers** learns the same merges, and joins pieces back without loss:
+# With more merges a text gets shorter and the list of pieces longer. Even 200 merges leave *scarlet*, which is in only 38 of the 600 lines, in four: `·s`, `c`, `ar`, `let`. A new word is not unknown, only cut finer: *crimson* ends as six pieces. The smiley stays four bytes, since no line has one. The library **tokenizers** learns the same merges, and joins pieces back without loss:
 
 # %%
 from tokenizers import ByteLevelBPETokenizer
@@ -512,7 +522,7 @@ print(library.encode(line).tokens[:8], "…")
 print(library.decode(library.encode(line).ids))
 
 # %% [markdown]
-# (The library writes every byte as a letter, so that pieces can be printed: `Ġ` is a space.) What a language costs depends on the corpus that the merges were learned from. Learn as many from English captions only, and count the pieces of 100 new captions in both languages:
+# (The library writes every byte as a letter, so that pieces can be printed: `Ġ` is a space.) What a language costs depends on the texts that the merges were learned from. Learn 200 merges from the English captions only, and count the pieces of 100 new captions in both languages:
 
 # %%
 english = Counter(as_bytes(w) for line in captions[:300] for w in cut_words(line))
@@ -523,13 +533,14 @@ for name, learned in (("from both", merges), ("from English only", english_merge
     for lines in (captions, chinese):
         cost.append(np.mean([len(encode(line, learned)) for line in lines[1000:1100]]))
     print(f"{name:20} {cost[0]:10.1f} {cost[1]:8.1f}")
-expect_within("Chinese, merges from English only", cost[1] / cost[0], 4.0, 0.5)
+ratio = cost[1] / cost[0]
+expect_within("Chinese pieces per English piece, merges from English", ratio, 4.0, 0.5)
 
 # %% [markdown]
 # The second row is what speakers of many languages pay for a language model whose tokenizer saw little of theirs: more pieces for the same content, so more time and more money (Petrov et al. 2023).
 #
-# **WordPiece**, BERT's tokenizer, also has a learned list of pieces, but it cuts a word by *maximum matching*, exactly as we cut Chinese above. A piece inside a word begins with `##`. Its smallest pieces are characters, so a character that is not in
-# the list makes the whole word unknown. Here is a list small enough to read:
+# **WordPiece**, the tokenizer of BERT, another large model, also has a learned list of pieces, but it cuts a word by *maximum matching*, exactly as we cut Chinese above. A piece inside a word begins with `##`. Its smallest pieces are characters, so a character that is not in
+# the list makes the whole word unknown. Here the list is not learned: we wrote the pieces by hand, few enough to read.
 
 # %%
 from tokenizers import Tokenizer, models
@@ -561,7 +572,9 @@ for word in ("reddish", "starfish", "unreadable", "zebra"):
 every_word = sorted({word for line in captions for word in text.tokenize(clean(line))})
 theirs = [wordpiece.encode(word).tokens for word in every_word]
 agreeing = sum(longest_first(a) == b for a, b in zip(every_word, theirs))
-print(f"cut as the library does: {agreeing} of {len(every_word)} words of the captions")
+marks = sum(not word.isalnum() for word in every_word)
+print(f"cut as the library does: {agreeing} of {len(every_word)}", end=" ")
+print(f"({len(every_word) - marks} words and {marks} marks of the captions)")
 
 # %% [markdown]
 # Tokenizers of pretrained models also add **special tokens**, such as BERT's `[CLS]` at the beginning and `[SEP]` at the end. They do it by themselves: do not write them into your text (more in [bert](bert.ipynb)).
@@ -632,17 +645,18 @@ print(bag_of_words(swapped, V), "for “a star above a red circle”")
 
 # %% [markdown]
 # The last two rows are equal: *a red circle above a star* and *a star above a red circle* describe different pictures, but have the same bag. **A bag forgets the order.** This is the second fault
-# of section 1, and no weighting can mend it.
+# of section 1; no weighting of single words can mend it (pairs keep a little of the order).
 #
 # ### TF-IDF: rare words say more
-# Every caption has an *a*, only one has *blue*. So weigh the count of a word (**term frequency**, how often the word occurs in this text) by how few texts have
-# it (**inverse document frequency**). Among $N$ texts, $\text{df}_v$ contain the word $v$:
+# Each of the three captions has an *a*, only one has *blue*. So multiply the count of a word (**term frequency**, how often the word occurs in this text) by a number that is larger
+# the fewer texts have it (**inverse document frequency**). Among $N$ texts, $\text{df}_v$ contain the word $v$:
 #
 # $$\text{idf}_v = \ln\frac{1 + N}{1 + \text{df}_v} + 1, \qquad u_{iv} = \text{tf}_{iv}\cdot\text{idf}_v,
 # \qquad w_i = \frac{u_i}{\lVert u_i\rVert}$$
 #
-# Here $\text{tf}_{iv}$ is the count of word $v$ in text $i$, $u_i$ is the row of all its products, and $\lVert u_i\rVert$ is the length of that row, the root of its sum of squares; so each row $w_i$ has length 1. The product of both is
-# called **TF-IDF**, term frequency times inverse document frequency (Spärck Jones 1972; the ones in the formula are scikit-learn's).
+# Here $\text{tf}_{iv}$ is the count of word $v$ in text $i$. For *blue*: $N = 3$ and $\text{df} = 1$, so $\text{idf} = \ln(4/2) + 1 = 1.69$. For *a*: $\ln(4/4) + 1 = 1$.
+# The product $\text{tf}\cdot\text{idf}$ is called **TF-IDF**, term frequency times inverse document frequency (Spärck Jones 1972; the ones in the formula are scikit-learn's).
+# $u_i$ is the row of all products of text $i$, and $\lVert u_i\rVert$ is the length of that row, the root of its sum of squares; so each row $w_i$ has length 1.
 
 # %%
 df = (counts > 0).sum(axis=0)  # (6,) in how many texts
@@ -691,8 +705,8 @@ print("by default:", *TfidfVectorizer().fit(three).get_feature_names_out())
 # your test texts have helped to build the model that they are to test.
 #
 # ### Cosine similarity
-# How similar is a query to a text? The dot product adds up the products of their weights. But it grows with the length of a text, whatever the text says. **Cosine similarity** is the dot product
-# divided by both lengths, which is the cosine of the angle between two vectors:
+# How similar is a query to a text? The dot product adds up the products of their weights. But it grows with the number of words in a text, whatever they say. **Cosine similarity** is the dot product
+# divided by the lengths of both vectors, which is the cosine of the angle between them (for rows of length 1, cosine and dot product rank alike):
 #
 # $$\cos(q, w) = \frac{q \cdot w}{\lVert q\rVert\,\lVert w\rVert}$$
 #
@@ -758,6 +772,7 @@ cosine = check("text.blank.3", cosine)
 
 # %%
 query = bag_of_words("a blue circle".split(), V) * idf  # the idf of the three texts
+# `weights` instead of `u` would give the same: the cosine divides by the lengths
 for line, similarity in zip(three, cosine(query, u)):
     print(f"{similarity:.2f}  {line}")
 
@@ -768,6 +783,7 @@ for line, similarity in zip(three, cosine(query, u)):
 # Put your parts together: `clean`, cut, `bag_of_words`, idf, `cosine`. The captions are prepared once.
 
 # %%
+# words only: the three marks of the captions are left out
 cut = [[t for t in text.tokenize(clean(c)) if t.isalnum()] for c in captions]
 words = sorted({token for tokens in cut for token in tokens})
 caption_counts = np.stack([bag_of_words(tokens, words) for tokens in cut])
@@ -775,7 +791,7 @@ print("captions and words:", caption_counts.shape)
 
 document_frequency = (caption_counts > 0).sum(axis=0)  # (95,)
 caption_idf = np.log((1 + len(captions)) / (1 + document_frequency)) + 1
-caption_weights = caption_counts * caption_idf  # (6000, 95)
+caption_u = caption_counts * caption_idf  # (6000, 95), rows not of length 1
 
 
 def search(query, k=4):
@@ -787,7 +803,8 @@ def search(query, k=4):
     query_counts = bag_of_words(tokens, words)
     if not query_counts.any():
         return np.array([], dtype=int)
-    similarity = cosine(query_counts * caption_idf, caption_weights)  # (6000,)
+    similarity = cosine(query_counts * caption_idf, caption_u)  # (6000,)
+    # best first; equal scores keep their order
     return np.argsort(-similarity.round(9), kind="stable")[:k]
 
 
@@ -798,12 +815,13 @@ print(search("crimson heart"))
 
 # %% [markdown]
 # The same pictures as in section 1, and now you know every step. The last query shows a limit: *crimson* is not among the 95 words, so it is an **out-of-vocabulary** word, one that the model has no
-# position for. Subwords would give it numbers, but no meaning. Nor does the engine know that *scarlet*, which is among them, is a red. For a bag, all words are equally different: the one-hot vectors of *red* and *scarlet* have nothing in common. Lesson
+# position for. Subwords would give it numbers, but no meaning. Nor does the engine know that *scarlet*, which is among them, is a kind of red. For a bag, all words are equally different: the one-hot vectors of *red* and *scarlet* have nothing in common. Lesson
 # [word_vectors](word_vectors.ipynb) mends that.
 #
 # ### How good is it?
 # For drawings the truth is known. Ask for every color with every shape ("a yellow star", "a black circle"): 42 of the 48 pairs occur. Of the ten pictures found first, how many show what was asked for? That share is
 # called **precision at 10**; in general **precision@k** is the share of relevant results among the first k.
+# Precision at 10 does not see what was missed. (The share of *all* relevant pictures that were found is called **recall**.)
 
 # %% tags=["hide-input"]
 from mmcourse.datasets.scenes.captions import CHINESE
@@ -829,6 +847,7 @@ def find_ten(vectorizer, documents, queries):
     """The ten documents found first for each query (42, 10); all are token lists."""
     rows = vectorizer.fit_transform(documents)  # (n, v)
     similarity = (vectorizer.transform(queries) @ rows.T).toarray()  # (42, n)
+    # best first; equal scores keep their order
     return np.argsort(-similarity.round(9), axis=1, kind="stable")[:, :10]
 
 
@@ -892,7 +911,9 @@ chance = [relevant[:, :1000].mean(), relevant.mean()]
 print(f"{'ten pictures at random':26} {chance[0]:14.3f} {chance[1]:7.3f}")
 
 # %% [markdown]
-# The intervals are 95 % intervals over the 42 queries, on the differences query by query (with other queries of this kind, the mean would move about as far). Each step has a price tag now:
+# The intervals are 95 % intervals over the 42 queries, on the differences query by query. A narrow one says that the queries agree.
+# It does not say what other captions would give: the collection is fixed, and the 42 queries are all pairs that occur in it, which share their colors and
+# shapes and so are not independent. Here is what each step is worth:
 
 # %%
 level = {key: value.mean() for key, value in found.items()}
@@ -917,9 +938,11 @@ expect_within("precision at 10, words and pairs", best_precision, 0.995, 0.01)
 for_search.compare("better")
 
 # %% [markdown]
-# The cosine is worth most. idf helps in the small collection and hardly in the large one. Pairs help most of all on top: *yellow star* now has a position of its own.
+# Dividing by the length is worth most. idf helped in the small collection and hardly in the large one (the small one is a single
+# collection, and without an interval). On top of TF-IDF, pairs add more (0.098 at 6,000 pictures) than throwing stop words
+# away (0.043): *yellow star* now has a position of its own.
 #
-# What does the cosine do? If a dot product favors texts that are long, the captions that it finds must be longer than those that the cosine finds:
+# What does dividing by the length do? If a dot product favors texts that are long, the captions that it finds must be longer than those that the cosine finds:
 
 # %%
 caption_lengths = np.array([len(tokens) for tokens in cut])
@@ -930,7 +953,7 @@ for name in ("clean tokens, counts", "counts, cosine"):
     print(f"found by {name:20} {caption_lengths[best].mean():.1f} words")
 
 # %% [markdown]
-# And throwing stop words away makes this search **better**. Why? One explanation is that the *a* of "a yellow star" earns points for captions with many *a*'s. If that is right, leaving just the *a* out of the **query** must help as
+# And throwing stop words away makes this search **better**, for queries of a color and a shape. Why? One explanation is that the *a* of "a yellow star" earns points for captions with many *a*'s. If that is right, leaving just the *a* out of the **query** must help as
 # much. The control:
 
 # %%
@@ -945,7 +968,8 @@ for size in (1000, 6000):
 expect_within("queries without “a”, at 6,000", gain, 0.04, 0.02)
 
 # %% [markdown]
-# At 6,000 pictures one small word in the query was the whole difference, and at 1,000 most of it. So the captions need no stop-word list; it is enough to ask for what you want.
+# At 6,000 pictures one small word in the query was the whole difference, and at 1,000 most of it. So for queries of a color and a shape the captions need no stop-word
+# list; it is enough to ask for what you want. And the list would do harm elsewhere: it also drops *above* and *under*, which other queries need.
 #
 # ### And in Chinese?
 # Record a guess, then see how the cuts of section 4 do.
@@ -987,8 +1011,9 @@ expect_within("characters minus words", gain, 0.0, 0.04)
 chinese_guess.compare("no clear winner")
 
 # %% [markdown]
-# Without a cut nothing is found beyond chance: a whole caption is one "word". Characters and words find the same here. (In large collections single characters also find what merely shares one: 白 is *white*, 白天 *daytime*.) Learned pieces find a little less, and pairs of
-# characters, which are common in Chinese search, much less. Why? Cut a query and look:
+# Without a cut nothing is found beyond chance: a whole caption is one "word". Characters and words are equally good here, as far as 42 queries can tell. (In large collections single characters also find what merely shares one: 白 is *white*, 白天 *daytime*.) Learned pieces find a little less, and pairs of
+# characters, which are common in Chinese search, much less. (Here the pairs stand alone; the English recipe “words and pairs”
+# kept the single tokens too, so the two are not quite the same comparison.) Why are they so much worse? Cut a query and look:
 
 # %%
 print(pairs_of_characters("黄色三角形"))  # a yellow triangle
@@ -1024,14 +1049,16 @@ print(f"without the crossing pair: {mended.mean():.3f}, {gain:+.3f} ± {half:.3f
 expect_within("what the crossing pair costs", gain, 0.17, 0.06)
 
 # %% [markdown]
-# So it is. In English, the pair *yellow star* was what helped most; in Chinese, a pair that ignores words is what did the harm. Not "pairs" are good or bad, but what a pair means.
+# Pairs of characters were 0.252 below single characters, and leaving the crossing pair out gives 0.171 of that back. That explains about two thirds; the rest
+# we have not explained. In English, the pair *yellow star* was what helped most; in Chinese, a pair that ignores words did much of the harm. Pairs are neither good nor bad in
+# themselves; it depends on what a pair means.
 
 # %% [markdown]
 # ## 7 · Ids, padding and masks
 
 # %% [markdown]
 # A bag is one long row. Neural networks read a text as a *sequence* instead: one **token id**, the token's position in the vocabulary, after the other. Two ids are set aside: 0 for **padding**, the filler that
-# makes short sequences as long as the longest of their batch, and 1 for the unknown token `<unk>`, which stands in for every out-of-vocabulary word. A **padding mask** says which positions are
+# makes short sequences as long as the longest of their batch (several texts computed together), and 1 for the unknown token `<unk>`, which stands in for every out-of-vocabulary word. A **padding mask** says which positions are
 # real: here True is a real token.
 
 # %%
@@ -1055,7 +1082,7 @@ print(len(train_words), "training,", len(test_words), "test,", shared, "in both"
 print(len(vocabulary), "tokens:", vocabulary.tokens[:6], "…")
 
 # %% [markdown]
-# These are the sentences of `mood` (lesson [start_here](start_here.ipynb)): each claims something negative, neutral or positive. No test sentence is among the training sentences. Most frequent words come first, so a
+# These are the sentences of `mood` (lesson [start_here](start_here.ipynb)): each expresses a negative, neutral or positive opinion. No test sentence is among the training sentences. Most frequent words come first, so a
 # smaller vocabulary is simply a shorter list. **Turn the knob:** how many words does it take until a sentence can be understood, and how many of *all* words in the test sentences are then known?
 
 # %% tags=["hide-input"]
@@ -1079,7 +1106,8 @@ widgets.slider(show_vocabulary, size=(4, len(vocabulary), 4))
 
 # %% [markdown]
 # A few words make up much of a text, and a long tail of rare words the rest. In texts that people write, the frequency of a word falls roughly like one over its rank, which is known as **Zipf's law**. Is that so? Here are the words of the film reviews of section 9 and
-# their pairs, counted in a stored run:
+# their pairs. They were counted in a **stored run**: a program was run once, and the notebook reads its numbers from a file. Both axes are logarithmic (each mark is ten times the one
+# before), so that “one over the rank” is a straight line.
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -1102,7 +1130,9 @@ plot.show(
 )
 
 # %% [markdown]
-# The words fall in parallel to the dashed line, a factor of about two above it. Pairs fall more slowly at first and then run out: most pairs occur a single time. Section 9 comes back to this.
+# The words fall in parallel to the dashed line, a factor of about two above it. Pairs fall more slowly at first and then run out: most pairs occur a single time.
+#
+# Now batches. Where some texts are very long, they are first cut to a maximum length (**truncation**), and what comes after it is lost. Our sentences are short enough.
 #
 # **Your turn (blank 4).** Make a batch: pad sequences of ids with 0 on the right, up to the longest, and make the mask.
 # <details><summary>Hint 1</summary>
@@ -1135,6 +1165,7 @@ def pad(sequences):
 pad = check("text.blank.4", pad)
 
 # %%
+# puce, a purplish brown, is in no training sentence
 pair = ["the party was great".split(), "the puce party was not great at all".split()]
 ids, mask = pad([[vocabulary.id(token) for token in tokens] for tokens in pair])
 print(ids)
@@ -1157,13 +1188,13 @@ draw.show(
 
 # %% [markdown]
 # ### Average without the padding
-# A network looks each id up in a table of vectors, its **embedding**, which is trained with the rest (more in [word_vectors](word_vectors.ipynb)). The simplest network for a sentence averages these vectors. Padding has a row
+# A network looks each id up in a table of vectors, its **embedding**, which is trained with the rest (more in [word_vectors](word_vectors.ipynb)). The lookup *is* a one-hot vector times the table: it picks one row. The simplest network for a sentence averages these vectors. Padding has a row
 # in the table too, and it must not count.
 #
-# **Your turn (blank 5).** Average the vectors of the real tokens, in PyTorch. Its arrays are called tensors; they compute as NumPy's do, and `dim` is its word for `axis`.
+# **Your turn (blank 5).** Average the vectors of the real tokens, in PyTorch. Its arrays are called tensors; they work like NumPy arrays, and `dim` is its word for `axis`.
 # <details><summary>Hint 1</summary>
 #
-# Make the vectors of padding 0 before you add up. And by which number do you divide: the length of the row, or …?
+# Make the vectors of padding 0 before you sum. And by which number do you divide: the length of the row, or …?
 # </details>
 # <details><summary>Hint 2</summary>
 #
@@ -1203,7 +1234,8 @@ with torch.no_grad():
 #
 # ### In PyTorch
 # A `Dataset` hands out one sample, a `DataLoader` collects samples, and its `collate_fn` makes the batch: your `pad`. How the training loop works is the subject of [neural_networks](neural_networks.ipynb). Here, read it as a recipe: it changes the table and the last layer, a little
-# for each batch, so that the scores fit the labels better.
+# for each batch, so that the scores fit the labels better. (The *loss* is a number that says how wrong the scores are; an *epoch* is one pass over all training sentences; *accuracy* is the
+# share of sentences whose highest score is that of the right class.)
 
 # %%
 from torch.utils.data import DataLoader
@@ -1273,7 +1305,7 @@ trained = (predicted == test_labels).float().mean().item()
 expect_within("test accuracy of averaged word vectors", trained, 0.91, 0.03)
 
 # %% [markdown]
-# Is that more than a bag of words? Look: the mean of word vectors is the **bag times the table**, divided by the number of words. The order is lost in the same way. PyTorch has the whole step as one layer, `nn.EmbeddingBag`, and it even
+# (That is a single seed; another gives a slightly different figure.) Is that more than a bag of words? Look: the mean of word vectors is the **bag times the table**, divided by the number of words. The order is lost in the same way. PyTorch has the whole step as one layer, `nn.EmbeddingBag`, and it even
 # wants no padding: all ids in one row, and where each sentence begins.
 
 # %%
@@ -1298,7 +1330,7 @@ for name, other in (("bag times table", by_bag), ("EmbeddingBag", by_layer.numpy
 
 # %% [markdown]
 # ### In Keras
-# `mask_zero=True` makes the mask from ids of 0, and the layers behind it hand it on. (The layer `TextVectorization` makes the ids from strings, with TensorFlow behind it.) With the same weights, the same scores:
+# `mask_zero=True` makes the mask from ids of 0, and the layers that follow hand it on. (The layer `TextVectorization` makes the ids from strings; it needs TensorFlow.) With the same weights, the same scores:
 
 # %%
 import keras
@@ -1324,17 +1356,18 @@ assert difference < 1e-4
 # ## 8 · Take it apart: do stop words matter for feelings?
 
 # %% [markdown]
-# Back to the question of section 2. A **logistic regression** (lesson [neural_networks](neural_networks.ipynb)) learns one weight per column, positive or negative, and adds up. It reads the sentences of `mood` in eight ways: single words
-# or with pairs; and of each with all words, without stop words, without stop words but with *not* kept, and with only *not* removed. And at **two budgets**, 200 and 1,000 training sentences, because the best recipe for few sentences need not be the best for many.
+# Back to the question of section 2. A **logistic regression** (lesson [neural_networks](neural_networks.ipynb)) learns one weight per column and class, positive or negative, and adds up count times weight for each class; the class with the largest sum is its answer. It reads the sentences of `mood` in
+# eight ways: single words or with pairs; and each of the two with all words, with the stop words removed, with the stop words removed but *not* kept, and with only *not* removed. And at
+# **two training sizes**, 200 and 1,000 training sentences, because the best recipe for few sentences need not be the best for many.
 
 # %%
 claimed = np.array(list(said["test"].values()))
 has_not = np.array(["not" in tokens for tokens in test_words])
 removals = {
     "all words": frozenset(),
-    "no stop words": ENGLISH_STOP_WORDS,
-    "no stop words but not": ENGLISH_STOP_WORDS - {"not"},
-    "only not removed": frozenset({"not"}),
+    "stop words removed": ENGLISH_STOP_WORDS,
+    "stop words removed, “not” kept": ENGLISH_STOP_WORDS - {"not"},
+    "only “not” removed": frozenset({"not"}),
 }
 
 
@@ -1383,33 +1416,35 @@ plot.show(
 )
 
 # %%
-print(f"{'accuracy, 5 training sets':30} 200    1,000   1,000, sentences with “not”")
+print(f"{'accuracy, 5 training sets':37} 200    1,000   1,000, sentences with “not”")
 for pairs in (False, True):
     for name in removals:
         small, large = right[pairs, name, 200], right[pairs, name, 1000]
         label = f"{'pairs' if pairs else 'words'}, {name}"
         negated = large[:, has_not].mean()
-        print(f"{label:30} {small.mean():.3f}  {large.mean():.3f}   {negated:.3f}")
+        print(f"{label:37} {small.mean():.3f}  {large.mean():.3f}   {negated:.3f}")
 majority = (claimed == Counter(said["train"].values()).most_common(1)[0][0]).mean()
-print(f"{'majority-class baseline':30} {majority:.3f}  {majority:.3f}   {'':5}")
+print(f"{'majority-class baseline':37} {majority:.3f}  {majority:.3f}   {'':5}")
 
 # %%
 accuracy = {key: runs.mean() for key, runs in right.items()}
-loss_words = accuracy[False, "all words", 1000] - accuracy[False, "no stop words", 1000]
+kept, gone = "all words", "stop words removed"
+loss_words = accuracy[False, kept, 1000] - accuracy[False, gone, 1000]
 expect_within("words: what stop words are worth", loss_words, 0.012, 0.02)
-loss_pairs = accuracy[True, "all words", 1000] - accuracy[True, "no stop words", 1000]
+loss_pairs = accuracy[True, kept, 1000] - accuracy[True, gone, 1000]
 expect_within("pairs: what stop words are worth", loss_pairs, 0.12, 0.03)
-only_not = accuracy[True, "only not removed", 1000]
-expect_within("pairs, only not removed", only_not, 0.99, 0.015)
+only_not = accuracy[True, "only “not” removed", 1000]
+expect_within("pairs, only “not” removed", only_not, 0.99, 0.015)
 negated_words = right[False, "all words", 1000][:, has_not].mean()
 expect_within("words, on sentences with not", negated_words, 0.51, 0.08)
 small_gain = accuracy[True, "all words", 200] - accuracy[False, "all words", 200]
 expect_within("what pairs are worth with 200 sentences", small_gain, 0.03, 0.03)
 
 # %% [markdown]
-# For *single words*, stop words hardly matter here, because a sum of weights cannot use *not* anyway: it would have to turn another word's weight around. On sentences with *not* such a model is right in about half of the cases. A model
-# with *pairs* can use it (*not great* gets its own weight), and then loses its whole lead when all stop words go. With 200 sentences pairs are worth about a third as much. A pair can only be
-# learned if the training sentences contain it; how many of the pairs with *not* do they contain?
+# For *single words*, removing stop words costs about a point with 1,000 sentences; with 200 it costs 4 points. That *not* goes with them hardly matters, because a sum of weights
+# cannot use it well: *not* would have to turn another word's weight around. On sentences with *not* such a model is right in about half of the cases. A model
+# with *pairs* can use it (*not great* gets its own weight), and then loses its whole lead when all stop words go. With 200 sentences pairs are worth about a third as much. A likely
+# reason is that 200 sentences contain fewer of the pairs. How many of the pairs with *not* do they contain?
 
 # %%
 for size in (200, 1000):
@@ -1441,45 +1476,62 @@ largest = np.argsort(-classifier.coef_[0])[:8]  # of the class negative
 print("largest weights for negative:", vectorizer.get_feature_names_out()[largest])
 
 # %% [markdown]
-# Not even then. What is left of *was not great at all* is *was great*, and the weights show that the model has learned to take this for **blame**. Nobody planned that. Sentences made by a program carry more traces of a removed word than you see, and a model finds them. So a word's worth depends on what
+# Not even then. What is left of *was not great at all* is *was great*, and the weights show that the model has learned to take this for **blame**. How can it? The program that made these sentences writes praise as *was really great*, *what a great party that was*, or *was great and my heart was full*. In praise, *was great* is always followed by *and* and a happy clause, whose words have weights of their own. Without one, *was great* is what a removed *not* leaves behind. Nobody planned that. Sentences made by a program carry more traces of a removed word than you see, and a model finds them. So a word's worth depends on what
 # else you keep: measure the whole recipe. And what about people?
 
 # %% [markdown]
 # ## 9 · On sentences that people wrote
 
 # %% [markdown]
-# 10,662 sentences from film reviews, each with the verdict of its review, positive or negative (Pang and Lee 2005). What follows is a **stored run** of `make results text`. The design is a **cross-validation**: the sentences are divided into ten parts, called *folds*. Each
+# The data are 10,662 sentences from film reviews, each with the verdict of its review, positive or negative (Pang and Lee 2005). What follows is another stored run, of `make results text`. The design is a **cross-validation**: the sentences are divided into ten parts, called *folds*. Each
 # fold is the test set once, one more chooses the strength of regularization (how small the weights of the logistic regression are kept) for every recipe alike, and the other eight are for training, with 250, 1,000, 4,000 or all of their 8,500 sentences. So every sentence is
 # tested, by a model that has not seen it.
 
 # %%
 folds = stored["folds"]
 SIZES = ["250", "1000", "4000", "all"]
+
+
+def in_full(name):
+    """A recipe's name, spelled out."""
+    name = re.sub("no stop words but (.*)", r"stop words removed, \1 kept", name)
+    return name.replace("no stop words", "stop words removed")
+
+
 print(f"run of {stored['date']}, {stored['made_with']}")
-print(f"{'mean accuracy over ten folds':40}    250  1,000  4,000  8,500")
+print(f"{'mean accuracy over ten folds':43}    250  1,000  4,000  8,500")
 for name in folds["all"]:
     row = [np.mean(folds[size][name]["accuracy"]) for size in SIZES]
-    print(f"{name:40} " + " ".join(f"{value:6.3f}" for value in row))
+    print(f"{in_full(name):43} " + " ".join(f"{value:6.3f}" for value in row))
 
 # %% [markdown]
 # The differences are small, so they need intervals. For each recipe, subtract the accuracies of plain TF-IDF fold by fold, and take a 95 % interval over the ten differences. Folds share most of their training sentences, so the differences are not independent; the usual
-# correction makes the interval $\sqrt{1 + 10 \cdot \tfrac18} = 1.5$ times as wide (Nadeau and Bengio 2003).
+# correction makes the interval $\sqrt{1 + k \cdot n_\text{test} / n_\text{train}}$ times as wide (Nadeau and Bengio 2003). Here $k = 10$ is the number of folds, and
+# $n_\text{test}$ is about 1,066. So the factor is 1.5 with all 8,500 training sentences, 1.9 with 4,000, 3.4 with 1,000 and 6.6 with 250. At the small sizes this is
+# careful to excess: with 1,000 sentences, two folds share only about a tenth of them, so the differences depend less on each other than the correction assumes. What these
+# intervals cannot show may still be there.
 
 
 # %%
+num_test = stored["num_sentences"] / 10  # on average
+num_train = {"250": 250, "1000": 1000, "4000": 4000}
+num_train["all"] = np.mean(stored["num_train"])  # about 8,500
+
+
 def gain_over(name, other, size):
     """Mean difference over the ten folds, and half of its 95 % interval."""
     first, second = folds[size][name]["accuracy"], folds[size][other]["accuracy"]
     gain, half = mean_and_interval(np.subtract(first, second))
-    return gain, 1.5 * half
+    factor = np.sqrt(1 + 10 * num_test / num_train[size])
+    return gain, factor * half
 
 
-print(f"{'minus TF-IDF, with':40} 1,000             4,000             8,500")
+print(f"{'minus TF-IDF, with':43} 1,000           4,000           8,500")
 for name in folds["all"]:
     if name not in ("TF-IDF", "majority class"):
         gains = [gain_over(name, "TF-IDF", size) for size in SIZES[1:]]
-        shown = "    ".join(f"{gain:+.3f} ± {half:.3f}" for gain, half in gains)
-        print(f"{name:40} {shown}")
+        shown = "  ".join(f"{gain:+.3f} ± {half:.3f}" for gain, half in gains)
+        print(f"{in_full(name):43} {shown}")
 
 # %% tags=["hide-input"]
 shown = ["TF-IDF, no stop words", "TF-IDF, words and pairs", "TF-IDF, punctuation kept"]
@@ -1488,18 +1540,18 @@ fig, ax = plt.subplots(figsize=(7, 3.8))
 positions = np.arange(len(SIZES))
 for shift, (name, color) in enumerate(zip(shown, plot.COLORS)):
     gains, halves = zip(*[gain_over(name, "TF-IDF", size) for size in SIZES])
-    ax.errorbar(positions + (shift - 1.5) * 0.12, gains, halves, fmt="o", color=color, label=name, capsize=3)
+    ax.errorbar(positions + (shift - 1.5) * 0.12, gains, halves, fmt="o", color=color, label=in_full(name), capsize=3)
 ax.axhline(0, color="gray", linewidth=1)
 ax.set_xticks(positions, ["250", "1,000", "4,000", "8,500"])
 ax.set(xlabel="training sentences", ylabel="accuracy minus that of TF-IDF")
-ax.set_ylim(-0.05, 0.032)
+ax.set_ylim(-0.15, 0.09)
 ax.legend(fontsize=9, ncol=2, loc="lower center")
 fig.suptitle("What is a change of the recipe worth?", x=0.01, ha="left", fontweight="bold")
 plot.show(
     fig,
     alt="Differences from TF-IDF at 250, 1,000, 4,000 and 8,500 training sentences, with intervals. Without stop words "
-    "always slightly below 0, pairs rise from 0 to 0.013, punctuation stays at 0, naive Bayes rises to 0.012. Most "
-    "intervals contain 0.",
+    "always slightly below 0, pairs rise from 0 to 0.013, punctuation stays at 0, naive Bayes rises to 0.012. All "
+    "intervals contain 0; they shrink from about 0.07 on either side at 250 to 0.017 or less at 8,500.",
 )
 
 # %%
@@ -1515,16 +1567,17 @@ expect_within("8,500: removing them where pairs count", with_pairs_too, -0.021, 
 print(f"its interval: ± {half:.3f}")
 
 # %% [markdown]
-# Read the table slowly; few textbook sentences survive it. (At four sizes there are 40 intervals of 95 %, so expect about two that miss the truth.)
+# Read the table slowly: every interval in it contains 0, and so do those at 250 sentences. That does not mean that no step matters. With all sentences, ten folds can show a difference of one to two
+# points; with 1,000 sentences, most of these recipes would have to differ by two to four.
 #
-# - **Stop words.** Removing them shows a gain at no size. With 4,000 sentences it costs 0.016 ± 0.013; with 8,500 the difference is −0.008 ± 0.017, which these data cannot tell from 0. On the usual single test set it comes out twice as large, −0.017. One test set would have given you another story.
+# - **Stop words.** Removing them has a mean above plain TF-IDF at no size. The difference is −0.016 ± 0.017 with 4,000 sentences and −0.008 ± 0.017 with 8,500; these data can tell neither from 0. On the usual single test set it comes out as −0.017: there the loss would have looked twice as bad, and had no interval.
 # - "Just keep the negations" changes nothing that shows, neither for better nor for worse.
-# - **Pairs** come out ahead only with 8,500 sentences, and even there the interval (± 0.015 around +0.013) contains 0. But *if* you count pairs, removing stop words costs 0.021 ± 0.013. As in section 8: a model that looks at pairs needs the small words to build them.
-# - **TF-IDF** beats plain counts when there are few sentences, and not visibly when there are many, as idf did in the two collections of section 6.
-# - **Stems** and **punctuation** change nothing that we could measure. **Byte-level pieces** of 8,000 learned tokens are slightly behind words at every size, and come closer as sentences are added.
-# - **Naive Bayes**, which takes how often each word occurs in praise and in blame and multiplies, has nothing to tune, and with 8,500 sentences only the pairs come out as high. Put such a plain baseline into every table.
+# - **Pairs** differ little up to 4,000 sentences; with 8,500 they gain 0.013 ± 0.015. (A gain that comes late would fit section 7: most pairs occur a single time.) But *if* you count pairs, removing stop words costs 0.021 ± 0.013 with 8,500 sentences, the one difference in this section whose interval is clear of 0. As in section 8, a model that looks at pairs does better with the small words to build them. (It is one of more than forty comparisons, and with 4,000 sentences it is 0.015 ± 0.017; so wait for more data before you are sure.)
+# - **TF-IDF** has a higher mean than plain counts, by 0.013 ± 0.022 with 1,000 sentences and 0.004 ± 0.010 with 8,500. The order is that of the two collections of section 6, but here it is not shown.
+# - **Stems** and **punctuation** change nothing that we could measure. **Byte-level pieces**, up to 8,000 learned on each fold's training sentences alone, are slightly behind words in the mean at every size, and come closer as sentences are added; each interval reaches 0 (with 8,500, −0.009 ± 0.011).
+# - **Naive Bayes**, which takes how often each word occurs in praise and in blame and multiplies, was not tuned (smoothing 1). With 8,500 sentences only the pairs have a higher mean. Put such a plain baseline into every table.
 #
-# So: three tasks, three answers. For search, throwing stop words away helped, through the query; in the little grammar it did not matter or did great harm, depending on the model; on reviews it gained nothing, and cost something where pairs were counted. There is no cleaning step that is right *as such*.
+# So: three tasks, three answers. For search, throwing stop words away helped queries of a color and a shape, through the query (and it drops *above* and *under*, which other queries need). On the sentences of `mood`, which a program made, it cost single words one point with 1,000 sentences and four with 200, and did great harm to pairs. On reviews it gained nothing that shows, and cost something where pairs were counted. There is no cleaning step that is right *as such*.
 # (On tweets, Saif et al. 2014 also found that ready-made stop-word lists harm.)
 #
 # Which of the 318 small words say something about a film? Here are those to which a model of the training sentences gives the largest weights:
@@ -1534,9 +1587,13 @@ print(*stored["telling_stop_words"][:16])
 telling, half = gain_over("TF-IDF, no stop words but 30", "TF-IDF", "all")
 expect_within("8,500: all removed but 30 such words", telling, -0.001, 0.005)
 print(f"its interval: ± {half:.3f}")
+all_removed, but_30 = "TF-IDF, no stop words", "TF-IDF, no stop words but 30"
+keeping, half = gain_over(but_30, all_removed, "all")
+expect_within("8,500: keeping the 30, against removing all", keeping, 0.007, 0.005)
+print(f"its interval: ± {half:.3f}")
 
 # %% [markdown]
-# *Too*, *only*, *no*, *nothing*: they carry meaning after all. (The 30 words were chosen on the training sentences of each fold, so this is no peeking.)
+# *Too*, *only*, *no*, *nothing*: to a reader they say something. But keeping the 30 gains only 0.007 ± 0.015 over removing all 318, which is no proof that they carry meaning for the model. (The 30 words were chosen on the training sentences of each fold, so this is no peeking.)
 #
 # **Your own sentence.** Where the reviews are on this computer (`mmcourse data fetch reviews`, 1.2 MB), the next cell trains on them in seconds.
 
@@ -1568,7 +1625,7 @@ else:
 # %% [markdown]
 # - Bytes need an encoding, characters need normalization; every cleaning step forgets something.
 # - A bag of words is a sum of one-hot vectors: it keeps how often, and forgets the order. So does an average of word vectors.
-# - TF-IDF turns down what is in every text; cosine similarity ignores how long a text is. Both are fitted on training texts only.
+# - TF-IDF turns down what is in every text; cosine similarity ignores how long a text is. Vocabulary and idf are fitted on training texts only.
 # - Pad to make a rectangle, and mask before you average. The bug of a forgotten mask raises no error.
 # - Stop words, stemming, pairs, learned pieces: measure the whole recipe, on your data, at your size, with an interval.
 
@@ -1580,7 +1637,7 @@ else:
 #
 # $\ln(1001/1001) + 1 = 1$, the smallest possible, but not zero. Without the “+ 1” it would be 0 and the word would vanish.
 # </details>
-# <details><summary>2. You write every caption down twice, one copy behind the other. What happens to its dot product with a query, and to its cosine?</summary>
+# <details><summary>2. You write every caption down twice, one copy after the other. What happens to its dot product with a query, and to its cosine?</summary>
 #
 # The dot product doubles; the cosine stays.
 # </details>
@@ -1598,19 +1655,19 @@ else:
 # </details>
 # <details><summary>6. A colleague finds that pairs help with sentiment. On 200 sentences or on 200,000, and whose sentences?</summary>
 #
-# Ask exactly that. In section 8 pairs were worth little with 200 sentences and very much with 1,000; on people's sentences nothing that shows until 8,500.
+# Ask exactly that. In section 8 pairs were worth little with 200 sentences and very much with 1,000; on people's sentences nothing that shows, even with 8,500.
 # </details>
 
 # %% [markdown]
 # ## 12 · Exercises and where next
 
 # %% [markdown]
-# [The exercises](exercises/text.ipynb): TF-IDF for any table, stop words that are dangerous for *your* sentences, a weighted average of word vectors as a PyTorch module, and an **open challenge**: a search engine for 1,500 new captions that must understand “a scarlet disc”. Three points wait for 99 %.
+# [The exercises](exercises/text.ipynb): TF-IDF for any table, stop words that are dangerous for *your* sentences, a weighted average of word vectors as a PyTorch module, and an **open challenge**: a search engine for 1,500 new captions that must understand “a scarlet disc”. A precision at 10 of 0.90 earns one point, 0.96 two, and 0.99 three; TF-IDF with pairs reaches about 0.88.
 #
-# **A challenge without points.** Beat 0.772 (naive Bayes) on the 1,089 test sentences of the reviews without pretrained vectors. Choose everything on the validation sentences, and look at the test sentences once. Ideas: characters (`analyzer="char_wb"`, `ngram_range=(3, 5)`), naive Bayes ratios as weights, an average of several recipes.
+# **A challenge without points.** Beat naive Bayes on the 1,089 test sentences of the reviews, without pretrained vectors. It reaches 0.772 there (0.776 in the table is its mean over ten other test sets). Choose everything on the validation sentences, `reviews.load("validation")`, and look at the test sentences once. Ideas: characters (`analyzer="char_wb"`, `ngram_range=(3, 5)`), naive Bayes ratios as weights, an average of several recipes.
 # A difference of less than about 0.02 may be luck of the test sentences.
 #
-# **Where next:** [word_vectors](word_vectors.ipynb), where *scarlet* becomes a red. (Search engines at work often use BM25, a relative of TF-IDF with a knob for length.) **Back to:** [start_here](start_here.ipynb), whose third modality you can now read from bytes.
+# **Where next:** [word_vectors](word_vectors.ipynb), where *scarlet* becomes a kind of red. (Search engines at work often use BM25, a relative of TF-IDF with a knob for length.) **Back to:** [start_here](start_here.ipynb).
 #
 # ## Sources
 # Spärck Jones 1972, *A statistical interpretation of term specificity* · Porter 1980, *An algorithm for suffix stripping* · Pang and Lee 2005, *Seeing stars* (the reviews) · Saif et al. 2014, *On stopwords, filtering and data

@@ -109,6 +109,15 @@ settings = exercise(
         "ε: the value alone is not enough. It stands in another place, where it counts 1/√(1 − β₂ᵗ) times.": (
             "keras_eps = eps"
         ),
+        "ε: the root is that of 1 − β₂ᵗ, not of β₂ᵗ.": "keras_eps = eps * np.sqrt(0.999**step)",
+        "momentum: Keras's is what PyTorch's leaves of 1: 1 − momentum.": [
+            "keras_momentum = 1 + momentum",
+            "keras_momentum = 1 / momentum",
+            "keras_momentum = -momentum",
+        ],
+        "weight_decay: your fraction is upside down. `rate * weight_decay` must be `paper_decay`.": (
+            "keras_decay = rate / paper_decay"
+        ),
         "ε: you took β₁ = 0.9. The second moment has β₂ = 0.999.": "keras_eps = eps * np.sqrt(1 - 0.9**step)",
         "ε: steps count from 1 here, and you are one behind.": "keras_eps = eps * np.sqrt(1 - 0.999 ** (step - 1))",
         "ε: steps count from 1 here, and you are one ahead.": "keras_eps = eps * np.sqrt(1 - 0.999 ** (step + 1))",
@@ -424,6 +433,10 @@ print("epochs run: 4, best epoch:", int(np.argmin(losses[:4])))
         "A run that is never stopped has as many epochs as there are losses, not as the last one's index says.": edit(
             AT_THE_END, "return len(val_losses) - 1, best"
         ),
+        "The second number is that of the best epoch, not its loss.": edit(
+            EXACTLY, "return epoch + 1, val_losses[best]", AT_THE_END, "return len(val_losses), val_losses[best]"
+        ),
+        "A *lower* loss is better: you look for the highest.": edit("loss < ", "loss > "),
         "The best epoch is counted from 0.": edit(
             EXACTLY, "return epoch + 1, best + 1", AT_THE_END, "return len(val_losses), best + 1"
         ),

@@ -118,6 +118,7 @@ rate = exercise(
         part("during the warm-up", after=False),
         part("after the warm-up", weight=2, after=True),
         part("without a warm-up", after=True, warm=False),
+        part("the first step without a warm-up", draw=draw_border, warm=False, place="first"),
         part(
             "first and last steps",
             draw=draw_border,
@@ -152,8 +153,16 @@ rate = exercise(
             "fall = 0.5 - 0.5 * math.cos(math.pi * x)"
         ),
         "The cosine lacks its π: it ends at cos(1), not at cos(π).": "fall = 0.5 + 0.5 * math.cos(x)",
-        "Your warm-up is curved. A straight line was asked: step / warmup.": (
-            "rise = 0.5 - 0.5 * math.cos(math.pi * step / warmup)"
+        "Your warm-up is curved. A straight line was asked: step / warmup.": [
+            "rise = 0.5 - 0.5 * math.cos(math.pi * step / warmup)",
+            "rise = (step / warmup) ** 2",
+            "rise = math.sqrt(step / warmup)",
+        ],
+        "Your warm-up reaches the peak one step too early: divide by `warmup`, not by one less.": (
+            "rise = step / max(warmup - 1, 1)"
+        ),
+        "Your cosine runs through a whole turn and comes back to the peak. Half of one was asked: π, not 2π.": (
+            "fall = 0.5 + 0.5 * math.cos(2 * math.pi * x)"
         ),
         "After the warm-up your rate stays at the peak. It should fall along half a cosine.": "fall = 1",
         "Twice too high after the warm-up: ½ + ½·cos, not 1 + cos.": "fall = 1 + math.cos(math.pi * x)",
@@ -299,6 +308,14 @@ clipping = exercise(
         "You took the largest single number. The length is the root of the sum of squares.": (
             "length = max(np.abs(g).max() for g in gradients)"
         ),
+        "Your factor is upside down: long gradients get longer. It is largest / length.": (
+            "factor = max(length, largest) / largest"
+        ),
+        "You took the mean of the squares. The length is the root of their *sum*.": [
+            "length = np.sqrt(sum((g**2).mean() for g in gradients))",
+            "length = np.sqrt(np.mean([x**2 for g in gradients for x in g.ravel()]))",
+        ],
+        "You compare the length with 1. It is `largest` that it may not exceed.": "factor = largest / max(length, 1)",
         "The factor lacks the limit: largest / length, not 1 / length.": "factor = 1 / max(length, largest)",
         "You throw long gradients away. Shorten them instead, their direction is good.": (
             "factor = float(length <= largest)"
@@ -529,6 +546,18 @@ diagnosis = exercise(
         "More than 1.1 times the lowest is asked: at exactly 1.1 times a run is still healthy.": (
             edit("val_loss[-1] > 1.1", "val_loss[-1] >= 1.1")
         ),
+        "Your limit for a bad start is not 0.5.": [
+            with_rule("bad start", lambda loss, val, classes, limit=limit: abs(loss[0] - math.log(classes)) > limit)
+            for limit in (0.05, 0.1, 1.0, 2.0)
+        ],
+        "Your limit for learning nothing is not 0.95 of an ignorant model's loss.": [
+            with_rule("learned nothing", lambda loss, val, classes, part=part: loss[-1] > part * math.log(classes))
+            for part in (1.0, 0.9, 0.5)
+        ],
+        "Your limit for overfitting is not 1.1 times the lowest validation loss.": [
+            with_rule("overfits", lambda loss, val, classes, times=times: val[-1] > times * min(val))
+            for times in (1.0, 1.01, 1.2, 1.5, 2.0)
+        ],
         "You never say that a run overfits: its last validation loss is over 1.1 times its lowest.": (
             without("overfits")
         ),

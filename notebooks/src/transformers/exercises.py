@@ -151,6 +151,12 @@ print(norm(words).round(3))
             "thought = gelu(h @ w1) @ w2",
             "thought = quick_gelu(h @ w1) @ w2",
         ],
+        "The bend is not ReLU: `np.maximum(0, h @ w1)`.": [
+            "thought = np.tanh(h @ w1) @ w2",
+            "thought = (1 / (1 + np.exp(-(h @ w1)))) @ w2",
+        ],
+        "Your words do not look at one another: the first half adds `look @ x`.": "mixed = x",
+        "Your second half adds `h` twice. Once is enough, inside the norm.": "return norm(h + h + thought)",
         "Your second residual starts at the sum before the first norm. It is `h`, the sum after the norm.": (
             "return norm(x + mixed + thought)"
         ),

@@ -30,6 +30,13 @@ def one_run(validation, test, setting):
     return setting, test[setting, seed], validation[setting, seed] - test[setting, seed]
 
 
+def by_medians(validation, test):
+    """Medians over seeds throughout."""
+    scores, tests = np.median(validation, axis=1), np.median(test, axis=1)
+    setting = scores.argmax()
+    return setting, tests[setting], scores[setting] - tests[setting]
+
+
 def draw_search(g, settings, seeds, luck=0.08):
     """Validation and test accuracies; no two settings tie for the best mean."""
     while True:
@@ -116,9 +123,21 @@ print("mean validation accuracy of each setting:", validation.mean(axis=1).round
         "You chose the setting with the luckiest seed. Take the mean over seeds first, then the best setting.": (
             "setting = validation.max(axis=1).argmax()"
         ),
-        "You chose by the median over seeds. The mean is asked for.": (
-            "setting = np.median(validation, axis=1).argmax()"
+        "You chose the worst setting. Take the largest mean validation accuracy.": (
+            "setting = validation.mean(axis=1).argmin()"
         ),
+        "You chose the steadiest setting. Take the one with the largest mean.": (
+            "setting = validation.std(axis=1).argmin()"
+        ),
+        "Your third value takes another validation score. What chose is the mean over seeds of the chosen setting.": [
+            edit("validation[setting].mean() - reported", "validation[setting].max() - reported"),
+            edit("validation[setting].mean() - reported", "validation.mean() - reported"),
+            edit("validation[setting].mean() - reported", "validation.max() - reported"),
+        ],
+        "You chose by the median over seeds. The mean is asked for.": [
+            "setting = np.median(validation, axis=1).argmax()",
+            by_medians,
+        ],
         "You report one lucky run. Choose by the mean over seeds, and report the mean over seeds.": (
             lambda v, t: one_run(v, t, v.max(axis=1).argmax())
         ),

@@ -70,6 +70,13 @@ def by_share(words, first=False, second=False):
     return commonest(share)
 
 
+def unordered(words):
+    found = Counter()
+    for pair, count in count_pairs(words).items():
+        found[tuple(sorted(pair))] += count
+    return found
+
+
 def across(words):
     text = [piece for pieces, count in words.items() for _ in range(count) for piece in pieces]
     return commonest(Counter(zip(text, text[1:], strict=False)))
@@ -195,6 +202,13 @@ for pieces, count in words.items():
         "You joined the pair already. Return its two pieces, as (first, second).": (
             lambda words: "".join(next_pair(words))
         ),
+        "You counted (a, b) and (b, a) together. Which piece comes first matters.": (
+            lambda words: commonest(unordered(words))
+        ),
+        "You looked at the first two pieces of each word only. Every pair of neighbors counts.": (
+            lambda words: commonest(count_pairs(words, lambda pairs: pairs[:1]))
+        ),
+        "You returned how often the pair comes. Return the pair.": lambda words: count_pairs(words)[next_pair(words)],
         "The two pieces are in the wrong order: first the left one, then the right one.": (
             lambda words: next_pair(words)[::-1]
         ),

@@ -1,9 +1,10 @@
 """How well the checks judge answers that their author did not write: ``python -m tests.exercises.blind``.
 
 Each ``hand_*.jsonl`` holds the answers of one hand, who saw the students' notebooks only: for each exercise one right
-answer and three wrong ones, each with one mistake, named in `intended`. ``marks.json``, where it is, holds what another
-reading says of each message to a wrong answer: "names" the mistake, "helps" (true, and points at it), "plain" (true,
-no more) or "misleads".
+answer and three wrong ones, each with one mistake, named in `intended`. ``marks.json`` holds what another reading says
+of each message to a wrong answer: "names" the mistake, "helps" (true, and points at it), "plain" (true, no more) or
+"misleads". ``marks_before.json``, never changed, holds the same of the messages before any was mended because of these
+answers: it alone says what an answer meets that nobody has seen before.
 
 The command judges all of them anew and prints rates with 95 % Wilson intervals; ``--write FILE`` also stores every
 verdict, for the reading; ``--exercise fusion`` judges one lesson or exercise.
@@ -24,7 +25,7 @@ from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).parent
-MARKS = HERE / "marks.json"
+MARKS, FIRST_MARKS = HERE / "marks.json", HERE / "marks_before.json"
 SECONDS = 120  # for one answer, training ones included
 RENAMED = {"attention.3": ("who_mattered", "word_contributions")}  # the same question: old and new name of the answer
 
@@ -130,7 +131,16 @@ def table(results: list[dict]) -> str:
         rejected = wilson(sum(r["status"] == "wrong" for r in wrong), len(wrong))
         good = wilson(read["names"] + read["helps"], n)
         lines.append(f"| {hand} | {accepted} | {rejected} | {good} | {wilson(read['misleads'], n)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_first_reading()])
+
+
+def _first_reading() -> list[str]:
+    """What the marks were before messages were mended."""
+    if not FIRST_MARKS.is_file():
+        return []
+    read = Counter(json.loads(FIRST_MARKS.read_text(encoding="utf-8")).values())
+    n, good = sum(read.values()), read["names"] + read["helps"]
+    return ["", f"Messages as first read: {wilson(good, n)} named or helped, {wilson(read['misleads'], n)} misled."]
 
 
 def main() -> None:
