@@ -1,4 +1,4 @@
-"""One beam-search step and corpus BLEU, and a blank on top p; the exercises in PyTorch are in their own file."""
+"""One beam-search step, corpus BLEU, a blank on top p and the open challenge; the exercises in PyTorch are in their own file."""
 
 import math
 from collections import Counter
@@ -6,11 +6,29 @@ from collections import Counter
 import numpy as np
 
 from mmcourse.check.blanks import blank
-from mmcourse.exercise import between, context, edit, example, exercise, lesson, one_of, part, right, says
+from mmcourse.datasets import vocabulary
+from mmcourse.datasets.scenes import foils, world
+from mmcourse.datasets.scenes.drawing import draw as draw_scene
+from mmcourse.exercise import (
+    Array,
+    Drawn,
+    between,
+    challenge,
+    context,
+    edit,
+    example,
+    exercise,
+    lesson,
+    one_of,
+    part,
+    right,
+    says,
+)
 
 lesson(
     "captioning",
-    promise="One step of beam search, the loss of a batch of texts, a decoding step with a cache, and corpus BLEU.",
+    promise="One step of beam search, a loss that rewards truth, a decoding step with a cache, corpus BLEU, and a challenge: "
+    "the judge of left and right that the lesson's model is not.",
     uses="NumPy and Python; two PyTorch",
     setup="""
 import math
@@ -275,9 +293,58 @@ def by_sets(hypotheses, references, max_n):
     return math.exp(log_sum / max_n) * (1 if c >= r else math.exp(1 - r / c))
 
 
+# ---------------------------------------------------------------- an open challenge
+NUM_PAIRS, LONGEST = 200, 64
+
+
+def draw_judgments(g):
+    """Pictures with two captions each, alike but for left and right, as token ids; which of them is true is hidden."""
+    found, index = [], 0
+    seed = int(g.integers(1 << 40, 1 << 50))  # far from every seed of the course
+    while len(found) < NUM_PAIRS:
+        scene = world.make(seed, index)
+        found += [(scene, foil) for foil in foils.fair_foils([scene], "relation")]
+        index += 1
+    is_second = g.integers(0, 2, NUM_PAIRS)
+    images = np.stack([draw_scene(scene) for scene, _ in found])
+    captions = np.full((NUM_PAIRS, 2, LONGEST), vocabulary.PAD)
+    for row, (_, foil) in enumerate(found):
+        pair = (foil.foil, foil.caption) if is_second[row] else (foil.caption, foil.foil)
+        for place, text in enumerate(pair):
+            ids = vocabulary.encode(text)
+            captions[row, place, : len(ids)] = ids
+    return Drawn({"images": images, "captions": captions}, is_second)
+
+
+def share_judged(handed_in, inputs, is_second):
+    """Share of the pairs whose true caption was found."""
+    return np.mean(handed_in["true"] == is_second)
+
+
+challenge(
+    "captioning.challenge",
+    title="Who is on the left?",
+    statement=[
+        "The lesson's captioner cannot tell left from right. Build a judge that can. `images` (200, 64, 64, 3), uint8, are",
+        "pictures; `captions` (200, 2, 64) are two captions of each as token ids, padded with 0:",
+        "`vocabulary.decode(captions[0, 1])` is one as text (`from mmcourse.datasets import vocabulary`). They differ in left",
+        "and right only. Exactly one is true: hand in `true`, integers (200,), 0 or 1. Any way is welcome: a small network on",
+        "the grid of features, trained on scenes that you draw yourself (`mmcourse.datasets.scenes`), the captioner trained",
+        "further, or a program that looks for colors. The larger likelihood by the shipped captioner finds about half.",
+    ],
+    draw=draw_judgments,
+    score=share_judged,
+    hand_in={"true": Array((NUM_PAIRS,), "integer")},
+    to_beat=0.75,
+    points_by_score={0.75: 1, 0.9: 2, 0.97: 3},
+    minutes=90,
+    score_name="share judged rightly",
+)
+
+
 # ---------------------------------------------------------------- the lesson's blanks
 @blank(
-    "captioning.blank.3",
+    "captioning.blank.4",
     title="Top p",
     inputs=[
         (np.array([0.1, 0.5, 0.15, 0.25]), 0.6),

@@ -1,128 +1,132 @@
-"""The loss of a batch of texts, and a decoding step with a cache, in PyTorch; two blanks of the lesson."""
+"""A loss that rewards truth, and a decoding step with a cache, in PyTorch; three blanks of the lesson."""
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from mmcourse.check.blanks import blank
 from mmcourse.exercise import between, context, edit, example, exercise, part, right, says
+from mmcourse.torch.attention import MultiHeadAttention
 
 
 # ---------------------------------------------------------------- 2
-def caption_loss(logits, ids, padding_mask):
-    """Mean −ln p of each real piece after the first."""
-    predicted = logits[:, :-1]  # (b, n − 1, vocabulary)
-    labels = ids[:, 1:]  # (b, n − 1)
-    real = padding_mask[:, 1:]
-    nats = F.cross_entropy(predicted.flatten(0, 1), labels.flatten(), reduction="none")
-    nats = nats * real.flatten()
-    return nats.sum() / real.sum()
+def scst_loss(log_p, padding_mask, reward, greedy_reward):
+    """Minus the mean of (reward − reward of the greedy caption) · log p of the caption that was drawn."""
+    advantage = reward - greedy_reward  # (b,)
+    log_p_caption = (log_p * padding_mask).sum(dim=1)  # (b,)
+    return -(advantage * log_p_caption).mean()
 
 
-def use_loss(probe, answer, logits, ids, padding_mask):
+def use_loss(probe, answer, log_p, padding_mask, reward, greedy_reward):
     """Loss and its gradient."""
-    tensor = probe.tensor(logits).requires_grad_()
-    loss = answer(tensor, torch.as_tensor(ids), torch.as_tensor(padding_mask))
+    tensor = probe.tensor(log_p).requires_grad_()
+    loss = answer(tensor, torch.as_tensor(padding_mask), probe.tensor(reward), probe.tensor(greedy_reward))
     found = {"the loss": probe.output(loss)}
     loss.backward()
     gradient = tensor.grad
-    found["the gradient of logits"] = 0 * logits if gradient is None else probe.array(gradient)
+    found["the gradient of log_p"] = 0 * log_p if gradient is None else probe.array(gradient)
     yield found
 
 
-def draw_texts(g, lengths, size):
-    n = max(lengths)
-    real = np.arange(n) < np.array(lengths)[:, None]
-    ids = g.integers(1, size, (len(lengths), n)) * real
-    ids[:, 0] = 1  # <bos>
-    return (2 * g.normal(size=(len(lengths), n, size))).round(2), ids, real
+def draw_captions(g, lengths, better):
+    b, n = len(lengths), max(lengths)
+    padding_mask = np.arange(n) < np.array(lengths)[:, None]
+    log_p = -(0.1 + 2 * g.random((b, n))).round(2)
+    greedy_reward = g.integers(2, 7, b) / 8
+    difference = g.integers(1, 3, b) / 8
+    signs = {"all": np.ones(b), "none": -np.ones(b), "some": (-1.0) ** np.arange(b), "same": np.zeros(b)}[better]
+    return log_p, padding_mask, greedy_reward + signs * difference, greedy_reward
 
 
 loss = exercise(
     "captioning.2",
-    caption_loss,
+    scst_loss,
     framework="torch",
     use=use_loss,
-    title="The loss of a batch of texts",
+    title="A loss that rewards truth",
     points=3,
     difficulty=2,
     minutes=15,
     statement=[
         context(
-            "Three texts of different length in one batch: the short ones are padded, and the first piece is `<bos>`."
+            "Self-critical sequence training: for each picture the model draws a caption by chance. Somebody gives it a "
+            "reward, for instance the share of its statements that are true, and gives one to the greedy caption too."
         ),
         says(
-            "**Write** `caption_loss(logits, ids, padding_mask)` in PyTorch. `logits` is (b, n, vocabulary): "
-            "`logits[:, t]` says which piece comes *after* piece t,",
-            mistake="piece itself",
+            "**Write** `scst_loss(log_p, padding_mask, reward, greedy_reward)` in PyTorch. `log_p` (b, n) holds ln p of each "
+            "piece of the drawn captions: the sum over a caption is its ln p.",
+            mistake="mean over the pieces",
         ),
         says(
-            "so the last position predicts nothing that we know, and `<bos>` is never predicted.", mistake="two apart"
+            "`padding_mask` (b, n) is True where a piece is real: padding counts for nothing.", mistake="Padding counts"
         ),
         says(
-            "`ids` is (b, n). The cost of a piece is −ln of the probability that softmax gives it.",
-            mistake="not a loss",
+            "`reward` (b,) belongs to the drawn captions; what counts is how much *better* than `greedy_reward` (b,) it is.",
+            mistake="reward of the greedy caption is not used",
         ),
-        says("`padding_mask` (b, n) is True where a piece is real: padding costs nothing,", mistake="Padding counts"),
         says(
-            "and a piece counts when *it* is real, not the one before it.",
-            mistake="mask is not shifted",
+            "A caption that is better than the greedy one becomes more probable when the loss is made smaller,",
+            mistake="wrong sign",
         ),
-        says("Return the mean over all real pieces of the batch:", mistake="padding in the mean"),
-        says("a long text counts more than a short one.", mistake="mean of each text"),
+        says("one that is worse becomes less probable:", mistake="worse captions"),
+        says("the loss of a caption is minus the difference of the rewards times its ln p.", mistake="its sign only"),
+        says("Return the mean over the b captions.", mistake="added the captions up"),
         example("""
-ids = torch.tensor([[1, 3, 2], [1, 2, 0]])
-logits = torch.zeros(2, 3, 4)  # nothing known: every piece costs ln 4
-print("ln 4 =", torch.log(torch.tensor(4.0)).item(), "for", int((ids[:, 1:] > 0).sum()), "pieces")
+log_p = torch.log(torch.tensor([[0.5, 0.5], [0.5, 1.0]]))
+print("ln p of the captions:", log_p.sum(dim=1))  # −1.39 and −0.69
 """),
     ],
     hints=[
-        "Write the ids of one text in a row, and below it what each position must predict. Which columns of `logits`, of "
-        "`ids` and of `padding_mask` belong together?",
-        '`logits[:, :-1]`, `ids[:, 1:]`, `padding_mask[:, 1:]`. `F.cross_entropy(…, reduction="none")` gives a cost for '
-        "each piece; multiply by the mask, add up, divide by the number of real pieces.",
+        "First two vectors (b,): how much better was each caption, and how probable was it as a whole? What may the padded "
+        "positions of `log_p` not do?",
+        "`(log_p * padding_mask).sum(dim=1)` is ln p of each caption. Multiply by `reward - greedy_reward`, take the mean, "
+        "put a minus before it.",
     ],
-    draw=draw_texts,
+    draw=draw_captions,
     parts=[
-        part("texts of one length", lengths=(4, 4), size=between(5, 7)),
-        part("a padded text", weight=2, lengths=(5, 3), size=6),
-        part("three lengths", weight=2, lengths=(6, 2, 4), size=between(4, 6)),
-        part("one text", lengths=(3,), size=5),
+        part("better than greedy", lengths=(4, 4), better="all"),
+        part("a padded caption", weight=2, lengths=(5, 2, 4), better="all"),
+        part("some are worse", weight=2, lengths=(3, 5, 4, 2), better="some"),
+        part("all are worse", lengths=(4, 3), better="none"),
+        part("as good as greedy", lengths=(3, 4), better="same"),
+        part("one caption", lengths=(3,), better="all"),
     ],
-    own={"lengths": (3, 2), "size": 4},
-    own_says="Logits and texts of your own",
+    own={"lengths": (3, 2), "better": "some"},
+    own_says="Captions and rewards of your own",
     mistakes={
-        "Each position predicts the piece itself, which it has read: shift the labels by one.": edit(
-            "logits[:, :-1]", "logits[:, 1:]"
+        "This is the mean over the pieces: ln p of a caption is the sum, or short captions count more per piece.": (
+            "log_p_caption = (log_p * padding_mask).sum(dim=1) / padding_mask.sum(dim=1)"
         ),
-        "Logits and labels are two apart: shift once.": edit(
-            "logits[:, :-1]  # (b, n − 1, vocabulary)",
-            "torch.cat([logits[:, :1], logits[:, :-2]], dim=1)",
+        "Padding counts: multiply by the mask.": "log_p_caption = log_p.sum(dim=1)",
+        "The reward of the greedy caption is not used: subtract it.": "advantage = reward",
+        "The loss has the wrong sign: as it is, better captions become less probable.": (
+            "return (advantage * log_p_caption).mean()"
         ),
-        "Padding counts: multiply by the mask.": "real = torch.ones_like(padding_mask[:, 1:])",
-        "The mask is not shifted: a piece counts when it is real, not the one before it.": "real = padding_mask[:, :-1]",
-        "There is padding in the mean: divide by the number of real pieces.": "return nats.sum() / real.numel()",
-        "This is the mean of each text's mean: all pieces count the same.": (
-            "return (nats.view(len(ids), -1).sum(dim=1) / real.sum(dim=1)).mean()"
+        "The worse captions are left out: they must become less probable.": "advantage = (reward - greedy_reward).clamp(min=0)",
+        "The difference of the rewards counts, not its sign only.": "advantage = (reward - greedy_reward).sign()",
+        "You added the captions up: take their mean.": "return -(advantage * log_p_caption).sum()",
+        "You used p of the caption: it is ln p that is multiplied.": "return -(advantage * log_p_caption.exp()).mean()",
+        "You divided by the number of pieces: take the mean over captions.": (
+            "return -(advantage * log_p_caption).sum() / padding_mask.sum()"
         ),
-        "The mask is the wrong way round: True means real.": "real = ~padding_mask[:, 1:]",
-        "This is not a loss but ln p: put a minus before it.": "return -nats.sum() / real.sum()",
     },
-    praise="A loss below the floor of the data would say that the answer leaks: yours cannot.",
+    praise="With rewards of people in place of a parser, this is how chat models learn what is liked.",
 )
 
 
 @right(loss)
-def by_ignore_index(logits, ids, padding_mask):
-    labels = ids.masked_fill(~padding_mask, -100)[:, 1:]
-    return F.cross_entropy(logits[:, :-1].transpose(1, 2), labels, ignore_index=-100)
+def by_weights(log_p, padding_mask, reward, greedy_reward):
+    weight = (reward - greedy_reward)[:, None] * padding_mask / len(reward)
+    return -(weight * log_p).sum()
 
 
 @right(loss)
-def by_choice(logits, ids, padding_mask):
-    kept = padding_mask[:, 1:]
-    log_p = logits[:, :-1].log_softmax(dim=-1)[kept]  # (pieces, vocabulary)
-    return -log_p.gather(1, ids[:, 1:][kept][:, None]).mean()
+def by_loop(log_p, padding_mask, reward, greedy_reward):
+    losses = []
+    for pieces, real, mine, other in zip(log_p, padding_mask, reward, greedy_reward, strict=True):
+        losses.append((other - mine) * pieces[real].sum())
+    return torch.stack(losses).mean()
 
 
 # ---------------------------------------------------------------- 3
@@ -230,7 +234,7 @@ def by_library(q, k, v, past_k, past_v):
 
 
 @right(cached)
-def by_loop(q, k, v, past_k, past_v):
+def one_by_one(q, k, v, past_k, past_v):
     outputs = []
     for i in range(q.shape[1]):
         past_k, past_v = torch.cat([past_k, k[:, i : i + 1]], dim=1), torch.cat([past_v, v[:, i : i + 1]], dim=1)
@@ -275,6 +279,64 @@ def caption_loss_in_lesson(logits, ids, padding_mask):
     return (nats * real).sum() / real.sum()
 
 
+class Block(nn.Module):
+    """The lesson's decoder block, small."""
+
+    def __init__(self, dim=8, num_heads=2):
+        super().__init__()
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(dim) for _ in range(3))
+        self.self_attention = MultiHeadAttention(dim, num_heads)
+        self.cross_attention = MultiHeadAttention(dim, num_heads)
+        self.feed_forward = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+
+
+def block_inputs():
+    state = torch.get_rng_state()
+    torch.manual_seed(3)
+    try:
+        block = Block()
+        for norm in (block.norm1, block.norm2, block.norm3):
+            nn.init.normal_(norm.weight, mean=1.0, std=0.3)
+        for b, n, m in ((2, 4, 5), (1, 1, 3), (3, 6, 6)):
+            yield block, 2 * torch.randn(b, n, 8), torch.randn(b, m, 8)
+    finally:
+        torch.set_rng_state(state)
+
+
+def block_with(block, x, grid, *, causal=True, add=True, norm=True, context=True, cross=True, feed=True, own_norm=True):
+    """The blank's answer with one mistake."""
+    norms = (block.norm1, block.norm2, block.norm3) if own_norm else (block.norm1,) * 3
+    norms = norms if norm else (nn.Identity(),) * 3
+    kept = 1 if add else 0
+    x = kept * x + block.self_attention(norms[0](x), causal=causal)
+    if cross:
+        x = kept * x + block.cross_attention(norms[1](x), grid if context else None)
+    return kept * x + block.feed_forward(norms[2](x)) if feed else x
+
+
+@blank(
+    "captioning.blank.2",
+    title="The decoder block",
+    inputs=block_inputs,
+    mistakes=[
+        (lambda *a: block_with(*a, causal=False), "The self-attention sees the future: `causal=True`."),
+        (
+            lambda *a: block_with(*a, add=False),
+            "The residual connections are missing: what a part gives is added to x.",
+        ),
+        (lambda *a: block_with(*a, norm=False), "Each part gets a normalized input: `block.norm1(x)` and so on."),
+        (lambda *a: block_with(*a, own_norm=False), "Each part has its own norm: `norm1`, `norm2`, `norm3`."),
+        (lambda *a: block_with(*a, context=False), "The cross-attention does not see the picture: give it `grid`."),
+        (lambda *a: block_with(*a, cross=False), "The cross-attention is missing: nothing of the picture comes in."),
+        (lambda *a: block_with(*a, feed=False), "The feed-forward network is missing."),
+    ],
+)
+def block_forward(block, x, grid):
+    x = x + block.self_attention(block.norm1(x), causal=True)
+    x = x + block.cross_attention(block.norm2(x), grid)
+    return x + block.feed_forward(block.norm3(x))
+
+
 def table(rows):
     """A model that looks at the last piece only."""
 
@@ -305,7 +367,7 @@ def write_greedily(next_logits, ids, length, *, grow=True, stop=True, smallest=F
 
 
 @blank(
-    "captioning.blank.2",
+    "captioning.blank.3",
     title="Greedy decoding",
     inputs=models,
     mistakes=[
