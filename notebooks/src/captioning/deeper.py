@@ -207,7 +207,7 @@ assert abs(ours - theirs) < 1e-4
 # %% tags=["free"]
 keras.utils.set_random_seed(0)
 model = KerasCaptioner(len(vocabulary.pieces()))
-EPOCHS, STEPS = 6, 25
+EPOCHS, STEPS = 5, 20
 rate = keras.optimizers.schedules.CosineDecay(
     initial_learning_rate=0.0,
     decay_steps=EPOCHS * STEPS,
@@ -231,7 +231,7 @@ fig = plot.curves(
     title="How does the loss of a real piece fall?",
     ylabel="nats per piece",
 )
-plot.show(fig, alt="The loss of the Keras captioner over six epochs: falling.")
+plot.show(fig, alt="The loss of the Keras captioner over five epochs: falling.")
 
 # %% [markdown]
 # ## 5 · Decode with fixed shapes
@@ -266,8 +266,8 @@ print("\n".join(said[:4]))
 
 # %%
 n = len(few)
-expect_within(f"grammatical, of {n}", found["grammatical"], 0.8, 0.2)
-expect_within(f"wholly true, of {n}", found["all_true"], 0.3, 0.3)
+expect_within(f"grammatical, of {n}", found["grammatical"], 0.75, 0.25)
+expect_within(f"wholly true, of {n}", found["all_true"], 0.2, 0.2)
 
 # %% [markdown]
 # As in the lesson: it learns to speak before it learns to see. The run in PyTorch used Muon for its matrices and is further after fewer steps; more epochs close the gap. Try `EPOCHS = 20`.

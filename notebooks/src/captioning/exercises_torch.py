@@ -351,7 +351,9 @@ def models():
     for size, length in ((5, 6), (7, 9)):
         rows = torch.randn(size, size, generator=g)
         rows[:, 1] = -9  # <bos> does not come again
-        yield table(rows), torch.tensor([[1], [1], [3]]), length
+        for piece, after in ((1, size - 1), (size - 1, 3), (3, 2), (2, size - 1), (0, 3)):
+            rows[piece, after] = 6  # ends after three pieces, and would go on behind the end
+        yield table(rows), torch.tensor([[1], [size - 1], [3]]), length
 
 
 def write_greedily(next_logits, ids, length, *, grow=True, stop=True, smallest=False):
