@@ -75,7 +75,7 @@ def pad_ids(captions):
 
 
 class Captions(keras.utils.PyDataset):
-    """Batches of 64 pictures, each described by a new speaker."""
+    """Batches of 48 pictures, each described by a new speaker."""
 
     def __init__(self, steps):
         super().__init__()
@@ -87,7 +87,7 @@ class Captions(keras.utils.PyDataset):
 
     def __getitem__(self, step):
         number = self.epoch * self.steps + step
-        rows = np.random.default_rng(number).integers(len(scenes), size=64)
+        rows = np.random.default_rng(number).integers(len(scenes), size=48)
         speakers = [replace(scenes[row], seed=(71, int(row), number)) for row in rows]
         ids, padding_mask = pad_ids([english(scene) for scene in speakers])
         return (features[rows], ids[:, :-1]), ids[:, 1:], padding_mask[:, 1:]
@@ -207,7 +207,7 @@ assert abs(ours - theirs) < 1e-4
 # %% tags=["free"]
 keras.utils.set_random_seed(0)
 model = KerasCaptioner(len(vocabulary.pieces()))
-EPOCHS, STEPS = 5, 20
+EPOCHS, STEPS = 4, 20
 rate = keras.optimizers.schedules.CosineDecay(
     initial_learning_rate=0.0,
     decay_steps=EPOCHS * STEPS,
@@ -231,7 +231,7 @@ fig = plot.curves(
     title="How does the loss of a real piece fall?",
     ylabel="nats per piece",
 )
-plot.show(fig, alt="The loss of the Keras captioner over five epochs: falling.")
+plot.show(fig, alt="The loss of the Keras captioner over four epochs: falling.")
 
 # %% [markdown]
 # ## 5 · Decode with fixed shapes
@@ -266,11 +266,13 @@ print("\n".join(said[:4]))
 
 # %%
 n = len(few)
-expect_within(f"grammatical, of {n}", found["grammatical"], 0.75, 0.25)
-expect_within(f"wholly true, of {n}", found["all_true"], 0.2, 0.2)
+expect_within("nats per piece, last epoch", history.history["loss"][-1], 1.15, 0.3)
+expect_within(f"grammatical, of {n}", found["grammatical"], 0.7, 0.3)
+expect_within(f"wholly true, of {n}", found["all_true"], 0.15, 0.15)
+assert found["grammatical"] > found["all_true"] + 0.2
 
 # %% [markdown]
-# As in the lesson: it learns to speak before it learns to see. The run in PyTorch used Muon for its matrices and is further after fewer steps; more epochs close the gap. Try `EPOCHS = 20`.
+# As in the lesson: it learns to speak before it learns to see. This run is shorter than that of the lesson, and trains everything by Adam, where the lesson had Muon for matrices. More epochs bring it further. Try `EPOCHS = 20`.
 
 # %% [markdown]
 # ## 6 · What length costs
