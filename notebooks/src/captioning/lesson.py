@@ -12,7 +12,7 @@
 # - explain what a key–value cache keeps, and count what it saves;
 # - measure truth, and show why BLEU and CIDEr-D cannot.
 #
-# **Before this:** [clip](clip.ipynb) (the vision encoder, and a test that it failed), [attention](attention.ipynb) and
+# **Before this:** [clip](clip.ipynb) (the vision encoder, and fair foils), [attention](attention.ipynb) and
 # [transformers](transformers.ipynb) (causal mask, cross-attention, decoder block), [evaluate](evaluate.ipynb) (what a score can rest on).
 #
 # **Time to read:** 70 minutes with the four blanks, then 80 for the [exercises](exercises/captioning.ipynb). The same captioner in Keras, and what
@@ -854,7 +854,7 @@ half_width = 1.96 * math.sqrt(0.25 / n)
 print(f"a fair coin, {n} tosses: 0.5 ± {half_width:.2f} in 95 % of all cases")
 
 # %% [markdown]
-# It knows where a lone thing is. It knows whether two things are side by side or one above the other. It does not know *which of the two* is on the left. That is the same kind of fault as in [clip](clip.ipynb): both things are there, the axis is right, and
+# It knows where a lone thing is. It knows whether two things are side by side or one above the other. It does not know *which of the two* is on the left. Both things are there, the axis is right, and
 # who is where is a coin toss. Let us see it move. Here are a star and a circle; **move the star** from left to right, and see when the model changes its mind.
 
 
@@ -981,7 +981,7 @@ expect_within("what the side is worth", worth, 0.017, 0.003)
 # ### The likelihood as a judge
 
 # %% [markdown]
-# Lesson [clip](clip.ipynb) ended with fair foils that its two vectors could only guess: colors of two things exchanged, left and right exchanged. A captioner has no vector for a sentence. It *reads* it while it looks, and
+# Lesson [clip](clip.ipynb) ended with fair foils for its two vectors: colors of two things exchanged, left and right exchanged. A captioner has no vector for a sentence. It *reads* it while it looks, and
 # $p(\text{sentence} \mid \text{picture})$ judges. On the same foils, both models:
 
 # %% tags=["free"]
@@ -1003,8 +1003,8 @@ expect_within("captioner, exchanged colors", judged["color"][1], 0.99, 0.01)
 expect_within("captioner, exchanged sides", judged["relation"][1], 0.51, 0.1)
 
 # %% [markdown]
-# Colors that a coin toss decided for two vectors are decided without a mistake by one that looks while it reads: *who has which color* is in the grid of features, cell by cell. *Who is on which side* is still a coin toss, here too. So reading while looking cured one binding
-# and not the other.
+# A model that looks while it reads judges exchanged colors without a mistake: *who has which color* is in the grid of features, cell by cell. *Who is on which side* is a coin toss, here too. So reading while looking is enough for one binding
+# and, in this model, not for the other. (Compare with the lines of clip.)
 
 # %% [markdown]
 # ## 9 · Is it good? What the usual metrics say
@@ -1074,7 +1074,7 @@ assert scores["our model, greedy"][2] > scores["the grammar"][2]
 assert scores["of the next picture"][1] < 0.6 * scores["the grammar"][1]
 
 # %% [markdown]
-# For photographs, one asks people, or counts things that a detector does not find (CHAIR, Rohrbach et al. 2018), or lets a model such as CLIP judge (CLIPScore, Hessel et al. 2021). You have seen in [clip](clip.ipynb) what such a judge does with exchanged colors.
+# For photographs, one asks people, or counts things that a detector does not find (CHAIR, Rohrbach et al. 2018), or lets a model such as CLIP judge (CLIPScore, Hessel et al. 2021). Lesson [clip](clip.ipynb) tests such a judge with exchanged colors.
 
 # %% [markdown]
 # ## 10 · Take it apart
