@@ -665,7 +665,7 @@ left.plot([-0.3, 1.3], [1.3, -0.3], color=plot.PINK, linestyle="--")
 ground = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
 for name, at, color in (("h₁ begins", 0.2, plot.GREEN), ("h₂ begins", 0.5, plot.PINK)):
     up = -at if name == "h₁ begins" else 1 - at
-    left.text(at, up, name, color=color, fontsize=9, ha="center", va="center", bbox=ground)
+    left.text(at, up, name, color=color, fontsize=9, ha="center", bbox=ground)
 for shift in (0.5, 1.5):  # class 1 lies between these two lines
     ends = np.array([-0.4, 1.4])
     left.plot(ends, shift - ends, color="black", linewidth=1.5)
@@ -794,7 +794,10 @@ draw.show(
             draw.matrix(d, title="D", form=".2f", color="orange"),
             "=",
             draw.matrix(
-                hidden.T @ d, title="gradient of W₂", form=".2f", color="orange"
+                hidden.T @ d,
+                title="gradient of W₂",
+                form=".2f",
+                color="orange",
             ),
             gap=12,
         ),
@@ -956,6 +959,7 @@ draw.show(
 # %% [markdown]
 # How good is the gradient of a few samples? Twenty times, a mini-batch is drawn from the moons; we measure the angle between
 # its gradient and the gradient of all 400 points: for a new network, and for one that has taken 500 full steps.
+
 
 # %%
 def flat_gradient(parameters, x, targets):
@@ -1210,10 +1214,9 @@ few_units = {}
 for units in (1, 2, 3, 4, 8):
     for seed in range(5):
         few_units[units, seed], _ = train(moons, moon_labels, units, 60, 50, 0.1, seed)
-moon_accuracy = {
-    key: evaluate(parameters, new_moons, new_moon_labels)[1]
-    for key, parameters in few_units.items()
-}
+moon_accuracy = {}
+for key, parameters in few_units.items():
+    moon_accuracy[key] = evaluate(parameters, new_moons, new_moon_labels)[1]
 gain = [moon_accuracy[8, seed] - linear_accuracy for seed in range(5)]
 mean, half = mean_and_interval(gain)
 print(f"8 hidden units minus linear classifier: {mean:+.3f} ± {half:.3f} (5 starts)")
@@ -1229,14 +1232,14 @@ ax.set(xticks=range(5), xticklabels=(1, 2, 3, 4, 8), xlabel="hidden units")
 ax.set(ylabel="accuracy", title="1,000 new points; five starts each", ylim=(0.45, 1))
 plot.show(
     fig,
-    alt="Accuracy of five networks for each number of hidden units, and a line for the "
-    "linear classifier.",
+    alt="Accuracy of five networks for each number of units; a line: linear.",
 )
 
 # %% [markdown]
 # With one unit, the MLP is no better than the line. With three or four, it depends on the start: some end in a poorer
 # valley, and one network of two units is stuck at guessing. With eight, all five succeed: spare units make training
 # easier. This ± is a 95 % interval over the five starts. Now open a network of four units that went well.
+
 
 # %% tags=["hide-input"]
 def parts_of(parameters, points):
@@ -1265,9 +1268,8 @@ def open_network(hidden_units=4, seed=4):
     score = shares.sum(axis=1) + b2[1] - b2[0]
     shown = min(hidden_units, 5)
     rows, columns = (1, 2) if shown == 1 else (2, 3) if shown > 3 else (2, 2)
-    fig, axes = plt.subplots(
-        rows, columns, figsize=(2.5 * columns, 2.1 * rows), sharex=True, sharey=True
-    )
+    size = (2.5 * columns, 2.1 * rows)
+    fig, axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True)
     panels = list(axes.flat)
     most = abs(score).max()
     for k, ax in enumerate(panels[:shown]):
@@ -1358,9 +1360,8 @@ rates = {}
 for rate in (0.005, 0.05, 0.5):
     ends = []
     for seed in range(3):
-        _, history = train(
-            x_train, y_train, 64, 15, 32, rate, seed, (x_valid, y_valid)
-        )
+        validation = (x_valid, y_valid)
+        _, history = train(x_train, y_train, 64, 15, 32, rate, seed, validation)
         ends.append(history[-1])
     rates[rate] = np.mean(ends, axis=0)
     print(f"rate {rate:5}: validation loss {rates[rate][1]:.3f}", end="")
@@ -1537,6 +1538,7 @@ fitted = keras_model.fit(
     batch_size=32,
     epochs=25,
     validation_data=(x_valid, y_valid),
+    validation_batch_size=360,
     verbose=0,
 )
 for epoch in (5, 10, 15, 20, 25):
@@ -1632,10 +1634,9 @@ widgets.slider(show_fit, hidden_units=[1, 3, 100], epochs=[10, 100, 600])
 # %% tags=["hide-input"]
 tables = []
 for column, title in ((0, "training loss"), (1, "validation loss")):
-    values = [
-        [both_losses(units, epochs)[column] for epochs in (10, 100, 600)]
-        for units in (1, 3, 100)
-    ]
+    values = []
+    for units in (1, 3, 100):
+        values.append([both_losses(units, epochs)[column] for epochs in (10, 100, 600)])
     tables.append(
         draw.matrix(
             np.array(values),
@@ -1672,6 +1673,7 @@ plot.show(
 # parameters of the epoch with the lowest validation loss. When is that? Five times, with new points and new weights, at a
 # lower learning rate so that the curve is smooth. To get the network of the best epoch, we train the same one once
 # more and stop there. Both networks are scored on points that chose nothing.
+
 
 # %%
 def sure_of_mistakes(parameters, x, targets):
@@ -1713,8 +1715,7 @@ panels[0].set_ylabel("seed")
 fig.supxlabel("circle: best epoch; square: after 600 epochs", fontsize=10)
 plot.show(
     fig,
-    alt="For five seeds, loss, accuracy and sureness of mistakes at the best epoch and "
-    "after 600 epochs.",
+    alt="Loss, accuracy and sureness at the best epoch and after 600; five seeds.",
 )
 
 # %%
@@ -1727,14 +1728,16 @@ print("accuracy  ", accuracy_change)
 print("sureness  ", sureness_change)
 best_epochs = [epoch for epoch, _, _ in stops]
 assert max(best_epochs) > 5 * min(best_epochs) and max(best_epochs) < 500
-assert (sureness_change > 0).all()
-assert abs(accuracy_change).max() < 0.06 and accuracy_change.max() > -0.001
+assert (sureness_change > 0.02).sum() == 4 and sureness_change.min() > -0.01
+assert accuracy_change.min() < 0 < accuracy_change.max()
+assert abs(accuracy_change).max() < 0.06
 
 # %% [markdown]
-# The best epoch differs a lot from seed to seed, so it cannot be looked up: you have to watch the validation loss. The
-# loss rises on all five seeds, the accuracy changes little, and not always downwards. A loss can rise without more
-# mistakes when the network becomes surer of its wrong answers, and so it does here on all five seeds: the right panel
-# shows the mean probability that it gives to a class when that class is wrong.
+# The best epoch differs a lot from seed to seed, so it cannot be looked up: you have to watch the validation loss. From the
+# best epoch to the last, the loss rises on all five seeds, while the accuracy changes by 0.05 at most, and not always
+# downwards. A loss can rise without more mistakes when the network becomes surer of its wrong answers. The right panel
+# shows the mean probability that it gives to a class when that class is wrong: it grew on four seeds, and hardly
+# changed on seed 1, where the loss hardly rose either.
 
 # %% [markdown]
 # Whatever holds a model back from overfitting is **regularization**. Besides stopping early, two kinds are used everywhere:
@@ -1801,9 +1804,8 @@ for seed in range(5):
         for name, options in methods.items():
             # the first 150 epochs of 600 are the 150, so one history serves both
             watch = validation if (name, epochs) == ("nothing", 600) else None
-            parameters, history = train(
-                x, y, 100, epochs, 40, 0.1, seed, watch, **options
-            )
+            settings = {"seed": seed, "validation": watch} | options
+            parameters, history = train(x, y, 100, epochs, 40, 0.1, **settings)
             if watch is not None:
                 watched = history[:, 1]
             result = evaluate(parameters, *scoring)
@@ -1894,10 +1896,16 @@ import copy
 
 torch.manual_seed(0)
 model = nn.Sequential(
-    nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 10)
+    nn.Linear(64, 64),
+    nn.ReLU(),
+    nn.Dropout(0.5),
+    nn.Linear(64, 10),
 )
 optimizer = torch.optim.SGD(
-    model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.001
+    model.parameters(),
+    lr=0.05,
+    momentum=0.9,
+    weight_decay=0.001,
 )
 small_set = TensorDataset(pixels[:200], torch.tensor(y_train[:200]))
 loader = DataLoader(small_set, batch_size=32, shuffle=True)
@@ -1946,13 +1954,14 @@ keras_model.compile(
     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     metrics=["accuracy"],
 )
-stop = keras.callbacks.EarlyStopping(patience=10, restore_best_weights=True)
+stop = keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True)
 fitted = keras_model.fit(
     x_train[:200],
     y_train[:200],
     batch_size=32,
-    epochs=100,
+    epochs=40,
     validation_data=(x_valid, y_valid),
+    validation_batch_size=360,
     callbacks=[stop],
     verbose=0,
 )
@@ -2017,9 +2026,8 @@ def tuned(x, y, seed):
     for units in (32, 128):
         for rate in (0.02, 0.1):
             for decay in (0.0, 0.001, 0.01):
-                parameters, _ = train(
-                    fit_x, fit_y, units, 15, 32, rate, seed, weight_decay=decay
-                )
+                settings = {"seed": seed, "weight_decay": decay}
+                parameters, _ = train(fit_x, fit_y, units, 15, 32, rate, **settings)
                 loss, accuracy = evaluate(parameters, valid_x, valid_y)
                 tried[units, rate, decay] = (accuracy, -loss)
     units, rate, decay = max(tried, key=tried.get)
@@ -2204,10 +2212,9 @@ def train_changed(seed, samples=1077, **changed):
     x, y = x_train[rows], y_train[rows]
     steps_per_epoch = int(np.ceil(samples / 32))
     epochs = int(np.ceil(408 / steps_per_epoch))
-    settings = {"hidden_units": 32, "learning_rate": 0.05} | changed
-    parameters, history = train(
-        x, y, epochs=epochs, seed=seed, validation=(x_valid, y_valid), **settings
-    )
+    settings = {"hidden_units": 32, "learning_rate": 0.05, "seed": seed} | changed
+    settings["validation"] = (x_valid, y_valid)
+    parameters, history = train(x, y, epochs=epochs, **settings)
     hidden, _ = forward(x, *parameters)
     dead = (hidden == 0).all(axis=0).mean()  # 0 on every sample
     return steps_per_epoch * np.arange(1, epochs + 1), history, dead
@@ -2237,8 +2244,7 @@ for ax in (*axes[1, :3], axes[0, 3]):
     ax.set_xlabel("step")
 plot.show(
     fig,
-    alt="Training and validation loss over 408 steps, five starts each, for the "
-    "network as it was and for six changes.",
+    alt="Both losses over 408 steps, five starts each, as it was and changed.",
 )
 
 # %% [markdown]
@@ -2249,8 +2255,10 @@ for name, runs in found.items():
     end = np.array([history[-1] for _, history, _ in runs])  # (5, 3)
     third = np.array([h[np.searchsorted(steps, 136)] for steps, h, _ in runs])
     dead = np.mean([dead for _, _, dead in runs])
-    print(f"{name:21} training {third[:, 0].mean():.2f} → {end[:, 0].mean():.2f}", end="")
-    print(f"   validation {third[:, 1].mean():.2f} → {end[:, 1].mean():.2f}", end="")
+    early, early_valid, _ = third.mean(axis=0)
+    late, late_valid, _ = end.mean(axis=0)
+    print(f"{name:21} training {early:.2f} → {late:.2f}", end="")
+    print(f"   validation {early_valid:.2f} → {late_valid:.2f}", end="")
     print(f"   dead {dead:.0%}")
     for result in (third, end):  # the symptom is there early and late, on all five
         training, validation, accuracy = result.T
@@ -2319,11 +2327,14 @@ assert (after[:, 1] > before[:, 1]).all()  # the wrong remedy
 before, after = treated["30 → 100 samples"]
 assert (after[:, 1] < before[:, 1]).all()
 before, after = treated["30 samples: weight decay 0.03"]
+assert (after[:, 1] < before[:, 1]).sum() == 4
 print("weight decay with 30 samples: loss", end=" ")
 print(*(f"{b:.2f} → {a:.2f}" for a, b in zip(after[:, 1], before[:, 1])), sep=", ")
 
 # %% [markdown]
-# What you saw, and what to do:
+# Ten times the rate cures the rate that was too small, and ruins the network of four units; more units cure that one. A tenth of
+# 5 helps, but 0.5 is still too large. For the 30 samples, more samples help most; weight decay helps on four of the
+# five starts. What you saw, and what to do:
 #
 # | symptom | seen above | likely cause | try |
 # |---|---|---|---|
