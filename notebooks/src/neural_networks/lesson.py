@@ -1937,7 +1937,7 @@ expect_within("PyTorch, regularized, 200 digits", right, 0.93, 0.03)
 # %% [markdown]
 # Keras has `keras.layers.Dropout(0.5)`, and early stopping as a callback for `fit`. Keras optimizers take `weight_decay`
 # too, but shrink the weights in a step of their own (decoupled, Loshchilov and Hutter 2019), as `torch.optim.AdamW` does;
-# both libraries decay biases too unless told otherwise.
+# both libraries decay biases too by default.
 
 # %% tags=["free"]
 keras.utils.set_random_seed(0)
