@@ -604,7 +604,7 @@ by_keras = np.array(keras_cnn({"inputs": {"image": wandering_test}})).argmax(axi
 expect_within("Keras CNN on wandering digits", (by_keras == label_test).mean(), 0.98, 0.025)
 
 # %% [markdown]
-# ### Two budgets, and a rival that knows how the pictures were made
+# ### A short training, and a rival that knows how the pictures were made
 # The course's digits are usually the *hard* ones of lesson [start_here](start_here.ipynb): what the three **principal components** (the numbers that tell most about
 # an image) keep of it, and noise. Each fills its picture. Train the same network on them, and a version that keeps the place of what it
 # found (`flatten` in the end).
