@@ -292,6 +292,44 @@ def mixing(**methods):
     return type("Weighing", (Weighing,), methods)
 
 
+# ---------------------------------------------------------------- audio.4
+class Ears(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, window, bank, hop_length):
+        super().__init__()
+        self.hop = hop_length
+        self.keep("window", window)
+        self.keep("bank", bank)
+
+    def keep(self, name, value):
+        self.register_buffer(name, value)
+
+    def cut(self, x):
+        return x.unfold(1, self.window.numel(), self.hop)
+
+    def power(self, frames):
+        return torch.fft.rfft(frames * self.window, dim=-1).abs().square()
+
+    def level(self, bands):
+        return 10 * bands.clamp_min(1e-10).log10()
+
+    def forward(self, x):
+        return self.level(torch.matmul(self.power(self.cut(x)), self.bank.t()))
+
+
+class EarsByStft(Ears):
+    def power(self, frames):
+        b, t, n = frames.shape
+        flat = frames.reshape(b * t, n)
+        bins = torch.stft(flat, n, n, window=self.window, center=False, return_complex=True)  # (b · t, bins, 1)
+        return (bins.real**2 + bins.imag**2).reshape(b, t, -1)
+
+
+def ears(**methods):
+    return type("Ears", (Ears,), methods)
+
+
 FUNCTIONS = {"*": "the answer is a class, or takes a model and an optimizer, and gets its inputs through a probe"}
 ANSWERS = {
     "attention.4": Answers(
@@ -358,6 +396,22 @@ ANSWERS = {
             (net(bias=False), "no bias"),
             (net(act=lambda y: F.relu(y).detach()), "were detached"),
             (ListNet, "plain list"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "audio.4": Answers(
+        right=[Ears, EarsByStft],
+        wrong=[
+            (ears(keep=lambda self, name, value: setattr(self, name, value)), "plain attributes"),
+            (ears(keep=lambda self, name, value: setattr(self, name, nn.Parameter(value))), "trainable parameters"),
+            (ears(cut=lambda self, x: x.unfold(1, len(self.window), len(self.window))), "do not overlap"),
+            (ears(cut=lambda self, x: Ears.cut(self, F.pad(x, [len(self.window) // 2] * 2))), "You padded"),
+            (ears(power=lambda self, f: torch.fft.rfft(f).abs() ** 2), "The window has no effect"),
+            (ears(power=lambda self, f: torch.fft.rfft(f * self.window).abs()), "magnitudes, not powers"),
+            (ears(power=lambda self, f: torch.fft.rfft(f * self.window).real ** 2), "real part"),
+            (ears(level=lambda self, x: 10 * torch.log(x.clamp(min=1e-10))), "natural logarithm"),
+            (ears(level=lambda self, x: 20 * torch.log10(x.clamp(min=1e-10))), "20 log10 of a power"),
+            (ears(level=lambda self, x: 10 * torch.log10(x + 1e-10)), "added 1e-10"),
         ],
         skip=FUNCTIONS,
     ),
