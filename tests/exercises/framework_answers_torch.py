@@ -90,6 +90,36 @@ def pairwise(norm=unit, scale=torch.exp, shift=lambda bias: bias, sign=lambda e:
     return answer
 
 
+# ---------------------------------------------------------------- captioning.2, captioning.3
+def self_critical(
+    base=lambda mine, other: mine - other, whole=lambda lp, real: torch.where(real, lp, 0.0).sum(-1), end=None
+):
+    """A right answer with places to go wrong."""
+
+    def answer(log_p, padding_mask, reward, greedy_reward):
+        gain, caption = base(reward, greedy_reward), whole(log_p, padding_mask)
+        return end(gain, caption) if end else -torch.dot(gain, caption) / len(gain)
+
+    return answer
+
+
+def step_with_cache(
+    join=lambda past, new: torch.cat((past, new), 1), visible=None, scale=None, hand_back=None, use=None
+):
+    """A right answer with places to go wrong."""
+
+    def answer(q, k, v, past_k, past_v):
+        keys, values = join(past_k, k), join(past_v, v)
+        seen_keys, seen_values = use(keys, values, k, v) if use else (keys, values)
+        n, m = q.size(1), seen_keys.size(1)
+        table = torch.bmm(q, seen_keys.mT) * (q.size(-1) ** -0.5 if scale is None else scale)
+        hidden = visible(n, m) if visible else torch.ones(n, m).triu(m - n + 1).bool()
+        y = torch.bmm(table.masked_fill(hidden, float("-inf")).softmax(-1), seen_values)
+        return (y, *(hand_back(keys, values, past_k, past_v, v) if hand_back else (keys, values)))
+
+    return answer
+
+
 # ---------------------------------------------------------------- neural_networks.3
 class Net(nn.Module):
     """A right answer with places to go wrong."""
@@ -381,6 +411,35 @@ ANSWERS = {
             (pairwise(total=lambda c: c.mean()), "number of pairs"),
             (pairwise(total=lambda c: c.trace() / len(c)), "only the right pairs"),
             (pairwise(scale=lambda s: s), "without exp"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "captioning.2": Answers(
+        right=[self_critical(), self_critical(end=lambda gain, caption: (-gain * caption).mean())],
+        wrong=[
+            (self_critical(whole=lambda lp, real: (lp * real).sum(-1) / real.sum(-1)), "mean over the pieces"),
+            (self_critical(whole=lambda lp, real: lp.sum(-1)), "Padding counts"),
+            (self_critical(base=lambda mine, other: mine), "greedy caption is not used"),
+            (self_critical(base=lambda mine, other: other - mine), "wrong sign"),
+            (self_critical(base=lambda mine, other: F.relu(mine - other)), "worse captions"),
+            (self_critical(base=lambda mine, other: torch.sign(mine - other)), "its sign only"),
+            (self_critical(end=lambda gain, caption: -(gain * caption).sum()), "added the captions up"),
+            (self_critical(whole=lambda lp, real: (lp * real).sum(-1).exp()), "p of the caption"),
+            (self_critical(end=lambda gain, caption: -gain.mean() * caption.mean()), ""),
+            (self_critical(whole=lambda lp, real: (lp * real).sum(-1).detach()), ""),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "captioning.3": Answers(
+        right=[step_with_cache(), step_with_cache(join=lambda past, new: torch.hstack((past, new)))],
+        wrong=[
+            (step_with_cache(join=lambda past, new: torch.cat((new, past), 1)), "before the old"),
+            (step_with_cache(use=lambda keys, values, k, v: (k, v)), "past is not used"),
+            (step_with_cache(visible=lambda n, m: torch.zeros(n, m).bool()), "sees later positions"),
+            (step_with_cache(visible=lambda n, m: torch.ones(n, m).triu(1).bool()), "mask is shifted"),
+            (step_with_cache(scale=1.0), "not scaled"),
+            (step_with_cache(hand_back=lambda keys, values, pk, pv, v: (pk, pv)), "old cache back"),
+            (step_with_cache(hand_back=lambda keys, values, pk, pv, v: (keys, v)), "values are not cached"),
         ],
         skip=FUNCTIONS,
     ),

@@ -198,6 +198,64 @@ def test_two_spaces_are_aligned_by_what_they_share():
     assert judge_challenge("clip.challenge", aligned_by(made.public().inputs, True)).status == "passed"
 
 
+def judge_sides(task):
+    """A program without training: the pixels of a color, in pieces; the piece whose area fits shape and size best."""
+    from scipy.ndimage import center_of_mass, label
+
+    from mmcourse.datasets import vocabulary
+    from mmcourse.datasets.scenes import drawing, truth, world
+
+    palette = np.array([drawing.RGB[name] for name in world.COLORS], dtype=float)
+    area = {}  # (shape, size) → pixels of such a thing, by drawing a few
+    for shape in range(len(world.SHAPES)):
+        for size, (low, high) in enumerate(world.RADII.values()):
+            cover = drawing.mask(shape, (low + high) / 2, 0)[0]
+            area[shape, size] = (np.asarray(cover) > 127).sum()
+
+    def sides(image, said):
+        """Where things of this phrase's color are: (how badly its area fits, x) of each piece."""
+        distance = np.abs(image.astype(float)[:, :, None] - palette).sum(axis=-1)
+        parts, count = label((distance.argmin(axis=2) == said.color) & (distance.min(axis=2) < 90))
+        sizes = [said.size] if said.size is not None else [0, 1]
+        pieces = []
+        for number in range(1, count + 1):
+            pixels = (parts == number).sum()
+            if pixels > 15:
+                fit = min(abs(np.log(pixels / area[said.shape, size])) for size in sizes)
+                pieces.append((fit, center_of_mass(parts == number)[1]))
+        return sorted(pieces)
+
+    found = []
+    for image, pair in zip(task["images"], task["captions"], strict=True):
+        said = truth.parse(vocabulary.decode(pair[0]))
+        first, second = (sides(image, phrase) for phrase in said.things[:2])
+        ways = [(a[0] + b[0], a[1], b[1]) for a in first for b in second if a[1] != b[1]]
+        _, x, y = min(ways, default=(0, 0, 1))
+        found.append(int((x < y) != (said.relation == "left")))
+    return np.array(found)
+
+
+def test_left_and_right_can_be_told_by_a_program():
+    """The statement's claim of the shipped captioner, and a way to two steps of the points."""
+    from mmcourse.datasets import vocabulary
+    from mmcourse.datasets.scenes import truth
+    from mmcourse.torch.captioner import Captioner
+
+    made = find_challenge("captioning.challenge")
+    public = made.public()
+    for drawn in (public, made.drawn_from(b"a class")):
+        assert made.points_of(made.scored({"true": judge_sides(drawn.inputs)}, drawn)) >= 2
+        for one, other in drawn.inputs["captions"]:
+            said, turned = (truth.parse(vocabulary.decode(ids)) for ids in (one, other))
+            assert {said.relation, turned.relation} == {"left", "right"} and said.things == turned.things
+    model = Captioner.from_pretrained("captioning")
+    pictures = public.inputs["images"][:100]
+    texts = [[vocabulary.decode(ids) for ids in public.inputs["captions"][:100, k]] for k in (0, 1)]
+    log_p = [model.log_likelihood(pictures, text) for text in texts]
+    by_likelihood = (log_p[1] > log_p[0]).numpy()
+    assert 0.35 < (by_likelihood == public.hidden[:100]).mean() < 0.65
+
+
 def test_a_hand_in_is_written_whole_or_not_at_all(tmp_path):
     np.savez(tmp_path / f"{RING}_inputs.npz", test=np.ones(2))
     path = save_hand_in(RING, np.zeros(1000, int), tmp_path)
