@@ -336,12 +336,12 @@ def verdict(figures: dict) -> str:
         text = "All four aims are reached."
     if figures["foils_relation"] < 0.6:
         # three of four scenes have two things or more, and the grammar relates two of them in 0.6 of these
-        ignorance = 0.75 * 0.6 * math.log(4) / TOKENS
+        ignorance = 0.75 * 0.6 * math.log(2) / TOKENS
         text += (
-            "\n\n**It has not learned relations.** It does not tell left from right, and its most likely captions leave "
-            "relations out:\nthat is why they are true. Guessing among four relations would cost "
-            f"{ignorance:.3f} nats per token; the whole gap to the limit is\n"
-            f"{figures['nll_per_token'] - figures['floor']:.3f}. Samples do name relations, and are false as often as that."
+            "\n\n**It has not learned sides.** It tells *beside* from *above* (lesson captioning), but not left from right, and "
+            "its most\nlikely captions leave relations out: that is why they are true. A coin toss for the side costs "
+            f"{ignorance:.3f} nats per token;\nthe whole gap to the limit is {figures['nll_per_token'] - figures['floor']:.3f}. "
+            "Samples do name relations, and many of these are false."
         )
     return text
 
