@@ -254,6 +254,7 @@ def main() -> None:
         "scenes": len(scenes),
         "steps": curve[-1]["step"],
         "frozen steps": FROZEN_STEPS,
+        "clip sha256": json.loads((data_dir() / "models" / "clip" / "figures.json").read_text())["sha256"],
         "bfloat16": fast,
         "cpu seconds": round(time.process_time() - started),
         "curve": curve,
@@ -280,7 +281,8 @@ no sentence that a person wrote is in it.
 
 ## Training
 `notebooks/src/captioning/make_results.py`, seed {seed}: {steps:,} steps of {batch} pictures with {speakers} captions each; the
-picture tower begins as that of `data/models/clip` and is frozen for {frozen} steps. {cpu:,} CPU seconds of one thread.
+picture tower begins as that of `clip` and is frozen for {frozen} steps. {cpu:,} CPU seconds of one thread.
+(The weights of `clip` at that time had the SHA-256 {clip}.)
 Matrices by Muon, the rest by AdamW. Another processor or another PyTorch rounds differently.
 
 | step | CPU seconds | nats per token | all true | grammatical |
@@ -365,6 +367,7 @@ def write_card(folder: Path, model: Captioner, found: dict) -> None:
         seed=training["seed"],
         steps=training["steps"],
         frozen=training["frozen steps"],
+        clip=training["clip sha256"],
         cpu=training["cpu seconds"],
         curve="\n".join(rows),
         verdict=verdict(figures),
