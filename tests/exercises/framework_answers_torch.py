@@ -361,7 +361,68 @@ def ears(**methods):
 
 
 FUNCTIONS = {"*": "the answer is a class, or takes a model and an optimizer, and gets its inputs through a probe"}
+
+
+# ---------------------------------------------------------------- word_vectors.3
+class Pieces(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, p, w, d):
+        super().__init__()
+        self.p, self.w = nn.Embedding(p, d), nn.Embedding(w, d)
+
+    def word(self, ids, mask):
+        return self.p(ids).masked_fill(~mask[..., None], 0).sum(1)
+
+    def keep(self, targets):
+        return targets[:, 1:] != targets[:, 0, None]
+
+    def parts(self, s, kept):
+        return F.softplus(-s[:, 0]), (F.softplus(s[:, 1:]) * kept).sum(1)
+
+    def end(self, first, others):
+        return (first + others).mean()
+
+    def forward(self, piece_ids, padding_mask, targets):
+        s = (self.w(targets) * self.word(piece_ids, padding_mask)[:, None]).sum(-1)
+        return self.end(*self.parts(s, self.keep(targets)))
+
+
+class PieceByPiece(Pieces):
+    def word(self, ids, mask):
+        total = torch.zeros(len(ids), self.p.weight.shape[1])
+        for j in range(ids.shape[1]):
+            total = total + self.p(ids[:, j]) * mask[:, j, None].to(total.dtype)
+        return total
+
+
+def pieces(**methods):
+    return type("Pieces", (Pieces,), methods)
+
+
 ANSWERS = {
+    "word_vectors.3": Answers(
+        right=[Pieces, PieceByPiece],
+        wrong=[
+            (pieces(word=lambda self, ids, m: self.p(ids).sum(1)), "no effect"),
+            (pieces(word=lambda self, ids, m: (self.p(ids) * ~m[..., None]).sum(1)), "upside down"),
+            (pieces(word=lambda self, ids, m: (self.p(ids) * (ids > 0)[..., None]).sum(1)), "ids of 0"),
+            (pieces(word=lambda self, ids, m: Pieces.word(self, ids, m) / m.sum(1)[:, None]), "took their mean"),
+            (pieces(keep=lambda self, t: torch.ones_like(t[:, 1:], dtype=torch.bool)), "happens to be the true word"),
+            (pieces(end=lambda self, a, b: (a + b).sum()), "sum over the batch"),
+            (pieces(end=lambda self, a, b: -(a + b).mean()), "sign is wrong"),
+            (pieces(end=lambda self, a, b: a.mean()), "negatives are missing"),
+            (
+                pieces(parts=lambda self, s, k: (F.softplus(-s[:, 0]), (F.softplus(-s[:, 1:]) * k).sum(1))),
+                "taken for real pairs",
+            ),
+            (
+                pieces(parts=lambda self, s, k: (F.softplus(-s[:, 0]), (F.softplus(s[:, 1:]) * k).mean(1))),
+                "mean over the negatives",
+            ),
+        ],
+        skip=FUNCTIONS,
+    ),
     "attention.4": Answers(
         right=[Heads, HeadByHead],
         wrong=[

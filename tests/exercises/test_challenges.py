@@ -198,6 +198,64 @@ def test_two_spaces_are_aligned_by_what_they_share():
     assert judge_challenge("clip.challenge", aligned_by(made.public().inputs, True)).status == "passed"
 
 
+def windows(sentences, num_words, window, one_side=False):
+    """How often each word is within `window` of each other: (n, n); with `one_side`, before it only."""
+    counts = np.zeros((num_words, num_words))
+    for distance in range(1, window + 1):
+        left, right = sentences[:, :-distance].ravel(), sentences[:, distance:].ravel()
+        np.add.at(counts, (left, right), 1)
+        if not one_side:
+            np.add.at(counts, (right, left), 1)
+    return counts
+
+
+def ppmi_of(counts):
+    """Positive PMI, 0 where nothing was counted."""
+    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(counts > 0, np.maximum(np.log(counts / expected), 0), 0)
+
+
+def nearest_of(vectors, queries, among):
+    """For each query the word of `among` with the highest cosine."""
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    cosines = unit[queries] @ unit[among].T
+    cosines[queries[:, None] == among] = -np.inf
+    return among[cosines.argmax(axis=1)]
+
+
+def without_frequent(sentences, num_words, num_removed):
+    """Counts (n, n) of what follows what, once the most frequent words are taken out of the sentences."""
+    small = np.argsort(-np.bincount(sentences.ravel(), minlength=num_words))[:num_removed]
+    counts = np.zeros((num_words, num_words))
+    for sentence in sentences:
+        kept = sentence[~np.isin(sentence, small)]
+        np.add.at(counts, (kept[:-1], kept[1:]), 1)
+    return counts
+
+
+def test_synonyms_are_found_by_better_company():
+    """What the statement says that simple ways reach, and ways to the points."""
+    made = find_challenge("word_vectors.challenge")
+    for drawn in (made.public(), made.drawn_from(b"a class"), made.drawn_from(b"another class")):
+        sentences, queries = drawn.inputs["sentences"], drawn.inputs["queries"]
+        n = sentences.max() + 1
+        every = np.arange(n)
+
+        def score(found, drawn=drawn):
+            return made.scored({"synonyms": found}, drawn)
+
+        both = windows(sentences, n, 2)
+        assert 0.05 < score(nearest_of(both, queries, every)) < 0.25
+        assert 0.35 < score(nearest_of(ppmi_of(both), queries, every)) < made.to_beat - 0.02
+        side = windows(sentences, n, 2, one_side=True)
+        sides = np.concatenate([ppmi_of(side), ppmi_of(side.T)], axis=1)
+        assert score(nearest_of(sides, queries, queries)) > made.to_beat - 0.02
+        following = without_frequent(sentences, n, 12)
+        best = np.concatenate([ppmi_of(following), ppmi_of(following.T)], axis=1)
+        assert made.points_of(score(nearest_of(best, queries, queries))) >= 2
+
+
 def judge_sides(task):
     """A program without training: the pixels of a color, in pieces; the piece whose area fits shape and size best."""
     from scipy.ndimage import center_of_mass, label
