@@ -398,7 +398,7 @@ for name, vectors in tried.items():
 # ## 5 · Word2vec: learn to predict the company
 
 # %% [markdown]
-# A table of counts has a cell for each *pair* of words. With 400,000 words that would be 160 billion cells. **Word2vec** (Mikolov et al. 2013) is a way to learn word vectors without that table: it reads the text pair by pair and adjusts vectors, so that they predict the company. It comes in two forms: **skip-gram** predicts each context word from the center; **CBOW** (continuous bag of words) predicts the center from the mean of its context.
+# A table of counts has a cell for each *pair* of words. With 400,000 words that would be 160 billion cells. **Word2vec** is a way to learn word vectors without that table (Mikolov et al. 2013): it reads the text pair by pair and adjusts vectors, so that they predict the company. It comes in two forms: **skip-gram** predicts each context word from the center; **CBOW** (continuous bag of words) predicts the center from the mean of its context.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
