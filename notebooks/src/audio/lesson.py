@@ -52,7 +52,7 @@ if my_recording is None:
 else:
     word, _ = audio.read(my_recording, sample_rate=SAMPLE_RATE, max_seconds=10)
     peak = max(np.abs(word).max(), 1e-6)
-    loud = np.flatnonzero(np.abs(word) >= 0.1 * peak)
+    loud = np.flatnonzero(np.abs(word) >= 0.03 * peak)
     word = word[loud[0] : loud[-1] + 1]  # without the silence around it
     word = 0.5 * word / peak  # as loud as the course's voices
 plot.audio(word, SAMPLE_RATE, label="One word")

@@ -812,7 +812,8 @@ else:
 # %%
 linear = results("text")["folds"]["all"]  # the stored run of lesson text: ten folds of the same sentences
 for name in ("TF-IDF", "naive Bayes on counts"):
-    print("{:22} accuracy {:.3f} ± {:.3f}".format(name, *mean_and_interval(linear[name])))
+    by_fold = linear[name]["accuracy"]
+    print(f"{name:22} accuracy {np.mean(by_fold):.3f}, from {min(by_fold):.3f} to {max(by_fold):.3f}")
 
 # %% [markdown]
 # Beside the branch stand two models that count words (lesson [text](text.ipynb)), tested on ten folds of the same sentences. They are
