@@ -988,7 +988,7 @@ for seed, v in enumerate(five):
 # %% [markdown]
 # (± after a mean is its 95 % interval over the seeds, as everywhere in this lesson. The ± behind *expected* is only how far off the course lets a result be.)
 #
-# From PPMI's 7.8 to 3.5 goes whoever keeps the negative numbers, and the training goes on to 1.6. And look at orange and amber: they avoid no shape, and they are the only pair that is first in no training. That fits the explanation by gaps. Who is nearer? Before all others white and black, the two other colors without a gap.
+# Keeping the negative numbers takes the mean rank from 7.8 (PPMI) to 3.5, and training takes it to 1.6. And look at orange and amber: they avoid no shape, and they are the only pair that is first in no training. That fits the explanation by gaps. Who is nearer? Before all others white and black, the two other colors without a gap.
 #
 # Same captions, the same loss to within 0.001, and yet different neighbors: whether *scarlet* comes first or second for *red* is luck of the start. What is stable here is the *group*: all five nearest of every color are colors, in every training. So report a **rank over several seeds**, not one pretty list.
 #
@@ -1151,9 +1151,9 @@ expect_within("a wrong pair's step", wrong_right, 0.85, 0.08)
 # %% [markdown]
 # Half to two thirds of the score (0.57 ± 0.08 with a random step, 0.67 ± 0.25 with none; these two cannot be told apart) needs no analogy. *Azure* is among the nearest to *blue* anyway, and the question's own words are out of the way. And a random step changes little: in 32 dimensions it is nearly at right angles to every word (its cosine with a word is typically 0.18), so the order of the words near *blue* hardly changes.
 #
-# The strongest control is the step of a **wrong** pair. From *red* to *emerald*, then from *blue*: right in 0.85 of the cases! So most of what the true step adds is "go over to the fancy names", which every such step does. Only the rest, from 0.85 to 1.00, needs to know which names belong together.
+# The strongest control is the step of a **wrong** pair. From *red* to *emerald*, then from *blue*: right in 0.85 of the cases! So most of what the true step adds is "go over to the fancy names", which every such step does. At most the rest, from 0.85 to 1.00, needs the true pair.
 #
-# Where the question's words are allowed, about a quarter of the answers is *c* itself. (Linzen 2016 and Rogers et al. 2017 found both, on vectors of real texts: that the nearest to c scores well, and that the excluded words would often be the answer.) Mind also that the 30 questions have only six different answers, and that five times 1.00 says nothing about other trainings beyond these captions.
+# Where the question's words are allowed, about a quarter of the answers is *c* itself. (Linzen 2016 and Rogers et al. 2017 found both, on vectors of real texts: that the nearest to c scores well, and that the excluded words would often be the answer.) Mind also that the 30 questions have only six different answers, and that five equal numbers, 1.00 ± 0.00, are not an interval.
 #
 # ### How to lie with a figure
 # Draw the six offsets, sideways along their **own mean** direction: all arrows point to the right. Proof that they are parallel? The same figure, made with *wrong* pairs (each plain name with another color's fancy name):
@@ -1445,7 +1445,7 @@ for collection, found in stored["intents"].items():
 # The intervals are 95 % intervals over the five draws of known questions; the test questions are the same each time.
 #
 # - **MiniLM** with *five* known questions per intent does better than TF-IDF with *twenty*, in both collections. The published list of its training sets names neither collection, but similar questions are surely in it (WikiAnswers, Stack Exchange, Quora). How much of its lead comes from that reading and how much from its layers, this table cannot say.
-# - **Do examples take its lead away?** In points the gap shrinks: on BANKING77 0.24 with one, 0.27 with five, 0.13 with all. In *errors* it does not: with one example TF-IDF makes 1.5 times as many as MiniLM, with all of them 2.6 times. A bag costs nothing, but it does not catch up here.
+# - **Do examples take its lead away?** In points the gap shrinks: on BANKING77 0.24 with one, 0.27 with five, 0.13 with all. In *errors* it does not: on BANKING77 TF-IDF makes 1.5 times as many as MiniLM with one example and 2.7 times as many with all; on CLINC150 it is 1.7 times with one and 1.7 with all. A bag costs nothing, but it does not catch up here.
 # - **The mean of our word vectors** is above plain counts with one known question, and not above them with all. An average of many words blurs, and 10,000 questions are little to learn from. It also weighs *the* as much as *card*, which TF-IDF does not. We did not tune it.
 #
 # ### What does it see?
