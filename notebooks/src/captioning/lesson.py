@@ -665,7 +665,7 @@ for name, (said, found) in table.items():
 # %%
 found = {name: found["all_true"] for name, (said, found) in table.items()}
 apart = table["greedy"][1]["log p"] - table["temperature 1"][1]["log p"]
-expect_within("mean ln p, greedy minus temperature 1:", apart, 3.0, 0.8)
+expect_within("mean ln p, greedy minus temperature 1", apart, 3.0, 0.8)
 expect_within("true, greedy", found["greedy"], 0.98, 0.02)
 expect_within("true, sampled at temperature 1", found["temperature 1"], 0.70, 0.12)
 chance.compare("about 70 %")
@@ -1048,10 +1048,10 @@ for beginning, exact_share, band in (
     ("There", 0.25, 0.03),
     ("There are two", 0.2, 0.03),
     ("There are two things", 0.05, 0.015),
-    ("Left of", 1 / 30, 0.012),
-    ("Right of", 1 / 30, 0.012),
+    ("Left of", 0.033, 0.012),
+    ("Right of", 0.033, 0.012),
 ):
-    share = np.mean([sentence.startswith(beginning) for sentence in said])
+    share = round(np.mean([text.startswith(beginning) for text in said]), 3)
     expect_within(beginning, share, exact_share, band)
 
 # %% [markdown]
@@ -1183,7 +1183,9 @@ for name, values in (
 for number in (2, 3, 4):
     here = [len(many_scenes[row].things) == number for row in rows]
     share = np.mean((of_true > of_false)[here])
-    print(f"{number} things: the true side preferred in {share:.2f} of {sum(here)}")
+    half_width = 1.96 * math.sqrt(0.25 / sum(here))
+    print(f"{number} things, {sum(here)} captions: the true side is preferred in ", end="")
+    print(f"{share:.2f} (a coin: 0.5 ± {half_width:.2f})")
 expect_within("share of the gap that is the side", side.sum() / extra.sum(), 0.5, 0.1)
 
 # %% [markdown]
