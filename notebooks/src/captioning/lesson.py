@@ -1184,8 +1184,8 @@ for number in (2, 3, 4):
     here = [len(many_scenes[row].things) == number for row in rows]
     share = np.mean((of_true > of_false)[here])
     half_width = 1.96 * math.sqrt(0.25 / sum(here))
-    print(f"{number} things, {sum(here)} captions: the true side is preferred in ", end="")
-    print(f"{share:.2f} (a coin: 0.5 ± {half_width:.2f})")
+    print(f"{number} things, {sum(here)} captions: the true side preferred ", end="")
+    print(f"in {share:.2f} (a coin: 0.5 ± {half_width:.2f})")
 expect_within("share of the gap that is the side", side.sum() / extra.sum(), 0.5, 0.1)
 
 # %% [markdown]
