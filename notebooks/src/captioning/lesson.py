@@ -464,11 +464,7 @@ fig = plot.curves(
     ylabel="nats per piece",
     levels={f"ln {size}": math.log(size), "floor": small_floor},
 )
-plot.show(
-    fig,
-    alt=f"The loss starts near ln {size}, falls fast, then slowly, and ends above its "
-    "floor.",
-)
+plot.show(fig, alt=f"The loss starts near ln {size}, falls and ends above its floor.")
 
 # %% [markdown]
 # The loss says what it costs to *read* true sentences. What does the model *write*? For that we need a loop.
