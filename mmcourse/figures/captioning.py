@@ -224,16 +224,16 @@ def decoding(model: Captioner | None = None, n: int = 100, num_modes: int = 6, s
             "relations": truth_of(said, scenes)["relations"],
         }
     samples: dict[str, list[dict[str, float]]] = {"0.5": [], "1.0": []}
-    for temperature, rows in samples.items():
+    for temperature, by_seed in samples.items():
         for seed in range(seeds):
             said = model.caption(images, "sample", temperature=float(temperature), seed=seed)
             faults = [find_faults(caption, scene) for caption, scene in zip(said, scenes, strict=True)]
-            row = {
+            measured = {
                 "all_true": float(np.mean([not found for found in faults])),
                 "relations": sum(bool((parsed := parse(caption)) and parsed.relation) for caption in said),
                 "false_relations": sum("relation" in found for found in faults),
             }
-            rows.append(row)
+            by_seed.append(measured)
     scenes, images = draw_scenes(8 * num_modes)
     rows_of_two = [row for row, scene in enumerate(scenes) if len(scene.things) == 2][:num_modes]
     modes = []
