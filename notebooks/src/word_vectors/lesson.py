@@ -745,7 +745,7 @@ for word in ("scarlet", "star", "huge", "above"):
     print(word, "→", *nearest(word, vectors))
 
 # %% [markdown]
-# The loss comes down from 4.16 before training to 2.13, about 0.05 above the lowest possible, 2.08. Is 0.05 little? Section 9 answers. (Neighbors are taken from the $v$, the table `.center`, and the $u$ are usually thrown away: two words are alike if they *predict* the same company.)
+# The loss comes down from 4.16 before training to 2.13 in the second epoch, about 0.05 above the lowest possible, 2.08. Is 0.05 little? Section 9 answers. (Neighbors are taken from the $v$, the table `.center`, and the $u$ are usually thrown away: two words are alike if they *predict* the same company.)
 #
 # **CBOW** needs one change: the given vector is a mean. `nn.EmbeddingBag` looks up several ids and averages them; near the ends of a sentence there are fewer than four, and the free places hold a padding id that it leaves out.
 
@@ -979,7 +979,8 @@ expect_within("purity of the colors", np.mean([purity(v) for v in five]), 1.0, 0
 red_ranks = [nearest("red", v, n).index("scarlet") + 1 for v in five]
 in_all = all(rank == 1 for rank in red_ranks)
 in_some = any(rank == 1 for rank in red_ranks)
-first_guess.compare(["in none", "in some of them", "in all five trainings"][in_some + in_all])
+possible = ["in none", "in some of them", "in all five trainings"]
+first_guess.compare(possible[in_some + in_all])
 for seed, v in enumerate(five):
     near_orange = nearest("orange", v, n)
     before = near_orange[: near_orange.index("amber")]
@@ -1005,7 +1006,8 @@ for steps, above in reviews["above the lowest"].items():
 print(f"\n{'a word occurs … times':26}", end="")
 for low, high in reviews["bins"]:
     print(f"{f'{low}–{high}' if high else f'{low} or more':>14}", end="")
-print(f"\n{'number of words':26}", *[f"{number:13}" for number in reviews["num_in_bin"]])
+sizes = [f"{number:13}" for number in reviews["num_in_bin"]]
+print(f"\n{'number of words':26}", *sizes)
 for name, shares in reviews["agreement"].items():
     print(f"{name:26}", *[f"{share:13.2f}" for share in shares])
 print(f"two random lists would share {reviews['by_chance']:.3f}")
@@ -1276,7 +1278,8 @@ for name, texts in changed.items():
 stored = results("word_vectors")
 measures = stored["interventions"]["measures"]
 left = stored["interventions"]["num_left"]
-print(f"stored run of {stored['date']}, five seeds; {left:,} captions have no “in red”\n")
+print(f"stored run of {stored['date']}, five seeds", end="; ")
+print(f"{left:,} captions have no “in red”\n")
 
 
 def show_measures(columns):
@@ -1439,7 +1442,8 @@ for collection, found in stored["intents"].items():
         first = np.mean(accuracy["MiniLM"][shots])
         second = np.mean(accuracy["TF-IDF"][shots])
         times = (1 - second) / (1 - first)
-        print(f"  {shots:>3} known: {first - second:.3f} behind, {times:.1f} times the errors")
+        print(f"  {shots:>3} known: {first - second:.3f} behind", end=", ")
+        print(f"{times:.1f} times the errors")
 
 # %% [markdown]
 # The intervals are 95 % intervals over the five draws of known questions; the test questions are the same each time.
