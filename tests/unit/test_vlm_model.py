@@ -338,7 +338,7 @@ def test_damaged_or_foreign_files_are_named(model: VLM, tmp_path: Path):
     with pytest.raises(ValueError, match=r"(?s)model.safetensors: .*size mismatch"):
         VLM.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match="config.json: made for another model than VLM"):
-        VLM.from_pretrained("captioning")
+        VLM.from_pretrained("clip")
 
 
 def test_a_model_with_lora_is_not_saved_as_one_without(tmp_path: Path):
@@ -355,7 +355,7 @@ def test_a_model_with_lora_is_not_saved_as_one_without(tmp_path: Path):
     [
         ({"method": "best"}, "method: expected one of greedy, beam, sample, got 'best'"),
         ({"max_length": 0}, "max_length: expected 1 or more, got 0"),
-        ({"max_length": 140}, "max_length: 72 pieces of prompt and 140 of answer are more than the 160 positions"),
+        ({"max_length": 140}, "max_length: 73 pieces of prompt and 140 of answer are more than the 160 positions"),
         ({"method": "beam", "num_beams": 0}, "num_beams: expected 1 or more, got 0"),
         ({"method": "sample", "temperature": 0.0}, "temperature: expected above 0"),
         ({"questions": ""}, r"questions\[0\]: expected a sentence with at least one word, got ''"),
@@ -377,8 +377,9 @@ def test_what_does_not_fit_is_refused(model: VLM, pictures: np.ndarray, options:
         ("Is it red?", ["yes"], "answers: expected one for each of 2 pictures, or one string for all; got 1"),
         ("Is it red?", "", r"answers\[0\]: expected a sentence"),
         ("Is it red?", "zebra", r"answers\[0\]: the vocabulary has no 'zebra'"),
-        (" ".join(["red"] * 120), "yes", "text: at most 160 positions, got 187; shorten it"),
+        (" ".join(["red"] * 120), "yes", "text: at most 160 positions, got 188; shorten it"),
     ],
+    ids=["one answer", "empty", "unknown word", "too long"],
 )
 def test_answers_that_do_not_fit_are_refused(model: VLM, pictures: np.ndarray, questions, answers, message: str):
     with pytest.raises(ValueError, match=message):

@@ -11,7 +11,8 @@ Two more kinds are in no data set of `load`: "place" (in which part of the pictu
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -239,13 +240,23 @@ def balanced(
     return groups
 
 
+@functools.cache
+def _by_looks(kind: str) -> dict[tuple[Look, ...], Question]:
+    return {question.about: question for question in questions(kind)}
+
+
 def about(scene: Scene, kind: str) -> list[tuple[Question, str]]:
     """Every question of a kind that has one clear answer in this scene, with its answer.
 
     What `ask` would not ask is left out: the color of a shape that is there twice, a side that is not clear.
     """
+    every: Iterable[Question] = questions(kind)
+    if kind in ("relation", "place", "size"):  # only what is there can be meant: no need to try hundreds of pairs
+        looks = sorted({(thing.shape, thing.color) for thing in scene.things})
+        wanted = itertools.permutations(looks, 2 if kind == "relation" else 1)
+        every = [_by_looks(kind)[pair] for pair in wanted if pair in _by_looks(kind)]
     found = []
-    for question in questions(kind):
+    for question in every:
         counts = [sum(matches(thing, look) for thing in scene.things) for look in question.about]
         if kind in ("colour", "shape", "relation", "place", "size") and counts != [1] * len(counts):
             continue
