@@ -247,9 +247,22 @@ def test_equal_to_llava_of_the_same_size_with_its_weights():
         hidden_size=32, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=2
     )
     text = GPT2Config(
-        vocab_size=1280, n_positions=160, n_embd=32, n_layer=2, n_head=4, n_inner=48, activation_function="gelu"
+        vocab_size=1280,
+        n_positions=160,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_inner=48,
+        activation_function="gelu",
+        tie_word_embeddings=False,
     )
-    config = LlavaConfig(vision_config=vision, text_config=text, image_token_index=IMAGE, image_token_id=IMAGE)
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=IMAGE,
+        image_token_id=IMAGE,
+        tie_word_embeddings=False,
+    )
     torch.manual_seed(0)
     llava = LlavaForConditionalGeneration(config).eval()
     for parameter in llava.parameters():
