@@ -151,7 +151,9 @@ def false_premise(model: VLM, n: int, seed: int = SEED) -> dict[str, float]:
         scene = world.make(seed, index)
         rng = np.random.default_rng([seed, index, 9])
         index += 1
-        absent = [q for q in questions.questions("colour") if not any(questions.matches(t, q.about[0]) for t in scene.things)]
+        absent = [
+            q for q in questions.questions("colour") if not any(questions.matches(t, q.about[0]) for t in scene.things)
+        ]
         question = absent[int(rng.integers(len(absent)))]  # at most four of six shapes are there
         texts.append(questions.words(question, rng))
         images.append(draw(scene))

@@ -41,9 +41,7 @@ class CachedAttention(MultiHeadAttention):
         """(b, m, d_context) → k, v, each (b, heads, m, d / heads)."""
         return self.split(self.k_proj(context)), self.split(self.v_proj(context))
 
-    def attend(
-        self, query: Tensor, k: Tensor, v: Tensor, causal: bool = False, keep: Tensor | None = None
-    ) -> Tensor:
+    def attend(self, query: Tensor, k: Tensor, v: Tensor, causal: bool = False, keep: Tensor | None = None) -> Tensor:
         """query (b, n, d), k and v (b, heads, m, d / heads) → (b, n, d); causal: query i sees keys to i + (m − n).
 
         keep : bool (b, n, m) or None, in place of `causal`: [i, j] True where query i sees key j

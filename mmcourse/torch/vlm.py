@@ -64,7 +64,7 @@ class Resampler(nn.Module):
 
 
 def make_projector(kind: str, in_dim: int, dim: int) -> nn.Module:
-    """"linear" (LLaVA), "mlp" (LLaVA 1.5) or "resampler": (b, n, in_dim) → (b, m, dim)."""
+    """ "linear" (LLaVA), "mlp" (LLaVA 1.5) or "resampler": (b, n, in_dim) → (b, m, dim)."""
     if kind == "linear":
         return nn.Linear(in_dim, dim)
     if kind == "mlp":
@@ -171,7 +171,7 @@ class VLM(nn.Module):
         return self.projector(merge_patches(grid, self.config["merge"]))
 
     def embed(self, ids: Tensor, visual: Tensor | None = None) -> Tensor:
-        """Pieces int64 (b, n) → vectors (b, n, dim); visual tokens (b, num_visual, dim) take the places of `<image>`."""
+        """Pieces int64 (b, n) → vectors (b, n, dim); visual tokens (b, num_visual, dim) replace `<image>`."""
         embeddings = self.language.embedding(ids)
         is_image = ids == IMAGE
         if visual is None:

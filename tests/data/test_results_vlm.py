@@ -1,4 +1,4 @@
-"""The long run of the vision–language model, in a few steps: it learns, the same each time, and what it is told is true."""
+"""The long run of the vision–language model, in a few steps: it learns, the same each time, from what is true."""
 
 from __future__ import annotations
 

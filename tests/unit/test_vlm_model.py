@@ -1,4 +1,4 @@
-"""The vision–language model: nothing sees what it should not, decoding is as it says, and it is clear about bad input."""
+"""The vision–language model: nothing sees what it should not, decoding is as it says, bad input is named."""
 
 from __future__ import annotations
 
@@ -200,9 +200,7 @@ def test_log_likelihood_is_the_loss_of_the_answers(model: VLM, asked, pictures):
     ]
     ids, labels, segments, position_ids = pack(dialogues, 64)
     with torch.no_grad():
-        hidden = model.packed_hidden_states(
-            model.encode_image(prepare_images(pictures)), ids, segments, position_ids
-        )
+        hidden = model.packed_hidden_states(model.encode_image(prepare_images(pictures)), ids, segments, position_ids)
         loss = answer_cross_entropy(model.language.to_logits(hidden), labels)
     assert loss.item() == pytest.approx(-together.sum().item() / int((labels != -100).sum()), rel=1e-5)
 
@@ -312,9 +310,7 @@ def _copy_llava(llava, model: VLM) -> None:
 def test_an_untrained_model_knows_nothing_and_a_few_steps_teach_it(asked, pictures):
     torch.manual_seed(0)
     model = VLM(**SMALL)
-    dialogues = [
-        [(question_ids(text), [*vocabulary.encode(answer), vocabulary.EOS])] for _, text, answer, _ in asked
-    ]
+    dialogues = [[(question_ids(text), [*vocabulary.encode(answer), vocabulary.EOS])] for _, text, answer, _ in asked]
     ids, labels, segments, position_ids = pack(dialogues, 64)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     losses = []
