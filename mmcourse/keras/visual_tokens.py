@@ -33,11 +33,11 @@ def insert_visual_tokens(
     (b, m, d). Returns (b, n, d).
     """
     ordinal = ops.cumsum(ops.cast(is_image, "int32"), axis=1)
-    counts = ops.convert_to_numpy(ordinal[:, -1])
-    if (counts != visual.shape[1]).any():
+    counts = ordinal[:, -1]
+    if hasattr(counts, "numpy") and (counts.numpy() != visual.shape[1]).any():  # a graph has no values yet
         raise ValueError(
             f"is_image: expected {visual.shape[1]} placeholders in each text, one for each visual token; "
-            f"got {counts.tolist()}"
+            f"got {counts.numpy().tolist()}"
         )
     number = ops.maximum(ordinal - 1, 0)  # which placeholder of its row, from 0
     placed = ops.take_along_axis(visual, number[..., None], axis=1)  # (b, n, d)

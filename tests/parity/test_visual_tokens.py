@@ -215,7 +215,7 @@ MISTAKES = [
     ("scale forgotten", "torch", "lora", "return weight + alpha / len(lora_a) * lora_b", "return weight + lora_b"),
     ("scale forgotten", "numpy", "lora", "return weight + alpha / len(lora_a) * lora_b", "return weight + lora_b"),
     ("scale without the rank", "keras", "lora", "scale = alpha / lora_a.shape[0]", "scale = alpha"),
-    ("A and B exchanged", "numpy", "lora", "hidden @ lora_b.T,", "hidden @ lora_b.T[::-1],"),
+    ("rows of B in reverse", "numpy", "lora", "hidden @ lora_b.T,", "hidden @ lora_b.T[::-1],"),
     ("texts see one another", "torch", "masks", "(key == 0) | (key == query)", "key == key"),
     ("texts do not see the picture", "keras", "masks", "ops.logical_or(key == 0, key == query)", "key == query"),
     ("a text sees its own future", "numpy", "masks", "keep = causal & ((key", "keep = ((key"),
