@@ -16,6 +16,7 @@ The projector turns features of the picture into vectors that stand in the text 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,23 @@ class VLM(nn.Module):
     def look_from(self, other: CLIP | Any) -> None:
         """Take a copy of the picture tower of CLIP, or of another model that has one as `vision`."""
         self.vision.load_state_dict(other.vision.state_dict())
+
+    @torch.no_grad()
+    def add_grid_positions(self, scale: float = 1.0) -> None:
+        """Add a code of row and column to the positions of the visual tokens, `scale` times as large as 1.
+
+        Learned positions start near 0. Beside visual tokens of size 9 they stay too small to be noticed, and a model
+        that cannot tell where a token was cannot tell who is on the left.
+
+        Raises
+        ------
+        ValueError
+            The projector is a resampler, whose tokens have no place in the picture.
+        """
+        if isinstance(self.projector, Resampler):
+            raise ValueError("add_grid_positions: a resampler's tokens have no place in the picture")
+        side = GRID // self.config["merge"]
+        self.language.positions[1 : 1 + self.num_visual] += scale * grid_code(side, self.config["dim"]).to(self.device)
 
     # ------------------------------------------------------------ parts
     def encode_image(self, images: Tensor) -> Tensor:
@@ -362,6 +380,27 @@ class VLM(nn.Module):
             The weights are damaged, belong to another architecture, or to another vocabulary.
         """
         return read_model(cls, folder)
+
+
+def grid_code(side: int, dim: int) -> Tensor:
+    """Row and column of each cell as sines and cosines, float (side · side, dim), mean square 1.
+
+    The first half of each vector is for the row, the second for the column; in each, dim / 4 wavelengths from two cells
+    to twice the side.
+
+    Raises
+    ------
+    ValueError
+        `dim` is not divisible by 4.
+    """
+    if dim % 4:
+        raise ValueError(f"dim: expected a multiple of 4, got {dim}")
+    wavelengths = 2 * side ** torch.linspace(0, 1, dim // 4)  # in cells
+    angles = torch.arange(side)[:, None] * 2 * math.pi / wavelengths  # (side, dim / 4)
+    one_axis = math.sqrt(2) * torch.cat([angles.sin(), angles.cos()], dim=1)  # (side, dim / 2)
+    rows = one_axis[:, None].expand(side, side, -1)
+    columns = one_axis[None].expand(side, side, -1)
+    return torch.cat([rows, columns], dim=2).flatten(0, 1)
 
 
 # ---------------------------------------------------------------- texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 
 import numpy as np
@@ -215,9 +216,9 @@ def test_figures_have_the_keys_that_are_shown_and_a_card_comes_of_them(run, samp
     assert {"accuracy", "worst_kind", "exchanged_pictures", "gray_pictures", "language_only"} <= set(found)
     assert found["accuracy"] < 0.2 and found["language_only"] == pytest.approx(0.278, abs=0.02)
     curve = run.train(model, 1, samples, images, fast=False, num_validation=7, stages=run.RECIPES["at once"])
-    stages = [{"name": s.name, "until": s.until, "trained": list(s.trained)} for s in run.STAGES]
+    stages = [{"name": s.name, "first step": n, "trained": list(s.trained)} for n, s in enumerate(run.STAGES)]
     training = {"seed": 0, "recipe": "whole", "tower": "clip", "scenes": 90, "steps": 1, "stages": stages}
-    training |= {"cpu seconds": 1, "curve": curve}
+    training |= {"cpu seconds": 1, "curve": curve, "grid scale": 1.0, "grid since step": 0}
     run.write_card(tmp_path, model, {"figures": found, "training": training, "sha256": "0" * 64})
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert f"**{found['accuracy']:.3f}**" in card and "Not reached: right answers" in card
@@ -229,3 +230,16 @@ def test_the_card_says_what_falls_short(run):
     assert run.verdict(good) == "All four aims are reached."
     assert "relation (below 0.88)" in run.verdict({**good, "relation": 0.5})
     assert "gray pictures (0.400, above 0.30)" in run.verdict({**good, "gray_pictures": 0.4})
+
+
+def test_a_run_that_goes_on_counts_on(run, tmp_path):
+    earlier = [{"step": n, "cpu seconds": 10.0 * n, "seconds": 11.0 * n} for n in (1, 2, 3)]
+    stages = [{"name": name, "first step": n, "trained": []} for name, n in (("language", 0), ("questions", 2))]
+    path = tmp_path / "curve.json"
+    path.write_text(json.dumps({"curve": earlier, "stages": stages}), encoding="utf-8")
+    curve = [{"step": 5, "cpu seconds": 1.0, "seconds": 2.0}]
+    begun = [{"name": "questions", "first step": 0, "trained": []}]
+    rows, joined = run.join_runs(path, curve, begun, 2)
+    assert rows == [*earlier[:2], {"step": 7, "cpu seconds": 21.0, "seconds": 24.0}]
+    assert [stage["first step"] for stage in joined] == [0, 2]
+    assert run.join_runs(None, curve, begun, 0) == (curve, begun)

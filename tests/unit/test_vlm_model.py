@@ -25,6 +25,7 @@ from mmcourse.torch.vlm import (
     USER,
     VLM,
     GatedCrossAttention,
+    grid_code,
     pack,
     prompt_ids,
     question_ids,
@@ -420,3 +421,33 @@ def test_places_for_a_picture_need_one_picture(model: VLM):
 def test_no_pictures_give_no_answers(model: VLM):
     assert model.answer(np.zeros((0, 64, 64, 3), np.uint8), "Is it red?") == []
     assert len(model.log_likelihood(np.zeros((0, 64, 64, 3), np.uint8), "Is it red?", "yes")) == 0
+
+
+def test_code_of_rows_and_columns_tells_cells_apart_and_near_from_far():
+    code = grid_code(8, 32)
+    assert code.shape == (64, 32) and code.square().mean() == pytest.approx(1.0, abs=1e-5)
+    likeness = (code @ code.T) / 32
+    assert (likeness - torch.eye(64)).max() < 0.95  # no two cells alike
+    assert likeness[0, 1] > likeness[0, 3] > likeness[0, 63]
+    grid = code.unflatten(0, (8, 8))
+    assert torch.equal(grid[2, :, :16], grid[2, :1, :16].expand(8, 16))  # the first half is the row's
+    assert torch.equal(grid[:, 5, 16:], grid[:1, 5, 16:].expand(8, 16))  # the second the column's
+    with pytest.raises(ValueError, match="dim: expected a multiple of 4, got 6"):
+        grid_code(8, 6)
+
+
+@pytest.mark.parametrize("merge", [1, 2])
+def test_only_positions_of_visual_tokens_get_the_code(merge: int):
+    model = VLM(dim=16, num_layers=1, num_heads=2, hidden=16, vision_dim=8, merge=merge, max_length=80)
+    before = model.language.positions.detach().clone()
+    model.add_grid_positions(2.0)
+    change = model.language.positions.detach() - before
+    cells = model.num_visual
+    assert torch.allclose(change[1 : 1 + cells], 2 * grid_code(8 // merge, 16), atol=1e-5)
+    assert not change[0].any() and not change[1 + cells :].any()
+
+
+def test_a_resampler_gets_no_code_of_rows_and_columns():
+    model = VLM(dim=16, num_layers=1, num_heads=2, hidden=16, vision_dim=8, projector="resampler", max_length=80)
+    with pytest.raises(ValueError, match="no place in the picture"):
+        model.add_grid_positions()

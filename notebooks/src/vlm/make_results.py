@@ -2,7 +2,7 @@
 
     make results vlm                                         # at most 90 minutes on two cores
     python notebooks/src/vlm/make_results.py --steps 200 --scenes 2000 --out /tmp/vlm   # a try
-    python notebooks/src/vlm/make_results.py --start /tmp/kept/step_3000 --minutes 40   # goes on from a kept model
+    python notebooks/src/vlm/make_results.py --start KEPT/step_1500 --before KEPT/curve.json --minutes 40  # goes on
 
 Four stages, each a share of the time: the language model learns to speak, without pictures; then only the projector
 learns, from captions; then all together learn from captions and easy questions; then from all kinds of questions, with
@@ -82,7 +82,8 @@ class Stage:
 
 
 EASY = ("colour", "shape", "existence", "place")
-ALL = ("own", "relation", "relation", "place", "existence", "count", "compare", "colour")
+ALL = ("own", "relation", "relation", "place", "place", "existence", "count", "compare")
+GRID_SCALE = 1.0  # size of the code of row and column in the positions of a new model's visual tokens
 STAGES = (
     Stage("language", 0.02, ("language",), 1, ("own", *EASY), sees=False),
     Stage("projector", 0.05, ("projector",), 2, ()),
@@ -306,8 +307,13 @@ def train(
     keep: Path | None = None,
     num_validation: int = 280,
     seed: int = SEED,
+    begun: list[dict] | None = None,
 ) -> list[dict]:
-    """Train; returns what was measured on validation questions every `every` steps, and keeps the model each time."""
+    """Train; returns what was measured on validation questions every `every` steps, and keeps the model each time.
+
+    `begun` gets an entry for each stage: its name, its first step, which parts learn.
+    """
+    begun = [] if begun is None else begun
     rng = np.random.default_rng([seed, 3])
     asker, order = Asker(seed), batches(samples, rng)
     validation = Validation(num_validation)
@@ -320,6 +326,7 @@ def train(
         progress = max(step / steps, (time.perf_counter() - started) / 60 / minutes)
         if stage_at(progress, stages) is not stage:
             stage, stage_start = stage_at(progress, stages), step
+            begun.append({"name": stage.name, "first step": step, "trained": list(stage.trained)})
             print(f"step {step}: stage {stage.name!r}, trained: {', '.join(stage.trained)}", flush=True)
         set_trained(model, stage)
         rows = order.send(stage.most)
@@ -347,6 +354,8 @@ def train(
             curve.append(row | {key: round(value, 4) for key, value in means.items()} | seconds)
             print(curve[-1], flush=True)
             if keep is not None:
+                keep.mkdir(parents=True, exist_ok=True)
+                atomic_write(keep / "curve.json", json.dumps({"curve": curve, "stages": begun}, indent=1) + "\n")
                 model.save_pretrained(keep / f"step_{step + 1}")
         if last:
             break
@@ -368,10 +377,32 @@ def drawn(samples: list[Sample], path: Path | None) -> np.ndarray:
 def make_model(options: argparse.Namespace) -> VLM:
     """A new model with a trained tower, or a kept one."""
     if options.start is not None:
-        return VLM.from_pretrained(options.start)
+        model = VLM.from_pretrained(options.start)
+        if options.grid_scale is not None:
+            model.add_grid_positions(options.grid_scale)
+        return model
     model = VLM(projector=options.projector, merge=options.merge)
     model.look_from(TOWERS[options.tower].from_pretrained(options.tower))
+    if options.projector != "resampler":
+        model.add_grid_positions(GRID_SCALE if options.grid_scale is None else options.grid_scale)
     return model
+
+
+def join_runs(before: Path | None, curve: list[dict], begun: list[dict], step: int) -> tuple[list[dict], list[dict]]:
+    """Curve and stages of an earlier run up to the kept step, then this run's, counted on."""
+    if before is None:
+        return curve, begun
+    earlier = json.loads(before.read_text(encoding="utf-8"))
+    rows = [row for row in earlier["curve"] if row["step"] <= step]
+    stages = [stage for stage in earlier["stages"] if stage["first step"] < step]
+    last = rows[-1]
+    for row in curve:
+        seconds = {key: round(row[key] + last[key], 1) for key in ("cpu seconds", "seconds")}
+        rows.append(row | seconds | {"step": row["step"] + step})
+    stages += [
+        stage | {"name": f"{stage['name']}, went on", "first step": stage["first step"] + step} for stage in begun
+    ]
+    return rows, stages
 
 
 def main() -> None:
@@ -387,6 +418,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--every", type=int, default=250, help="steps between two measurements")
     parser.add_argument("--start", type=Path, default=None, help="a kept model to go on from, with the last stage only")
+    parser.add_argument("--before", type=Path, default=None, help="the curve of the run that kept it (curve.json)")
+    parser.add_argument("--grid-scale", type=float, default=None, help="add row and column to the positions, so large")
     parser.add_argument("--pictures", type=Path, default=None, help="a file in which drawn pictures are kept")
     parser.add_argument("--keep", type=Path, default=None, help="a folder for the model after each measurement")
     parser.add_argument("--out", type=Path, default=None, help="another folder for the model")
@@ -397,7 +430,7 @@ def main() -> None:
     images = drawn(samples, options.pictures)
     model = make_model(options).to(memory_format=torch.channels_last)
     stages = RECIPES[options.recipe] if options.start is None else RECIPES[options.recipe][-1:]
-    started = time.process_time()
+    begun: list[dict] = []
     curve = train(
         model,
         options.steps,
@@ -409,17 +442,21 @@ def main() -> None:
         options.every,
         options.keep,
         seed=options.seed,
+        begun=begun,
     )
+    first = 0 if options.start is None else int(options.start.name.rpartition("_")[2])
+    curve, begun = join_runs(options.before, curve, begun, first)
     training = {
         "seed": options.seed,
         "recipe": options.recipe,
         "tower": options.tower,
-        "started from": None if options.start is None else options.start.name,
+        "grid scale": GRID_SCALE if options.grid_scale is None else options.grid_scale,
+        "grid since step": first,
         "scenes": len(samples),
         "steps": curve[-1]["step"],
-        "stages": [{"name": s.name, "until": s.until, "trained": list(s.trained)} for s in stages],
+        "stages": begun,
         "bfloat16": fast,
-        "cpu seconds": round(time.process_time() - started),
+        "cpu seconds": round(curve[-1]["cpu seconds"]),
         "curve": curve,
     }
     save(model, training, options.out)
@@ -446,8 +483,9 @@ teaches. Text is encoded by `mmcourse.datasets.vocabulary`. No photograph and no
 
 ## Training
 `notebooks/src/vlm/make_results.py`, seed {seed}: {steps:,} steps of {batch} pictures with up to {texts} dialogues each;
-{cpu:,} CPU seconds. Stages, with the share of the training at which each ends:
+{cpu:,} CPU seconds. Stages, with the parts that learn:
 {stages}.
+A code of row and column, of size {grid:g}, was added to the positions of the visual tokens {grid_when}.
 Matrices by Muon, the rest by AdamW. Another processor or another PyTorch rounds differently.
 
 | step | CPU seconds | all | existence | count | color | shape | relation | compare |
@@ -523,7 +561,8 @@ def write_card(folder: Path, model: VLM, found: dict) -> None:
         for kind in questions.QUESTION_KINDS
     ]
     stages = "; ".join(
-        f'"{stage["name"]}" ({", ".join(stage["trained"])}) to {stage["until"]:.2f}' for stage in training["stages"]
+        f'"{stage["name"]}" ({", ".join(stage["trained"])}) from step {stage["first step"]}'
+        for stage in training["stages"]
     )
     text = CARD.format(
         tower=training["tower"],
@@ -537,6 +576,11 @@ def write_card(folder: Path, model: VLM, found: dict) -> None:
         steps=training["steps"],
         stages=stages,
         cpu=training["cpu seconds"],
+        grid=training["grid scale"],
+        grid_when="at the start"
+        if not training["grid since step"]
+        else f"at step {training['grid since step']}: until "
+        "then, learned positions were so small beside the tokens that no kind of place was learned",
         curve="\n".join(rows),
         kinds="\n".join(kinds),
         verdict=verdict(figures),
