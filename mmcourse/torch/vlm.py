@@ -184,9 +184,10 @@ class VLM(nn.Module):
         return self.project(self.vision(images))
 
     def project(self, features: Tensor) -> Tensor:
-        """Features of the tower (b, 64, vision_dim) → visual tokens (b, num_visual, dim)."""
+        """Features of the tower (b, 64, vision_dim) → visual tokens (b, num_visual, dim), each of mean square 1."""
         grid = features.unflatten(1, (GRID, GRID))  # (b, 8, 8, vision_dim)
-        return self.projector(merge_patches(grid, self.config["merge"]))
+        tokens = self.projector(merge_patches(grid, self.config["merge"]))
+        return F.rms_norm(tokens, tokens.shape[-1:])  # of size 1, as their positions are: else these drown
 
     def embed(self, ids: Tensor, visual: Tensor | None = None) -> Tensor:
         """Pieces int64 (b, n) → vectors (b, n, dim); visual tokens (b, num_visual, dim) replace `<image>`."""

@@ -15,7 +15,7 @@
 # **Before this:** [captioning](captioning.ipynb) (teacher forcing, greedy decoding, a coin toss about sides), [clip](clip.ipynb) (the vision encoder),
 # [attention](attention.ipynb) (masks, multi-head attention), [evaluate](evaluate.ipynb) (what a score can rest on).
 #
-# **Time to read:** 75 minutes with the four blanks, then 80 for the [exercises](exercises/vlm.ipynb).
+# **Time to read:** 75 minutes with the three blanks, then 80 for the [exercises](exercises/vlm.ipynb).
 
 # %%
 import copy
@@ -61,8 +61,11 @@ def show_answers(images, texts, said, right=None):
     for row, (text, answer) in enumerate(zip(texts, said)):
         words = text.split()
         lines = [" ".join(words[i : i + 5]) for i in range(0, len(words), 5)]
-        mark = "" if right is None or answer == right[row] else f" (right: {right[row]})"
-        titles.append("\n".join([*lines, *[""] * (2 - len(lines)), f"→ {answer}{mark}"]))
+        mark = ""
+        if right is not None and answer != right[row]:
+            mark = f" (right: {right[row]})"
+        lines += [""] * (2 - len(lines))
+        titles.append("\n".join([*lines, f"→ {answer}{mark}"]))
     fig = plot.images(list(images), titles, columns=min(2, len(titles)))
     told = " · ".join(f"{text} {answer}" for text, answer in zip(texts, said))
     plot.show(fig, alt=f"Scenes with questions and answers: {told}")
@@ -161,7 +164,8 @@ for start, end in zip(parts, parts[1:]):
     canvas.arrow(start, end)
 canvas.arrow(parts[-1], (110, 186), bend=-20)
 canvas.text("they stand where <image> stood", 370, 130)
-answer = canvas.place(draw.box("language model → yes <eos>", color="green"), x=210, y=265)
+speaks = draw.box("language model → yes <eos>", color="green")
+canvas.place(speaks, x=210, y=265)
 draw.show(
     canvas,
     alt="A picture goes through the vision encoder to a grid of features and through "
@@ -280,7 +284,8 @@ insert_visual_tokens = check("vlm.blank.1", insert_visual_tokens)
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
-pieces = ["<bos>", "<image>", "<user>", "is", "it", "red", "?", "<assistant>", "yes", "<eos>"]
+pieces = ["<bos>", "<image>", "<user>", "is", "it", "red", "?", "<assistant>"]
+pieces += ["yes", "<eos>"]
 canvas.place(draw.tokens(pieces, highlight=[1]), x=70, y=0)
 widths = [draw.text_width(piece) + 16 for piece in pieces]
 widths = [max(30, width) for width in widths]
@@ -295,9 +300,9 @@ canvas.text("reads", 25, 16)
 canvas.text("labels", 25, 85)
 draw.show(
     canvas,
-    alt="A text with a picture, a question and the answer yes. The labels are minus 100 "
-    "everywhere except at yes and at the end; each of these two is predicted from the "
-    "position before it.",
+    alt="A text with a picture, a question and the answer yes. The labels are minus "
+    "100 everywhere except at yes and at the end; each of these two is predicted from "
+    "the position before it.",
 )
 
 # %% [markdown]
@@ -576,11 +581,14 @@ for part in ("vision", "projector", "language"):
     marks.append(["learns" if part in s["trained"] else "frozen" for s in stages])
 look = {
     "rows": ["vision encoder", "projector", "language model"],
-    "columns": [f"{s['name']}, to {s['until']:.0%}" for s in stages],
+    "columns": [f"{s['name']}: {s['first step']}" for s in stages],
 }
-learns = [(i, j) for i in range(3) for j in range(4) if marks[i][j] == "learns"]
+learns = []
+for i in range(3):
+    learns += [(i, j) for j in range(len(stages)) if marks[i][j] == "learns"]
+title = "who learns, and from which step on"
 draw.show(
-    draw.matrix(marks, title="who learns, and until when", highlight=learns, **look),
+    draw.matrix(marks, title=title, highlight=learns, **look),
     alt="A table of three parts and four stages. First only the language model learns, "
     "then only the projector, then all three.",
 )
@@ -593,9 +601,10 @@ draw.show(
 curve = training["curve"]
 minutes = [row["cpu seconds"] / 60 for row in curve]
 names = questions.QUESTION_KINDS
+american = {name: name.replace("colour", "color") for name in names}
 lines = {}
 for name in names:
-    lines[name.replace("colour", "color")] = [row[name] for row in curve]
+    lines[american[name]] = [row[name] for row in curve]
 fig = plot.curves(
     lines,
     x=minutes,
@@ -607,7 +616,7 @@ plot.show(fig, alt="Color and shape rise first, relation and compare last.")
 
 # %%
 print(f"{training['steps']} steps, {training['cpu seconds'] / 60:.0f} minutes")
-print(f"{'minute':8}" + "".join(f"{name.replace('colour', 'color'):>11}" for name in names))
+print(f"{'minute':8}" + "".join(f"{american[name]:>11}" for name in names))
 for row in curve[:: max(1, len(curve) // 6)]:
     shown = "".join(f"{row[name]:11.2f}" for name in names)
     print(f"{row['cpu seconds'] / 60:6.0f}  {shown}")
@@ -646,12 +655,14 @@ def dialogues_about(scenes, seed, most=8):
     for scene in scenes:
         asked = []
         for kind in questions.QUESTION_KINDS:
-            asked += chance.sample(every := questions.about(scene, kind), min(2, len(every)))
+            every = questions.about(scene, kind)
+            asked += chance.sample(every, min(2, len(every)))
         chance.shuffle(asked)
         texts = []
         for question, answer in asked[:most]:
             text = questions.words(question, words)
-            texts.append((question_ids(text), [*vocabulary.encode(answer), vocabulary.EOS]))
+            said = [*vocabulary.encode(answer), vocabulary.EOS]
+            texts.append((question_ids(text), said))
         found.append(texts)
     return found
 
@@ -761,9 +772,10 @@ for kind, chosen in rows:
 
 # %% tags=["target"]
 n = len(asked)
-expect_within(f"right with the own picture, of {n}", right["own picture"].mean(), 0.95, 0.06)
-expect_within("right with another's picture", right["another's"].mean(), 0.27, 0.06)
-expect_within("right with a gray picture", right["gray"].mean(), 0.25, 0.05)
+shares = {name: found.mean() for name, found in right.items()}
+expect_within(f"right with the own picture, of {n}", shares["own picture"], 0.90, 0.06)
+expect_within("right with another's picture", shares["another's"], 0.27, 0.06)
+expect_within("right with a gray picture", shares["gray"], 0.25, 0.05)
 expect_within("limit of language alone", limit["all"], 0.278, 0.02)
 assert right["gray"].mean() <= limit["all"] + 1e-9
 blind.compare("about a quarter")
@@ -867,7 +879,8 @@ for name, words in (
     ("half", "one of the two"),
     ("neither", "neither of the two"),
 ):
-    print(f"yes, though there is only: {words:46} {yes_to_absent[f'false_yes_{name}']:.2f}")
+    said = yes_to_absent[f"false_yes_{name}"]
+    print(f"yes, though there is only: {words:46} {said:.2f}")
 names_color = no_such_thing["false_premise_color"]
 of_another = no_such_thing["false_premise_color_of_another"]
 expect_within("a color named for a thing that is not there", names_color, 0.95, 0.05)
@@ -903,7 +916,7 @@ def right_sizes(model):
 size_before, said = right_sizes(model)
 common = sorted(set(said), key=said.count, reverse=True)[:5]
 print(", ".join(f"{word!r} {said.count(word)}" for word in common))
-print(f"right: {size_before:.2f} of {len(said)}, chance 0.50 for who says small or large")
+print(f"right: {size_before:.2f} of {len(said)}; always “small”: 0.50")
 
 # %% [markdown]
 # To teach it, one could train all weights further. Large models make that expensive: a copy of all weights for each new task, and three times as much memory for the optimizer. **LoRA** (low-rank adaptation, Hu et al. 2022) freezes a weight matrix W and trains a *correction* of low rank r beside it:
@@ -917,11 +930,14 @@ canvas = draw.Canvas()
 start = canvas.place(draw.box("x", note="d_in"), x=0, y=55)
 w = canvas.place(draw.box("W", note="d_out × d_in, frozen", color="gray"), x=120, y=0)
 a = canvas.place(draw.box("A", note="r × d_in", color="orange"), x=110, y=110)
-b = canvas.place(draw.box("B", note="d_out × r, 0 at first", color="orange"), x=230, y=110)
+b_box = draw.box("B", note="d_out × r, 0 at first", color="orange")
+b = canvas.place(b_box, x=230, y=110)
 scale = canvas.place(draw.box("· α/r", color="orange"), x=430, y=117)
 plus = canvas.place(draw.box("+", color="green"), x=520, y=60)
 end = canvas.place(draw.box("y", note="d_out"), x=600, y=55)
-for one, two in ((start, w), (start, a), (a, b), (b, scale), (scale, plus), (w, plus), (plus, end)):
+for one, two in ((start, w), (start, a), (a, b), (b, scale)):
+    canvas.arrow(one, two)
+for one, two in ((scale, plus), (w, plus), (plus, end)):
     canvas.arrow(one, two)
 draw.show(
     canvas,
@@ -1001,7 +1017,8 @@ for _, text, answer, _ in size_train:
 student = copy.deepcopy(model)
 torch.manual_seed(0)
 lora_weights = add_lora(student, rank=4, alpha=8)
-losses = fit(student, lora_weights, size_features, size_dialogues, 60, lr=1e-2, batch=32)
+sizes = size_features, size_dialogues
+losses = fit(student, lora_weights, *sizes, steps=60, lr=1e-2, batch=32)
 print(f"first loss {losses[0]:.2f}, last {np.mean(losses[-5:]):.2f} nats per piece")
 size_after, _ = right_sizes(student)
 old_after = share_right(student, asked.images)
@@ -1120,7 +1137,8 @@ between = GatedCrossAttention(dim=128, num_heads=4, hidden=256)
 x = torch.randn(2, 10, 128)  # a text between two blocks
 visual = torch.randn(2, 64, 128)
 with torch.no_grad():
-    print("gates", between.gates.tolist(), " unchanged:", torch.equal(between(x, visual), x))
+    unchanged = torch.equal(between(x, visual), x)
+print("gates", between.gates.tolist(), " unchanged:", unchanged)
 loss = between(x, visual).square().sum()
 loss.backward()
 of_gates = between.gates.grad.abs().min().item()
@@ -1159,8 +1177,10 @@ without_other = np.array(model.answer(np.stack(without_other), texts, max_length
 
 # %%
 print(f"{len(rows)} questions with at least two things in the picture")
-expect_within("answer changes: the thing is erased", (before != without_it).mean(), 0.9, 0.1)
-expect_within("answer changes: another is erased", (before != without_other).mean(), 0.03, 0.05)
+named_gone = (before != without_it).mean()
+other_gone = (before != without_other).mean()
+expect_within("answer changes: the thing is erased", named_gone, 0.9, 0.1)
+expect_within("answer changes: another is erased", other_gone, 0.03, 0.05)
 
 # %% [markdown]
 # ### Where does it look?
@@ -1203,7 +1223,8 @@ widgets.buttons(show_attention, looked, label="Which question?")
 # %%
 for tokens_per_side in (2, 4, 8, 24):
     n = tokens_per_side**2 + 10
-    print(f"{n - 10:4} visual tokens: {n:4} positions, {n * (n + 1) // 2:8,} comparisons")
+    comparisons = n * (n + 1) // 2
+    print(f"{n - 10:4} visual tokens: {n:4} positions, {comparisons:8,} comparisons")
 
 # %% [markdown]
 # That is why pixel shuffle, resamplers (a few learned queries that attend to all features) and pruned tokens exist. What one loses is place: a token that covers a quarter of the picture has to say what is where in it by itself.
@@ -1218,9 +1239,11 @@ for tokens_per_side in (2, 4, 8, 24):
 nlvr = results["nlvr"]
 print(f"{nlvr['readable']} of {nlvr['sentences']} sentences have only known words")
 print(f"the most frequent unknown ones: {', '.join(nlvr['unknown'][:8])}")
-print(f"questions of ours about {nlvr['boxes']} boxes of theirs, yes and no equally often:")
+print(f"our questions about {nlvr['boxes']} boxes of theirs, answers equally often:")
 for name, found in nlvr["by_kind"].items():
-    print(f"   {name:28} right {found['right']:.2f} of {found['n']}, chance {found['chance']:.2f}")
+    low, high = found["low"], found["high"]
+    told = f"right {found['right']:.2f} ({low:.2f} to {high:.2f}) of {found['n']}"
+    print(f"   {name:26} {told}, chance {found['chance']:.2f}")
 
 # %% [markdown]
 # @@NLVR2@@
