@@ -365,6 +365,7 @@ def main(names: list[str]) -> None:
         except FileNotFoundError:
             figures = {}
         figures[name] = table
+        figures["seconds"] = sum(figures[known]["seconds"] for known in TABLES if known in figures)
         figures["date"] = time.strftime("%Y-%m-%d")
         figures["made_with"] = f"1 CPU thread ({platform.machine()}), scikit-learn {sklearn.__version__}"
         datasets.save_results("audio", figures)
