@@ -145,7 +145,9 @@ def false_premise(model: VLM, n: int, seed: int = SEED) -> dict[str, float]:
 
     No training question has a false premise, so nothing taught the model to say so.
     """
-    texts, images, present = [], [], []
+    texts: list[str] = []
+    images: list[np.ndarray] = []
+    present: list[set[str]] = []
     index = 0
     while len(texts) < n:
         scene = world.make(seed, index)

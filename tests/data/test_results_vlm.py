@@ -218,7 +218,7 @@ def test_figures_have_the_keys_that_are_shown_and_a_card_comes_of_them(run, samp
     curve = run.train(model, 1, samples, images, fast=False, num_validation=7, stages=run.RECIPES["at once"])
     stages = [{"name": s.name, "first step": n, "trained": list(s.trained)} for n, s in enumerate(run.STAGES)]
     training = {"seed": 0, "recipe": "whole", "tower": "clip", "scenes": 90, "steps": 1, "stages": stages}
-    training |= {"cpu seconds": 1, "curve": curve, "grid scale": 1.0, "grid since step": 0}
+    training |= {"cpu seconds": 1, "curve": curve, "note": "A code of row and column was added."}
     run.write_card(tmp_path, model, {"figures": found, "training": training, "sha256": "0" * 64})
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert f"**{found['accuracy']:.3f}**" in card and "Not reached: right answers" in card

@@ -241,7 +241,10 @@ def test_the_tower_is_a_copy_of_the_one_of_clip():
 
 
 def test_equal_to_llava_of_the_same_size_with_its_weights():
-    """Llava's projector and a GPT-2 as its language model: copied weights give the same logits."""
+    """Llava's projector and a GPT-2 as its language model: copied weights give the same logits.
+
+    Ours has one step more, tokens of mean square 1. It is put into Llava, too; the tokens before it are equal as well.
+    """
     from transformers import CLIPVisionConfig, GPT2Config, LlavaConfig, LlavaForConditionalGeneration
 
     vision = CLIPVisionConfig(
@@ -274,9 +277,12 @@ def test_equal_to_llava_of_the_same_size_with_its_weights():
     ids = torch.tensor([prompt_ids("Is there a red star?", 64)] * 2)
     ids[1, -3] = vocabulary.id_of("box")
     with torch.no_grad():
-        want = llava(input_ids=ids, pixel_values=pixels, attention_mask=torch.ones_like(ids)).logits
         outputs = llava.model.vision_tower(pixels, output_hidden_states=True)
         features = outputs.hidden_states[config.vision_feature_layer][:, 1:]  # (2, 64, 32), without the class token
+        projector = llava.model.multi_modal_projector
+        torch.testing.assert_close(model.projector(features), projector(features))
+        projector.register_forward_hook(lambda _, inputs, tokens: torch.nn.functional.rms_norm(tokens, (32,)))
+        want = llava(input_ids=ids, pixel_values=pixels, attention_mask=torch.ones_like(ids)).logits
         found = model.language.hidden_states(model.embed(ids, model.project(features)), KVCache())
         assert (model.language.to_logits(found) - want).abs().max() < 1e-4 * want.abs().max()
 

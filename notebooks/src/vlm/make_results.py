@@ -9,6 +9,9 @@ learns, from captions; then all together learn from captions and easy questions;
 a caption of each picture among them. "Where in the picture is the star?" is asked, too: whoever can find one thing can
 compare the places of two, which is what takes longest.
 
+Visual tokens have mean square 1, and their positions a code of row and column of the same size: where the tokens were
+much larger than their positions, neither "place" nor "relation" was learned.
+
 The picture is read once for all its dialogues (`mmcourse.torch.vlm.pack`). Half of the pictures are mirrored, with
 answers and captions of the mirrored scene. Matrices are trained by Muon, the rest by AdamW. The learning rate falls to
 0 at the last step, or sooner where `--minutes` would not suffice.
@@ -19,20 +22,17 @@ Everything drawn by chance comes from the seed; another processor or another PyT
 from __future__ import annotations
 
 import argparse
-import copy
 import functools
 import hashlib
 import json
 import random
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional as F
 
 from mmcourse.datasets import data_dir, vocabulary
@@ -44,8 +44,6 @@ from mmcourse.figures.captioning import truth_of
 from mmcourse.io import atomic_write
 from mmcourse.torch.captioner import Captioner
 from mmcourse.torch.clip import CLIP, prepare_images
-from mmcourse.torch.lora import add_lora
-from mmcourse.torch.visual_tokens import answer_cross_entropy
 from mmcourse.torch.vlm import DESCRIBE, PROJECTORS, VLM, pack, question_ids
 from mmcourse.training.torch.muon import Muon
 
@@ -410,138 +408,6 @@ def join_runs(before: Path | None, curve: list[dict], begun: list[dict], step: i
     return rows, stages
 
 
-# ---------------------------------------------------------------- experiments that the lesson shows
-SEEDS = 5
-WAYS = {"LoRA, rank 1": 1, "LoRA, rank 4": 4, "whole language model": None}
-
-
-def size_data(model: VLM, seed: int, n: int) -> tuple[torch.Tensor, list]:
-    """Features of n scenes, and one question each for the size of a thing."""
-    asked = [questions.ask(seed, index, kind="size") for index in range(n)]
-    with torch.no_grad():
-        images = prepare_images(np.stack([draw(scene) for _, _, _, scene in asked]))
-        features = torch.cat([model.vision(part) for part in images.split(250)])
-    return features, [[(question_ids(text), encode_answer(answer))] for _, text, answer, _ in asked]
-
-
-def teach_sizes(model: VLM, rank: int | None, seed: int, steps: int = 60, n: int = 600) -> tuple[VLM, int]:
-    """A copy that was trained on questions for sizes only, and how many weights were trained; rank None: all."""
-    student = copy.deepcopy(model)
-    features, dialogues = size_data(model, 42 + 100 * seed, n)
-    torch.manual_seed(seed)
-    if rank is None:
-        student.requires_grad_(False)
-        student.language.requires_grad_(True)
-        rate = 1e-3
-    else:
-        add_lora(student.language, rank, 2.0 * rank)
-        rate = 1e-2
-        student.vision.requires_grad_(False)
-        student.projector.requires_grad_(False)
-    trained = [parameter for parameter in student.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0)
-    order = np.random.default_rng(seed)
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
-        rows = order.integers(n, size=32)
-        ids, labels, segments, position_ids = pack([dialogues[row] for row in rows], student.num_visual)
-        visual = student.project(features[rows])
-        hidden = student.packed_hidden_states(visual, ids, segments, position_ids)
-        loss = answer_cross_entropy(student.language.to_logits(hidden), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return student, sum(parameter.numel() for parameter in trained)
-
-
-def lora_experiment(model: VLM, seeds: int = SEEDS) -> dict[str, dict]:
-    """Right answers to the new kind and to the old ones, for each way and seed."""
-    new = [one for group in questions.balanced(41, 200, kinds=("size",)) for one in group]
-    images = np.stack([draw(scene) for _, _, _, scene in new])
-    old = vlm_figures.Questions(240)
-    found = {}
-    for name, rank in WAYS.items():
-        row: dict = {"new": [], "old": []}
-        for seed in range(seeds):
-            student, row["weights"] = teach_sizes(model, rank, seed)
-            said = student.answer(images, [text for _, text, _, _ in new], max_length=8)
-            row["new"].append(float(np.mean([a == b for a, (_, _, b, _) in zip(said, new, strict=True)])))
-            row["old"].append(float(old.right(vlm_figures.ask_all(student, old.text, old.images)).mean()))
-        found[name] = row
-        print(name, row, flush=True)
-    return found
-
-
-NLVR_COLORS = {"Yellow": "yellow", "Black": "black", "#0099ff": "blue"}
-
-
-def nlvr_experiment(model: VLM, folder: Path) -> dict:
-    """Our questions about the pictures of NLVR, and how many of its sentences have only known words."""
-    rows = {row["identifier"]: row for row in map(json.loads, (folder / "dev.json").read_text("utf-8").splitlines())}
-    known = set(vocabulary.pieces())
-    unknown, readable = Counter(), 0
-    for row in rows.values():
-        words = [word.strip(".,;:'\"").lower() for word in row["sentence"].split()]
-        strange = [word for word in words if word and word not in known and not word.isdigit()]
-        unknown.update(strange)
-        readable += not strange
-    boxes, things = [], []
-    for path in sorted((folder / "images").glob("*.png")):
-        picture = Image.open(path).convert("RGB")
-        parts = rows["-".join(path.stem.split("-")[1:3])]["structured_rep"]
-        for left, part in zip((0, 150, 300), parts, strict=True):
-            boxes.append(
-                np.asarray(picture.crop((left, 0, left + 100, 100)).resize((64, 64), Image.Resampling.BILINEAR))
-            )
-            things.append([(NLVR_COLORS[thing["color"]], thing["type"]) for thing in part])
-    colors, shapes = sorted(NLVR_COLORS.values()), ["circle", "square", "triangle"]
-    asked: dict[str, list] = {"a thing with color and shape": [], "a shape": [], "how many of a shape": []}
-    for box, part in enumerate(things):
-        for shape in shapes:
-            number = sum(other == shape for _, other in part)
-            asked["a shape"].append((box, f"Is there a {shape}?", "yes" if number else "no"))
-            if number <= 3:
-                asked["how many of a shape"].append((box, f"How many {shape}s are there?", questions.NUMBERS[number]))
-            for color in colors:
-                answer = "yes" if (color, shape) in part else "no"
-                asked["a thing with color and shape"].append((box, f"Is there a {color} {shape}?", answer))
-    rng, by_kind = np.random.default_rng(0), {}
-    for name, every in asked.items():
-        answers = sorted({answer for _, _, answer in every})
-        groups = [[one for one in every if one[2] == answer] for answer in answers]
-        each = min(60, *map(len, groups))
-        chosen = [group[row] for group in groups for row in rng.permutation(len(group))[:each].tolist()]
-        said = vlm_figures.ask_all(
-            model, [text for _, text, _ in chosen], np.stack([boxes[box] for box, _, _ in chosen])
-        )
-        right = sum(a == b for a, (_, _, b) in zip(said, chosen, strict=True))
-        low, high = vlm_figures.wilson_interval(right, len(chosen))
-        shares = {"right": right / len(chosen), "low": low, "high": high}
-        by_kind[name] = shares | {"n": len(chosen), "chance": 1 / len(answers)}
-    return {
-        "sentences": len(rows),
-        "readable": readable,
-        "unknown": [word for word, _ in unknown.most_common(20)],
-        "boxes": len(boxes),
-        "by_kind": by_kind,
-        "source": "NLVR, Suhr et al. 2017, development set, CC BY 4.0",
-    }
-
-
-def experiments(nlvr: Path | None) -> None:
-    """Write `results.json` beside this file; what needs data that is not here keeps its old figures."""
-    started = time.perf_counter()
-    path = Path(__file__).with_name("results.json")
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    model = VLM.from_pretrained("vlm")
-    found["lora"] = lora_experiment(model)
-    if nlvr is not None:
-        found["nlvr"] = nlvr_experiment(model, nlvr)
-    found["seconds"] = round(time.perf_counter() - started)
-    found["made_with"] = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
-    atomic_write(path, json.dumps(found, indent=1) + "\n")
-
-
 def main() -> None:
     """Train, save, measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -549,7 +415,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=80.0, help="at most; then the learning rate falls sooner")
     parser.add_argument("--scenes", type=int, default=NUM_SCENES)
     parser.add_argument("--recipe", choices=RECIPES, default="whole", help="another leaves something out")
-    parser.add_argument("--tower", choices=TOWERS, default="clip", help="the shipped model whose picture tower sees")
+    parser.add_argument(
+        "--tower", choices=TOWERS, default="captioning", help="the shipped model whose picture tower sees"
+    )
     parser.add_argument("--projector", choices=PROJECTORS, default="mlp")
     parser.add_argument("--merge", type=int, default=1, help="1: 64 visual tokens, 2: 16, 4: 4")
     parser.add_argument("--seed", type=int, default=SEED)
@@ -560,12 +428,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=None, help="a file in which drawn pictures are kept")
     parser.add_argument("--keep", type=Path, default=None, help="a folder for the model after each measurement")
     parser.add_argument("--out", type=Path, default=None, help="another folder for the model")
-    parser.add_argument("--experiments", action="store_true", help="only what the lesson shows, with the shipped model")
-    parser.add_argument("--nlvr", type=Path, default=None, help="a folder with NLVR's dev.json and images")
     options = parser.parse_args()
-    if options.experiments:
-        experiments(options.nlvr)
-        return
     fast = has_fast_bfloat16()
     torch.manual_seed(options.seed)
     samples = make_samples(options.scenes)
@@ -588,12 +451,12 @@ def main() -> None:
     )
     first = 0 if options.start is None else int(options.start.name.rpartition("_")[2])
     curve, begun = join_runs(options.before, curve, begun, first)
+    scale = (GRID_SCALE if options.start is None else 0) if options.grid_scale is None else options.grid_scale
     training = {
         "seed": options.seed,
         "recipe": options.recipe,
         "tower": options.tower,
-        "grid scale": GRID_SCALE if options.grid_scale is None else options.grid_scale,
-        "grid since step": first,
+        "note": f"A code of row and column, {scale:+g} in size, was added to the positions of visual tokens at step {first}.",
         "scenes": len(samples),
         "steps": curve[-1]["step"],
         "stages": begun,
@@ -602,8 +465,6 @@ def main() -> None:
         "curve": curve,
     }
     save(model, training, options.out)
-    if options.out is None:
-        experiments(options.nlvr)
 
 
 CARD = """\
@@ -629,7 +490,7 @@ teaches. Text is encoded by `mmcourse.datasets.vocabulary`. No photograph and no
 `notebooks/src/vlm/make_results.py`, seed {seed}: {steps:,} steps of {batch} pictures with up to {texts} dialogues each;
 {cpu:,} CPU seconds. Stages, with the parts that learn:
 {stages}.
-A code of row and column, of size {grid:g}, was added to the positions of the visual tokens {grid_when}.
+{note}
 Matrices by Muon, the rest by AdamW. Another processor or another PyTorch rounds differently.
 
 | step | CPU seconds | all | existence | count | color | shape | relation | compare |
@@ -720,11 +581,7 @@ def write_card(folder: Path, model: VLM, found: dict) -> None:
         steps=training["steps"],
         stages=stages,
         cpu=training["cpu seconds"],
-        grid=training["grid scale"],
-        grid_when="at the start"
-        if not training["grid since step"]
-        else f"at step {training['grid since step']}: until "
-        "then, learned positions were so small beside the tokens that no kind of place was learned",
+        note=training["note"],
         curve="\n".join(rows),
         kinds="\n".join(kinds),
         verdict=verdict(figures),
