@@ -74,7 +74,8 @@ def grade(
             "Make it, or name the folder that students hand in to"
         )
     try:
-        if (release is None or release.resolve() == folder.resolve()) and is_own_release(folder):
+        named_twice = release is not None and release.resolve() == folder.resolve()  # then it is read with care
+        if named_twice or (release is None and is_own_release(folder)):
             folder, release = _handed_in(folder), folder
         with progress_bar("submissions") as progress:
             graded = run(folder, out, release, progress=progress, **settings)
