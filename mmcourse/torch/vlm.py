@@ -165,8 +165,7 @@ class VLM(nn.Module):
     def add_grid_positions(self, scale: float = 1.0) -> None:
         """Add a code of row and column to the positions of the visual tokens, `scale` times as large as 1.
 
-        Learned positions start near 0. Beside visual tokens of size 9 they stay too small to be noticed, and a model
-        that cannot tell where a token was cannot tell who is on the left.
+        Learned positions start near 0, and the places of a picture's tokens are to be told apart from the first step.
 
         Raises
         ------
@@ -187,7 +186,7 @@ class VLM(nn.Module):
         """Features of the tower (b, 64, vision_dim) → visual tokens (b, num_visual, dim), each of mean square 1."""
         grid = features.unflatten(1, (GRID, GRID))  # (b, 8, 8, vision_dim)
         tokens = self.projector(merge_patches(grid, self.config["merge"]))
-        return F.rms_norm(tokens, tokens.shape[-1:])  # of size 1, as their positions are: else these drown
+        return F.rms_norm(tokens, tokens.shape[-1:])  # of the same size as the code of `add_grid_positions`
 
     def embed(self, ids: Tensor, visual: Tensor | None = None) -> Tensor:
         """Pieces int64 (b, n) → vectors (b, n, dim); visual tokens (b, num_visual, dim) replace `<image>`."""
