@@ -24,6 +24,7 @@
 # ## 1 · A network that finds the digit
 
 # %% tags=["hide-input"]
+from functools import partial
 from importlib.resources import files
 from itertools import product
 from time import perf_counter
@@ -41,7 +42,7 @@ from mmcourse import draw, plot, widgets
 from mmcourse.check import check
 from mmcourse.datasets import load, results
 from mmcourse.evaluate import expect_within, mean_and_interval
-from mmcourse.preprocess.image import grayscale, read, resize
+from mmcourse.preprocess.image import read, resize
 
 np.set_printoptions(precision=3, suppress=True)
 g = np.random.default_rng(0)
@@ -1213,7 +1214,11 @@ for name in ("max_pool2d", "avg_pool2d"):
     forward, backward = getattr(convolution, name), getattr(convolution, f"{name}_backward")
     pooled, cache = forward(X)  # (2, 7, 7, 3) → (2, 3, 3, 3)
     delta = g.normal(size=pooled.shape)
-    slopes = numerical_gradient(lambda a: forward(a)[0], X, delta)
+
+    def values(a, forward=forward):
+        return forward(a)[0]
+
+    slopes = numerical_gradient(values, X, delta)
     print(f"{name} backward right:", error(backward(delta, cache), slopes) < 1e-6)
 
 # %% [markdown]
@@ -1545,7 +1550,7 @@ carried, from_the_middle = [], []
 for seed in range(3):
     model, _ = train(SmallCnn, middle, label, epochs=9, seed=seed)
     from_the_middle.append(model)
-    carried.append(by_distance(lambda pictures: predict(model, pictures)))
+    carried.append(by_distance(partial(predict, model)))
 lines = {"CNN, positions forgotten": carried, "linear": linear_curve}
 labels = {"xlabel": "digit moved by … pixels, mean of four directions", "ylabel": "test accuracy"}
 title = "Trained in the middle: how far from it can they read?"
@@ -1654,7 +1659,7 @@ assert gap < 1e-5
 # %% tags=["free"]
 without_strides = []
 for model in from_the_middle:
-    without_strides.append(by_distance(lambda pictures: predict_dense(model, pictures)))
+    without_strides.append(by_distance(partial(predict_dense, model)))
 lines = {"with strides": carried, "same weights, no strides": without_strides}
 title = "Are the strides to blame?"
 fig = plot.curves(lines, title=title, x=range(8), levels={"chance": 0.1}, **labels)
@@ -1849,35 +1854,36 @@ else:
 # (The eight strongest maps by their mean absolute value. `china.jpg` by danielbuechele, CC BY 2.0.)
 #
 # ### Does the big network dip, too?
-# It has five strides of 2, so one step in its last maps is 32 pixels. A stored run moved a window of 224 × 224 pixels over three photographs, pixel by pixel, to the right and down, and noted the probability of the name that the network gave at the start.
+# It has five strides of 2, so one step in its last maps is 32 pixels. A stored run laid three photographs, shrunk to 160 × 160 pixels, on an even gray ground of 224 × 224, and moved them pixel by pixel, to the right and down. A photograph stays whole; only its position changes. At each position it noted the probability of the name that the network gave at the start. If strides do here what they did to the digits, the probability must come back after 32 and 64 pixels.
 
 # %%
 photo_guess = widgets.guess(
-    "The window moves by up to 32 pixels. How far apart are the lowest and the highest probability of the first name?",
+    "Over 64 positions: how far apart are the lowest and highest probability of one photograph's name?",
     ["less than 0.02", "about 0.1", "more than 0.2"],
 )
 
 # %%
 photo_table = stored["photo"]
 widest = 0
-print(f"{'':8} {'moved':6}  at start  lowest  highest  largest step  other first names")
+print(f"{'':8} {'moved':6}  at 0    16    32    48    64   lowest  highest  other first names")
 for name, ways in photo_table.items():
     for way, found in ways.items():
         p = np.array(found["probability"])
-        step = np.abs(np.diff(p)).max()
         widest = max(widest, np.ptp(p))
-        print(f"{name:8} {way:6} {p[0]:9.2f} {p.min():7.2f} {p.max():8.2f} {step:13.2f} {found['changed']:10} of 33")
+        at = " ".join(f"{p[d]:5.2f}" for d in (0, 16, 32, 48, 64))
+        changed = found["changed"]
+        print(f"{name:8} {way:6} {at} {p.min():8.2f} {p.max():8.2f} {changed:10} of 65")
+print(f"widest range: {widest:.2f}")
 
 # %% tags=["hide-input"]
 lines = {f"{name}, {way}": ways[way]["probability"] for name, ways in photo_table.items() for way in ways}
 title = "The same photograph, some pixels further"
-labels = {"xlabel": "window moved by … pixels", "ylabel": "probability of the first name"}
-fig = plot.curves(lines, title=title, x=range(33), **labels)
-plot.show(fig, alt="Six curves of a probability against the number of pixels by which a window was moved.")
+labels = {"xlabel": "photograph moved by … pixels", "ylabel": "probability of the first name"}
+fig = plot.curves(lines, title=title, x=range(65), **labels)
+plot.show(fig, alt="Six curves of a probability against the number of pixels by which a photograph was moved.")
 
 # %% [markdown]
-# <!-- MEASURE: photo -->
-# Three photographs show what *can* happen, not how often it does. The window also loses a strip of the photograph on one side and gains one on the other, so a slow drift is not the network's fault; jumps from one pixel to the next are. Azulay and Weiss (2019) counted them on thousands of photographs.
+# PHOTO_TEXT
 #
 # ### On a GPU
 # The same class eight times as wide, five times as long. The cell says where it ran, or that it did not.

@@ -341,7 +341,8 @@ def make_hard() -> dict:
     figures["3 components, 40 neighbors"] = near.score(three.transform(x_test), y_test)
     for name in ("MLP", "CNN, positions kept", "CNN, positions forgotten"):
         figures[name] = {
-            f"{epochs} epochs": [hard_digits(MODELS[name], epochs, seed) for seed in range(SEEDS)] for epochs in HARD_EPOCHS
+            f"{epochs} epochs": [hard_digits(MODELS[name], epochs, seed) for seed in range(SEEDS)]
+            for epochs in HARD_EPOCHS
         }
         print(name, figures[name], flush=True)
     return figures
