@@ -111,7 +111,7 @@ print("padded", nn.functional.pad(row, (0, 1, 0, 0))[0, 0, 0].tolist())
             "before = total - total // 2"
         ),
         "You pad half a kernel on both sides whatever the size, as `padding=1` does: with a stride, Keras pads less.": (
-            "return self.kernel_size // 2, self.kernel_size // 2"
+            edit("return before, total - before", "return self.kernel_size // 2, self.kernel_size // 2")
         ),
         "All of the padding goes behind the last pixel: half of it, rounded down, belongs before the first.": (
             "before = 0 * total"
@@ -137,7 +137,7 @@ print("padded", nn.functional.pad(row, (0, 1, 0, 0))[0, 0, 0].tolist())
         "Your convolution has no bias.": edit("kernel_size, stride)\n", "kernel_size, stride, bias=False)\n"),
         "Your convolution does not use the stride.": edit("kernel_size, stride)\n", "kernel_size)\n"),
         "There is an activation function behind your convolution: return the maps as they are.": (
-            "return self.conv(padded).relu()"
+            edit("return self.conv(padded)", "return self.conv(padded).relu()")
         ),
     },
     praise="Now weights from Keras give Keras's numbers. The pretrained network of the lesson is padded just so.",
