@@ -44,6 +44,11 @@ factor_guess = widgets.guess(
 
 
 # %%
+def best_of_five(f):
+    """Milliseconds."""
+    return 1000 * min(timeit.repeat(f, number=1, repeat=5))
+
+
 def milliseconds(size, in_channels, out_channels):
     """Best of five times of each way, for 64 pictures."""
     x = g.normal(size=(64, size, size, in_channels)).astype("float32")
@@ -58,6 +63,11 @@ def milliseconds(size, in_channels, out_channels):
     assert cache["rows"].size == 9 * x.size  # each pixel is copied nine times
     # what comes back for each place under the kernel
     planes = np.zeros((3, 3, in_channels, 64, size, size), "float32")
+
+    def torch_both_ways():
+        y = F.conv2d(*tensors, padding=1)
+        return torch.autograd.grad(y, tensors, y_torch)
+
     work = {
         "loop": lambda: conv2d_loop(x, w, padding=1),
         "im2col": lambda: convolution.conv2d(x, w, padding=1),
@@ -66,9 +76,9 @@ def milliseconds(size, in_channels, out_channels):
         "backward": lambda: convolution.conv2d_backward(y, cache),
         "(adding up)": lambda: convolution.windows_backward(planes, cache["padded"]),
         "PyTorch": lambda: F.conv2d(*tensors, padding=1),
-        "with backward": lambda: torch.autograd.grad(F.conv2d(*tensors, padding=1), tensors, y_torch),
+        "with backward": torch_both_ways,
     }
-    return {name: 1000 * min(timeit.repeat(f, number=1, repeat=5)) for name, f in work.items()}
+    return {name: best_of_five(f) for name, f in work.items()}
 
 
 # %% tags=["free"]
@@ -126,7 +136,7 @@ for name, layer in layers.items():
     print(f"{name:20} {weights:8,} {weights:12,}")
 separable = sum(layers[name].weight.numel() for name in ("depthwise", "1 × 1"))
 whole = layers["3 × 3, all channels"].weight.numel()
-print(f"depthwise and 1 × 1 together: {separable:,}, one part in {whole / separable:.1f}")
+print(f"depthwise and 1 × 1: {separable:,}, one part in {whole / separable:.1f}")
 
 # %% [markdown]
 # Is a depthwise convolution really a loop over channels? And a separable one is a *special* 3 × 3 convolution: multiply its two steps out, and every kernel slice is a multiple of one and the same pattern.
@@ -136,11 +146,13 @@ depthwise = nn.Conv2d(4, 4, 3, groups=4, bias=False).double()
 pointwise = nn.Conv2d(4, 6, 1, bias=False).double()
 x = torch.tensor(g.normal(size=(2, 4, 8, 8)))
 by_channel = [F.conv2d(x[:, c : c + 1], depthwise.weight[c : c + 1]) for c in range(4)]
-print("a loop over channels:", torch.allclose(depthwise(x), torch.cat(by_channel, dim=1)))
+same = torch.allclose(depthwise(x), torch.cat(by_channel, dim=1))
+print("a loop over channels:", same)
 patterns = depthwise.weight[:, 0]  # (4, 3, 3)
 mixing = pointwise.weight[:, :, 0, 0]  # (6, 4)
 full = mixing[:, :, None, None] * patterns[None]  # (6, 4, 3, 3)
-print("as one convolution:  ", torch.allclose(pointwise(depthwise(x)), F.conv2d(x, full)))
+same = torch.allclose(pointwise(depthwise(x)), F.conv2d(x, full))
+print("as one convolution:  ", same)
 
 # %% [markdown]
 # So it can do less than a full convolution, in exchange for an eighth of the products. Whether that is a good bargain is a question of accuracy at equal cost, which a table of counts does not answer. EfficientNet (lesson [vision](vision.ipynb)) consists of such layers.
@@ -160,7 +172,8 @@ for i, value in enumerate(small):
     stamp = value * kernel
     large[2 * i : 2 * i + 3] += stamp
     print(f"number {i} stamps {stamp} from position {2 * i} on")
-by_torch = F.conv_transpose1d(torch.tensor(small)[None, None], torch.tensor(kernel)[None, None], stride=2)
+small_torch, kernel_torch = torch.tensor(small)[None, None], torch.tensor(kernel)[None, None]
+by_torch = F.conv_transpose1d(small_torch, kernel_torch, stride=2)
 print("together", large)
 print("PyTorch  ", by_torch[0, 0].numpy())
 assert np.allclose(large, by_torch)
@@ -172,7 +185,8 @@ y = F.conv2d(x, w, stride=2)  # (1, 1, 3, 3)
 delta = torch.tensor(g.normal(size=(1, 1, 3, 3)))
 (back,) = torch.autograd.grad(y, x, delta)
 up = F.conv_transpose2d(delta, w, stride=2)
-print("gradient of a convolution = transposed convolution:", torch.allclose(back, up), tuple(up.shape))
+print("shape", tuple(up.shape))
+print("gradient of a convolution = transposed:", torch.allclose(back, up))
 
 # %% [markdown]
 # **Predict:** an *even* map of ones, a kernel of ones, stride 2. Is the large map even, too, with kernels of 2, 3 and 4?
@@ -201,10 +215,12 @@ plot.show(fig, alt="Three maps made from ones with stride 2: even with kernels 2
 # %%
 picture = g.normal(size=(64, 64))
 kernel = g.normal(size=(31, 31))
-shape = (64 + 31 - 1, 64 + 31 - 1)  # room for the full convolution, so that nothing wraps round
+# room for the full convolution, so that nothing wraps round
+shape = (64 + 31 - 1, 64 + 31 - 1)
 spectra = np.fft.rfft2(picture, shape) * np.fft.rfft2(kernel, shape)
 by_spectra = np.fft.irfft2(spectra, shape)
-print("equal to scipy's convolve2d:", np.allclose(by_spectra, convolve2d(picture, kernel)))
+same = np.allclose(by_spectra, convolve2d(picture, kernel))
+print("equal to scipy's convolve2d:", same)
 
 # %% tags=["free"]
 print("kernel   sliding      spectra")
@@ -216,9 +232,10 @@ for k in (3, 7, 15, 31):
         return convolve2d(picture, kernel)
 
     def by_spectra(kernel=kernel, shape=shape):
-        return np.fft.irfft2(np.fft.rfft2(picture, shape) * np.fft.rfft2(kernel, shape), shape)
+        product = np.fft.rfft2(picture, shape) * np.fft.rfft2(kernel, shape)
+        return np.fft.irfft2(product, shape)
 
-    times = [1000 * min(timeit.repeat(f, number=1, repeat=5)) for f in (by_sliding, by_spectra)]
+    times = [best_of_five(f) for f in (by_sliding, by_spectra)]
     print(f"{k:2} × {k:<2} {times[0]:8.2f} ms {times[1]:8.2f} ms")
 assert times[0] > times[1]  # at 31 × 31
 
@@ -258,12 +275,12 @@ eight = g.normal(5, 2, size=(8, 1, 1, 1)).astype("float32")  # one channel, eigh
 in_torch, in_keras = nn.BatchNorm2d(1), keras.layers.BatchNormalization()
 in_torch(torch.tensor(eight))
 in_keras(eight, training=True)
-kept = {"PyTorch": in_torch.running_mean.item(), "Keras": float(in_keras.moving_mean[0])}
-settings = {"PyTorch": (in_torch.momentum, in_torch.eps), "Keras": (in_keras.momentum, in_keras.epsilon)}
-for name, mean in kept.items():
-    momentum, epsilon = settings[name]
-    share = mean / eight.mean()
-    print(f"{name:8} momentum {momentum}, ε {epsilon}, took over {share:.2f} of the batch's mean")
+torch_mean = in_torch.running_mean.item()
+keras_mean = float(in_keras.moving_mean[0])
+print(f"PyTorch: momentum {in_torch.momentum}, ε {in_torch.eps}", end=", ")
+print(f"took over {torch_mean / eight.mean():.2f} of the batch's mean")
+print(f"Keras:   momentum {in_keras.momentum}, ε {in_keras.epsilon}", end=", ")
+print(f"took over {keras_mean / eight.mean():.2f}")
 momentum_guess.compare("PyTorch's")
 
 # %% [markdown]
@@ -271,14 +288,16 @@ momentum_guess.compare("PyTorch's")
 # running variance divides by $n - 1$.
 
 # %%
-alike = keras.layers.BatchNormalization(momentum=weight_conversion.other_momentum(0.1), epsilon=1e-5)
+momentum = weight_conversion.other_momentum(0.1)  # 0.9
+alike = keras.layers.BatchNormalization(momentum=momentum, epsilon=1e-5)
 alike(eight, training=True)
 equal = np.isclose(float(alike.moving_mean[0]), in_torch.running_mean.item())
 print("running mean equal:", equal)
 variances = in_torch.running_var[0], alike.moving_variance[0]
-given = [float(variance) - 0.9 for variance in variances]  # they start at 1, which still counts 0.9
-print(f"variance that the batch gave, PyTorch's over Keras's: {given[0] / given[1]:.3f}")
-print(f"8/7 is {8 / 7:.3f}")
+# they start at 1, which still counts 0.9
+given = [float(variance) - 0.9 for variance in variances]
+ratio = given[0] / given[1]
+print(f"the batch's variance, PyTorch's over Keras's: {ratio:.3f}; 8/7 is {8 / 7:.3f}")
 assert abs(given[0] / given[1] - 8 / 7) < 0.01
 
 # %% [markdown]
