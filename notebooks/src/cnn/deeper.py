@@ -172,8 +172,8 @@ for i, value in enumerate(small):
     stamp = value * kernel
     large[2 * i : 2 * i + 3] += stamp
     print(f"number {i} stamps {stamp} from position {2 * i} on")
-small_torch, kernel_torch = torch.tensor(small)[None, None], torch.tensor(kernel)[None, None]
-by_torch = F.conv_transpose1d(small_torch, kernel_torch, stride=2)
+rows = [torch.tensor(a)[None, None] for a in (small, kernel)]  # each (1, 1, 3)
+by_torch = F.conv_transpose1d(*rows, stride=2)
 print("together", large)
 print("PyTorch  ", by_torch[0, 0].numpy())
 assert np.allclose(large, by_torch)

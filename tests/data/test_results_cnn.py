@@ -1,0 +1,71 @@
+"""Stored figures of lesson cnn: they are whole, what its sentences say holds in them, and a short rerun comes out again."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+
+from mmcourse.datasets import lesson_dir, results
+
+
+@pytest.fixture(scope="module")
+def make():
+    path = lesson_dir("cnn") / "make_results.py"
+    spec = importlib.util.spec_from_file_location("make_results_cnn_data", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return results("cnn")
+
+
+def test_all_tables_are_there_with_every_seed(make, stored):
+    assert set(make.PARTS) <= set(stored)
+    for n in (300, 3000):
+        for name in make.MODELS:
+            row = stored["wandering"][f"{name}, {n} digits"]
+            assert row["rate"] in make.RATES
+            assert [len(row[f"{steps} steps"]) for steps in make.BUDGETS] == [make.SEEDS] * 2
+    for name in (*make.MODELS, "CNN, blurred pooling", "the same weights, no stride"):
+        assert np.shape(stored["shift"][name]) == (make.SEEDS, 8)
+    for name in ("MLP", "CNN, positions kept", "CNN, positions forgotten"):
+        assert [len(stored["hard"][name][f"{e} epochs"]) for e in make.HARD_EPOCHS] == [make.SEEDS] * 3
+
+
+def test_strides_make_the_dip_at_two_pixels_in_each_seed_and_the_same_weights_without_have_none(stored):
+    strided = np.array(stored["shift"]["CNN, positions forgotten"])  # (seeds, 8)
+    dense = np.array(stored["shift"]["the same weights, no stride"])
+    assert ((strided[:, 0] + strided[:, 4]) / 2 - strided[:, 2] > 0.1).all()
+    assert (np.abs((dense[:, 0] + dense[:, 4]) / 2 - dense[:, 2]) < 0.05).all()
+
+
+def test_without_strides_every_fourth_position_is_the_old_map(make):
+    torch.manual_seed(0)
+    model = make.SmallCnn()
+    pictures = torch.zeros(3, 1, 28, 28)
+    pictures[:, :, 7:21, 7:21] = torch.rand(3, 1, 14, 14)
+    with torch.no_grad():
+        one_step = make.dense_logits(model, pictures)
+        four_further = make.dense_logits(model, pictures.roll(1, dims=3))
+        assert one_step.shape == (3, 10)
+        assert (one_step - four_further).abs().max() < 0.05  # only the border differs
+
+
+def test_a_digit_is_placed_where_it_should_be(make):
+    small = torch.rand(2, 14, 14)
+    pictures = make.place(small, torch.tensor([0, 14]), torch.tensor([3, 5]))
+    assert torch.equal(pictures[0, 0, :14, 3:17], small[0]) and torch.equal(pictures[1, 0, 14:, 5:19], small[1])
+    assert pictures.sum() == pytest.approx(small.sum().item(), rel=1e-5)
+
+
+def test_frozen_convolutions_stay_as_they_were(make):
+    digits = torch.rand(8, 14, 14), torch.arange(8)
+    torch.manual_seed(0)
+    start = make.SmallCnn()
+    model = make.train(make.SmallCnn, digits, True, 1e-2, 3, 0, "conv1")
+    assert torch.equal(model.conv1.weight, start.conv1.weight)
+    assert not torch.equal(model.conv2.weight, start.conv2.weight)
