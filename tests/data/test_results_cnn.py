@@ -1,4 +1,4 @@
-"""Stored figures of lesson cnn: they are whole, what its sentences say holds in them, and a short rerun comes out again."""
+"""Stored figures of lesson cnn: whole, true to its sentences, and reproduced by short reruns."""
 
 import importlib.util
 
@@ -49,10 +49,10 @@ def test_without_strides_every_fourth_position_is_the_old_map(make):
     pictures = torch.zeros(3, 1, 28, 28)
     pictures[:, :, 7:21, 7:21] = torch.rand(3, 1, 14, 14)
     with torch.no_grad():
-        one_step = make.dense_logits(model, pictures)
-        four_further = make.dense_logits(model, pictures.roll(1, dims=3))
-        assert one_step.shape == (3, 10)
-        assert (one_step - four_further).abs().max() < 0.05  # only the border differs
+        before = make.dense_logits(model, pictures)
+        one_further = make.dense_logits(model, pictures.roll(1, dims=3))
+        assert before.shape == (3, 10)
+        assert (before - one_further).abs().max() < 0.05  # only the border differs
 
 
 def test_a_digit_is_placed_where_it_should_be(make):

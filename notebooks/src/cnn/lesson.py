@@ -436,8 +436,8 @@ draw.show(
 # A linear layer from 28 × 28 pixels to a map of 26 × 26 numbers has a weight for each pair of pixel and output. A convolution is what is left
 # after two assumptions:
 #
-# 1. **Local connectivity:** an output looks only at a small patch around its own position.
-# 2. **Parameter sharing:** every position uses the *same* weights.
+# 1. **Local connectivity**: an output looks only at a small patch around its own position.
+# 2. **Parameter sharing**: every position uses the *same* weights.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
