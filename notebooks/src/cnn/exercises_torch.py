@@ -110,12 +110,11 @@ print("padded", nn.functional.pad(row, (0, 1, 0, 0))[0, 0, 0].tolist())
     own={"b": 1, "h": 4, "w": 6, "kernel_size": 3, "stride": 2, "c": 1},
     own_says="Sizes and pictures of your own: in_channels, out_channels, kernel_size, stride, x",
     mistakes={
-        "The odd zero goes before the first pixel in your layer: Keras puts the smaller half there.": (
-            "before = total - total // 2"
-        ),
-        "You pad half a kernel on both sides whatever the size, as `padding=1` does: with a stride, Keras pads less.": (
-            edit("return before, total - before", "return self.kernel_size // 2, self.kernel_size // 2")
-        ),
+        "The odd zero goes before the first pixel in your layer, as with half a kernel on both sides whatever the size: "
+        "Keras puts the smaller half there, and with a stride it pads less.": [
+            "before = total - total // 2",
+            edit("return before, total - before", "return self.kernel_size // 2, self.kernel_size // 2"),
+        ],
         "All of the padding goes behind the last pixel: half of it, rounded down, belongs before the first.": (
             "before = 0 * total"
         ),
@@ -242,7 +241,7 @@ cnn = exercise(
     ],
     draw=draw_cnn,
     parts=[
-        part("two convolutions", weight=2, b=2, h=6, w=6, depth=2),
+        part("two convolutions", weight=2, b=2, h=8, w=8, depth=2),
         part("three convolutions", b=2, h=8, w=8, depth=3),
         part("convolutions of one width", b=1, h=8, w=8, depth=3, width=3),
         part("color pictures", b=2, h=4, w=6, depth=2, in_channels=3),
@@ -256,7 +255,7 @@ cnn = exercise(
         "Convolutions in a plain list are hidden from the module, their parameters too: use `nn.ModuleList`.": edit(
             "nn.ModuleList(", "list("
         ),
-        "There is no activation function behind the convolutions.": "x = conv(x)",
+        "There is no activation function behind the convolutions.": edit("x = torch.relu(conv(x))", "x = conv(x)"),
         "Your maps shrink with each convolution: pad by 1 so that the size stays.": edit(", padding=1)", ")"),
         "You use average pooling between the convolutions: take the maximum.": edit("max_pool2d", "avg_pool2d"),
         "There is no pooling between the convolutions.": edit("if number > 0:", "if number < 0:"),
