@@ -69,3 +69,30 @@ def test_frozen_convolutions_stay_as_they_were(make):
     model = make.train(make.SmallCnn, digits, True, 1e-2, 3, 0, "conv1")
     assert torch.equal(model.conv1.weight, start.conv1.weight)
     assert not torch.equal(model.conv2.weight, start.conv2.weight)
+
+
+def test_a_photograph_changes_less_when_it_moves_by_a_whole_step_of_the_last_maps(stored):
+    """Sentences of section 15."""
+    rows = [np.array(found["probability"]) for ways in stored["photo"].values() for found in ways.values()]
+    assert [len(row) for row in rows] == [65] * 6
+    change = {move: np.array([np.abs(p[move:] - p[:-move]).mean() for p in rows]) for move in (8, 16, 24, 32, 40)}
+    mean = {move: round(by_row.mean(), 2) for move, by_row in change.items()}
+    assert mean == {8: 0.04, 16: 0.03, 24: 0.04, 32: 0.02, 40: 0.04}
+    assert (change[32] < change[8]).sum() == 5
+    widest = max(rows, key=np.ptp)
+    assert [round(widest.min(), 2), round(widest.max(), 2)] == [0.1, 0.44]
+    assert all(found["other_names"] > 0 for ways in stored["photo"].values() for found in ways.values())
+    for ways in stored["photo"].values():  # both ways pass through the middle
+        assert ways["right"]["probability"][32] == ways["down"]["probability"][32]
+
+
+def test_what_the_lesson_says_of_moved_digits(stored):
+    """Sentences of section 14."""
+    shift = {name: np.array(by_seed) for name, by_seed in stored["shift"].items() if name != "num_test"}
+    mean = {name: by_seed.mean(axis=0) for name, by_seed in shift.items()}
+    assert mean["CNN, positions forgotten"][[0, 2, 4]].round(2).tolist() == [0.95, 0.74, 0.95]
+    assert mean["the same weights, no stride"][:5].round(2).tolist() == pytest.approx([0.86] * 5, abs=0.011)
+    gain = (shift["CNN, blurred pooling"] - shift["CNN, positions forgotten"])[:, 2]
+    assert [round(gain.min(), 2), round(gain.max(), 2)] == [0.06, 0.17]
+    for name in ("linear", "MLP", "CNN, positions kept"):
+        assert mean[name][5:7].max() < 0.15
