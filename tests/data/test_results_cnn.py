@@ -96,3 +96,42 @@ def test_what_the_lesson_says_of_moved_digits(stored):
     assert [round(gain.min(), 2), round(gain.max(), 2)] == [0.06, 0.17]
     for name in ("linear", "MLP", "CNN, positions kept"):
         assert mean[name][5:7].max() < 0.15
+
+
+def test_what_the_lesson_says_of_wandering_digits(stored):
+    """Sentences of section 13, and of frozen convolutions in section 14."""
+    table, budgets = stored["wandering"], ("300 steps", "900 steps")
+    lost = []
+    for n in (300, 3000):
+        for budget in budgets:
+            names = ("linear", "MLP", "CNN, positions kept", "CNN, positions forgotten")
+            linear, mlp, kept, forgotten = (np.array(table[f"{name}, {n} digits"][budget]) for name in names)
+            assert (forgotten > np.maximum(mlp, kept)).all() and (linear < np.minimum(mlp, kept)).all()
+            if (n, budget) != (3000, "300 steps"):
+                assert (kept > mlp).all()
+    for name in ("linear", "MLP", "CNN, positions kept", "CNN, positions forgotten"):
+        many, few = (np.mean(table[f"{name}, {n} digits"]["900 steps"]) for n in (3000, 300))
+        lost.append(many - few)
+    assert max(lost) < 0.05 and round(lost[-1], 2) == 0.04
+    unlucky = table["rate of one seed"]
+    assert [sum(a < 0.13 for a in unlucky[budget]) for budget in budgets] == [2, 1]
+    frozen = {name: row["900 steps"] for name, row in stored["frozen"].items() if name != "num_test"}
+    assert np.mean(frozen["all convolutions random"]).round(2) == 0.24
+    assert np.mean(frozen["first convolution random"]).round(2) in (0.91, 0.92)
+    gain = np.subtract(frozen["all trained"], frozen["first convolution random"])
+    assert (gain > 0).all() and gain.mean().round(2) == 0.04
+
+
+def test_the_neighbors_lead_on_hard_digits_at_every_budget_and_in_each_pair(stored):
+    """Sentences of section 13."""
+    hard = stored["hard"]
+    rival, n = hard["3 components, 40 neighbors"], hard["num_test"]
+    leads = []
+    for name in ("MLP", "CNN, positions kept", "CNN, positions forgotten"):
+        assert max(max(hard[name][f"{e} epochs"]) for e in (3, 8, 16)) < rival
+        for accuracy, (only_network, only_rival) in zip(hard[name]["16 epochs"], hard[name]["alone"], strict=True):
+            lead = (only_rival - only_network) / n
+            assert lead == pytest.approx(rival - accuracy, abs=1e-6)
+            assert lead > 1.96 * np.sqrt(((only_rival + only_network) / n - lead**2) / n)
+            leads.append(lead)
+    assert [min(leads), max(leads)] == pytest.approx([0.025, 0.058])

@@ -1474,12 +1474,12 @@ print("sum  ", tuple((shortcut(x) + block(x)).shape))
 # - *MLP*: a hidden layer of 128 units, 101,770 parameters;
 # - *CNN, positions kept* and *CNN, positions forgotten*: the class above.
 #
-# Each model sees a digit at a *new* random place in every step, each has its learning rate chosen from three on validation digits, each is trained three times (seeds), and for 300 and for 900 steps of 64 digits: if a ranking holds at one budget only, it is a ranking of budgets. All that with 300 and with 3,000 different training digits.
+# Each model sees a digit at a *new* random place in every step, each has its learning rate chosen from three by the mean of three runs on validation digits, each is trained three times (seeds), and for 300 and for 900 steps of 64 digits: if a ranking holds at one budget only, it is a ranking of budgets. All that with 300 and with 3,000 different training digits.
 
 # %%
 work_guess = widgets.guess(
-    "Which model loses most when it has 300 training digits instead of 3,000?",
-    ["linear", "MLP", "CNN, positions kept", "CNN, positions forgotten"],
+    "300 training digits instead of 3,000: what does positions forgotten lose?",
+    ["about 0.04 of accuracy", "about 0.2", "about 0.5"],
 )
 
 # %%
@@ -1489,7 +1489,8 @@ models = ("linear", "MLP", "CNN, positions kept", "CNN, positions forgotten")
 print(f"stored run of {stored['date']}: {table['num_test']} test digits, 3 seeds")
 print(f"majority class {table['majority']:.2f}; chance 0.10")
 for n in (300, 3000):
-    print(f"\n{n:,} training digits           parameters   300 steps       900 steps")
+    head = f"{n:,} training digits"
+    print(f"\n{head:25}    parameters   rate   300 steps       900 steps")
     for name in models:
         row = table[f"{name}, {n} digits"]
         cells = []
@@ -1497,7 +1498,8 @@ for n in (300, 3000):
             mean, interval = mean_and_interval(row[budget])
             cells.append(f"{mean:.3f} ± {interval:.3f}")
         size = f"{table['parameters'][name]:,}"
-        print(f"{name:25} {size:>13}   {cells[0]}   {cells[1]}")
+        rate = row["rate"]
+        print(f"{name:25} {size:>13}  {rate:5}   {cells[0]}   {cells[1]}")
 
 # %%
 print("3,000 digits minus 300, after 900 steps")
@@ -1507,11 +1509,22 @@ for name in models:
     few = np.array(table[f"{name}, 300 digits"]["900 steps"])
     lost[name], interval = mean_and_interval(many - few)  # seed by seed
     print(f"{name:25} {lost[name]:+.3f} ± {interval:.3f}")
-work_guess.compare(max(lost, key=lost.get))
+work_guess.compare("about 0.04 of accuracy")
+
+# %%
+unlucky = table["rate of one seed"]
+print("positions kept, 3,000 digits, rate", unlucky["rate"], "by seed:")
+for budget in ("300 steps", "900 steps"):
+    print(f"{budget}: {unlucky[budget]}")
 
 # %% [markdown]
-# <!-- MEASURE: `make results cnn` (wandering); then one paragraph: order of the four at both budgets and both numbers of digits, in each seed or only in the mean; what a hidden layer alone buys; how far keeping positions falls behind. -->
-# Read it by columns, and look for an order that holds in all four. The MLP is the honest rival of the CNN: it has a hidden layer, and sixteen times as many parameters as *positions forgotten*. What it lacks are the two assumptions of section 5.
+# Read it by columns. In all four, and in each seed, *positions forgotten* is first and the linear model last. The MLP, far above the linear model, is the honest rival of the CNN: it has a hidden layer, and sixteen times as many parameters as *positions forgotten*. It falls behind all the same; what it lacks are the two assumptions of section 5. The network that keeps positions has them up to `flatten`, and then a weight for each position again. It learns more slowly: after 300 steps with 3,000 digits no difference to the MLP shows (its seeds differ too much), and after 900 steps it is ahead in each seed.
+#
+# Ten times fewer digits cost at most 0.05, since every step shows them in new places. The wrong layer costs far more.
+#
+# The last lines show why the rate was chosen by three runs. A single one had chosen 0.01 for *positions kept*, and at that rate two of three runs are still near chance after 300 steps, and one after 900: they never began to learn. One seed may be lucky in tuning, too.
+#
+# Two limits. The middle two still rise much from 300 to 900 steps, so the gaps are those of these budgets. And the largest rate, 0.01, was mostly the best of the three; a larger one might be better still.
 #
 # There is no exact ceiling here: nobody knows how many of these digits can be read at all.
 #
@@ -1580,7 +1593,7 @@ for name in networks_on_hard:
 late_guess.compare("the neighbors still lead")
 
 # %% [markdown]
-# After three epochs the neighbors are far ahead, and it is tempting to say "an old method beats the network". Later epochs halve the lead: what holds at one budget is a statement about that budget. @@HARD@@ And that the neighbors do well is no discovery. These pictures *are* three components plus noise, and the rival knows it: it need not find out what the networks have to.
+# After three epochs the neighbors are far ahead, and it is tempting to say "an old method beats the network". Later epochs about halve the lead: what holds at one budget is a statement about that budget. It does not vanish: after 16 epochs it is 0.025 to 0.058 in the nine runs, and none of the paired intervals reaches 0. And that the neighbors do well is no discovery. These pictures *are* three components plus noise, and the rival knows it: it need not find out what the networks have to.
 #
 # MLP and CNNs end close together here, and lead the linear model by 0.1; on wandering digits they were far apart. A convolution assumes that what counts is local and may be anywhere. These digits are always in the same place, so there the assumption buys little. **Ask what a model assumes before you ask how many layers it has.**
 
@@ -1820,7 +1833,7 @@ for name, pictures in rows_of_pictures.items():
 # %%
 frozen_guess = widgets.guess(
     "All three convolutions stay random, only the last linear layer learns. Accuracy?",
-    ["near chance, 0.1", "about 0.3", "about 0.5", "above 0.7"],
+    ["near chance, 0.1", "about 0.2", "about 0.5", "above 0.7"],
 )
 
 # %%
@@ -1833,12 +1846,15 @@ for name in ("all trained", "first convolution random", "all convolutions random
         cells.append(f"{budget}: {mean:.3f} ± {interval:.3f}")
     print(f"{name:25}", "   ".join(cells))
 kept_random = frozen["first convolution random"]["900 steps"]
-less = np.subtract(frozen["all trained"]["900 steps"], kept_random)
-mean, interval = mean_and_interval(less)
-print(f"\nwhat training the first convolution adds: {mean:+.3f} ± {interval:.3f}")
+gain = np.subtract(frozen["all trained"]["900 steps"], kept_random)  # (3,)
+mean, interval = mean_and_interval(gain)
+print("\nwhat training the first convolution adds, by seed:", gain)
+print(f"mean {mean:+.3f} ± {interval:.3f}")
+frozen_guess.compare("about 0.2")
 
 # %% [markdown]
-# <!-- MEASURE: `make results cnn` (frozen); frozen_guess.compare(option); say what each layer's training is worth, and whether the first one's gain is shown at all. -->
+# With all three at random, 0.24 after 900 steps; with only the first at random, 0.92. So nearly all of the gain comes from training the deeper two. The first adds some 0.04 to that, in each seed, and the interval hardly clears 0: pictures of its kernels show the part whose training matters least. (One reservation: with all three at random, only 330 weights learn at all.)
+#
 # Deeper maps have seen 18 × 18 pixels and can be asked in another way: *which pieces of pictures excite them most?* The rule, fixed beforehand: of the trained network of seed 0, the first six maps of the last layer that are not dead (a dead map is 0 for every digit), and for each the five test digits with the largest values, no digit twice.
 
 # %% tags=["hide-input"]

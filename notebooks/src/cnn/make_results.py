@@ -157,6 +157,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "CNN, positions forgotten": SmallCnn,
 }
 RATES = (1e-3, 3e-3, 1e-2)
+TUNING_SEEDS = (100, 101, 102)
 BUDGETS = (300, 900)  # steps of 64 digits
 Digits = tuple[torch.Tensor, torch.Tensor]  # small pictures (n, 14, 14) from 0 to 1, labels (n,)
 
@@ -231,23 +232,26 @@ def wandering_test(digits: Digits) -> tuple[torch.Tensor, torch.Tensor]:
 
 @cache
 def best_rate(name: str, n: int, wander: bool) -> float:
-    """The learning rate of RATES with the best accuracy on validation digits, after the smaller budget, seed 100."""
+    """The learning rate of RATES with the best mean accuracy on validation digits, after the smaller budget, three seeds.
+
+    One seed is not enough: at 0.01 some runs of the network that keeps positions never begin to learn.
+    """
     small, labels = mnist()["validation"]
     few = (mnist()["train"][0][:n], mnist()["train"][1][:n])
     pictures = wandering_test((small, labels))[0] if wander else place(small, 7, 7)
     scores = {}
     for rate in RATES:
-        model = train(MODELS[name], few, wander, rate, BUDGETS[0], seed=100)
-        scores[rate] = accuracy(model, pictures, labels)
+        models = [train(MODELS[name], few, wander, rate, BUDGETS[0], seed) for seed in TUNING_SEEDS]
+        scores[rate] = np.mean([accuracy(model, pictures, labels) for model in models])
     return max(scores, key=scores.__getitem__)
 
 
 @cache
-def wandering_row(name: str, n: int, frozen: str = "") -> dict:
-    """{budget: [accuracy by seed]} of a model that was trained on n wandering digits; `frozen`: as in `train`."""
+def wandering_row(name: str, n: int, frozen: str = "", rate: float | None = None) -> dict:
+    """{budget: [accuracy by seed]} of a model trained on n wandering digits; `frozen`: as in `train`; `rate`: not tuned."""
     test, labels = wandering_test(mnist()["test"])
     few = (mnist()["train"][0][:n], mnist()["train"][1][:n])
-    rate = best_rate(name, n, True)
+    rate = rate or best_rate(name, n, True)
     row: dict = {"rate": rate}
     for steps in BUDGETS:
         models = [train(MODELS[name], few, True, rate, steps, seed, frozen) for seed in range(SEEDS)]
@@ -265,6 +269,8 @@ def make_wandering() -> dict:
     for n in (300, 3000):
         for name in MODELS:
             figures[f"{name}, {n} digits"] = wandering_row(name, n)
+    # the rate that the first of the tuning seeds alone would choose
+    figures["rate of one seed"] = wandering_row("CNN, positions kept", 3000, rate=1e-2)
     return figures
 
 
