@@ -1520,7 +1520,7 @@ for budget in ("300 steps", "900 steps"):
 # %% [markdown]
 # Read it by columns. In all four, and in each seed, *positions forgotten* is first and the linear model last. The MLP, far above the linear model, is the honest rival of the CNN: it has a hidden layer, and sixteen times as many parameters as *positions forgotten*. It falls behind all the same; what it lacks are the two assumptions of section 5. The network that keeps positions has them up to `flatten`, and then a weight for each position again. It learns more slowly: after 300 steps with 3,000 digits no difference to the MLP shows (its seeds differ too much), and after 900 steps it is ahead in each seed.
 #
-# Ten times fewer digits cost at most 0.05, since every step shows them in new places. The wrong layer costs far more.
+# Ten times fewer digits cost less than 0.05 in the mean. The wrong layer costs far more.
 #
 # The last lines show why the rate was chosen by three runs. A single one had chosen 0.01 for *positions kept*, and at that rate two of three runs are still near chance after 300 steps, and one after 900: they never began to learn. One seed may be lucky in tuning, too.
 #
