@@ -622,8 +622,9 @@ def conv_layer(X, W, b):
     for kernel, bias in zip(W, b):
         # BEGIN SOLUTION
         total = sum(slide(channel, part) for channel, part in zip(X, kernel))
-        maps.append(total + bias)
+        one_map = total + bias
         # END SOLUTION
+        maps.append(one_map)
     return np.stack(maps)
 
 
@@ -1017,8 +1018,9 @@ def im2col(X, kh, kw):
         for j in range(w - kw + 1):
             # BEGIN SOLUTION
             patch = X[:, i : i + kh, j : j + kw]  # (c, kh, kw)
-            rows.append(patch.ravel())
+            row = patch.ravel()
             # END SOLUTION
+            rows.append(row)
     return np.array(rows)
 
 
