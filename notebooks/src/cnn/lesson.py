@@ -1923,7 +1923,7 @@ convolutions = (networks[0].conv1, networks[0].conv2, networks[0].conv3)
 trained_field = footprint(convolutions, nn.MaxPool2d(2), wandering)
 fields = [everything / everything.max(), trained_field / trained_field.max()]
 fig = plot.images(fields, ["all weights 1, means", "trained"], size=2.6)
-plot.show(fig, alt="Two bright spots on black, each about 18 by 18 pixels and brightest in the middle.")
+plot.show(fig, alt="Two bright spots on black, brightest in the middle.")
 assert trained_field[everything == 0].max() == 0
 inner = trained_field[9:18, 9:18].sum() / trained_field.sum()
 expect_within("share of the middle quarter of the square", inner, 0.58, 0.1)
