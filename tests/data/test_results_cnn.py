@@ -112,7 +112,9 @@ def test_what_the_lesson_says_of_wandering_digits(stored):
     for name in ("linear", "MLP", "CNN, positions kept", "CNN, positions forgotten"):
         many, few = (np.mean(table[f"{name}, {n} digits"]["900 steps"]) for n in (3000, 300))
         lost.append(many - few)
-    assert max(lost) < 0.05 and round(lost[-1], 2) == 0.04
+    assert max(lost) < 0.065 and round(lost[-1], 2) == 0.04
+    rates = [row["rate"] for name, row in table.items() if name.endswith(" digits")]
+    assert sorted(rates) == [0.003] + [0.01] * 7
     unlucky = table["rate of one seed"]
     assert [sum(a < 0.13 for a in unlucky[budget]) for budget in budgets] == [2, 1]
     frozen = {name: row["900 steps"] for name, row in stored["frozen"].items() if name != "num_test"}

@@ -1433,7 +1433,7 @@ print("no difference above 1e-10")
 
 # %% [markdown]
 # ### Two parts that deeper networks add
-# Lesson [vision](vision.ipynb) stacks many more convolutions and needs two more parts, which it derives from a training that fails. In a convolutional network they look like this.
+# Lesson `vision` stacks many more convolutions and needs two more parts, which it derives from a training that fails. In a convolutional network they look like this.
 #
 # *Batch normalization* comes after a convolution. It gives each **channel** mean 0 and variance 1 over the mini-batch *and all positions* (so position keeps no numbers of its own), then a learned scale and shift. In use the mean and the variance are fixed
 # numbers, so it is linear, and can be multiplied into the convolution:
@@ -1522,11 +1522,11 @@ for budget in ("300 steps", "900 steps"):
 # %% [markdown]
 # Read it by columns. In all four, and in each seed, *positions forgotten* is first and the linear model last. The MLP, far above the linear model, is the honest rival of the CNN: it has a hidden layer, and sixteen times as many parameters as *positions forgotten*. It falls behind all the same; what it lacks are the two assumptions of section 5. The network that keeps positions has them up to `flatten`, and then a weight for each position again. It learns more slowly: after 300 steps with 3,000 digits no difference to the MLP shows (its seeds differ too much), and after 900 steps it is ahead in each seed.
 #
-# Ten times fewer digits cost less than 0.05 in the mean. The wrong layer costs far more.
+# Ten times fewer digits cost at most 0.06 in the mean. The wrong layer costs far more.
 #
 # The last lines show why the rate was chosen by three runs. A single one had chosen 0.01 for *positions kept*, and at that rate two of three runs are still near chance after 300 steps, and one after 900: they never began to learn. One seed may be lucky in tuning, too.
 #
-# Two limits. The middle two still rise much from 300 to 900 steps, so the gaps are those of these budgets. And the largest rate, 0.01, was mostly the best of the three; a larger one might be better still.
+# Two limits. The middle two still rise much from 300 to 900 steps, so the gaps are those of these budgets. And the largest rate, 0.01, was the best of the three in all rows but one; a larger one might be better still.
 #
 # There is no exact ceiling here: nobody knows how many of these digits can be read at all.
 #
@@ -2095,7 +2095,7 @@ assert not np.array_equal(pixels.ravel(), np.moveaxis(pixels, 0, -1).ravel())
 #
 # **Deeper:** [cnn_deeper](cnn_deeper.ipynb) takes the time of a convolution apart, shows depthwise and transposed convolutions, and the numbers in which PyTorch's and Keras's batch normalization differ.
 #
-# **Where next:** [vision](vision.ipynb) stacks many of these layers, and lets others train for you; [rnn](rnn.ipynb) shares weights over time instead of over positions; [attention](attention.ipynb) lets every position look at every other. **Back to:** [images](images.ipynb), [neural_networks](neural_networks.ipynb).
+# **Where next:** `vision` stacks many of these layers, and lets others train for you; [rnn](rnn.ipynb) shares weights over time instead of over positions; [attention](attention.ipynb) lets every position look at every other. **Back to:** [images](images.ipynb), [neural_networks](neural_networks.ipynb).
 #
 # ## Sources
 # - I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press 2016, chapter 9.
