@@ -195,7 +195,9 @@ diagnosing = exercise(
             "**Write** `diagnose(shallow_train, deep_train, shallow_test, deep_test)`; it returns one of four texts.",
             mistake="The two networks have changed places",
         ),
-        context("“Higher” means: higher **in every seed**, each deep network against the shallow one of the same seed."),
+        context(
+            "“Higher” means: higher **in every seed**, each deep network against the shallow one of the same seed."
+        ),
         says("Higher in the mean is not enough,", mistake="You compare means"),
         says("and equal is not higher.", mistake="Equal errors count as higher"),
         paragraph(),
@@ -207,7 +209,10 @@ diagnosing = exercise(
             "- whatever the test errors are;",
             mistake="A higher training error is degradation, whatever",
         ),
-        says('- else `"overfitting"`: its *test* error is higher;', ignored=edit('return "overfitting"', 'return "not shown"')),
+        says(
+            '- else `"overfitting"`: its *test* error is higher;',
+            ignored=edit('return "overfitting"', 'return "not shown"'),
+        ),
         says('- else `"deeper helps"`: its test error is *lower*, in every seed;', mistake="Lower in every seed"),
         says('- else `"not shown"`.', ignored=edit('return "not shown"', 'return "deeper helps"')),
         example("""
@@ -221,7 +226,13 @@ print("higher in the mean:", deep.mean() > shallow.mean(), "  in every seed:", (
     ],
     draw=draw_errors,
     parts=[
-        part("higher training error", weight=2, train="higher", test=one_of("higher", "lower", "mixed"), seeds=between(3, 6)),
+        part(
+            "higher training error",
+            weight=2,
+            train="higher",
+            test=one_of("higher", "lower", "mixed"),
+            seeds=between(3, 6),
+        ),
         part("higher test error only", weight=2, train=one_of("lower", "mixed"), test="higher", seeds=between(3, 6)),
         part("lower test error", train=one_of("lower", "mixed"), test="lower", seeds=between(3, 6)),
         part("seeds that disagree", weight=2, train="mixed", test="mixed", seeds=between(3, 6)),
@@ -233,12 +244,21 @@ print("higher in the mean:", deep.mean() > shallow.mean(), "  in every seed:", (
     own_says="Errors of your own: shallow and deep in training, shallow and deep in the test",
     mistakes={
         "The two networks have changed places: the question is about the deep one.": [
-            edit("deep_train - shallow_train", "shallow_train - deep_train", "deep_test - shallow_test", "shallow_test - deep_test"),
+            edit(
+                "deep_train - shallow_train",
+                "shallow_train - deep_train",
+                "deep_test - shallow_test",
+                "shallow_test - deep_test",
+            ),
             "train_gap = shallow_train - deep_train",
         ],
         "You compare means: one seed may pull a mean. Ask whether *every* seed agrees.": edit(
-            "(train_gap > 0).all()", "train_gap.mean() > 0", "(test_gap > 0).all()", "test_gap.mean() > 0",
-            "(test_gap < 0).all()", "test_gap.mean() < 0",
+            "(train_gap > 0).all()",
+            "train_gap.mean() > 0",
+            "(test_gap > 0).all()",
+            "test_gap.mean() > 0",
+            "(test_gap < 0).all()",
+            "test_gap.mean() < 0",
         ),
         "One seed is enough for you (`any`). All of them must agree.": edit(
             "(train_gap > 0).all()", "(train_gap > 0).any()", "(test_gap > 0).all()", "(test_gap > 0).any()"
@@ -257,7 +277,10 @@ print("higher in the mean:", deep.mean() > shallow.mean(), "  in every seed:", (
             "(test_gap < 0).all()", "(test_gap < 0).any()"
         ),
         "Training and test errors have changed places.": edit(
-            "deep_train - shallow_train", "deep_test - shallow_test ", "deep_test - shallow_test\n", "deep_train - shallow_train\n"
+            "deep_train - shallow_train",
+            "deep_test - shallow_test ",
+            "deep_test - shallow_test\n",
+            "deep_train - shallow_train\n",
         ),
     },
     praise="Training error first, then test error, and no verdict where the seeds disagree.",
@@ -301,7 +324,10 @@ def _normalized(x, gamma, beta, mean, variance, eps=1e-5):
             ),
             "Each picture is normalized by itself: the mean is taken over the batch, too.",
         ),
-        (lambda x, gamma, beta: _normalized(x, gamma, beta, x.mean(), x.var()), "One mean for all channels: each has its own."),
+        (
+            lambda x, gamma, beta: _normalized(x, gamma, beta, x.mean(), x.var()),
+            "One mean for all channels: each has its own.",
+        ),
         (
             lambda x, gamma, beta: gamma * (x - x.mean(axis=(0, 1, 2))) / (x.var(axis=(0, 1, 2)) + 1e-5) + beta,
             "You divided by the variance: its root is needed.",
@@ -315,16 +341,17 @@ def _normalized(x, gamma, beta, mean, variance, eps=1e-5):
             "β is missing: add it at the end.",
         ),
         (
-            lambda x, gamma, beta: _normalized(
-                x, gamma, beta, x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2), ddof=1)
-            ),
+            lambda x, gamma, beta: _normalized(x, gamma, beta, x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2), ddof=1)),
             "Your variance is divided by n − 1: for the output it is divided by n, `x.var(axis=(0, 1, 2))`.",
         ),
         (
             lambda x, gamma, beta: gamma * x / np.sqrt(x.var(axis=(0, 1, 2)) + 1e-5) + beta,
             "The mean is not subtracted.",
         ),
-        (lambda x, gamma, beta: _normalized(x, gamma, beta, x.mean(axis=(0, 1, 2)), 1.0), "Nothing is divided by the root of the variance."),
+        (
+            lambda x, gamma, beta: _normalized(x, gamma, beta, x.mean(axis=(0, 1, 2)), 1.0),
+            "Nothing is divided by the root of the variance.",
+        ),
     ],
     what="The result",
 )
@@ -359,8 +386,14 @@ def _running(batch_means, momentum, step):
             lambda means, momentum: _running(means, momentum, lambda old, new, m: m * new),
             "The old average is forgotten: it still counts 1 − m.",
         ),
-        (lambda means, momentum: float(np.mean(means)), "This is the plain mean of all batches, in which the momentum has no effect."),
-        (lambda means, momentum: _running(means, momentum, lambda old, new, m: new), "Only the last batch counts here."),
+        (
+            lambda means, momentum: float(np.mean(means)),
+            "This is the plain mean of all batches, in which the momentum has no effect.",
+        ),
+        (
+            lambda means, momentum: _running(means, momentum, lambda old, new, m: new),
+            "Only the last batch counts here.",
+        ),
     ],
     what="The running mean",
 )
@@ -389,7 +422,9 @@ def running_mean(batch_means, momentum):
             "All rates are one factor too small: the head itself gets `head_rate`.",
         ),
         (
-            lambda num_stages, head_rate, factor: [head_rate / (factor * (num_stages - 1 - k) or 1) for k in range(num_stages)],
+            lambda num_stages, head_rate, factor: [
+                head_rate / (factor * (num_stages - 1 - k) or 1) for k in range(num_stages)
+            ],
             "Each stage gets the rate after it *divided by factor*: powers of factor, not multiples.",
         ),
         (lambda num_stages, head_rate, factor: [head_rate] * num_stages, "All stages have the same rate."),

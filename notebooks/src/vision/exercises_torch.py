@@ -137,8 +137,10 @@ print("3×3 on 64 channels:", 9 * 64 * 64, "weights;  1×1, 3×3, 1×1 through 1
             edit("torch.relu(self.norm2(self.conv2(change)))", "self.norm2(self.conv2(change))"),
         ],
         "ReLU comes before the normalization: the order is convolution, normalization, ReLU.": edit(
-            "torch.relu(self.norm1(self.conv1(x)))", "self.norm1(torch.relu(self.conv1(x)))",
-            "torch.relu(self.norm2(self.conv2(change)))", "self.norm2(torch.relu(self.conv2(change)))",
+            "torch.relu(self.norm1(self.conv1(x)))",
+            "self.norm1(torch.relu(self.conv1(x)))",
+            "torch.relu(self.norm2(self.conv2(change)))",
+            "self.norm2(torch.relu(self.conv2(change)))",
         ),
         "The stride is in the wrong convolution: the 3×3 one has it.": edit(
             "self.conv1 = nn.Conv2d(in_channels, middle, 1, bias=False)",
@@ -235,9 +237,13 @@ def draw_head_step(g, whole, steps, b, num_classes):
     num_features, hidden = 3, 4
     inputs = g.normal(size=(steps, b, num_features)).round(2).astype(np.float32)
     targets = g.integers(0, num_classes, (steps, b))
-    body = drawn_weights(g, {"0.weight": (hidden, num_features), "0.bias": (hidden,), "1.weight": (hidden,), "1.bias": (hidden,)})
+    body = drawn_weights(
+        g, {"0.weight": (hidden, num_features), "0.bias": (hidden,), "1.weight": (hidden,), "1.bias": (hidden,)}
+    )
     body["1.weight"] = body["1.weight"] + np.float32(1)
-    top = drawn_weights(g, {"0.weight": (hidden,), "0.bias": (hidden,), "1.weight": (num_classes, hidden), "1.bias": (num_classes,)})
+    top = drawn_weights(
+        g, {"0.weight": (hidden,), "0.bias": (hidden,), "1.weight": (num_classes, hidden), "1.bias": (num_classes,)}
+    )
     top["0.weight"] = top["0.weight"] + np.float32(1)
     averages = np.stack([g.normal(size=hidden), g.uniform(0.5, 2, hidden)]).round(2).astype(np.float32)
     return whole, inputs, targets, body, top, averages
@@ -304,12 +310,16 @@ print("averages after ", [round(v, 3) for v in body[1].running_mean.tolist()])
             edit("with torch.no_grad():\n        features = backbone(inputs)", "features = backbone(inputs)")
         ],
         "The head is not in training mode.": [edit("    head.train()\n", ""), edit("head.train()", "head.eval()")],
-        "Gradients of earlier steps are added up: call `optimizer.zero_grad()`.": edit("    optimizer.zero_grad()\n", ""),
+        "Gradients of earlier steps are added up: call `optimizer.zero_grad()`.": edit(
+            "    optimizer.zero_grad()\n", ""
+        ),
         "The head learns nothing: its logits are computed under `torch.no_grad()` or detached.": edit(
             "    optimizer.step()\n", "    optimizer.zero_grad()\n    optimizer.step()\n"
         ),
         "This is the loss after the step.": "return nn.functional.cross_entropy(head(features), targets).item()",
-        "The cross-entropy gets probabilities. It takes logits.": edit("(logits, targets)", "(logits.softmax(dim=1), targets)"),
+        "The cross-entropy gets probabilities. It takes logits.": edit(
+            "(logits, targets)", "(logits.softmax(dim=1), targets)"
+        ),
         "This is the sum over the mini-batch: the usual loss is its mean.": edit(
             "(logits, targets)", '(logits, targets, reduction="sum")'
         ),
