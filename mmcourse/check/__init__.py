@@ -6,8 +6,9 @@ For learners::
     check("start_here.1", my_function)
 
 Exercises are written in `notebooks/src/SLUG/exercises.py`, blanks of a lesson beside them; CONTRIBUTING.md shows how.
-Here is what judges an answer: `call` runs it on copies, `assert_close` compares values by our own arithmetic, and
-`check_against_reference` names the mistake. A check raises `CheckFailed` with what is wrong.
+This package shows the verdict. What finds it is `mmcourse.exercise`, which it stands on: `compare.call` runs an answer
+on copies, `compare.assert_close` compares values by our own arithmetic, `reference.check_against_reference` names the
+mistake; `CheckFailed` says what is wrong.
 """
 
 import sys
@@ -15,9 +16,9 @@ from types import ModuleType
 
 from mmcourse.check.blanks import blank
 from mmcourse.check.challenges import challenge_inputs, save_hand_in
-from mmcourse.check.compare import assert_close, call, to_numpy
 from mmcourse.check.core import Result, check, exercises, info, judge
-from mmcourse.check.verdict import CheckFailed, NotAttempted
+from mmcourse.exercise.compare import assert_close, call, to_numpy
+from mmcourse.exercise.verdict import CheckFailed, NotAttempted
 
 __all__ = ["CheckFailed", "NotAttempted", "Result", "assert_close", "blank", "call", "check", "exercises", "info"]
 __all__ += ["challenge_inputs", "judge", "save_hand_in", "to_numpy"]

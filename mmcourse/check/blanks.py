@@ -41,9 +41,10 @@ from typing import Any
 import numpy as np
 
 import mmcourse
-from mmcourse.check.compare import assert_close
-from mmcourse.check.reference import Comparison, check_against_reference
-from mmcourse.check.verdict import CheckFailed, NotAttempted
+from mmcourse.exercise import registry
+from mmcourse.exercise.compare import assert_close
+from mmcourse.exercise.reference import Comparison, check_against_reference
+from mmcourse.exercise.verdict import CheckFailed, NotAttempted
 
 ID = re.compile(r"([a-z][a-z0-9_]*)\.blank\.([1-9]\d*)")
 OURS = "The cells below use the course's own version until yours is right."
@@ -128,8 +129,6 @@ def _load(slug: str, id: str = "") -> None:
     With an `id`, a file that loads a framework (exercises_torch.py, exercises_keras.py) is run only if it holds that
     blank.
     """
-    from mmcourse.exercise import registry
-
     path = files().get(slug)
     if path is None:
         return

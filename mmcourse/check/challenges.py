@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mmcourse.check.verdict import CheckFailed
+from mmcourse.exercise import find_challenge
+from mmcourse.exercise.challenge import MOST_BYTES
+from mmcourse.exercise.verdict import CheckFailed
 from mmcourse.io import atomic_write
 
 INPUTS = "{id}_inputs.npz"  # what a class hands out, beside the notebook
@@ -57,8 +59,6 @@ def save_hand_in(id: str, answer: Any, folder: str | Path = ".") -> Path:
         A name, shape or dtype is not what the challenge asks for; the file would be too large; or the answer was made
         from your own draw.
     """
-    from mmcourse.exercise.challenge import MOST_BYTES
-
     it = _found(id)
     arrays = it.checked(answer)
     inputs, path = Path(folder) / INPUTS.format(id=id), Path(folder) / HAND_IN.format(id=id)
@@ -82,8 +82,6 @@ def save_hand_in(id: str, answer: Any, folder: str | Path = ".") -> Path:
 
 
 def _found(id: str) -> Any:
-    from mmcourse.exercise import find_challenge  # which is built on this package
-
     it = find_challenge(id) if str(id).endswith(".challenge") else None
     if it is None:
         raise ValueError(f"There is no challenge {id!r}.")

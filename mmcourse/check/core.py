@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmcourse import progress
 from mmcourse.check import blanks, render
-from mmcourse.check.verdict import CheckFailed, NotAttempted
-
-if TYPE_CHECKING:
-    from mmcourse.exercise.registry import Heading
+from mmcourse.exercise import find, find_challenge, registry
+from mmcourse.exercise.registry import Heading
+from mmcourse.exercise.verdict import CheckFailed, NotAttempted
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,6 @@ class Result:
 
 def exercises(lesson: str | None = None) -> list[Heading]:
     """What is known of all exercises, or of those of one lesson ("fusion"), in order; loads no framework."""
-    from mmcourse.exercise import registry  # which is built on this package
-
     slugs = registry.slugs() if lesson is None else [lesson]
     return [heading for slug in slugs for heading in registry.headings(slug)]
 
@@ -64,8 +61,6 @@ def info(id: str) -> Heading:
 
 def judge(id: str, answer: Any = ...) -> Result:
     """Judge `answer` and return the verdict without showing it; nothing that the answer does is raised."""
-    from mmcourse.exercise import find
-
     try:
         it = info(id)
     except ValueError as error:
@@ -112,8 +107,6 @@ def check(id: str, answer: Any = ..., *given: Any) -> Any:
 
 def judge_challenge(id: str, answer: Any = ...) -> Result:
     """Score what would be handed in for a challenge, on the learner's own draw; nothing that it does is raised."""
-    from mmcourse.exercise import find_challenge
-
     it = find_challenge(id)
     if it is None:
         return Result("unknown exercise", f"There is no challenge {id!r}.", 0, 0, id)

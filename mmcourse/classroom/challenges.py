@@ -16,10 +16,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from mmcourse.check.verdict import CheckFailed
 from mmcourse.classroom.seal import hmac_digest
 from mmcourse.classroom.untrusted import Unreadable
 from mmcourse.exercise.challenge import MOST_BYTES, Array, Challenge, Drawn, names
+from mmcourse.exercise.verdict import CheckFailed
 
 ENDINGS = {".npz", ".safetensors"}
 MOST_HEADER = 1 << 16  # bytes that describe arrays

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmcourse.check.verdict import CheckFailed, NotAttempted
+from mmcourse.exercise.verdict import CheckFailed, NotAttempted
 
 ID = re.compile(r"([a-z][a-z0-9_]*)\.challenge")
 MOST_BYTES = 4 << 20  # of a hand-in

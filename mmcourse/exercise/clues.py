@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmcourse.check import CheckFailed, NotAttempted
-from mmcourse.check.compare import call, copied, matches, quietly
-from mmcourse.check.values import relation
+from mmcourse.exercise.compare import call, copied, matches, quietly
 from mmcourse.exercise.mutants import MutantError
 from mmcourse.exercise.parts import Part
 from mmcourse.exercise.probe import helper
 from mmcourse.exercise.statement import Row
+from mmcourse.exercise.values import relation
+from mmcourse.exercise.verdict import CheckFailed, NotAttempted
 
 if TYPE_CHECKING:
     from mmcourse.exercise.exercise import Exercise

@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from mmcourse.check import CheckFailed
-from mmcourse.check.compare import copied
-from mmcourse.check.reference import Comparison, Unexplained, check_against_reference, differs
 from mmcourse.exercise.clues import clues
+from mmcourse.exercise.compare import copied
 from mmcourse.exercise.memo import remembering
 from mmcourse.exercise.mutants import Written, make_mutant
 from mmcourse.exercise.parts import Draw, Part, drawn_options, unknown_options
 from mmcourse.exercise.probe import Probed, assert_close_probed, format_use, matches_probed
+from mmcourse.exercise.reference import Comparison, Unexplained, check_against_reference, differs
 from mmcourse.exercise.statement import Row, checked_rows
+from mmcourse.exercise.verdict import CheckFailed
 
 OWN_SEEDS = range(1, 201)  # a student's own numbers come from one of these
 PUBLIC_ROUNDS = 20  # draws of each part, until every mistake shows

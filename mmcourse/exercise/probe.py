@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from mmcourse.check import CheckFailed
-from mmcourse.check.compare import assert_close, matches
-from mmcourse.check.values import described
+from mmcourse.exercise.compare import assert_close, matches
 from mmcourse.exercise.mutants import source_of
+from mmcourse.exercise.values import described
+from mmcourse.exercise.verdict import CheckFailed
 
 HELPERS = {"torch": "torch_probe", "keras": "keras_probe"}
 Result = list[dict[str, Any]]

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from mmcourse.check import CheckFailed, NotAttempted
 from mmcourse.exercise.exercise import OWN_SEEDS, Exercise, Mistake
 from mmcourse.exercise.mutants import MutantError, make_mutant
 from mmcourse.exercise.notebook import argument_names, literal, own_cell
 from mmcourse.exercise.parts import Part
 from mmcourse.exercise.statement import Row
+from mmcourse.exercise.verdict import CheckFailed, NotAttempted
 
 HIDDEN_SEEDS = (1, 2)
 OWN_NUMBERS_AT_MOST = 40  # numbers and words of a student's own case: they are written out in the notebook

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import torch
 
 from mmcourse.datasets import vocabulary
 from mmcourse.datasets.scenes import foils, world
-from mmcourse.datasets.scenes.captions import english, tokens
+from mmcourse.datasets.scenes.captions import english, place_phrase, tokens
 from mmcourse.datasets.scenes.truth import Statement, log_p, parse, true_of
 from mmcourse.evaluate.captions import bleu, cider_d
 from mmcourse.figures.clip import draw_scenes
@@ -51,6 +52,40 @@ def truth_of(captions: Sequence[str], scenes: Sequence[world.Scene]) -> dict[str
         "statements": sum(map(num_statements, said)) / sum(map(num_statements, grammar)),
         "relations": float(np.mean([bool(statement and statement.relation) for statement in said])),
     }
+
+
+FAULTS = ("not a sentence", "number", "thing", "relation", "place", "background")
+
+
+def find_faults(caption: str, scene: world.Scene) -> list[str]:
+    """What is wrong with a caption, as names from FAULTS; an empty list exactly where `truth.true_of` holds.
+
+    "number": it names more or fewer things than there are, or says a wrong number. "thing": one of its things is not in
+    the scene. "relation": its things are there, but not where it says. "place": the only thing is elsewhere.
+    """
+    said = parse(caption)
+    if said is None:
+        return ["not a sentence"]
+    found = []
+    if len(said.things) != len(scene.things) or said.count not in (None, len(scene.things)):
+        found.append("number")
+    # every way in which what is said may name different things of the scene
+    chosen = itertools.permutations(scene.things, min(len(said.things), len(scene.things)))
+    ways = [way for way in chosen if all(phrase.fits(t) for phrase, t in zip(said.things, way, strict=False))]
+    if len(said.things) > len(scene.things):
+        fits = [any(phrase.fits(thing) for thing in scene.things) for phrase in said.things]
+        if not all(fits):
+            found.append("thing")
+    elif not ways:
+        found.append("thing")
+    if said.relation and ways and len(ways[0]) > 1:
+        if not any(world.relation(way[0], way[1]) == said.relation for way in ways):
+            found.append("relation")
+    if said.place and len(scene.things) == 1 and place_phrase(scene.things[0]) != said.place:
+        found.append("place")
+    if said.texture not in (None, scene.texture):
+        found.append("background")
+    return found
 
 
 def floors(n: int = 1000) -> dict[str, float]:

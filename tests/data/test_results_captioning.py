@@ -118,7 +118,7 @@ def test_the_card_says_what_falls_short(run):
     good = {"all_true": 0.96, "grammatical": 0.995, "nll_per_token": 0.75, "statements": 1.0, "floor": 0.72}
     good["foils_relation"] = 0.9
     assert run.verdict(good) == "All four aims are reached."
-    assert "It has not learned relations" in run.verdict({**good, "foils_relation": 0.51})
+    assert "It has not learned sides" in run.verdict({**good, "foils_relation": 0.51})
     assert "truth, number of statements" in run.verdict({**good, "all_true": 0.9, "statements": 0.8})
 
 

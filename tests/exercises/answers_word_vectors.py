@@ -68,7 +68,42 @@ def by_letters(words):
     return first({pair: n * (len(pair[0]) + len(pair[1])) for pair, n in found.items()})
 
 
+# ---------------------------------------------------------------- word_vectors.2
+def judged(v, q, rows=None, target=None, block=(0, 1, 2), block_last=(0, 1, 2), last=2, count=np.mean):
+    """A right answer with places to go wrong."""
+    e = (rows or (lambda x: x / np.sqrt((x * x).sum(1, keepdims=True))))(v)
+    hits = [[], [], []]
+    for k in q:
+        k = [int(i) for i in k]
+        t = (target or (lambda e, k: e[k[1]] - e[k[0]] + e[k[2]]))(e, k)
+        for where, vector, left_out in ((0, t, block), (1, t, ()), (2, e[k[last]], block_last)):
+            ranked = [i for i in (-(e @ vector)).argsort() if i not in [k[j] for j in left_out]]
+            hits[where].append(ranked[0] == k[3])
+    return [count(h) for h in hits]
+
+
+def first_twice(v, q):
+    usual, _, still = judged(v, q)
+    return usual, usual, still
+
+
+# ---------------------------------------------------------------- word_vectors.challenge is in test_challenges
 ANSWERS = {
+    "word_vectors.2": Answers(
+        right=[judged, lambda v, q: np.array(judged(v, q)), lambda v, q: tuple(float(x) for x in judged(v, q))],
+        wrong=[
+            (lambda v, q: judged(v, q, rows=lambda x: x), "not scaled to length 1"),
+            (lambda v, q: judged(v, q, target=lambda e, k: e[k[0]] - e[k[1]] + e[k[2]]), "other way round"),
+            (lambda v, q: judged(v, q, block=()), "Your first share allows"),
+            (lambda v, q: judged(v, q, block=(2,)), "Your first share excludes only c"),
+            (first_twice, "Your second share excludes"),
+            (lambda v, q: judged(v, q, last=1), "nearest to b"),
+            (lambda v, q: judged(v, q, block_last=()), "nearest to itself"),
+            (lambda v, q: judged(v, q, block_last=(2,)), "Your third share excludes only c"),
+            (lambda v, q: judged(v, q, count=np.sum), "how many are right"),
+            (lambda v, q: [1 - x for x in judged(v, q)], "how many are wrong"),
+        ],
+    ),
     "word_vectors.1": Answers(
         right=[by_sorting, unrolled, lambda words: first(counted(words)), lambda words: np.array(by_sorting(words))],
         wrong=[

@@ -90,6 +90,36 @@ def pairwise(norm=unit, scale=torch.exp, shift=lambda bias: bias, sign=lambda e:
     return answer
 
 
+# ---------------------------------------------------------------- captioning.2, captioning.3
+def self_critical(
+    base=lambda mine, other: mine - other, whole=lambda lp, real: torch.where(real, lp, 0.0).sum(-1), end=None
+):
+    """A right answer with places to go wrong."""
+
+    def answer(log_p, padding_mask, reward, greedy_reward):
+        gain, caption = base(reward, greedy_reward), whole(log_p, padding_mask)
+        return end(gain, caption) if end else -torch.dot(gain, caption) / len(gain)
+
+    return answer
+
+
+def step_with_cache(
+    join=lambda past, new: torch.cat((past, new), 1), visible=None, scale=None, hand_back=None, use=None
+):
+    """A right answer with places to go wrong."""
+
+    def answer(q, k, v, past_k, past_v):
+        keys, values = join(past_k, k), join(past_v, v)
+        seen_keys, seen_values = use(keys, values, k, v) if use else (keys, values)
+        n, m = q.size(1), seen_keys.size(1)
+        table = torch.bmm(q, seen_keys.mT) * (q.size(-1) ** -0.5 if scale is None else scale)
+        hidden = visible(n, m) if visible else torch.ones(n, m).triu(m - n + 1).bool()
+        y = torch.bmm(table.masked_fill(hidden, float("-inf")).softmax(-1), seen_values)
+        return (y, *(hand_back(keys, values, past_k, past_v, v) if hand_back else (keys, values)))
+
+    return answer
+
+
 # ---------------------------------------------------------------- neural_networks.3
 class Net(nn.Module):
     """A right answer with places to go wrong."""
@@ -292,8 +322,107 @@ def mixing(**methods):
     return type("Weighing", (Weighing,), methods)
 
 
+# ---------------------------------------------------------------- audio.4
+class Ears(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, window, bank, hop_length):
+        super().__init__()
+        self.hop = hop_length
+        self.keep("window", window)
+        self.keep("bank", bank)
+
+    def keep(self, name, value):
+        self.register_buffer(name, value)
+
+    def cut(self, x):
+        return x.unfold(1, self.window.numel(), self.hop)
+
+    def power(self, frames):
+        return torch.fft.rfft(frames * self.window, dim=-1).abs().square()
+
+    def level(self, bands):
+        return 10 * bands.clamp_min(1e-10).log10()
+
+    def forward(self, x):
+        return self.level(torch.matmul(self.power(self.cut(x)), self.bank.t()))
+
+
+class EarsByStft(Ears):
+    def power(self, frames):
+        b, t, n = frames.shape
+        flat = frames.reshape(b * t, n)
+        bins = torch.stft(flat, n, n, window=self.window, center=False, return_complex=True)  # (b · t, bins, 1)
+        return (bins.real**2 + bins.imag**2).reshape(b, t, -1)
+
+
+def ears(**methods):
+    return type("Ears", (Ears,), methods)
+
+
 FUNCTIONS = {"*": "the answer is a class, or takes a model and an optimizer, and gets its inputs through a probe"}
+
+
+# ---------------------------------------------------------------- word_vectors.3
+class Pieces(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, p, w, d):
+        super().__init__()
+        self.p, self.w = nn.Embedding(p, d), nn.Embedding(w, d)
+
+    def word(self, ids, mask):
+        return self.p(ids).masked_fill(~mask[..., None], 0).sum(1)
+
+    def keep(self, targets):
+        return targets[:, 1:] != targets[:, 0, None]
+
+    def parts(self, s, kept):
+        return F.softplus(-s[:, 0]), (F.softplus(s[:, 1:]) * kept).sum(1)
+
+    def end(self, first, others):
+        return (first + others).mean()
+
+    def forward(self, piece_ids, padding_mask, targets):
+        s = (self.w(targets) * self.word(piece_ids, padding_mask)[:, None]).sum(-1)
+        return self.end(*self.parts(s, self.keep(targets)))
+
+
+class PieceByPiece(Pieces):
+    def word(self, ids, mask):
+        total = torch.zeros(len(ids), self.p.weight.shape[1])
+        for j in range(ids.shape[1]):
+            total = total + self.p(ids[:, j]) * mask[:, j, None].to(total.dtype)
+        return total
+
+
+def pieces(**methods):
+    return type("Pieces", (Pieces,), methods)
+
+
 ANSWERS = {
+    "word_vectors.3": Answers(
+        right=[Pieces, PieceByPiece],
+        wrong=[
+            (pieces(word=lambda self, ids, m: self.p(ids).sum(1)), "no effect"),
+            (pieces(word=lambda self, ids, m: (self.p(ids) * ~m[..., None]).sum(1)), "upside down"),
+            (pieces(word=lambda self, ids, m: (self.p(ids) * (ids > 0)[..., None]).sum(1)), "ids of 0"),
+            (pieces(word=lambda self, ids, m: Pieces.word(self, ids, m) / m.sum(1)[:, None]), "took their mean"),
+            (pieces(keep=lambda self, t: torch.ones_like(t[:, 1:], dtype=torch.bool)), "happens to be the true word"),
+            (pieces(end=lambda self, a, b: (a + b).sum()), "sum over the batch"),
+            (pieces(end=lambda self, a, b: -(a + b).mean()), "sign is wrong"),
+            (pieces(end=lambda self, a, b: a.mean()), "negatives are missing"),
+            (
+                pieces(parts=lambda self, s, k: (F.softplus(-s[:, 0]), (F.softplus(-s[:, 1:]) * k).sum(1))),
+                "taken for real pairs",
+            ),
+            (
+                pieces(parts=lambda self, s, k: (F.softplus(-s[:, 0]), (F.softplus(s[:, 1:]) * k).mean(1))),
+                "mean over the negatives",
+            ),
+        ],
+        skip=FUNCTIONS,
+    ),
     "attention.4": Answers(
         right=[Heads, HeadByHead],
         wrong=[
@@ -346,6 +475,35 @@ ANSWERS = {
         ],
         skip=FUNCTIONS,
     ),
+    "captioning.2": Answers(
+        right=[self_critical(), self_critical(end=lambda gain, caption: (-gain * caption).mean())],
+        wrong=[
+            (self_critical(whole=lambda lp, real: (lp * real).sum(-1) / real.sum(-1)), "mean over the pieces"),
+            (self_critical(whole=lambda lp, real: lp.sum(-1)), "Padding counts"),
+            (self_critical(base=lambda mine, other: mine), "greedy caption is not used"),
+            (self_critical(base=lambda mine, other: other - mine), "wrong sign"),
+            (self_critical(base=lambda mine, other: F.relu(mine - other)), "worse captions"),
+            (self_critical(base=lambda mine, other: torch.sign(mine - other)), "its sign only"),
+            (self_critical(end=lambda gain, caption: -(gain * caption).sum()), "added the captions up"),
+            (self_critical(whole=lambda lp, real: (lp * real).sum(-1).exp()), "p of the caption"),
+            (self_critical(end=lambda gain, caption: -gain.mean() * caption.mean()), ""),
+            (self_critical(whole=lambda lp, real: (lp * real).sum(-1).detach()), ""),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "captioning.3": Answers(
+        right=[step_with_cache(), step_with_cache(join=lambda past, new: torch.hstack((past, new)))],
+        wrong=[
+            (step_with_cache(join=lambda past, new: torch.cat((new, past), 1)), "before the old"),
+            (step_with_cache(use=lambda keys, values, k, v: (k, v)), "past is not used"),
+            (step_with_cache(visible=lambda n, m: torch.zeros(n, m).bool()), "sees later positions"),
+            (step_with_cache(visible=lambda n, m: torch.ones(n, m).triu(1).bool()), "mask is shifted"),
+            (step_with_cache(scale=1.0), "not scaled"),
+            (step_with_cache(hand_back=lambda keys, values, pk, pv, v: (pk, pv)), "old cache back"),
+            (step_with_cache(hand_back=lambda keys, values, pk, pv, v: (keys, v)), "values are not cached"),
+        ],
+        skip=FUNCTIONS,
+    ),
     "neural_networks.3": Answers(
         right=[Net, functional_net],
         wrong=[
@@ -358,6 +516,22 @@ ANSWERS = {
             (net(bias=False), "no bias"),
             (net(act=lambda y: F.relu(y).detach()), "were detached"),
             (ListNet, "plain list"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "audio.4": Answers(
+        right=[Ears, EarsByStft],
+        wrong=[
+            (ears(keep=lambda self, name, value: setattr(self, name, value)), "plain attributes"),
+            (ears(keep=lambda self, name, value: setattr(self, name, nn.Parameter(value))), "trainable parameters"),
+            (ears(cut=lambda self, x: x.unfold(1, len(self.window), len(self.window))), "do not overlap"),
+            (ears(cut=lambda self, x: Ears.cut(self, F.pad(x, [len(self.window) // 2] * 2))), "You padded"),
+            (ears(power=lambda self, f: torch.fft.rfft(f).abs() ** 2), "The window has no effect"),
+            (ears(power=lambda self, f: torch.fft.rfft(f * self.window).abs()), "magnitudes, not powers"),
+            (ears(power=lambda self, f: torch.fft.rfft(f * self.window).real ** 2), "real part"),
+            (ears(level=lambda self, x: 10 * torch.log(x.clamp(min=1e-10))), "natural logarithm"),
+            (ears(level=lambda self, x: 20 * torch.log10(x.clamp(min=1e-10))), "20 log10 of a power"),
+            (ears(level=lambda self, x: 10 * torch.log10(x + 1e-10)), "added 1e-10"),
         ],
         skip=FUNCTIONS,
     ),

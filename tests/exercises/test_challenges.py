@@ -198,6 +198,122 @@ def test_two_spaces_are_aligned_by_what_they_share():
     assert judge_challenge("clip.challenge", aligned_by(made.public().inputs, True)).status == "passed"
 
 
+def windows(sentences, num_words, window, one_side=False):
+    """How often each word is within `window` of each other: (n, n); with `one_side`, before it only."""
+    counts = np.zeros((num_words, num_words))
+    for distance in range(1, window + 1):
+        left, right = sentences[:, :-distance].ravel(), sentences[:, distance:].ravel()
+        np.add.at(counts, (left, right), 1)
+        if not one_side:
+            np.add.at(counts, (right, left), 1)
+    return counts
+
+
+def ppmi_of(counts):
+    """Positive PMI, 0 where nothing was counted."""
+    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(counts > 0, np.maximum(np.log(counts / expected), 0), 0)
+
+
+def nearest_of(vectors, queries, among):
+    """For each query the word of `among` with the highest cosine."""
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    cosines = unit[queries] @ unit[among].T
+    cosines[queries[:, None] == among] = -np.inf
+    return among[cosines.argmax(axis=1)]
+
+
+def without_frequent(sentences, num_words, num_removed):
+    """Counts (n, n) of what follows what, once the most frequent words are taken out of the sentences."""
+    small = np.argsort(-np.bincount(sentences.ravel(), minlength=num_words))[:num_removed]
+    counts = np.zeros((num_words, num_words))
+    for sentence in sentences:
+        kept = sentence[~np.isin(sentence, small)]
+        np.add.at(counts, (kept[:-1], kept[1:]), 1)
+    return counts
+
+
+def test_synonyms_are_found_by_better_company():
+    """What the statement says that simple ways reach, and ways to the points."""
+    made = find_challenge("word_vectors.challenge")
+    for drawn in (made.public(), made.drawn_from(b"a class"), made.drawn_from(b"another class")):
+        sentences, queries = drawn.inputs["sentences"], drawn.inputs["queries"]
+        n = sentences.max() + 1
+        every = np.arange(n)
+
+        def score(found, drawn=drawn):
+            return made.scored({"synonyms": found}, drawn)
+
+        both = windows(sentences, n, 2)
+        assert 0.05 < score(nearest_of(both, queries, every)) < 0.25
+        assert 0.35 < score(nearest_of(ppmi_of(both), queries, every)) < made.to_beat - 0.02
+        side = windows(sentences, n, 2, one_side=True)
+        sides = np.concatenate([ppmi_of(side), ppmi_of(side.T)], axis=1)
+        assert score(nearest_of(sides, queries, queries)) > made.to_beat - 0.02
+        following = without_frequent(sentences, n, 12)
+        best = np.concatenate([ppmi_of(following), ppmi_of(following.T)], axis=1)
+        assert made.points_of(score(nearest_of(best, queries, queries))) >= 2
+
+
+def judge_sides(task):
+    """A program without training: the pixels of a color, in pieces; the piece whose area fits shape and size best."""
+    from scipy.ndimage import center_of_mass, label
+
+    from mmcourse.datasets import vocabulary
+    from mmcourse.datasets.scenes import drawing, truth, world
+
+    palette = np.array([drawing.RGB[name] for name in world.COLORS], dtype=float)
+    area = {}  # (shape, size) → pixels of such a thing, by drawing a few
+    for shape in range(len(world.SHAPES)):
+        for size, (low, high) in enumerate(world.RADII.values()):
+            cover = drawing.mask(shape, (low + high) / 2, 0)[0]
+            area[shape, size] = (np.asarray(cover) > 127).sum()
+
+    def sides(image, said):
+        """Where things of this phrase's color are: (how badly its area fits, x) of each piece."""
+        distance = np.abs(image.astype(float)[:, :, None] - palette).sum(axis=-1)
+        parts, count = label((distance.argmin(axis=2) == said.color) & (distance.min(axis=2) < 90))
+        sizes = [said.size] if said.size is not None else [0, 1]
+        pieces = []
+        for number in range(1, count + 1):
+            pixels = (parts == number).sum()
+            if pixels > 15:
+                fit = min(abs(np.log(pixels / area[said.shape, size])) for size in sizes)
+                pieces.append((fit, center_of_mass(parts == number)[1]))
+        return sorted(pieces)
+
+    found = []
+    for image, pair in zip(task["images"], task["captions"], strict=True):
+        said = truth.parse(vocabulary.decode(pair[0]))
+        first, second = (sides(image, phrase) for phrase in said.things[:2])
+        ways = [(a[0] + b[0], a[1], b[1]) for a in first for b in second if a[1] != b[1]]
+        _, x, y = min(ways, default=(0, 0, 1))
+        found.append(int((x < y) != (said.relation == "left")))
+    return np.array(found)
+
+
+def test_left_and_right_can_be_told_by_a_program():
+    """The statement's claim of the shipped captioner, and a way to two steps of the points."""
+    from mmcourse.datasets import vocabulary
+    from mmcourse.datasets.scenes import truth
+    from mmcourse.torch.captioner import Captioner
+
+    made = find_challenge("captioning.challenge")
+    public = made.public()
+    for drawn in (public, made.drawn_from(b"a class")):
+        assert made.points_of(made.scored({"true": judge_sides(drawn.inputs)}, drawn)) >= 2
+        for one, other in drawn.inputs["captions"]:
+            said, turned = (truth.parse(vocabulary.decode(ids)) for ids in (one, other))
+            assert {said.relation, turned.relation} == {"left", "right"} and said.things == turned.things
+    model = Captioner.from_pretrained("captioning")
+    pictures = public.inputs["images"][:100]
+    texts = [[vocabulary.decode(ids) for ids in public.inputs["captions"][:100, k]] for k in (0, 1)]
+    log_p = [model.log_likelihood(pictures, text) for text in texts]
+    by_likelihood = (log_p[1] > log_p[0]).numpy()
+    assert 0.35 < (by_likelihood == public.hidden[:100]).mean() < 0.65
+
+
 def test_a_hand_in_is_written_whole_or_not_at_all(tmp_path):
     np.savez(tmp_path / f"{RING}_inputs.npz", test=np.ones(2))
     path = save_hand_in(RING, np.zeros(1000, int), tmp_path)

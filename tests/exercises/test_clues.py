@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from mmcourse.check import CheckFailed
-from mmcourse.check.compare import assert_close
-from mmcourse.check.values import relation
 from mmcourse.exercise import between, find_lesson, part, says
 from mmcourse.exercise import clues as clues_module
 from mmcourse.exercise.clues import Answer, clues, find_clues
+from mmcourse.exercise.compare import assert_close
 from mmcourse.exercise.exercise import make_exercise
+from mmcourse.exercise.values import relation
 
 
 def scaled(x, low, gain):
@@ -180,7 +180,7 @@ def test_how_wrong_numbers_lie_is_said(got, want, said):
 
 
 def test_small_inputs_are_shown_with_digits_that_tell_them_apart():
-    from mmcourse.check.values import described
+    from mmcourse.exercise.values import described
 
     assert described((np.arange(9.0).reshape(3, 3),), {}).startswith("[[0.0, 1.0, 2.0]")
     assert described((np.array([0.3, 0.30001]),), {}) == "[0.3, 0.30001]"

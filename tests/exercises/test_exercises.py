@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from mmcourse.check import CheckFailed
-from mmcourse.check.compare import assert_close
 from mmcourse.exercise import all_exercises, edit, find_lesson, registry
+from mmcourse.exercise.compare import assert_close
 from mmcourse.exercise.mutants import MutantError, make_mutant
 from mmcourse.exercise.notebook import own_cell
 from mmcourse.exercise.verify import problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from typer.testing import CliRunner
 
 from mmcourse.cli import app
 from mmcourse.datasets import data_dir, load
+from mmcourse.datasets.scenes import foils, world
+from mmcourse.datasets.scenes.captions import english
+from mmcourse.datasets.scenes.truth import true_of
+from mmcourse.figures import captioning as captioning_figures
 from mmcourse.figures import figures
 from mmcourse.torch.captioner import Captioner
 
@@ -91,3 +96,62 @@ def test_figures_are_refused_for_other_lessons_and_few_samples():
         figures("cnn")
     with pytest.raises(ValueError, match="expected 100 or more"):
         figures("captioning", 7)
+
+
+# ---------------------------------------------------------------- what is false in a caption
+def two_things() -> world.Scene:
+    """A small red circle on the left of a large blue star, on a striped background."""
+    circle = world.Thing(0, world.COLORS.index("red"), 0, 14, 30, 6.0, 0)
+    star = world.Thing(4, world.COLORS.index("blue"), 1, 48, 34, 10.0, 0)
+    return world.Scene((circle, star), world.TEXTURES.index("striped"), (1, 2))
+
+
+def one_thing() -> world.Scene:
+    return replace(two_things(), things=two_things().things[:1])
+
+
+@pytest.mark.parametrize(
+    ("caption", "faults"),
+    [
+        ("Left of a blue star is a red circle.", []),
+        ("A blue star lies right of a tiny red disc on a striped background.", []),
+        ("Right of a blue star is a red circle.", ["relation"]),
+        ("There is a red circle above a blue star.", ["relation"]),
+        ("There are two things: a red star and a blue circle.", ["thing"]),
+        ("There are two things: a large red circle and a blue star.", ["thing"]),
+        ("There are three things: a red circle, a blue star and a red circle.", ["number"]),
+        ("There are three things: a red circle, a blue star and a green cross.", ["number", "thing"]),
+        ("A red circle is on the left.", ["number"]),
+        ("There are three things: a red circle and a blue star.", ["number"]),
+        ("Left of a blue star is a red circle on a plain background.", ["background"]),
+        ("Right of a blue star is a red circle on a plain background.", ["relation", "background"]),
+        ("Left of a blue star is a red cross.", ["thing"]),  # where it is cannot be said of what is not there
+        ("circle red a", ["not a sentence"]),
+        ("", ["not a sentence"]),
+    ],
+)
+def test_each_fault_of_a_caption_is_named(caption: str, faults: list[str]):
+    assert captioning_figures.find_faults(caption, two_things()) == faults
+
+
+def test_place_of_a_lone_thing():
+    assert captioning_figures.find_faults("A red circle is on the left.", one_thing()) == []
+    assert captioning_figures.find_faults("A red circle is on the right.", one_thing()) == ["place"]
+    assert captioning_figures.find_faults("A blue circle is in the middle.", one_thing()) == ["thing", "place"]
+
+
+def test_no_fault_means_true_and_a_fault_means_false():
+    """On true captions, captions of other scenes, and foils, with one to four things."""
+    scenes = [world.make(77, index) for index in range(150)]
+    captions = [english(scene) for scene in scenes]
+    other = captions[1:] + captions[:1]
+    mirrored = [english(foils.mirrored(scene)) for scene in scenes]
+    swapped = [english(foils.swapped_colors(scene) or scene) for scene in scenes]
+    found = set()
+    for said in (captions, other, mirrored, swapped):
+        for caption, scene in zip(said, scenes, strict=True):
+            faults = captioning_figures.find_faults(caption, scene)
+            assert (not faults) == true_of(caption, scene), (caption, faults)
+            assert set(faults) <= set(captioning_figures.FAULTS) and len(set(faults)) == len(faults)
+            found |= set(faults)
+    assert found == set(captioning_figures.FAULTS) - {"not a sentence"}

@@ -196,6 +196,14 @@ def test_data_fetch_without_network_is_one_line_and_exit_1(tmp_path: Path):
     assert done.returncode == 1 and "Traceback" not in done.stderr and "mmcourse: " in done.stderr
 
 
+@pytest.fixture
+def machine_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No kernel started, no framework asked for its cards: `…_is_content_where_all_can_run` does that for real."""
+    monkeypatch.setattr(doctor, "check_gpus", list)
+    monkeypatch.setattr(doctor, "check_kernel", lambda: doctor.Finding("kernel", "starts"))
+
+
+@pytest.mark.usefixtures("machine_is_fine")
 def test_doctor_finds_a_lesson_that_cannot_run(course: Path, capsys: pytest.CaptureFixture[str]):
     write(course / "03_needy.ipynb", "# Needy", "import numpy as np\nfrom no_such_package import thing")
     assert call("doctor") == 1
@@ -231,6 +239,7 @@ def test_doctor_sees_old_broken_and_missing_packages(monkeypatch: pytest.MonkeyP
     assert "numpy 1.0 is too old, the course needs >=2.0" in doctor.check_packages(["numpy"])[0].problem
 
 
+@pytest.mark.usefixtures("machine_is_fine")
 def test_doctor_weighs_memory_and_disk(course: Path, monkeypatch: pytest.MonkeyPatch):
     book = nbformat.read(course / "00_good.ipynb", as_version=4)
     book.metadata["mmcourse"] = {"peak_mb": 2048}

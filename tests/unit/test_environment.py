@@ -67,36 +67,73 @@ def test_keras_already_on_another_backend_is_an_error_with_the_remedy(monkeypatc
         environment.require_keras_on_tensorflow()
 
 
-@pytest.mark.parametrize(
-    "settings, said",
-    [
-        ({"floatx": "float16"}, "sets floatx='float16'"),
-        ({"image_data_format": "channels_first", "backend": "jax"}, "sets image_data_format='channels_first'"),
-        ({"epsilon": 1e-4}, "sets epsilon=0.0001"),
-        ({"max_epochs": 1}, "sets max_epochs=1"),
-        ("{", "cannot be read (JSONDecodeError)"),
-        ([], "holds no settings"),
-    ],
-)
-def test_keras_json_that_changes_numbers_is_left_aside(tmp_path: Path, settings: object, said: str):
-    (tmp_path / "keras.json").write_text(settings if isinstance(settings, str) else json.dumps(settings))
-    code = "import mmcourse.keras, keras; print(keras.config.floatx(), keras.config.epsilon()"
-    code += ", keras.config.image_data_format(), keras.backend.backend(), keras.config.max_epochs())"
-    done = python(code, KERAS_HOME=str(tmp_path))
-    assert done.stdout == "float32 1e-07 channels_last tensorflow None\n", done.stderr
-    assert said in done.stderr and str(tmp_path / "keras.json") in done.stderr
+STRANGE_SETTINGS = [
+    ({"floatx": "float16"}, "sets floatx='float16'"),
+    ({"image_data_format": "channels_first", "backend": "jax"}, "sets image_data_format='channels_first'"),
+    ({"epsilon": 1e-4}, "sets epsilon=0.0001"),
+    ({"max_epochs": 1}, "sets max_epochs=1"),
+    ("{", "cannot be read (JSONDecodeError)"),
+    ([], "holds no settings"),
+]
+READ_SETTINGS = "import mmcourse.keras, keras; print(keras.config.floatx(), keras.config.epsilon()"
+READ_SETTINGS += ", keras.config.image_data_format(), keras.backend.backend(), keras.config.max_epochs())"
+# TensorFlow takes most of the start of Keras and reads none of its settings: it is imported once, then a fork for each
+FORKS = """
+import json, os, sys
+sys.modules["keras"] = None  # TensorFlow would import it, and with it the settings of this process
+import tensorflow
+del sys.modules["keras"]
+for i, (code, variables) in enumerate(json.loads(sys.stdin.read())):
+    child = os.fork()
+    if not child:
+        for stream in (1, 2):
+            os.dup2(os.open(f"{i}.{stream}", os.O_WRONLY | os.O_CREAT), stream)
+        os.environ.update(variables)
+        exec(code, {})
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
 
 
-def test_keras_own_settings_are_not_spoken_of(tmp_path: Path):
+@pytest.fixture(scope="module")
+def kerases(tmp_path_factory: pytest.TempPathFactory) -> list[subprocess.CompletedProcess[str]]:
+    """What Keras says on each of `STRANGE_SETTINGS`, on its own settings, and under a limit from outside."""
+    folder = tmp_path_factory.mktemp("keras")
     plain = {"floatx": "float32", "epsilon": 1e-7, "backend": "torch", "image_data_format": "channels_last"}
-    (tmp_path / "keras.json").write_text(json.dumps(plain | {"nnx_enabled": False}))
-    done = python("import mmcourse.keras, os; print(os.environ['KERAS_HOME'])", KERAS_HOME=str(tmp_path))
-    assert (done.stdout, done.stderr) == (f"{tmp_path}\n", "")
+    runs = []
+    for i, settings in enumerate([*(settings for settings, _ in STRANGE_SETTINGS), plain | {"nnx_enabled": False}]):
+        home = folder / f"home{i}"
+        home.mkdir()
+        (home / "keras.json").write_text(settings if isinstance(settings, str) else json.dumps(settings))
+        runs.append((READ_SETTINGS, {"KERAS_HOME": str(home)}))
+    runs[-1] = ("import mmcourse.keras, os; print(os.environ['KERAS_HOME'])", runs[-1][1])
+    limit = "import mmcourse.keras, os; print(os.environ.get('KERAS_MAX_EPOCHS'))"
+    runs.append((limit, {"KERAS_MAX_EPOCHS": "1"}))
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MMCOURSE_", "TF_", "OMP_", "KERAS_"))}
+    clean["TF_CPP_MIN_LOG_LEVEL"] = "3"  # what TensorFlow itself writes as it starts is not what these tests read
+    command = [sys.executable, "-c", FORKS]
+    done = subprocess.run(command, env=clean, cwd=folder, input=json.dumps(runs), text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    said = [[(folder / f"{i}.{stream}").read_text() for stream in (1, 2)] for i in range(len(runs))]
+    return [subprocess.CompletedProcess(list(run), 0, *texts) for run, texts in zip(runs, said, strict=True)]
 
 
-def test_a_limit_of_training_from_outside_is_said_and_ignored():
-    code = "import mmcourse.keras, os; print(os.environ.get('KERAS_MAX_EPOCHS'))"
-    done = python(code, KERAS_MAX_EPOCHS="1")
+@pytest.mark.parametrize("case", range(len(STRANGE_SETTINGS)), ids=[said for _, said in STRANGE_SETTINGS])
+def test_keras_json_that_changes_numbers_is_left_aside(kerases: list, case: int):
+    done, said = kerases[case], STRANGE_SETTINGS[case][1]
+    assert done.stdout == "float32 1e-07 channels_last tensorflow None\n", done.stderr
+    assert said in done.stderr and str(Path(done.args[1]["KERAS_HOME"]) / "keras.json") in done.stderr
+
+
+def test_keras_own_settings_are_not_spoken_of(kerases: list):
+    done = kerases[len(STRANGE_SETTINGS)]
+    assert (done.stdout, done.stderr) == (f"{done.args[1]['KERAS_HOME']}\n", "")
+
+
+def test_a_limit_of_training_from_outside_is_said_and_ignored(kerases: list):
+    done = kerases[-1]
     assert done.stdout == "None\n" and "KERAS_MAX_EPOCHS=1 is set and would change the training" in done.stderr
 
 

@@ -244,6 +244,15 @@ def imported_packages(path: Path) -> set[str]:
     return packages & set(FLOOR)
 
 
+def test_the_wheel_carries_every_stored_result_that_a_lesson_reads():
+    """`results("images")` in a lesson works where the course was installed by pip, too."""
+    sources = [path for path in (ROOT / "notebooks/src").glob("*/*.py") if path.name != "make_results.py"]
+    read = {slug for path in sources for slug in re.findall(r'\bresults\("(\w+)"\)', path.read_text(encoding="utf-8"))}
+    shipped = set(re.findall(r'"notebooks/src/(\w+)/results\.json" =', (ROOT / "pyproject.toml").read_text()))
+    assert {"attention", "tune"} <= read and read <= shipped
+    assert all((ROOT / "notebooks/src" / slug / "results.json").is_file() for slug in shipped)
+
+
 def test_the_wheel_holds_lessons_data_and_licenses_but_no_solutions(tmp_path: Path):
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(command, capture_output=True, text=True, check=True)

@@ -43,19 +43,13 @@ def load(split: str = "train") -> Dataset:
     Dataset of "face" uint8 (32, 32, 3), "voice" float32 (t,) at 16 kHz, "words" str. `meta`: "face_cue", "voice_cue",
     "words_cue" (names in CUES), "speaker", "take", "identity".
     """
-    n, rng = SIZES[check_split(split)], np.random.default_rng([SEED, SPLITS.index(split)])
-    cues = draw_cues(n, rng)
-    said, words = _choose([mood_words.sentences(split)[c] for c in CUES["words"]], cues["words"], rng)
+    n = SIZES[check_split(split)]
+    cues, said, words, clip, identity = _draw_samples(split)
     clips = mood_voices.clips(split)
-    by_cue = [[i for i, clip in enumerate(clips) if clip.cue == cue] for cue in range(len(CUES["voice"]))]
-    order, voice = _choose(by_cue, cues["voice"], rng)
-    clip = np.array(order)[voice]
-    identity = rng.integers(0, IDENTITIES[split], n)
-    draw = functools.cache(lambda: _draw_faces(split, cues["face"], identity))
 
     def features() -> dict[str, Column]:
         return {
-            "face": Column(draw().astype(np.float32) / 255, np.arange(n)),
+            "face": Column(_faces(split).astype(np.float32) / 255, np.arange(n)),
             "voice": pad(mood_voices.features(split), clip),
             "words": pad([mood_words.encode(sentence) for sentence in said], words),
         }
@@ -64,7 +58,7 @@ def load(split: str = "train") -> Dataset:
     meta["speaker"], meta["take"] = (np.array([getattr(c, k) for c in clips])[clip] for k in ("speaker", "take"))
     meta["identity"] = identity + sum(IDENTITIES[s] for s in SPLITS[: SPLITS.index(split)])
     columns = {
-        "face": LazySequence(draw, n),
+        "face": LazySequence(lambda: _faces(split), n),
         "voice": IndexedView(LazySequence(lambda: mood_voices.waves(split), len(clips)), clip),
         "words": IndexedView(said, words),
     }
@@ -94,12 +88,25 @@ def _choose(pools: list, cue: np.ndarray, rng: np.random.Generator) -> tuple[lis
     return [item for pool in pools for item in pool], starts[cue] + rng.integers(0, sizes[cue])
 
 
-def _draw_faces(split: str, cue: np.ndarray, identity: np.ndarray) -> np.ndarray:
-    """uint8 (n, 32, 32, 3), read-only."""
+def _draw_samples(split: str) -> tuple[dict[str, np.ndarray], list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """Of each sample: cues, sentence (all sentences, and which of them), clip of a voice, identity of the face."""
+    rng = np.random.default_rng([SEED, SPLITS.index(split)])
+    cues = draw_cues(SIZES[split], rng)
+    said, words = _choose([mood_words.sentences(split)[c] for c in CUES["words"]], cues["words"], rng)
+    clips = mood_voices.clips(split)
+    by_cue = [[i for i, clip in enumerate(clips) if clip.cue == cue] for cue in range(len(CUES["voice"]))]
+    order, voice = _choose(by_cue, cues["voice"], rng)
+    return cues, said, words, np.array(order)[voice], rng.integers(0, IDENTITIES[split], SIZES[split])
+
+
+@functools.cache
+def _faces(split: str) -> np.ndarray:
+    """uint8 (n, 32, 32, 3), read-only: painted once, whoever loads the split again gets the same array."""
+    cues, *_, identity = _draw_samples(split)
     rng = np.random.default_rng([SEED, 10 + SPLITS.index(split)])
     people = mood_faces.draw_identities(IDENTITIES[split], rng)
-    poses = mood_faces.draw_poses(len(cue), rng)
-    faces = mood_faces.draw(cue, {key: value[identity] for key, value in people.items()}, poses, rng)
+    poses = mood_faces.draw_poses(len(identity), rng)
+    faces = mood_faces.draw(cues["face"], {key: value[identity] for key, value in people.items()}, poses, rng)
     faces.setflags(write=False)
     return faces
 

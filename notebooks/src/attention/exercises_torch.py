@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from mmcourse.check.blanks import blank
-from mmcourse.check.verdict import CheckFailed
 from mmcourse.exercise import context, drawn_weights, edit, exercise, in_turn, one_of, part, right, says
+from mmcourse.exercise.verdict import CheckFailed
 
 
 class CrossAttention(nn.Module):

@@ -1,16 +1,35 @@
-"""Three exercises on sound: where a tone folds to, log-mel from a spectrum, and the length of a frame."""
+"""Where a tone folds to, log-mel from a spectrum, the length of a frame, and a challenge; log-mel as a module is for PyTorch."""
 
 import math
 
 import numpy as np
 
-from mmcourse.exercise import between, context, edit, example, exercise, in_turn, lesson, paragraph, part, right, says
+from mmcourse.check.blanks import blank
+from mmcourse.exercise import (
+    Array,
+    Drawn,
+    between,
+    challenge,
+    context,
+    edit,
+    example,
+    exercise,
+    in_turn,
+    lesson,
+    paragraph,
+    part,
+    right,
+    says,
+)
 
 lesson(
     "audio",
-    promise="Where a tone lands, log-mel frames from a spectrum, and whether one frame can see it all.",
+    promise="Where a tone lands, log-mel frames from a spectrum, whether one frame can see it all, and log-mel as a module.",
+    uses="NumPy; the last one PyTorch",
     setup="""
 import numpy as np
+import torch
+from torch import nn
 
 from mmcourse import plot
 from mmcourse.check import check
@@ -486,3 +505,366 @@ def by_bits(rate, hz_apart, ms_apart):
     needed = math.ceil(2 * rate / hz_apart)
     n_fft = 1 << (needed - 1).bit_length()
     return n_fft if n_fft / rate <= ms_apart / 1000 else 0
+
+
+# ---------------------------------------------------------------- an open challenge
+CHALLENGE_RATE, NUM_SAMPLES, NUM_TRAIN, NUM_TEST = 8000, 2400, 240, 400
+AH, EE, OO = (700, 1200), (300, 2200), (330, 800)  # two resonances of the throat in Hz
+WORDS = ((AH, EE), (EE, AH), (AH, OO), (OO, AH))
+
+
+def say(g, number, pitch, throat, samples):
+    """One invented word (samples,): a voice of this pitch glides from one vowel to another; `throat` scales both."""
+    time = np.arange(samples) / samples
+    glide = 1 / (1 + np.exp(-12 * (time - g.uniform(0.4, 0.6))))  # from 0 to 1
+    first, then = WORDS[number]
+    hz = pitch * (1 + 0.08 * g.uniform(-1, 1) * time)
+    phase = 2 * np.pi * np.cumsum(hz) / CHALLENGE_RATE
+    overtone = np.arange(1, int(3900 / (1.08 * pitch)) + 1)[:, None]  # (k, 1)
+    level = np.zeros((len(overtone), samples))
+    for start, end, width in zip(first, then, (90, 120), strict=True):
+        center = throat * (start + (end - start) * glide)
+        level += 1 / (1 + ((overtone * hz - center) / width) ** 2)
+    wave = (level * np.sin(overtone * phase + g.uniform(0, 6, overtone.shape))).sum(axis=0)
+    wave *= np.minimum(1, 12 * np.minimum(time, 1 - time))  # no clicks at the ends
+    return wave / np.abs(wave).max()
+
+
+def draw_words(g, n, hard):
+    """Words int16 (n, 2400) and their numbers (n,): quiet ones of low voices, or hard ones with hum and hiss."""
+    numbers = g.permutation(np.arange(n) % len(WORDS))
+    waves = np.zeros((n, NUM_SAMPLES))
+    for wave, number in zip(waves, numbers, strict=True):
+        pitch = g.uniform(100, 230) if hard else g.uniform(100, 140)
+        throat = g.uniform(0.9, 1.15) if hard else g.uniform(0.97, 1.03)
+        samples = int(g.uniform(1300, 2300))
+        start = g.integers(0, NUM_SAMPLES - samples + 1) if hard else 0
+        wave[start : start + samples] = say(g, number, pitch, throat, samples)
+        if hard:
+            time = np.arange(NUM_SAMPLES) / CHALLENGE_RATE
+            hum = sum(np.sin(2 * np.pi * 50 * k * time + g.uniform(0, 6)) / k for k in (1, 2, 3, 5))
+            wave += hum * g.uniform(0.1, 0.6) + g.normal(0, 0.25, NUM_SAMPLES)
+        wave *= 0.3 * g.uniform(0.5, 1) / np.abs(wave).max()
+        if not hard:
+            wave += g.normal(0, 1e-4, NUM_SAMPLES)
+    return np.round(waves * 32767).astype(np.int16), numbers
+
+
+def draw_word_challenge(g):
+    """Quiet words with labels, and words with hum, hiss and other voices without."""
+    train, train_labels = draw_words(g, NUM_TRAIN, hard=False)
+    test, test_labels = draw_words(g, NUM_TEST, hard=True)
+    return Drawn({"train": train, "train_labels": train_labels, "test": test}, test_labels)
+
+
+def word_accuracy(handed_in, inputs, labels):
+    """Share of the hidden labels that were predicted."""
+    return np.mean(handed_in["predictions"] == labels)
+
+
+challenge(
+    "audio.challenge",
+    title="Four words through hum and hiss",
+    statement=[
+        "Invented voices glide from one vowel to another: ah–ee (0), ee–ah (1), ah–oo (2), oo–ah (3); 0.3 seconds, 8,000 Hz, int16.",
+        "`train` has 240 clips (240, 2400) with `train_labels`: low voices in a quiet room, each from the first sample on.",
+        "`test` has 400 without labels: high and low voices with longer and shorter throats (all resonances move together),",
+        "anywhere in the clip, with the hum of a mains cable (50 Hz and multiples) and hiss. Predict the labels of `test`, in any",
+        "way. Trained on the clips as they are, the recognizer of the lesson reaches 0.43, and one on mean log-mel frames 0.25",
+        "(chance). What can you do to the *training* clips so that they are like those of the test, and what do the features",
+        "have to keep?",
+    ],
+    draw=draw_word_challenge,
+    score=word_accuracy,
+    hand_in={"predictions": Array((NUM_TEST,), "integer")},
+    to_beat=0.6,
+    points_by_score={0.6: 1, 0.8: 2, 0.95: 3},
+    minutes=60,
+    score_name="accuracy",
+)
+
+
+# ---------------------------------------------------------------- blanks of the lesson
+def draw_blank_waves():
+    g = np.random.default_rng(0)
+    yield (np.array([0.5, -0.5, 0.5, -0.5]),)
+    yield (np.array([1.0, -1.0]),)
+    yield (g.normal(0, 0.1, 50).round(3),)
+    yield (np.array([0.0, 0.2, 0.1]),)
+    yield (np.zeros(4),)
+    yield (np.full(5, 3e-6),)
+
+
+def _level(power, factor=10, floor=1e-10):
+    return factor * np.log10(np.maximum(power, floor))
+
+
+@blank(
+    "audio.blank.1",
+    title="The level of a wave in decibels",
+    inputs=draw_blank_waves,
+    mistakes=[
+        (
+            lambda wave: _level(np.mean(wave**2), 20),
+            "You took 20 log10 of a power. The square has given the 2 already: for power it is 10 log10.",
+        ),
+        (
+            lambda wave: _level(np.sum(wave**2)),
+            "You added the squares up, so longer waves are louder. Power is their *mean*.",
+        ),
+        (
+            lambda wave: _level(np.mean(np.abs(wave))),
+            "You took the mean of the absolute values. Power is the mean of the *squares*.",
+        ),
+        (
+            lambda wave: _level(np.mean(np.abs(wave)), 20),
+            "You took the mean of the absolute values. Square first, then take the mean.",
+        ),
+        (
+            lambda wave: _level(np.sqrt(np.mean(wave**2))),
+            "You took the root. That is an amplitude; 10 log10 goes with the power itself.",
+        ),
+        (
+            lambda wave: _level(np.max(wave**2)),
+            "You took the largest square only: the peak. The level is that of the mean.",
+        ),
+        (
+            lambda wave: _level(np.mean(wave) ** 2),
+            "You took the mean first, and that is near 0. Square every sample first.",
+        ),
+        (
+            lambda wave: 10 * np.log(np.maximum(np.mean(wave**2), 1e-10)),
+            "That is the natural logarithm. Decibels use log10.",
+        ),
+        (lambda wave: _level(np.mean(wave**2), 1), "These are bels: multiply by 10."),
+        (
+            lambda wave: 10 * np.log10(np.mean(wave**2) + 1e-10),
+            "You added 1e-10 to the power. Only a power below it is lifted: `np.maximum(power, 1e-10)`.",
+        ),
+        (
+            lambda wave: np.mean(_level(wave**2)),
+            "You took the logarithm of each sample, and then the mean. First the mean, then one logarithm.",
+        ),
+        (
+            lambda wave: _level(np.mean(wave**2), floor=1e-300),
+            "Silence has no finite level here: let a power below 1e-10 count as 1e-10.",
+        ),
+    ],
+    what="The level",
+)
+def level_db(wave):
+    power = np.mean(wave**2)
+    return 10 * np.log10(np.maximum(power, 1e-10))
+
+
+def draw_blank_samples():
+    g = np.random.default_rng(1)
+    yield (np.array([0.0, 1.0, 0.0, 0.0]),)
+    yield (np.array([1.0, 2.0, 3.0]),)
+    for n in (8, 5, 1):
+        yield (g.normal(size=n).round(2),)
+
+
+def _turns(x, sign=-2, size=None):
+    n = np.arange(len(x))
+    return np.exp(sign * 1j * np.pi * np.outer(n, n) / (size or len(x))) @ x
+
+
+@blank(
+    "audio.blank.2",
+    title="The discrete Fourier transform",
+    inputs=draw_blank_samples,
+    mistakes=[
+        (
+            lambda x: _turns(x, sign=2),
+            "Your arrows turn the other way round: the exponent has a minus sign. (With a plus it is the way back.)",
+        ),
+        (lambda x: _turns(x, sign=-1), "Your arrows turn half as fast as they should: 2π is a whole circle."),
+        (lambda x: _turns(x) / len(x), "You divided by N. This definition does not."),
+        (lambda x: _turns(x) / np.sqrt(len(x)), "You divided by √N. This definition does not."),
+        (
+            lambda x: np.abs(_turns(x)),
+            "These are the magnitudes. Keep the complex numbers: the direction says how far a wave is delayed.",
+        ),
+        (lambda x: _turns(x).real, "This is the cosine part alone. The sine part makes it complex."),
+        (
+            lambda x: _turns(x)[: 1 + len(x) // 2],
+            "You kept the first half, as `rfft` does. Here all N bins are wanted.",
+        ),
+        (lambda x: _turns(x, size=8), "You turn by eighths of a circle, whatever N is: divide by len(x)."),
+        (
+            lambda x: np.array([np.sum(np.exp(-2j * np.pi * k * np.arange(len(x)) / len(x))) for k in range(len(x))]),
+            "The samples are missing: each arrow is as long as its sample.",
+        ),
+    ],
+    what="The transform",
+)
+def dft(x):
+    n = np.arange(len(x))
+    turns = np.exp(-2j * np.pi * np.outer(n, n) / len(x))
+    return turns @ x
+
+
+def draw_blank_cuts():
+    for n, n_fft, hop_length in ((10, 4, 2), (11, 4, 3), (7, 3, 1), (6, 6, 2), (9, 2, 5), (8, 3, 5)):
+        yield np.arange(n) * 10.0, n_fft, hop_length
+
+
+def _cut(wave, n_fft, hop_length, starts):
+    wave = np.concatenate([wave, np.zeros(n_fft)])
+    return np.stack([wave[start : start + n_fft] for start in starts])
+
+
+@blank(
+    "audio.blank.3",
+    title="Cutting frames",
+    inputs=draw_blank_cuts,
+    mistakes=[
+        (
+            lambda wave, n_fft, hop_length: _cut(wave, n_fft, n_fft, range(0, len(wave) - n_fft + 1, n_fft)),
+            "Your frames do not overlap: the next one starts `hop_length` later, not `n_fft`.",
+        ),
+        (
+            lambda wave, n_fft, hop_length: _cut(
+                wave, n_fft, hop_length, range(0, max(len(wave) - n_fft, 1), hop_length)
+            ),
+            "The last frame is missing where it just fits: a frame may begin at `len(wave) - n_fft`.",
+        ),
+        (
+            lambda wave, n_fft, hop_length: _cut(wave, n_fft, hop_length, range(0, len(wave), hop_length)),
+            "You kept frames that hang over the end. Only whole frames count.",
+        ),
+        (
+            lambda wave, n_fft, hop_length: _cut(wave, n_fft, 1, range(len(wave) - n_fft + 1)),
+            "There is a frame at every sample: take one every `hop_length`.",
+        ),
+        (
+            lambda wave, n_fft, hop_length: (
+                _cut(wave, n_fft, hop_length, range(0, len(wave) - n_fft + 1, hop_length)).T
+            ),
+            "Time runs to the right (Librosa's way). Here one row is one frame: transpose.",
+        ),
+    ],
+    what="The frames",
+)
+def cut_frames(wave, n_fft, hop_length):
+    starts = range(0, len(wave) - n_fft + 1, hop_length)
+    return np.stack([wave[start : start + n_fft] for start in starts])
+
+
+def draw_blank_triangles():
+    yield np.array([0.0, 100, 150, 200, 300, 400, 500]), 100.0, 200.0, 400.0
+    yield np.arange(0, 1000, 62.5), 250.0, 300.0, 900.0
+    yield np.array([50.0]), 0.0, 100.0, 200.0
+
+
+@blank(
+    "audio.blank.4",
+    title="A mel triangle",
+    inputs=draw_blank_triangles,
+    mistakes=[
+        (
+            lambda hz, low, middle, high: np.minimum((hz - low) / (middle - low), (high - hz) / (high - middle)),
+            "Outside the triangle your heights are below 0. They should be 0 there.",
+        ),
+        (
+            lambda hz, low, middle, high: np.maximum(
+                0, np.maximum((hz - low) / (middle - low), (high - hz) / (high - middle))
+            ),
+            "You took the higher of the two lines. The triangle lies below both: `np.minimum`.",
+        ),
+        (
+            lambda hz, low, middle, high: np.maximum(0, (hz - low) / (middle - low)) * (hz <= middle),
+            "Only the rise is there: above `middle` it falls to 0 at `high`.",
+        ),
+        (
+            lambda hz, low, middle, high: np.maximum(0, (high - hz) / (high - middle)) * (hz >= middle),
+            "Only the fall is there: below `middle` it climbs from 0 at `low`.",
+        ),
+        (
+            lambda hz, low, middle, high: np.maximum(0, 1 - np.abs(hz - middle) / (middle - low)),
+            "Your triangle is as wide above the middle as below. It ends at `high`.",
+        ),
+        (
+            lambda hz, low, middle, high: np.maximum(0, 1 - np.abs(hz - middle) / (high - middle)),
+            "Your triangle is as wide below the middle as above. It begins at `low`.",
+        ),
+        (
+            lambda hz, low, middle, high: (
+                np.maximum(0, np.minimum((hz - low) / (middle - low), (high - hz) / (high - middle)))
+                / ((high - low) / 2)
+            ),
+            "You divided by half the width: that is Slaney's norm. This triangle is 1 at its middle.",
+        ),
+        (
+            lambda hz, low, middle, high: ((hz >= low) & (hz <= high)) * 1.0,
+            "This is a box. A triangle has its 1 in the middle and falls in straight lines.",
+        ),
+        (
+            lambda hz, low, middle, high: np.maximum(0, np.minimum(hz - low, high - hz)),
+            "These are distances in Hz. Divide each line by its own width, so that the peak is 1.",
+        ),
+    ],
+    what="The triangle",
+)
+def triangle(hz, low, middle, high):
+    rise = (hz - low) / (middle - low)
+    fall = (high - hz) / (high - middle)
+    return np.maximum(0, np.minimum(rise, fall))
+
+
+def draw_blank_noises():
+    g = np.random.default_rng(2)
+    for n, snr_db in ((6, 0), (6, 20), (40, -5.0), (3, 10)):
+        yield g.normal(0, 0.2, n).round(3), g.normal(0, 1.5, n).round(3), snr_db
+
+
+def _noise(wave, noise, ratio, power=True):
+    found = np.mean(wave**2) / np.mean(noise**2)
+    scale = np.sqrt(found / ratio) if power else found / ratio
+    return wave + scale * noise
+
+
+@blank(
+    "audio.blank.5",
+    title="Noise at a given ratio",
+    inputs=draw_blank_noises,
+    mistakes=[
+        (
+            lambda wave, noise, snr_db: _noise(wave, noise, 10 ** (snr_db / 10), power=False),
+            "You scaled the amplitude by a ratio of powers. Power grows with the square: take the root.",
+        ),
+        (
+            lambda wave, noise, snr_db: _noise(wave, noise, 10 ** (snr_db / 20)),
+            "With / 20 the ratio is one of amplitudes. Here you divide powers: 10 ** (snr_db / 10).",
+        ),
+        (
+            lambda wave, noise, snr_db: _noise(wave, noise, 10 ** (-snr_db / 10)),
+            "Your noise grows with the ratio. A high SNR means *faint* noise: check the sign.",
+        ),
+        (
+            lambda wave, noise, snr_db: wave + noise * 10 ** (-snr_db / 20),
+            "You did not look how strong wave and noise are. The ratio is that of *their* powers.",
+        ),
+        (
+            lambda wave, noise, snr_db: _noise(wave, noise, 10 ** (snr_db / 10)) - wave,
+            "This is the scaled noise alone: add it to the wave.",
+        ),
+        (
+            lambda wave, noise, snr_db: _noise(wave, noise, max(snr_db, 0.1)),
+            "Decibels are a logarithm: the ratio of powers is 10 ** (snr_db / 10).",
+        ),
+        (
+            lambda wave, noise, snr_db: (
+                wave + noise * np.mean(np.abs(wave)) / np.mean(np.abs(noise)) / 10 ** (snr_db / 20)
+            ),
+            "You compared mean absolute values. Power is the mean of the squares.",
+        ),
+    ],
+    what="The noisy wave",
+)
+def with_noise(wave, noise, snr_db):
+    wave_power = np.mean(wave**2)
+    noise_power = np.mean(noise**2)
+    wanted = wave_power / 10 ** (snr_db / 10)
+    return wave + noise * np.sqrt(wanted / noise_power)

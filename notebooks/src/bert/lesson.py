@@ -244,7 +244,7 @@ expect_within("masked-token accuracy on unseen captions", right["tiny BERT"].mea
 expect_within("gain over both neighbors", right["tiny BERT"].mean() - right["both neighbors"].mean(), 0.13, 0.04)
 
 # %% [markdown]
-# It beats counting because it looks further than one word. It cannot reach 1: whether a disc is *tiny* or *little* is a coin toss in
+# It beats both counts on the same gaps. One thing it can do that they cannot: look further than one word. It cannot reach 1: whether a disc is *tiny* or *little* is a coin toss in
 # this world, and no reader can win a coin toss.
 
 # %% [markdown]
@@ -409,10 +409,11 @@ expect_within("gain over counted words with 128 labels", means["fine-tuned"][2] 
 expect_within("gain over from scratch with 128 labels", means["fine-tuned"][2] - means["from scratch"][2], 0.25, 0.08)
 
 # %% [markdown]
-# Hidden words taught the reader which words belong together; the labels only have to name the groups. With hundreds of labels counting catches up.
-# From scratch the same forty steps are too few even for 512 labels: it would get further with more of them, and never with 8 labels.
+# One reading of it: hidden words taught the reader which words belong together, and the labels only have to name the groups. With 512
+# labels counting comes close. All networks had the same forty steps. With more of them the curve from scratch may rise; this
+# comparison is one of a short training.
 #
-# What is simplified: the sentences of a message nearly always agree. Real neighbors are noisier, which is why real BERT read 3.3 billion words.
+# What is simplified: the sentences of a message nearly always agree. Real neighbors are noisier, and real BERT read 3.3 billion words.
 
 # %% [markdown]
 # ## 4 · Take it apart
@@ -457,7 +458,7 @@ except OSError:
 # ## 6 · What to remember
 # - Masked language modeling starts at ln V; judge it against counting neighbors.
 # - Give plain text to the tokenizer, and the `attention_mask` to the model.
-# - Pre-training pays where labels are few, and knows only what its text tells.
+# - Pre-training paid where labels and steps were few, and knows only what its text tells.
 
 # %% [markdown]
 # ## 7 · Check yourself

@@ -254,6 +254,7 @@ def main() -> None:
         "scenes": len(scenes),
         "steps": curve[-1]["step"],
         "frozen steps": FROZEN_STEPS,
+        "clip sha256": json.loads((data_dir() / "models" / "clip" / "figures.json").read_text())["sha256"],
         "bfloat16": fast,
         "cpu seconds": round(time.process_time() - started),
         "curve": curve,
@@ -280,7 +281,8 @@ no sentence that a person wrote is in it.
 
 ## Training
 `notebooks/src/captioning/make_results.py`, seed {seed}: {steps:,} steps of {batch} pictures with {speakers} captions each; the
-picture tower begins as that of `data/models/clip` and is frozen for {frozen} steps. {cpu:,} CPU seconds of one thread.
+picture tower begins as that of `clip` and is frozen for {frozen} steps. {cpu:,} CPU seconds of one thread.
+(The weights of `clip` at that time had the SHA-256 {clip}.)
 Matrices by Muon, the rest by AdamW. Another processor or another PyTorch rounds differently.
 
 | step | CPU seconds | nats per token | all true | grammatical |
@@ -336,12 +338,12 @@ def verdict(figures: dict) -> str:
         text = "All four aims are reached."
     if figures["foils_relation"] < 0.6:
         # three of four scenes have two things or more, and the grammar relates two of them in 0.6 of these
-        ignorance = 0.75 * 0.6 * math.log(4) / TOKENS
+        ignorance = 0.75 * 0.6 * math.log(2) / TOKENS
         text += (
-            "\n\n**It has not learned relations.** It does not tell left from right, and its most likely captions leave "
-            "relations out:\nthat is why they are true. Guessing among four relations would cost "
-            f"{ignorance:.3f} nats per token; the whole gap to the limit is\n"
-            f"{figures['nll_per_token'] - figures['floor']:.3f}. Samples do name relations, and are false as often as that."
+            "\n\n**It has not learned sides.** It tells *beside* from *above* (lesson captioning), but not left from right, and "
+            "its most\nlikely captions leave relations out: that is why they are true. A coin toss for the side costs "
+            f"{ignorance:.3f} nats per token;\nthe whole gap to the limit is {figures['nll_per_token'] - figures['floor']:.3f}. "
+            "Samples do name relations, and many of these are false."
         )
     return text
 
@@ -365,6 +367,7 @@ def write_card(folder: Path, model: Captioner, found: dict) -> None:
         seed=training["seed"],
         steps=training["steps"],
         frozen=training["frozen steps"],
+        clip=training["clip sha256"],
         cpu=training["cpu seconds"],
         curve="\n".join(rows),
         verdict=verdict(figures),

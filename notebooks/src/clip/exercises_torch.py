@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse.check.blanks import blank
-from mmcourse.check.verdict import CheckFailed
 from mmcourse.exercise import between, context, edit, example, exercise, part, right, says
+from mmcourse.exercise.verdict import CheckFailed
 
 
 # ---------------------------------------------------------------- 2

@@ -884,7 +884,7 @@ expect_within("fair foils, after careless ones", fair_after, 0.5, 0.1)
 expect_within("fair foils, after fair ones", fair_after_fair, 0.5, 0.1)
 
 # %% [markdown]
-# On fair foils nothing of the gain is left (0.50; chance alone moves it by about ±0.07). SugarCrepe (Hsieh et al. 2023)
+# On fair foils nothing of the gain is left (about 0.5; chance alone moves it by about ±0.07). SugarCrepe (Hsieh et al. 2023)
 # showed this fault in several published benchmarks. Make it a habit: **before you believe a score, ask what it would be
 # without the input that matters.**
 #

@@ -278,6 +278,7 @@ ROWS = {
     "infonce_128": "InfoNCE at batch 128 (nats)",
     "foils_color": "caption against swapped colors",
     "foils_relation": "caption against left and right exchanged",
+    "foils_by_likelihood": "swapped colors, told by the captioner's likelihood",
 }
 
 
@@ -296,7 +297,9 @@ def write_card(folder: Path, model: CLIP, found: dict) -> None:
         decay_steps=training["decay steps"],
         cpu=training["cpu seconds"],
         note=training.get("note", ""),
-        rows="\n".join(f"| {title} | **{figures[name]:.3f}** | {limits[name]:.3f} |" for name, title in ROWS.items()),
+        rows="\n".join(
+            f"| {title} | **{figures[name]:.3f}** | {limits.get(name, 1.0):.3f} |" for name, title in ROWS.items()
+        ),
         foils="" if above else "Together the two towers do not tell who has which color, nor on which side.",
         chinese=figures["chinese_to_image_r1"],
         unseen=figures["unseen_pairs"],

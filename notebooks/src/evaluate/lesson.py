@@ -175,18 +175,19 @@ print("by hand, in mmcourse.evaluate and in scikit-learn: equal")
 # ## 4 · The same with a library
 # ### Cross-validation
 # Few data? Let each sample be tested once: split into $k$ **folds**, train on all but one, test on that one, $k$ times. scikit-learn has
-# the folds. The question is what a fold may share with the rest. Lesson [multimodal_data](multimodal_data.ipynb) had people in rooms; here are 36 of them.
+# the folds. The question is what a fold may share with the rest. Lesson [multimodal_data](multimodal_data.ipynb) had synthetic
+# voices in rooms; here are all 36 of them.
 # The model is lesson [multimodal_data](multimodal_data.ipynb)'s black box, a support vector machine (`SVC`).
 
 # %%
 from mmcourse.datasets.avdigits import voices as avdigits_voices
 
 clips = avdigits_voices.read_clips("embedded")  # 36 voices, ten digits, four takes
-person = np.searchsorted(np.unique(clips.speaker), clips.speaker)  # (1440,)
+person = np.searchsorted(np.unique(clips.speaker), clips.speaker)  # (1440,) a number for each voice
 
 
 def in_their_room(wave, person, number):
-    """The recording with this person's echo and noise."""
+    """The recording with this voice's echo and noise."""
     g = np.random.default_rng(person)
     echo, color, snr_db = g.normal(size=7) * 0.8 ** np.arange(1, 8), g.normal(size=16), g.uniform(0, 15)
     wave = np.convolve(wave, [1, *echo])[: len(wave)]
@@ -203,11 +204,11 @@ mels = avdigits_voices.log_mels(waves)
 eighths = [[part.mean(axis=0) for part in np.array_split(mel, 8)] for mel in mels]  # averages over time
 x, y = np.reshape(eighths, (len(mels), -1)), clips.digit  # (1440, 256), (1440,)
 known = np.isin(person, np.random.default_rng(0).permutation(36)[:12])
-print(known.sum(), "recordings of 12 people to work with; 24 strangers wait")
+print(known.sum(), "recordings of 12 voices to work with; 24 other voices wait")
 
 # %% [markdown]
-# `StratifiedKFold` keeps the share of each digit equal in all folds and nothing else. `StratifiedGroupKFold` also keeps each *person* in one
-# fold. The 24 strangers stay outside as an independent test set. **Predict:** which of the two numbers foretells theirs?
+# `StratifiedKFold` keeps the share of each digit equal in all folds and nothing else. `StratifiedGroupKFold` also keeps each *voice* in one
+# fold. The 24 other voices stay outside as an independent test set. **Predict:** which of the two numbers foretells theirs?
 
 # %%
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_score
@@ -220,39 +221,39 @@ model = make_pipeline(StandardScaler(), SVC(C=10))
 
 # %%
 def three_numbers(known):
-    """Accuracy: folds by clip, folds by person, strangers."""
+    """Accuracy: folds by clip, folds by voice, voices not heard in training."""
     data = x[known], y[known]
     by_clip = cross_val_score(model, *data, cv=StratifiedKFold(6, shuffle=True, random_state=0))
-    by_person = cross_val_score(model, *data, cv=StratifiedGroupKFold(6), groups=person[known])
-    return by_clip.mean(), by_person.mean(), model.fit(*data).score(x[~known], y[~known])
+    by_voice = cross_val_score(model, *data, cv=StratifiedGroupKFold(6), groups=person[known])
+    return by_clip.mean(), by_voice.mean(), model.fit(*data).score(x[~known], y[~known])
 
 
 # %% tags=["target"]
 twelves = [np.isin(person, np.random.default_rng(s).permutation(36)[:12]) for s in range(5)]
-by_clip, by_person, strangers = (numbers := np.array([three_numbers(k) for k in twelves])).mean(axis=0)
+by_clip, by_voice, unheard = (numbers := np.array([three_numbers(k) for k in twelves])).mean(axis=0)
 expect_within("cross-validation by clip", by_clip, 0.97, 0.02)
-expect_within("cross-validation by person", by_person, 0.76, 0.05)
-expect_within("accuracy on strangers", strangers, 0.76, 0.05)
+expect_within("cross-validation by voice", by_voice, 0.76, 0.05)
+expect_within("accuracy on voices not heard", unheard, 0.76, 0.05)
 
 # %%
-names, spread = ["folds by clip", "folds by person", "24 strangers"], numbers.std(axis=0)
+names, spread = ["folds by clip", "folds by voice", "24 other voices"], numbers.std(axis=0)
 title = "Which cross-validation tells the truth?"
 fig = plot.bar_with_ceiling(names, numbers.mean(axis=0), [None] * 3, spread, title=title, chance=0.1)
-plot.show(fig, alt="Folds by clip 0.97; folds by person 0.76 and strangers 0.77, whiskers overlapping.")
+plot.show(fig, alt="Folds by clip 0.97; folds by voice 0.76 and other voices 0.77, whiskers overlapping.")
 
 # %% [markdown]
-# Plain folds promise twenty points too many: every person sits on both sides. Grouped folds keep their word. (The whiskers are
+# Plain folds promise twenty points too many: every voice is on both sides. Grouped folds keep their word. (The whiskers are
 # the spread over five drawings of the twelve.) Note where `StandardScaler` stands: *inside* the pipeline, so that it too
 # learns from the training folds only.
 #
-# The interval has the same trap. 960 recordings are not 960 independent facts if they come from 24 people. Resample *people* (drawing anew
+# The interval has the same trap. 960 recordings are not 960 independent facts if they come from 24 voices. Resample *voices* (drawing anew
 # from what was measured, with replacement, is the **bootstrap**):
 
 # %%
 right = model.fit(x[known], y[known]).predict(x[~known]) == y[~known]
 of = [right[person[~known] == who].mean() for who in np.unique(person[~known])]  # 24 accuracies
 g = np.random.default_rng(0)
-for name, facts in {"recordings": right, "people": of}.items():
+for name, facts in {"recordings": right, "voices": of}.items():
     low, high = np.quantile(g.choice(facts, (2000, len(facts))).mean(axis=1), [0.025, 0.975])
     print(f"resampling {name}: {low:.2f} to {high:.2f}")
 
@@ -361,7 +362,7 @@ assert np.median([evaluate.mcnemar(y_test, one, together)[2] for one in alone]) 
 print("McNemar: p < 0.05 against at least three of the five")
 
 # %% [markdown]
-# Each interval alone is four points wide, and often the two overlap. But most messages are right for both or wrong for both, and that luck they
+# Each interval alone is four points wide, and here the two may overlap. But most messages are right for both or wrong for both, and that luck they
 # *share*. Paired tests look only at the rest. Now the warning: network against network, one recipe, only the seed differs.
 
 # %% tags=["free"]
@@ -500,10 +501,11 @@ expect_within("log loss with dropout", mean["dropout 0.7"][1], 0.75, 0.06)
 expect_within("accuracy that dropout adds", mean["dropout 0.7"][0] - mean["nothing"][0], 0.030, 0.018)
 
 # %% [markdown]
-# Dropout alone adds about three points, and mends the probabilities as well as early stopping, which adds none but costs nothing. Weight decay
-# and augmentation help the loss only: the same person mirrored is no new person. Without measuring each alone you would not know.
+# At these settings, dropout alone adds about three points, and mends the probabilities as well as early stopping does, which adds
+# none but costs nothing. Weight decay and augmentation help the loss; on accuracy four seeds show no gain. Without measuring each
+# alone you would not know.
 #
-# ### The best cure: more data
+# ### And more data?
 # Train on part of the data: the small network, stopped early, and the course's trimodal model, whose encoders learn. Three seeds each, stored
 # (the bands run from the lowest to the highest).
 # **Predict:** is 6,000 enough?
@@ -513,7 +515,7 @@ from mmcourse.datasets import mood
 
 learning = results("tune")["learning"]
 sizes, trimodal = learning["n"], np.array(learning["trimodal"])  # (5,), (3, 5)
-levels = {"joint ceiling": mood.bayes_accuracy(), "a trained vote": mood.loglinear_accuracy()}
+levels = {"joint ceiling": mood.bayes_accuracy(), "a trained sum": mood.loglinear_accuracy()}
 lines = {"small network": learning["small"], "trimodal model": trimodal}
 fig = plot.curves(
     lines, title="How much data is enough?", x=sizes, xlabel="training messages", ylabel="test accuracy", levels=levels
@@ -529,8 +531,9 @@ assert trimodal[:, 2].mean() < mood.loglinear_accuracy() < trimodal[:, 3].min()
 
 # %% [markdown]
 # At 6,000 the trimodal model has 99 % of the ceiling: more data would buy one point at most. The small network still climbs. And mind the jump
-# between 1,500 and 3,000: before it the model is no better than a vote, which adds up the cues; after it, it is: a face can turn the words around. A curve may look tame
-# just before it jumps, so extrapolate with care.
+# between 1,500 and 3,000: before it the model is no better than a sum of separate scores; after it, it is. A curve may look tame just
+# before it jumps, so extrapolate with care. (Each size was trained for one number of epochs: 30 up to 1,500 messages, then 20 and 10.
+# Whether more epochs would move the jump was not tried.)
 #
 # ## 7 · At full size
 # The same two kinds of folds on real recordings: six people, half of the 3,000 clips of the Free Spoken Digit Dataset, where it has been fetched (`mmcourse data
@@ -580,7 +583,7 @@ else:
 # $p = 0.077$: coins do that about once in thirteen times. Not shown; get more test data.
 # </details>
 #
-# **4.** Cross-validation by clip gives 0.98 and the product will serve strangers. What do you report?
+# **4.** Cross-validation by clip gives 0.98 and the product will serve people who are not in the data. What do you report?
 # <details><summary>Answer</summary>
 #
 # Not that. Group the folds by person and report it with an interval over people.

@@ -9,8 +9,8 @@ import zlib
 import numpy as np
 
 from mmcourse.check import CheckFailed, call, to_numpy
-from mmcourse.check.values import identical
 from mmcourse.exercise import between, context, edit, example, exercise, lesson, one_of, paragraph, part, right, says
+from mmcourse.exercise.values import identical
 
 lesson(
     "multimodal_data",

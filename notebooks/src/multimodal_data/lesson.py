@@ -25,17 +25,17 @@ from mmcourse.evaluate import expect_within
 
 # %% [markdown]
 # ## 1 · The question
-# Six people say the ten digits, four times each: 240 recordings. (The code does it for six such groups and averages.) Each person sits in their own room, at their own
-# microphone. (The voices are this course's, made by a synthesizer; the rooms are made below, as loud as we chose. Section 7
-# has real people.)
+# Six synthetic voices say the ten digits, four times each: 240 recordings. (The code does it for six such groups and averages.)
+# Each voice sits in a room of its own, at its own microphone. (The voices are this course's, made by a synthesizer; the rooms
+# are made below, as loud as we chose. Section 7 has real people.)
 
 # %%
 clips = avdigits_voices.read_clips("embedded")  # 36 voices, 1,440 recordings
-people = np.random.default_rng(0).permutation(np.unique(clips.speaker)).reshape(6, 6)  # six groups of six
+groups = np.random.default_rng(0).permutation(np.unique(clips.speaker)).reshape(6, 6)  # six groups of six
 
 
 def room(wave, person, number, microphone=True, noise=True):
-    """The recording as heard in this person's room."""
+    """The recording as heard in this voice's room."""
     g = np.random.default_rng(person)
     echo, color, snr_db = g.normal(size=7) * 0.8 ** np.arange(1, 8), g.normal(size=16), g.uniform(0, 15)
     if microphone:
@@ -51,13 +51,13 @@ def room(wave, person, number, microphone=True, noise=True):
 
 # %%
 person = np.searchsorted(np.unique(clips.speaker), clips.speaker)  # (1440,) a number for each name
-sevens = [np.flatnonzero((clips.speaker == who) & (clips.digit == 7))[0] for who in people[0, :2]]
+sevens = [np.flatnonzero((clips.speaker == who) & (clips.digit == 7))[0] for who in groups[0, :2]]
 for i, name in zip(sevens, "AB", strict=True):
-    plot.audio(room(clips.waves[i], person[i], i), 8000, label=f"Person {name} says seven")
+    plot.audio(room(clips.waves[i], person[i], i), 8000, label=f"Voice {name} says seven")
 
 # %% [markdown]
 # Two colleagues take the same recordings, the same features, the same model. One tests on *takes* that the model has not
-# heard, the other on *people* that it has not heard. Neither has a bug. **Predict** both accuracies and write them down;
+# heard, the other on *voices* that it has not heard. Neither has a bug. **Predict** both accuracies and write them down;
 # section 5 answers.
 
 # %% [markdown]
@@ -402,7 +402,7 @@ print("every sample of the first batch is among the first", 100 + 64, "of 6,000"
 # take a buffer as large as the data.
 #
 # ## 5 · At work
-# Back to the six people. Features: eight averages over time of the 32 log-mel bands. Model, used here as a black box: a support vector machine
+# Back to the six voices. Features: eight averages over time of the 32 log-mel bands. Model, used here as a black box: a support vector machine
 # (scikit-learn's). The one thing that changes is who is in the test set.
 
 
@@ -418,7 +418,7 @@ x, y = features(recorded), clips.digit
 x.shape
 
 # %% [markdown]
-# Cross-validation: every recording is in the test set once. Fold by `take` and each person is on both sides; fold by
+# Cross-validation: every recording is in the test set once. Fold by `take` and each voice is on both sides; fold by
 # `speaker` and none is.
 
 # %%
@@ -439,8 +439,8 @@ def cross_validate(x, y, groups):
 
 
 # %% tags=["target"]
-def both_ways(x, y=y, sets=people):
-    """Accuracy by clip and by speaker, averaged over sets of people."""
+def both_ways(x, y=y, sets=groups):
+    """Accuracy by clip and by speaker, averaged over sets of voices."""
     rows = [np.isin(clips.speaker, who) for who in sets]
     by_clip = [cross_validate(x[r], y[r], clips.take[r]) for r in rows]
     by_speaker = [cross_validate(x[r], y[r], clips.speaker[r]) for r in rows]
@@ -451,13 +451,13 @@ by_clip, by_speaker = both_ways(x)
 expect_within("accuracy by clip", by_clip, 0.985, 0.015)
 expect_within("accuracy by speaker", by_speaker, 0.67, 0.07)
 fig = plot.bar_with_ceiling(
-    ["new takes of the same people", "new people"],
+    ["new takes of the same voices", "new voices"],
     [by_clip, by_speaker],
     [None, None],
     title="How good is the same model on the same recordings?",
     chance=0.1,
 )
-plot.show(fig, alt="Two bars: above 0.98 on new takes of the same people, about 0.7 on new people; chance is 0.1.")
+plot.show(fig, alt="Two bars: above 0.98 on new takes of the same voices, about 0.7 on new voices; chance is 0.1.")
 
 # %% [markdown]
 # Were those six groups bad luck? Draw the groups anew, three times.
@@ -469,22 +469,22 @@ assert others[:, 0].min() > 0.96 and others[:, 1].max() < 0.8
 print("other groups: by clip always above 0.96, by speaker always below 0.8")
 
 # %% [markdown]
-# Neither number is *wrong*. They answer different questions. If the product will serve the same six people, the first. If
-# it will serve strangers, only the second, and the first is a **leak**: the test set shares with training something
+# Neither number is *wrong*. They answer different questions. If the product will hear the same six voices, the first. If
+# it will hear others, only the second, and the first is a **leak**: the test set shares with training something
 # that the world will not share.
 #
 # What is shared? For each recording, find the nearest of all others and ask *who* that is.
 
 # %%
 shared = []
-for rows in [np.isin(clips.speaker, who) for who in people]:
+for rows in [np.isin(clips.speaker, who) for who in groups]:
     nearest = NearestNeighbors(n_neighbors=1).fit(x[rows]).kneighbors(return_distance=False)[:, 0]  # never itself
     shared.append((person[rows][nearest] == person[rows]).mean())
-expect_within("share of nearest neighbors by the same person", np.mean(shared), 0.97, 0.03)
+expect_within("share of nearest neighbors by the same voice", np.mean(shared), 0.97, 0.03)
 
 # %% [markdown]
-# One in six by chance, nearly all in truth. The features describe *person and room* first and the digit second; a new take
-# of a known person is an easy match.
+# One in six by chance, nearly all in truth. In these features *voice and room* come first and the digit second; a new take
+# of a known voice is an easy match.
 #
 # ### Three annotators, one message each
 # Now labels. Three people annotate `mood`. One reads only the words, one hears only the voice, one sees only the face, and
@@ -516,7 +516,7 @@ majority = counts.argmax(axis=1)
 print(f"a model that is always right, scored against their majority vote: {(test.labels == majority).mean():.2f}")
 
 # %% [markdown]
-# Low agreement need not mean bad annotators; here each sees another part. Before you blame people, ask what they
+# Low agreement need not mean bad annotators; here each sees another part. Before you blame annotators, ask what they
 # were shown. And mind the last line: scored against such labels a *perfect* model looks mediocre. Noisy labels are a
 # ceiling.
 #
@@ -544,33 +544,33 @@ expect_within("gap with voices only", values[0, 0] - values[0, 1], 0.08, 0.04)
 expect_within("gap with microphone and noise", values[3, 0] - values[3, 1], 0.31, 0.07)
 
 # %% [markdown]
-# Voices alone (all of one synthesizer, so more alike than people are) cost the least. The noise of the room, which nobody
-# wrote down, costs most. Hospitals and their scanners, drivers and their cars are the same story: **split by whatever
+# Voices alone (all of one synthesizer; people may differ more) cost the least. The noise of the room, which nobody
+# wrote down, costs most. Hospitals and their scanners, drivers and their cars can do the same to you: **split by whatever
 # the world will change**.
 #
-# ### Do more people help?
-# **Predict:** record two, three, six or twelve people. What happens on new takes, and what on new people?
+# ### Do more voices help?
+# **Predict:** record two, three, six or twelve voices. What happens on new takes, and what on new voices?
 
 # %%
-everyone = people.reshape(-1)
+everyone = groups.reshape(-1)
 few = [2, 3, 6, 12]
 tests = [np.array_split(everyone, 36 // n) for n in few]
-by_people = np.array([both_ways(x, sets=sets) for sets in tests]).T  # (2, 4)
-assert by_people[1, -1] > by_people[1, 0] + 0.2
+by_number = np.array([both_ways(x, sets=sets) for sets in tests]).T  # (2, 4)
+assert by_number[1, -1] > by_number[1, 0] + 0.2
 fig = plot.curves(
-    {"new takes": by_people[0], "new people": by_people[1]},
-    title="Does it help to know more people?",
+    {"new takes": by_number[0], "new voices": by_number[1]},
+    title="Does it help to know more voices?",
     x=few,
-    xlabel="people recorded",
+    xlabel="voices recorded",
     ylabel="accuracy",
 )
 plot.show(
     fig,
-    alt="Accuracy on new takes is flat near 1; on new people it rises from chance with two people to about 0.8 with twelve.",
+    alt="Accuracy on new takes is flat near 1; on new voices it rises from chance with two voices to about 0.8 with twelve.",
 )
 
 # %% [markdown]
-# More people help with new people; for known people there was nothing left to win. (With two people the model learns from one
+# More voices help with new voices; for known ones there was nothing left to win. (With two voices the model learns from one
 # and meets the other: chance.)
 
 # %% [markdown]
@@ -731,7 +731,7 @@ else:
 
 # %% [markdown]
 # Real people show the same gap, about 0.31. With six of them each number by speaker hangs on who they are: the
-# best and the worst lie 25 points apart. The spread is between people, so look for more people before more takes.
+# best and the worst lie 25 points apart. For a surer number, then, look for more people before more takes.
 #
 # ## 8 · What to remember
 # - A sample is a dict by modality; a batch adds `padding_mask` (places) and `modality_mask` (modalities). Somebody must read them.

@@ -428,8 +428,12 @@ stopping = exercise(
         ),
         says("counted from 0,", mistake="count from 0"),
         says("and the number of epochs that were trained.", mistake="number of epochs"),
-        context("**Example.** With patience 2, the losses 0.5, 0.3, 0.4, 0.3, 0.1 stop after four epochs:"),
-        example("losses = [0.5, 0.3, 0.4, 0.3, 0.1]\nprint('keep epoch 1, trained 4, and 0.1 was never seen')"),
+        context(
+            "Unlike in the lesson, epochs count from 0 here. **Example.** With patience 2, the losses 0.5, 0.3, 0.4, 0.3, "
+            "0.1 give (1, 4): epoch 1 is kept, four epochs (0 to 3) were trained; the loss 0.1 is never seen. The lowest "
+            "loss so far, epoch by epoch:"
+        ),
+        example("print(np.minimum.accumulate([0.5, 0.3, 0.4, 0.3]))"),
     ],
     hints=[
         "Go through the epochs in a loop. Keep the number of the best epoch; how long ago was it?",

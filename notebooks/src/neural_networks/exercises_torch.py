@@ -95,7 +95,8 @@ mlp = exercise(
             ignored=edit("[num_features, *hidden_sizes]", "[num_features, *(hidden_sizes or [num_features])]"),
         ),
         context(
-            "The check copies weights into your layers, whatever they are called, and compares outputs and gradients."
+            "Use `nn.Linear`. The check copies weights into your layers, whatever they are called, and compares outputs and "
+            "gradients; it is simplest to create the layers in the order in which they are applied."
         ),
     ],
     hints=[
@@ -271,7 +272,10 @@ step = exercise(
     difficulty=1,
     minutes=8,
     statement=[
-        context("Every training loop calls one function again and again, with one mini-batch each time."),
+        context(
+            "Every training loop calls one function again and again, with one mini-batch each time. The model below has a "
+            "`BatchNorm1d`, a layer that behaves differently in training and in use; you need only call `model.train()`."
+        ),
         says(
             "**Write** `train_step(model, optimizer, inputs, targets)`. It puts the model into training mode,",
             mistake="not in training mode",
@@ -284,11 +288,18 @@ step = exercise(
         says("Return the loss of this mini-batch before the step,", mistake="after the step"),
         says("as a Python float.", mistake="You returned a tensor"),
         example("""
+torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 inputs, targets = torch.tensor([[1.0, 2.0], [0.0, -1.0]]), torch.tensor([0, 1])
-print("logits of this mini-batch:", tuple(model(inputs).shape))
+logits = model(inputs)
+loss = nn.functional.cross_entropy(logits, targets)
+print(f"logits {tuple(logits.shape)}, loss before the step {loss.item():.2f}")
 """),
+        context(
+            "In numbers of your own, `inputs` (steps, b, features) and `targets` (steps, b) hold one mini-batch for each "
+            "step, and `gradients_left` says whether `.grad` already holds something before the first call."
+        ),
     ],
     hints=[
         "Gradients add up in `.grad` until `optimizer.zero_grad()` clears them. `loss.backward()` computes them, "
@@ -509,10 +520,14 @@ trained = exercise(
     difficulty=2,
     minutes=15,
     statement=[
-        context("Points lie on rings around zero, one ring for each class."),
+        context(
+            "Points lie on rings around the origin (0, 0), one ring for each class. Class k has radius k + 1, with noise of "
+            "standard deviation 0.15. There are 200 to 360 points to train on, and 200 new ones for the check, which calls "
+            "`eval()` first."
+        ),
         says(
             "**Write** `train(inputs, targets, num_classes)` for tensors `inputs` (n, 2), float, and `targets` (n,), "
-            "int: it trains a network of your choice",
+            "class numbers of dtype int64: it trains a network of your choice",
             ignored=edit("range(300)", "range(0)"),
         ),
         says(

@@ -303,8 +303,8 @@ plot.show(
 )
 
 # %% [markdown]
-# So an LSTM is no cure by itself: at $f \approx 0.5$ the cell halves at each step, and what comes round through $h$ adds only some. Its forget gate must
-# start *open*. Jozefowicz, Zaremba and Sutskever (2015) recommend a bias of 1. We needed more for 50 steps.
+# So an LSTM is no cure by itself: at $f \approx 0.5$ the cell halves at each step, and what comes round through $h$ adds only some. What
+# helps is a forget gate that starts *open*. Jozefowicz, Zaremba and Sutskever (2015) recommend a bias of 1. We needed more for 50 steps.
 #
 # ### Cure 2: the GRU
 # Cho et al. (2014, arXiv 1406.1078) manage with one state and two gates, both $\sigma$ of such a sum: $z$ says what to keep, $r$ how much of
@@ -708,8 +708,8 @@ expect_within("plain RNN, how they felt at first, mean of 3 seeds", np.mean(at_f
 expect_within("GRU, how they felt at first, mean of 3 seeds", np.mean(at_first["GRU"]), 0.9, 0.1)
 
 # %% [markdown]
-# The plain RNN falls to chance, *below* the bag! It holds the last words at best, and those say nothing about the first sentence. So "in
-# the end" was never a test of memory. And the LSTM, made for long memories, falls short as well. Why?
+# The plain RNN stays at chance, *below* the bag, in twenty epochs! So "in the end" was no test of memory: the last words were
+# enough for it. And the LSTM, made for long memories, falls short as well. Why?
 #
 # Ask the gradient. Here is how much of it reaches each word *before any training*, counted from the end of the story.
 
@@ -763,9 +763,9 @@ assert means[2] < means[4] - 0.05
 expect_within("LSTM with open gate, how they felt at first, worst of 3", min(at_first["LSTM, f bias 3"]), 0.97, 0.03)
 
 # %% [markdown]
-# One line at the start decides. The GRU starts little better than the LSTM, and still finds its way: a gate can open *while* it
-# learns, if enough gradient trickles through. And since it is distance that hurts, the plain RNN has a cure of its own: read from
-# the other end.
+# Within these twenty epochs, one line at the start makes the difference (three seeds; how far the others would come with more
+# epochs is not shown). The GRU starts little better than the LSTM and still comes further: gates can open *while* they learn. And
+# if it is distance that hurts, the plain RNN should do well when it reads from the other end.
 
 # %%
 turned, new_turned = ids.clone(), new_ids.clone()
@@ -813,8 +813,8 @@ plot.show(
 )
 
 # %% [markdown]
-# One changes its mind with every sentence, the other makes it up once and keeps it. Both have the same formula; the question decided what
-# the gates learned to hold.
+# One changes its mind with every sentence, the other makes it up once and keeps it. Both have the same formula and were asked
+# different questions. (The one that keeps its mind also started with its gate open.)
 #
 # ## 7 · At full size
 # With a GPU, the same code takes stories of thirty sentences, 220 words, and asks for the first. Networks like this one, two layers read in
@@ -868,7 +868,7 @@ else:
 # </details>
 # <details><summary>5. A model asked about the first sentence scores exactly at chance, below a bag of words. How can it know less?</summary>
 #
-# It reads the answer from a state that holds only the last words, and those say nothing about the first sentence.
+# It reads the answer from its last state. If next to no gradient reaches the first sentence, training leaves only the last words in it.
 # </details>
 #
 # ## 10 · Exercises

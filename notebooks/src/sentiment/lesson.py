@@ -8,7 +8,7 @@
 # - test any fusion model for four faults that training never reports;
 # - compare single, late, early and attention fusion against exact ceilings, over seeds, in pairs;
 # - keep a model useful when a modality is missing, and say what that costs;
-# - see a modality that learns too late, and cure it;
+# - tell a modality that is starved from a training that is too short;
 # - say what each modality contributed, and which errors nobody could avoid.
 #
 # **Before this:** lessons [multimodal_data](multimodal_data.ipynb), [attention](attention.ipynb) and [fusion](fusion.ipynb).
@@ -93,7 +93,7 @@ print(f"test accuracy of the skeleton {skeleton_accuracy:.3f}")
 expect_within("test accuracy of the skeleton", skeleton_accuracy, 0.38, 0.06)
 
 # %% [markdown]
-# Three modalities, and no better than a guess. Any *one* of them, read badly, would beat it. No error is raised.
+# Three modalities, and no better than a guess. Any *one* of them would beat it by far (section 5). No error is raised.
 # **What is wrong, and how do you prove it?**
 #
 # ## 2 · The idea by hand
@@ -173,8 +173,8 @@ text.shape, weights.shape, by_hand.shape
 # (Then recent Keras warns that "a softmax over an axis of size 1" is always 1. It never does in training.)
 
 # %% tags=["free"]
-people = [f"message {i}" for i in range(8)]
-fig = plot.matrix(weights, "Whose voice does each message take home?", people, [str(i) for i in range(8)])
+senders = [f"message {i}" for i in range(8)]
+fig = plot.matrix(weights, "Whose voice does each message take home?", senders, [str(i) for i in range(8)])
 fig.axes[0].set_xlabel("takes the voice of message")
 plot.show(fig, alt="Weights of eight messages over the voices of all eight; the diagonal is nothing special.")
 
@@ -192,7 +192,7 @@ mixed(batch["inputs"])
 # 1. attention runs over *samples*, where it should run over *modalities*;
 # 2. what is passed on is the voice alone;
 # 3. padding is averaged as if it had been spoken;
-# 4. nothing brings the three vectors to one scale (section 6 shows what that costs).
+# 4. nothing brings the three vectors to one scale (section 6 shows what that costs in a short training).
 #
 # ## 3 · The formula
 # What was meant: for *one* sample, the modalities are a sequence of three steps. Each gets a mark of its kind $e_m$, or
@@ -264,8 +264,12 @@ print(f"test accuracy: skeleton {skeleton_accuracy:.3f}, repaired {repaired_accu
 expect_within("test accuracy of the repaired model in Keras", repaired_accuracy, 0.91, 0.03)
 
 # %% [markdown]
-# From a guess to about 0.91, with the same data and layers of the same kinds (the skeleton had three epochs; try five: it stays near a guess). For the rest of the lesson, the same model in
-# PyTorch, in the course's form: encoders at unit scale, and a fusion module that can be exchanged.
+# From a guess to about 0.91. How much of that is the attention line? Encoders, masks, scale, optimizer, schedule and epochs
+# changed too, and how much each of them brings is not measured here. (Repair that line alone in `skeleton` and see: stack the
+# three vectors, attend from the stack to itself, take the mean.)
+#
+# For the rest of the lesson, the same model in PyTorch, in the course's form: encoders at unit scale, and a fusion module that
+# can be exchanged.
 
 # %%
 import torch
@@ -356,8 +360,8 @@ expect_within("test accuracy of attention with modality dropout", reached, 0.905
 # Now the methods side by side: five seeds each, ten epochs, same encoders at unit scale, no setting tuned for any of them. That
 # takes some minutes, so it is loaded here; `make results sentiment` makes it anew. (None of these has the modality dropout of the live run.)
 #
-# Two kinds of late fusion: readers trained apart, whose opinions are multiplied and the prior divided out twice; and the same
-# formula trained as one model. The gated unit and the tensor are those of lesson [fusion](fusion.ipynb).
+# Two of them are *additive*, a sum of one score per modality: readers trained apart, whose opinions are multiplied and the prior
+# divided out twice; and the same formula trained as one model. The gated unit and the tensor are those of lesson [fusion](fusion.ipynb).
 
 # %%
 methods = stored["methods"]
@@ -374,13 +378,14 @@ fig = plot.bar_with_ceiling(
     list(limits), mean, list(limits.values()), half, title="How close does each method come?", chance=prior.max()
 )
 plot.show(
-    fig, alt="Accuracy and 95 % intervals: singles and late fusion below their ceilings, the other four above 0.9."
+    fig,
+    alt="Accuracy and 95 % intervals: singles and the two sums below their ceilings, the other four about 0.9 or above.",
 )
 
 # %% [markdown]
-# The markers are exact. A late vote's ceiling is the best *sum of separate scores*, 0.858; the sum that cross-entropy
-# prefers reaches 0.791 in theory, and late fusion stops little above that. Is the rest beyond doubt? Seeds are paired: same seed, same order of
-# batches, so look at differences.
+# The markers are exact. The ceiling of the two products is the best *sum of separate scores*, 0.858; the sum that cross-entropy
+# prefers reaches 0.791 in theory, and both stop little above that. Is the rest beyond doubt? Seeds are paired: same seed, same
+# order of batches, so look at differences.
 
 # %%
 interacting = {m: np.array(methods[m]["accuracy"]) for m in joint}
@@ -388,8 +393,8 @@ votes = {m: np.array(methods[m]["accuracy"]) for m in methods if m.startswith("l
 for name, accuracy in interacting.items():
     gain, width = mean_and_interval(accuracy - np.max(list(votes.values()), axis=0))
     over = accuracy - mood.additive_accuracy()
-    print(f"{name:12} beats the better late vote by {100 * gain:4.1f} ± {100 * width:.1f} points,", end=" ")
-    print(f"the best possible vote by {100 * over.min():.1f} or more")
+    print(f"{name:12} beats the better sum by {100 * gain:4.1f} ± {100 * width:.1f} points,", end=" ")
+    print(f"the best possible sum by {100 * over.min():.1f} or more")
     assert gain - width > 0.05 and over.mean() >= 0.04
 assert round(mood.additive_accuracy(), 3) == 0.858 and round(mood.loglinear_accuracy(), 3) == 0.791
 expect_within(
@@ -397,8 +402,11 @@ expect_within(
 )
 
 # %% [markdown]
-# Every method that lets modalities interact passes what *no* vote can ever reach. Among those four there is little to choose; the
-# tensor is the least steady.
+# Each of the four that let modalities interact passes what *no* sum of separate scores can ever reach. None of them was tuned,
+# so do not read an order into the four.
+#
+# Is it fusion *late* that fails, then? No: adding is. Lesson [fusion](fusion.ipynb) trains **stacking**, a small network that reads
+# nothing but the opinions of frozen readers. It is as late as can be, and no sum.
 #
 # ### Sarcasm
 # **Predict:** where do the ten points come from? Take only the messages with a smirk over words that are not neutral: their
@@ -419,7 +427,7 @@ fig = plot.bar_with_ceiling(
 )
 plot.show(
     fig,
-    alt="Accuracy on sarcastic messages: words alone far below chance, late fusion in between, the four others near 1.",
+    alt="Accuracy on sarcastic messages: words alone far below chance, the sums in between, the four others near 1.",
 )
 
 # %%
@@ -428,8 +436,8 @@ assert on_sarcasm["words"] < 0.15 and min(on_sarcasm[m] for m in joint) > 0.9
 assert max(on_sarcasm[m] for m in votes) < 0.8
 
 # %% [markdown]
-# Words alone are wrong nine times in ten: they believe what is said. A vote can be saved by the voice, but has no way to say
-# *because of this smirk, turn the words around*. The four methods that let modalities interact learned it.
+# Words alone are wrong nine times in ten: they believe what is said. A sum can be saved by the voice, but has no way to say
+# *with this smirk, turn the words around*. The four methods that let modalities interact get nearly all of them right.
 #
 # ## 6 · Take it apart
 # ### When a modality is missing
@@ -470,10 +478,9 @@ expect_within("mean distance from the seven ceilings, with dropout", np.mean(bes
 # %% [markdown]
 # One model, seven situations, each close to the best that *any* model could do in it. Without modality dropout the very same
 # architecture falls far below, even with the mask: it has never met a gap. **Your prediction:** losing the voice
-# costs little, losing the face or the words a lot. The price: about a point when all are there, because every encoder now
-# learns from fewer samples.
+# costs little, losing the face or the words a lot. The price: about a point when all are there, at this budget.
 #
-# ### A modality that learns too late
+# ### Starved, or just not done yet?
 # Back to the fourth fault: no common scale. Take plain concatenation, encoders as they are, five epochs. Does each encoder
 # learn as much in company as alone? A **probe** tells: freeze the encoder, read its vectors with a logistic regression.
 
@@ -487,9 +494,11 @@ for m, name in enumerate(names):
 print("test accuracy in company:", np.round([run["accuracy"] for run in speed["nothing"]], 3))
 
 # %% [markdown]
-# The words encoder learns *less* in company than alone. Face and voice were quicker, brought the loss down, and left little
-# gradient for the words. Sarcasm needs the words, so the whole model waits at a vote's 0.80. Such a model is called **greedy** (Wu
-# et al. 2022, arXiv 2202.05306). The best single modality may even beat the joint model (Wang, Tran and Feiszli 2020, arXiv 1905.12681).
+# After five epochs the words encoder has learned *less* in company than alone, and the whole model stands at 0.80, where sums
+# stand. The literature has a name for that, **greedy** (Wu et al. 2022, arXiv 2202.05306), and a story: the quick modalities
+# bring the loss down and leave the slow one little to learn from. The best single modality may even beat the joint model (Wang,
+# Tran and Feiszli 2020, arXiv 1905.12681). It is tempting to stop here and look for a cure. Keep one question open: what would
+# the same model do with ten epochs?
 #
 # Four cures have been proposed. The first slows whoever is ahead, **gradient modulation** (Peng et al. 2022, arXiv 2203.15332): with
 # $s_u$, how sure modality $u$ alone is of the right class, and $\alpha$, how hard to brake, multiply the gradient of encoder $u$, not
@@ -503,7 +512,7 @@ print("held back:", F.ogm_coefficients(sure, alpha=0.5).numpy())
 
 # %% [markdown]
 # The others: give the slow encoder a higher learning rate ("faster words": four times); give each encoder **a loss of its own**, through a small head that is thrown away
-# later; bring all vectors to **unit scale**. Here is the third, live, beside the untreated model: three more lines in the loop.
+# later; bring all vectors to **unit scale**. Here is the loop: the third cure is three more lines.
 
 
 # %%
@@ -543,14 +552,19 @@ def race(own_losses, epochs=5, rate=1e-2):
 
 
 # %% tags=["free"]
-untreated, treated = race(own_losses=False), race(own_losses=True)
-print(f"five epochs: untreated {untreated:.3f}, with losses of their own {treated:.3f}")
+twice = race(own_losses=False, epochs=10)
+print(f"untreated, ten epochs: {twice:.3f}")
 
 # %%
-expect_within("gain by losses of their own", treated - untreated, 0.10, 0.04)
+expect_within("untreated, ten epochs", twice, 0.91, 0.04)
+for way in ("nothing", "losses of their own"):
+    print(f"{way:20} five epochs, three seeds, stored: {np.round([run['accuracy'] for run in speed[way]], 3)}")
 
 # %% [markdown]
-# **Predict:** which of the four cures will work? Three seeds of each, stored; first the words probe, epoch by epoch.
+# So the first cure is time. The same untreated model with ten epochs instead of five (one seed, live) is where losses of their own
+# bring it in five. What do the cures do, then? They make it quicker.
+#
+# **Predict:** which of the four will help within five epochs? Three seeds of each, stored; first the words probe, epoch by epoch.
 
 # %%
 shown = ["unit scale", "losses of their own", "faster words", "gradient modulation", "nothing", "alone"]
@@ -570,15 +584,21 @@ for way, accuracy in after.items():
     print(f"{way:20} test accuracy after five epochs {np.round(accuracy, 3)}")
 
 # %% [markdown]
-# Bringing vectors to one scale, one line, cures it, and so do losses of their own, nearly always: the words then learn more than
-# alone. A fourfold rate for the words
-# does nothing here. Nor does gradient modulation, for two reasons that you can check. First, its measure hardly sees the
-# trouble: the ratios stay close to 1. Second, Adam divides each gradient by its own size, so a gradient times a constant $k$ gives the
-# same step. (Peng et al. use SGD.)
+# Within five epochs, one scale helps (one line), and so do losses of their own: the words then learn more than alone. A fourfold
+# rate for the words and gradient modulation change nothing. None of that says that the untreated model was broken: with ten epochs
+# it got there too. "Starved" says something about the end of a training, and five epochs were its beginning. Give a model more time
+# before you give it a cure, and compare cures at two budgets.
+#
+# Why did gradient modulation do nothing in five epochs? That its ratios are close to 1 is *no* reason: a ratio a hair above 1
+# already takes away nearly half of the gradient, as the next cell shows. One reason you can check: Adam divides each gradient by
+# its own size, so a gradient times a constant $k$ gives the same step. (Peng et al. use SGD. A $k$ that changes from batch to
+# batch is not a constant; that part is not tested here.)
 
 # %%
 ratios = np.array([run["ratios"] for run in speed["nothing"]])
 print("ratios from", ratios.min().round(2), "to", ratios.max().round(2))
+just_ahead = F.ogm_coefficients(torch.tensor([1.0001, 1.0]), alpha=0.5)
+print(f"a ratio of 1.0001 leaves {just_ahead[0].item():.2f} of the gradient, at α = 0.5")
 
 
 def adam_steps(k):
@@ -787,27 +807,35 @@ def text_branch(seed=0):
 if REVIEWS.present():
     print(f"real reviews: test accuracy {text_branch():.3f}, chance 0.5")
 else:
-    print("not run: the reviews are not fetched. When they were: test accuracy 0.74, where chance is 0.5")
+    print("not run: the reviews are not fetched. When they were: test accuracy 0.74 in one run, where chance is 0.5")
+
+# %%
+linear = results("text")["folds"]["all"]  # the stored run of lesson text: ten folds of the same sentences
+for name in ("TF-IDF", "naive Bayes on counts"):
+    by_fold = linear[name]["accuracy"]
+    print(f"{name:22} accuracy {np.mean(by_fold):.3f}, from {min(by_fold):.3f} to {max(by_fold):.3f}")
 
 # %% [markdown]
-# 0.74 on real sentences, within two points of what is possible on ours: that is the distance between a grammar and people. There is no ceiling to
-# compare with, and nobody's face. Published multimodal sets of this kind are CMU-MOSI (Zadeh et al. 2016, arXiv 1606.06259) and MUStARD, for
+# Beside the branch stand two models that count words (lesson [text](text.ipynb)), tested on ten folds of the same sentences. They are
+# no worse. So 0.74 is what this encoder makes of some 8,500 sentences in four epochs; it does not measure a distance between a
+# grammar and people. There is no ceiling to compare with, and nobody's face. Published multimodal sets of this kind are CMU-MOSI (Zadeh et al. 2016, arXiv 1606.06259) and MUStARD, for
 # sarcasm (Castro et al. 2019, arXiv 1906.01815).
 #
 # ## 8 · What to remember
 # - Ask a fusion model four questions before training: neighbors, each modality, padding. Running is not working.
 # - `Attention()([a, b, c])` means query, value, key. To fuse, make *one* sequence of the modalities.
-# - Compare with ceilings and in pairs over seeds; a vote cannot do sarcasm, however long it trains.
-# - Modality dropout buys seven models for the price of one. One scale for all keeps the slow modality alive.
+# - Compare with ceilings and in pairs over seeds; a sum of separate scores cannot do sarcasm, however long it trains.
+# - Modality dropout buys seven models for the price of one. One scale for all makes the slow modality learn sooner.
+# - Before you cure a training, give it more time.
 # - What a modality scores alone is not what it adds. And part of the errors belongs to the world.
 #
 # ## 9 · Check yourself
 # <details><summary>A fused model gives another answer when you evaluate with another batch size. What do you suspect?</summary>
 # Samples see one another: attention or a product over the batch axis, padding that is averaged, or normalization by batch in training mode.</details>
-# <details><summary>Your joint model scores 0.80, just like a vote. Is the architecture to blame?</summary>
-# Not necessarily: a slow modality may have been starved. Probe each encoder, alone and in company.</details>
-# <details><summary>Why did gradient modulation do nothing here?</summary>
-# The ratios were close to 1, and Adam undoes a factor on the gradient.</details>
+# <details><summary>Your joint model scores 0.80, just like a sum of scores. Is the architecture to blame?</summary>
+# Not necessarily. Train it longer first: here twice the epochs were enough. Then probe each encoder, alone and in company.</details>
+# <details><summary>Gradient modulation did nothing here. Somebody says: the ratios were close to 1. Is that a reason?</summary>
+# No: a ratio just above 1 already cuts the gradient to about half at α = 0.5. But Adam undoes a constant factor.</details>
 # <details><summary>The voice alone is better than the words alone. Why is its Shapley value smaller?</summary>
 # What it says is mostly said by the others too; the words turn valuable together with the face.</details>
 #

@@ -28,7 +28,7 @@ import mmcourse.keras.encoders as K
 import mmcourse.torch.encoders as T
 from mmcourse import plot
 from mmcourse.datasets import load, mood, results
-from mmcourse.evaluate import expect_within
+from mmcourse.evaluate import expect_within, mean_and_interval
 
 # %%
 tf.get_logger().setLevel("ERROR")  # else TensorFlow remarks that we build several models in a row
@@ -148,8 +148,8 @@ for g in (1.0, 1e-6):
     print(f"gradient {g:g}:", {form: round(float(move), 4) for form, move in moves.items()})
 
 # %% [markdown]
-# With a large gradient nobody sees a difference. With a small one, Keras's step is a quarter of PyTorch's. And a network is full
-# of small gradients: rare words, units that are nearly off. Are these lines really what the frameworks do?
+# With a large gradient the two agree. With a small one, Keras's step is a quarter of PyTorch's. Section 6 shows that a real
+# training meets gradients as small. Are these lines really what the frameworks do?
 
 
 # %%
@@ -452,19 +452,19 @@ assert gaps["float32"].max() > 100 * gaps["float64"].max()
 
 # %% [markdown]
 # In float64 the curves are one. In float32 they drift, though each step is right: sums are added in another order, the last
-# digit differs, and training multiplies small differences. That drift is what two *machines* differ by too. No setting removes
-# it, and it favors nobody.
+# digit differs, and training multiplies small differences. No setting of the recipe removes that drift.
 #
-# Does it matter in the end? Five seeds in each framework, trained in full: too long for a lesson, so these are stored figures
-# (`make results train_keras` makes them anew).
+# Does it matter in the end, and does it favor one of the two? Five seeds in each framework, trained in full: too long for a
+# lesson, so these are stored figures (`make results train_keras` makes them anew).
 
 # %%
 stored = results("train_keras")
 accuracy = {name: np.array([run["accuracy"] for run in stored[name]]) for name in ("PyTorch", "Keras")}
 for name, values in accuracy.items():
     print(f"{name:8}", values.round(3), f"mean {values.mean():.3f}")
-apart = abs(accuracy["PyTorch"].mean() - accuracy["Keras"].mean())
-assert apart < 0.01 and min(values.mean() for values in accuracy.values()) > 0.97 * ceiling
+apart, half = mean_and_interval(accuracy["PyTorch"] - accuracy["Keras"])  # seed by seed
+print(f"PyTorch minus Keras: {100 * apart:.2f} ± {100 * half:.2f} points")
+assert abs(apart) < 0.01 and min(values.mean() for values in accuracy.values()) > 0.97 * ceiling
 
 # %% [markdown]
 # ## 6 · Take it apart
@@ -583,25 +583,32 @@ assert np.array_equal(maps.transpose(0, 3, 1, 2).reshape(-1)[order], maps.reshap
 
 # %% [markdown]
 # ### GELU
-# There are two: exact, and an approximation with tanh. Keras 3 and PyTorch both take the exact one by default; many published models (GPT-2
-# among them) were trained with the other. So do not assume, look.
+# There are two: exact, and an approximation with tanh. PyTorch takes the exact one by default. Keras takes both: the exact one as
+# an activation (`activation="gelu"`), the other as an operation (`keras.ops.gelu`). Many published models (GPT-2 among them) were
+# trained with the tanh form. So do not assume, look.
 
 # %%
 z = np.linspace(-4, 4, 801).astype("float32")
 exact_gelu = keras.activations.gelu(z).numpy()
 assert np.allclose(exact_gelu, nn.functional.gelu(torch.tensor(z)), atol=1e-6)
 tanh = keras.activations.gelu(z, approximate=True).numpy()
+for name, operation in (("keras.activations.gelu", keras.activations.gelu), ("keras.ops.gelu", keras.ops.gelu)):
+    form = "exact" if np.abs(operation(z) - exact_gelu).max() < np.abs(operation(z) - tanh).max() else "tanh"
+    print(f"{name:23} by default: {form}")
 print("exact and tanh differ by at most", np.abs(exact_gelu - tanh).max().round(5))
 
 # %% [markdown]
 # ### Where training starts
-# Keras starts dense layers by Glorot's rule and biases at 0; PyTorch by Kaiming's, and biases at random. Embeddings: within ±0.05 against a normal
-# with spread 1, more than thirty times as much. For a fair comparison copy weights, or set `kernel_initializer`.
+# Keras starts dense layers by Glorot's rule and biases at 0. PyTorch draws both evenly from $\pm 1/\sqrt{n}$, $n$ the number of
+# inputs. It calls a function named after Kaiming He for that, but with a setting that leaves a sixth of the variance of He's rule,
+# $2/n$. Embeddings: within ±0.05 in Keras, a normal with spread 1 in PyTorch, more than thirty times as much. For a fair
+# comparison copy weights, or set `kernel_initializer`.
 
 # %%
 dense, table = keras.layers.Dense(64), keras.layers.Embedding(500, 16)
 dense.build((None, 256)), table.build(None)
 torch_dense, torch_table = nn.Linear(256, 64).weight.std().item(), nn.Embedding(500, 16).weight.std().item()
+expect_within("dense: variance of PyTorch over He's rule", torch_dense**2 / (2 / 256), 0.167, 0.01)
 expect_within("dense: spread of Keras over PyTorch", dense.kernel.numpy().std() / torch_dense, 2.19, 0.15)
 expect_within("embedding: spread of PyTorch over Keras", torch_table / table.embeddings.numpy().std(), 34.6, 2)
 
@@ -679,8 +686,8 @@ assert min(gap.max() for gap in apart.values()) > 1e-3
 print("padding shows at once, the optimizer's defaults a few steps later")
 
 # %% [markdown]
-# That is how to look for it. A gap at step 0 is the model: weights, padding, an axis. Equal at step 0 and apart at step 1 or soon after is the
-# optimizer. Slow growth from the last digit is rounding: leave it be.
+# That is how to look for it. A gap at step 0 is the model or the batch: weights, padding, an axis. Equal at step 0 and apart at
+# step 1 or soon after points to the optimizer, or to the next batch. Slow growth from the last digit is rounding: leave it be.
 #
 # ### Stop, and go on
 # Keras's `BackupAndRestore` saves after each epoch. We cut the power in the third of four epochs, start again and compare
@@ -772,14 +779,14 @@ if profile() == "gpu" and tf.config.list_physical_devices("GPU"):
     print("test accuracy", (predict(wide, test.tf_dataset(500)).argmax(1) == test.labels).mean())
     use("float32")
 else:
-    print("No GPU for TensorFlow here, so this did not run. It would end near the same ceiling, 0.926, in less time.")
+    print("No GPU for TensorFlow here, so this did not run. It would have shown the wide model's test accuracy.")
 
 # %% [markdown]
 # ## 8 · What to remember
 # - `compile` joins, `fit` loops, callbacks watch; `train_step` is there when the step itself must change.
 # - "Adam" is not one thing: ε differs in value and place, and repeated words count differently.
 # - Prove a translation in float64, from copied weights, on equal batches. Then float32's drift is only drift.
-# - A gap at step 0 is the model; a gap soon after is the optimizer.
+# - A gap at step 0: look at the model and the batch. A gap soon after: look at the optimizer.
 # - A saved model is not a saved run: order of data, random states and early stopping belong to it.
 #
 # ## 9 · Check yourself
@@ -787,7 +794,7 @@ else:
 # fine. Why?</summary>
 # Keras's running means move by 1 % per step, PyTorch's by 10 %. After few steps they are still near their start. Set momentum=0.9.</details>
 # <details><summary>Both first losses are 1.1021; at step 1 they are 1.0870 and 1.0868. Where do you look?</summary>
-# At the optimizer: the model, its weights and the data gave equal losses at step 0.</details>
+# At the optimizer first: model, weights and the first batch gave equal losses at step 0. Then at the second batch.</details>
 # <details><summary>You load best.keras and call fit. What has changed?</summary>
 # The exclusion from weight decay is gone, the data start with the order of epoch 0, and the schedule goes on where the saved step count
 # stands, or starts anew if you compile again.</details>

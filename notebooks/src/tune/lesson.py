@@ -177,10 +177,10 @@ print(f"five networks that nobody chose: validation minus test {np.mean(harder):
 
 # %% [markdown]
 # No clear winner. KerasTuner's Gaussian process leads from the fourth trial to the twelfth, then stands still; TPE and the grid end half a point above random
-# search. (TPE's first ten trials *are* random ones, hence the common start. The grid was lucky: the values we gave it happened to suit.)
-# Four times the *trials* brought three times what any choice of method did. With costly trials or many knobs that may change; so measure,
-# and start at random. All four winners keep less than validation promised. Do not blame the choosing alone: five networks that nobody chose
-# lose about as much, since the test messages are a little harder.
+# search. (TPE's first ten trials *are* random ones, hence the common start. The grid depends on the values that somebody gave it.)
+# Here four times the *trials* brought three times what any choice of method did. With costly trials or many knobs that may change; so
+# measure. All four winners keep less than validation promised. Do not blame the choosing alone: five networks that nobody chose
+# lose about as much, so these test messages are a little harder.
 #
 # ### The same in KerasTuner
 # For a Keras model you write a function that builds it from `hp` (hyperparameters, the knobs); `search` takes what `fit` takes. Two trials show the form.
@@ -287,17 +287,17 @@ print("flattered by, at N:", dict(zip(tried, gap.round(3).tolist(), strict=True)
 assert abs(gap[0]) < 0.01 and gap[-1] > 0.03
 
 # %% [markdown]
-# Trying more did find better settings, up to a point; the promise went on growing after that. It is milder than the nine points of section 2 because these settings are *not*
-# equal (most of the hundred never had a chance) and share their luck on the same messages. It has a name, the **winner's curse**. The remedy is cheap: let validation choose, and test that one setting, once.
+# Trying more did find better settings, up to a point; the promise went on growing after that. It is milder than the nine points of
+# section 2, where models were equal and independent: these settings are neither. It has a name, the **winner's curse**. The remedy is cheap: let validation choose, and test that one setting, once.
 #
 # ## 5 · At full size
 # On a GPU, the same Optuna objective can train the trimodal model itself: replace the body by lesson [fusion](fusion.ipynb)'s `fit`, keep the journal, and
-# start one worker for each GPU. A trial of ten seconds instead of 0.2 changes nothing in the honesty of the rest.
+# start one worker for each GPU. How long a trial takes changes nothing in the honesty of the rest.
 #
 # ## 6 · What to remember
 # - Choosing by a score spoils the score: what chose the winner cannot judge it. The test set is for one look.
 # - At equal budget the methods of search hardly differed here; more trials helped more.
-# - Search at random before anything clever, and keep the journal.
+# - Random search is a baseline that costs one line. Keep the journal.
 #
 # ## 7 · Check yourself
 # **1.** A hundred equal models take a test of 150 samples. How much does the best gain by luck?

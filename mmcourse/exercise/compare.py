@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mmcourse.check import values
-from mmcourse.check.guard import explain, time_limit
-from mmcourse.check.values import to_numpy
-from mmcourse.check.verdict import CheckFailed, NotAttempted
+from mmcourse.exercise import values
+from mmcourse.exercise.guard import explain, time_limit
+from mmcourse.exercise.values import to_numpy
+from mmcourse.exercise.verdict import CheckFailed, NotAttempted
 
 __all__ = ["assert_close", "call", "copied", "matches", "quietly", "to_numpy"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mmcourse.check import values
+from mmcourse.exercise import values
 
 
 @contextmanager

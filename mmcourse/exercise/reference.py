@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mmcourse.check.compare import assert_close, call, copied, matches, quietly
-from mmcourse.check.values import format_call
-from mmcourse.check.verdict import CheckFailed, NotAttempted
+from mmcourse.exercise.compare import assert_close, call, copied, matches, quietly
+from mmcourse.exercise.values import format_call
+from mmcourse.exercise.verdict import CheckFailed, NotAttempted
 
 Mutant = tuple[Callable, str]
 
