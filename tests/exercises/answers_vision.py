@@ -10,6 +10,14 @@ def fold_by_einsum(weight, bias, gamma, beta, mean, variance, eps):
     return np.einsum("oikl,o->oikl", weight, s), s * bias + (beta - s * mean)
 
 
+def fold_one_by_one(weight, bias, gamma, beta, mean, variance, eps):
+    new_weight, new_bias = weight.copy(), np.zeros(len(bias))
+    for c, root in enumerate(np.sqrt(variance + eps)):
+        new_weight[c] *= gamma[c] / root
+        new_bias[c] = beta[c] + gamma[c] * (bias[c] - mean[c]) / root
+    return new_weight, new_bias
+
+
 def folded(scale=None, bias=None):
     def answer(w, b, g, beta, m, v, eps):
         s = scale(g, v, eps) if scale else g / np.sqrt(v + eps)
@@ -42,9 +50,31 @@ def test_error_only(a, b, c, d):
     return "deeper helps" if (d < c).all() else "not shown"
 
 
+def by_sorting(a, b, c, d):
+    if np.sort(b - a)[0] > 0:
+        return "degradation"
+    gaps = np.sort(d - c)
+    if gaps[0] > 0:
+        return "overfitting"
+    return "deeper helps" if gaps[-1] < 0 else "not shown"
+
+
+def judging(higher=lambda gap: (gap > 0).all(), lower=lambda gap: (gap < 0).all(), sign=1):
+    """The right answer with parts replaced."""
+
+    def answer(a, b, c, d):
+        if higher(sign * (b - a)):
+            return "degradation"
+        if higher(sign * (d - c)):
+            return "overfitting"
+        return "deeper helps" if lower(sign * (d - c)) else "not shown"
+
+    return answer
+
+
 ANSWERS = {
     "vision.1": Answers(
-        right=[fold_by_einsum],
+        right=[fold_by_einsum, fold_one_by_one],
         wrong=[
             (folded(scale=lambda g, v, eps: g / (v + eps)), "divide by the variance"),
             (folded(scale=lambda g, v, eps: g / np.sqrt(v)), "`eps` is missing"),
@@ -56,7 +86,14 @@ ANSWERS = {
         ],
     ),
     "vision.2": Answers(
-        right=[by_counting],
-        wrong=[(by_means, "compare means"), (test_error_only, "test error only")],
+        right=[by_counting, by_sorting],
+        wrong=[
+            (by_means, "compare means"),
+            (test_error_only, "test error only"),
+            (judging(higher=lambda gap: (gap > 0).any()), "One seed is enough"),
+            (judging(higher=lambda gap: (gap >= 0).all()), "Equal errors count"),
+            (judging(sign=-1), "changed places"),
+            (judging(lower=lambda gap: (gap < 0).any()), "where not all seeds agree"),
+        ],
     ),
 }

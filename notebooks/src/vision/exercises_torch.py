@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from mmcourse.check.blanks import blank
-from mmcourse.check.verdict import CheckFailed
 from mmcourse.exercise import between, context, drawn_weights, edit, example, exercise, one_of, part, right, says
+from mmcourse.exercise.verdict import CheckFailed
 
 
 # ---------------------------------------------------------------- 3
@@ -233,8 +233,8 @@ def use_head_step(probe, answer, whole, inputs, targets, body, top, averages):
     }
 
 
-def draw_head_step(g, whole, steps, b, num_classes):
-    num_features, hidden = 3, 4
+def draw_head_step(g, whole, steps, b, num_classes, hidden):
+    num_features = 3
     inputs = g.normal(size=(steps, b, num_features)).round(2).astype(np.float32)
     targets = g.integers(0, num_classes, (steps, b))
     body = drawn_weights(
@@ -294,11 +294,19 @@ print("averages after ", [round(v, 3) for v in body[1].running_mean.tolist()])
     ],
     draw=draw_head_step,
     parts=[
-        part("several steps", weight=2, whole=False, steps=between(2, 3), b=between(4, 6), num_classes=between(2, 3)),
-        part("the optimizer holds both", weight=2, whole=True, steps=2, b=4, num_classes=3),
-        part("one step", whole=one_of(False, True), steps=1, b=3, num_classes=2),
+        part(
+            "several steps",
+            weight=2,
+            whole=False,
+            steps=between(2, 3),
+            b=between(4, 6),
+            num_classes=between(2, 3),
+            hidden=4,
+        ),
+        part("the optimizer holds both", weight=2, whole=True, steps=2, b=4, num_classes=3, hidden=3),
+        part("one step", whole=one_of(False, True), steps=1, b=3, num_classes=2, hidden=5),
     ],
-    own={"whole": False, "steps": 1, "b": 2, "num_classes": 2},
+    own={"whole": False, "steps": 1, "b": 2, "num_classes": 2, "hidden": 2},
     own_says="A step of your own: whole, inputs, targets, the weights of backbone and head, the averages",
     atol=1e-4,
     mistakes={

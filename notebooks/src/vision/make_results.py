@@ -1,35 +1,40 @@
 """Lesson vision's long runs: depth, small batches, augmentation, transfer with few labels, and what fools the features.
 
-`make results vision`: about 45 minutes of one processor (an estimate until it has been run as a whole). It needs
-MNIST's test part (fetched once), the extra `pretrained`, and Tux Paint's stamps (see `mmcourse.datasets.cutouts`).
-`python make_results.py cutouts` (or other names of `TABLES`) makes these tables and keeps the others.
-`python make_results.py xrays FILE` reads NIH chest X-rays from an .npz file with X, y, pid, rec.
+`make results vision`: about 50 minutes of one processor. It needs the extra `pretrained`, and for the tables xrays,
+shortcut and finetune NIH's chest X-rays, `nih_chest_1000.npz` in the folder that `MMCOURSE_REAL_DATA` names.
+`python make_results.py pieces cues` (or other names of `TABLES`) makes these tables and keeps the others.
 """
 
 from __future__ import annotations
 
+import copy
+import os
 import sys
 import time
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.cbook import get_sample_data
-from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import normalize
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupShuffleSplit
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler, normalize
 from torch import nn
 from torch.nn import functional as F
 
 from mmcourse import datasets
-from mmcourse.datasets import cutouts, load
+from mmcourse.datasets import load
 from mmcourse.evaluate import mean_and_interval
 from mmcourse.preprocess.image import read, resize
 from mmcourse.torch.efficientnet import MEAN, STD, EfficientNetLite0
 
 SEEDS = 5
+FEW_SEEDS = 3  # for the tables that take longest
 DRAWS = 10
 PER_CLASS = (1, 3, 10)
 NUM_DIGITS = 1200  # to train on; the other 597 test
@@ -66,13 +71,12 @@ class Deep(nn.Module):
 
     def __init__(self, num_blocks: int, norm: bool = False, skip: bool = False, channels: int = 16):
         super().__init__()
-        self.stem = nn.Conv2d(1, channels, 3, padding=1, bias=not norm)
-        self.norm = nn.BatchNorm2d(channels) if norm else nn.Identity()
+        self.stem = nn.Conv2d(1, channels, 3, padding=1)
         self.blocks = nn.ModuleList(Block(channels, channels, norm=norm, skip=skip) for _ in range(num_blocks))
         self.head = nn.Linear(channels, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.norm(self.stem(x)).relu()
+        x = self.stem(x).relu()
         for block in self.blocks:
             x = block(x)
         return self.head(x.mean(dim=(2, 3)))
@@ -145,11 +149,6 @@ def is_right(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> np.ndarray:
     return (torch.cat([model(part) for part in x.split(256)]).argmax(dim=1) == y).numpy()
 
 
-def balanced(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Balanced accuracy: the mean over the classes of the share that is right."""
-    return float(np.mean([(predicted == labels)[labels == k].mean() for k in np.unique(labels)]))
-
-
 # ---------------------------------------------------------------- data
 def digits() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Scikit-learn's handwritten digits in the file's order: x, y to train on, x, y to test on."""
@@ -179,18 +178,6 @@ def to_tensor(pictures: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.moveaxis(pictures.astype(np.float32) / 127.5 - 1, -1, 1).copy())
 
 
-def mnist() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """3,000 of MNIST's test digits to train on and 1,000 others to test on, (n, 1, 28, 28)."""
-    from mmcourse.datasets.avdigits.images import read_images, split_images
-
-    pictures, labels = read_images("real")
-    rows, _, test_rows = split_images("real", len(pictures))
-    rows = rows[:3000]
-    x = to_tensor(pictures[..., None])
-    y = torch.from_numpy(labels.astype(np.int64))
-    return x[rows], y[rows], x[test_rows], y[test_rows]
-
-
 @torch.no_grad()
 def features_of(network: EfficientNetLite0, pictures: np.ndarray) -> np.ndarray:
     """uint8 (n, h, w, 3) → unit vectors (n, 1280)."""
@@ -218,26 +205,9 @@ def untrained(pictures: np.ndarray) -> EfficientNetLite0:
     return network.eval()
 
 
-def draw_rows(labels: np.ndarray, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """So many rows of each class to train on, and all others."""
-    g = np.random.default_rng(seed)
-    chosen = [g.permutation(np.flatnonzero(labels == k))[:per_class] for k in np.unique(labels)]
-    rows = np.concatenate(chosen)
-    return rows, np.setdiff1d(np.arange(len(labels)), rows)
-
-
 def probe(features: np.ndarray, labels: np.ndarray) -> LogisticRegression:
     """A linear probe."""
     return LogisticRegression(C=10.0, max_iter=500).fit(features, labels)
-
-
-def stamps() -> tuple[np.ndarray, np.ndarray]:
-    """Tux Paint's photographs (n, 128, 128, 4) and their classes (n,)."""
-    folder = cutouts.find()
-    if folder is None:
-        raise SystemExit("Tux Paint's stamps are not installed; see mmcourse/datasets/cutouts.py")
-    pictures, labels, _ = cutouts.load(folder)
-    return pictures, labels
 
 
 # ---------------------------------------------------------------- tables
@@ -255,14 +225,34 @@ RUNS = {  # name: blocks, batch normalization, skip connection, start, optimizer
 }
 
 
+def make_lenet(epochs: int = 12) -> dict:
+    """Accuracy of the lesson's LeNet on new digits, and its loss by epoch."""
+    x, y, test_x, test_y = digits()
+    figures: dict = {"loss": [], "accuracy": []}
+    for seed in range(SEEDS):
+        torch.manual_seed(seed)
+        model = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(128, 10),
+        )  # fmt: skip
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+        figures["loss"].append(train(model, x, y, epochs, optimizer))
+        figures["accuracy"].append(float(is_right(model, test_x, test_y).mean()))
+    linear = LogisticRegression(max_iter=2000, C=0.1).fit(x.flatten(1).numpy(), y.numpy())
+    figures["logistic regression"] = float(linear.score(test_x.flatten(1).numpy(), test_y.numpy()))
+    print("LeNet", np.round(figures["accuracy"], 3), figures["logistic regression"], flush=True)
+    return figures
+
+
 def make_depth(epochs: int = 12) -> dict:
-    """Training loss and accuracy by depth, with and without batch normalization and skip connections."""
+    """Last training loss and accuracy by depth, with and without batch normalization and skip connections."""
     x, y, test_x, test_y = digits()
     figures: dict = {"epochs": epochs, "num_train": len(y), "num_test": len(test_y)}
     linear = LogisticRegression(max_iter=2000, C=0.1).fit(x.flatten(1).numpy(), y.numpy())
     figures["logistic regression"] = float(linear.score(test_x.flatten(1).numpy(), test_y.numpy()))
     for name, (num_blocks, norm, skip, start, kind) in RUNS.items():
-        curves, right = [], []
+        last, right = [], []
         for seed in range(SEEDS):
             torch.manual_seed(seed)
             model = Deep(num_blocks, norm, skip)
@@ -272,10 +262,11 @@ def make_depth(epochs: int = 12) -> dict:
                 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
             else:
                 optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-            curves.append(train(model, x, y, epochs, optimizer))
-            right.append(float(is_right(model, test_x, test_y).mean()))
-        figures[name] = {"loss": curves, "accuracy": right}
-        print(name, np.round([c[-1] for c in curves], 3), np.round(right, 3), flush=True)
+            loss = train(model, x, y, epochs, optimizer)[-1]
+            last.append(round(loss, 3) if np.isfinite(loss) else None)  # None: it diverged
+            right.append(round(float(is_right(model, test_x, test_y).mean()), 3))
+        figures[name] = {"loss": last, "accuracy": right}
+        print(name, last, right, flush=True)
     return figures
 
 
@@ -284,28 +275,46 @@ def make_rates(epochs: int = 12) -> dict:
     x, y, _, _ = digits()
     figures: dict = {}
     for start_name, start in (("as PyTorch starts", None), ("He's start", he_start)):
-        for rate in (0.001, 0.01, 0.1, 1.0):
+        for rate in (0.01, 0.03):
             last = []
-            for seed in range(SEEDS):
+            for seed in range(FEW_SEEDS):
                 torch.manual_seed(seed)
                 model = Deep(10)
                 if start:
                     start(model)
                 optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
                 loss = train(model, x, y, epochs, optimizer)[-1]
-                last.append(loss if np.isfinite(loss) else None)
+                last.append(round(loss, 3) if np.isfinite(loss) else None)
             figures[f"{start_name}, {rate:g}"] = last
             print(start_name, rate, last, flush=True)
     return figures
 
 
-def make_batches(epochs: int = 8) -> dict:
+def make_forgotten(epochs: int = 6) -> dict:
+    """Ten blocks with batch normalization: accuracy in eval mode and left in training mode, by size of the batch in use."""
+    x, y, test_x, test_y = digits()
+    figures: dict = {"eval": [], "train": {str(size): [] for size in (597, 64, 8, 1)}}
+    for seed in range(SEEDS):
+        torch.manual_seed(seed)
+        model = Deep(10, norm=True)
+        train(model, x, y, epochs, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+        figures["eval"].append(float(is_right(model, test_x, test_y).mean()))
+        for size, right in figures["train"].items():
+            used = copy.deepcopy(model).train()
+            with torch.no_grad():
+                named = torch.cat([used(part).argmax(dim=1) for part in test_x.split(int(size))])
+            right.append(float((named == test_y).float().mean()))
+    print("forgotten", figures, flush=True)
+    return figures
+
+
+def make_batches(epochs: int = 4) -> dict:
     """Batch normalization trained on small batches, at equal numbers of epochs: loss in training, accuracy in use."""
     x, y, test_x, test_y = digits()
     figures: dict = {"epochs": epochs}
-    for batch_size in (2, 4, 16, 64):
+    for batch_size in (4, 16, 64):
         in_train, in_use = [], []
-        for seed in range(SEEDS):
+        for seed in range(FEW_SEEDS):
             torch.manual_seed(seed)
             model = Deep(3, norm=True, skip=True)
             optimizer = torch.optim.SGD(model.parameters(), lr=0.1 * batch_size / 64, momentum=0.9)
@@ -321,12 +330,12 @@ def make_batches(epochs: int = 8) -> dict:
     return figures
 
 
-def make_scenes(epochs: int = 12) -> dict:
+def make_scenes(epochs: int = 8) -> dict:
     """Shape and color of one object: logistic regression, a plain network, a small ResNet."""
-    data, test = single_objects("train", 1000), single_objects("test", 500)
+    data, test = single_objects("train", 600), single_objects("test", 400)
     x, test_x = to_tensor(data["pictures"]), to_tensor(test["pictures"])
     figures: dict = {"num_train": len(x), "num_test": len(test_x), "epochs": epochs}
-    for task in ("shape", "color"):
+    for task in ("shape",):
         y, test_y = torch.tensor(data[task]).long(), torch.tensor(test[task]).long()
         common = torch.bincount(y).argmax()
         linear = LogisticRegression(max_iter=1000, C=0.01).fit(x.flatten(1).numpy(), y.numpy())
@@ -336,7 +345,7 @@ def make_scenes(epochs: int = 12) -> dict:
         }
         for name, skip in (("plain", False), ("ResNet", True)):
             right = []
-            for seed in range(SEEDS):
+            for seed in range(FEW_SEEDS):
                 torch.manual_seed(seed)
                 model = ResNet(3, int(y.max()) + 1, width=8, skip=skip)
                 optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
@@ -347,8 +356,9 @@ def make_scenes(epochs: int = 12) -> dict:
     return figures
 
 
-def shift(x: torch.Tensor, most: int = 3) -> torch.Tensor:
-    """Each picture moved by up to `most` pixels; what leaves on one side is lost, the other side repeats the border."""
+def shift(x: torch.Tensor) -> torch.Tensor:
+    """Each picture moved by up to an eighth of its side; what leaves is lost, the other side repeats the border."""
+    most = x.shape[-1] // 8
     padded = F.pad(x, (most, most, most, most), mode="replicate")
     height, width = x.shape[-2:]
     moved = []
@@ -367,12 +377,12 @@ def mirror(x: torch.Tensor) -> torch.Tensor:
 AUGMENTATIONS: dict[str, Callable | None] = {"none": None, "shift": shift, "mirror": mirror}
 
 
-def make_augmentation(budgets: tuple[int, ...] = (15, 45)) -> dict:
+def make_augmentation(budgets: tuple[int, ...] = (8, 24)) -> dict:
     """Accuracy by question and augmentation, drawn anew in each epoch, at two budgets of equal steps."""
-    data, test = single_objects("train", 300), single_objects("test", 500)
-    few_x, few_y, digits_x, digits_y = mnist()
+    data, test = single_objects("train", 200), single_objects("test", 400)
+    few_x, few_y, digits_x, digits_y = digits()
     questions = {
-        "which digit?": (few_x[:300], few_y[:300], digits_x, digits_y),
+        "which digit?": (few_x[:200], few_y[:200], digits_x, digits_y),
         "which shape?": tuple(
             part for d in (data, test) for part in (to_tensor(d["pictures"]), torch.tensor(d["shape"]).long())
         ),
@@ -394,7 +404,7 @@ def make_augmentation(budgets: tuple[int, ...] = (15, 45)) -> dict:
             figures[question][name] = {}
             for epochs in budgets:
                 right = []
-                for seed in range(SEEDS):
+                for seed in range(FEW_SEEDS):
                     torch.manual_seed(seed)
                     model = ResNet(x.shape[1], int(y.max()) + 1, width=8)
                     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
@@ -407,14 +417,11 @@ def make_augmentation(budgets: tuple[int, ...] = (15, 45)) -> dict:
 
 def make_crops() -> dict:
     """One labeled crop of each of three photographs, 20 other crops of each: features, pixels, mean color."""
-    photo_folder = files("sklearn.datasets.images")
-    photographs = [read(photo_folder / "china.jpg"), read(photo_folder / "flower.jpg")]
-    photographs.append(read(get_sample_data("grace_hopper.jpg")))
     network = EfficientNetLite0.from_pretrained()
     found: dict[str, list[float]] = {"features": [], "pixels": [], "mean color": []}
     for seed in range(DRAWS):
         g = np.random.default_rng(seed)
-        crops = np.stack([crop(photo, g) for photo in photographs for _ in range(21)])
+        crops = np.stack([crop(photo, g) for photo in photographs() for _ in range(21)])
         labels = np.repeat(np.arange(3), 21)
         first = np.arange(3) * 21
         others = np.setdiff1d(np.arange(63), first)
@@ -437,178 +444,275 @@ def crop(photo: np.ndarray, g: np.random.Generator, side: int = 128) -> np.ndarr
     return resize(photo[top : top + part, left : left + part], (side, side))
 
 
-def plain_kinds(pictures: np.ndarray, white: np.ndarray) -> dict[str, np.ndarray]:
-    """Simple descriptions of cut-outs on white: small pictures, histograms of colors, outlines."""
-    n = len(white)
-    bins, span = (4, 4, 4), [(0, 256)] * 3
-    histograms = [np.histogramdd(p.reshape(-1, 3), bins=bins, range=span)[0].ravel() for p in white]
-    return {
-        "pixels": white.reshape(n, 16, 8, 16, 8, 3).mean(axis=(2, 4)).reshape(n, -1) / 255,
-        "color histogram": np.stack(histograms) / white[0, ..., 0].size,
-        "outline": pictures[..., 3].reshape(n, 16, 8, 16, 8).mean(axis=(2, 4)).reshape(n, -1) / 255,
-    }
-
-
-def make_cutouts() -> dict:
-    """Linear probes on photographs of four kinds by the number of labels, beside simple descriptions."""
-    pictures, labels = stamps()
-    white = cutouts.place_on(pictures, 255.0)
+def make_pieces() -> dict:
+    """Small gray pieces of three photographs: examples from the left halves, pieces to name from the right halves."""
     network = EfficientNetLite0.from_pretrained()
-    kinds = {"features": features_of(network, white), "untrained features": features_of(untrained(white), white)}
-    kinds |= plain_kinds(pictures, white)
-    figures: dict = {"num_pictures": np.bincount(labels).tolist(), "draws": DRAWS}
-    for per_class in PER_CLASS:
-        row: dict = {name: [] for name in [*kinds, "features, standardized"]}
-        for seed in range(DRAWS):
-            rows, others = draw_rows(labels, per_class, seed)
-            for name, vectors in kinds.items():
-                predicted = probe(vectors[rows], labels[rows]).predict(vectors[others])
-                row[name].append(balanced(predicted, labels[others]))
-            mean, std = kinds["features"][rows].mean(axis=0), kinds["features"][rows].std(axis=0)
-            std = np.where(std > 0, std, 1.0)
-            scaled = (kinds["features"] - mean) / std
-            predicted = probe(scaled[rows], labels[rows]).predict(scaled[others])
-            row["features, standardized"].append(balanced(predicted, labels[others]))
-        figures[str(per_class)] = row
-        print(per_class, {k: np.round(mean_and_interval(v), 3).tolist() for k, v in row.items()}, flush=True)
-    return figures
-
-
-def backgrounds() -> dict[str, np.ndarray | float]:
-    """What cut-outs are placed on."""
-    photo_folder = files("sklearn.datasets.images")
-    china, flower = read(photo_folder / "china.jpg"), read(photo_folder / "flower.jpg")
-    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3))
-    return {
-        "white": 255.0,
-        "gray": 128.0,
-        "noise": noise,
-        "sky": china[:128, 300:428],
-        "leaves": flower[:128, :128],
-        "roof": china[240:368, 200:328],
-    }
-
-
-def make_backgrounds() -> dict:
-    """Probes trained on white and tested on other backgrounds; and a background that goes with the class."""
-    pictures, labels = stamps()
-    network = EfficientNetLite0.from_pretrained()
-    features = {name: features_of(network, cutouts.place_on(pictures, b)) for name, b in backgrounds().items()}
-    figures: dict = {"trained on white": {}, "trained on three": {}, "loyal": {}}
-    order = ["sky", "roof", "leaves", "gray"]  # the background of each class where it goes with the class
-    loyal = np.stack([features[order[k]][i] for i, k in enumerate(labels)])
-    swapped = np.stack([features[order[(k + 1) % 4]][i] for i, k in enumerate(labels)])
+    figures: dict = {"num_test": 3 * 40, "draws": DRAWS}
+    rows: dict = {str(per_class): {} for per_class in PER_CLASS}
     for seed in range(DRAWS):
-        rows, others = draw_rows(labels, 10, seed)
-        on_white = probe(features["white"][rows], labels[rows])
         g = np.random.default_rng(seed)
-        three = np.array(["white", "sky", "noise"])[g.integers(3, size=len(rows))]
-        on_three = probe(np.stack([features[b][i] for b, i in zip(three, rows, strict=True)]), labels[rows])
-        for name, vectors in features.items():
-            for judge, model in (("trained on white", on_white), ("trained on three", on_three)):
-                score = balanced(model.predict(vectors[others]), labels[others])
-                figures[judge].setdefault(name, []).append(score)
-        on_loyal = probe(loyal[rows], labels[rows])
-        for name, vectors in (("same background", loyal), ("another class's background", swapped)):
-            figures["loyal"].setdefault(name, []).append(balanced(on_loyal.predict(vectors[others]), labels[others]))
-    for judge, row in figures.items():
-        print(judge, {k: np.round(mean_and_interval(v), 3).tolist() for k, v in row.items()}, flush=True)
-    return figures
+        train = [gray_piece(p[:, : p.shape[1] // 2], g) for p in photographs() for _ in range(max(PER_CLASS))]
+        test = [gray_piece(p[:, p.shape[1] // 2 :], g) for p in photographs() for _ in range(40)]
+        pieces = np.stack(train + test)
+        labels = np.concatenate([np.repeat(np.arange(3), max(PER_CLASS)), np.repeat(np.arange(3), 40)])
+        num_train = len(train)
+        bins = np.arange(0, 257, 16)
+        histograms = np.stack([np.histogram(p[..., 0], bins=bins)[0] for p in pieces]) / pieces[0, ..., 0].size
+        n = len(pieces)
+        kinds = {
+            "features": features_of(network, pieces),
+            "untrained features": features_of(untrained(pieces), pieces),
+            "histogram of grays": histograms,
+            "pixels": pieces[..., 0].reshape(n, 16, 6, 16, 6).mean(axis=(2, 4)).reshape(n, -1) / 255,
+        }
+        for per_class in PER_CLASS:
+            chosen = np.concatenate([k * max(PER_CLASS) + np.arange(per_class) for k in range(3)])
+            for name, vectors in kinds.items():
+                model = probe(vectors[chosen], labels[chosen])
+                right = float(model.score(vectors[num_train:], labels[num_train:]))
+                rows[str(per_class)].setdefault(name, []).append(right)
+            mean = kinds["features"][chosen].mean(axis=0)
+            std = kinds["features"][chosen].std(axis=0)
+            scaled = (kinds["features"] - mean) / np.where(std > 0, std, 1.0)
+            model = probe(scaled[chosen], labels[chosen])
+            right = float(model.score(scaled[num_train:], labels[num_train:]))
+            rows[str(per_class)].setdefault("features, standardized", []).append(right)
+    for per_class, row in rows.items():
+        print(per_class, {k: np.round(mean_and_interval(v), 3).tolist() for k, v in row.items()}, flush=True)
+    return {**figures, **rows}
 
 
-def texture_of(picture: np.ndarray, side: int = 32) -> tuple[np.ndarray, float]:
-    """The fullest square of a cut-out (128, 128, 4), mirrored and repeated to its size; and how full it is."""
-    alpha = picture[..., 3] / 255
-    fullness = sliding_window_view(alpha, (side, side)).mean(axis=(2, 3))
-    top, left = np.unravel_index(fullness.argmax(), fullness.shape)
-    piece = picture[top : top + side, left : left + side, :3]
-    wide = np.concatenate([piece, piece[:, ::-1]], axis=1)
-    tile = np.concatenate([wide, wide[::-1]], axis=0)  # (64, 64, 3)
-    return np.tile(tile, (2, 2, 1)), float(fullness.max())
+def photographs() -> list[np.ndarray]:
+    """The three photographs that come with scikit-learn and Matplotlib, uint8 (h, w, 3)."""
+    photo_folder = files("sklearn.datasets.images")
+    sources = [photo_folder / "china.jpg", photo_folder / "flower.jpg", get_sample_data("grace_hopper.jpg")]
+    return [read(source) for source in sources]
+
+
+def gray_piece(photo: np.ndarray, g: np.random.Generator, side: int = 96) -> np.ndarray:
+    """A square of 64 pixels from anywhere, gray, with the same mean and spread for all: uint8 (side, side, 3)."""
+    part = 64
+    top, left = g.integers(photo.shape[0] - part), g.integers(photo.shape[1] - part)
+    gray = photo[top : top + part, left : left + part].mean(axis=2)
+    gray = 127 + 50 * (gray - gray.mean()) / (gray.std() + 5)
+    picture = np.repeat(np.clip(gray, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    return resize(picture, (side, side))
+
+
+# ---------------------------------------------------------------- outline or texture
+def outlines(side: int, shape: np.ndarray, g: np.random.Generator) -> np.ndarray:
+    """Circles (0), squares (1), triangles (2) and crosses (3) of random size and place: bool (n, side, side)."""
+    rows, columns = np.mgrid[:side, :side]
+    n = len(shape)
+    radius = side * g.uniform(0.28, 0.4, (n, 1, 1))
+    center_y, center_x = side * g.uniform(0.42, 0.58, (2, n, 1, 1))
+    dy, dx = (rows - center_y) / radius, (columns - center_x) / radius
+    near = np.minimum(np.abs(dx), np.abs(dy))
+    far = np.maximum(np.abs(dx), np.abs(dy))
+    kinds = [
+        np.hypot(dx, dy) < 1,
+        far < 0.85,
+        (dy < 0.7) & (np.abs(dx) < 0.55 * (dy + 1)),
+        (near < 0.33) & (far < 1),
+    ]
+    return np.stack(kinds)[shape, np.arange(n)]
+
+
+def texture_sources() -> list[np.ndarray]:
+    """A part of a photograph for each texture: roof (0), leaves (1), petals (2), uniform (3)."""
+    china, flower, portrait = photographs()
+    return [china[230:330, 150:420], flower[:170, :170], flower[210:330, 230:400], portrait[400:560, 60:200]]
+
+
+def textures(side: int, kind: np.ndarray, g: np.random.Generator) -> np.ndarray:
+    """A random piece of each texture, uint8 (n, side, side, 3)."""
+    found = []
+    for k in kind:
+        source = texture_sources()[k]
+        top, left = g.integers(source.shape[0] - side + 1), g.integers(source.shape[1] - side + 1)
+        found.append(source[top : top + side, left : left + side])
+    return np.stack(found)
+
+
+def filled(shape: np.ndarray, texture: np.ndarray | None, g: np.random.Generator, side: int = 96) -> np.ndarray:
+    """Outlines filled with textures on white; without textures, filled with gray: uint8 (n, side, side, 3)."""
+    inside = outlines(side, shape, g)[..., None]
+    filling = np.full((len(shape), side, side, 3), 110) if texture is None else textures(side, texture, g)
+    return np.where(inside, filling, 255).astype(np.uint8)
 
 
 def make_cues() -> dict:
-    """The outline of one class filled with the texture of another: which of them does the probe name?"""
-    pictures, labels = stamps()
+    """Each outline goes with one texture in training. In the test they disagree: which of them is named?"""
     network = EfficientNetLite0.from_pretrained()
-    made = [texture_of(picture) for picture in pictures]
-    textures = np.stack([texture for texture, _ in made])
-    usable = np.array([full for _, full in made]) > 0.97
-    black = pictures.copy()
-    black[..., :3] = 0
-    g = np.random.default_rng(0)
-    pairs = []
-    for k in range(4):
-        for other in range(4):
-            if k != other:
-                for _ in range(10):
-                    outline = g.choice(np.flatnonzero(labels == k))
-                    pairs.append((outline, g.choice(np.flatnonzero((labels == other) & usable))))
-    pair = np.array(pairs)  # (120, 2): outline, texture
-    mixed = pictures[pair[:, 0]].copy()
-    mixed[..., :3] = textures[pair[:, 1]]
-    features = {
-        "photographs": features_of(network, cutouts.place_on(pictures, 255.0)),
-        "outline alone": features_of(network, cutouts.place_on(black, 255.0)),
-        "texture alone": features_of(network, textures),
-    }
-    both = features_of(network, cutouts.place_on(mixed, 255.0))
-    figures: dict = {name: [] for name in [*features, "named by outline", "named by texture", "named by neither"]}
+    figures: dict = {"draws": DRAWS, "num_conflicts": 120}
     for seed in range(DRAWS):
-        rows, others = draw_rows(labels, 10, seed)
-        model = probe(features["photographs"][rows], labels[rows])
-        for name, vectors in features.items():
-            chosen = others[usable[others]] if name == "texture alone" else others
-            figures[name].append(balanced(model.predict(vectors[chosen]), labels[chosen]))
-        fresh = ~np.isin(pair, rows).any(axis=1)
-        named = model.predict(both[fresh])
-        outline, texture = labels[pair[fresh, 0]], labels[pair[fresh, 1]]
-        figures["named by outline"].append(float((named == outline).mean()))
-        figures["named by texture"].append(float((named == texture).mean()))
-        figures["named by neither"].append(float(((named != outline) & (named != texture)).mean()))
-    print({k: np.round(mean_and_interval(v), 3).tolist() for k, v in figures.items()}, flush=True)
+        g = np.random.default_rng(seed)
+        labels = np.repeat(np.arange(4), 10)
+        outline = np.repeat(np.arange(4), 30)
+        texture = np.concatenate([np.repeat(np.delete(np.arange(4), k), 10) for k in range(4)])
+        sets = {
+            "train": filled(labels, labels, g),
+            "both agree": filled(labels, labels, g),
+            "outline alone": filled(labels, None, g),
+            "texture alone": textures(96, labels, g),
+            "conflict": filled(outline, texture, g),
+        }
+        everything = np.concatenate(list(sets.values()))
+        sizes = np.cumsum([len(part) for part in sets.values()])[:-1]
+        small = everything.reshape(len(everything), 16, 6, 16, 6, 3).mean(axis=(2, 4))
+        kinds = {
+            "features": features_of(network, everything),
+            "untrained features": features_of(untrained(everything), everything),
+            "pixels": small.reshape(len(everything), -1) / 255,
+        }
+        for kind, vectors in kinds.items():
+            parts = dict(zip(sets, np.split(vectors, sizes), strict=True))
+            model = probe(parts["train"], labels)
+            row = figures.setdefault(kind, {})
+            for name in ("both agree", "outline alone", "texture alone"):
+                row.setdefault(name, []).append(float(model.score(parts[name], labels)))
+            named = model.predict(parts["conflict"])
+            row.setdefault("named by outline", []).append(float((named == outline).mean()))
+            row.setdefault("named by texture", []).append(float((named == texture).mean()))
+    for kind in ("features", "untrained features", "pixels"):
+        print(kind, {k: np.round(mean_and_interval(v), 3).tolist() for k, v in figures[kind].items()}, flush=True)
+    return figures
+
+
+# ---------------------------------------------------------------- X-rays
+def xrays() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """NIH's chest X-rays: pictures uint8 (n, 64, 64), pneumonia or not, patient, whether taken lying down, each (n,)."""
+    path = Path(os.environ.get("MMCOURSE_REAL_DATA", "")) / "nih_chest_1000.npz"
+    if not path.is_file():
+        raise FileNotFoundError("nih_chest_1000.npz is not in the folder of real data: set MMCOURSE_REAL_DATA")
+    with np.load(path, allow_pickle=False) as stored:
+        return stored["X"], stored["y"].astype(int), stored["pid"], stored["rec"][:, 2].astype(int)
+
+
+def in_three_channels(gray: np.ndarray) -> np.ndarray:
+    """uint8 (n, h, w) → uint8 (n, h, w, 3)."""
+    return np.repeat(gray[..., None], 3, axis=3)
+
+
+def split_patients(labels: np.ndarray, patient: np.ndarray, num_train: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on, as many of each class, and rows of 30 % of the patients, none of whom is in training."""
+    split = GroupShuffleSplit(1, test_size=0.3, random_state=seed).split(labels, labels, patient)
+    train_rows, test_rows = next(split)
+    g = np.random.default_rng(seed)
+    chosen = [g.permutation(train_rows[labels[train_rows] == k])[: num_train // 2] for k in (0, 1)]
+    return np.concatenate(chosen), test_rows
+
+
+def pixel_model(vectors: np.ndarray, labels: np.ndarray) -> Pipeline:
+    """Logistic regression on standardized pixels, strongly regularized."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.001, max_iter=500)).fit(vectors, labels)
+
+
+def make_xrays() -> dict:
+    """Far from ImageNet: pneumonia in unseen patients, from the pixels and from the features, by number of labels."""
+    gray, labels, patient, _ = xrays()
+    pictures = in_three_channels(gray)
+    kinds = {
+        "features": features_of(EfficientNetLite0.from_pretrained(), pictures),
+        "untrained features": features_of(untrained(pictures), pictures),
+        "pixels": gray.reshape(len(gray), -1) / 255,
+    }
+    figures: dict = {"num_pictures": len(labels), "num_patients": len(np.unique(patient)), "draws": DRAWS}
+    for num_train in (20, 100, 500):
+        row: dict = {name: [] for name in kinds}
+        for seed in range(DRAWS):
+            rows, test_rows = split_patients(labels, patient, num_train, seed)
+            for name, vectors in kinds.items():
+                fit = pixel_model if name == "pixels" else probe
+                score = fit(vectors[rows], labels[rows]).decision_function(vectors[test_rows])
+                row[name].append(float(roc_auc_score(labels[test_rows], score)))
+        figures[str(num_train)] = row
+        print(num_train, {k: np.round(mean_and_interval(v), 3).tolist() for k, v in row.items()}, flush=True)
+    return figures
+
+
+def make_shortcut(per_cell: int = 30) -> dict:
+    """Training sets in which the way of taking the picture goes with the disease, or does not."""
+    gray, labels, patient, lying = xrays()
+    features = features_of(EfficientNetLite0.from_pretrained(), in_three_channels(gray))
+    kinds = {"features": (features, probe), "pixels": (gray.reshape(len(gray), -1) / 255, pixel_model)}
+    counts = [[int(((lying == a) & (labels == k)).sum()) for k in (0, 1)] for a in (0, 1)]
+    figures: dict = {"counts": counts, "per_cell": per_cell, "draws": DRAWS, "view": {name: [] for name in kinds}}
+    for seed in range(DRAWS):
+        split = GroupShuffleSplit(1, test_size=0.4, random_state=seed).split(labels, labels, patient)
+        train_rows, test_rows = next(split)
+        g = np.random.default_rng(seed)
+        cells = {}
+        for a in (0, 1):
+            for k in (0, 1):
+                of_cell = train_rows[(lying[train_rows] == a) & (labels[train_rows] == k)]
+                cells[a, k] = g.permutation(of_cell)
+        loyal = np.concatenate([cells[1, 1][: 2 * per_cell], cells[0, 0][: 2 * per_cell]])
+        even = np.concatenate([rows[:per_cell] for rows in cells.values()])
+        sick, lies = labels[test_rows], lying[test_rows]
+        tests = {"as in training": sick == lies, "exchanged": sick != lies, "all": np.ones(len(sick), bool)}
+        for kind, (vectors, fit) in kinds.items():
+            for training, rows in (("loyal", loyal), ("even", even)):
+                score = fit(vectors[rows], labels[rows]).decision_function(vectors[test_rows])
+                row = figures.setdefault(kind, {}).setdefault(training, {})
+                for name, chosen in tests.items():
+                    auc = float(roc_auc_score(sick[chosen], score[chosen]))
+                    row.setdefault(name, []).append(auc)
+            score = fit(vectors[even], lying[even]).decision_function(vectors[test_rows])
+            figures["view"][kind].append(float(roc_auc_score(lies, score)))
+    for kind in kinds:
+        for training, row in figures[kind].items():
+            print(kind, training, {k: np.round(mean_and_interval(v), 3).tolist() for k, v in row.items()}, flush=True)
+    print({k: mean_and_interval(v) for k, v in figures["view"].items()}, flush=True)
     return figures
 
 
 WAYS = ("from scratch", "fine-tuned, one rate", "fine-tuned, small rate below")
+BUDGETS = {20: (5, 8), 100: (3, 8)}  # labels: draws, epochs
 
 
-def make_finetune(epochs: int = 20) -> dict:
-    """Few labels: a small network from scratch, a probe, and two ways of fine-tuning, on the same draws."""
-    pictures, labels = stamps()
-    white = cutouts.place_on(pictures, 255.0)
-    x = torch.from_numpy(np.moveaxis((white.astype(np.float32) - MEAN) / STD, -1, 1).copy())
+def make_finetune() -> dict:
+    """Pneumonia with few labels: pixels, a probe, a small network from scratch, and two ways of fine-tuning, same draws."""
+    gray, labels, patient, _ = xrays()
+    pictures = in_three_channels(gray)
+    x = torch.from_numpy(np.moveaxis((pictures.astype(np.float32) - MEAN) / STD, -1, 1).copy())
     y = torch.tensor(labels)
-    frozen = features_of(EfficientNetLite0.from_pretrained(), white)
-    figures: dict = {"epochs": epochs}
-    for per_class in PER_CLASS:
-        row: dict = {name: [] for name in ("frozen, linear probe", *WAYS)}
-        for seed in range(SEEDS):
-            rows, others = draw_rows(labels, per_class, seed)
-            predicted = probe(frozen[rows], labels[rows]).predict(frozen[others])
-            row["frozen, linear probe"].append(balanced(predicted, labels[others]))
+    frozen = features_of(EfficientNetLite0.from_pretrained(), pictures)
+    flat = gray.reshape(len(gray), -1) / 255
+    figures: dict = {}
+    for num_train, (draws, epochs) in BUDGETS.items():
+        row: dict = {name: [] for name in ("pixels, logistic regression", "frozen, linear probe", *WAYS)}
+        for seed in range(draws):
+            rows, test_rows = split_patients(labels, patient, num_train, seed)
+            fixed = {
+                "pixels, logistic regression": pixel_model(flat[rows], labels[rows]).decision_function(flat[test_rows]),
+                "frozen, linear probe": probe(frozen[rows], labels[rows]).decision_function(frozen[test_rows]),
+            }
+            for name, score in fixed.items():
+                row[name].append(float(roc_auc_score(labels[test_rows], score)))
             for way in WAYS:
-                predicted = predict_after(way, x, y, rows, others, epochs, seed)
-                row[way].append(balanced(predicted, labels[others]))
-        figures[str(per_class)] = row
-        print(per_class, {k: np.round(mean_and_interval(v), 3).tolist() for k, v in row.items()}, flush=True)
+                score = score_after(way, x, y, rows, test_rows, epochs, seed)
+                row[way].append(float(roc_auc_score(labels[test_rows], score)))
+        figures[str(num_train)] = {**row, "epochs": epochs}
+        print(num_train, {k: np.round(mean_and_interval(v), 3).tolist() for k, v in row.items()}, flush=True)
     return figures
 
 
-def predict_after(
+def score_after(
     way: str, x: torch.Tensor, y: torch.Tensor, rows: np.ndarray, others: np.ndarray, epochs: int, seed: int
 ) -> np.ndarray:
-    """Train in one of `WAYS` on these rows; the class of each other picture."""
+    """Train in one of `WAYS` on these rows; the score for class 1 of each other picture."""
     torch.manual_seed(seed)
     if way == "from scratch":
-        small = F.avg_pool2d(x, 2)  # 64 × 64
-        model: nn.Module = ResNet(3, 4, width=16)
+        small = F.avg_pool2d(x[:, :1], 2)  # one channel, 32 × 32
+        model: nn.Module = ResNet(1, 2, width=8)
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-        train(model, small[rows], y[rows], 3 * epochs, optimizer, mirror, batch_size=16)
+        train(model, small[rows], y[rows], 4 * epochs, optimizer, batch_size=16)
         with torch.no_grad():
-            return model(small[others]).argmax(dim=1).numpy()
+            logits = model(small[others])
+        return (logits[:, 1] - logits[:, 0]).numpy()
     network = EfficientNetLite0.from_pretrained()
-    network.fc = nn.Linear(1280, 4)
+    network.fc = nn.Linear(1280, 2)
     nn.init.zeros_(network.fc.weight)
     below = [p for name, p in network.named_parameters() if not name.startswith("fc.")]
     rate_below = 1e-3 if way == "fine-tuned, one rate" else 1e-4
@@ -616,81 +720,93 @@ def predict_after(
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
     for _ in range(epochs):
         network.eval()  # few pictures: the running averages of ImageNet stay
-        for part in torch.randperm(len(rows)).split(8):
+        for part in torch.randperm(len(rows)).split(10):
             chosen = rows[part.numpy()]
-            loss = F.cross_entropy(network(mirror(x[chosen])), y[chosen])
+            loss = F.cross_entropy(network(x[chosen]), y[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     network.eval()
     with torch.no_grad():
-        return torch.cat([network(p) for p in x[others].split(32)]).argmax(dim=1).numpy()
+        logits = torch.cat([network(p) for p in x[others].split(32)])
+    return (logits[:, 1] - logits[:, 0]).numpy()
 
 
-def make_xrays(path: str) -> dict:
-    """Far from ImageNet: chest X-rays of unseen patients, from the pixels and from the features, by number of labels."""
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import GroupShuffleSplit
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+# ---------------------------------------------------------------- Keras
+def make_keras(draws: int = 5) -> dict:
+    """Five labeled digits of each of 5 to 9: a backbone from the digits 0 to 4, frozen, or the same from scratch."""
+    import keras
 
-    with np.load(path, allow_pickle=False) as stored:
-        gray, y, patient = stored["X"], stored["y"], stored["pid"]
-    pictures = np.stack([resize(np.repeat(p[..., None], 3, axis=2).astype(np.uint8), (128, 128)) for p in gray])
-    network = EfficientNetLite0.from_pretrained()
-    kinds = {
-        "pixels": gray.reshape(len(gray), -1) / 255,
-        "features": features_of(network, pictures),
-        "untrained features": features_of(untrained(pictures), pictures),
-    }
-    figures: dict = {"num_pictures": len(y), "num_patients": len(np.unique(patient))}
-    for num_train in (20, 100, 500):
-        row: dict = {name: [] for name in kinds}
-        for train_rows, test_rows in GroupShuffleSplit(DRAWS, test_size=0.3, random_state=0).split(gray, y, patient):
-            g = np.random.default_rng(len(row["pixels"]))
-            half = num_train // 2
-            rows = np.concatenate([g.permutation(train_rows[y[train_rows] == k])[:half] for k in (0, 1)])
-            for name, vectors in kinds.items():
-                model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
-                model.fit(vectors[rows], y[rows])
-                score = model.decision_function(vectors[test_rows])
-                row[name].append(float(roc_auc_score(y[test_rows], score)))
-        figures[str(num_train)] = row
-        print(num_train, {k: np.round(mean_and_interval(v), 3).tolist() for k, v in row.items()}, flush=True)
-    return figures
+    x, y, test_x, test_y = digits()
+    x, test_x = x.permute(0, 2, 3, 1).numpy(), test_x.permute(0, 2, 3, 1).numpy()
+    labels, test_labels = y.numpy(), test_y.numpy()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    high = test_labels >= 5
+    figures: dict = {"draws": draws, "num_test": int(high.sum())}
+    row: dict = {"pretrained, frozen": [], "pretrained, all trained": [], "from scratch": [], "logistic regression": []}
+    for seed in range(draws):
+        keras.utils.set_random_seed(seed)
+        inputs = keras.Input((8, 8, 1))
+        maps = inputs
+        for channels in (16, 32):
+            maps = keras.layers.Conv2D(channels, 3, padding="same", use_bias=False)(maps)
+            maps = keras.layers.BatchNormalization(momentum=0.9)(maps)
+            maps = keras.layers.ReLU()(maps)
+            maps = keras.layers.MaxPooling2D()(maps)
+        backbone = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(maps))
+        first = keras.Sequential([backbone, keras.layers.Dense(5)])
+        first.compile(keras.optimizers.Adam(3e-3), loss=loss)
+        first.fit(x[labels < 5], labels[labels < 5], epochs=12, batch_size=32, verbose=0)
+        g = np.random.default_rng(seed)
+        few = np.concatenate([g.choice(np.flatnonzero(labels == d), 5, replace=False) for d in range(5, 10)])
+        for name in row:
+            if name == "logistic regression":
+                linear = LogisticRegression(max_iter=2000, C=0.1).fit(x[few].reshape(25, -1), labels[few])
+                row[name].append(float(linear.score(test_x[high].reshape(int(high.sum()), -1), test_labels[high])))
+                continue
+            body = keras.models.clone_model(backbone)
+            if name != "from scratch":
+                body.set_weights(backbone.get_weights())
+            body.trainable = name != "pretrained, frozen"
+            model = keras.Sequential([body, keras.layers.Dense(5)])
+            model.compile(keras.optimizers.Adam(1e-2), loss=loss, metrics=["accuracy"])
+            model.fit(x[few], labels[few] - 5, epochs=60, batch_size=25, verbose=0)
+            row[name].append(float(model.evaluate(test_x[high], test_labels[high] - 5, verbose=0)[1]))
+    print({k: np.round(mean_and_interval(v), 3).tolist() for k, v in row.items()}, flush=True)
+    return {**figures, **row}
 
 
 TABLES: dict[str, Callable] = {
+    "lenet": make_lenet,
     "crops": make_crops,
     "depth": make_depth,
     "rates": make_rates,
+    "forgotten": make_forgotten,
     "batches": make_batches,
     "scenes": make_scenes,
     "augmentation": make_augmentation,
-    "cutouts": make_cutouts,
-    "backgrounds": make_backgrounds,
+    "pieces": make_pieces,
+    "xrays": make_xrays,
+    "shortcut": make_shortcut,
     "cues": make_cues,
+    "keras": make_keras,
     "finetune": make_finetune,
 }
 
 
-def main(arguments: list[str]) -> None:
+def main(names: list[str]) -> None:
     """Make and save the tables of these names; the others stay."""
-    try:
-        figures = datasets.results("vision")
-    except FileNotFoundError:
-        figures = {}
-    tables = dict(TABLES)
-    names = list(arguments) or list(TABLES)
-    if names[0] == "xrays":
-        tables["xrays"] = lambda: make_xrays(arguments[1])
-        names = ["xrays"]
-    for name in names:
+    for name in names or list(TABLES):
         start = time.process_time()
-        figures[name] = {**tables[name](), "seconds": round(time.process_time() - start)}
+        made = {**TABLES[name](), "seconds": round(time.process_time() - start)}
+        try:
+            figures = datasets.results("vision")  # read again: another process may have added a table
+        except FileNotFoundError:
+            figures = {}
+        figures[name] = made
         figures["made_with"] = f"{torch.get_num_threads()} CPU thread(s), PyTorch {torch.__version__.split('+')[0]}"
         figures["date"] = time.strftime("%Y-%m-%d")
-        figures["seconds"] = sum(figures[table]["seconds"] for table in [*TABLES, "xrays"] if table in figures)
+        figures["seconds"] = sum(figures[table]["seconds"] for table in TABLES if table in figures)
         datasets.save_results("vision", figures)
 
 
