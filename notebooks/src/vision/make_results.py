@@ -159,14 +159,14 @@ def digits() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     return x[:NUM_DIGITS], y[:NUM_DIGITS], x[NUM_DIGITS:], y[NUM_DIGITS:]
 
 
-def single_objects(split: str, n: int) -> dict[str, np.ndarray]:
-    """Scenes with one object: pictures uint8 (n, 32, 32, 3), its shape, its color, whether it is in the right half."""
+def single_objects(split: str, n: int, side: int = 32) -> dict[str, np.ndarray]:
+    """Scenes with one object: pictures uint8 (n, side, side, 3), its shape, its color, whether it is in the right half."""
     ds = load("scenes", split)
     one = np.flatnonzero((ds.meta["shape"] >= 0).sum(axis=1) == 1)[:n]
     images = ds.column("image")
     boxes = ds.meta["boxes"][one, 0]
     return {
-        "pictures": np.stack([resize(images[int(i)], (32, 32)) for i in one]),
+        "pictures": np.stack([resize(images[int(i)], (side, side)) for i in one]),
         "shape": ds.meta["shape"][one, 0],
         "color": ds.meta["colour"][one, 0],
         "side": (boxes[:, 0] + boxes[:, 2] > 64).astype(int),
@@ -379,7 +379,7 @@ AUGMENTATIONS: dict[str, Callable | None] = {"none": None, "shift": shift, "mirr
 
 def make_augmentation(budgets: tuple[int, ...] = (8, 24)) -> dict:
     """Accuracy by question and augmentation, drawn anew in each epoch, at two budgets of equal steps."""
-    data, test = single_objects("train", 200), single_objects("test", 400)
+    data, test = single_objects("train", 200, side=16), single_objects("test", 400, side=16)
     few_x, few_y, digits_x, digits_y = digits()
     questions = {
         "which digit?": (few_x[:200], few_y[:200], digits_x, digits_y),
