@@ -1200,7 +1200,7 @@ else:
     print("not run here: to install the weights,", how_to_install("pretrained"))
 
 # %% [markdown]
-# (The first convolution and the last one are in none of the groups: they stay frozen.) Which way is best with few labels? The same draws for all four:
+# (The first convolution and the last one are in none of the groups: they stay frozen.) Which way is best with few labels? The same draws for all five:
 
 # %%
 ways = ["pixels, logistic regression", "from scratch", "frozen, linear probe"]
@@ -1533,7 +1533,7 @@ else:
 # 1. When a deep network does not learn, look inside: are different inputs still different after each layer, and does the gradient arrive? Two measurements, a few lines.
 # 2. Batch normalization uses the batch in training and running averages in use: `eval()` decides. *Momentum* means opposite things in PyTorch and Keras.
 # 3. A residual connection, $x + f(x)$, gives the gradient a way around. Degradation is a matter of *training* error.
-# 4. With few labels, begin with a frozen backbone and a linear probe; fine-tune only if it beats that on the same draws.
+# 4. With few labels, compare on the same draws: a linear classifier on pixels, a probe on a frozen backbone, training from scratch. Which one wins depends on how near the backbone's pictures are to yours.
 # 5. A good score on data from the same source does not tell what the network looks at. Change the background, set cues against each other, keep each alone as a control.
 
 # %% [markdown]
@@ -1569,7 +1569,7 @@ else:
 # ## 13 · Exercises and where next
 
 # %% [markdown]
-# [The exercises](exercises/vision.ipynb): normalize a batch by hand, fold a batch normalization into the convolution before it, write a bottleneck block in PyTorch, judge which augmentations keep which labels.
+# [The exercises](exercises/vision.ipynb): fold a batch normalization into the convolution before it, tell degradation from overfitting, and in PyTorch the block of ResNet-50 and a training step that leaves the backbone as it is.
 #
 # The last one is **an open challenge**: few labeled pictures whose background betrays the class, and a test in which it lies.
 #
