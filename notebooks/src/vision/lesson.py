@@ -1153,7 +1153,7 @@ for n in ("20", "100", "500"):
 xray_guess.compare("the pixels, clearly")
 
 # %% [markdown]
-# With 20 labels the plain pixels win, by ten points; with 100 and 500 labels, pixels and features are about level. That is no failure of the network: an X-ray of the lungs is *aligned*, each rib nearly at the same pixel in every picture, and global pooling has thrown away where things are. And ImageNet has no X-rays. The features are not worthless, as the
+# With 20 labels the plain pixels win, by ten points; with 100 and 500 labels, pixels and features are about level. Why? Two suspicions, neither of them tested here: X-rays are *aligned*, each rib nearly at the same pixel in every picture, and global pooling forgets where things are; and ImageNet has no X-rays. The features are not worthless, as the
 # row of the untrained network shows. (Neither classifier was tuned.) So the rule is: a pretrained backbone is a strong first guess, and the dull baseline beside it is not optional.
 #
 # ### Fine-tuning

@@ -1,6 +1,6 @@
 """Lesson vision's long runs: depth, small batches, augmentation, transfer with few labels, and what fools the features.
 
-`make results vision`: about 50 minutes of one processor. It needs the extra `pretrained`, and for the tables xrays,
+`make results vision`: about 30 minutes of one processor. It needs the extra `pretrained`, and for the tables xrays,
 shortcut and finetune NIH's chest X-rays, `nih_chest_1000.npz` in the folder that `MMCOURSE_REAL_DATA` names.
 `python make_results.py pieces cues` (or other names of `TABLES`) makes these tables and keeps the others.
 """
