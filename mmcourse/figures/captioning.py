@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,14 +14,21 @@ import torch
 
 from mmcourse.datasets import vocabulary
 from mmcourse.datasets.scenes import foils, world
-from mmcourse.datasets.scenes.captions import english, place_phrase, tokens
+from mmcourse.datasets.scenes.captions import ENGLISH, english, place_phrase, tokens
 from mmcourse.datasets.scenes.truth import Statement, log_p, parse, true_of
 from mmcourse.evaluate.captions import bleu, cider_d
 from mmcourse.figures.clip import draw_scenes
 from mmcourse.torch.captioner import Captioner
+from mmcourse.torch.clip import prepare_images
 from mmcourse.torch.decoding import KVCache
 
 SPEAKERS = 5  # reference captions of a scene for BLEU and CIDEr-D
+SYNONYM = {
+    word: other
+    for name in (*world.COLORS, *world.SHAPES, *world.SIZES)
+    for word, other in zip(ENGLISH[name], ENGLISH[name][1:] + ENGLISH[name][:1], strict=True)
+    if other != word
+}
 SAMPLE = {"temperature": 1.0, "top_p": 0.9, "seed": 0}
 
 
@@ -140,6 +148,131 @@ def compute(n: int = 1000, model: Captioner | None = None) -> dict[str, Any]:
     found["all_true_unseen_pairs"] = truth_of(model.caption(unseen_images), unseen)["all_true"]
     found["scenes"] = n
     return found
+
+
+@torch.no_grad()
+def most_probable_caption(model: Captioner, image: np.ndarray, most: int = 100_000) -> tuple[str, float, int]:
+    """The most probable of all sentences, by exact search: what beam search only tries to find.
+
+    More words make no text more probable. So a beginning that is less probable than some whole sentence can be dropped
+    with everything that follows from it; all others are kept. The first such bound is the greedy caption. (The same
+    idea as Stahlberg and Byrne 2019, arXiv 1908.10090, level by level instead of depth first.)
+
+    Parameters
+    ----------
+    model : a captioner
+    image : one picture, uint8 (64, 64, 3)
+    most : an error where more beginnings of one length than this must be kept
+
+    Returns
+    -------
+    caption, its log p in nats, and the number of beginnings that were kept, over all lengths
+
+    Raises
+    ------
+    ValueError
+        For more than `most` beginnings: the picture leaves the model too many things to say.
+    """
+    model.eval()
+    best = model.caption(image)[0]
+    best_log_p = float(model.log_likelihood(image, [best]))
+    pixels = prepare_images(image).to(model.device)  # (1, 3, 64, 64)
+    cache = model.start_cache(model.encode_image(pixels))
+    ids = torch.full((1, 1), vocabulary.BOS, device=model.device)
+    scores = torch.zeros(1, dtype=torch.float64, device=model.device)
+    count = 0
+    for _ in range(len(model.positions) - 1):
+        log_p = model.step(ids[:, -1:], cache).double().log_softmax(dim=-1) + scores[:, None]  # (beginnings, pieces)
+        ended = int(log_p[:, vocabulary.EOS].argmax())
+        if float(log_p[ended, vocabulary.EOS]) > best_log_p + 1e-4:
+            best_log_p = float(log_p[ended, vocabulary.EOS])
+            best = vocabulary.decode(ids[ended, 1:].cpu().numpy())
+        log_p[:, vocabulary.EOS] = -torch.inf
+        parents, pieces = (log_p > best_log_p).nonzero(as_tuple=True)
+        if not len(parents):
+            break
+        if len(parents) > most:
+            raise ValueError(f"most: expected at most {most} beginnings of one length, found {len(parents)}; raise it")
+        count += len(parents)
+        scores = log_p[parents, pieces]
+        ids = torch.cat([ids[parents], pieces[:, None]], dim=1)
+        cache.select(parents)
+    return best, best_log_p, count
+
+
+def decoding(model: Captioner | None = None, n: int = 100, num_modes: int = 6, seeds: int = 5) -> dict[str, Any]:
+    """How probable a sentence beam search finds, at several widths; samples at two temperatures; exact search.
+
+    Beams are compared with the greedy caption of the same picture ("lower": it is less probable than that, by more than
+    1e-4 nats). Exact search is done on scenes of two things: with more, too many beginnings remain.
+    """
+    model = Captioner.from_pretrained("captioning") if model is None else model
+    started = time.perf_counter()
+    scenes, images = draw_scenes(n)
+    by_greedy = model.caption(images)
+    greedy = model.log_likelihood(images, by_greedy).numpy()
+    beams = {}
+    for width in (5, 50):
+        said = model.caption(images, "beam", num_beams=width, batch_size=1000 // width)
+        gain = model.log_likelihood(images, said).numpy() - greedy
+        beams[str(width)] = {
+            "log_p": float((greedy + gain).mean()),
+            "minus_greedy": float(gain.mean()),
+            "higher": int((gain > 1e-4).sum()),
+            "lower": int((gain < -1e-4).sum()),
+            "that_is": sum(" that is " in caption for caption in said),
+            "relations": truth_of(said, scenes)["relations"],
+        }
+    samples: dict[str, list[dict[str, float]]] = {"0.5": [], "1.0": []}
+    for temperature, by_seed in samples.items():
+        for seed in range(seeds):
+            said = model.caption(images, "sample", temperature=float(temperature), seed=seed)
+            faults = [find_faults(caption, scene) for caption, scene in zip(said, scenes, strict=True)]
+            measured = {
+                "all_true": float(np.mean([not found for found in faults])),
+                "relations": sum(bool((parsed := parse(caption)) and parsed.relation) for caption in said),
+                "false_relations": sum("relation" in found for found in faults),
+            }
+            by_seed.append(measured)
+    scenes, images = draw_scenes(8 * num_modes)
+    rows_of_two = [row for row, scene in enumerate(scenes) if len(scene.things) == 2][:num_modes]
+    modes = []
+    for row in rows_of_two:
+        caption, log_p, count = most_probable_caption(model, images[row])
+        mode = {"row": row, "caption": caption, "log_p": log_p, "beginnings": count}
+        for name, options in (("greedy", {}), ("beam", {"num_beams": 5})):
+            other = model.caption(images[row : row + 1], name, **options)
+            mode[name] = float(model.log_likelihood(images[row : row + 1], other))
+        modes.append(mode)
+    return {
+        "scenes": n,
+        "greedy_log_p": float(greedy.mean()),
+        "greedy_that_is": sum(" that is " in caption for caption in by_greedy),
+        "beams": beams,
+        "samples": samples,
+        "modes": modes,
+        "seconds": round(time.perf_counter() - started),
+    }
+
+
+def with_synonym(caption: str) -> str:
+    """The caption with the first word of color, shape or size that has a synonym exchanged for it: as true as before.
+
+    A caption in which no such word has a synonym comes back as it is.
+    """
+    words = caption.split()
+    for i, word in enumerate(words):
+        plain_word = word.strip(".,")
+        after_in = i > 0 and words[i - 1] == "in"  # "in red" always takes the plain word
+        if plain_word in SYNONYM and not after_in:
+            words[i] = word.replace(plain_word, SYNONYM[plain_word])
+            return re.sub(r"\b([Aa])n? (\w)", _with_article, " ".join(words))
+    return caption
+
+
+def _with_article(match: re.Match[str]) -> str:
+    """ "an azure", "a blue": the article that fits the word behind it."""
+    return match[1] + ("n " if match[2] in "aeiou" else " ") + match[2]
 
 
 def plain(caption: str) -> str:

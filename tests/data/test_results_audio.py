@@ -39,8 +39,39 @@ def test_log_mel_in_parts_is_good_for_known_people_and_far_worse_for_an_unknown_
     mean, interval = mean_and_interval(gain)
     assert (gain > 0).sum() == 5 and round(gain.max(), 2) == 0.24
     assert mean - interval < 0 < mean
-    for name in ("samples", "one DFT", "mean log-mel"):
+    for name in ("samples", "one DFT", "one DFT in dB", "one DFT, 32 bands in dB", "mean log-mel", "8 parts, shuffled"):
         assert np.mean(table[name]["unknown speaker"]) < np.mean(mels["unknown speaker"])
+
+
+def test_the_order_of_the_frames_is_worth_something_to_people_too(stored):
+    """Parts of shuffled frames have as many numbers as parts in order: what differs is the order alone."""
+    table = {name: stored["features"][name]["unknown speaker"] for name in ("log-mel, 8 parts", "8 parts, shuffled")}
+    gain = np.subtract(*table.values())
+    mean, interval = mean_and_interval(gain)
+    assert mean - interval > 0 and gain.min() >= 0
+    bands, frames = (
+        np.mean(stored["features"][name]["unknown speaker"]) for name in ("one DFT, 32 bands in dB", "mean log-mel")
+    )
+    assert bands > frames  # "stands above the mean log-mel here"
+
+
+def test_samples_do_not_find_the_word_at_their_best_shift_either(stored):
+    table = stored["shifts"]
+    assert table["num_clips"] == 360
+    assert table["same word, other voice"] < table["other word, same voice"] < 0.25
+    assert table["nearest of another voice is the same word"] < 120  # log-mel: above 320, in the lesson
+
+
+def test_cutting_the_silence_off_does_more_for_clips_anywhere_than_training_with_moved_ones(stored):
+    table = stored["augmentation"]["accuracy"]
+    shifted = np.array([np.mean(row) for row in table["anywhere"]["time shift"]])
+    cut = np.array(stored["silence"]["anywhere"])
+    assert round(cut.mean(), 2) == 0.63 and cut.mean() > shifted.mean() + 0.1
+    baseline = np.mean([fold["mean log-mel"]["anywhere"] for fold in stored["augmentation"]["baselines"]])
+    assert round(baseline, 2) == 0.51
+    assert baseline > max(np.mean([np.mean(row) for row in rows]) for rows in table["anywhere"].values())
+    none = np.mean([np.mean(row) for row in table["10 dB"]["none"]])
+    assert abs(np.mean(stored["silence"]["10 dB"]) - none) < 0.03  # nothing is gained in noise
 
 
 def test_synthetic_voices_do_not_carry_over_to_people(stored):
@@ -82,8 +113,10 @@ def test_augmentation_helps_only_where_the_test_has_what_it_imitates(make, store
 def test_random_folds_flatter_and_the_level_alone_says_something(stored):
     table = stored["emotions"]
     assert round(table["people"], 2) == 0.94 and table["num_clips"] == 535 and len(table["speakers"]) == 10
-    mean, interval = mean_and_interval(table["level alone"]["unseen speaker"])
-    assert mean - interval > table["majority"]
+    assert table["num_padded"] == 127
+    for name in ("level alone", "silent frames alone"):
+        mean, interval = mean_and_interval(table[name]["unseen speaker"])
+        assert mean - interval > table["majority"]
     for name in ("mean log-mel", "mean MFCC", "log-mel, mean and spread", "MFCC, mean and spread"):
         more = np.mean(table[name]["random folds"]) - np.mean(table[name]["unseen speaker"])
         assert 0.105 < more < 0.135
@@ -137,7 +170,18 @@ def test_features_of_synthetic_voices_are_those_of_the_lesson(make):
     clips = read_clips("embedded").waves[:3]
     found = make.describe(clips)
     assert found["log-mel, 8 parts"].shape == (3, 256) and found["MFCC, 8 parts"].shape == (3, 104)
-    assert found["mean log-mel"].shape == (3, 32)
+    assert found["mean log-mel"].shape == found["one DFT, 32 bands in dB"].shape == (3, 32)
+    assert found["8 parts, shuffled"].shape == (3, 256)
+    assert not np.allclose(found["8 parts, shuffled"], found["log-mel, 8 parts"])
+
+
+def test_silence_at_the_ends_is_cut_off_and_a_click_is_no_word(make):
+    word = np.sin(np.arange(2000))
+    padded = np.pad(word, (700, 900))
+    assert 1990 <= len(make.ends_cut(padded)) <= 2000
+    click = np.full(4000, 0.01)
+    click[50] = 1
+    assert len(make.ends_cut(click)) == 4000
 
 
 def test_one_person_comes_out_as_stored(make, stored, real_data, tmp_path, monkeypatch):

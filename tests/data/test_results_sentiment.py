@@ -48,7 +48,7 @@ def test_the_race_comes_out_as_stored(make, data):
 
 def test_stored_figures_are_whole_and_below_their_ceilings(make):
     stored = results("sentiment")
-    assert stored["seconds"] < 900 and "PyTorch" in stored["made_with"]
+    assert stored["seconds"] < 1800 and "PyTorch" in stored["made_with"]
     assert set(stored["methods"]) == {*make.METHODS, "late, trained apart"}
     assert all(len(v["accuracy"]) == len(v["sarcasm"]) == 5 for v in stored["methods"].values())
     for name, figures in stored["methods"].items():
@@ -57,6 +57,18 @@ def test_stored_figures_are_whole_and_below_their_ceilings(make):
     for way in ("with", "without"):
         assert np.shape(stored["subsets"][way]) == (5, 7)
     assert np.shape([run["probes"] for run in stored["speed"]["nothing"]]) == (3, make.SPEED_EPOCHS, 3)
+
+
+def test_how_long_the_untreated_model_stays_on_its_plateau_is_luck():
+    """What the lesson says of two budgets: ten epochs are enough for every cured seed, and for two of eight without."""
+    stored = results("sentiment")
+    untreated = np.array(stored["untreated, ten epochs"])
+    assert len(untreated) == 8
+    assert np.sum(untreated > 0.91) == 2  # the text says two of eight
+    assert np.sum(untreated < 0.81) >= 2
+    for way in ("own losses, ten epochs", "unit scale, ten epochs"):
+        assert len(stored[way]) == 5 and min(stored[way]) > 0.905
+    assert len(stored["untreated, twenty epochs"]) == 5 and min(stored["untreated, twenty epochs"]) > 0.9
 
 
 def test_interaction_beats_every_vote_by_four_points():

@@ -17,6 +17,7 @@ ALONE = {  # files of one backend, with the reason
         "captioner.py": "a model of Part 4, which is in PyTorch first",
         "model_files.py": "saves and loads the models of Part 4",
         "efficientnet.py": "a network that others trained; its weights are PyTorch's",
+        "minilm.py": "a network that others trained; its weights are PyTorch's",
     },
     "keras": {},
 }

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from mmcourse.cli import app
-from mmcourse.datasets import data_dir, load
+from mmcourse.datasets import data_dir, load, vocabulary
 from mmcourse.datasets.scenes import foils, world
 from mmcourse.datasets.scenes.captions import english
 from mmcourse.datasets.scenes.truth import true_of
 from mmcourse.figures import captioning as captioning_figures
 from mmcourse.figures import figures
+from mmcourse.figures.clip import draw_scenes
 from mmcourse.torch.captioner import Captioner
+from mmcourse.torch.clip import prepare_images
 
 FOLDER = data_dir() / "models" / "captioning"
 STORED = json.loads((FOLDER / "figures.json").read_text(encoding="utf-8"))
@@ -72,6 +76,71 @@ def test_the_curve_is_whole_and_the_best_is_what_was_stored():
 def test_the_speed_of_the_cache_was_measured_by_length():
     found = {int(length): factor for length, factor in STORED["cache_speedup"].items()}
     assert sorted(found) == [16, 32, 64, 128, 256] and found[256] > found[16]
+
+
+def test_decoding_was_measured_at_several_widths_and_temperatures():
+    found = STORED["decoding"]
+    assert list(found["beams"]) == ["5", "50"]
+    for row in found["beams"].values():
+        assert row["log_p"] == pytest.approx(found["greedy_log_p"] + row["minus_greedy"])
+        assert row["higher"] + row["lower"] <= found["scenes"]
+    assert [len(rows) for rows in found["samples"].values()] == [5, 5]
+    for mode in found["modes"]:
+        assert true_of(mode["caption"], draw_scenes(mode["row"] + 1)[0][mode["row"]])
+        assert mode["log_p"] >= max(mode["greedy"], mode["beam"]) - 1e-3
+    assert found["seconds"] > 0 and found["made_with"]["torch"]
+
+
+def small_captioner(seed: int) -> Captioner:
+    """Ten pieces, which end a text sooner or later; its embedding is large, so some texts are far more probable."""
+    torch.manual_seed(seed)
+    model = Captioner(dim=32, num_layers=1, hidden=32, vision_dim=32, max_length=4, vocabulary_size=10).eval()
+    with torch.no_grad():
+        model.embedding.weight *= 8
+    return model
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_exact_search_finds_the_most_probable_of_all_texts(seed: int, monkeypatch: pytest.MonkeyPatch):
+    """Against every text of up to three pieces, listed one by one."""
+    model = small_captioner(seed)
+    image = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    pixels = prepare_images(image)
+    every = {}
+    with torch.no_grad():
+        for length in range(3):
+            for body in itertools.product([i for i in range(10) if i != vocabulary.EOS], repeat=length):
+                ids = torch.tensor([[vocabulary.BOS, *body]])
+                log_p = model(pixels, ids)[0].double().log_softmax(dim=-1)
+                every[body] = float(sum(log_p[t, i] for t, i in enumerate([*body, vocabulary.EOS])))
+    best = max(every, key=every.get)
+    worst = min(every, key=every.get)
+    # greedy would have found some text: here the worst, so that the search has to do all of it
+    monkeypatch.setattr(model, "caption", lambda image: [worst])
+    monkeypatch.setattr(model, "log_likelihood", lambda pixels, captions: torch.tensor([every[captions[0]]]))
+    monkeypatch.setattr(vocabulary, "decode", lambda ids: tuple(ids.tolist()))
+    found, log_p, count = captioning_figures.most_probable_caption(model, image)
+    assert found == best and log_p == pytest.approx(every[best], abs=1e-4) and count > 0
+    with pytest.raises(ValueError, match="expected at most 0 beginnings"):
+        captioning_figures.most_probable_caption(model, image, most=0)
+
+
+def test_a_synonym_keeps_a_caption_true():
+    changed = 0
+    for index in range(300):
+        scene = world.make(9, index)
+        caption = english(scene)
+        other = captioning_figures.with_synonym(caption)
+        assert true_of(other, scene), (caption, other)
+        changed += other != caption
+    assert changed > 280
+    for caption, other in (
+        ("Here is a blue box in the middle.", "Here is an azure box in the middle."),
+        ("An amber star lies on the left.", "An orange star lies on the left."),
+        ("A tiny star in red is on the left.", "A small star in red is on the left."),
+        ("A white star is on the left.", "A white star is on the left."),
+    ):
+        assert captioning_figures.with_synonym(caption) == other
 
 
 def test_saved_model_comes_back(model: Captioner, tmp_path: Path):

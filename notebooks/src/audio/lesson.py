@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Audio
-# *You turn a spoken word into the picture that most speech models are given, and derive every number in it yourself.*
+# *You turn a spoken word into the picture that many speech models are given, and compute every number in it yourself.*
 #
 # {{budget}}
 #
@@ -11,7 +11,7 @@
 # - read sound files as they really come, and change their sample rate without false tones;
 # - measure what features and augmentation are worth on voices that were not heard in training.
 #
-# **Before this:** [Start here](start_here.ipynb). You need sine and cosine as curves, logarithms to the base 10, and the length of the longest side of a right triangle.
+# **Before this:** [Start here](start_here.ipynb). You need sine and cosine as curves and as functions of an angle, logarithms to the base 10, and the length of the longest side of a right triangle.
 #
 # **Time to read:** 110 minutes with the five blanks, best in two sittings (the second begins with section 8), then 60 for the [exercises](exercises/audio.ipynb).
 
@@ -46,7 +46,7 @@ from mmcourse.preprocess import InputError, audio
 my_recording = None  # for example "seven.wav"
 
 speech = read_clips("embedded")  # 36 synthetic voices say ten digits, four times each
-unknown_voice = speech.split["speaker"] == "test"  # eight voices, kept apart
+unknown_voice = speech.split["speaker"] == "test"  # eight voices
 if my_recording is None:
     word = speech.waves[np.flatnonzero(unknown_voice & (speech.digit == 7))[0]]
 else:
@@ -55,6 +55,8 @@ else:
     loud = np.flatnonzero(np.abs(word) >= 0.03 * peak)
     word = word[loud[0] : loud[-1] + 1]  # without the silence around it
     word = 0.5 * word / peak  # as loud as the course's voices
+    missing = max(0, SAMPLE_RATE // 5 - len(word))
+    word = np.pad(word, (0, missing))  # 0.2 seconds at least
 plot.audio(word, SAMPLE_RATE, label="One word")
 
 # %%
@@ -68,8 +70,12 @@ plot.show(fig, alt=alt)
 
 
 # %%
+# These numbers are explained in sections 7 and 8.
+SETTINGS = {"n_fft": 256, "hop_length": 128, "n_mels": 32, "top_db": 80}
+
+
 def eight_parts(frames):
-    """Frames (t, bins) → (8, bins): the mean of each eighth of the time."""
+    """Picture (t moments, bands) → (8, bands): mean of each eighth of the time."""
     parts = np.array_split(frames, 8)
     return np.stack([part.mean(axis=0) for part in parts])
 
@@ -78,13 +84,13 @@ def describe(waves):
     """Waves of any length → (number of waves, 256)."""
     rows = []
     for wave in waves:
-        frames = audio.log_mel(wave, SAMPLE_RATE, 256, 128, 32, top_db=80)
+        frames = audio.log_mel(wave, SAMPLE_RATE, **SETTINGS)
         rows.append(eight_parts(frames).ravel())
     return np.stack(rows)
 
 
 def make_classifier():
-    """Logistic regression: a weighted sum of the features per class, then softmax."""
+    """Logistic regression: a weighted sum of numbers per digit; the largest wins."""
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.01))
 
 
@@ -100,6 +106,9 @@ def clips(chosen):
 # %%
 taught = speech.split["speaker"] == "train"
 recognizer = make_classifier().fit(describe(clips(taught)), speech.digit[taught])
+num_taught = len(set(speech.speaker[taught]))
+num_unknown = len(set(speech.speaker[unknown_voice]))
+print(f"learned from {num_taught} voices; {num_unknown} others are unknown to it")
 probability = recognizer.predict_proba(describe([word]))[0]  # (10,)
 for digit in np.argsort(-probability)[:3]:
     print(f"{digit}  {probability[digit]:.2f}  {'█' * round(40 * probability[digit])}")
@@ -115,7 +124,7 @@ def show_digit(digit=3, voice=0):
     wave = speech.waves[np.flatnonzero(chosen)[0]]
     answer = recognizer.predict(describe([wave]))[0]
     plot.audio(wave, SAMPLE_RATE, label=f"Voice {voice} says {digit}; the recognizer answers {answer}")
-    frames = audio.log_mel(wave, SAMPLE_RATE, 256, 128, 32, top_db=80)
+    frames = audio.log_mel(wave, SAMPLE_RATE, **SETTINGS)
     fig, ax = plt.subplots(figsize=(4.2, 2.3))
     ax.imshow(frames.T, origin="lower", aspect="auto", extent=(0, len(wave) / SAMPLE_RATE, 0, 32))
     ax.grid(False)
@@ -129,7 +138,7 @@ widgets.slider(show_digit, digit=(0, 9), voice=(0, 7))
 # (The course's voices are **synthetic**: a program speaks. They are more alike than people are. What the recognizer of this lesson is worth on *real* people is
 # measured in section 12. If it got your own voice wrong, you now have a guess why.)
 #
-# Why does it take a picture, and not the wave? And what are the numbers in the picture? This is the way from one to the other, and the plan of the lesson:
+# Why does it take a picture, and not the wave? And what are the numbers in the picture? This is the way from one to the other. (The lesson takes the stations in the order in which you need them: the logarithm first, then the transform.)
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -210,20 +219,29 @@ def alike(x, y):
     return np.corrcoef(x.ravel(), y.ravel())[0, 1]
 
 
+def best_shift(x, y):
+    """Largest absolute correlation when y is shifted against x, to any place."""
+    x, y = x - x.mean(), y - y.mean()
+    at_each_shift = np.correlate(x, y, mode="full")
+    return np.abs(at_each_shift).max() / (np.linalg.norm(x) * np.linalg.norm(y))
+
+
 n = min(len(a), len(b), len(c))
-print(f"A and B, same word:  {alike(a[:n], b[:n]):+.2f}")
-print(f"A and C, same voice: {alike(a[:n], c[:n]):+.2f}")
+print(f"A and B, same word:  {alike(a[:n], b[:n]):+.2f}", end="   ")
+print(f"at the best shift {best_shift(a, b):.2f}")
+print(f"A and C, same voice: {alike(a[:n], c[:n]):+.2f}", end="   ")
+print(f"at the best shift {best_shift(a, c):.2f}")
 wave_guess.compare("neither")
 
 # %% [markdown]
-# To the samples, everything is unrelated to everything. Your ear uses another description of the sound. You will now build that description, and in section 8 the two sevens
-# will be alike for a computer too.
+# By their samples, these three are nearly unrelated, even where one wave is moved until it fits the other best; and then it is the other *word* that fits a little better. Your ear uses another description of the sound. You will now build that description, and in section 8 the two sevens
+# will be alike for a computer too, and 360 recordings with them.
 #
 # One more guess, for section 13. Recordings are few, so people change them a little and train on the changed ones as well; this is **augmentation** of sound.
 
 # %%
 change_guess = widgets.guess(
-    "Few people in training, another in the test. Which change helps most?",
+    "Test: an unknown person's clips, as recorded. Which change in training helps?",
     [
         "moved in time",
         "noise",
@@ -271,9 +289,9 @@ print(f"{len(a):,} samples / {SAMPLE_RATE:,} per second = {duration:.2f} seconds
 
 # %%
 def rounded(wave, bits):
-    """Each sample at the nearest of 2 ** bits levels between -1 and 1."""
+    """Each sample at the nearest of 2 ** bits levels from -1 up, 0 among them."""
     steps = 2 ** (bits - 1)
-    return np.round(wave * steps) / steps
+    return np.clip(np.round(wave * steps), -steps, steps - 1) / steps
 
 
 for bits in (8, 4):
@@ -281,7 +299,7 @@ for bits in (8, 4):
 
 # %% [markdown]
 # ### Between two samples
-# Between two samples nothing is known. How fast may a tone go up and down before that hurts? Here is a **sweep**: a tone that climbs from 200 Hz to 7,800 Hz in one second, with 16,000
+# What happened between two samples? It seems lost. How fast may a tone go up and down before that hurts? Here is a **sweep**: a tone that climbs from 200 Hz to 7,800 Hz in one second, with 16,000
 # samples per second.
 
 # %%
@@ -334,19 +352,36 @@ def show_tone(hz=7_000, volume=0.2):
 widgets.slider(show_tone, hz=(1_000, 16_000, 1_000))
 
 # %% [markdown]
-# Up to 4,000 Hz the two curves are one. Above, the tone comes back as a lower one, its **alias**, and this is called *aliasing*, as with the roof in lesson [images](images.ipynb). Half the sample rate is
-# the **Nyquist frequency** (Shannon 1949). It works like a mirror: 7,000 Hz is 3,000 above 4,000, so it lands 3,000 below. How to shrink a sound *without* false tones follows in section 11.
+# Below 4,000 Hz the two curves are one. Above, the tone comes back as a lower one, its **alias**, and this is called *aliasing*, as with the roof in lesson [images](images.ipynb). Half the sample rate is
+# the **Nyquist frequency**. It works like a mirror: 7,000 Hz is 3,000 above 4,000, so it lands 3,000 below. From 8,000 Hz on all begins again, because whole turns between two samples are not seen: 11,000 Hz behaves like 3,000.
+#
+# So was what happened between two samples lost? No, and this is the surprising half of the **sampling theorem** (Shannon 1949): a wave that holds nothing at the Nyquist frequency or above is fixed *completely* by its samples. Only one such wave goes through the dots. SciPy finds it:
+
+# %%
+from scipy.signal import resample
+
+few = np.arange(80) / 8_000  # the moments of 80 samples, 10 ms
+many = np.arange(800) / 80_000  # ten times as many moments, in the same 10 ms
+for tones in [(300, 1_900, 3_900), (300, 1_900, 4_100), (4_000,)]:
+    seen = sum(np.sin(2 * np.pi * hz * few) for hz in tones)
+    truth = sum(np.sin(2 * np.pi * hz * many) for hz in tones)
+    difference = np.abs(resample(seen, 800) - truth).max()
+    print(f"{tones!s:18} Hz: largest sample {np.abs(seen).max():.2f};", end=" ")
+    print(f"the wave between the samples is wrong by at most {difference:.2f}")
+
+# %% [markdown]
+# With all tones below 4,000 Hz, 80 samples give the other 720 values exactly. A tone of 4,100 Hz breaks it, and so does one of 4,000 Hz itself: this sine is 0 at every sample. *Below* half the rate, not *up to*. How to shrink a sound *without* false tones follows in section 11.
 
 # %% [markdown]
 # ## 4 · Decibels
 
 # %% [markdown]
-# How loud is a sound? Samples go up and down around 0, so their mean says nothing. Square them first: the mean square is the **power** $P$ of the wave. Between a whisper and a shout
-# powers differ by a factor of many thousands, and the ear hears *ratios*. So one takes the logarithm. The **decibel** (dB) is ten times the logarithm of a ratio of powers:
+# How loud is a sound? Samples go up and down around 0, so their mean says nothing. Square them first: the mean square is the **power** $P$ of the wave. The powers of a whisper and of a shout
+# are far apart, and the ear hears *ratios*. So one takes the logarithm. The **decibel** (dB) is ten times the logarithm of a ratio of powers:
 #
 # $$L = 10 \log_{10}\frac{P}{P_0} \qquad P = \frac{1}{n}\sum_i x_i^2$$
 #
-# $P_0$ is the power to compare with. Here it is 1, so a wave whose samples are all 1 or −1 has 0 dB and everything else is below.
+# $P_0$ is the power to compare with. Here it is 1, so a wave whose samples are all 1 or −1 has 0 dB and everything else is below (a sine between −1 and 1 has half that power: −3 dB).
 
 # %%
 for factor in (1, 2, 10, 100, 1000):
@@ -395,7 +430,7 @@ for bits in (16, 12, 8, 4):
     print(f"{bits:2} bits: the word is {distance:5.1f} dB above its error")
 
 # %% [markdown]
-# (The course's voices were stored with 12 bits, so more bits show no error; the line at 16 only meets the floor of −100 dB. With your own recording it differs.) From 8 bits to 4 the distance falls by about 24 dB: about 6 dB per bit, since one bit more halves the steps.
+# (The course's voices were stored with 12 bits, so more bits show no error; the line at 16 only meets the floor of −100 dB. With your own recording it differs.) From 8 bits to 4 the distance falls by about 23 dB, nearly 6 dB per bit: one bit more halves the steps. (Halving gives 6.02 dB exactly, where the error does not depend on the wave. With 4 bits it does: all soft samples become 0.)
 
 # %% [markdown]
 # ## 5 · How much of each frequency?
@@ -420,18 +455,38 @@ for k in range(5):
     print(k, "cycles:", abs((x * probe).sum().round(3)))
 
 # %% [markdown]
-# Found: 4 at one cycle, 2 at three, nothing elsewhere. (Each amount is multiplied by 4, half the number of samples.) One trap is left. Delay a wave by a quarter of its cycle, and it becomes a sine:
+# Found: 4 at one cycle, 2 at three, nothing elsewhere. (Each amount is multiplied by 4, half the number of samples. Only at 0 and at 4 cycles would it be 8, since there every product of the wave with itself is 1.) Two of these sums as a picture:
 
-# %%
-late = np.sin(2 * np.pi * 1 * m / 8)
-with_cosine = (late * np.cos(2 * np.pi * m / 8)).sum()
-with_sine = (late * np.sin(2 * np.pi * m / 8)).sum()
-print("cosine probe finds", abs(with_cosine.round(3)))
-print("sine probe finds  ", with_sine.round(3))
-print("together          ", np.hypot(with_cosine, with_sine).round(3))
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(1, 2, figsize=(7.2, 2.2), sharey=True)
+for ax, k in zip(axes, (1, 2)):
+    product = x * np.cos(2 * np.pi * k * m / 8)
+    above = product >= 0
+    ax.bar(m[above], product[above], width=0.7, color=plot.BLUE)
+    ax.bar(m[~above], product[~above], width=0.7, color=plot.ORANGE)
+    ax.axhline(0, color=plot.GRAY, linewidth=0.8)
+    total = abs(product.sum().round(3))
+    ax.set_title(f"probe of {k} cycle{'s' if k > 1 else ''}: the sum is {total:g}", fontsize=10, fontweight="normal")
+    ax.set(xlabel="sample")
+axes[0].set_ylabel("sample × probe")
+alt = "Products of samples and probe. One cycle: most bars are positive. Two cycles: positive and negative bars cancel."
+plot.show(fig, alt=alt)
 
 # %% [markdown]
-# The cosine probe is blind to it. So ask with both, and combine the two answers as the sides of a right triangle, $\sqrt{c^2+s^2}$. That length, the **magnitude**, is 4 however much the wave is delayed.
+# One trap is left: the wave may come late. One cycle is the angle $2\pi$, so a delay of a quarter of a cycle takes $\frac14 \cdot 2\pi$ off the angle. Ask with a cosine and with a sine:
+
+# %%
+angle = 2 * np.pi * m / 8  # of one cycle in eight samples
+print("delay   cosine probe   sine probe   together")
+for delay in (0, 0.1, 0.25, 0.4):  # in cycles
+    late = np.cos(angle - 2 * np.pi * delay)
+    with_cosine = (late * np.cos(angle)).sum()
+    with_sine = (late * np.sin(angle)).sum()
+    together = np.hypot(with_cosine, with_sine)
+    print(f"{delay:5} {with_cosine:14.2f} {with_sine:12.2f} {together:10.2f}")
+
+# %% [markdown]
+# Delayed by a quarter, the wave is invisible to the cosine probe. So ask with both, and combine the two answers as the sides of a right triangle, $\sqrt{c^2+s^2}$. That length, the **magnitude**, is 4 at every delay.
 #
 # ### The turning arrow
 # Both probes at once are an arrow that turns. Give each sample an arrow as long as the sample, and turn the arrow by $k/8$ of a circle from each sample to the next. (A negative sample points backwards.) Lay the arrows head to tail.
@@ -476,7 +531,7 @@ def show_walk(cycles=1, x=x):
 widgets.slider(show_walk, cycles=(0, 7))
 
 # %% [markdown]
-# (Gray dot: the start; orange square: the end.) Try 2: a closed walk. Try 3, then 5 and 7: the arrows turn backwards, and the lengths come again. Why, the formula says.
+# (Gray dot: the start; orange square: the end.) Try 2: a closed walk. Try 3, then 5 and 7: the arrows turn backwards, and the lengths of 3 and 1 return. The formula will say why.
 #
 # ### The formula
 # A complex number $a + bi$ is such an arrow: $a$ to the right, $b$ upwards, length $\sqrt{a^2+b^2}$. An arrow of length 1 at the angle $-\theta$ is $e^{-i\theta} = \cos\theta - i\sin\theta$. So all walks together are the
@@ -484,7 +539,7 @@ widgets.slider(show_walk, cycles=(0, 7))
 #
 # $$X_k = \sum_{n=0}^{N-1} x_n\, e^{-2\pi i k n / N} \qquad k = 0, \dots, N-1$$
 #
-# $X_k$ is one arrow, the whole walk; its length $|X_k|$ is the magnitude, and its direction, the **phase**, says how far the wave is delayed. $X_k$ belongs to **bin** $k$: $k$ cycles in $N$ samples, so
+# $X_k$ is one arrow, the whole walk; its length $|X_k|$ is the magnitude, and its direction, the **phase**, says how far the wave is delayed, up to whole cycles. $X_k$ belongs to **bin** $k$: $k$ cycles in $N$ samples, so
 # a frequency of $k \cdot \text{rate} / N$ Hz. All magnitudes together are the **spectrum** of the samples.
 #
 # **Your turn (blank 2).** Write the transform from its definition, for any number of samples. `1j` is Python's $i$.
@@ -494,7 +549,7 @@ widgets.slider(show_walk, cycles=(0, 7))
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `turns = np.exp(-2j * np.pi * np.outer(n, n) / N)` has one row per $k$. How do you multiply each row with x and add up?
+# Row $k$ and column $n$ of that table hold $k \cdot n$. What stands beside it in the exponent? And `table @ x` multiplies each row with x and adds up.
 # </details>
 
 
@@ -514,7 +569,8 @@ dft = check("audio.blank.2", dft)
 print(np.abs(dft(x)).round(3))
 
 # %% [markdown]
-# Bins 0 to 4 are what you found by hand. Bins 5 to 7 mirror 3 to 1: eight samples cannot tell 5 cycles from 3, which is aliasing again. So for real sound only the first $1 + N/2$ bins are kept.
+# Bins 0 to 4 are what you found by hand. Bins 5 to 7 mirror 3 to 1. Put $N-k$ for $k$ in the formula: $e^{-2\pi i (N-k)n/N} = e^{+2\pi i kn/N}$, since $e^{-2\pi i n}$ is a whole number of turns. It is the same arrow turned the other way. Samples are plain numbers without an $i$ (*real* numbers), so $X_{N-k}$ is $X_k$ mirrored top to bottom,
+# with the same length: eight samples cannot tell 5 cycles from 3, which is aliasing again. Nothing new comes after bin $N/2$, and only the first $1 + N/2$ bins are kept.
 #
 # The **fast Fourier transform** (FFT; Cooley and Tukey 1965) gives the same numbers with far fewer multiplications: about $N \log_2 N$ in place of $N^2$. `rfft` returns only the bins that you keep.
 
@@ -575,6 +631,7 @@ plot.show(fig, alt=alt + "copy begins. Faded at both ends, they go on smoothly a
 
 # %%
 levels = {}
+print("8.5 cycles")
 for name, wave in {"no window": torn, "Hann window": torn * hann}.items():
     magnitude = np.abs(np.fft.rfft(wave))
     levels[name] = 20 * np.log10(np.maximum(magnitude / magnitude.max(), 1e-6))
@@ -582,12 +639,19 @@ for name, wave in {"no window": torn, "Hann window": torn * hann}.items():
     last = levels[name][32]
     print(f"{name:12} bins within 40 dB of the peak: {near:2}    bin 32: {last:.0f} dB")
 
+eight_and_ten = np.cos(2 * np.pi * 8 * m64 / 64) + np.cos(2 * np.pi * 10 * m64 / 64 + 1)
+for name, wave in {"8 cycles": fits, "8 and 10 cycles": eight_and_ten}.items():
+    print(name)
+    for window_name, weights in {"no window": 1, "Hann window": hann}.items():
+        magnitude = np.abs(np.fft.rfft(wave * weights))
+        print(f"{window_name:12} bins 6 to 12: {magnitude[6:13].round(1)}")
+
 # %% tags=["hide-input"]
 fig = plot.curves(levels, title="How far does one tone leak?", x=range(33), xlabel="bin", ylabel="dB below the peak")
 plot.show(fig, alt="Without a window the level falls slowly; with a Hann window it drops steeply, far below.")
 
 # %% [markdown]
-# The price is paid next to the peak, which grows wider; tones close together melt into one. Far from the peak, more than 50 dB are gained. Mind the $N$ in the formula: `np.hanning` divides by $N-1$, a *symmetric* window. Transforms want this
+# Far from the peak of the tone that does not fit, more than 50 dB are gained. The price is paid by tones that fit (the lower lines): one fell into one bin, and under the window it fills three. Two such tones two bins apart stood clear; under the window the bin between them is nearly as high as they are. (Harris 1978 compares dozens of windows by just this exchange.) Mind the $N$ in the formula: `np.hanning` divides by $N-1$, a *symmetric* window. Transforms want this
 # *periodic* one, and SciPy gives it by default.
 
 # %%
@@ -637,7 +701,7 @@ plot.show(fig, alt=alt + "each shifted by hop_length and n_fft long.")
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `range(0, len(wave) - n_fft + 1, hop_length)` gives every start. `np.stack` makes one array of a list of frames.
+# With 10 samples, `n_fft = 4` and `hop_length = 3` the starts are 0, 3 and 6. Which `range` gives them? `np.stack` makes one array of a list of frames.
 # </details>
 
 
@@ -673,47 +737,75 @@ print("frames without the padding:", len(cut_frames(a, 256, 128)))
 # and no error tells you.
 #
 # ### How long should a frame be?
-# Two tones 60 Hz apart sound for half a second. In the middle there is a click.
+# Two tones 25 Hz apart sound for one second. In the middle there are two clicks, 20 ms apart.
+
 
 # %%
-t = np.arange(4_000) / 8_000
-tones = np.sin(2 * np.pi * 1_000 * t) + np.sin(2 * np.pi * 1_060 * t)
-tones[2_000] += 20  # the click
-plot.audio(0.04 * tones, 8_000, label="Two tones and a click")
+def tones_and_clicks(tones_apart, clicks_apart):
+    """One second of two tones (Hz apart) with two clicks (ms apart): (8000,)."""
+    t = np.arange(8_000) / 8_000
+    low, high = 1_000, 1_000 + tones_apart
+    wave = np.sin(2 * np.pi * low * t) + np.sin(2 * np.pi * high * t)
+    wave[4_000] += 20
+    wave[4_000 + 8 * clicks_apart] += 20  # 8 samples are one millisecond
+    return wave
+
+
+close = tones_and_clicks(tones_apart=25, clicks_apart=20)
+plot.audio(0.04 * close, 8_000, label="Two tones and two clicks")
 
 # %%
 frame_guess = widgets.guess(
-    "Which frames show the two tones as two, and when the click was (within 20 ms)?",
-    ["16 ms", "128 ms", "each shows one of them"],
+    "Which length of frames shows the tones as two, and the clicks as two?",
+    ["16 ms", "32 ms", "64 ms", "128 ms", "none of these"],
 )
 
 # %% tags=["hide-input"]
-fig, axes = plt.subplots(1, 2, figsize=(7.4, 2.8), sharey=True)
-for ax, n_fft in zip(axes, (128, 1_024)):
-    power = np.abs(audio.stft(tones, n_fft, 16)) ** 2
-    level = audio.power_to_db(power, top_db=50)
-    ax.imshow(level.T, origin="lower", aspect="auto", extent=(0, 0.5, 0, 4_000))
-    ax.set(xlabel="time in seconds", ylim=(700, 1_400), title=f"frames of {n_fft // 8} ms")
-    ax.title.set_fontsize(10)
+fig, axes = plt.subplots(1, 4, figsize=(7.6, 2.8), sharey=True)
+for ax, frame_ms in zip(axes, (16, 32, 64, 128)):
+    power = np.abs(audio.stft(close, 8 * frame_ms, 16)) ** 2
+    level = audio.power_to_db(power, top_db=40)
+    ax.imshow(level.T, origin="lower", aspect="auto", extent=(0, 1, 0, 4_000))
+    ax.set(xlim=(0.35, 0.67), ylim=(850, 1_200), xticks=[0.4, 0.5, 0.6])
+    ax.set_title(f"frames of {frame_ms} ms", fontsize=10, fontweight="normal", loc="center")
     ax.grid(False)
 axes[0].set_ylabel("frequency in Hz")
-plot.show(fig, alt="Short frames: one thick line and a thin click. Long frames: two thin lines, a click smeared wide.")
+fig.supxlabel("time in seconds", fontsize=10)
+plot.show(fig, alt="Four pictures of the same second, with frames of 16, 32, 64 and 128 ms.")
+
 
 # %%
-for n_fft in (128, 1_024):
-    power = np.abs(audio.stft(tones, n_fft, 16)) ** 2  # (t, bins)
-    quiet = power[60]  # a frame before the click
-    hz = np.arange(len(quiet)) * 8_000 / n_fft
-    peaks = (quiet[1:-1] > quiet[:-2]) & (quiet[1:-1] > quiet[2:])
-    peaks = peaks & (quiet[1:-1] > 0.1 * quiet.max())
-    click = 10 * np.log10(power[:, hz > 2_000].sum(axis=1) + 1e-10)
-    lasts = (click > click.max() - 20).sum() * 16 / 8
-    found = hz[1:-1][peaks].round()
-    print(f"{n_fft // 8:3} ms: peaks at {found} Hz, click lasts {lasts:.0f} ms")
-frame_guess.compare("each shows one of them")
+def peaks_of(row):
+    """Where a row is higher than both neighbors and above a tenth of its maximum."""
+    inside = row[1:-1]
+    higher = (inside > row[:-2]) & (inside > row[2:])
+    return np.flatnonzero(higher & (inside > 0.1 * row.max()))
+
+
+def count_tones_and_clicks(wave, frame_ms):
+    """Share of the frames before the clicks that show two tones; number of clicks."""
+    n_fft = 8 * frame_ms
+    power = np.abs(audio.stft(wave, n_fft, 8)) ** 2  # (t, bins), a frame every ms
+    middle = 8 * np.arange(len(power))  # sample in the middle of each frame
+    steady = (middle >= n_fft // 2) & (middle < 4_000 - n_fft // 2)
+    two_tones = np.mean([len(peaks_of(row)) == 2 for row in power[steady]])
+    around = (middle > 3_000) & (middle < 5_200)  # ends are steps, and crackle
+    high_bins = slice(n_fft // 4, None)  # from 2,000 Hz on: clicks, no tones
+    return two_tones, len(peaks_of(power[around, high_bins].sum(axis=1)))
+
+
+for tones_apart, clicks_apart in [(25, 20), (60, 60)]:
+    print(f"tones {tones_apart} Hz apart, clicks {clicks_apart} ms apart")
+    wave = tones_and_clicks(tones_apart, clicks_apart)
+    for frame_ms in (16, 32, 64, 128):
+        share, clicks_seen = count_tones_and_clicks(wave, frame_ms)
+        print(f"  {frame_ms:3} ms: two tones in {share:4.0%} of frames,", end=" ")
+        print(f"{clicks_seen} click{'s' if clicks_seen > 1 else ''}")
+frame_guess.compare("none of these")
 
 # %% [markdown]
-# Neither shows both. A frame of $T$ seconds has bins $1/T$ Hz apart: what is sharp in frequency is blunt in time, and no formula gets around it. Speech is usually cut into frames of 20 to 40 ms. See for yourself what they do to a word:
+# In the first sound each length loses one pair or the other: short frames show two clicks, long ones two tones, and 64 ms neither reliably. Tones and clicks further apart have a length that shows both, as the second sound does. One length fixes both: halving the smear in time doubles the smear in frequency. A frame of $T$ seconds has bins $1/T$ Hz apart,
+# and under a Hann window two tones are told apart from about $2/T$ Hz on: with 64 ms from 31 Hz, with 128 ms from 16. Speech is usually cut into frames of 20 to 40 ms. See for yourself what they do to a word:
 
 
 # %% tags=["hide-input"]
@@ -798,7 +890,7 @@ plot.show(
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `rise = (hz - low) / (middle - low)`, and `fall` alike from the other side. Then `np.minimum` of the two, and nothing below 0.
+# The rising line is 0 at `low` and 1 at `middle`: how far is `hz` on its way from one to the other? The falling line is the same seen from `high`. `np.minimum` and `np.maximum` work on whole arrays.
 # </details>
 
 
@@ -872,30 +964,49 @@ plot.show(fig, alt="Both sevens are two bright blocks with a dip between; three 
 parts_a, parts_b, parts_c = [eight_parts(picture) for picture in pictures]
 print(f"A and B, same word:  {alike(parts_a, parts_b):+.2f}")
 print(f"A and C, same voice: {alike(parts_a, parts_c):+.2f}")
+
 firsts = np.flatnonzero(speech.take == 0)  # 36 voices say ten digits: 360 clips
-parts = [eight_parts(log_mel(speech.waves[i])).ravel() for i in firsts]
-table = np.corrcoef(parts)  # (360, 360)
-same_word = speech.digit[firsts, None] == speech.digit[firsts]
+frames_of = [log_mel(speech.waves[i]) for i in firsts]
+longest = max(len(speech.waves[i]) for i in firsts)
+described = {
+    "log-mel": [eight_parts(frames).ravel() for frames in frames_of],
+    "samples": [np.pad(w, (0, longest - len(w))) for w in clips(speech.take == 0)],
+}
+words = speech.digit[firsts]
+same_word = words[:, None] == words  # (360, 360)
 same_voice = speech.speaker[firsts, None] == speech.speaker[firsts]
-for name, pairs in {
-    "same word, other voice": same_word & ~same_voice,
-    "other word, same voice": same_voice & ~same_word,
-    "other word, other voice": ~same_word & ~same_voice,
-}.items():
-    mean = table[pairs].mean()
-    print(f"{name:24} mean correlation {mean:.2f}  ({pairs.sum() // 2:,} pairs)")
+found_word = {}
+for name, x_360 in described.items():
+    table = np.corrcoef(x_360)  # (360, 360)
+    print(f"\nby {name}: mean correlation of")
+    for pair_name, pairs in {
+        "same word, other voice": same_word & ~same_voice,
+        "other word, same voice": same_voice & ~same_word,
+        "other word, other voice": ~same_word & ~same_voice,
+    }.items():
+        mean = table[pairs].mean()
+        print(f"  {pair_name:24} {mean:+.2f}  ({pairs.sum() // 2:,} pairs)")
+    nearest = np.where(same_voice, -1, table).argmax(axis=1)  # of other voices only
+    found_word[name] = (words[nearest] == words).sum()
+    print(f"  most similar clip of another voice: same word {found_word[name]} of 360")
+stored_shifts = results("audio")["shifts"]
+print("\nby samples at the best shift of each pair (stored run):")
+print(f"  same word, other voice   {stored_shifts['same word, other voice']:.2f}")
+print(f"  other word, same voice   {stored_shifts['other word, same voice']:.2f}")
+assert found_word["log-mel"] > 320 and found_word["samples"] < 120
 
 # %% [markdown]
-# In this description a word is more like itself in another mouth than like another word in the same mouth. So a classifier has something to hold on to.
+# Two voices that say one word are now more alike than one voice that says two words. The means alone could hide a wide overlap, so the last line of each block asks clip by clip: for 19 of 20 clips the most similar clip of another voice *is the same word*. Luck would give 36 of 360, and the samples give not much more. Moving each pair of waves to its best fit does not help them: it favors
+# the same voice a little, not the same word. The log-mel description has something for a classifier to hold on to.
 
 # %% [markdown]
 # ## 9 · MFCC: the shape of a frame
 
 # %% [markdown]
-# Neighboring bands rise and fall together, so 32 numbers say less than they could. A **discrete cosine transform** (DCT) asks of each frame what the DFT asked of a wave: how much of each cosine is in it, here along the *bands*. The first terms hold the broad shape; later ones hold fine
-# ripples. Keep 13: these are the **mel-frequency cepstral coefficients** (MFCC; Davis and Mermelstein 1980). With $M$ bands $x_j$:
+# Neighboring bands rise and fall together (measured below), so the 32 numbers partly repeat each other. A **discrete cosine transform** (DCT) asks of each frame what the DFT asked of a wave: how much of each cosine is in it, here along the *bands*. The first terms hold the broad shape of a frame; later ones hold fine
+# ripples. Keep 13: these are the **mel-frequency cepstral coefficients** (MFCC; Davis and Mermelstein 1980). With $M$ bands $b_j$:
 #
-# $$C_k = s_k \sum_{j=0}^{M-1} x_j \cos\frac{\pi k (2j+1)}{2M} \qquad s_0 = \sqrt{1/M},\; s_k = \sqrt{2/M}$$
+# $$C_k = s_k \sum_{j=0}^{M-1} b_j \cos\frac{\pi k (2j+1)}{2M} \qquad s_0 = \sqrt{1/M},\; s_k = \sqrt{2/M}$$
 
 
 # %%
@@ -912,6 +1023,22 @@ def dct(x, n):
 mfcc = dct(pictures[0], 13)
 print(pictures[0].shape, "→", mfcc.shape)
 print("frame 12:", mfcc[12].round(1))
+
+all_frames = np.concatenate(frames_of)  # of the 360 clips: (all t, 32)
+all_terms = dct(all_frames, 32)
+share = all_terms.var(axis=0) / all_terms.var(axis=0).sum()
+for n in (4, 13, 32):
+    print(f"the first {n:2} terms hold {share[:n].sum():.0%} of the variance")
+
+
+def neighbors(columns):
+    """Mean absolute correlation of neighboring columns of (t, columns)."""
+    table = np.abs(np.corrcoef(columns.T))
+    return np.diagonal(table, offset=1).mean()
+
+
+print(f"neighboring bands correlate by {neighbors(all_frames):.2f},", end=" ")
+print(f"neighboring terms by {neighbors(all_terms):.2f}")
 
 # %% tags=["hide-input"]
 frame = pictures[0][12]
@@ -933,7 +1060,9 @@ alt = "Left four cosines of growing frequency over 32 bands. Right one frame and
 plot.show(fig, alt=alt + "4 and from 13 coefficients; the second follows the hills.")
 
 # %% [markdown]
-# The name is a joke of its inventors: the *spectrum* of a spectrum (of its logarithm) is a *cepstrum*.
+# Over all frames, 13 terms keep nearly everything that differs between frames, and what the neighboring terms say is almost new each time. (A *single* frame need not look like that: in frame 12 some later terms are as large as the second.)
+#
+# The name: Bogert, Healy and Tukey (1963) took the spectrum of the logarithm of a spectrum and called it a *cepstrum*, with the first four letters turned round: *spec*, *ceps*.
 
 # %% [markdown]
 # ## 10 · The same with Librosa, PyTorch and Keras
@@ -956,10 +1085,16 @@ print(f"imported in {perf_counter() - start:.1f} s")
 # %% tags=["free"]
 wave = a.astype(np.float64)
 cut = {"n_fft": 256, "hop_length": 128}
-mel = {"sr": SAMPLE_RATE, "n_mels": 32, "htk": True, "norm": None, "dtype": np.float64}
+mel_options = {
+    "sr": SAMPLE_RATE,
+    "n_mels": 32,
+    "htk": True,
+    "norm": None,
+    "dtype": np.float64,
+}
 their_stft = librosa.stft(wave, **cut).T  # Librosa puts time last
-their_bank = librosa.filters.mel(n_fft=256, **mel)
-their_mel = librosa.feature.melspectrogram(y=wave, **cut, **mel)
+their_bank = librosa.filters.mel(n_fft=256, **mel_options)
+their_mel = librosa.feature.melspectrogram(y=wave, **cut, **mel_options)
 their_level = librosa.power_to_db(their_mel)  # (32, t)
 their_mfcc = librosa.feature.mfcc(S=their_level, n_mfcc=13)
 
@@ -982,13 +1117,14 @@ for name, (ours, theirs) in rows.items():
 # %%
 mine = log_mel(wave)
 for htk, norm in [(True, None), (True, "slaney"), (False, None), (False, "slaney")]:
-    options = dict(mel, htk=htk, norm=norm)
+    options = dict(mel_options, htk=htk, norm=norm)
     their_mel = librosa.feature.melspectrogram(y=wave, **cut, **options)
     theirs = librosa.power_to_db(their_mel).T
     ours = {"htk": htk, "norm": norm, "top_db": 80}
     course = audio.log_mel(wave, SAMPLE_RATE, 256, 128, 32, **ours)
-    far = np.abs(theirs - mine).max()
-    print(f"htk={htk!s:5} norm={norm!s:6}  up to {far:4.1f} dB from yours;", end=" ")
+    difference = np.abs(theirs - mine).max()
+    print(f"htk={htk!s:5} norm={norm!s:6}", end="  ")
+    print(f"up to {difference:4.1f} dB from yours;", end=" ")
     print(f"loudest {theirs.max():5.1f} dB")
     assert np.abs(theirs - course).max() < 1e-5  # the course's function has them all
 
@@ -1024,22 +1160,22 @@ for name, theirs in {"PyTorch": in_torch.T.numpy(), "Keras": in_keras}.items():
     assert np.abs(theirs - stft(wave)).max() < 1e-4
 
 # %% [markdown]
-# Why in a framework at all? Because there it has a **gradient**: how much each *sample* would have to change to change a band. Take the log-mel picture in PyTorch, choose one number of it, and ask.
+# Why in a framework at all? Because there it has a **gradient**: for each sample, how fast a band would rise if that sample rose a little. Take the log-mel picture in PyTorch, choose one number of it, and ask. Lesson [neural_networks](neural_networks.ipynb) builds on such numbers; here it is enough to see *which* samples have one.
 
 # %%
-sound = torch.from_numpy(wave).requires_grad_()
+sound = torch.from_numpy(wave).requires_grad_()  # keep track of what is made of it
 hann_256 = torch.from_numpy(window)
 settings = {"window": hann_256, "pad_mode": "constant", "return_complex": True}
 complex_bins = torch.stft(sound, 256, 128, **settings)
 power = complex_bins.abs() ** 2  # (129, t)
 level = 10 * torch.log10((torch.from_numpy(bank) @ power).clamp(min=1e-10))  # (32, t)
-level[10, 12].backward()  # band 10 of frame 12
+level[10, 12].backward()  # band 10 of frame 12: fills sound.grad, one number per sample
 touched = torch.nonzero(sound.grad).ravel()
 print(f"samples with a gradient: {touched.min()} to {touched.max()};", end=" ")
 print(f"frame 12 has its middle at {12 * 128}")
 
 # %% [markdown]
-# Only the 256 samples of that frame, less the one at which the window is 0. So a network can send its errors back *through* the transform. In the exercises you make a module of it. (The transform itself is usually left fixed.)
+# Only the 256 samples of that frame, less the one at which the window is 0. So what a network learns can reach back *through* the transform, to the samples. In the exercises you make a module of it. (The transform itself is usually left fixed.)
 #
 # How fast is it? Here are 300 clips of one second, on one processor core, best of three.
 
@@ -1067,13 +1203,17 @@ t_librosa = seconds(librosa_batch, batch)
 print(f"course {300 / t_ours:,.0f} clips per second, Librosa {300 / t_librosa:,.0f}")
 theirs = librosa_batch(batch[:20]).swapaxes(1, 2)
 assert np.abs(audio.log_mel(batch[:20], 16_000) - theirs).max() < 1e-3
+assert max(t_ours, t_librosa) / 300 < 0.01
+
+# %% [markdown]
+# Either way one second of sound costs far less than a hundredth of a second: the front end is not what makes a speech model slow.
 
 # %% [markdown]
 # ## 11 · Another sample rate
 
 # %% [markdown]
 # Back to the falling tone of section 3. To go from 16,000 to 8,000 samples per second, *first* remove what the new rate cannot hold, everything above 4,000 Hz, *then* keep every second sample. What removes it is a **low-pass filter**. It replaces each sample by a weighted sum of its neighbors. The
-# weights are a *sinc*, $\sin(\pi x)/(\pi x)$: the sum of all cosines below the limit. A window fades it out.
+# weights are a *sinc*, $\sin(\pi x)/(\pi x)$: the sum of all cosines below the limit. A window fades it out; a filter is not repeated as the samples of a transform are, so it takes the *symmetric* window.
 
 # %%
 from scipy.signal import resample_poly
@@ -1102,9 +1242,15 @@ plot.show(
 )
 
 # %% tags=["free"]
-late = slice(4_300, None)  # the tone is above 4,200 Hz there
-print("loudest there, every second sample:", np.abs(sweep[::2][late]).max().round(3))
-print("loudest there, filtered first:     ", np.abs(halved[late]).max().round(3))
+stretches = {
+    "4,000 to 4,100 Hz": slice(4_000, 4_105),
+    "above 4,200 Hz": slice(4_211, None),
+}
+for name, there in stretches.items():  # numbers of samples at 8,000 per second
+    torn_off = np.abs(sweep[::2][there]).max()
+    proper = np.abs(halved[there]).max()
+    print(f"tone {name:17}: every second sample {torn_off:.3f},", end=" ")
+    print(f"filtered first {proper:.4f}")
 by_scipy = resample_poly(sweep, 1, 2, window=weights)
 print(f"SciPy with the same weights: {np.abs(halved - by_scipy).max():.0e} apart")
 rates = {"orig_sr": 16_000, "target_sr": 8_000}
@@ -1114,7 +1260,7 @@ apart = np.abs(by_librosa - course).max()
 print(f"Librosa and the course, both with SciPy's filter: {apart:.0e} apart")
 
 # %% [markdown]
-# It climbs, then there is silence: what 8,000 samples cannot hold is gone, and nothing false took its place. In daily work call `audio.resample` or `librosa.resample`, which do this for any two rates. (Librosa's *default* filter, `soxr_hq`, is another one; a model should meet in use the one it was
+# It climbs, then there is silence: what 8,000 samples cannot hold is gone, and almost nothing false took its place. Almost, because no filter of finite length closes at once: from 4,000 to 4,100 Hz some of the tone still folds back. In daily work call `audio.resample` or `librosa.resample`, which do this for any two rates. (Librosa's *default* filter, `soxr_hq`, is another one; a model should meet in use the one it was
 # trained with.)
 
 # %% [markdown]
@@ -1134,53 +1280,95 @@ for hz, share in kennedy["power_above"].items():
 
 # %% [markdown]
 # ### Which digit? Synthetic voices
-# Six groups of voices; five train, one tests, in turn. So **every test voice is unknown**. The classifier is always the same logistic regression; only the features change. Beside them stands a **dummy**: a baseline that looks at nothing and always gives the commonest answer.
-
-# %%
-order_guess = widgets.guess(
-    "Which of these recognizes most digits of unknown voices?",
-    ["all samples", "one DFT of the clip", "the mean log-mel frame"],
-)
+# Six groups of voices; five train, one tests, in turn, and all 36 voices take their turn, the eight of section 1 among them. So **every test voice is unknown**. The classifier is always the same logistic regression; only the features change. Beside them stands a **dummy**: a baseline that looks at nothing and always gives the commonest answer.
 
 # %%
 waves = speech.waves
 length = max(len(wave) for wave in waves)
 whole = np.stack([np.pad(wave, (0, length - len(wave))) for wave in waves])
-mels = [audio.log_mel(wave, SAMPLE_RATE, 256, 128, 32, top_db=80) for wave in waves]
-mfccs = [audio.dct(frames, 13) for frames in mels]
-features = {
-    "nothing (dummy)": np.zeros((len(waves), 1)),
-    "samples": whole,
-    "one DFT": np.abs(np.fft.rfft(whole)),
-    "mean log-mel": np.stack([frames.mean(axis=0) for frames in mels]),
-    "log-mel, 8 parts": np.stack([eight_parts(frames).ravel() for frames in mels]),
-    "MFCC, 8 parts": np.stack([eight_parts(frames).ravel() for frames in mfccs]),
-}
+mels = [audio.log_mel(wave, SAMPLE_RATE, **SETTINGS) for wave in waves]
+
+
+def parts_of(pictures):
+    """Pictures (t, 32) of n clips → (n, 256)."""
+    return np.stack([eight_parts(picture).ravel() for picture in pictures])
+
 
 # %% tags=["target"]
 groups = GroupKFold(6, shuffle=True, random_state=0)
 unknown = list(groups.split(waves, groups=speech.speaker))
-new_takes = PredefinedSplit(speech.take)  # known voices, another take
 model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, tol=0.01))
+in_order = cross_val_score(model, parts_of(mels), speech.digit, cv=unknown)  # (6,)
+expect_within("digits from log-mel, 8 parts", in_order.mean(), 0.96, 0.03)
+
+# %% [markdown]
+# That is the recognizer of section 1, on all voices. Now its frames are shuffled, for each clip anew, *before* the eight parts are cut. Every frame is still there, and so are the 256 numbers; only *when* is lost.
+
+# %%
+order_guess = widgets.guess(
+    "Frames shuffled: what is left of 0.96?",
+    ["about 0.95", "about 0.85", "about 0.7", "about 0.3"],
+)
+
+# %%
+mfccs = [audio.dct(frames, 13) for frames in mels]
+shuffler = np.random.default_rng(0)
+shuffled = [shuffler.permutation(frames) for frames in mels]  # frames in random order
+magnitude = np.abs(np.fft.rfft(whole))  # one DFT of each whole clip
+power = magnitude**2
+whole_bank = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=length, n_mels=32)
+features = {
+    "nothing (dummy)": np.zeros((len(waves), 1)),
+    "samples": whole,
+    "one DFT": magnitude,
+    "one DFT in dB": audio.power_to_db(power),
+    "one DFT, 32 bands in dB": audio.power_to_db(power @ whole_bank.T),
+    "mean log-mel": np.stack([frames.mean(axis=0) for frames in mels]),
+    "8 parts, shuffled": parts_of(shuffled),
+    "log-mel, 8 parts": parts_of(mels),
+    "MFCC, 8 parts": parts_of(mfccs),
+}
+
+# %%
+new_takes = PredefinedSplit(speech.take)  # known voices, another take
 scores, known = {}, {}
 for name, x in features.items():
     scores[name] = cross_val_score(model, x, speech.digit, cv=unknown)
-    known[name] = cross_val_score(model, x, speech.digit, cv=new_takes)
+    if x.shape[1] < 300:  # the wide ones would take long
+        known[name] = cross_val_score(model, x, speech.digit, cv=new_takes).mean()
 for name, middle, width in [
     ("samples", 0.31, 0.06),
     ("one DFT", 0.62, 0.08),
+    ("one DFT in dB", 0.74, 0.06),
+    ("one DFT, 32 bands in dB", 0.64, 0.06),
     ("mean log-mel", 0.70, 0.06),
-    ("log-mel, 8 parts", 0.96, 0.03),
+    ("8 parts, shuffled", 0.69, 0.06),
     ("MFCC, 8 parts", 0.945, 0.03),
 ]:
     expect_within(f"digits from {name}", scores[name].mean(), middle, width)
-order_guess.compare("the mean log-mel frame")
+order_guess.compare("about 0.7")
+
+# %% [markdown]
+# What made the difference? Take pairs of rows that differ in one thing, group by group of voices:
+
+# %%
+for better, worse in [
+    ("one DFT", "samples"),
+    ("one DFT in dB", "one DFT"),
+    ("mean log-mel", "one DFT in dB"),
+    ("mean log-mel", "one DFT, 32 bands in dB"),
+    ("8 parts, shuffled", "mean log-mel"),
+    ("log-mel, 8 parts", "8 parts, shuffled"),
+]:
+    gain = scores[better] - scores[worse]  # (6,)
+    mean, interval = mean_and_interval(gain)
+    print(f"{better} − {worse}: {mean:+.2f} ± {interval:.2f}", gain.round(2))
 
 # %% tags=["hide-input", "free"]
 fig = plot.bar_with_ceiling(
     [f"{name} ({features[name].shape[1]:,})" for name in scores],
     [score.mean() for score in scores.values()],
-    [known[name].mean() for name in scores],
+    [known.get(name, np.nan) for name in scores],
     [mean_and_interval(score)[1] for score in scores.values()],
     title="Which features carry a word to unknown voices?",
     chance=0.1,
@@ -1188,19 +1376,22 @@ fig = plot.bar_with_ceiling(
 )
 plot.show(
     fig,
-    alt="Bars: samples a third, one DFT and the mean log-mel frame twice as much, MFCC and log-mel in eight parts near one.",
+    alt="Bars: samples a third; DFTs, the mean log-mel frame and shuffled parts two thirds; log-mel and MFCC in eight "
+    "parts near one.",
 )
 
 # %% [markdown]
-# (In brackets: numbers per clip. Whisker: 95 % interval over the six groups. Marker: new takes of voices that *were* in training.) The 32 numbers of the mean frame beat thousands of samples and thousands of DFT magnitudes. Both keep *which* frequencies there are and forget *when*; the eight parts keep both, and that is worth another 26 points here. MFCC keeps nearly all in 104 numbers.
+# (In brackets: numbers per clip. Whisker: 95 % interval over the six groups; the groups share training voices, so it is approximate. Marker: new takes of voices that *were* in training; left out where thousands of columns make it slow.)
+#
+# Read the differences. *Which* frequencies there are is worth twice the samples. The logarithm is worth another 12 points: one DFT in decibels is no worse than the mean log-mel frame. That frame is as good with 32 numbers as the DFT with 3,818; and where both have 32 bands, the mean of many short spectra is 8 points ahead of one long spectrum. And *when* is worth 27 points: shuffled parts have as many numbers as parts in order and are no better than the mean frame. MFCC keeps nearly all of it in 104 numbers. (One classifier, one setting of it: another could rank the middle rows otherwise.)
 #
 # ### Which digit? People
-# The Free Spoken Digit Dataset has 3,000 recordings of six people, each with a microphone of their own. Five train, the sixth tests, in turn; again a stored run.
+# The Free Spoken Digit Dataset has 3,000 recordings of six people. Five train (2,500 clips), the sixth tests, in turn; again a stored run. For *known people*, the first five takes of each digit test and the other 45 train.
 
 # %%
 real_guess = widgets.guess(
-    "Log-mel in 8 parts has 0.96 on unknown synthetic voices. On an unknown person?",
-    ["about 0.95", "about 0.8", "below 0.7"],
+    "8 parts have 0.96 on unknown synthetic voices. On the worst of six people?",
+    ["about 0.9", "about 0.7", "about 0.5"],
 )
 
 # %%
@@ -1208,30 +1399,40 @@ stored = results("audio")
 people = stored["features"]
 print(f"stored run of {stored['date']}, {people['num_clips']:,} clips of 6 people")
 print(f"{stored['made_with']}; dummy {people['majority']:.2f}")
-print(f"\n{'':18} unknown person     worst  best   known people")
-for name in ("samples", "one DFT", "mean log-mel", "log-mel, 8 parts", "MFCC, 8 parts"):
+print(f"\n{'':23} unknown person     worst  best   known people")
+for name in features:
+    if name not in people:  # the dummy
+        continue
     row = people[name]["unknown speaker"]  # six accuracies
     mean, interval = mean_and_interval(row)
     cells = f"{mean:.2f} ± {interval:.2f}        {min(row):.2f}   {max(row):.2f}"
-    print(f"{name:18} {cells}   {people[name]['known speakers']:.2f}")
-real_guess.compare("below 0.7")
+    print(f"{name:23} {cells}   {people[name]['known speakers']:.2f}")
+real_guess.compare("about 0.5")
 
 # %% [markdown]
-# For *known* people the recognizer is good (0.91); for an unknown one it has 0.67 in the mean, and anything from 0.47 to 0.87 for a single person. The interval over six people is wide, so the table cannot say whether MFCC is better than log-mel by its means alone. Compare person by person. And try a harder step: train on the *synthetic* voices, and test on people.
+# For *known* people the recognizer is good (0.91); for an unknown one it has 0.67 on average, and anything from 0.47 to 0.87 for a single person. (Someone new also brings a new room and perhaps another microphone; the drop belongs to all of these together.) The rows in the middle come in another order than with synthetic voices: one DFT in 32 bands stands above the mean log-mel here, so do not trust the order of such neighbors. The interval over six people is wide, so the table cannot say whether MFCC is better than log-mel by its means alone. Compare person by person. And try a harder step: train on the *synthetic* voices, and test on people.
 
 # %%
-by_mfcc = people["MFCC, 8 parts"]["unknown speaker"]
-by_log_mel = people["log-mel, 8 parts"]["unknown speaker"]
-gain = np.subtract(by_mfcc, by_log_mel)  # person by person
-mean, interval = mean_and_interval(gain)
-print("MFCC − log-mel, person by person:", gain.round(2))
-print(f"mean {mean:+.2f} ± {interval:.2f}")
-for name, row in people["synthetic to real"].items():
+for better, worse in [
+    ("log-mel, 8 parts", "8 parts, shuffled"),
+    ("MFCC, 8 parts", "log-mel, 8 parts"),
+]:
+    by_better = people[better]["unknown speaker"]
+    by_worse = people[worse]["unknown speaker"]
+    gain = np.subtract(by_better, by_worse)  # person by person
+    mean, interval = mean_and_interval(gain)
+    print(f"{better} − {worse}: {mean:+.2f} ± {interval:.2f}", gain.round(2))
+crossed = people["synthetic to real"]
+for name, row in crossed.items():
     mean, interval = mean_and_interval(row)
-    print(f"synthetic voices → people, {name:17} {mean:.2f} ± {interval:.2f}")
+    print(f"synthetic voices → people, {name:29} {mean:.2f} ± {interval:.2f}")
+as_they_are = crossed["log-mel, 8 parts"]
+gain = np.subtract(crossed["8 parts, ends cut, same level"], as_they_are)
+print("gain from cut ends and equal level, person by person:", gain.round(2))
+assert (gain > 0).all()
 
 # %% [markdown]
-# MFCC is ahead for five of six people, once by 24 points, but the interval of the mean reaches across zero: no gain is shown. What *is* shown are the last lines: a recognizer with 0.96 on unknown synthetic voices has 0.36 on people. **Synthetic is not real.** A figure measured on synthetic voices is a figure about a synthesizer.
+# *When* counts for people, too: no person has less with parts in order, and the interval stays above zero. MFCC is ahead of log-mel for five of six people, once by 24 points, but the interval of the mean reaches across zero: no gain is shown. What *is* shown are the lines below: a recognizer with 0.96 on unknown synthetic voices has 0.36 on people. Synthetic clips differ from real ones in voice, silence, noise, level and microphone. One line takes two of these away: the silence at both ends is cut off and every clip gets the same mean level, on both sides. Each of the six people gains, and 0.36 becomes 0.52. So a good part of the gap was not the voices at all. (*How much* it is worth for people in general, six of them do not tell: they gain from 2 to 47 points.) The rest of the way to 0.96 remains. **Synthetic is not real.** A figure measured on synthetic voices is a figure about a synthesizer and its silences.
 #
 # ### Which mood?
 # In `mood` every (synthetic) voice says one sentence; *how* it is said is the cue. The best possible accuracy is known exactly. Listen to one voice, first negative, then positive.
@@ -1255,42 +1456,64 @@ mood_guess = widgets.guess(
 from sklearn.tree import DecisionTreeClassifier
 
 
-def on_mood(describe):
-    """Test accuracy of a tree with three questions at most."""
+def on_mood(describe, model):
+    """Test accuracy of a classifier on what `describe` makes of each recording."""
     described = []
     for data in (train, test):
         voices = data.column("voice")  # each recording is stored once
         described.append(np.stack([describe(w) for w in voices.store])[voices.index])
-    tree = DecisionTreeClassifier(max_depth=3, random_state=0)
-    return tree.fit(described[0], train.labels).score(described[1], test.labels)
+    return model.fit(described[0], train.labels).score(described[1], test.labels)
 
 
-reached = {
-    "mean log-mel": on_mood(lambda w: audio.log_mel(w, 16_000, top_db=60).mean(axis=0)),
-    "mean MFCC": on_mood(lambda w: audio.mfcc(w, 16_000, top_db=60).mean(axis=0)),
-    "length alone": on_mood(lambda w: np.array([len(w) / 16_000])),
-}
-expect_within("mood from mean log-mel", reached["mean log-mel"], 0.42, 0.07)
-expect_within("mood from mean MFCC", reached["mean MFCC"], 0.40, 0.07)
-expect_within("mood from length", reached["length alone"], 0.665, 0.012)
+def mean_log_mel(wave):
+    return audio.log_mel(wave, 16_000, top_db=60).mean(axis=0)
+
+
+def mean_mfcc(wave):
+    return audio.mfcc(wave, 16_000, top_db=60).mean(axis=0)
+
+
+def length_in_seconds(wave):
+    return np.array([len(wave) / 16_000])
+
+
+def both(wave):
+    return np.concatenate([mean_log_mel(wave), length_in_seconds(wave)])
+
+
+line = make_classifier()  # a weighted sum of the numbers, as before
+tree = DecisionTreeClassifier(max_depth=3, random_state=0)  # three questions in a row
+for name, describe_voice, middle in [
+    ("mean log-mel", mean_log_mel, (0.40, 0.43)),
+    ("mean MFCC", mean_mfcc, (0.39, 0.38)),
+    ("length", length_in_seconds, (0.57, 0.665)),
+    ("mean log-mel and length", both, (0.545, 0.665)),
+]:
+    on_line, on_tree = (on_mood(describe_voice, model) for model in (line, tree))
+    expect_within(f"mood from {name}, logistic regression", on_line, middle[0], 0.05)
+    expect_within(f"mood from {name}, tree", on_tree, middle[1], 0.05)
 majority = np.bincount(test.labels).max() / len(test)
 best = mood.bayes_accuracy(["voice"])
-print(f"majority class {majority:.3f}, best possible {best:.3f}")
+print(f"majority class {majority:.3f}, best possible {best:.3f},", end=" ")
+print(f"{len(test):,} test clips")
 mood_guess.compare("length in seconds (1)")
 
 # %% [markdown]
-# One number comes within a point of the best possible, and forty stay near the majority class: the mean over time threw the tempo away, and here the tempo carries the mood. Two rules: **a feature must keep what *this* task needs, and the stupidest one is tried first.**
+# One number comes within a point of the best possible, and forty stay near the majority class, for either classifier. Give the tree the forty *and* the length, and it is as good as with the length alone: so the tree can find one good number among many, and the mean over time simply does not hold it. Here the tempo carries the mood. (Why a tree beside the logistic regression? Three moods lie along *one* length, with a few clips
+# of each everywhere; a tree may cut that line at several places, a weighted sum may not, and you see what that costs.) Two rules: **a feature must keep what *this* task needs, and the simplest one is tried first.**
 #
 # ### Which emotion? People
-# EmoDB (Burkhardt et al. 2005) has 535 sentences, acted by ten people in seven emotions (in the copy used here each is cut or padded to 2.0 seconds). Here no length can help.
+# EmoDB (Burkhardt et al. 2005) has 535 sentences, acted by ten people in seven emotions. In the copy used here each is cut or padded to 2.0 seconds, so length itself cannot help; but the silence of the padding can, and it gets a row of its own.
 
 # %%
 emotions = stored["emotions"]
 num_clips = emotions["num_clips"]
 print(f"stored run of {stored['date']}, {num_clips} clips of 10 people, 7 emotions")
-print(f"majority class {emotions['majority']:.2f}; listeners {emotions['people']:.2f}")
+print(f"{emotions['num_padded']} of them padded;", end=" ")
+print(f"majority class {emotions['majority']:.2f};", end=" ")
+print(f"listeners {emotions['people']:.2f}")
 print(f"\n{'':25} person not in training   random folds")
-kinds = ["level alone", "mean log-mel", "mean MFCC"]
+kinds = ["silent frames alone", "level alone", "mean log-mel", "mean MFCC"]
 kinds += ["log-mel, mean and spread", "MFCC, mean and spread"]
 for name in kinds:
     unseen, interval = mean_and_interval(emotions[name]["unseen speaker"])
@@ -1298,7 +1521,7 @@ for name in kinds:
     print(f"{name:25} {unseen:.2f} ± {interval:.2f}              {mixed:.2f}")
 
 # %% [markdown]
-# *Level alone*, one number, is already above the majority class. The mean frame, hardly better than the majority class in `mood`, is far above it here: another task, another feature. In each row of several numbers, random folds are 11 to 13 points higher, since there a person's other sentences were in training. Report the column that fits the use: will the system know its
+# *Level alone*, one number, is already above the majority class, and so is the *share of silent frames*, through which length does come in a little. (The listeners' 0.94 is not a fair ceiling: they heard the whole sentences, and a sentence came into the set only if more than 80 % of listeners recognized its emotion.) The mean frame, hardly better than the majority class in `mood`, is far above it here: another task, another feature. In each row of several numbers, random folds are 11 to 13 points higher, since there a person's other sentences were in training. Report the column that fits the use: will the system know its
 # speakers?
 
 # %% [markdown]
@@ -1350,7 +1573,7 @@ noise_guess = widgets.guess(
 )
 
 # %% [markdown]
-# And beside it a second one, which is trained on the same clips and on one noisy copy of each, every copy at a ratio drawn between −6 and 30 dB. The control gets *two equal* copies, so that only the noise differs. Three seeds draw other noise, in training and in the test.
+# And beside it a second one, which is trained on the same clips and on one noisy copy of each, every copy at a ratio drawn between −6 and 30 dB. The control gets *two equal* copies, so that only the noise differs: the classifier weighs its errors, added up over all clips, against the size of its weights, and twice as many clips would change that balance. Three seeds draw other noise, in training and in the test.
 
 # %%
 y_taught, y_unknown = speech.digit[taught], speech.digit[unknown_voice]
@@ -1358,18 +1581,31 @@ clean = describe(clips(taught))
 quiet = make_classifier().fit(np.r_[clean, clean], np.r_[y_taught, y_taught])
 ratios = [30, 20, 10, 0, -6]
 accuracy = {"quiet only": [], "with noise": []}
+unknown_clips = clips(unknown_voice)
+noisy_clips, hardened = [], []  # of each seed, for the controls below
 for seed in range(3):
     rng = np.random.default_rng(seed)
     copies = [audio.add_noise(w, rng.uniform(-6, 30), rng) for w in clips(taught)]
     x = np.r_[clean, describe(copies)]
-    hardened = make_classifier().fit(x, np.r_[y_taught, y_taught])
-    tests = []
+    hardened.append(make_classifier().fit(x, np.r_[y_taught, y_taught]))
+    noisy = []  # at each ratio
     for snr_db in ratios:
-        noisy = [audio.add_noise(w, snr_db, rng) for w in clips(unknown_voice)]
-        tests.append(describe(noisy))
+        noisy.append([audio.add_noise(w, snr_db, rng) for w in unknown_clips])
+    noisy_clips.append(noisy)
+    tests = [describe(disturbed) for disturbed in noisy]
     accuracy["quiet only"].append([quiet.score(x, y_unknown) for x in tests])
-    accuracy["with noise"].append([hardened.score(x, y_unknown) for x in tests])
+    accuracy["with noise"].append([hardened[-1].score(x, y_unknown) for x in tests])
 accuracy = {name: np.array(rows) for name, rows in accuracy.items()}  # (3, 5)
+
+clean_test = describe(unknown_clips)
+no_noise = {
+    "quiet only": quiet.score(clean_test, y_unknown),
+    "with noise": np.mean([each.score(clean_test, y_unknown) for each in hardened]),
+}
+print("trained on   no noise ", *(f"{snr_db:4} dB" for snr_db in ratios))
+for name, rows in accuracy.items():
+    cells = [f"{value:7.2f}" for value in rows.mean(axis=0)]
+    print(f"{name:12} {no_noise[name]:8.2f} ", *cells)
 quiet_mean, noise_mean = (rows.mean(axis=0) for rows in accuracy.values())
 expect_within("quiet training, test at 30 dB", quiet_mean[0], 0.83, 0.05)
 expect_within("quiet training, test at 10 dB", quiet_mean[2], 0.14, 0.07)
@@ -1387,7 +1623,73 @@ fig.axes[0].invert_xaxis()
 plot.show(fig, alt="Trained on quiet clips, accuracy falls to chance by 0 dB; trained with noise it is near 0.8 there.")
 
 # %% [markdown]
-# It collapses. Noise fills the quiet bands, and in decibels that is a large change (the third picture of the next figure). The cure is one noisy copy of the training clips. At 30 dB it costs nothing.
+# It collapses, and one noisy copy of the training clips repairs most of it. It costs a point or two where there is no noise. Why does it collapse? A guess: noise fills the quiet bands, and in *decibels* that is a large change (the third picture of the next figure). A test of that guess needs no noise at all, only a higher floor: let nothing lie more than 20 dB below the loudest value of a clip, instead of 80,
+# in training and in the test. Faint noise is then below the floor.
+
+# %%
+floor_guess = widgets.guess(
+    "Trained on quiet clips only, but with a floor at 20 dB. Tested at 10 dB of noise?",
+    ["about 0.15, as before", "about 0.5", "about 0.87"],
+)
+
+
+# %%
+def describe_high_floor(waves):
+    """As `describe`, with a floor 20 dB below the loudest value: (n, 256)."""
+    settings = SETTINGS | {"top_db": 20}
+    return parts_of([audio.log_mel(w, SAMPLE_RATE, **settings) for w in waves])
+
+
+clean_20 = describe_high_floor(clips(taught))
+quiet_20 = make_classifier().fit(np.r_[clean_20, clean_20], np.r_[y_taught, y_taught])
+on_clean_20 = quiet_20.score(describe_high_floor(unknown_clips), y_unknown)
+tests_20 = [describe_high_floor(noisy) for noisy in noisy_clips[0]]
+by_floor = [quiet_20.score(x, y_unknown) for x in tests_20]
+cells = [f"{value:7.2f}" for value in by_floor]
+print(f"high floor   {on_clean_20:8.2f} ", *cells, " (one draw of the noise)")
+expect_within("quiet training, high floor, test at 10 dB", by_floor[2], 0.87, 0.04)
+floor_guess.compare("about 0.87")
+
+# %% [markdown]
+# So the floor was the cause. Without one noisy clip the recognizer keeps 0.87 at 10 dB; the price is about four points on clean clips. And there is a second question that the table above does not answer. Training and test had the *same kind* of noise, a hiss. What about a hum (50 Hz and its multiples), and three other voices talking at once, at the same 10 dB?
+
+# %% tags=["hide-input"]
+moments = np.arange(length) / SAMPLE_RATE
+background = [speech.waves[i] for i in np.flatnonzero(speech.split["speaker"] == "validation")]
+
+
+def hum(size, rng):
+    """50 Hz and its first seven multiples, each at a phase of its own: (size,)."""
+    multiples = [np.sin(2 * np.pi * 50 * k * moments[:size] + rng.uniform(0, 2 * np.pi)) / k for k in range(1, 9)]
+    return np.sum(multiples, axis=0)
+
+
+def voices(size, rng):
+    """Three clips of voices that are neither in training nor in the test, added up: (size,)."""
+    return sum(np.resize(background[i], size) for i in rng.choice(len(background), 3, replace=False))
+
+
+# %%
+print(f"at 10 dB     {'quiet only':>10} {'with noise':>11} {'high floor':>11}")
+by_kind = {}
+for name, make_noise in {"hum": hum, "voices": voices}.items():
+    rows = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        disturbed = []
+        for wave in unknown_clips:
+            noise = make_noise(len(wave), rng)
+            disturbed.append(audio.add_noise(wave, 10, rng, noise))
+        x, x_20 = describe(disturbed), describe_high_floor(disturbed)
+        row = [quiet.score(x, y_unknown), hardened[seed].score(x, y_unknown)]
+        rows.append(row + [quiet_20.score(x_20, y_unknown)])
+    by_kind[name] = np.mean(rows, axis=0)
+    print(f"{name:12}", *(f"{value:11.2f}" for value in by_kind[name]))
+assert by_kind["hum"][1] < by_kind["hum"][0] + 0.01  # hiss in training is no help
+assert by_kind["voices"][1] > by_kind["voices"][0] + 0.05
+
+# %% [markdown]
+# Against a hum, training with hiss does not help; here it loses some points. Against other voices it helps, less than against hiss. So noisy copies are a cure for *this* noise and its likes. A cause that you have found is worth more: the floor helps with all three.
 #
 # ### What is augmentation worth on people?
 # Noise in training helps against noise in the test: that was to be expected. Does changing clips help when the test clips are *as recorded*? Here are the usual changes, on one word.
@@ -1401,7 +1703,7 @@ def second_of(frames, start=0):
 
 
 def word_frames(wave):
-    frames = audio.log_mel(wave, SAMPLE_RATE, 256, 128, 32, top_db=80)
+    frames = audio.log_mel(wave, SAMPLE_RATE, **SETTINGS)
     return frames[:63]
 
 
@@ -1430,7 +1732,7 @@ plot.show(
 # %% [markdown]
 # (*Faster* here means resampled and played at the old rate: the pitch rises too, as on a record. Hiding random stripes of time and of bands is **SpecAugment**; Park et al. 2019.)
 #
-# The stored run: five people train (500 clips), the sixth tests (500 clips). Each training clip comes as it is, and twice changed, drawn anew for each of three seeds; the control has three equal copies. Three tests: clips as recorded, the same clips *anywhere* in a second of silence, and with noise at 10 dB.
+# The stored run: five people train, the sixth tests (500 clips). Here only takes 0 to 9 train, so 500 clips and not the 2,500 of section 12; and the eight parts are those of a whole second, not of the clip. Hence 0.60 below where section 12 had 0.67. Each training clip comes as it is, and twice changed, drawn anew for each of three seeds; the control has three equal copies, for the reason above. Three tests: clips as recorded, the same clips *anywhere* in a second of silence, and with noise at 10 dB.
 # A logistic regression has one best answer, so no change can win because it got a longer training.
 
 # %%
@@ -1444,6 +1746,8 @@ for name in ("majority class", "mean log-mel"):
     for test_name in tests:
         means.append(np.mean([fold[name][test_name] for fold in worth["baselines"]]))
     print(f"{name:14}", *(f"{mean:<26.2f}" for mean in means))
+means = [np.mean(stored["silence"][test_name]) for test_name in tests]
+print(f"{'silence cut':14}", *(f"{mean:<26.2f}" for mean in means))
 gains = {}
 for name in names:
     cells = []
@@ -1458,12 +1762,13 @@ for name in names:
         cells.append(f"{cell:26}")
     print(f"{name:14}", *cells)
 
-# %%
 change_guess.compare("none shows a gain")
 
 # %% [markdown]
-# Read down the column *as recorded*: none of the four changes shows a gain; each interval reaches across zero, and people differ (see below). Moving in time and all four together are lower in the mean. Then read the other two columns. Clips that begin *anywhere* gain 23 points from training
+# Read down the column *as recorded*: none of the four changes shows a gain; each interval reaches across zero, and people differ (see below). Moving in time and all four together are lower on average. Then read the other two columns. Clips that begin *anywhere* gain 23 points from training
 # clips that were moved, and clips in noise gain 31 points from noise. Hidden stripes help in noise too, by 21 points, perhaps because noise hides bands as well. Where the test has none of what was imitated, nothing is gained.
+#
+# Now read the two rows above the changes. The mean frame does not know *where* the word is, and *anywhere* it has 0.51, above every augmented row. And the row *silence cut* is the same recognizer without augmentation, when the silence at both ends of every clip is cut off first: it has 0.63 *anywhere*, more than any training with changed clips. A feature that ignores a change, or a step that undoes it, can do better than training against it. (The silence here is digital, so it is easy to find. In noise at 10 dB there is no silence to cut, and nothing is gained.)
 #
 # So ask first *how your users' recordings will differ from yours*, and imitate that. (This is one linear classifier, with 500 clips. Large networks can learn more from changed copies; the table cannot say how much.)
 
@@ -1477,48 +1782,74 @@ for name in ("noise", "SpecAugment"):
 # %% [markdown]
 # One person gains seven to ten points from noise or hidden stripes, another loses as much. Had the test been one person, you would have concluded either.
 #
-# An augmentation helps against what it imitates. Test that once more, with SpecAugment and the synthetic voices: whole clips, and clips whose eight lowest bands are missing, as through a bad telephone. The control again has equal copies.
-
+# An augmentation helps against what it imitates. How wide is that? Test SpecAugment once more, with the synthetic voices and three tests: whole clips; pictures whose eight lowest bands are hidden, just as SpecAugment hides them; and clips as through a telephone, where a filter removed everything below 400 Hz from the *wave*. The control has equal copies again. The gain is taken voice by voice.
 
 # %%
-def parts_of(pictures):
-    return np.stack([eight_parts(picture).ravel() for picture in pictures])
+which_guess = widgets.guess(
+    "Where do hidden stripes in training show a gain?",
+    ["in both tests", "hidden bands only", "telephone only", "in neither"],
+)
+
+# %%
+from scipy.signal import butter, sosfilt
+
+high_pass = butter(4, 400, "highpass", fs=SAMPLE_RATE, output="sos")
 
 
-def without_low_bands(picture):
+def hide_low_bands(picture):
     picture = picture.copy()
     picture[:, :8] = picture.mean()
     return picture
 
 
-taught_mels = [mels[i] for i in np.flatnonzero(taught)]
 unknown_mels = [mels[i] for i in np.flatnonzero(unknown_voice)]
-whole_test = parts_of(unknown_mels)
-low_test = parts_of([without_low_bands(picture) for picture in unknown_mels])
+by_telephone = [sosfilt(high_pass, w) for w in unknown_clips]
+three_tests = {
+    "whole": parts_of(unknown_mels),
+    "hidden bands": parts_of([hide_low_bands(picture) for picture in unknown_mels]),
+    "telephone": describe(by_telephone),
+}
+voice_of = speech.speaker[unknown_voice]
+
+
+def for_each_voice(model, x):
+    """Accuracy on each of the eight unknown voices: (8,)."""
+    right = model.predict(x) == y_unknown
+    voices = sorted(set(voice_of))
+    return np.array([right[voice_of == voice].mean() for voice in voices])
+
+
+taught_mels = [mels[i] for i in np.flatnonzero(taught)]
 four = np.tile(y_taught, 4)
 control = make_classifier().fit(np.concatenate([clean] * 4), four)
-gains_of_hiding = []
+gains_of_hiding = {name: [] for name in three_tests}
 for seed in range(3):
     rng = np.random.default_rng(seed)
+    stripes = {  # one of each, at most 4 frames and at most 10 bands wide
+        "num_time_masks": 1,
+        "time_mask_param": 4,
+        "num_freq_masks": 1,
+        "freq_mask_param": 10,
+    }
     hidden = []
     for _ in range(3):
-        striped = [audio.spec_augment(p, rng, 1, 4, 1, 10) for p in taught_mels]
+        striped = [audio.spec_augment(p, rng, **stripes) for p in taught_mels]
         hidden.append(parts_of(striped))
     masked = make_classifier().fit(np.concatenate([clean, *hidden]), four)
-    row = []
-    for tested in (whole_test, low_test):
-        row.append(masked.score(tested, y_unknown) - control.score(tested, y_unknown))
-    gains_of_hiding.append(row)
-whole_gain, low_gain = 100 * np.mean(gains_of_hiding, axis=0)
-on_whole, on_low = (control.score(x, y_unknown) for x in (whole_test, low_test))
-expect_within("control on whole clips", on_whole, 0.91, 0.05)
-expect_within("control without low bands", on_low, 0.75, 0.10)
-expect_within("points gained on whole clips", whole_gain, -2, 3)
-expect_within("points gained on clips without low bands", low_gain, 5, 4)
+    for name, x in three_tests.items():
+        gain = for_each_voice(masked, x) - for_each_voice(control, x)
+        gains_of_hiding[name].append(gain)
+gain_on = {}
+for name, rows in gains_of_hiding.items():
+    without = control.score(three_tests[name], y_unknown)
+    gain_on[name], interval = mean_and_interval(np.mean(rows, axis=0))  # over 8 voices
+    print(f"{name:13} control {without:.2f},", end=" ")
+    print(f"gain {gain_on[name]:+.3f} ± {interval:.3f}")
+assert gain_on["hidden bands"] > 0.01 and abs(gain_on["telephone"]) < 0.04
+which_guess.compare("hidden bands only")
 
 # %% [markdown]
-# On whole clips nothing is gained (two points are lost in the mean); where bands are missing, five are gained.
-
+# Only where the test is *the training's own change*, bands replaced by the mean, is a gain shown. A telephone takes bands away, too; but in decibels they fall, to the floor or near it, and stripes filled with the mean are no rehearsal for that.
 # %% [markdown]
 # ## 14 · Files as they really come
 
@@ -1548,7 +1879,13 @@ for name, believed in {"right rate": 8_000, "believed to be 16,000 Hz": 16_000}.
 plot.audio(a, 16_000, label="Recording A, played at 16,000 samples per second")
 
 # %% [markdown]
-# Half as long, twice as high; no error tells you. The rate belongs to the array: pass both, as `read` returns both. Other damage is refused, in words. Predict for each line: an array, a warning, or an error?
+# Half as long, twice as high; no error tells you. The rate belongs to the array: pass both, as `read` returns both. Three odd inputs, and you predict:
+
+# %%
+outcomes = ["an array", "an error"]
+file_guess = widgets.guess("A WAV file of 16-bit integers, read", outcomes)
+int_guess = widgets.guess("An array of 16-bit integers → log-mel", outcomes)
+silence_guess = widgets.guess("A second of zeros → log-mel", outcomes)
 
 
 # %%
@@ -1575,19 +1912,22 @@ cases = {
 for name, load_it in cases.items():
     try:
         found = load_it()
-        told = f"array {found.shape}, from {found.min():.2f} to {found.max():.2f}"
+        message = f"array {found.shape}, from {found.min():.2f} to {found.max():.2f}"
     except (InputError, ValueError) as error:
-        told = f"refused: {error}"
-    print(f"{name}\n    {told}")
+        message = f"refused: {error}"
+    print(f"{name}\n    {message}")
+file_guess.compare("an array")
+int_guess.compare("an error")
+silence_guess.compare("an array")
 
 # %% [markdown]
-# Digital silence is a sound: it gives −100 dB everywhere, not minus infinity. Where a model expects the clip's loudest value at a certain level, decide what silence shall be. And a ratio to silence does not exist.
+# Digital silence is a sound: it gives −100 dB everywhere, not minus infinity. A model that scales each clip by its loudest value, as Whisper below does, turns silence into something arbitrary: decide beforehand what it should get. And a ratio to silence is not defined.
 
 # %% [markdown]
 # ## 15 · At full size: the ears of Whisper
 
 # %% [markdown]
-# **Whisper** (Radford et al. 2022) learned to write down speech from 680,000 hours of it. Its front end is yours, with these numbers: 16,000 Hz, frames of 400 samples (25 ms) every 160 (10 ms), **80 mel bands** of Slaney's scale, padding by reflection, always 30 seconds. The front end comes with `transformers`; no
+# **Whisper** (Radford et al. 2022) learned to write down speech from 680,000 hours of it. Its front end is yours, with these numbers: 16,000 Hz, frames of 400 samples (25 ms) every 160 (10 ms), **80 mel bands** of Slaney's scale (128 in large-v3), padding by reflection, always 30 seconds. The front end comes with `transformers`; no
 # weights are needed.
 
 # %% tags=["free"]
@@ -1598,7 +1938,8 @@ their_ears = WhisperFeatureExtractor()
 theirs = their_ears(voice, sampling_rate=16_000, return_tensors="np")["input_features"]
 theirs = theirs[0].T  # (3000, 80)
 padded = np.pad(voice.astype(np.float64), (0, 30 * 16_000 - len(voice)))
-level = audio.log_mel(padded, 16_000, 400, 160, 80, pad_mode="reflect")[:-1]
+level = audio.log_mel(padded, 16_000, 400, 160, 80, pad_mode="reflect")
+level = level[:-1]  # 3,001 frames; Whisper drops the last
 bels = level / 10
 ours = (np.maximum(bels, bels.max() - 8) + 4) / 4  # 80 dB of range, scaled
 print("theirs", theirs.shape, "ours", ours.shape)
@@ -1616,22 +1957,33 @@ batch = torch.randn(60, 16_000, device=device)
 hann_400 = torch.hann_window(400, device=device)
 whisper_bank = librosa.filters.mel(sr=16_000, n_fft=400, n_mels=80)
 whisper_bank = torch.from_numpy(whisper_bank).to(device)
-begin = perf_counter()
-bins = torch.stft(batch, 400, 160, window=hann_400, return_complex=True)
-level = 10 * torch.log10((whisper_bank @ bins.abs() ** 2).clamp(min=1e-10))
-level = level.cpu()  # waits for the GPU
-speed = 60 / (perf_counter() - begin)
+
+
+def on_device(batch):
+    """(clips, samples) → log-mel (clips, 80, t), back on the processor."""
+    bins = torch.stft(batch, 400, 160, window=hann_400, return_complex=True)
+    level = 10 * torch.log10((whisper_bank @ bins.abs() ** 2).clamp(min=1e-10))
+    return level.cpu()  # waits for the GPU
+
+
+level = on_device(batch)  # the first call also prepares; it is not timed
+times = []
+for _ in range(3):
+    begin = perf_counter()
+    on_device(batch)
+    times.append(perf_counter() - begin)
+speed = 60 / min(times)
 print(f"{device}: {speed:,.0f} seconds of sound per second", tuple(level.shape))
 
 # %% [markdown]
 # ## 16 · What to remember
 
 # %% [markdown]
-# 1. A sample rate holds frequencies up to its half, the Nyquist frequency; the rest folds back unless it is filtered out first.
-# 2. A DFT bin is "multiply by a turning arrow and add up"; a window keeps one tone from leaking everywhere; frames are sharp in time or in frequency, not in both.
+# 1. A sample rate holds every frequency *below* its half, the Nyquist frequency, completely; the rest folds back unless it is filtered out first.
+# 2. A DFT bin is "multiply by a turning arrow and add up"; a window keeps one tone from leaking everywhere; the length of a frame trades sharpness in time for sharpness in frequency.
 # 3. Wave → frames → spectrum → power → mel bands → decibels is log-mel; a cosine transform more is MFCC. Equal numbers need equal conventions.
-# 4. A feature must keep what *this* task needs; the stupidest one is tried first.
-# 5. Test on voices that were not in training, and on people: synthetic voices flatter. Augmentation helps against what it imitates.
+# 4. A feature must keep what *this* task needs; try the simplest one first. Change one thing at a time before you say what helped.
+# 5. Test on voices that were not in training, and on people: synthetic voices flatter. Augmentation helps against what it imitates, and only that; a feature that does not see the change may do better.
 
 # %% [markdown]
 # ## 17 · Check yourself
@@ -1670,6 +2022,7 @@ print(f"{device}: {speed:,.0f} seconds of sound per second", tuple(level.shape))
 # ## Sources
 # - C. Shannon (1949), *Communication in the presence of noise*, Proceedings of the IRE 37(1).
 # - J. Cooley, J. Tukey (1965), *An algorithm for the machine calculation of complex Fourier series*, Mathematics of Computation 19.
+# - B. Bogert, M. Healy, J. Tukey (1963), *The quefrency alanysis of time series for echoes: cepstrum, pseudo-autocovariance, cross-cepstrum and saphe cracking*, in Time Series Analysis, Wiley.
 # - F. Harris (1978), *On the use of windows for harmonic analysis with the discrete Fourier transform*, Proceedings of the IEEE 66(1).
 # - S. Stevens, J. Volkmann, E. Newman (1937), *A scale for the measurement of the psychological magnitude pitch*, JASA 8; D. O'Shaughnessy (1987), *Speech communication*; M. Slaney (1998), *Auditory Toolbox*.
 # - S. Davis, P. Mermelstein (1980), *Comparison of parametric representations for monosyllabic word recognition*, IEEE ASSP 28(4): MFCC.

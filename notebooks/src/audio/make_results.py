@@ -20,6 +20,7 @@ from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import NamedTuple  # noqa: E402
 
+import librosa  # noqa: E402
 import numpy as np  # noqa: E402
 import sklearn  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
@@ -51,6 +52,18 @@ def log_mel(wave: np.ndarray) -> np.ndarray:
     return audio.log_mel(wave, SAMPLE_RATE, 256, 128, 32, top_db=80)
 
 
+def ends_cut(wave: np.ndarray) -> np.ndarray:
+    """The wave from its first to its last sample of at least 3 % of the peak, or all of it where that is but a click."""
+    loud = np.flatnonzero(np.abs(wave) >= 0.03 * np.abs(wave).max())
+    kept = wave[loud[0] : loud[-1] + 1]
+    return kept if len(kept) >= SAMPLE_RATE // 8 else wave
+
+
+def parts_of(mels) -> np.ndarray:
+    """Frames (t, 32) of n clips → (n, 256)."""
+    return np.stack([eight_parts(frames).ravel() for frames in mels])
+
+
 def classifier(c: float = 0.01):
     """A logistic regression on standardized features, as in the lesson."""
     return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000, tol=0.01))
@@ -62,10 +75,18 @@ def describe(waves: Waves) -> dict[str, np.ndarray]:
     length = max(map(len, waves))
     whole = np.stack([np.pad(wave, (0, length - len(wave))) for wave in waves])
     mels = [log_mel(wave) for wave in waves]
+    magnitude = np.abs(np.fft.rfft(whole))
+    power = magnitude**2  # (n, 1 + length // 2)
+    bank = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=length, n_mels=32)  # as in log_mel, for one long transform
+    rng = np.random.default_rng(0)
+    shuffled = [rng.permutation(frames) for frames in mels]
     return {
         "samples": whole,
-        "one DFT": np.abs(np.fft.rfft(whole)),
+        "one DFT": magnitude,
+        "one DFT in dB": audio.power_to_db(power),
+        "one DFT, 32 bands in dB": audio.power_to_db(power @ bank.T),
         "mean log-mel": np.stack([frames.mean(axis=0) for frames in mels]),
+        "8 parts, shuffled": parts_of(shuffled),
         "log-mel, 8 parts": np.stack([eight_parts(frames).ravel() for frames in mels]),
         "MFCC, 8 parts": np.stack([eight_parts(audio.dct(frames, 13)).ravel() for frames in mels]),
     }
@@ -94,8 +115,44 @@ def make_features() -> dict:
             round(model.score(x[name][real.speaker == who], y[real.speaker == who]), 4) for who in speakers
         ]
         print("synthetic → real", name, crossed[name], flush=True)
+    # the same once more without what differs at the ends and in level
+    equalized = []
+    for waves in (synthetic.waves, real.waves):
+        mels = [log_mel(ends_cut(wave)) for wave in waves]
+        equalized.append(parts_of([frames - frames.mean() for frames in mels]))
+    model = classifier().fit(equalized[0], synthetic.digit)
+    crossed["8 parts, ends cut, same level"] = [
+        round(model.score(equalized[1][real.speaker == who], y[real.speaker == who]), 4) for who in speakers
+    ]
     found["synthetic to real"] = crossed
     return found
+
+
+# ---------------------------------------------------------------- are samples alike once they are shifted?
+def make_shifts() -> dict:
+    """Mean over pairs of 360 synthetic clips of the largest absolute correlation over all shifts of one against the other."""
+    clips = read_clips("embedded")
+    first = np.flatnonzero(clips.take == 0)
+    length = 2 ** int(np.ceil(np.log2(2 * max(len(clips.waves[i]) for i in first))))
+    rows = []
+    for i in first:
+        wave = clips.waves[i] - clips.waves[i].mean()
+        rows.append(np.pad(wave / np.linalg.norm(wave), (0, length - len(wave))))
+    spectrum = np.fft.rfft(np.stack(rows).astype(np.float32))  # (360, bins)
+    largest = np.zeros((len(first), len(first)), np.float32)
+    for i in range(len(first)):
+        shifted_products = np.fft.irfft(spectrum[i] * spectrum[i:].conj())  # all shifts at once
+        largest[i, i:] = largest[i:, i] = np.abs(shifted_products).max(axis=1)
+    word, voice = clips.digit[first], clips.speaker[first]
+    same_word, same_voice = word[:, None] == word, voice[:, None] == voice
+    nearest = np.where(same_voice, -1, largest).argmax(axis=1)
+    return {
+        "num_clips": len(first),
+        "same word, other voice": round(float(largest[same_word & ~same_voice].mean()), 4),
+        "other word, same voice": round(float(largest[~same_word & same_voice].mean()), 4),
+        "other word, other voice": round(float(largest[~same_word & ~same_voice].mean()), 4),
+        "nearest of another voice is the same word": int((word[nearest] == word).sum()),
+    }
 
 
 # ---------------------------------------------------------------- what augmentation is worth
@@ -180,11 +237,6 @@ def mean_frame(mels: np.ndarray) -> np.ndarray:
     return (mels * there).sum(axis=1) / there.sum(axis=1)
 
 
-def parts_of(mels: np.ndarray) -> np.ndarray:
-    """(n, t, 32) → (n, 256)."""
-    return np.stack([eight_parts(frames).ravel() for frames in mels])
-
-
 def augmented(fold: Fold, change: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Features and labels of the clips as they are and of COPIES changed copies; "none" has equal copies instead."""
     g = np.random.default_rng([seed, CHANGES.index(change)])
@@ -227,6 +279,27 @@ def make_augmentation() -> dict:
     return found | {"accuracy": table}
 
 
+def make_silence() -> dict:
+    """test → accuracy per person, when the silence at both ends of all clips is cut off first, and nothing else changes."""
+    found: dict = {}
+    for fold in folds_of_speakers():
+        g = np.random.default_rng(123)
+        anywhere = []
+        for wave in fold.test:
+            before = int(g.integers(0, max(1, SECOND - len(wave) + 1)))
+            anywhere.append(np.pad(wave, (before, max(0, SECOND - len(wave) - before))))
+        tests = {
+            "as recorded": fold.test,
+            "anywhere": anywhere,
+            "10 dB": [audio.add_noise(wave, 10, g) for wave in fold.test],
+        }
+        model = classifier().fit(parts_of([placed(frames_of(ends_cut(w))) for w in fold.train]), fold.y_train)
+        for test, waves in tests.items():
+            x = parts_of([placed(frames_of(ends_cut(wave))) for wave in waves])
+            found.setdefault(test, []).append(round(model.score(x, fold.y_test), 4))
+    return found
+
+
 # ---------------------------------------------------------------- acted emotions
 EMOTIONS = {
     "W": "anger",
@@ -267,7 +340,14 @@ def make_emotions() -> dict:
     def over_time(frames: list[np.ndarray]) -> np.ndarray:
         return np.stack([np.r_[f.mean(axis=0), f.std(axis=0)] for f in frames])
 
+    def silent(frames: np.ndarray) -> float:
+        loudest = frames.max(axis=1)  # (t,)
+        return float((loudest < loudest.max() - 40).mean())
+
+    # zeros at the ends of a recording are padding: real silence is never exactly 0 for so long
+    zeros = [len(wave) - np.ptp(np.flatnonzero(wave)) - 1 for wave in waves]
     kinds = {
+        "silent frames alone": np.array([[silent(frames)] for frames in mels]),
         "level alone": np.array([[10 * np.log10(np.mean(wave**2) + 1e-10)] for wave in waves]),
         "mean log-mel": np.stack([frames.mean(axis=0) for frames in mels]),
         "mean MFCC": np.stack([frames.mean(axis=0) for frames in mfccs]),
@@ -281,6 +361,7 @@ def make_emotions() -> dict:
         "counts": {EMOTIONS[name]: int(count) for name, count in zip(names, counts, strict=True)},
         "majority": round(float(counts.max() / len(y)), 4),
         "people": round(heard_by_people(), 4),  # twenty listeners, on the uncut recordings
+        "num_padded": int(np.sum(np.array(zeros) >= 10)),
     }
     for name, x in kinds.items():
         unseen = []
@@ -345,10 +426,12 @@ CHALLENGE_WAYS: dict[str, Callable] = {
 # ---------------------------------------------------------------- all tables
 TABLES: dict[str, Callable[[], dict]] = {
     "features": make_features,
+    "shifts": make_shifts,
     "emotions": make_emotions,
     "speech": make_speech,
     "challenge": make_challenge,
     "augmentation": make_augmentation,
+    "silence": make_silence,
 }
 
 
@@ -365,6 +448,7 @@ def main(names: list[str]) -> None:
         except FileNotFoundError:
             figures = {}
         figures[name] = table
+        figures["seconds"] = sum(figures[known]["seconds"] for known in TABLES if known in figures)
         figures["date"] = time.strftime("%Y-%m-%d")
         figures["made_with"] = f"1 CPU thread ({platform.machine()}), scikit-learn {sklearn.__version__}"
         datasets.save_results("audio", figures)

@@ -6,7 +6,7 @@
 # {{budget}}
 #
 # **You will be able to**
-# - write the decoder block with Keras layers, and train it from a `PyDataset`;
+# - read the decoder block in Keras layers, and train it from a `PyDataset`;
 # - give padding no weight in Keras, and say what its mean then divides by;
 # - decode with a compiled model, whose inputs must keep their shape;
 # - count what length costs, with and without a cache.
@@ -103,8 +103,8 @@ print(some_features.shape, some_ids.shape, some_labels.shape, some_weights.shape
 # ## 2 · The decoder, with layers that Keras has
 
 # %% [markdown]
-# `keras.layers.MultiHeadAttention` takes the query first and the value second; `use_causal_mask=True` is the causal mask. The block is a subclassed layer, the model around it is functional. Logits come from the embedding's own weights, as in the lesson: `Embedding.call` turns ids
-# into vectors, and one `matmul` with its table turns vectors into logits.
+# `keras.layers.MultiHeadAttention` takes the query first and the value second; `use_causal_mask=True` is the causal mask. Block and model are subclassed. Logits come from the embedding's own weights, as in the lesson: `Pieces.call` turns ids
+# into vectors, and `Pieces.to_logits` uses the same table the other way.
 
 # %%
 layers = keras.layers
@@ -191,7 +191,7 @@ print(f"mean_with_sample_weight   {second:.4f}   ln {size} = {math.log(size):.4f
 assert abs(first - real * second) < 1e-3
 
 # %% [markdown]
-# The default loss is smaller by exactly the share of real labels. It is not wrong as a thing to train on (with Adam, a constant factor hardly matters), but it is no number that could be compared with a floor, and it changes with the padding: the same texts in a longer batch have a smaller loss. The second one is the mean over the real pieces, and equal to the course's formula:
+# The default loss is smaller by a factor, the share of real labels. One can train on it (Adam hardly notices a factor), but the factor changes from batch to batch, so that batches of long texts weigh more. And it is no number that could be compared with a floor, and it changes with the padding: the same texts in a longer batch have a smaller loss. The second one is the mean over the real pieces, and equal to the course's formula. (It is above the logarithm of the number of pieces: a fresh model is not ignorant, it is sure of something wrong at random.)
 
 # %%
 ids, padding_mask = pad_ids([english(scene) for scene in scenes[:8]])
@@ -278,26 +278,39 @@ assert found["grammatical"] > found["all_true"] + 0.2
 # ## 6 · What length costs
 
 # %% [markdown]
-# A decoder without a cache computes all positions again for each piece. What does that cost in multiplications, and where? Per position and block, the four projections of self-attention, the query and output of the cross-attention and the feed-forward network cost a fixed number; attention to the past grows with the length.
+# A decoder without a cache computes all positions again for each piece. What does that cost in multiplications, and where? Count one block. Per position, the four projections of self-attention, the query and output of the cross-attention, its look at the 64 cells and the feed-forward network cost a *fixed* number; attention to the past *grows* with the length. Two things are left out: the
+# keys and values of the picture (2 · 64 · 128² = 2.1 million, once per picture), and the logits (128 · 1280 = 0.16 million per piece, nearly as much as a block).
 
 
 # %%
 def multiplications(n, dim=128, hidden=256, cells=64, cached=True):
-    """Of one block while n pieces are written, one after the other."""
-    fixed = 4 * dim**2 + 2 * dim**2 + 2 * dim * hidden + 2 * cells * dim
-    total = 0
+    """Of one block while n pieces are written: the fixed part and the growing one."""
+    per_position = 4 * dim**2 + 2 * dim**2 + 2 * dim * hidden + 2 * cells * dim
+    fixed, growing = 0, 0
     for step in range(1, n + 1):
-        queries = [step] if cached else range(1, step + 1)
-        total += sum(fixed + 2 * dim * keys for keys in queries)
-    return total
+        positions = [step] if cached else range(1, step + 1)  # how many keys each sees
+        fixed += per_position * len(positions)
+        growing += sum(2 * dim * keys for keys in positions)
+    return fixed, growing
 
 
 lengths = [1, 8, 16, 32, 64, 128, 256, 512]
-cached = [multiplications(n) for n in lengths]
-again = [multiplications(n, cached=False) for n in lengths]
+parts_cached = [multiplications(n) for n in lengths]
+parts_again = [multiplications(n, cached=False) for n in lengths]
+print("millions        with a cache            everything again")
+print("pieces      fixed  growing        fixed     growing")
 for i, n in enumerate(lengths):
-    print(f"{n:4} pieces: {cached[i] / 1e6:7.1f} million, again {again[i] / 1e6:9.1f}")
+    parts = [part / 1e6 for part in (*parts_cached[i], *parts_again[i])]
+    print("{:6}{:11.1f}{:9.1f}{:13.1f}{:12.1f}".format(n, *parts))
+cached = [sum(parts) for parts in parts_cached]
+again = [sum(parts) for parts in parts_again]
+share = parts_cached[-1][1] / cached[-1]
+print(f"share of attention to the past, {lengths[-1]} pieces, cached: {share:.2f}")
 assert again[0] == cached[0] and again[-1] > 200 * cached[-1]
+assert 0.2 < share < 0.35
+
+# %% [markdown]
+# So the cache saves in both columns, and at 512 pieces most of what is left is still the fixed part: a quarter goes into attention. In longer texts the growing part wins, since it alone grows with the square of the length.
 
 # %% tags=["hide-input"]
 fig = plot.curves(
@@ -314,7 +327,7 @@ plot.show(fig, alt="Two curves on a log scale: without a cache far steeper.")
 # ## 7 · Check yourself
 
 # %% [markdown]
-# <details><summary>1. Your Keras loss is 0.31 and the floor of the data is 0.72. What do you check?</summary>
+# <details><summary>1. Your Keras loss is 0.31, and the floor of the same captions is 0.54 nats per piece. What do you check?</summary>
 #
 # What the mean divides by. With padding in the number of labels, the loss is too small by the share of real labels. If that is not it, look for a leak.
 # </details>

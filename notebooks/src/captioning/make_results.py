@@ -2,6 +2,7 @@
 
     make results captioning                                  # at most 90 minutes on two cores
     python notebooks/src/captioning/make_results.py --steps 200 --scenes 2000 --out /tmp/captioning   # a try
+    python notebooks/src/captioning/make_results.py --decoding   # only what decoding makes of the shipped model
 
 The picture tower starts from the shipped CLIP; for the first steps it is frozen, then it is trained along. Each picture
 of a batch comes with three captions of three speakers, half of the pictures mirrored, with what is said of a mirrored
@@ -239,7 +240,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=None, help="a file in which drawn pictures are kept")
     parser.add_argument("--keep", type=Path, default=None, help="a folder for the model after every 250 steps")
     parser.add_argument("--out", type=Path, default=None, help="another folder for the model")
+    parser.add_argument("--decoding", action="store_true", help="train nothing: measure decoding of the stored model")
     options = parser.parse_args()
+    if options.decoding:
+        measure_decoding(options.out)
+        return
     fast = has_fast_bfloat16()
     torch.manual_seed(SEED)
     scenes = [world.make(TRAIN_SEED, index) for index in range(options.scenes)]
@@ -377,6 +382,23 @@ def write_card(folder: Path, model: Captioner, found: dict) -> None:
     atomic_write(folder / "README.md", text)
 
 
+def made_with() -> dict[str, str]:
+    """Versions that the figures depend on."""
+    return {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
+
+
+def measure_decoding(out: Path | None = None) -> None:
+    """Put the figures of decoding of a stored model into its `figures.json`; the others stay as they are."""
+    folder = data_dir() / "models" / "captioning" if out is None else out
+    path = folder / "figures.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    found["decoding"] = {
+        **captioning_figures.decoding(Captioner.from_pretrained(folder)),
+        "made_with": made_with(),
+    }
+    atomic_write(path, json.dumps(found, indent=1) + "\n")
+
+
 def save(model: Captioner, training: dict, out: Path | None = None) -> None:
     """Write the model, and its figures as it will be loaded: from float16."""
     folder = data_dir() / "models" / "captioning" if out is None else out
@@ -387,9 +409,13 @@ def save(model: Captioner, training: dict, out: Path | None = None) -> None:
         "figures": figures,
         "figures_100": captioning_figures.compute(100, Captioner.from_pretrained(folder)),
         "cache_speedup": captioning_figures.cache_speedup(),
+        "decoding": {
+            **captioning_figures.decoding(Captioner.from_pretrained(folder)),
+            "made_with": made_with(),
+        },
         "training": training,
         "sha256": sha256,
-        "made_with": {"torch": torch.__version__.split("+")[0], "numpy": np.__version__},
+        "made_with": made_with(),
     }
     atomic_write(folder / "figures.json", json.dumps(found, indent=1) + "\n")
     write_card(folder, model, found)

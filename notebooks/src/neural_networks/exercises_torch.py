@@ -292,9 +292,8 @@ torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 inputs, targets = torch.tensor([[1.0, 2.0], [0.0, -1.0]]), torch.tensor([0, 1])
-logits = model(inputs)
-loss = nn.functional.cross_entropy(logits, targets)
-print(f"logits {tuple(logits.shape)}, loss before the step {loss.item():.2f}")
+outputs = model(inputs)  # one row of logits per example
+print(f"logits {tuple(outputs.shape)}, loss before the step {nn.CrossEntropyLoss()(outputs, targets):.2f}")
 """),
         context(
             "In numbers of your own, `inputs` (steps, b, features) and `targets` (steps, b) hold one mini-batch for each "

@@ -8,7 +8,7 @@
 # - test any fusion model for four faults that training never reports;
 # - compare single, late, early and attention fusion against exact ceilings, over seeds, in pairs;
 # - keep a model useful when a modality is missing, and say what that costs;
-# - tell a modality that is starved from a training that is too short;
+# - judge a cure for a starved modality fairly: more than one budget, more than one seed;
 # - say what each modality contributed, and which errors nobody could avoid.
 #
 # **Before this:** lessons [multimodal_data](multimodal_data.ipynb), [attention](attention.ipynb) and [fusion](fusion.ipynb).
@@ -480,7 +480,7 @@ expect_within("mean distance from the seven ceilings, with dropout", np.mean(bes
 # architecture falls far below, even with the mask: it has never met a gap. **Your prediction:** losing the voice
 # costs little, losing the face or the words a lot. The price: about a point when all are there, at this budget.
 #
-# ### Starved, or just not done yet?
+# ### Starved, not done yet, or unlucky?
 # Back to the fourth fault: no common scale. Take plain concatenation, encoders as they are, five epochs. Does each encoder
 # learn as much in company as alone? A **probe** tells: freeze the encoder, read its vectors with a logistic regression.
 
@@ -497,8 +497,8 @@ print("test accuracy in company:", np.round([run["accuracy"] for run in speed["n
 # After five epochs the words encoder has learned *less* in company than alone, and the whole model stands at 0.80, where sums
 # stand. The literature has a name for that, **greedy** (Wu et al. 2022, arXiv 2202.05306), and a story: the quick modalities
 # bring the loss down and leave the slow one little to learn from. The best single modality may even beat the joint model (Wang,
-# Tran and Feiszli 2020, arXiv 1905.12681). It is tempting to stop here and look for a cure. Keep one question open: what would
-# the same model do with ten epochs?
+# Tran and Feiszli 2020, arXiv 1905.12681). It is tempting to stop here and look for a cure. Keep two questions open: what would
+# the same model do with ten epochs, and would every seed do it?
 #
 # Four cures have been proposed. The first slows whoever is ahead, **gradient modulation** (Peng et al. 2022, arXiv 2203.15332): with
 # $s_u$, how sure modality $u$ alone is of the right class, and $\alpha$, how hard to brake, multiply the gradient of encoder $u$, not
@@ -552,17 +552,26 @@ def race(own_losses, epochs=5, rate=1e-2):
 
 
 # %% tags=["free"]
-twice = race(own_losses=False, epochs=10)
-print(f"untreated, ten epochs: {twice:.3f}")
+print(f"the loop runs: after one epoch, live, {race(own_losses=False, epochs=1):.3f}")
 
 # %%
-expect_within("untreated, ten epochs", twice, 0.91, 0.04)
-for way in ("nothing", "losses of their own"):
-    print(f"{way:20} five epochs, three seeds, stored: {np.round([run['accuracy'] for run in speed[way]], 3)}")
+five = {way: [run["accuracy"] for run in speed[way]] for way in ("nothing", "losses of their own")}
+budgets = {
+    "untreated, 5 epochs": five["nothing"],
+    "untreated, 10 epochs": stored["untreated, ten epochs"],
+    "untreated, 20 epochs": stored["untreated, twenty epochs"],
+    "own losses, 5 epochs": five["losses of their own"],
+    "own losses, 10 epochs": stored["own losses, ten epochs"],
+}
+for run, accuracy in budgets.items():
+    print(f"{run:21} one number per seed:", np.round(accuracy, 3))
 
 # %% [markdown]
-# So the first cure is time. The same untreated model with ten epochs instead of five (one seed, live) is where losses of their own
-# bring it in five. What do the cures do, then? They make it quicker.
+# Look at one seed only, the first of each row, and you would tell a neat story: ten epochs are enough. The other seeds refute it.
+# With ten epochs two of eight untreated runs have arrived, some are on their way, and some still stand at 0.80. With twenty all
+# five have. So 0.80 is a **plateau**, not an end: how long a run stays on it differs from seed to seed, and losses of their own
+# make the stay short for every seed tried. (Each budget has its own learning rate schedule, so twenty epochs are not ten
+# continued.) Why this seed and not that one? Nothing here tells.
 #
 # **Predict:** which of the four will help within five epochs? Three seeds of each, stored; first the words probe, epoch by epoch.
 
@@ -585,9 +594,8 @@ for way, accuracy in after.items():
 
 # %% [markdown]
 # Within five epochs, one scale helps (one line), and so do losses of their own: the words then learn more than alone. A fourfold
-# rate for the words and gradient modulation change nothing. None of that says that the untreated model was broken: with ten epochs
-# it got there too. "Starved" says something about the end of a training, and five epochs were its beginning. Give a model more time
-# before you give it a cure, and compare cures at two budgets.
+# rate for the words and gradient modulation change nothing. These are verdicts about five epochs. The two that helped were run for ten
+# as well (own losses above, unit scale below); the two that did not were not, so nothing is said of them there.
 #
 # Why did gradient modulation do nothing in five epochs? That its ratios are close to 1 is *no* reason: a ratio a hair above 1
 # already takes away nearly half of the gradient, as the next cell shows. One reason you can check: Adam divides each gradient by
@@ -595,6 +603,7 @@ for way, accuracy in after.items():
 # batch is not a constant; that part is not tested here.)
 
 # %%
+print("unit scale, 10 epochs, one number per seed:", np.round(stored["unit scale, ten epochs"], 3))
 ratios = np.array([run["ratios"] for run in speed["nothing"]])
 print("ratios from", ratios.min().round(2), "to", ratios.max().round(2))
 just_ahead = F.ogm_coefficients(torch.tensor([1.0001, 1.0]), alpha=0.5)
@@ -826,14 +835,14 @@ for name in ("TF-IDF", "naive Bayes on counts"):
 # - `Attention()([a, b, c])` means query, value, key. To fuse, make *one* sequence of the modalities.
 # - Compare with ceilings and in pairs over seeds; a sum of separate scores cannot do sarcasm, however long it trains.
 # - Modality dropout buys seven models for the price of one. One scale for all makes the slow modality learn sooner.
-# - Before you cure a training, give it more time.
+# - Before you believe a cure, or its absence, look at two budgets and at several seeds.
 # - What a modality scores alone is not what it adds. And part of the errors belongs to the world.
 #
 # ## 9 · Check yourself
 # <details><summary>A fused model gives another answer when you evaluate with another batch size. What do you suspect?</summary>
 # Samples see one another: attention or a product over the batch axis, padding that is averaged, or normalization by batch in training mode.</details>
 # <details><summary>Your joint model scores 0.80, just like a sum of scores. Is the architecture to blame?</summary>
-# Not necessarily. Train it longer first: here twice the epochs were enough. Then probe each encoder, alone and in company.</details>
+# Not necessarily. Train it longer and with other seeds first: here 0.80 was a plateau that every seed left. Then probe each encoder.</details>
 # <details><summary>Gradient modulation did nothing here. Somebody says: the ratios were close to 1. Is that a reason?</summary>
 # No: a ratio just above 1 already cuts the gradient to about half at α = 0.5. But Adam undoes a constant factor.</details>
 # <details><summary>The voice alone is better than the words alone. Why is its Shapley value smaller?</summary>

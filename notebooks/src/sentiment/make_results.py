@@ -1,8 +1,8 @@
-"""Lesson sentiment's long runs: `make results sentiment`, about fifteen minutes of one core. Seeds 0-4; learning speed, 0-2.
+"""Lesson sentiment's long runs: `make results sentiment`, about half an hour of one core. Seeds 0-4; learning speed, 0-2.
 
 Every run trains on `mood`'s 6,000 training samples and is measured on its test set (probes on its validation set). The
-controls, each of three seeds: the untreated model with twice the epochs, and the skeleton with nothing but its attention
-line repaired.
+controls: the untreated model with two and four times the epochs, two cures with twice the epochs, and the skeleton
+with nothing but its attention line repaired.
 """
 
 from __future__ import annotations
@@ -234,9 +234,9 @@ def compare_speed(data, seeds):
 
 
 # ---------------------------------------------------------------- controls
-def longer(data, seeds):
-    """Test accuracy of the untreated model with twice the epochs, [seed]."""
-    return [race("nothing", seed, data, epochs=2 * SPEED_EPOCHS, probed=False)["accuracy"] for seed in seeds]
+def longer(data, way, seeds, times=2):
+    """Test accuracy with several times the epochs, [seed]."""
+    return [race(way, seed, data, epochs=times * SPEED_EPOCHS, probed=False)["accuracy"] for seed in seeds]
 
 
 def repaired_skeleton(vocabulary):
@@ -276,7 +276,10 @@ PARTS = {
     "speed": lambda data: compare_speed(data, range(3)),
     "methods": lambda data: compare_methods(data, range(5)),
     "one line": lambda data: {str(n): [one_line(data, seed, n) for seed in range(3)] for n in (3, 10)},
-    "untreated, ten epochs": lambda data: longer(data, range(3)),
+    "untreated, ten epochs": lambda data: longer(data, "nothing", range(8)),
+    "untreated, twenty epochs": lambda data: longer(data, "nothing", range(5), times=4),
+    "own losses, ten epochs": lambda data: longer(data, "losses of their own", range(5)),
+    "unit scale, ten epochs": lambda data: longer(data, "unit scale", range(5)),
 }
 
 

@@ -355,8 +355,8 @@ luck = exercise(
         context("it is right if it is d."),
         example("""
 vectors = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 2.0], [-0.6, 0.8]])  # four words
-unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-scores = unit @ (unit[1] - unit[0] + unit[2])  # 0 is to 1 as 2 is to ...?
+directions = (vectors.T / np.linalg.norm(vectors, axis=1)).T  # every row has length 1
+scores = directions @ (directions[1] - directions[0] + directions[2])  # 0 is to 1 as 2 is to ...?
 print("scores", scores.round(2), "→ the answer is 3, whether 0, 1 and 2 may be answers or not")
 """),
         context("**Write** `analogy_shares(vectors, questions)`. Return three shares of right answers:"),
