@@ -74,9 +74,9 @@ def grade(
             "Make it, or name the folder that students hand in to"
         )
     try:
-        if release is None and is_own_release(folder):
-            handed = folder / "submitted"
-            folder, release = handed if handed.is_dir() else folder / "students", folder
+        named_twice = release is not None and release.resolve() == folder.resolve()  # then it is read with care
+        if named_twice or (release is None and is_own_release(folder)):
+            folder, release = _handed_in(folder), folder
         with progress_bar("submissions") as progress:
             graded = run(folder, out, release, progress=progress, **settings)
         summary = write_reports(graded, out)
@@ -94,6 +94,28 @@ def grade(
     print(f"Grades: {(out / 'grades.csv').resolve()}\nSummary: {summary.resolve()}")
     if back:
         print(f"Returned to {len(returned)} students: {back.resolve()}")
+
+
+def _handed_in(release: Path) -> Path:
+    """Where the students' folders of a release are: what nbgrader collected, or what was handed out to each.
+
+    Raises
+    ------
+    FileNotFoundError
+        It was made for everyone: no student's folder can be in it.
+    """
+    from mmcourse.classroom.release import EVERYONE
+
+    collected, students = release / "submitted", release / "students"
+    if collected.is_dir():
+        return collected
+    if students.is_dir() and {path.name for path in students.iterdir() if path.is_dir()} <= set(EVERYONE):
+        raise FileNotFoundError(
+            f"{students}: these are the notebooks for everyone, not what students handed in. Collect that in a "
+            "folder with one folder for each student, such as handed_in/ada/, then: "
+            f"mmcourse grade handed_in --release {release}"
+        )
+    return students
 
 
 @classroom.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -196,7 +196,7 @@ def most_probable_caption(model: Captioner, image: np.ndarray, most: int = 100_0
         count += len(parents)
         scores = log_p[parents, pieces]
         ids = torch.cat([ids[parents], pieces[:, None]], dim=1)
-        cache.select(parents)
+        cache.past = [(k[parents], v[parents]) for k, v in cache.past]  # all texts share the picture's keys
     return best, best_log_p, count
 
 

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 import keras
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Integer, Shaped
 from keras import ops
 
 Sequences = list[Float[Any, "batch _ _"]]  # one of each modality, in sorted order of their names
@@ -41,6 +41,22 @@ def attention_mask(
         real = ops.reshape(padding_mask, (-1, *[1] * (ndim - 2), m))
         keep = real if keep is None else ops.logical_and(keep, real)
     return keep
+
+
+def segment_mask(segments: Integer[Any, "batch n"], prefix: bool = False) -> Bool[Any, "batch n n"]:
+    """Which positions each position sees where several texts about one picture are in one sequence.
+
+    Every position sees what is before it, of its own segment and of segment 0, which all share; never another text.
+    With `prefix`, positions of segment 0 also see what is behind them in it (PaliGemma, arXiv 2407.07726).
+
+    segments: int (b, n), 0 for the picture, 1, 2, … for the texts, −1 for padding. Returns bool (b, n, n), [i, j] True
+    where i sees j.
+    """
+    query, key = segments[:, :, None], segments[:, None, :]
+    position = ops.arange(ops.shape(segments)[1])
+    causal = position[None, :] <= position[:, None]
+    keep = ops.logical_and(causal, ops.logical_or(key == 0, key == query))
+    return ops.logical_or(keep, ops.logical_and(key == 0, query == 0)) if prefix else keep
 
 
 def masked_softmax(scores: Float[Any, "*rows keys"], keep: Bool[Any, "..."] | None = None) -> Float[Any, "*rows keys"]:

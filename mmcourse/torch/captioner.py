@@ -41,15 +41,17 @@ class CachedAttention(MultiHeadAttention):
         """(b, m, d_context) → k, v, each (b, heads, m, d / heads)."""
         return self.split(self.k_proj(context)), self.split(self.v_proj(context))
 
-    def attend(self, query: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
+    def attend(self, query: Tensor, k: Tensor, v: Tensor, causal: bool = False, keep: Tensor | None = None) -> Tensor:
         """query (b, n, d), k and v (b, heads, m, d / heads) → (b, n, d); causal: query i sees keys to i + (m − n).
+
+        keep : bool (b, n, m) or None, in place of `causal`: [i, j] True where query i sees key j
 
         Several texts of one picture share its keys: with b = r · len(k), texts r · i to r · i + r − 1 look at k[i].
         """
         shape = query.shape
         q = self.split(self.q_proj(query.reshape(len(k), -1, shape[-1])))  # (len(k), heads, r · n, d / heads)
         n, m = q.shape[2], k.shape[2]
-        mask = None
+        mask = None if keep is None else keep[:, None]  # the same for all heads
         if causal and 1 < n < m:
             mask = torch.ones(n, m, dtype=torch.bool, device=q.device).tril(m - n)
         # a single query is the last one and sees everything
@@ -298,15 +300,21 @@ def encode_captions(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         seen the bytes that would stand for it.
     """
     ids, padding_mask = vocabulary.encode_batch(captions)
-    is_byte = (ids >= FIRST_BYTE) & (ids < FIRST_BYTE + 256)
-    if is_byte.any():
-        number = int(is_byte.any(axis=1).argmax())
-        unknown = [word for word in captions[number].split() if _has_bytes(word)]
-        raise ValueError(
-            f"captions[{number}]: the vocabulary has no {(unknown or [captions[number]])[0]!r}; "
-            "mmcourse.datasets.vocabulary.pieces() lists its words"
-        )
+    check_words("captions", captions)
     return torch.from_numpy(ids), torch.from_numpy(padding_mask)
+
+
+def check_words(name: str, texts: Sequence[str]) -> None:
+    """A ValueError for an empty text or a word that the vocabulary lacks; `name` is what the texts are called."""
+    for number, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"{name}[{number}]: expected a sentence with at least one word, got {text!r}")
+        if _has_bytes(text):
+            unknown = [word for word in text.split() if _has_bytes(word)]
+            raise ValueError(
+                f"{name}[{number}]: the vocabulary has no {(unknown or [text])[0]!r}; "
+                "mmcourse.datasets.vocabulary.pieces() lists its words"
+            )
 
 
 def _has_bytes(text: str) -> bool:

@@ -9,7 +9,7 @@ What a mask hides never matters, whatever it holds, even NaN; where it hides eve
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Integer, Shaped
 from torch import Tensor
 
 Sequences = list[Float[Tensor, "batch _ _"]]  # one of each modality, in sorted order of their names
@@ -44,6 +44,22 @@ def attention_mask(
         real = padding_mask.reshape(len(padding_mask), *[1] * (ndim - 2), m)
         keep = real if keep is None else keep & real
     return keep
+
+
+def segment_mask(segments: Integer[Tensor, "batch n"], prefix: bool = False) -> Bool[Tensor, "batch n n"]:
+    """Which positions each position sees where several texts about one picture are in one sequence.
+
+    Every position sees what is before it, of its own segment and of segment 0, which all share; never another text.
+    With `prefix`, positions of segment 0 also see what is behind them in it (PaliGemma, arXiv 2407.07726).
+
+    segments: int (b, n), 0 for the picture, 1, 2, … for the texts, −1 for padding. Returns bool (b, n, n), [i, j] True
+    where i sees j.
+    """
+    query, key = segments[:, :, None], segments[:, None, :]
+    n = segments.shape[1]
+    causal = torch.ones(n, n, dtype=torch.bool, device=segments.device).tril()
+    keep = causal & ((key == 0) | (key == query))
+    return keep | ((key == 0) & (query == 0)) if prefix else keep
 
 
 def masked_softmax(

@@ -117,9 +117,15 @@ class Notebook:
         """The code cell whose input holds `text`."""
         return self.page.locator(".jp-CodeCell", has=self.page.locator(".jp-InputArea", has_text=text)).first
 
+    def enter(self, text: str) -> None:
+        """Click into the cell that holds `text`, and wait until what is typed goes there."""
+        cell = self.cell(text)
+        cell.locator(".cm-content").click()
+        cell.locator(".cm-editor.cm-focused").wait_for(timeout=10_000)
+
     def retype(self, text: str, code: str) -> None:
         """Replace the cell that holds `text` by typing, and run it."""
-        self.cell(text).locator(".cm-content").click()
+        self.enter(text)
         self.page.keyboard.press("Control+A")
         self.page.keyboard.insert_text(code)
         self.page.keyboard.press("Shift+Enter")
@@ -127,7 +133,7 @@ class Notebook:
     def rerun(self, text: str, expected: str) -> str:
         """Run the cell that holds `text`; what its output says once `expected` is in it."""
         cell = self.cell(text)
-        cell.locator(".cm-content").click()
+        self.enter(text)
         self.page.keyboard.press("Shift+Enter")
         output = cell.locator(".jp-OutputArea-output", has_text=expected)
         output.wait_for(timeout=60_000)

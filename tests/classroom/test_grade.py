@@ -137,6 +137,23 @@ def test_a_release_gives_points_variants_and_the_roster(sandbox, tmp_path):
     assert (tmp_path / "out" / "feedback" / "ben.html").is_file()
 
 
+def test_a_release_for_everyone_says_where_to_collect(sandbox, tmp_path):
+    made = tmp_path / "rel"
+    release(["00"], made)
+    for more in ([], ["--release", str(made)]):
+        done = CliRunner().invoke(app, ["grade", str(made), "--out", str(tmp_path / "out"), *more])
+        assert done.exit_code == 2 and f"mmcourse grade handed_in --release {made}" in " ".join(done.output.split())
+
+
+def test_a_release_named_twice_is_named_once(sandbox, tmp_path):
+    made = tmp_path / "rel"
+    release(["00"], made)
+    hand_in(made / "submitted", "ada", notebook(HONEST, RIGHT, 'check("start_here.1", bayes_accuracy)'))
+    command = ["grade", str(made), "--release", str(made), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0 and "1 submissions of 1 students" in done.output
+
+
 # ---------------------------------------------------------------- going on
 def without_times(out: Path) -> list[list[str]]:
     with (out / "grades.csv").open(newline="") as file:

@@ -58,6 +58,7 @@ def problems(folder: Path) -> dict[str, str]:
         (b'{"cells": null}', "`cells` are damaged"),
         (b"[" * 100_000, "nested too deeply"),
     ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)} bytes",  # gzip's bytes hold the time of day
 )
 def test_each_fault_of_a_file_has_its_own_advice(tmp_path, data, said):
     hand_in(tmp_path, "ada", "", GOOD).write_bytes(data)

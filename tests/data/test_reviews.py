@@ -21,6 +21,7 @@ def parts(real_data, tmp_path_factory):
         patch.setenv("MMCOURSE_MIRROR", server.url)
         patch.setenv("no_proxy", "127.0.0.1")
         patch.delenv("MMCOURSE_OFFLINE", raising=False)
+        patch.delenv("MMCOURSE_REAL_DATA", raising=False)  # where the fixture may have found them
         yield {split: reviews.load(split) for split in SPLITS}
         assert sorted(path for path, *_ in server.log) == [f"/{name}" for name in FILES], "fetched once"
 
@@ -81,5 +82,6 @@ def test_text_branch_of_lesson_sentiment(parts):
 def test_without_network_there_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("MMCOURSE_CACHE", str(tmp_path))
     monkeypatch.setenv("MMCOURSE_OFFLINE", "1")
+    monkeypatch.delenv("MMCOURSE_REAL_DATA", raising=False)
     with pytest.raises(OSError, match="rt-polarity.neg is not in .* and MMCOURSE_OFFLINE is set"):
         reviews.load()

@@ -135,7 +135,10 @@ def run_the_rest():
         mask = to_tensors(backend, np.ones((4, 3), bool))
         generator = [np.random.default_rng(0)] if backend == "numpy" else []
         fusion.sample_modality_mask(mask, 0.5, *generator)
-        import_module(f"mmcourse.{backend}.masks").all_real(mask)
+        masks = import_module(f"mmcourse.{backend}.masks")
+        masks.all_real(mask)
+        for prefix in (False, True):
+            masks.segment_mask(to_tensors(backend, np.array([[0, 0, 1, 1, 2, -1]])), prefix)
     import_module("mmcourse.numpy.fusion").count_sketch_matrix(3, 5, np.random.default_rng(0))
     convolution = import_module("mmcourse.numpy.convolution")
     convolution.conv2d_loop(np.ones((2, 4, 5, 1)), convolution.flip_kernel(np.ones((3, 2, 1, 2))))

@@ -15,6 +15,8 @@ ALONE = {  # files of one backend, with the reason
     "torch": {
         "clip.py": "a model of Part 4, which is in PyTorch first",
         "captioner.py": "a model of Part 4, which is in PyTorch first",
+        "language_model.py": "a model of Part 4, which is in PyTorch first",
+        "vlm.py": "a model of Part 4, which is in PyTorch first",
         "model_files.py": "saves and loads the models of Part 4",
         "efficientnet.py": "a network that others trained; its weights are PyTorch's",
         "minilm.py": "a network that others trained; its weights are PyTorch's",
@@ -45,6 +47,7 @@ ONLY = {
             "check_sampling",
         },
         "fusion/sums.py": {"linears"},
+        "lora.py": {"LoRALinear", "add_lora", "fold_lora", "lora_state_dict"},  # work on a model of Part 4
     },
     "keras": {
         "convolution.py": {"shifted"},

@@ -1,21 +1,29 @@
 """Questions about scenes, six kinds, dealt so that the words alone say nothing beyond the kind of answer.
 
 A question comes first, then its answer, each possible one as likely; only then a scene is made in which it is true. So
-what a guesser without eyes can reach is known exactly: `language_only_accuracy`.
+what a guesser without eyes can reach is known exactly: `language_only_accuracy`. In a set of `balanced` questions, each
+is asked once for every answer, so that no guesser without eyes is above that limit even by luck.
+
+Two more kinds are in no data set of `load`: "place" (in which part of the picture?) teaches a model to find a thing,
+"size" is kept for lessons that teach a trained model something new.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from .captions import place_phrase
+from .truth import PLACES
 from .world import (
     COLORS,
     MOST,
     SHAPES,
+    SIZES,
     TEXTURES,
     UNSEEN,
     Kind,
@@ -28,11 +36,12 @@ from .world import (
 )
 
 QUESTION_KINDS = ("existence", "count", "colour", "shape", "relation", "compare")
+MORE_KINDS = ("place", "size")
 NUMBERS = ("zero", "one", "two", "three")
 SIDES = ("left", "right", "above", "below")
 ORDER = ("more", "fewer", "equal")
 ANSWERS = ("yes", "no", *NUMBERS, *COLORS, *SHAPES, *SIDES, *ORDER)
-Look = tuple[int | None, int | None]  # (shape, color); None stands for any
+Look = tuple[int | None, ...]  # (shape, color) or (shape, color, size); None stands for any
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Question:
 
     Attributes
     ----------
-    kind : one of QUESTION_KINDS
+    kind : one of QUESTION_KINDS or MORE_KINDS
     about : one or two looks, (shape, color), None where it does not matter
     answers : all that are possible, each equally likely
     """
@@ -52,9 +61,9 @@ class Question:
 
 
 def matches(kind: Kind | Thing, look: Look) -> bool:
-    """Whether a thing has this shape and this color."""
-    shape, color = (kind.shape, kind.color) if isinstance(kind, Thing) else kind[:2]
-    return look[0] in (None, shape) and look[1] in (None, color)
+    """Whether a thing has this shape and this color, and this size where the look names one."""
+    shape, color, size = (kind.shape, kind.color, kind.size) if isinstance(kind, Thing) else kind
+    return look[0] in (None, shape) and look[1] in (None, color) and (len(look) == 2 or look[2] in (None, size))
 
 
 @functools.cache
@@ -76,7 +85,13 @@ def questions(kind: str, unseen: str | None = None) -> tuple[Question, ...]:
         return tuple(
             Question(kind, (a, b), ORDER) for group in (shapes, colors) for a in group for b in group if a != b
         )
-    raise ValueError(f"kind: expected one of {', '.join(QUESTION_KINDS)}, got {kind!r}")
+    if kind == "place":
+        return tuple(Question(kind, (look,), PLACES) for look in looks)
+    if kind == "size":  # only where both sizes occur: else the words alone would tell
+        kinds = set(pool(unseen))
+        both = [look for look in looks if (*look, 0) in kinds and (*look, 1) in kinds]
+        return tuple(Question(kind, (look,), SIZES) for look in both)
+    raise ValueError(f"kind: expected one of {', '.join(QUESTION_KINDS + MORE_KINDS)}, got {kind!r}")
 
 
 def language_only_accuracy(unseen: str | None = None) -> dict[str, float]:
@@ -102,6 +117,10 @@ def plan(question: Question, answer: str, rng: np.random.Generator) -> Plan:
         return [(look[0], COLORS.index(answer))], lambda k: matches(k, look), None
     if question.kind == "shape":
         return [(SHAPES.index(answer), look[1])], lambda k: matches(k, look), None
+    if question.kind == "place":
+        return [look], lambda k: matches(k, look), lambda things: place_phrase(things[0]) == answer
+    if question.kind == "size":
+        return [(*look, SIZES.index(answer))], lambda k: matches(k, look), None
     neither = lambda k: matches(k, look) or matches(k, other)  # noqa: E731
     if question.kind == "relation":
         return [look, other], neither, lambda things: clearly(things[0], things[1]) == answer
@@ -150,6 +169,8 @@ def words(question: Question, rng: np.random.Generator) -> str:
         "colour": ("What colour is the {a}?", "What is the colour of the {a}?"),
         "shape": ("What shape is the {a}?", "What is the shape of the {a}?"),
         "relation": ("Where is the {a}, seen from the {b}?", "On which side of the {b} is the {a}?"),
+        "place": ("Where in the picture is the {a}?", "Where is the {a}?"),
+        "size": ("What size is the {a}?", "Is the {a} small or large?"),
         "compare": (
             "Are there more {as_} than {bs}, fewer, or equally many?",
             "More {as_} than {bs}, fewer, or equal?",
@@ -160,19 +181,97 @@ def words(question: Question, rng: np.random.Generator) -> str:
     return text.replace(" a orange", " an orange")
 
 
-def ask(seed: int, index: int, unseen: str | None = None) -> tuple[Question, str, str, Scene]:
+def ask(seed: int, index: int, unseen: str | None = None, kind: str | None = None) -> tuple[Question, str, str, Scene]:
     """Number `index` of the endless questions `seed`: the question, its words, its answer, its scene.
 
-    The kinds come in turn.
+    The kinds come in turn, unless one is named.
     """
     rng = np.random.default_rng([seed, index, 6])
-    every = questions(QUESTION_KINDS[index % len(QUESTION_KINDS)], unseen)
+    every = questions(QUESTION_KINDS[index % len(QUESTION_KINDS)] if kind is None else kind, unseen)
     question = every[int(rng.integers(len(every)))]
     answer = question.answers[int(rng.integers(len(question.answers)))]
+    scene = _scene(question, answer, rng, unseen, (seed, index, 6))
+    return question, words(question, rng), answer, scene
+
+
+def _scene(question: Question, answer: str, rng: np.random.Generator, unseen: str | None, seed: tuple) -> Scene:
+    """A scene in which the answer is true."""
     things = make_scene(question, answer, rng, unseen)
     order = rng.permutation(len(things))  # which is in front says nothing either
-    scene = Scene(tuple(things[i] for i in order), int(rng.integers(len(TEXTURES))), (seed, index, 6))
-    return question, words(question, rng), answer, scene
+    return Scene(tuple(things[i] for i in order), int(rng.integers(len(TEXTURES))), seed)
+
+
+def ask_every_answer(
+    seed: int, index: int, kind: str, unseen: str | None = None
+) -> list[tuple[Question, str, str, Scene]]:
+    """One question in the same words about as many scenes as it has answers: each answer is true in one of them.
+
+    Whoever does not look says the same each time, and is right at most once.
+    """
+    rng = np.random.default_rng([seed, index, 7, (QUESTION_KINDS + MORE_KINDS).index(kind)])
+    every = questions(kind, unseen)
+    question = every[int(rng.integers(len(every)))]
+    text = words(question, rng)
+    return [
+        (question, text, answer, _scene(question, answer, rng, unseen, (seed, index, 7, number)))
+        for number, answer in enumerate(question.answers)
+    ]
+
+
+def balanced(
+    seed: int, n: int, kinds: tuple[str, ...] = QUESTION_KINDS, unseen: str | None = None
+) -> list[list[tuple[Question, str, str, Scene]]]:
+    """Groups of `ask_every_answer`, at least n / len(kinds) questions of each kind, the kinds one after another.
+
+    Raises
+    ------
+    ValueError
+        For n < 1.
+    """
+    if n < 1:
+        raise ValueError(f"n: expected 1 or more, got {n}")
+    groups = []
+    for kind in kinds:
+        count = index = 0
+        while count < n / len(kinds):
+            groups.append(ask_every_answer(seed, index, kind, unseen))
+            count += len(groups[-1])
+            index += 1
+    return groups
+
+
+@functools.cache
+def _by_looks(kind: str) -> dict[tuple[Look, ...], Question]:
+    return {question.about: question for question in questions(kind)}
+
+
+def about(scene: Scene, kind: str) -> list[tuple[Question, str]]:
+    """Every question of a kind that has one clear answer in this scene, with its answer.
+
+    What `ask` would not ask is left out: the color of a shape that is there twice, a side that is not clear.
+    """
+    every: Iterable[Question] = questions(kind)
+    if kind in ("relation", "place", "size"):  # only what is there can be meant: no need to try hundreds of pairs
+        looks = sorted({(thing.shape, thing.color) for thing in scene.things})
+        wanted = itertools.permutations(looks, 2 if kind == "relation" else 1)
+        every = [_by_looks(kind)[pair] for pair in wanted if pair in _by_looks(kind)]
+    found = []
+    for question in every:
+        counts = [sum(matches(thing, look) for thing in scene.things) for look in question.about]
+        if kind in ("colour", "shape", "relation", "place", "size") and counts != [1] * len(counts):
+            continue
+        if kind == "count" and counts[0] >= len(NUMBERS):
+            continue
+        if kind == "compare" and not (any(counts) and max(counts) < len(NUMBERS)):
+            continue
+        if kind == "relation":
+            first, second = (next(t for t in scene.things if matches(t, look)) for look in question.about)
+            if clearly(first, second) is None:
+                continue
+        answer = solve(question, scene)
+        if answer in question.answers:
+            found.append((question, answer))
+    return found
 
 
 def solve(question: Question, scene: Scene) -> str:
@@ -187,6 +286,10 @@ def solve(question: Question, scene: Scene) -> str:
         return COLORS[found[0].color]
     if question.kind == "shape":
         return SHAPES[found[0].shape]
+    if question.kind == "place":
+        return place_phrase(found[0])
+    if question.kind == "size":
+        return SIZES[found[0].size]
     if question.kind == "relation":
         return relation(found[0], next(t for t in scene.things if matches(t, question.about[1])))
     return ORDER[0 if count[0] > count[1] else 1 if count[0] < count[1] else 2]

@@ -395,7 +395,7 @@ expect_within("weights apart after the step", gap, 0, 1e-5)
 
 # %% [markdown]
 # ## 5 · At work
-# `mmcourse.training.keras.fit` packs what you have seen: the recipe of lesson [train_pytorch](train_pytorch.ipynb), Keras's `fit` inside. Ten epochs over all 6,000
+# `mmcourse.training.keras.fit` packs what you have seen: the recipe of lesson [train_pytorch](train_pytorch.ipynb), Keras's `fit` inside. Six epochs over all 6,000
 # messages, the model of lesson [start_here](start_here.ipynb). The ceiling is 0.926; 97 % of it is the promise.
 
 # %% tags=["free"]
@@ -404,7 +404,7 @@ from mmcourse.training.keras import fit, predict
 keras.utils.set_random_seed(0)
 parts = {"face": K.ImageEncoder(32), "voice": K.AudioEncoder(40, 32), "words": K.TextEncoder(words, 32)}
 model = K.MultimodalClassifier(parts, KerasConcatenate([32] * 3, 128), classes=3)
-epochs = fit(model, train.tf_dataset(64, seed=0), epochs=10)
+epochs = fit(model, train.tf_dataset(64, seed=0), epochs=6)
 reached = (predict(model, test.tf_dataset(500)).argmax(1) == test.labels).mean()
 print(f"test accuracy {reached:.3f}")
 

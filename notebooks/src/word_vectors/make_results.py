@@ -1,6 +1,6 @@
-"""Lesson word_vectors' long runs: neighbors on real reviews, and a pretrained sentence encoder on people's sentences.
+"""Lesson word_vectors' long runs: controls on the captions, neighbors on reviews, a sentence encoder on real questions.
 
-`make results word_vectors`: about ten minutes of one quiet core. It needs the extra `pretrained` (MiniLM) and the real
+`make results word_vectors`: about twenty minutes of one quiet core. It needs the extra `pretrained` (MiniLM) and the real
 data: film reviews (Pang and Lee 2005), questions to a bank (BANKING77) and to an assistant (CLINC150).
 """
 
@@ -21,11 +21,11 @@ import transformers
 from scipy.sparse.linalg import svds
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from torch.nn import functional as F
 
 from mmcourse import datasets
 from mmcourse.authoring.real import data_folder
 from mmcourse.datasets import reviews
+from mmcourse.datasets.scenes import captions
 from mmcourse.evaluate import mcnemar
 from mmcourse.preprocess import text, word2vec
 from mmcourse.torch.minilm import load_minilm
@@ -34,10 +34,21 @@ SEEDS = 5
 NUM_NEGATIVES = 5
 
 MIN_COUNT = 20  # of a word in the reviews
-REVIEW_WINDOW, REVIEW_WIDTH, REVIEW_STEPS = 5, 50, 100
-BINS = ((20, 49), (50, 199), (200, 10_000))  # how often a word occurs
+REVIEW_WINDOW, REVIEW_WIDTH = 5, 50
+REVIEW_STEPS = (100, 600)
+BINS = ((20, 49), (50, 199), (200, None))  # how often a word occurs
 LOOKED_AT = ("boring", "funny", "good", "bad", "romantic", "director")
 NUM_NEAREST = 10
+OPPOSITES = (  # chosen before looking
+    "good bad, best worst, better worse, new old, big small, long short, more less, always never, first last, love hate"
+)
+
+CAPTION_WINDOW, CAPTION_WIDTH, CAPTION_STEPS = 2, 32, 1000  # as in the lesson
+PLAIN = ("red", "orange", "yellow", "green", "blue", "purple")
+FANCY = ("scarlet", "amber", "golden", "emerald", "azure", "violet")
+NO_PARTNER = ("white", "black")
+SHAPES = ("circle", "square", "triangle", "diamond", "star", "cross", "disc", "box", "rhombus")
+SIZES = ("big", "large", "huge", "small", "little", "tiny")
 
 SHOTS = (1, 5, 20)  # known questions per intent
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)  # scikit-learn's C; validation sentences choose
@@ -64,27 +75,50 @@ def count_pairs(sentences: list[list[str]], words: list[str], window: int) -> np
     return np.bincount(centers * n + contexts, minlength=n * n).reshape(n, n)
 
 
+def expected_pairs(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Real and made-up pairs per real pair: (n, n) each, summing to 1 and to NUM_NEGATIVES."""
+    noise = counts.sum(axis=0) ** 0.75
+    made_up = NUM_NEGATIVES * counts.sum(axis=1, keepdims=True) * noise / noise.sum()
+    return counts / counts.sum(), made_up / counts.sum()
+
+
+def lowest_loss(counts: np.ndarray) -> float:
+    """The expected loss of negative sampling where every score is at its best."""
+    real, made_up = expected_pairs(counts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        real_part = np.where(real > 0, real * np.log(real / (real + made_up)), 0)
+        made_up_part = np.where(made_up > 0, made_up * np.log(made_up / (real + made_up)), 0)
+    return float(-(real_part + made_up_part).sum())
+
+
+def expected_loss(counts: np.ndarray, center: np.ndarray, context: np.ndarray) -> float:
+    """Negative sampling's loss, its mean over all draws of negatives."""
+    real, made_up = expected_pairs(counts)
+    scores = center @ context.T
+    return float((real * np.logaddexp(0, -scores) + made_up * np.logaddexp(0, scores)).sum())
+
+
+@torch.no_grad()
 def train_on_counts(
     counts: np.ndarray, seed: int, width: int, steps: int, lr: float = 0.05
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Negative sampling's loss over all pairs and negatives at once, as in the lesson: centers, contexts (n, width)."""
+    """Negative sampling's loss over all pairs and negatives at once, as in the lesson: centers, contexts (n, width).
+
+    The gradient is written out (probability minus target), which takes a third of autograd's time.
+    """
     n = len(counts)
-    noise = counts.sum(axis=0) ** 0.75
-    negative = NUM_NEGATIVES * counts.sum(axis=1, keepdims=True) * noise / noise.sum()
-    positive, negative = (torch.tensor(part / counts.sum()).float() for part in (counts, negative))
+    real, made_up = (torch.tensor(part).float() for part in expected_pairs(counts))
     generator = torch.Generator().manual_seed(seed)
-    center = ((torch.rand(n, width, generator=generator) - 0.5) / width).requires_grad_()
-    context = torch.zeros(n, width, requires_grad=True)
+    center = (torch.rand(n, width, generator=generator) - 0.5) / width
+    context = torch.zeros(n, width)
     optimizer = torch.optim.Adam([center, context], lr)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     for _ in range(steps):
-        scores = center @ context.T
-        loss = -(positive * F.logsigmoid(scores) + negative * F.logsigmoid(-scores)).sum()
-        optimizer.zero_grad()
-        loss.backward()
+        slope = (real + made_up) * torch.sigmoid(center @ context.T) - real  # (n, n)
+        center.grad, context.grad = slope @ context, slope.T @ center
         optimizer.step()
         schedule.step()
-    return center.detach().double().numpy(), context.detach().double().numpy()
+    return center.double().numpy(), context.double().numpy()
 
 
 def ppmi_svd(counts: np.ndarray, width: int) -> np.ndarray:
@@ -111,39 +145,206 @@ def overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def neighbors() -> dict:
-    """How much lists of neighbors agree between seeds, and between samples of the sentences; by frequency of a word."""
+    """How much lists of neighbors agree between starts, and between samples of the sentences; by frequency of a word."""
     sentences, words, counted = review_words()
     frequency = np.array([counted[word] for word in words])
-    bins = [(frequency >= low) & (frequency <= high) for low, high in BINS]
+    bins = [(frequency >= low) & (frequency <= (high or np.inf)) for low, high in BINS]
     counts = count_pairs(sentences, words, REVIEW_WINDOW)
-    lists: dict[str, list[np.ndarray]] = {"seeds": [], "sentences": [], "sentences, PPMI + SVD": []}
+    drawn = []
     for seed in range(SEEDS):
-        lists["seeds"].append(nearest(train_on_counts(counts, seed, REVIEW_WIDTH, REVIEW_STEPS)[0]))
         chosen = np.random.default_rng(seed).integers(0, len(sentences), len(sentences))  # drawn with replacement
-        drawn = count_pairs([sentences[i] for i in chosen], words, REVIEW_WINDOW)
-        lists["sentences"].append(nearest(train_on_counts(drawn, seed, REVIEW_WIDTH, REVIEW_STEPS)[0]))
-        lists["sentences, PPMI + SVD"].append(nearest(ppmi_svd(drawn, REVIEW_WIDTH)))
-        print("neighbors, seed", seed, flush=True)
-    agreement = {}
-    for name, found in lists.items():
-        pairs = [(i, j) for i in range(SEEDS) for j in range(i)]
-        shared = np.mean([overlap(found[i], found[j]) for i, j in pairs], axis=0)  # (n,)
-        agreement[name] = [round(float(shared[chosen].mean()), 4) for chosen in bins]
+        drawn.append(count_pairs([sentences[i] for i in chosen], words, REVIEW_WINDOW))
+    lowest, agreement, above, by_start = lowest_loss(counts), {}, {}, {}
+    counted_lists = [nearest(ppmi_svd(sample, REVIEW_WIDTH)) for sample in drawn]
+    agreement["sentences, PPMI + SVD"] = agreement_in_bins(counted_lists, bins)
+    for steps in REVIEW_STEPS:
+        starts = [train_on_counts(counts, seed, REVIEW_WIDTH, steps) for seed in range(SEEDS)]
+        above[str(steps)] = [round(expected_loss(counts, *pair) - lowest, 4) for pair in starts]
+        by_start[steps] = [nearest(centers) for centers, _ in starts]
+        samples = [nearest(train_on_counts(sample, 0, REVIEW_WIDTH, steps)[0]) for sample in drawn]  # the same start
+        agreement[f"start, {steps} steps"] = agreement_in_bins(by_start[steps], bins)
+        agreement[f"sentences, {steps} steps"] = agreement_in_bins(samples, bins)
+        print("neighbors", steps, above[str(steps)], agreement, flush=True)
     ids = {word: i for i, word in enumerate(words)}
     shown = {}
     for word in LOOKED_AT:
-        times = Counter(words[i] for found in lists["seeds"] for i in found[ids[word]])
+        times = Counter(words[i] for found in by_start[REVIEW_STEPS[-1]] for i in found[ids[word]])
         shown[word] = times.most_common(NUM_NEAREST)
     return {
         "num_words": len(words),
         "num_tokens": int(sum(counted.values())),
         "num_in_bin": [int(chosen.sum()) for chosen in bins],
         "bins": BINS,
+        "steps": REVIEW_STEPS,
+        "above the lowest": above,
         "agreement": agreement,
         "by_chance": NUM_NEAREST / (len(words) - 1),
         "looked_at": shown,
         "frequency": {word: counted[word] for word in LOOKED_AT},
+        "opposites": {
+            "word2vec": opposites(by_start[REVIEW_STEPS[-1]], ids),
+            "PPMI + SVD": opposites([nearest(ppmi_svd(counts, REVIEW_WIDTH))], ids),
+        },
     }
+
+
+def agreement_in_bins(lists: list[np.ndarray], bins: list[np.ndarray]) -> list[float]:
+    """Mean share of neighbors that two lists have in common, over all pairs of lists; per bin of words."""
+    pairs = [(i, j) for i in range(len(lists)) for j in range(i)]
+    shared = np.mean([overlap(lists[i], lists[j]) for i, j in pairs], axis=0)  # (n,)
+    return [round(float(shared[chosen].mean()), 4) for chosen in bins]
+
+
+def opposites(lists: list[np.ndarray], ids: dict[str, int]) -> dict:
+    """How often a word's opposite is among its nearest, and, as a control, another pair's second word."""
+    pairs = [pair.split() for pair in OPPOSITES.split(", ")]
+    rows = {}
+    for first, second in pairs:
+        rows[f"{first}, {second}"] = [
+            int(ids[second] in found[ids[first]]) + int(ids[first] in found[ids[second]]) for found in lists
+        ]
+    hits, tries = 0, 0
+    for i, (first, _) in enumerate(pairs):
+        for j, (_, second) in enumerate(pairs):
+            if i != j:
+                for found in lists:
+                    hits += int(ids[second] in found[ids[first]]) + int(ids[first] in found[ids[second]])
+                    tries += 2
+    share = np.mean([sum(row) for row in rows.values()]) / (2 * len(lists))
+    return {"found, both ways": rows, "share": round(float(share), 4), "share, other pairs": round(hits / tries, 4)}
+
+
+# ---------------------------------------------------------------- the captions: controls of the analogies
+def caption_sentences() -> list[list[str]]:
+    """The 6,000 training captions as words."""
+    return [captions.tokens(line) for line in datasets.load("scenes", "train").column("words")]
+
+
+def with_color_in_front(sentence: list[str]) -> list[str]:
+    """“a small star in red” becomes “a small red star”: all words but “in” stay."""
+    changed = list(sentence)
+    i = 1
+    while i + 1 < len(changed):
+        if changed[i] == "in" and changed[i + 1] in (*PLAIN, *NO_PARTNER):
+            changed[i - 1 : i + 2] = [changed[i + 1], changed[i - 1]]
+        i += 1
+    return changed
+
+
+def shuffled(sentences: list[list[str]], among: tuple[str, ...], seed: int) -> list[list[str]]:
+    """All occurrences of these words change places at random: the same places, the same frequencies."""
+    occurring = [word for sentence in sentences for word in sentence if word in among]
+    order = iter(np.random.default_rng(seed).permutation(len(occurring)))
+    return [[occurring[next(order)] if word in among else word for word in sentence] for sentence in sentences]
+
+
+def replaced(sentences: list[list[str]], among: tuple[str, ...], by: str) -> list[list[str]]:
+    """One word in place of each of these."""
+    return [[by if word in among else word for word in sentence] for sentence in sentences]
+
+
+def has_color_after_in(sentence: list[str]) -> bool:
+    """Whether “in” is followed by a color name somewhere."""
+    return any(a == "in" and b in (*PLAIN, *NO_PARTNER) for a, b in zip(sentence, sentence[1:], strict=False))
+
+
+def at_random(sentences: list[list[str]], size: int, seed: int) -> list[list[str]]:
+    """So many of the sentences, drawn without replacement."""
+    return [sentences[i] for i in sorted(np.random.default_rng(seed).permutation(len(sentences))[:size])]
+
+
+def analogy_answer(unit: np.ndarray, ids: dict[str, int], c: str, step: np.ndarray, excluded: tuple[str, ...]) -> str:
+    """The word nearest to c plus a step."""
+    cosines = unit @ (unit[ids[c]] + step)
+    cosines[[ids[word] for word in excluded]] = -np.inf
+    return list(ids)[cosines.argmax()]
+
+
+def judge(vectors: np.ndarray, ids: dict[str, int], seed: int) -> dict[str, float]:
+    """Analogies between plain and fancy names with their controls, and ranks of partners."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    partner = dict(zip(PLAIN, FANCY, strict=True))
+    rng = np.random.default_rng(seed)
+    found: dict[str, list] = {}
+
+    def note(name: str, value: float) -> None:
+        found.setdefault(name, []).append(float(value))
+
+    for a in PLAIN:
+        for c in PLAIN:
+            if a == c:
+                continue
+            offset, question = unit[ids[partner[a]]] - unit[ids[a]], (a, partner[a], c)
+            answer = analogy_answer(unit, ids, c, offset, question)
+            note("right", answer == partner[c])
+            note("right, orange" if c == "orange" else "right, others", answer == partner[c])
+            allowed = analogy_answer(unit, ids, c, offset, ())
+            note("not excluded", allowed == partner[c])
+            note("not excluded: c", allowed == c)
+            without = analogy_answer(unit, ids, c, 0 * offset, question)
+            note("no step", without == partner[c])
+            note("no step, orange" if c == "orange" else "no step, others", without == partner[c])
+            for _ in range(10):
+                step = rng.normal(size=len(offset))
+                step *= np.linalg.norm(offset) / np.linalg.norm(step)
+                note("random step", analogy_answer(unit, ids, c, step, question) == partner[c])
+            for wrong in FANCY:  # from a to another color's fancy name; c's own partner is not used
+                if wrong not in (partner[a], partner[c]):
+                    step = unit[ids[wrong]] - unit[ids[a]]
+                    note("wrong pair's step", analogy_answer(unit, ids, c, step, (a, wrong, c)) == partner[c])
+    for a, b in (*partner.items(), *((fancy, plain) for plain, fancy in partner.items())):
+        cosines = unit @ unit[ids[a]]
+        rank = (cosines > cosines[ids[b]]).sum()  # the word itself is one of them
+        note("rank, orange" if "orange" in (a, b) else "rank, others", rank)
+        note("rank", rank)
+    starts, ends = (np.stack([unit[ids[word]] for word in names]) for names in (PLAIN, FANCY))
+    note("cosine of offsets", mean_cosine(ends - starts))
+    for shift in range(1, len(PLAIN)):
+        note("cosine of wrong offsets", mean_cosine(np.roll(ends, shift, axis=0) - starts))
+    return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
+
+
+def mean_cosine(offsets: np.ndarray) -> float:
+    """Mean cosine of all pairs of rows."""
+    unit = offsets / np.linalg.norm(offsets, axis=1, keepdims=True)
+    return float((unit @ unit.T)[np.triu_indices(len(unit), k=1)].mean())
+
+
+def trained_on(sentences: list[list[str]], seed: int) -> tuple[np.ndarray, dict[str, int]]:
+    """Vectors of the words that occur in these sentences, and their ids."""
+    words = sorted({word for sentence in sentences for word in sentence})
+    counts = count_pairs(sentences, words, CAPTION_WINDOW)
+    centers, _ = train_on_counts(counts, seed, CAPTION_WIDTH, CAPTION_STEPS)
+    return centers, {word: i for i, word in enumerate(words)}
+
+
+def interventions() -> dict:
+    """Change the captions, count and train anew: five seeds each, which also draw the changes that are random."""
+    original = caption_sentences()
+    without = [sentence for sentence in original if not has_color_after_in(sentence)]
+    in_front = [with_color_in_front(sentence) for sentence in original]
+    assert not any(has_color_after_in(sentence) for sentence in in_front)
+    same_article = replaced(original, ("an",), "a")
+    ways: dict[str, Callable[[int], list[list[str]]]] = {
+        "as it was": lambda seed: original,
+        "without captions with “in red”": lambda seed: without,
+        "as many fewer, at random": lambda seed: at_random(original, len(without), seed),
+        "“red star” for “star in red”": lambda seed: in_front,
+        "one word for all shapes": lambda seed: replaced(original, SHAPES, "star"),
+        "shapes shuffled": lambda seed: shuffled(original, SHAPES, seed),
+        "sizes shuffled": lambda seed: shuffled(original, SIZES, seed),
+        "“a” for “an”": lambda seed: same_article,
+        "shapes shuffled, “a” for “an”": lambda seed: shuffled(same_article, SHAPES, seed),
+    }
+    table: dict[str, dict[str, list[float]]] = {}
+    for name, change in ways.items():
+        rows = []
+        for seed in range(SEEDS):
+            vectors, ids = trained_on(change(seed), seed)
+            rows.append(judge(vectors, ids, seed))
+        table[name] = {key: [row[key] for row in rows] for key in rows[0]}
+        print(name, {key: round(float(np.mean(value)), 3) for key, value in table[name].items()}, flush=True)
+    return {"num_captions": len(original), "num_left": len(without), "measures": table}
 
 
 # ---------------------------------------------------------------- a pretrained encoder
@@ -318,6 +519,8 @@ PROBES = (  # our own sentences: what differs, the first one, the second one
     ("order", "a red circle above a blue star", "a blue star above a red circle"),
     ("negation", "the film was good", "the film was not good"),
     ("opposite", "the film was good", "the film was bad"),
+    ("another quality", "the film was good", "the film was long"),
+    ("another thing", "the film was good", "the soup was good"),
     ("paraphrase", "the film was good", "I enjoyed this movie"),
     ("unrelated", "the film was good", "my card has not arrived"),
     ("two languages", "the film was good", "这部电影很好看"),
@@ -382,6 +585,9 @@ def associations(encoder: Encoder) -> dict:
     return found
 
 
+ENCODED = {"probes", "associations", "intents", "opinions"}  # sections that need MiniLM
+
+
 def main() -> None:
     """Make and save all figures; with names of sections, only those."""
     start = time.process_time()
@@ -391,7 +597,7 @@ def main() -> None:
         figures = datasets.results("word_vectors")
     except FileNotFoundError:
         figures = {}
-    encoder = Encoder()
+    encoder = Encoder() if not wanted or set(wanted) & ENCODED else None
     sections: dict[str, Callable[[], object]] = {
         "probes": lambda: probes(encoder),
         "associations": lambda: associations(encoder),
@@ -401,6 +607,7 @@ def main() -> None:
         },
         "opinions": lambda: opinions(encoder),
         "neighbors": neighbors,
+        "interventions": interventions,
     }
     for name in wanted or sections:
         figures[name] = sections[name]()

@@ -1,0 +1,612 @@
+"""Train the shipped vision–language model of `scenes` and measure it: writes `data/models/vlm`.
+
+    make results vlm                                         # at most 90 minutes on two cores
+    python notebooks/src/vlm/make_results.py --steps 200 --scenes 2000 --out /tmp/vlm   # a try
+    python notebooks/src/vlm/make_results.py --start KEPT/step_1500 --before KEPT/curve.json --minutes 40  # goes on
+
+Four stages, each a share of the time: the language model learns to speak, without pictures; then only the projector
+learns, from captions; then all together learn from captions and easy questions; then from all kinds of questions, with
+a caption of each picture among them. "Where in the picture is the star?" is asked, too: whoever can find one thing can
+compare the places of two, which is what takes longest.
+
+Visual tokens have mean square 1, and their positions a code of row and column of the same size: where the tokens were
+much larger than their positions, neither "place" nor "relation" was learned.
+
+The picture is read once for all its dialogues (`mmcourse.torch.vlm.pack`). Half of the pictures are mirrored, with
+answers and captions of the mirrored scene. Matrices are trained by Muon, the rest by AdamW. The learning rate falls to
+0 at the last step, or sooner where `--minutes` would not suffice.
+
+Everything drawn by chance comes from the seed; another processor or another PyTorch rounds differently.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import json
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from mmcourse.datasets import data_dir, vocabulary
+from mmcourse.datasets.scenes import questions, world
+from mmcourse.datasets.scenes.captions import english
+from mmcourse.datasets.scenes.drawing import draw
+from mmcourse.figures import vlm as vlm_figures
+from mmcourse.figures.captioning import truth_of
+from mmcourse.io import atomic_write
+from mmcourse.torch.captioner import Captioner
+from mmcourse.torch.clip import CLIP, prepare_images
+from mmcourse.torch.vlm import DESCRIBE, PROJECTORS, VLM, pack, question_ids
+from mmcourse.training.torch.muon import Muon
+
+SEED = 0
+TRAIN_SEED = 30_002  # of the training scenes: not the fixed splits of `scenes.load`
+VALIDATION_SEED = 20_002
+NUM_SCENES = 36_000
+BATCH = 64  # pictures
+DECAY = 0.4  # share of the training in which the learning rate falls
+WARMUP = 50  # steps at the beginning and at each change of stage
+CAPTION_WEIGHT = 0.5  # of the captions' mean loss, beside the answers'
+NOT_MATRICES = ("embedding", "positions", "queries")
+PARTS = ("vision", "projector", "language")
+TOWERS = {"clip": CLIP, "captioning": Captioner}
+
+
+# ---------------------------------------------------------------- stages
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training.
+
+    Attributes
+    ----------
+    until : share of the training at which it ends
+    trained : which parts learn
+    captions : how many of each picture
+    kinds : of the questions about each picture; "own" is the one for which the scene was made
+    sees : whether there is a picture; without, the visual tokens are zeros
+    most : scenes with at most so many things
+    """
+
+    name: str
+    until: float
+    trained: tuple[str, ...]
+    captions: int
+    kinds: tuple[str, ...]
+    sees: bool = True
+    most: int = world.MOST
+
+
+EASY = ("colour", "shape", "existence", "place")
+ALL = ("own", "relation", "relation", "place", "place", "existence", "count", "compare")
+GRID_SCALE = 1.0  # size of the code of row and column in the positions of a new model's visual tokens
+STAGES = (
+    Stage("language", 0.02, ("language",), 1, ("own", *EASY), sees=False),
+    Stage("projector", 0.05, ("projector",), 2, ()),
+    Stage("captions first", 0.12, PARTS, 2, EASY, most=2),
+    Stage("questions", 1.0, PARTS, 1, ALL),
+)
+# What the lesson compares: the same model, start and time, with something left out.
+RECIPES = {
+    "whole": STAGES,
+    "questions only": (replace(STAGES[0], captions=0), Stage("questions", 1.0, PARTS, 0, ALL)),
+    "without place": tuple(replace(s, kinds=tuple(k for k in s.kinds if k != "place")) for s in STAGES),
+    "at once": (replace(STAGES[3], captions=1),),
+}
+
+
+def stage_at(progress: float, stages: Sequence[Stage] = STAGES) -> Stage:
+    """The stage at a share of the training, from 0 to 1."""
+    return next((stage for stage in stages if progress < stage.until), stages[-1])
+
+
+class Optimizers:
+    """Muon for matrices and kernels, AdamW for the rest, for each part of the model; one factor for all rates."""
+
+    def __init__(self, model: VLM, muon_lr: float = 0.02, adamw_lr: float = 3e-3, vision_factor: float = 0.4) -> None:
+        groups: dict[tuple[bool, bool], list] = {}
+        for name, parameter in model.named_parameters():
+            is_matrix = parameter.ndim > 1 and not any(word in name for word in NOT_MATRICES)
+            groups.setdefault((is_matrix, name.startswith("vision.")), []).append(parameter)
+        self.all, self.rates = [], []
+        for (is_matrix, is_vision), parameters in groups.items():
+            rate = (muon_lr if is_matrix else adamw_lr) * (vision_factor if is_vision else 1)
+            if is_matrix:
+                self.all.append(Muon(parameters, lr=rate))
+            else:
+                self.all.append(torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.0))
+            self.rates.append(rate)
+
+    def step(self, loss: torch.Tensor, model: VLM, factor: float) -> None:
+        """One update with all learning rates multiplied by `factor`; frozen parts have no gradient and stay."""
+        for optimizer, rate in zip(self.all, self.rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * factor
+            optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], 1.0)
+        for optimizer in self.all:
+            optimizer.step()
+
+
+def set_trained(model: VLM, stage: Stage) -> None:
+    """Only the parts of this stage learn; a frozen tower keeps its statistics, too."""
+    model.train()
+    for part in PARTS:
+        getattr(model, part).requires_grad_(part in stage.trained)
+    model.vision.train("vision" in stage.trained)
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices by itself (AMX): then convolutions take a third of the time."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16"))
+
+
+# ---------------------------------------------------------------- data
+@functools.lru_cache(maxsize=10_000)
+def pieces_of(word: str) -> tuple[int, ...]:
+    """Ids of one word with its mark; between English words a space is understood."""
+    return tuple(vocabulary.encode(word))
+
+
+def encode_answer(text: str) -> list[int]:
+    """A text and `<eos>`: as `vocabulary.encode`, and ten times as fast."""
+    ids: list[int] = []
+    for word in text.split():
+        ids += pieces_of(word)
+    return [*ids, vocabulary.EOS]
+
+
+cached_question_ids = functools.lru_cache(maxsize=20_000)(question_ids)
+
+
+def mirrored(scene: world.Scene) -> world.Scene:
+    """The scene of the picture with left and right exchanged: pixel x becomes pixel 63 − x."""
+    return replace(scene, things=tuple(replace(thing, x=world.SIDE - 1 - thing.x) for thing in scene.things))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A scene and the question for which it was made."""
+
+    scene: world.Scene
+    own: questions.Question
+
+
+def make_samples(n: int) -> list[Sample]:
+    """Scenes of all kinds of questions in turn, so that "three" is as frequent as "none"."""
+    found = []
+    for index in range(n):
+        question, _, _, scene = questions.ask(TRAIN_SEED, index)
+        found.append(Sample(scene, question))
+    return found
+
+
+class Asker:
+    """Draws dialogues about scenes; everything by chance comes from one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.numpy = np.random.default_rng([seed, 1])
+
+    def question(self, sample: Sample, scene: world.Scene, kind: str) -> tuple[Sequence[int], Sequence[int]] | None:
+        """One question of this kind with its answer, as ids; None where the scene has none.
+
+        First an answer is chosen, each that is possible as likely, then a question that has it: else nearly all counts
+        were none or one.
+        """
+        if kind == "own":
+            question, answer = sample.own, questions.solve(sample.own, scene)
+        else:
+            by_answer: dict[str, list] = {}
+            for question, answer in questions.about(scene, kind):
+                by_answer.setdefault(answer, []).append(question)
+            if not by_answer:
+                return None
+            answer = self.random.choice(sorted(by_answer))
+            question = self.random.choice(by_answer[answer])
+        text = questions.words(question, self.numpy)
+        return cached_question_ids(text), encode_answer(answer)
+
+    def dialogues(self, sample: Sample, scene: world.Scene, stage: Stage) -> list[tuple[Sequence[int], Sequence[int]]]:
+        """Captions, then questions, none of them twice."""
+        found = []
+        for _ in range(stage.captions):
+            speaker = self.random.randrange(1 << 30)
+            caption = english(replace(scene, seed=(*scene.seed, speaker)))
+            found.append((cached_question_ids(DESCRIBE), encode_answer(caption)))
+        for kind in stage.kinds:
+            drawn = self.question(sample, scene, kind)
+            if drawn is not None and drawn not in found:
+                found.append(drawn)
+        return found
+
+
+def batches(samples: Sequence[Sample], rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Row numbers without end, BATCH at a time, each epoch in a new order. `send` says how many things at most."""
+    most = world.MOST
+    while True:
+        usable = np.array([row for row, sample in enumerate(samples) if len(sample.scene.things) <= most])
+        order = rng.permutation(usable)
+        for start in range(0, max(1, len(order) - BATCH + 1), BATCH):
+            wanted = yield order[start : start + BATCH]
+            if wanted is not None and wanted != most:
+                most = wanted
+                break
+
+
+# ---------------------------------------------------------------- training
+def batch_loss(
+    model: VLM, images: torch.Tensor, dialogues: list, stage: Stage, fast: bool
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Mean nats per piece of the answers, plus CAPTION_WEIGHT times those of the captions; each also by itself.
+
+    images : float (b, 3, 64, 64); dialogues : for each picture, as `Asker.dialogues` gives them
+    """
+    ids, labels, segments, position_ids = pack(dialogues, model.num_visual)
+    with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+        if stage.sees:
+            with torch.set_grad_enabled("vision" in stage.trained):
+                features = model.vision(images)
+            visual = model.project(features).float()
+        else:
+            visual = torch.zeros(len(images), model.num_visual, model.config["dim"])
+        hidden = model.packed_hidden_states(visual, ids, segments, position_ids)
+        following = labels[:, 1:]  # position t predicts the piece at t + 1
+        kept = following != -100
+        logits = model.language.to_logits(hidden[:, :-1][kept]).float()  # only where something is learned
+    nats = F.cross_entropy(logits, following[kept], reduction="none")
+    is_caption = (segments[:, 1:] <= stage.captions)[kept]  # captions come first
+    found: dict[str, float] = {}
+    loss = nats.sum() * 0.0
+    for name, chosen, weight in (("answers", ~is_caption, 1.0), ("captions", is_caption, CAPTION_WEIGHT)):
+        if chosen.any():
+            mean = nats[chosen].mean()
+            loss = loss + weight * mean
+            found[name] = mean.item()
+    return loss, found
+
+
+class Validation:
+    """A few questions of every kind, and scenes to describe."""
+
+    def __init__(self, n: int) -> None:
+        kinds = (*questions.QUESTION_KINDS, "place")
+        each = max(1, n // len(kinds))
+        asked = [questions.ask(VALIDATION_SEED, number, kind=kind) for kind in kinds for number in range(each)]
+        self.kinds = np.repeat(kinds, each)
+        self.text = [text for _, text, _, _ in asked]
+        self.answer = [answer for _, _, answer, _ in asked]
+        self.images = np.stack([draw(scene) for _, _, _, scene in asked])
+        self.scenes = [world.make(VALIDATION_SEED, index) for index in range(max(5, n // 8))]
+        self.scene_images = np.stack([draw(scene) for scene in self.scenes])
+
+    def measure(self, model: VLM) -> dict[str, float]:
+        """Accuracy in all (without "place", which no test asks) and of each kind; truth of captions."""
+        said = model.answer(self.images, self.text, max_length=8)
+        right = np.array([one == true for one, true in zip(said, self.answer, strict=True)])
+        found = {"accuracy": float(right[self.kinds != "place"].mean())}
+        found |= {kind: float(right[self.kinds == kind].mean()) for kind in dict.fromkeys(self.kinds.tolist())}
+        found["captions true"] = truth_of(model.describe(self.scene_images), self.scenes)["all_true"]
+        return found
+
+
+def train(
+    model: VLM,
+    steps: int,
+    samples: list[Sample],
+    images: np.ndarray,
+    fast: bool,
+    minutes: float = 85.0,
+    stages: Sequence[Stage] = STAGES,
+    every: int = 250,
+    keep: Path | None = None,
+    num_validation: int = 280,
+    seed: int = SEED,
+    begun: list[dict] | None = None,
+) -> list[dict]:
+    """Train; returns what was measured on validation questions every `every` steps, and keeps the model each time.
+
+    `begun` gets an entry for each stage: its name, its first step, which parts learn.
+    """
+    begun = [] if begun is None else begun
+    rng = np.random.default_rng([seed, 3])
+    asker, order = Asker(seed), batches(samples, rng)
+    validation = Validation(num_validation)
+    optimizers, curve = Optimizers(model), []
+    losses: dict[str, list[float]] = {"answers": [], "captions": []}
+    stage, stage_start = None, 0
+    next(order)
+    started, cpu_started = time.perf_counter(), time.process_time()
+    for step in range(steps):
+        progress = max(step / steps, (time.perf_counter() - started) / 60 / minutes)
+        if stage_at(progress, stages) is not stage:
+            stage, stage_start = stage_at(progress, stages), step
+            begun.append({"name": stage.name, "first step": step, "trained": list(stage.trained)})
+            print(f"step {step}: stage {stage.name!r}, trained: {', '.join(stage.trained)}", flush=True)
+        set_trained(model, stage)
+        rows = order.send(stage.most)
+        flipped = rng.random(len(rows)) < 0.5
+        dialogues = []
+        for row, flip in zip(rows.tolist(), flipped.tolist(), strict=True):
+            scene = mirrored(samples[row].scene) if flip else samples[row].scene
+            dialogues.append(asker.dialogues(samples[row], scene, stage))
+        pixels = prepare_images(images[rows])
+        pixels[torch.from_numpy(flipped)] = pixels[torch.from_numpy(flipped)].flip(3)
+        loss, measured = batch_loss(model, pixels, dialogues, stage, fast)
+        factor = min(1.0, (step - stage_start + 1) / WARMUP, max(0.0, (1 - progress) / DECAY))
+        optimizers.step(loss, model, factor)
+        for name, value in measured.items():
+            losses[name].append(value)
+        last = step + 1 == steps or (time.perf_counter() - started) / 60 >= minutes
+        if (step + 1) % every == 0 or last:
+            row = {"step": step + 1, "stage": stage.name}
+            means = {f"nats, {name}": float(np.mean(values[-100:])) for name, values in losses.items() if values}
+            means |= validation.measure(model)
+            seconds = {
+                "cpu seconds": round(time.process_time() - cpu_started, 1),
+                "seconds": round(time.perf_counter() - started, 1),
+            }
+            curve.append(row | {key: round(value, 4) for key, value in means.items()} | seconds)
+            print(curve[-1], flush=True)
+            if keep is not None:
+                keep.mkdir(parents=True, exist_ok=True)
+                atomic_write(keep / "curve.json", json.dumps({"curve": curve, "stages": begun}, indent=1) + "\n")
+                model.save_pretrained(keep / f"step_{step + 1}")
+        if last:
+            break
+    return curve
+
+
+def drawn(samples: list[Sample], path: Path | None) -> np.ndarray:
+    """Pictures of the scenes, uint8 (n, 64, 64, 3); read from `path` where they were kept before."""
+    if path is not None and path.is_file():
+        images = np.load(path)
+        if len(images) >= len(samples):
+            return images[: len(samples)]
+    images = np.stack([draw(sample.scene) for sample in samples])
+    if path is not None:
+        np.save(path, images)
+    return images
+
+
+def make_model(options: argparse.Namespace) -> VLM:
+    """A new model with a trained tower, or a kept one."""
+    if options.start is not None:
+        model = VLM.from_pretrained(options.start)
+        if options.grid_scale is not None:
+            model.add_grid_positions(options.grid_scale)
+        return model
+    model = VLM(projector=options.projector, merge=options.merge)
+    model.look_from(TOWERS[options.tower].from_pretrained(options.tower))
+    if options.projector != "resampler":
+        model.add_grid_positions(GRID_SCALE if options.grid_scale is None else options.grid_scale)
+    return model
+
+
+def join_runs(before: Path | None, curve: list[dict], begun: list[dict], step: int) -> tuple[list[dict], list[dict]]:
+    """Curve and stages of an earlier run up to the kept step, then this run's, counted on."""
+    if before is None:
+        return curve, begun
+    earlier = json.loads(before.read_text(encoding="utf-8"))
+    rows = [row for row in earlier["curve"] if row["step"] <= step]
+    stages = [stage for stage in earlier["stages"] if stage["first step"] < step]
+    last = rows[-1]
+    for row in curve:
+        seconds = {key: round(row[key] + last[key], 1) for key in ("cpu seconds", "seconds")}
+        rows.append(row | seconds | {"step": row["step"] + step})
+    stages += [
+        stage | {"name": f"{stage['name']}, went on", "first step": stage["first step"] + step} for stage in begun
+    ]
+    return rows, stages
+
+
+def main() -> None:
+    """Train, save, measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--minutes", type=float, default=80.0, help="at most; then the learning rate falls sooner")
+    parser.add_argument("--scenes", type=int, default=NUM_SCENES)
+    parser.add_argument("--recipe", choices=RECIPES, default="whole", help="another leaves something out")
+    parser.add_argument(
+        "--tower", choices=TOWERS, default="captioning", help="the shipped model whose picture tower sees"
+    )
+    parser.add_argument("--projector", choices=PROJECTORS, default="mlp")
+    parser.add_argument("--merge", type=int, default=1, help="1: 64 visual tokens, 2: 16, 4: 4")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--every", type=int, default=250, help="steps between two measurements")
+    parser.add_argument("--start", type=Path, default=None, help="a kept model to go on from, with the last stage only")
+    parser.add_argument("--before", type=Path, default=None, help="the curve of the run that kept it (curve.json)")
+    parser.add_argument("--grid-scale", type=float, default=None, help="add row and column to the positions, so large")
+    parser.add_argument("--pictures", type=Path, default=None, help="a file in which drawn pictures are kept")
+    parser.add_argument("--keep", type=Path, default=None, help="a folder for the model after each measurement")
+    parser.add_argument("--out", type=Path, default=None, help="another folder for the model")
+    options = parser.parse_args()
+    fast = has_fast_bfloat16()
+    torch.manual_seed(options.seed)
+    samples = make_samples(options.scenes)
+    images = drawn(samples, options.pictures)
+    model = make_model(options).to(memory_format=torch.channels_last)
+    stages = RECIPES[options.recipe] if options.start is None else RECIPES[options.recipe][-1:]
+    begun: list[dict] = []
+    curve = train(
+        model,
+        options.steps,
+        samples,
+        images,
+        fast,
+        options.minutes,
+        stages,
+        options.every,
+        options.keep,
+        seed=options.seed,
+        begun=begun,
+    )
+    first = 0 if options.start is None else int(options.start.name.rpartition("_")[2])
+    curve, begun = join_runs(options.before, curve, begun, first)
+    scale = (GRID_SCALE if options.start is None else 0) if options.grid_scale is None else options.grid_scale
+    training = {
+        "seed": options.seed,
+        "recipe": options.recipe,
+        "tower": options.tower,
+        "note": f"A code of row and column, {scale:+g} in size, was added to the positions of visual tokens at step {first}.",
+        "scenes": len(samples),
+        "steps": curve[-1]["step"],
+        "stages": begun,
+        "bfloat16": fast,
+        "cpu seconds": round(curve[-1]["cpu seconds"]),
+        "curve": curve,
+    }
+    save(model, training, options.out)
+
+
+CARD = """\
+# Model card: vlm
+
+Answers English questions about a picture of `scenes`, and describes it: the picture tower of `{tower}`, trained on, a
+projector, and a causal language model in whose text the picture's {visual} tokens stand. {weights:,} weights as float16,
+loaded by safetensors only:
+
+```python
+from mmcourse.torch.vlm import VLM
+model = VLM.from_pretrained("vlm")
+model.answer(pictures, "Is there a red star?")
+model.describe(pictures)
+```
+
+## Data
+{train_scenes:,} drawn scenes of seed {train_seed}, half of them mirrored each time, with new questions and captions in
+every epoch (`data/scenes/README.md`); test scenes are others. Six kinds of questions, and a seventh, "place", that only
+teaches. Text is encoded by `mmcourse.datasets.vocabulary`. No photograph and no sentence that a person wrote is in it.
+
+## Training
+`notebooks/src/vlm/make_results.py`, seed {seed}: {steps:,} steps of {batch} pictures with up to {texts} dialogues each;
+{cpu:,} CPU seconds. Stages, with the parts that learn:
+{stages}.
+{note}
+Matrices by Muon, the rest by AdamW. Another processor or another PyTorch rounds differently.
+
+| step | CPU seconds | all | existence | count | color | shape | relation | compare |
+|---|---|---|---|---|---|---|---|---|
+{curve}
+
+(Accuracy on 240 validation questions.)
+
+## Measured
+On {questions:,} test questions, from the stored weights (`mmcourse figures vlm`), greedy, letter for letter. Each question
+is asked about as many pictures as it has answers, and each answer is right once: whoever does not look is right once in
+each group. In brackets: 95 % intervals.
+
+| figure | reached | aim | limit |
+|---|---|---|---|
+| right answers | **{accuracy:.3f}** ({accuracy_low:.3f}–{accuracy_high:.3f}) | 0.95 | 1.000 |
+| right answers of the worst kind | **{worst_kind:.3f}** | 0.88 | 1.000 |
+| with the picture of another question | **{exchanged_pictures:.3f}** ({exchanged_low:.3f}–{exchanged_high:.3f}) | at most 0.30 | |
+| with a gray picture | **{gray_pictures:.3f}** | at most 0.30 | {language_only:.3f} |
+
+| kind | right | 95 % interval | language alone, at most |
+|---|---|---|---|
+{kinds}
+
+Of "is there …?" about what is not there, "yes" is said to {false_yes_conjunction:.3f} where its color and its shape are both
+there, on different things, to {false_yes_half:.3f} where one of them is, to {false_yes_neither:.3f} where neither is. Asked for the
+color of a thing that is not there, it names one in {false_premise_color:.3f} of all cases: no training question has a false
+premise. Descriptions: {captions_all_true:.3f} wholly true, {mentioned_but_absent:.4f} of the things they mention are not there.
+Swapped colors and exchanged sides told by likelihood: {foils_color:.3f} and {foils_relation:.3f} (chance 0.5). Questions with
+pairs of color and shape that training never has: {accuracy_unseen_pairs:.3f} right.
+{verdict}
+All figures: `figures.json`.
+
+## Files
+- `model.safetensors` SHA-256 {sha256}
+- `config.json` widths of the model; how many pieces the vocabulary had, and their SHA-256
+
+## License and limits
+CC BY 4.0, the mmcourse authors. The model knows six shapes, eight colors and the questions of one grammar. What it says
+about photographs means nothing: it is for lessons only.
+"""
+
+
+def verdict(figures: dict) -> str:
+    """What falls short of the aims, in words."""
+    short = []
+    if figures["accuracy"] < 0.95:
+        short.append(f"right answers ({figures['accuracy']:.3f} of 0.95)")
+    weak = [kind for kind in questions.QUESTION_KINDS if figures[kind] < 0.88]
+    if weak:
+        short.append(f"{', '.join(weak)} (below 0.88)")
+    for name, words in (("exchanged_pictures", "other questions' pictures"), ("gray_pictures", "gray pictures")):
+        if figures[name] > 0.30:
+            short.append(f"{words} ({figures[name]:.3f}, above 0.30)")
+    if not short:
+        return "All four aims are reached."
+    return f"Not reached: {'; '.join(short)}. The curve above shows which kinds were learned when."
+
+
+def write_card(folder: Path, model: VLM, found: dict) -> None:
+    """README.md with the figures that were measured."""
+    figures, training = found["figures"], found["training"]
+    curve = training["curve"]
+    columns = ("accuracy", *questions.QUESTION_KINDS)
+    rows = [
+        f"| {row['step']:,} | {row['cpu seconds']:,.0f} | " + " | ".join(f"{row[name]:.2f}" for name in columns) + " |"
+        for row in curve
+        if row in (curve[0], curve[-1]) or row["step"] % 1000 == 0
+    ]
+    kinds = [
+        f"| {kind.replace('colour', 'color')} | {figures[kind]:.3f} | {figures[f'{kind}_low']:.3f}–"
+        f"{figures[f'{kind}_high']:.3f} | {figures[f'language_only_{kind}']:.3f} |"
+        for kind in questions.QUESTION_KINDS
+    ]
+    stages = "; ".join(
+        f'"{stage["name"]}" ({", ".join(stage["trained"])}) from step {stage["first step"]}'
+        for stage in training["stages"]
+    )
+    text = CARD.format(
+        tower=training["tower"],
+        visual=model.num_visual,
+        weights=sum(parameter.numel() for parameter in model.parameters()),
+        train_scenes=training["scenes"],
+        train_seed=TRAIN_SEED,
+        batch=BATCH,
+        texts=max(stage.captions + len(stage.kinds) for stage in RECIPES[training["recipe"]]),
+        seed=training["seed"],
+        steps=training["steps"],
+        stages=stages,
+        cpu=training["cpu seconds"],
+        note=training["note"],
+        curve="\n".join(rows),
+        kinds="\n".join(kinds),
+        verdict=verdict(figures),
+        sha256=found["sha256"],
+        **figures,
+    )
+    atomic_write(folder / "README.md", text)
+
+
+def save(model: VLM, training: dict, out: Path | None = None) -> None:
+    """Write the model, and its figures as it will be loaded: from float16."""
+    folder = data_dir() / "models" / "vlm" if out is None else out
+    model.save_pretrained(folder)
+    figures = vlm_figures.compute(model=VLM.from_pretrained(folder))
+    found = {
+        "figures": figures,
+        "figures_100": vlm_figures.compute(100, VLM.from_pretrained(folder)),
+        "training": training,
+        "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+        "made_with": {"torch": torch.__version__.split("+")[0], "numpy": np.__version__},
+    }
+    atomic_write(folder / "figures.json", json.dumps(found, indent=1) + "\n")
+    write_card(folder, model, found)
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
