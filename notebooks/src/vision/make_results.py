@@ -290,6 +290,22 @@ def make_rates(epochs: int = 12) -> dict:
     return figures
 
 
+def make_deep_rates(epochs: int = 12) -> dict:
+    """25 blocks with batch normalization alone at smaller learning rates: is degradation only a matter of the rate?"""
+    x, y, _, _ = digits()
+    figures: dict = {}
+    for rate in (0.01, 0.03):
+        last = []
+        for seed in range(FEW_SEEDS):
+            torch.manual_seed(seed)
+            model = Deep(25, norm=True)
+            optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
+            last.append(round(train(model, x, y, epochs, optimizer)[-1], 3))
+        figures[f"25 blocks, batch norm, {rate:g}"] = last
+        print(rate, last, flush=True)
+    return figures
+
+
 def make_forgotten(epochs: int = 6) -> dict:
     """Ten blocks with batch normalization: accuracy in eval mode and left in training mode, by size of the batch in use."""
     x, y, test_x, test_y = digits()
@@ -374,44 +390,44 @@ def mirror(x: torch.Tensor) -> torch.Tensor:
 
 
 AUGMENTATIONS: dict[str, Callable | None] = {"none": None, "shift": shift, "mirror": mirror}
+AUGMENTED = {"which digit?": (8, 24, 96), "which color?": (8, 24), "left or right?": (8, 24)}  # epochs of each run
 
 
-def make_augmentation(budgets: tuple[int, ...] = (8, 24)) -> dict:
-    """Accuracy by question and augmentation, drawn anew in each epoch, at two budgets of equal steps."""
-    data, test = single_objects("train", 200, side=16), single_objects("test", 400, side=16)
-    few_x, few_y, digits_x, digits_y = digits()
-    questions = {
-        "which digit?": (few_x[:200], few_y[:200], digits_x, digits_y),
-        "which color?": tuple(
-            part for d in (data, test) for part in (to_tensor(d["pictures"]), torch.tensor(d["color"]).long())
-        ),
-        "left or right?": tuple(
-            part for d in (data, test) for part in (to_tensor(d["pictures"]), torch.tensor(d["side"]).long())
-        ),
+def augmented(question: str) -> dict:
+    """Accuracy by augmentation, drawn anew in each epoch, and by number of epochs, with equal steps; 200 pictures train."""
+    if question == "which digit?":
+        x, y, test_x, test_y = digits()
+        x, y = x[:200], y[:200]
+    else:
+        answer = "color" if question == "which color?" else "side"
+        data, test = single_objects("train", 200, side=16), single_objects("test", 400, side=16)
+        x, test_x = to_tensor(data["pictures"]), to_tensor(test["pictures"])
+        y, test_y = torch.tensor(data[answer]).long(), torch.tensor(test[answer]).long()
+    linear = LogisticRegression(max_iter=1000, C=0.01).fit(x.flatten(1).numpy(), y.numpy())
+    figures: dict = {
+        "num_train": len(y),
+        "num_test": len(test_y),
+        "majority": float((test_y == torch.bincount(y).argmax()).float().mean()),
+        "logistic regression": float(linear.score(test_x.flatten(1).numpy(), test_y.numpy())),
     }
-    figures: dict = {}
-    for question, (x, y, test_x, test_y) in questions.items():
-        common = torch.bincount(y).argmax()
-        linear = LogisticRegression(max_iter=1000, C=0.01).fit(x.flatten(1).numpy(), y.numpy())
-        figures[question] = {
-            "num_train": len(y),
-            "num_test": len(test_y),
-            "majority": float((test_y == common).float().mean()),
-            "logistic regression": float(linear.score(test_x.flatten(1).numpy(), test_y.numpy())),
-        }
-        for name, augment in AUGMENTATIONS.items():
-            figures[question][name] = {}
-            for epochs in budgets:
-                right = []
-                for seed in range(FEW_SEEDS):
-                    torch.manual_seed(seed)
-                    model = ResNet(x.shape[1], int(y.max()) + 1, width=8)
-                    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-                    train(model, x, y, epochs, optimizer, augment)
-                    right.append(float(is_right(model, test_x, test_y).mean()))
-                figures[question][name][f"{epochs} epochs"] = right
-                print(question, name, epochs, np.round(right, 3), flush=True)
+    for name, augment in AUGMENTATIONS.items():
+        figures[name] = {}
+        for epochs in AUGMENTED[question]:
+            right = []
+            for seed in range(FEW_SEEDS):
+                torch.manual_seed(seed)
+                model = ResNet(x.shape[1], int(y.max()) + 1, width=8)
+                optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+                train(model, x, y, epochs, optimizer, augment)
+                right.append(float(is_right(model, test_x, test_y).mean()))
+            figures[name][f"{epochs} epochs"] = right
+            print(question, name, epochs, np.round(right, 3), flush=True)
     return figures
+
+
+def make_augmentation() -> dict:
+    """Three questions, two augmentations, and the same number of steps without any."""
+    return {question: augmented(question) for question in AUGMENTED}
 
 
 def make_crops() -> dict:
@@ -780,6 +796,7 @@ TABLES: dict[str, Callable] = {
     "crops": make_crops,
     "depth": make_depth,
     "rates": make_rates,
+    "deep_rates": make_deep_rates,
     "forgotten": make_forgotten,
     "batches": make_batches,
     "scenes": make_scenes,
