@@ -290,22 +290,6 @@ def make_rates(epochs: int = 12) -> dict:
     return figures
 
 
-def make_deep_rates(epochs: int = 12) -> dict:
-    """25 blocks with batch normalization alone at smaller learning rates: is degradation only a matter of the rate?"""
-    x, y, _, _ = digits()
-    figures: dict = {}
-    for rate in (0.01, 0.03):
-        last = []
-        for seed in range(FEW_SEEDS):
-            torch.manual_seed(seed)
-            model = Deep(25, norm=True)
-            optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
-            last.append(round(train(model, x, y, epochs, optimizer)[-1], 3))
-        figures[f"25 blocks, batch norm, {rate:g}"] = last
-        print(rate, last, flush=True)
-    return figures
-
-
 def make_forgotten(epochs: int = 6) -> dict:
     """Ten blocks with batch normalization: accuracy in eval mode and left in training mode, by size of the batch in use."""
     x, y, test_x, test_y = digits()
@@ -390,10 +374,9 @@ def mirror(x: torch.Tensor) -> torch.Tensor:
 
 
 AUGMENTATIONS: dict[str, Callable | None] = {"none": None, "shift": shift, "mirror": mirror}
-AUGMENTED = {"which digit?": (8, 24, 96), "which color?": (8, 24), "left or right?": (8, 24)}  # epochs of each run
 
 
-def augmented(question: str) -> dict:
+def augmented(question: str, budgets: tuple[int, ...] = (8, 24)) -> dict:
     """Accuracy by augmentation, drawn anew in each epoch, and by number of epochs, with equal steps; 200 pictures train."""
     if question == "which digit?":
         x, y, test_x, test_y = digits()
@@ -412,7 +395,7 @@ def augmented(question: str) -> dict:
     }
     for name, augment in AUGMENTATIONS.items():
         figures[name] = {}
-        for epochs in AUGMENTED[question]:
+        for epochs in budgets:
             right = []
             for seed in range(FEW_SEEDS):
                 torch.manual_seed(seed)
@@ -427,7 +410,7 @@ def augmented(question: str) -> dict:
 
 def make_augmentation() -> dict:
     """Three questions, two augmentations, and the same number of steps without any."""
-    return {question: augmented(question) for question in AUGMENTED}
+    return {question: augmented(question) for question in ("which digit?", "which color?", "left or right?")}
 
 
 def make_crops() -> dict:
@@ -796,7 +779,6 @@ TABLES: dict[str, Callable] = {
     "crops": make_crops,
     "depth": make_depth,
     "rates": make_rates,
-    "deep_rates": make_deep_rates,
     "forgotten": make_forgotten,
     "batches": make_batches,
     "scenes": make_scenes,
