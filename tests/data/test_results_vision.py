@@ -132,6 +132,21 @@ def test_with_few_labels_pixels_beat_features_on_xrays(stored):
     assert all(np.mean(table[n]["features"]) > np.mean(table[n]["untrained features"]) + 0.1 for n in gain)
 
 
+def test_fine_tuning_beats_the_probe_and_one_rate_ruins_it_in_longer_training(make, stored):
+    table = stored["finetune"]
+    few, more = table["20"], table["100"]
+    for way in make.WAYS[1:]:
+        mean, interval = mean_and_interval(np.subtract(few[way], few["frozen, linear probe"]))
+        assert mean - interval > 0 and round(100 * mean) == 6
+    for row in (few, more):
+        assert len({len(row[way]) for way in make.WAYS}) == 1
+    best = {name: np.mean(values) for name, values in few.items() if name != "epochs"}
+    assert max(best, key=best.get) == "pixels, logistic regression"
+    assert np.mean(more["fine-tuned, one rate"]) < 0.5
+    named = ("fine-tuned, small rate below", "pixels, logistic regression", "from scratch")
+    assert [round(np.mean(more[name]), 2) for name in named] == [0.82, 0.81, 0.80]
+
+
 def test_a_loyal_view_is_learned_instead_of_the_disease(stored):
     table = stored["shortcut"]
     (well_standing, sick_standing), (well_lying, sick_lying) = table["counts"]
