@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import time
 from pathlib import Path
 
 import pytest
 from class_of import QUICK, hand_in
+from dies_once import die_once
 from hostile import HONEST, RIGHT, ZERO, notebook
 
 from mmcourse.classroom.executor import execute
@@ -74,17 +74,6 @@ def pid_of(cluster, worker) -> int:
 def test_no_cluster_at_the_address_is_one_line(handed, tmp_path):
     with pytest.raises(OSError, match="tcp://127.0.0.1:1"):
         grade(handed, tmp_path, limits=QUICK, dask="tcp://127.0.0.1:1")
-
-
-def die_once(mark: str) -> dict:
-    """Ends its process the first time, as the kernel does when memory runs out."""
-    path = Path(mark)
-    if path.exists():
-        time.sleep(0.2)
-        return {"done": mark}
-    path.touch()
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError
 
 
 def test_a_process_killed_midway_is_replaced(tmp_path):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "exercises"))
@@ -109,6 +111,30 @@ def test_partial_credit():
     forgets_single_seeds = lambda s, f, c: KNOWN["start_here.3"].right[0](s, f, c) if len(s) > 1 else (0, 0, True)  # noqa: E731
     outcomes = {x.name: x.passed for x in grade_parts("start_here.3", forgets_single_seeds, "s")}
     assert not outcomes.pop("a single seed") and all(outcomes.values())
+
+
+def test_what_the_reference_warns_of_is_not_printed(monkeypatch: pytest.MonkeyPatch):
+    """nbgrader gives 0 points to a cell that wrote to stderr."""
+    clipping = find("train_pytorch.2")
+    assert clipping is not None
+    zeros = [([np.zeros(1)], 0.0)]  # 0 / 0
+    part = hidden._part_of(clipping, clipping.parts[0], zeros)
+    monkeypatch.setattr(hidden, "parts", lambda *_: [part])
+    with pytest.warns(RuntimeWarning, match="invalid value"):
+        clipping.reference(*zeros[0])
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert score(grade_parts("train_pytorch.2", clipping.right[0], "s")) == 0
+    assert not seen
+
+
+@pytest.mark.parametrize("arrays", [1, 2])
+def test_no_gradients_to_clip_are_all_0(arrays: int):
+    clipping = find("train_pytorch.2")
+    assert clipping is not None and clipping.draw is not None
+    g = np.random.default_rng(0)
+    drawn = [clipping.draw(g, arrays=arrays, limit=(0.05, 0.9)) for _ in range(20_000)]
+    assert min(largest for _, largest in drawn) > 0
 
 
 def test_an_unknown_exercise_is_named():

@@ -101,6 +101,12 @@ def test_what_is_installed_here_is_what_is_pinned():
                 waiting.add((canonicalize_name(needed.name), frozenset(needed.extras)))
 
 
+def test_no_pin_makes_each_of_jupyters_processes_start_late():
+    """From 4.25 on, jsonschema imports rfc3987-syntax where it is installed, which builds a grammar for 2 s."""
+    pinned = pins()
+    assert "rfc3987-syntax" not in pinned and pinned["jsonschema"] in SpecifierSet("<4.25")
+
+
 PLATFORMS = {
     "Linux": {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64", "os_name": "posix"},
     "macOS": {"sys_platform": "darwin", "platform_system": "Darwin", "platform_machine": "arm64", "os_name": "posix"},

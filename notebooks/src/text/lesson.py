@@ -1667,7 +1667,7 @@ else:
 # **A challenge without points.** Beat naive Bayes on the 1,089 test sentences of the reviews, without pretrained vectors. It reaches 0.772 there (0.776 in the table is its mean over ten other test sets). Choose everything on the validation sentences, `reviews.load("validation")`, and look at the test sentences once. Ideas: characters (`analyzer="char_wb"`, `ngram_range=(3, 5)`), naive Bayes ratios as weights, an average of several recipes.
 # A difference of less than about 0.02 may be luck of the test sentences.
 #
-# **Where next:** [word_vectors](word_vectors.ipynb), where *scarlet* becomes a kind of red. (Search engines at work often use BM25, a relative of TF-IDF with a knob for length.) **Back to:** [start_here](start_here.ipynb).
+# **Where next:** [word_vectors](word_vectors.ipynb), where a program learns from the company of words which of them go together. (Search engines at work often use BM25, a relative of TF-IDF with a knob for length.) **Back to:** [start_here](start_here.ipynb).
 #
 # ## Sources
 # Spärck Jones 1972, *A statistical interpretation of term specificity* · Porter 1980, *An algorithm for suffix stripping* · Pang and Lee 2005, *Seeing stars* (the reviews) · Saif et al. 2014, *On stopwords, filtering and data

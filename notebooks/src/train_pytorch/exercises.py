@@ -211,8 +211,10 @@ def common_length(gradients):
 
 
 def draw_gradients(g, arrays, limit):
-    """Arrays of some shapes, and a limit between these shares of their common length."""
-    made = [g.normal(size=g.integers(1, 5, g.integers(1, 4))).round(2) for _ in range(arrays)]
+    """Arrays of some shapes, and a limit between these shares of their common length; neither is 0."""
+    made = []
+    while common_length(made) < 0.1:  # a single number can round to 0
+        made = [g.normal(size=g.integers(1, 5, g.integers(1, 4))).round(2) for _ in range(arrays)]
     return made, round(float(g.uniform(*limit) * common_length(made)), 3)
 
 

@@ -926,7 +926,7 @@ print("loss per epoch:", [round((1 + K) * loss, 3) for loss in history.history["
 # ## 7 · Neighbors: stable or luck?
 
 # %% [markdown]
-# First a map. The 32 numbers of a word cannot be drawn; **turn the knob** to choose which two of their strongest directions (by SVD, after the mean is subtracted) you see:
+# First a map. The 32 numbers of a word cannot be drawn; **turn the knob** to choose which two of their strongest directions (by SVD, after the mean is subtracted) you see. Where names would overlap, only the first is written:
 
 # %% tags=["hide-input"]
 kinds = {
@@ -940,22 +940,37 @@ _, spread_of, directions = np.linalg.svd(centered, full_matrices=False)
 share_of = spread_of**2 / (spread_of**2).sum()
 
 
+def write_names(ax, spots, names, color, taken):
+    """Write each word beside its dot, where no other name is in the way."""
+    for word in names:
+        x, y = ax.transData.transform(spots[ids[word]])  # pixels
+        left, right = x + 4, x + 4 + 4.6 * len(word) * ax.figure.dpi / 72
+        low, high = y - 2, y + 9 * ax.figure.dpi / 72
+        if any(left < b and a < right and low < d and c < high for a, b, c, d in taken):
+            continue
+        taken.append((left, right, low, high))
+        where = {"xytext": (3, 2), "textcoords": "offset points"}
+        ax.annotate(word, spots[ids[word]], **where, fontsize=7, color=color)
+
+
 def show_map(first=1):
     """Words along two neighboring directions, the strongest being 1 and 2."""
     spots = centered @ directions[[first - 1, first]].T  # (95, 2)
     fig, ax = plt.subplots(figsize=(7.6, 4.6))
     ax.scatter(*spots.T, s=8, color=plot.GRAY)
+    taken = []  # where a name stands already
     for (kind, members), color in zip(kinds.items(), plot.COLORS):
         at = np.array([spots[ids[word]] for word in members])
         ax.scatter(*at.T, s=18, color=color, label=kind)
-        for word, (x, y) in zip(members, at):
-            ax.annotate(word, (x, y), (3, 2), textcoords="offset points", fontsize=7, color=color)
+        write_names(ax, spots, members, color, taken)
+    write_names(ax, spots, words, plot.GRAY, taken)
     ax.legend(fontsize=8)
     both = share_of[first - 1] + share_of[first]
     ax.set(xlabel=f"direction {first}", ylabel=f"direction {first + 1}")
     title = f"95 words, two of 32 directions: {both:.0%} of the spread"
     fig.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    plot.show(fig, alt=f"A map of the 95 words along the directions {first} and {first + 1} of their vectors.")
+    alt = f"A map of the 95 words along the directions {first} and {first + 1} of their vectors."
+    plot.show(fig, alt=f"{alt} Words that have no room have no name.")
 
 
 widgets.slider(show_map, first=(1, 8))
