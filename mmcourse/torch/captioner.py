@@ -26,10 +26,9 @@ from torch.nn import functional as F
 from mmcourse.datasets import vocabulary
 from mmcourse.torch.attention import MultiHeadAttention
 from mmcourse.torch.clip import CLIP, GRID, VisionEncoder, prepare_images
-from mmcourse.torch.decoding import KVCache, beam_search, check_length, check_sampling, greedy, sample
+from mmcourse.torch.decoding import KVCache, check_settings, generate
 from mmcourse.torch.model_files import read_model, write_model
 
-METHODS = ("greedy", "beam", "sample")
 LONGEST = 60  # pieces of a caption at most; the grammar's longest has 50
 FIRST_BYTE = vocabulary.id_of("<0x00>")
 
@@ -199,29 +198,19 @@ class Captioner(nn.Module):
         ValueError
             For pictures or settings that do not fit.
         """
-        if method not in METHODS:
-            raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
-        check_length(max_length)
+        check_settings(method, max_length, temperature, top_k, top_p)
         if max_length >= len(self.positions):
             raise ValueError(f"max_length: this model writes up to {len(self.positions) - 1} pieces, got {max_length}")
-        check_sampling(temperature, top_k, top_p)
         self.eval()
-        generator = None
-        if seed is not None:
-            generator = torch.Generator(self.device).manual_seed(seed)
+        generator = None if seed is None else torch.Generator(self.device).manual_seed(seed)
+        settings = (num_beams, alpha, temperature, top_k, top_p, generator)
         captions: list[str] = []
         for part in prepare_images(images).split(batch_size):
             if not len(part):
                 break
             cache = self.start_cache(self.encode_image(part.to(self.device)))
             prompt = torch.full((len(part), 1), vocabulary.BOS, device=self.device)
-            if method == "greedy":
-                ids = greedy(self.step, cache, prompt, max_length)
-            elif method == "beam":
-                beams, _ = beam_search(self.step, cache, prompt, max_length, num_beams, alpha)
-                ids = beams[:, 0]
-            else:
-                ids = sample(self.step, cache, prompt, max_length, temperature, top_k, top_p, generator)
+            ids = generate(self.step, cache, prompt, max_length, method, *settings)
             captions += [vocabulary.decode(row) for row in ids.cpu().numpy()]
         return captions
 

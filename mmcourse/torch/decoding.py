@@ -24,6 +24,7 @@ from mmcourse.torch.attention import scaled_dot_product_attention
 from mmcourse.torch.losses import cross_entropy
 
 Step = Callable[[Tensor, "KVCache"], Tensor]
+METHODS = ("greedy", "beam", "sample")
 
 
 class KVCache:
@@ -253,6 +254,37 @@ def beam_search(
     return ids.gather(1, best_first[..., None].expand_as(ids)), scores.gather(1, best_first)
 
 
+def generate(
+    step: Step,
+    cache: KVCache,
+    prompt: Tensor,
+    max_length: int,
+    method: str = "greedy",
+    num_beams: int = 5,
+    alpha: float = 0.0,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Integer[Tensor, "batch n"]:
+    """One text for each prompt by one of `METHODS`: `greedy`, the best of `beam_search`, or `sample`.
+
+    Each method takes its own settings and ignores those of the others. Shapes as in `greedy`.
+
+    Raises
+    ------
+    ValueError
+        For another method, or settings that do not fit.
+    """
+    check_settings(method, max_length, temperature, top_k, top_p)
+    if method == "greedy":
+        return greedy(step, cache, prompt, max_length)
+    if method == "beam":
+        beams, _ = beam_search(step, cache, prompt, max_length, num_beams, alpha)
+        return beams[:, 0]
+    return sample(step, cache, prompt, max_length, temperature, top_k, top_p, generator)
+
+
 def _one_by_one(
     step: Step, cache: KVCache, prompt: Tensor, max_length: int, choose: Callable[[Tensor], Tensor], eos: int, pad: int
 ) -> Tensor:
@@ -275,6 +307,14 @@ def check_length(max_length: int) -> None:
     """A ValueError unless there is room for one piece."""
     if max_length < 1:
         raise ValueError(f"max_length: expected 1 or more, got {max_length}")
+
+
+def check_settings(method: str, max_length: int, temperature: float, top_k: int | None, top_p: float | None) -> None:
+    """A ValueError for another method than one of `METHODS`, or settings that leave nothing to write."""
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    check_length(max_length)
+    check_sampling(temperature, top_k, top_p)
 
 
 def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:

@@ -28,9 +28,9 @@ from torch.nn import functional as F
 
 from mmcourse.datasets import vocabulary
 from mmcourse.torch.attention import scaled_dot_product_attention
-from mmcourse.torch.captioner import METHODS, CachedAttention, check_words
+from mmcourse.torch.captioner import CachedAttention, check_words
 from mmcourse.torch.clip import CLIP, GRID, VisionEncoder, prepare_images
-from mmcourse.torch.decoding import KVCache, beam_search, check_length, check_sampling, greedy, sample
+from mmcourse.torch.decoding import KVCache, check_settings, generate
 from mmcourse.torch.language_model import LanguageModel
 from mmcourse.torch.masks import segment_mask
 from mmcourse.torch.model_files import read_model, write_model
@@ -254,14 +254,12 @@ class VLM(nn.Module):
         ValueError
             For pictures, questions or settings that do not fit, or a word that the vocabulary lacks.
         """
-        if method not in METHODS:
-            raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
-        check_length(max_length)
-        check_sampling(temperature, top_k, top_p)
+        check_settings(method, max_length, temperature, top_k, top_p)
         self.eval()
         prepared = prepare_images(images)
         prompts = self._prompts(questions, len(prepared))
         generator = None if seed is None else torch.Generator(self.device).manual_seed(seed)
+        settings = (num_beams, alpha, temperature, top_k, top_p, generator)
         answers = [""] * len(prepared)
         for rows in _equal_lengths(prompts, batch_size):  # prompts of one length need no padding
             ids = torch.tensor([prompts[row] for row in rows], device=self.device)
@@ -271,12 +269,7 @@ class VLM(nn.Module):
                     f"{self.config['max_length']} positions of this model; ask for less"
                 )
             step = self.step(self.encode_image(prepared[rows].to(self.device)))
-            if method == "greedy":
-                written = greedy(step, KVCache(), ids, max_length)
-            elif method == "beam":
-                written = beam_search(step, KVCache(), ids, max_length, num_beams, alpha)[0][:, 0]
-            else:
-                written = sample(step, KVCache(), ids, max_length, temperature, top_k, top_p, generator)
+            written = generate(step, KVCache(), ids, max_length, method, *settings)
             for row, pieces in zip(rows, written.cpu().numpy(), strict=True):
                 answers[row] = vocabulary.decode(pieces)
         return answers

@@ -2,10 +2,21 @@
 
 import numpy as np
 from exercise_harness import Answers
-from scipy.signal import convolve2d, correlate2d
 
 
 # ---------------------------------------------------------------- cnn.1
+def convolve2d(x, k, mode="full"):
+    from scipy import signal  # loaded where it is used: a sandbox runs this file for each answer
+
+    return signal.convolve2d(x, k, mode)
+
+
+def correlate2d(x, k, mode="full"):
+    from scipy import signal
+
+    return signal.correlate2d(x, k, mode)
+
+
 def four_loops(x, k):
     (h, w), (kh, kw) = np.shape(x), np.shape(k)
     y = [[0.0] * (w - kw + 1) for _ in range(h - kh + 1)]

@@ -2,8 +2,6 @@
 
 import numpy as np
 from exercise_harness import Answers
-from scipy.stats import binomtest
-from sklearn import metrics
 
 
 # ---------------------------------------------------------------- evaluate.1
@@ -19,6 +17,8 @@ def f1_loop(labels, predictions, n_classes):
 
 
 def f1_library(labels, predictions, n_classes):
+    from sklearn import metrics
+
     return metrics.f1_score(labels, predictions, average="macro", labels=range(n_classes), zero_division=0)
 
 
@@ -108,6 +108,8 @@ def ece_empty(labels, probabilities, bins):
 
 # ---------------------------------------------------------------- evaluate.3
 def by_library(labels, a, b):
+    from scipy.stats import binomtest
+
     n_a, n_b = ((a == labels) & (b != labels)).sum(), ((a != labels) & (b == labels)).sum()
     p = binomtest(int(n_a), int(n_a + n_b)).pvalue if n_a + n_b else 1.0
     return n_a, n_b, p, "not shown" if p >= 0.05 else "B" if n_b > n_a else "A"
@@ -139,6 +141,8 @@ def but(p=None, verdict=None):
 
 
 def tail(n, k):
+    from scipy.stats import binomtest
+
     return binomtest(k, n, alternative="less").pvalue if n else 1.0
 
 

@@ -42,9 +42,11 @@ ONLY = {
             "greedy",
             "sample",
             "beam_search",
+            "generate",
             "check_length",
             "check_logits",
             "check_sampling",
+            "check_settings",
         },
         "fusion/sums.py": {"linears"},
         "lora.py": {"LoRALinear", "add_lora", "fold_lora", "lora_state_dict"},  # work on a model of Part 4
