@@ -116,7 +116,7 @@ def quietly(value: Any) -> Any:
 def matches(got: Any, value: Any, settings: dict) -> bool:
     """Whether two values count as equal under these settings."""
     try:
-        values.compare(got, value, "", nan_equal=True, **settings)
+        values.compare(got, value, "", nan_equal=True, advise=False, **settings)
     except (CheckFailed, NotAttempted):
         return False
     return True

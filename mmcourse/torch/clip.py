@@ -106,12 +106,21 @@ class VisionEncoder(nn.Module):
         images : float (b, 3, h, w) from 0 to 1, h and w 64 or a smaller multiple of 8: then `corner` is the (row,
         column) of the whole grid at which the cut-out begins.
         """
-        x = self.stem(4 * (images - 0.5))  # about mean 0 and variance 1 → (b, dim, h/8, w/8)
+        return self.join(self.stem(4 * (images - 0.5)), corner)  # about mean 0 and variance 1
+
+    def join(self, x: torch.Tensor, corner: tuple[int, int] = (0, 0)) -> torch.Tensor:
+        """What the stem gives, (b, dim, h/8, w/8) → the grid: positions are added, residual convolutions follow."""
         row, column = corner
         x = x + self.positions[:, :, row : row + x.shape[2], column : column + x.shape[3]]
         for block in self.residual:
             x = x + block(x)
         return x.flatten(2).transpose(1, 2)
+
+    def pyramid(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features at three resolutions: (b, 32, 32, 32), (b, 96, 16, 16), and the grid (b, 64, dim)."""
+        half = self.stem[0](4 * (images - 0.5))
+        quarter = self.stem[2](self.stem[1](half))
+        return half, quarter, self.join(self.stem[3](quarter))
 
 
 class AttentionPooling(nn.Module):
@@ -162,12 +171,17 @@ class TextTransformer(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.out = nn.Linear(dim, out_dim, bias=False)
 
-    def forward(self, ids: torch.Tensor, padding_mask: torch.Tensor) -> torch.Tensor:
+    def forward_features(self, ids: torch.Tensor, padding_mask: torch.Tensor) -> torch.Tensor:
+        """A vector for each piece, (b, n, dim), before the last norm."""
         if ids.shape[1] > len(self.positions):
             raise ValueError(f"texts: at most {len(self.positions)} pieces, got {ids.shape[1]}; shorten the longest")
         x = self.embedding(ids) + self.positions[: ids.shape[1]]  # (b, n, dim)
         for block in self.blocks:
             x = block(x, src_key_padding_mask=~padding_mask)  # PyTorch's mask is True where padded
+        return x
+
+    def forward(self, ids: torch.Tensor, padding_mask: torch.Tensor) -> torch.Tensor:
+        x = self.forward_features(ids, padding_mask)
         last = padding_mask.sum(dim=1) - 1  # where <eos> is
         return self.out(self.norm(x[torch.arange(len(x), device=x.device), last]))
 

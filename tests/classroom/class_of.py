@@ -46,7 +46,7 @@ def hand_in(folder: Path, student: str, text: str, name: str = "00_start_here.ip
     return path
 
 
-def attacked(folder: Path, jobs: int = 2) -> tuple[Graded, dict[str, hostile.Attack], Listener]:
+def attacked(folder: Path, jobs: int = 3) -> tuple[Graded, dict[str, hostile.Attack], Listener]:
     """Every attack handed in and graded in one run, with an honest student first and last."""
     out, listener = folder / "results", Listener()
     attacks = hostile.attacks(out, listener.port)

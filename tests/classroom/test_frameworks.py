@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 import time
+from functools import cache
 
 import pytest
 from hostile_frameworks import FRAMEWORK_ATTACKS, KERAS, TORCH
@@ -17,22 +18,37 @@ from mmcourse.exercise import find
 from mmcourse.exercise.mutants import source_of
 
 LIMITS = Limits()
-SPENT = {}
+PATIENT = Limits(call=60, exercise=240, total=1200, cpu=600)  # of many answers, on a busy machine
+SECRET = "a secret for tests"
+# An answer with names of its own, as if it were alone in its notebook.
+APART = "names = dict(globals())\nexec({code!r}, names)\nANSWER_{k} = names['ANSWER']"
+Share = tuple[float, set[str]]  # what an answer earns, and the advice given
 
 
-def shares(id: str, setup: str, answers: dict[str, str]) -> dict[str, tuple[float, set[str]]]:
-    """What each answer (name → code that ends in defining `ANSWER`) earns in the sandbox, and the advice given."""
+def shares(id: str, setup: str, answers: dict[str, str]) -> dict[str, Share]:
+    """What each answer (name → code that ends in defining `ANSWER`) earns in a sandbox of its own."""
     earned = {}
-    parts(id, "a secret for tests")  # drawn before a student's time begins, as `grade` does
+    parts(id, SECRET)  # drawn before a student's time begins, as `grade` does
     for name, code in answers.items():
-        start = time.process_time()
         with Session([setup, code], LIMITS) as session:
-            answer = answer_of(session, "ANSWER")
-            outcomes = grade_parts(id, answer, "a secret for tests")
+            earned[name] = share(session, id, "ANSWER")
             assert session.errors == [], session.errors
-        SPENT[id, name] = time.process_time() - start
-        earned[name] = score(outcomes), {x.advice for x in outcomes if not x.passed}
     return earned
+
+
+def shares_together(id: str, setup: str, answers: dict[str, str]) -> dict[str, Share]:
+    """What each answer earns, all in one sandbox: for answers that do no harm, since a framework loads for seconds."""
+    parts(id, SECRET)
+    cells = [APART.format(code=code, k=k) for k, code in enumerate(answers.values())]
+    with Session([setup, *cells], PATIENT) as session:
+        earned = {name: share(session, id, f"ANSWER_{k}") for k, name in enumerate(answers)}
+        assert session.errors == [] and session.starts == 1, session.errors
+    return earned
+
+
+def share(session: Session, id: str, name: str) -> Share:
+    outcomes = grade_parts(id, answer_of(session, name), SECRET)
+    return score(outcomes), {x.advice for x in outcomes if not x.passed}
 
 
 def sources(id: str) -> dict[str, str]:
@@ -62,37 +78,40 @@ def wrong(id: str, *changes: tuple[str, str]) -> str:
     return f"{code}\nANSWER = {exercise.reference.__name__}"
 
 
-@pytest.mark.parametrize(
-    ("id", "changes", "said"),
-    [
-        ("neural_networks.3", [("return logits", "return logits.softmax(dim=1)")], "The softmax belongs to the loss"),
-        ("neural_networks.3", [("nn.ModuleList(", "list(")], "Layers in a plain list"),
-        ("neural_networks.3", [("torch.relu(layer(features))", "layer(features)")], "There is no activation function"),
-        ("neural_networks.4", [("    optimizer.zero_grad()\n", "")], "The gradients of earlier mini-batches"),
-        ("neural_networks.4", [("model.train()", "model.eval()")], "The model is not in training mode"),
-        ("neural_networks.5", [("range(300)", "range(0)")], "The model does hardly better than guessing"),
-        ("attention.4", [("real = context_mask", "real = ~context_mask")], "Your mask is upside down"),
-        ("attention.4", [("weights @ v", "weights.detach() @ v")], "No gradient reaches queries and keys"),
-    ],
-)
+WRONG = [
+    ("neural_networks.3", [("return logits", "return logits.softmax(dim=1)")], "The softmax belongs to the loss"),
+    ("neural_networks.3", [("nn.ModuleList(", "list(")], "Layers in a plain list"),
+    ("neural_networks.3", [("torch.relu(layer(features))", "layer(features)")], "There is no activation function"),
+    ("neural_networks.4", [("    optimizer.zero_grad()\n", "")], "The gradients of earlier mini-batches"),
+    ("neural_networks.4", [("model.train()", "model.eval()")], "The model is not in training mode"),
+    ("neural_networks.5", [("range(300)", "range(0)")], "The model does hardly better than guessing"),
+    ("attention.4", [("real = context_mask", "real = ~context_mask")], "Your mask is upside down"),
+    ("attention.4", [("weights @ v", "weights.detach() @ v")], "No gradient reaches queries and keys"),
+    ("attention.5", [("padding_mask[:, None, :]", "padding_mask[:, :, None]")], "Padding is attended to"),
+]
+
+
+@cache
+def judged(id: str) -> dict[str, Share]:
+    """What every right and every wrong answer to an exercise earns; judged once for all tests that ask."""
+    answers = sources(id) | {str(changes): wrong(id, *changes) for which, changes, _ in WRONG if which == id}
+    return shares_together(id, KERAS if id == "attention.5" else TORCH, answers)
+
+
+@pytest.mark.parametrize(("id", "changes", "said"), WRONG)
 def test_a_wrong_module_loses_points_and_is_told_its_mistake(sandbox, id, changes, said):
-    points, advice = shares(id, TORCH, {"wrong": wrong(id, *changes)})["wrong"]
+    points, advice = judged(id)[str(changes)]
     assert points < 1
     assert any(text.startswith(said) for text in advice), advice
 
 
-@pytest.mark.parametrize("id", ["neural_networks.3", "neural_networks.4", "neural_networks.5", "attention.4"])
+@pytest.mark.parametrize(
+    "id", ["neural_networks.3", "neural_networks.4", "neural_networks.5", "attention.4", "attention.5"]
+)
 def test_right_modules_of_any_shape_earn_all_points(sandbox, id):
-    earned = shares(id, TORCH, sources(id))
-    assert {name: points for name, (points, _) in earned.items()} == dict.fromkeys(earned, 1.0), earned
-
-
-def test_a_keras_layer_in_the_sandbox(sandbox):
-    answers = sources("attention.5")
-    answers["wrong"] = wrong("attention.5", ("padding_mask[:, None, :]", "padding_mask[:, :, None]"))
-    earned = shares("attention.5", KERAS, answers)
-    points, advice = earned.pop("wrong")
-    assert points < 1 and any(text.startswith("Padding is attended to") for text in advice)
+    right = sources(id)
+    assert len(right) > 1
+    earned = {name: judged(id)[name] for name in right}
     assert {name: points for name, (points, _) in earned.items()} == dict.fromkeys(earned, 1.0), earned
 
 
@@ -106,10 +125,10 @@ def core_seconds():
 
 def test_a_keras_answer_costs_few_core_seconds(sandbox):
     """Those of the sandbox and of the judge together; the clock would tell how busy this machine is."""
-    parts("attention.5", "a secret for tests")
+    parts("attention.5", SECRET)
     start = time.process_time()
     with Session([CORE_SECONDS, KERAS, sources("attention.5")["SentenceEncoder"]], LIMITS) as session:
-        outcomes = grade_parts("attention.5", answer_of(session, "ANSWER"), "a secret for tests")
+        outcomes = grade_parts("attention.5", answer_of(session, "ANSWER"), SECRET)
         inside = Proxy(session, "core_seconds")()
     assert score(outcomes) == 1
     assert inside + time.process_time() - start < 9

@@ -154,6 +154,97 @@ def shuffled(order=(0, 1, 3, 2, 4, 5), square=False, whole=False, mean=False):
     return answer
 
 
+# ---------------------------------------------------------------- cnn.4, cnn.5
+class Padded(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, i, o, k, s):
+        super().__init__()
+        self.k, self.s = k, s
+        self.filters = self.make(i, o, k, s)
+
+    def make(self, i, o, k, s):
+        return nn.Conv2d(i, o, (k, k), stride=(s, s))
+
+    def needed(self, n):
+        return max((math.ceil(n / self.s) - 1) * self.s + self.k - n, 0)
+
+    def split(self, total):
+        return total // 2, total - total // 2
+
+    def rims(self, x):
+        return [*self.split(self.needed(x.shape[-1])), *self.split(self.needed(x.shape[-2]))]
+
+    def end(self, y):
+        return y
+
+    def forward(self, x):
+        return self.end(self.filters(F.pad(x, self.rims(x))))
+
+
+class PaddedByZeros(Padded):
+    """Writes the picture into a larger one of zeros."""
+
+    def forward(self, x):
+        left, right, top, bottom = self.rims(x)
+        b, c, h, w = x.shape
+        large = x.new_zeros(b, c, h + top + bottom, w + left + right)
+        large[:, :, top : top + h, left : left + w] = x
+        return self.filters(large)
+
+
+def padded(**methods):
+    return type("Padded", (Padded,), methods)
+
+
+class Reader(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, i, channels, classes):
+        super().__init__()
+        self.body = self.keep([nn.Conv2d(a, b, 3, padding=1) for a, b in self.pairs(i, channels)])
+        self.linear = nn.Linear(channels[-1], classes)
+
+    def pairs(self, i, channels):
+        return zip([i, *channels[:-1]], channels, strict=True)
+
+    def keep(self, layers):
+        return nn.ModuleList(layers)
+
+    def between(self, x):
+        return F.max_pool2d(x, 2)
+
+    def act(self, x):
+        return F.relu(x)
+
+    def whole(self, x):
+        return x.flatten(2).max(-1).values
+
+    def end(self, y):
+        return y
+
+    def forward(self, x):
+        first, *others = self.body
+        x = self.act(first(x))
+        for layer in others:
+            x = self.act(layer(self.between(x)))
+        return self.end(self.linear(self.whole(x)))
+
+
+class ReaderOfModules(Reader):
+    """The pooling is a module, the end an adaptive one."""
+
+    def whole(self, x):
+        return nn.AdaptiveMaxPool2d((1, 1))(x)[:, :, 0, 0]
+
+    def between(self, x):
+        return nn.MaxPool2d(kernel_size=2, stride=2)(x)
+
+
+def reader(**methods):
+    return type("Reader", (Reader,), methods)
+
+
 # ---------------------------------------------------------------- neural_networks.3
 class Net(nn.Module):
     """A right answer with places to go wrong."""
@@ -562,6 +653,39 @@ ANSWERS = {
             (shuffled(order=(0, 1, 3, 5, 2, 4)), "values stay together"),
             (shuffled(mean=True), "mean is not enough"),
             (shuffled(square=True), ""),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "cnn.4": Answers(
+        right=[Padded, PaddedByZeros],
+        wrong=[
+            (padded(split=lambda self, total: (total - total // 2, total // 2)), "odd zero goes before"),
+            (padded(split=lambda self, total: (self.k // 2, self.k // 2)), "on both sides whatever the size"),
+            (padded(split=lambda self, total: (0, total)), "behind the last pixel"),
+            (padded(rims=lambda self, x: [0, 0, 0, 0]), "Nothing is padded"),
+            (
+                padded(
+                    rims=lambda self, x: [*self.split(self.needed(x.shape[2])), *self.split(self.needed(x.shape[3]))]
+                ),
+                "exchanged the sides",
+            ),
+            (padded(make=lambda self, i, o, k, s: nn.Conv2d(i, o, k)), "does not use the stride"),
+            (padded(end=lambda self, y: y.relu()), "activation function behind"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "cnn.5": Answers(
+        right=[Reader, ReaderOfModules],
+        wrong=[
+            (reader(keep=lambda self, layers: layers), "plain list"),
+            (reader(act=lambda self, x: x), "no activation function"),
+            (reader(between=lambda self, x: F.avg_pool2d(x, 2)), "average pooling"),
+            (reader(between=lambda self, x: x), "no pooling between"),
+            (reader(whole=lambda self, x: x.mean((2, 3))), "global mean"),
+            (reader(end=lambda self, y: y.softmax(-1)), "softmax belongs to the loss"),
+            (reader(end=lambda self, y: y.log_softmax(-1)), "log-probabilities"),
+            (reader(end=lambda self, y: y.relu()), "none is ever negative"),
+            (reader(whole=lambda self, x: x.amax((2, 3)).detach()), "were detached"),
         ],
         skip=FUNCTIONS,
     ),

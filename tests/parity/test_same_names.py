@@ -15,6 +15,7 @@ ALONE = {  # files of one backend, with the reason
     "torch": {
         "clip.py": "a model of Part 4, which is in PyTorch first",
         "captioner.py": "a model of Part 4, which is in PyTorch first",
+        "detection.py": "a model of Part 4, which is in PyTorch first",
         "language_model.py": "a model of Part 4, which is in PyTorch first",
         "vlm.py": "a model of Part 4, which is in PyTorch first",
         "model_files.py": "saves and loads the models of Part 4",
@@ -32,6 +33,7 @@ ONLY = {
         "encoders.py": {"audio_features", "image_features"},  # forward_features() of the class
         "layers.py": {"sigmoid"},
         "losses.py": {"log_softmax"},
+        "set_prediction.py": {"greedy_matching", "all_permutations_matching"},  # what the lesson compares with
         "recurrent.py": {"gru_cell", "lstm_cell", "rnn_cell", "spectral_radius"},  # cell() of the class
         "transformer.py": {"feed_forward", "num_layers", "part", "residual"},
         "fusion/sums.py": {"linear", "shares"},  # shares() of WeightedSum

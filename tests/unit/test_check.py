@@ -10,7 +10,7 @@ import pytest
 
 import mmcourse.check as module
 from mmcourse.check import CheckFailed, assert_close, call, check, exercises, info, judge, render
-from mmcourse.exercise import registry
+from mmcourse.exercise import compare, registry, values
 
 TRYOUT = """
 from mmcourse.exercise import between, edit, exercise, lesson, part, says
@@ -399,6 +399,24 @@ def test_the_module_itself_can_be_called():
     from mmcourse import check as called
 
     assert called is module and called("start_here.1").status == "not attempted yet"
+
+
+def test_advice_is_looked_for_where_it_is_shown_and_not_where_two_values_are_only_compared(monkeypatch):
+    """Drawing hidden inputs compares thousands of values; the search for a pattern took two thirds of that time."""
+    right = np.arange(12.0).reshape(3, 4)
+    nested = {"a": [right, right[0]], "b": (right, "text")}
+    with pytest.raises(CheckFailed, match="Only the sign is wrong"):
+        assert_close(-right, right)
+
+    def looked_for(*_):
+        raise AssertionError("a pattern was looked for")
+
+    monkeypatch.setattr(values, "_pattern", looked_for)
+    assert not compare.matches(-right, right, {})
+    assert not compare.matches(nested | {"a": [right, -right[0]]}, nested, {"rtol": 1e-6})
+    assert compare.matches(nested, nested, {}) and compare.matches(right + 1e-9, right, {})
+    with pytest.raises(AssertionError, match="a pattern was looked for"):
+        assert_close(-right, right)
 
 
 def test_checks_need_no_framework():

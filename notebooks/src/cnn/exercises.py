@@ -1,7 +1,8 @@
-"""Three exercises on convolutional networks: true convolution, sizes and fields, and the diagnosis of a gradient."""
+"""True convolution, sizes and fields, and the diagnosis of a gradient; the modules are in exercises_torch.py."""
 
 import numpy as np
 
+from mmcourse.check.blanks import blank
 from mmcourse.exercise import (
     Array,
     Drawn,
@@ -21,10 +22,13 @@ from mmcourse.exercise import (
 
 lesson(
     "cnn",
-    promise="Three tasks: true convolution by hand, the sizes of a whole network, and a gradient that somebody else got "
-    "wrong.",
+    promise="True convolution by hand, the sizes of a whole network, a gradient that somebody else got wrong, and two "
+    "PyTorch modules: a convolution that pads as Keras does, and a network for pictures of any size.",
+    uses="NumPy; the last two PyTorch",
     setup="""
 import numpy as np
+import torch
+from torch import nn
 
 from mmcourse.check import check
 """,
@@ -693,6 +697,225 @@ def by_the_largest(ours, numerical):
     if equal(np.rot90(ours, 2)):
         return e, "flipped"
     return [e, "scaled" if equal(factor * ours) else "wrong"]
+
+
+# ---------------------------------------------------------------- blanks of the lesson
+def slid(x, k):
+    """Cross-correlation of one channel, wherever the kernel fits."""
+    (h, w), (kh, kw) = x.shape, k.shape
+    y = np.zeros((h - kh + 1, w - kw + 1))
+    for i, j in np.ndindex(*y.shape):
+        y[i, j] = (x[i : i + kh, j : j + kw] * k).sum()
+    return y
+
+
+def draw_blank_layers():
+    g = np.random.default_rng(0)
+    for c, o, h, w, kh, kw in ((2, 1, 2, 3, 2, 2), (3, 2, 4, 5, 3, 2), (1, 3, 3, 3, 1, 1), (4, 2, 3, 4, 2, 3)):
+        X = g.integers(-3, 4, (c, h, w)).astype(float)
+        W = g.integers(-2, 3, (o, c, kh, kw)).astype(float)
+        yield X, W, g.integers(1, 5, o).astype(float)
+
+
+def _layer(X, W, b, bias_times=1, flip=False, mean=False, first_only=False):
+    """The layer with one thing changed."""
+    step = -1 if flip else 1
+    channels = 1 if first_only else len(X)
+    maps = []
+    for kernel, bias in zip(W, b, strict=True):
+        total = sum(slid(X[c], kernel[c][::step, ::step]) for c in range(channels))
+        maps.append((total / len(X) if mean else total) + bias_times * bias)
+    return np.stack(maps)
+
+
+@blank(
+    "cnn.blank.1",
+    title="A layer with channels",
+    inputs=draw_blank_layers,
+    mistakes=[
+        (lambda X, W, b: _layer(X, W, b, bias_times=0), "The bias is missing: add it once to each map."),
+        (
+            lambda X, W, b: _layer(X, W, b, bias_times=len(X)),
+            "The bias counts once for each map, not once per channel.",
+        ),
+        (
+            lambda X, W, b: _layer(X, W, b, first_only=True),
+            "Only the first channel counts: the slices' results of all channels are added.",
+        ),
+        (lambda X, W, b: _layer(X, W, b, mean=True), "You took the mean over the channels: they are added."),
+        (
+            lambda X, W, b: _layer(X, W, b, flip=True),
+            "Your kernels are flipped. This layer slides them as they are.",
+        ),
+        (
+            lambda X, W, b: np.stack([slid(X[c], W[o, c]) + b[o] for o in range(len(W)) for c in range(len(X))]),
+            "You made a map for each pair of channels. The slices of one kernel are added to one map.",
+        ),
+    ],
+    what="The maps",
+)
+def conv_layer(X, W, b):
+    maps = []
+    for kernel, bias in zip(W, b, strict=True):
+        total = sum(slid(channel, part) for channel, part in zip(X, kernel, strict=True))
+        maps.append(total + bias)
+    return np.stack(maps)
+
+
+def draw_blank_maps():
+    g = np.random.default_rng(1)
+    for c, h, w, size in ((1, 4, 4, 2), (2, 4, 6, 2), (3, 3, 6, 3), (2, 2, 3, 1)):
+        yield g.integers(-9, 10, (c, h, w)).astype(float), size
+
+
+def _blocks(X, size):
+    c, h, w = X.shape
+    return X.reshape(c, h // size, size, w // size, size)
+
+
+@blank(
+    "cnn.blank.2",
+    title="Max pooling",
+    inputs=draw_blank_maps,
+    mistakes=[
+        (lambda X, size: _blocks(X, size).mean(axis=(2, 4)), "That is average pooling: take the largest value."),
+        (lambda X, size: X[:, ::size, ::size], "You took the first value of each window. Take the largest."),
+        (
+            lambda X, size: np.abs(_blocks(X, size)).max(axis=(2, 4)),
+            "Largest, not largest in size: −5 is smaller than 2.",
+        ),
+        (
+            lambda X, size: np.maximum(_blocks(X, size).max(axis=(2, 4)), 0),
+            "Negative maxima became 0. Where all values of a window are negative, its largest is, too.",
+        ),
+        (
+            lambda X, size: X.reshape(len(X), X.shape[1] // size, X.shape[2] // size, -1).max(axis=-1),
+            "Your windows are pieces of rows. Each axis is cut by itself: (h // size, size) and (w // size, size).",
+        ),
+        (
+            lambda X, size: _blocks(X, size).max(axis=(1, 3)),
+            "You took the maximum over the windows and kept the places inside them: it is the other way round.",
+        ),
+        (lambda X, size: X.max(axis=(1, 2)), "That is global pooling. Here each window gives a number."),
+    ],
+    what="The smaller maps",
+)
+def max_pool(X, size):
+    c, h, w = X.shape
+    blocks = X.reshape(c, h // size, size, w // size, size)
+    return blocks.max(axis=(2, 4))
+
+
+def draw_blank_patches():
+    g = np.random.default_rng(2)
+    yield np.arange(12.0).reshape(1, 3, 4), 2, 2
+    for c, h, w, kh, kw in ((2, 3, 4, 2, 2), (3, 4, 3, 1, 3), (2, 3, 3, 3, 3)):
+        yield g.integers(0, 10, (c, h, w)).astype(float), kh, kw
+
+
+def _patches(X, kh, kw):
+    """Patches (oh, ow, c, kh, kw)."""
+    view = np.lib.stride_tricks.sliding_window_view(X, (kh, kw), axis=(1, 2))  # (c, oh, ow, kh, kw)
+    return view.transpose(1, 2, 0, 3, 4)
+
+
+@blank(
+    "cnn.blank.3",
+    title="Patches as rows",
+    inputs=draw_blank_patches,
+    mistakes=[
+        (
+            lambda X, kh, kw: _patches(X, kh, kw).transpose(0, 1, 3, 4, 2).reshape(-1, X.shape[0] * kh * kw),
+            "The right numbers in another order: the channel comes first in a row, so do not move it to the end.",
+        ),
+        (
+            lambda X, kh, kw: _patches(X, kh, kw).reshape(-1, X.shape[0] * kh * kw).T,
+            "Positions are rows here and the numbers under the kernel are columns: yours is transposed.",
+        ),
+        (
+            lambda X, kh, kw: _patches(X, kh, kw)[:, :, 0].reshape(-1, kh * kw),
+            "Only the first channel is in your rows: a patch has all channels.",
+        ),
+        (
+            lambda X, kh, kw: _patches(X, kh, kw).transpose(0, 1, 2, 4, 3).reshape(-1, X.shape[0] * kh * kw),
+            "Rows and columns inside the patch are exchanged.",
+        ),
+        (
+            lambda X, kh, kw: _patches(X, kh, kw),
+            "Your patches are not flat: each is one row, `patch.ravel()`.",
+        ),
+        (
+            lambda X, kh, kw: _patches(X, kh, kw).sum(axis=2).reshape(-1, kh * kw),
+            "You added the channels. They stay apart here; the matrix product adds them, with their weights.",
+        ),
+    ],
+    what="The rows",
+)
+def im2col(X, kh, kw):
+    _, h, w = X.shape
+    rows = []
+    for i in range(h - kh + 1):
+        for j in range(w - kw + 1):
+            patch = X[:, i : i + kh, j : j + kw]  # (c, kh, kw)
+            rows.append(patch.ravel())
+    return np.array(rows)
+
+
+def draw_blank_gradients():
+    g = np.random.default_rng(3)
+    yield np.arange(9.0).reshape(3, 3), np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 0.0], [0.0, 2.0]])
+    for h, w, kh, kw in ((4, 5, 2, 3), (5, 4, 3, 1), (3, 3, 3, 3)):
+        delta = g.integers(-3, 4, (h - kh + 1, w - kw + 1)).astype(float)
+        yield g.integers(-4, 5, (h, w)).astype(float), g.integers(-2, 3, (kh, kw)).astype(float), delta
+
+
+def _pixels(k, delta, flip=True, before=True):
+    """Gradient of the pixels, with one thing changed."""
+    kh, kw = k.shape
+    rims = (kh - 1, kw - 1)
+    pads = [(rim, rim) if before else (0, 2 * rim) for rim in rims]
+    return slid(np.pad(delta, pads), k[::-1, ::-1] if flip else k)
+
+
+@blank(
+    "cnn.blank.4",
+    title="The gradients of a convolution",
+    inputs=draw_blank_gradients,
+    mistakes=[
+        (
+            lambda x, k, delta: (slid(x, delta), _pixels(k, delta, flip=False)),
+            "The gradient of the pixels lacks the flip: each δ goes back along the way it came, so rotate the kernel "
+            "by 180°.",
+        ),
+        (
+            lambda x, k, delta: (slid(x, delta)[::-1, ::-1], _pixels(k, delta)),
+            "The gradient of the kernel is rotated. Slide δ over the picture as it is.",
+        ),
+        (
+            lambda x, k, delta: (slid(x, delta), _pixels(k, delta, before=False)),
+            "The gradient of the pixels is shifted: δ gets rims of zeros on both sides.",
+        ),
+        (
+            lambda x, k, delta: (slid(x, delta) / delta.size, _pixels(k, delta)),
+            "You took a mean over the outputs. The gradient of the kernel is their sum.",
+        ),
+        (
+            lambda x, k, delta: (_pixels(k, delta), slid(x, delta)),
+            "Both are right, in the wrong order: first the kernel.",
+        ),
+        (
+            lambda x, k, delta: (slid(x, slid(x, k)), _pixels(k, slid(x, k))),
+            "You passed back the output itself. δ is what the next layer passes back.",
+        ),
+    ],
+    names=("the kernel's gradient", "the pixels' gradient"),
+)
+def conv_gradients(x, k, delta):
+    kh, kw = k.shape
+    dk = slid(x, delta)  # (kh, kw)
+    padded = np.pad(delta, ((kh - 1, kh - 1), (kw - 1, kw - 1)))
+    dx = slid(padded, k[::-1, ::-1])  # (h, w)
+    return dk, dx
 
 
 # ---------------------------------------------------------------- an open challenge
