@@ -454,6 +454,77 @@ def ears(**methods):
 FUNCTIONS = {"*": "the answer is a class, or takes a model and an optimizer, and gets its inputs through a probe"}
 
 
+# ---------------------------------------------------------------- vision.3
+class Narrow(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, a, m, c, s):
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.Conv2d(a, m, 1, bias=False), nn.BatchNorm2d(m), nn.ReLU(),
+            nn.Conv2d(m, m, 3, s, 1, bias=False), nn.BatchNorm2d(m), nn.ReLU(),
+            nn.Conv2d(m, c, 1, bias=False), nn.BatchNorm2d(c),
+        )  # fmt: skip
+        same = s == 1 and a == c
+        self.around = nn.Identity() if same else self.project(a, c, s)
+
+    def project(self, a, c, s):
+        return nn.Sequential(nn.Conv2d(a, c, 1, s, bias=False), nn.BatchNorm2d(c))
+
+    def forward(self, x):
+        return F.relu(self.around(x) + self.branch(x))
+
+
+class NarrowByHand(Narrow):
+    def forward(self, x):
+        y = x
+        for layer in self.branch:
+            y = layer(y)
+        return (y + self.around(x)).clamp(min=0)
+
+
+def narrow(**methods):
+    return type("Narrow", (Narrow,), methods)
+
+
+def with_layer(index, layer):
+    """One layer of the branch replaced."""
+
+    def __init__(self, a, m, c, s):
+        Narrow.__init__(self, a, m, c, s)
+        self.branch[index] = layer(a, m, c, s)
+
+    return narrow(__init__=__init__)
+
+
+def narrow_early(self, a, m, c, s):
+    """The stride in the first convolution."""
+    Narrow.__init__(self, a, m, c, s)
+    self.branch[0] = nn.Conv2d(a, m, 1, s, bias=False)
+    self.branch[3] = nn.Conv2d(m, m, 3, 1, 1, bias=False)
+
+
+# ---------------------------------------------------------------- vision.4
+def heading(
+    body=False, top=True, clear=True, watch=torch.no_grad, loss_of=F.cross_entropy, give=lambda loss, *_: loss.item()
+):
+    """A right answer with parts replaced."""
+
+    def head_step(backbone, head, optimizer, inputs, targets):
+        backbone.train(body)
+        head.train(top) if top is not None else None
+        with watch():
+            h = backbone(inputs)
+        loss = loss_of(head(h), targets)
+        if clear:
+            optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return give(loss, head, h, targets)
+
+    return head_step
+
+
 # ---------------------------------------------------------------- word_vectors.3
 class Pieces(nn.Module):
     """A right answer with places to go wrong."""
@@ -592,6 +663,35 @@ ANSWERS = {
             (step_with_cache(scale=1.0), "not scaled"),
             (step_with_cache(hand_back=lambda keys, values, pk, pv, v: (pk, pv)), "old cache back"),
             (step_with_cache(hand_back=lambda keys, values, pk, pv, v: (keys, v)), "values are not cached"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "vision.3": Answers(
+        right=[Narrow, NarrowByHand],
+        wrong=[
+            (narrow(forward=lambda self, x: self.around(x) + F.relu(self.branch(x))), "before the sum"),
+            (narrow(forward=lambda self, x: self.around(x) + self.branch(x)), "last ReLU is missing"),
+            (
+                narrow(forward=lambda self, x: F.relu(self.around(x) + F.relu(self.branch(x)))),
+                "inside the branch too many",
+            ),
+            (narrow(forward=lambda self, x: F.relu(self.branch(x))), "Nothing is added"),
+            (with_layer(2, lambda *_: nn.Identity()), "ReLU of the branch is missing"),
+            (narrow(__init__=narrow_early), "wrong convolution"),
+            (narrow(project=lambda self, a, c, s: nn.Conv2d(a, c, 1, s, bias=False)), "shortcut's batch normalization"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "vision.4": Answers(
+        right=[heading(), heading(give=lambda loss, *_: float(loss))],
+        wrong=[
+            (heading(body=True), "backbone is in training mode"),
+            (heading(watch=torch.enable_grad), "gradient reaches the backbone"),
+            (heading(top=None), "head is not in training mode"),
+            (heading(clear=False), "added up"),
+            (heading(loss_of=lambda z, y: F.cross_entropy(z.softmax(1), y)), "takes logits"),
+            (heading(loss_of=lambda z, y: F.cross_entropy(z, y, reduction="sum")), "sum over the mini-batch"),
+            (heading(give=lambda loss, head, h, y: F.cross_entropy(head(h), y).item()), "after the step"),
         ],
         skip=FUNCTIONS,
     ),

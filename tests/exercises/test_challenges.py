@@ -124,6 +124,51 @@ def test_shapes_are_found_only_once_their_colors_are_gone():
     assert reached["shape"] > 0.9  # all points
 
 
+def cut_out(pictures, side=16):
+    """The bright thing alone, in one place and of one size: (n, side · side). No stripes are left."""
+    from scipy.ndimage import binary_opening
+
+    found = []
+    for picture in pictures:
+        bright = binary_opening(picture > 157, np.ones((2, 2)))  # noise has single bright pixels
+        rows, columns = np.nonzero(bright)
+        part = bright[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].astype(float)
+        height, width = part.shape
+        ys, xs = (np.linspace(0, n - 1, side).round().astype(int) for n in (height, width))
+        found.append(part[np.ix_(ys, xs)].ravel())
+    return np.array(found)
+
+
+def test_shapes_on_lying_stripes_are_found_only_once_the_stripes_are_gone():
+    """The statement says so: a network and linear classifiers on the pictures as they are, and without stripes."""
+    from sklearn.linear_model import LogisticRegression
+
+    torch = pytest.importorskip("torch")
+    spec = importlib.util.spec_from_file_location("make_vision", lesson_dir("vision") / "make_results.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    made = find_challenge("vision.challenge")
+    for drawn in (made.public(), made.drawn_from(b"a class")):
+        train, labels, test = (drawn.inputs[name] for name in ("train", "train_labels", "test"))
+
+        def score(predictions, drawn=drawn):
+            return made.scored({"predictions": predictions}, drawn)
+
+        def linear(look, train=train, labels=labels, test=test):
+            return LogisticRegression(max_iter=500).fit(look(train), labels).predict(look(test))
+
+        assert score(linear(lambda pictures: pictures.reshape(len(pictures), -1) / 255)) < made.to_beat
+        assert score(linear(lambda pictures: pictures.reshape(len(pictures), -1) > 157)) < made.to_beat
+        assert score(linear(cut_out)) > 0.9  # all points
+        torch.manual_seed(0)
+        network = make.ResNet(1, 4, width=8)
+        x, test_x = (make.to_tensor(pictures[..., None]) for pictures in (train, test))
+        optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+        make.train(network, x, torch.tensor(labels), 20, optimizer, batch_size=16)
+        assert make.is_right(network, x, torch.tensor(labels)).mean() > 0.9
+        assert make.is_right(network, test_x, torch.tensor(drawn.hidden)).mean() < made.to_beat
+
+
 @pytest.mark.parametrize(
     "answer, words",
     [

@@ -254,7 +254,8 @@ def main() -> None:
     options = parser.parse_args()
     folder = data_dir() / "models" / "detection" if options.out is None else options.out
     if options.measure:
-        save(Detector.from_pretrained(folder), json.loads((folder / "figures.json").read_text())["training"], folder)
+        stored = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+        save(Detector.from_pretrained(folder), stored["training"], folder)
         return
     fast = has_fast_bfloat16()
     torch.manual_seed(SEED)
@@ -269,6 +270,8 @@ def main() -> None:
         "seed": SEED,
         "scenes": len(scenes),
         "steps": curve[-1]["step"],
+        "steps wanted": options.steps,
+        "minutes": options.minutes,
         "clip sha256": json.loads((data_dir() / "models" / "clip" / "figures.json").read_text())["sha256"],
         "bfloat16": fast,
         "cpu seconds": round(time.process_time() - started),
@@ -298,7 +301,7 @@ that a person wrote is in it.
 
 ## Training
 `notebooks/src/detection/make_results.py`, seed {seed}: {steps:,} steps of {batch} pictures with two phrases each; picture
-tower and reader of phrases begin as those of `clip`. {cpu:,} CPU seconds of one thread.
+tower and reader of phrases begin as those of `clip`. {cpu:,} CPU seconds of one thread.{ended}
 (The weights of `clip` at that time had the SHA-256 {clip}.)
 Matrices by Muon, the rest by AdamW. Another processor or another PyTorch rounds differently.
 
@@ -338,6 +341,9 @@ All figures: `figures.json`.
 CC BY 4.0, the mmcourse authors. The model knows six shapes, eight colors and the phrases of one grammar. What it says
 about photographs means nothing: it is for lessons only.
 """
+ENDED = """
+It ended after {minutes:g} minutes (`--minutes`), when the machine had other work too; {steps wanted:,} steps were planned. The curve
+still rises."""
 AIMS = {"map": ("mAP", 0.85), "ap50": ("AP50", 0.97), "phrase_accuracy": ("phrases", 0.90)}
 
 
@@ -364,6 +370,7 @@ def write_card(folder: Path, model: Detector, found: dict) -> None:
         steps=training["steps"],
         clip=training["clip sha256"],
         cpu=training["cpu seconds"],
+        ended="" if training["steps"] == training["steps wanted"] else ENDED.format(**training),
         curve="\n".join(rows),
         verdict=verdict(figures),
         sha256=found["sha256"],
