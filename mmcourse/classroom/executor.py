@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 Task = TypeVar("Task")
 RETRIES = 3  # after a process was killed in the middle
+CONNECT_SECONDS = 20  # to find the cluster
 
 
 def execute(work: Callable[[Task], dict], tasks: Iterable[Task], jobs: int = 1, dask: str = "") -> Iterator[dict]:
@@ -61,6 +62,6 @@ def _on_dask(work: Callable[[Task], dict], waiting: list[Task], address: str) ->
     from dask.distributed import Client
     from dask.distributed import as_completed as arriving
 
-    with Client(address, timeout=20) as client:
+    with Client(address, timeout=CONNECT_SECONDS) as client:
         futures = client.map(work, waiting, retries=RETRIES, pure=False, batch_size=50)
         yield from (future.result() for future in arriving(futures))

@@ -12,6 +12,7 @@ from class_of import QUICK, hand_in
 from dies_once import die_once
 from hostile import HONEST, RIGHT, ZERO, notebook
 
+from mmcourse.classroom import executor
 from mmcourse.classroom.executor import execute
 from mmcourse.classroom.feedback import rows
 from mmcourse.classroom.grade import Graded, grade
@@ -71,7 +72,8 @@ def pid_of(cluster, worker) -> int:
     return next(nanny.process.pid for key, nanny in cluster.workers.items() if key == worker)
 
 
-def test_no_cluster_at_the_address_is_one_line(handed, tmp_path):
+def test_no_cluster_at_the_address_is_one_line(handed, tmp_path, monkeypatch):
+    monkeypatch.setattr(executor, "CONNECT_SECONDS", 2)  # all of them are waited
     with pytest.raises(OSError, match="tcp://127.0.0.1:1"):
         grade(handed, tmp_path, limits=QUICK, dask="tcp://127.0.0.1:1")
 

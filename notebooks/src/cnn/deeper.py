@@ -243,7 +243,7 @@ for k in (3, 7, 15, 31):
 assert times[0] > times[1]  # at 31 × 31
 
 # %% [markdown]
-# For kernels of 3 × 3, which nearly all networks have, sliding wins. For large ones the spectra do.
+# For kernels of 3 × 3, which nearly all networks have, the spectra gain nothing. For large ones they win by far.
 
 # %% [markdown]
 # ## 5 · Why the middle of a receptive field counts more
@@ -345,7 +345,7 @@ for name, kernel in ways.items():
 # 1. im2col pays with memory on the way there and with additions on the way back; the product itself is as fast as a library's.
 # 2. Depthwise and 1 × 1 convolutions together are a full convolution with fewer weights, and can do less.
 # 3. A transposed convolution is the backward pass of a convolution, not its inverse. If the stride does not divide the kernel size, it starts with a checkerboard.
-# 4. Large kernels are cheaper by Fourier transforms, small ones by sliding.
+# 4. Large kernels are cheaper by Fourier transforms; kernels of 3 × 3 are not.
 # 5. Equal shapes prove nothing: momentum, ε, $n - 1$, padding and the order of flatten differ between frameworks.
 #
 # ## Sources

@@ -2054,11 +2054,11 @@ else:
 # ## 17 · Check yourself
 
 # %% [markdown]
-# <details><summary>1. You copy an edge kernel from a signal-processing book into `nn.Conv2d`. What must you do first?</summary>
+# <details><summary>1. You copy an edge kernel from a signal-processing book into <code>nn.Conv2d</code>. What must you do first?</summary>
 #
 # Rotate it by 180°: the book means true convolution. A kernel that this rotation leaves as it is, such as a blur, needs nothing.
 # </details>
-# <details><summary>2. How many parameters has `nn.Conv2d(16, 32, 5)`, and does the number depend on the size of the picture?</summary>
+# <details><summary>2. How many parameters has <code>nn.Conv2d(16, 32, 5)</code>, and does the number depend on the size of the picture?</summary>
 #
 # 32 · 16 · 5 · 5 + 32 = 12,832. It does not: the weights are shared by all positions.
 # </details>
