@@ -17,6 +17,8 @@ _LOOK = {
     "not attempted yet": ("○", "120, 120, 120"),
     "unknown exercise": ("?", "204, 121, 167"),
 }
+# *one word or more*, but neither 2*3*4 nor (*args, *rest)
+_EMPHASIS = re.compile(r"(?<![\w*])\*([^\W\d_](?:[^*\n]*[^\s*])?)\*(?![\w*])")
 
 
 def _headline(result: Result) -> str:
@@ -36,9 +38,12 @@ def text(result: Result) -> str:
 
 
 def html(result: Result) -> str:
-    """The verdict as one box; `backticks` in the message become code."""
+    """The verdict as one box; in the message `backticks` become code, and *asterisks* outside of them emphasis."""
     symbol, rgb = _LOOK[result.status]
-    message = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escape(result.message, quote=False)).replace("\n", "<br>")
+    parts = re.split(r"`([^`\n]+)`", escape(result.message, quote=False))  # text, code, text, code, … text
+    parts[::2] = [_EMPHASIS.sub(r"<em>\1</em>", part) for part in parts[::2]]
+    parts[1::2] = [f"<code>{part}</code>" for part in parts[1::2]]
+    message = "".join(parts).replace("\n", "<br>")
     box = f"border-left: 5px solid rgb({rgb}); background: rgba({rgb}, 0.12); padding: 0.5em 0.9em; margin: 0.3em 0"
     head = f'<strong><span aria-hidden="true">{symbol}</span> {escape(_headline(result), quote=False)}</strong>'
     return f'<div role="status" style="{box}">{head}' + (f"<br>{message}" if message else "") + "</div>"

@@ -25,12 +25,12 @@ APART = "names = dict(globals())\nexec({code!r}, names)\nANSWER_{k} = names['ANS
 Share = tuple[float, set[str]]  # what an answer earns, and the advice given
 
 
-def shares(id: str, setup: str, answers: dict[str, str]) -> dict[str, Share]:
+def shares(id: str, setup: str, answers: dict[str, str], limits: Limits = LIMITS) -> dict[str, Share]:
     """What each answer (name → code that ends in defining `ANSWER`) earns in a sandbox of its own."""
     earned = {}
     parts(id, SECRET)  # drawn before a student's time begins, as `grade` does
     for name, code in answers.items():
-        with Session([setup, code], LIMITS) as session:
+        with Session([setup, code], limits) as session:
             earned[name] = share(session, id, "ANSWER")
             assert session.errors == [], session.errors
     return earned
@@ -207,7 +207,8 @@ def test_a_hostile_module_earns_nothing(sandbox, id, code, again):
 @pytest.mark.parametrize("name", FRAMEWORK_ATTACKS)
 def test_an_attack_on_a_framework_exercise_earns_nothing(sandbox, name):
     attack = FRAMEWORK_ATTACKS[name]
-    assert shares(attack.exercise, attack.setup, {"hostile": attack.code})["hostile"][0] == 0
+    limits = Limits(call=3) if name == "a gradient that never comes" else LIMITS  # it is waited for to its end
+    assert shares(attack.exercise, attack.setup, {"hostile": attack.code}, limits)["hostile"][0] == 0
 
 
 def test_labels_of_held_out_data_never_go_in(sandbox, monkeypatch):

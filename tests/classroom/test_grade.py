@@ -41,6 +41,13 @@ def test_what_cannot_be_read_was_handed_in(tmp_path):
     assert done.problems[0][0] == "ada"
 
 
+def test_a_process_that_grades_starts_without_what_only_a_release_or_an_answer_needs():
+    """Each of the processes that grade a class side by side imports this."""
+    code = "import sys, mmcourse.classroom.grade as g; print({'jupytext', 'torch', 'keras'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 @pytest.fixture(scope="module")
 def lesson(course):
     return select(["start_here"], course)[0]

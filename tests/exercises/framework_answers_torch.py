@@ -1,5 +1,6 @@
 """Known right and wrong answers to the exercises in PyTorch, as learners write them."""
 
+import copy
 import math
 
 import torch
@@ -116,6 +117,39 @@ def step_with_cache(
         hidden = visible(n, m) if visible else torch.ones(n, m).triu(m - n + 1).bool()
         y = torch.bmm(table.masked_fill(hidden, float("-inf")).softmax(-1), seen_values)
         return (y, *(hand_back(keys, values, past_k, past_v, v) if hand_back else (keys, values)))
+
+    return answer
+
+
+# ---------------------------------------------------------------- vlm.2, vlm.3
+def fold(scale=lambda a, alpha: alpha / a.shape[0], base=True, turn=False, bias=True, keep=True):
+    """A right answer with places to go wrong."""
+
+    def answer(linear, lora_a, lora_b, alpha):
+        layer = copy.deepcopy(linear) if keep else linear
+        change = torch.einsum("or,ri->oi", lora_b, lora_a)
+        change = change.T.reshape(change.shape) if turn else change
+        with torch.no_grad():
+            layer.weight.copy_((linear.weight if base else 0) + scale(lora_a, alpha) * change)
+            if not bias and layer.bias is not None:
+                layer.bias.zero_()
+        return layer
+
+    return answer
+
+
+def shuffled(order=(0, 1, 3, 2, 4, 5), square=False, whole=False, mean=False):
+    """A right answer with places to go wrong."""
+
+    def answer(grid, size):
+        b, h, w, d = grid.shape
+        if whole:
+            return grid.reshape(b, h * w // size**2, -1)
+        across = h if square else w
+        blocks = grid.reshape(b, h // size, size, across // size, size, -1)
+        if mean:
+            return blocks.mean((2, 4)).flatten(1, 2).tile(1, 1, size * size)
+        return blocks.permute(order).reshape(b, h * across // size**2, -1)
 
     return answer
 
@@ -663,6 +697,33 @@ ANSWERS = {
             (step_with_cache(scale=1.0), "not scaled"),
             (step_with_cache(hand_back=lambda keys, values, pk, pv, v: (pk, pv)), "old cache back"),
             (step_with_cache(hand_back=lambda keys, values, pk, pv, v: (keys, v)), "values are not cached"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "vlm.2": Answers(
+        right=[fold(), fold(scale=lambda a, alpha: alpha * len(a) ** -1)],
+        wrong=[
+            (fold(base=False), "only the correction"),
+            (fold(turn=True), "transposed"),
+            (fold(scale=lambda a, alpha: 1.0), "alpha / r is missing"),
+            (fold(scale=lambda a, alpha: alpha), "divide by the rank"),
+            (fold(scale=lambda a, alpha: len(a) / alpha), "wrong way up"),
+            (fold(scale=lambda a, alpha: alpha / a.shape[1]), "not the width"),
+            (fold(scale=lambda a, alpha: 2 * alpha / len(a)), "added twice"),
+            (fold(bias=False), "bias is lost"),
+            (fold(keep=False), "old layer has changed"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "vlm.3": Answers(
+        right=[shuffled(), lambda grid, size: shuffled()(grid.contiguous(), size)],
+        wrong=[
+            (shuffled(whole=True), "not neighbors"),
+            (shuffled(order=(0, 3, 1, 2, 4, 5)), "Tokens come column by column"),
+            (shuffled(order=(0, 1, 3, 4, 2, 5)), "cells of a block"),
+            (shuffled(order=(0, 1, 3, 5, 2, 4)), "values stay together"),
+            (shuffled(mean=True), "mean is not enough"),
+            (shuffled(square=True), ""),
         ],
         skip=FUNCTIONS,
     ),

@@ -359,6 +359,25 @@ def test_left_and_right_can_be_told_by_a_program():
     assert 0.35 < (by_likelihood == public.hidden[:100]).mean() < 0.65
 
 
+def test_what_is_not_there_has_no_color():
+    """Truth scores 1; who always names a color, half at most; both kinds of questions occur equally often."""
+    from mmcourse.datasets.scenes import world
+
+    made = find_challenge("vlm.challenge")
+    for drawn in (made.public(), made.drawn_from(b"a class")):
+        truth = drawn.hidden
+        assert (truth == len(world.COLORS)).mean() == 0.5
+        assert made.points_of(made.scored({"answers": truth}, drawn)) == 3
+        named = np.where(truth == len(world.COLORS), 0, truth)
+        assert made.scored({"answers": named}, drawn) == 0.5 and not made.points_of(
+            made.scored({"answers": named}, drawn)
+        )
+        silent = np.full_like(truth, len(world.COLORS))
+        assert made.scored({"answers": silent}, drawn) == 0.5
+        for shape in range(len(world.SHAPES)):  # the shape alone does not tell
+            assert 0 < (truth[drawn.inputs["shapes"] == shape] == len(world.COLORS)).mean() < 1
+
+
 def test_a_hand_in_is_written_whole_or_not_at_all(tmp_path):
     np.savez(tmp_path / f"{RING}_inputs.npz", test=np.ones(2))
     path = save_hand_in(RING, np.zeros(1000, int), tmp_path)

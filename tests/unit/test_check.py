@@ -350,6 +350,20 @@ def test_tensorflow_and_keras_tensors_are_read():
 
 
 # ---------------------------------------------------------------- displays
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("One mean for each *pixel*.", "One mean for each <em>pixel</em>."),
+        ("(*divided by n*) and the *first*, *last*", "(<em>divided by n</em>) and the <em>first</em>, <em>last</em>"),
+        ("write `a *b* c` here, *then* `x*y*z`", "write <code>a *b* c</code> here, <em>then</em> <code>x*y*z</code>"),
+        ("2*3*4, a*b*c, f(*args, *rest), **kwargs, 2 * n * m", "2*3*4, a*b*c, f(*args, *rest), **kwargs, 2 * n * m"),
+        ("*<b>*", "*&lt;b&gt;*"),
+    ],
+)
+def test_messages_show_code_and_emphasis(message, shown):
+    assert render.html(module.Result("wrong", message, 0, 2)).endswith(f"<br>{shown}</div>")
+
+
 def test_notebooks_get_html_and_text_and_a_mark_for_tools(tryout, monkeypatch):
     sent = []
     monkeypatch.setattr(IPython, "get_ipython", lambda: object())

@@ -155,7 +155,7 @@ same = torch.allclose(pointwise(depthwise(x)), F.conv2d(x, full))
 print("as one convolution:  ", same)
 
 # %% [markdown]
-# So it can do less than a full convolution, in exchange for an eighth of the products. Whether that is a good bargain is a question of accuracy at equal cost, which a table of counts does not answer. EfficientNet (lesson `vision`) consists of such layers.
+# So it can do less than a full convolution, in exchange for an eighth of the products. Whether that is a good bargain is a question of accuracy at equal cost, which a table of counts does not answer. EfficientNet (lesson [vision](vision.ipynb)) consists of such layers.
 
 # %% [markdown]
 # ## 3 · The way up: transposed convolution
@@ -275,7 +275,7 @@ assert np.allclose(spreads, np.sqrt(2 / 3 * np.arange(1, 17)))
 # ## 6 · Two frameworks, two batch normalizations
 
 # %% [markdown]
-# In training, batch normalization (lesson `vision` derives it) uses the batch's mean and variance, and keeps running averages for later. Both frameworks call a number *momentum*, and mean opposite things by it. Feed both one batch whose mean is near 5; their running means start at 0.
+# In training, batch normalization (lesson [vision](vision.ipynb) derives it) uses the batch's mean and variance, and keeps running averages for later. Both frameworks call a number *momentum*, and mean opposite things by it. Feed both one batch whose mean is near 5; their running means start at 0.
 
 # %%
 momentum_guess = widgets.guess(

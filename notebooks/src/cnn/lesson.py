@@ -1438,7 +1438,7 @@ print("no difference above 1e-10")
 
 # %% [markdown]
 # ### Two parts that deeper networks add
-# Lesson `vision` stacks many more convolutions and needs two more parts, which it introduces where a training fails. In a convolutional network they look like this.
+# Lesson [vision](vision.ipynb) stacks many more convolutions and needs two more parts, which it introduces where a training fails. In a convolutional network they look like this.
 #
 # *Batch normalization* comes after a convolution. It gives each **channel** mean 0 and variance 1 over the mini-batch *and all positions* (one mean and one variance per channel, not per pixel), then a learned scale and shift. In use the mean and the variance are fixed
 # numbers, so it is linear, and can be multiplied into the convolution:
@@ -2131,7 +2131,7 @@ assert not np.array_equal(pixels.ravel(), np.moveaxis(pixels, 0, -1).ravel())
 #
 # **Deeper:** [cnn_deeper](cnn_deeper.ipynb) takes the time of a convolution apart, shows depthwise and transposed convolutions, and the numbers in which PyTorch's and Keras's batch normalization differ.
 #
-# **Where next:** `vision` stacks many of these layers, and lets others train for you; [rnn](rnn.ipynb) shares weights over time instead of over positions; [attention](attention.ipynb) lets every position look at every other. **Back to:** [images](images.ipynb), [neural_networks](neural_networks.ipynb).
+# **Where next:** [vision](vision.ipynb) stacks many of these layers, and lets others train for you; [rnn](rnn.ipynb) shares weights over time instead of over positions; [attention](attention.ipynb) lets every position look at every other. **Back to:** [images](images.ipynb), [neural_networks](neural_networks.ipynb).
 #
 # ## Sources
 # - I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press 2016, chapter 9.

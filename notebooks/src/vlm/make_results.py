@@ -22,17 +22,20 @@ Everything drawn by chance comes from the seed; another processor or another PyT
 from __future__ import annotations
 
 import argparse
+import copy
 import functools
 import hashlib
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 from mmcourse.datasets import data_dir, vocabulary
@@ -43,7 +46,9 @@ from mmcourse.figures import vlm as vlm_figures
 from mmcourse.figures.captioning import truth_of
 from mmcourse.io import atomic_write
 from mmcourse.torch.captioner import Captioner
-from mmcourse.torch.clip import CLIP, prepare_images
+from mmcourse.torch.clip import CLIP, GRID, prepare_images
+from mmcourse.torch.lora import add_lora
+from mmcourse.torch.visual_tokens import answer_cross_entropy, merge_patches
 from mmcourse.torch.vlm import DESCRIBE, PROJECTORS, VLM, pack, question_ids
 from mmcourse.training.torch.muon import Muon
 
@@ -196,7 +201,9 @@ class Asker:
         self.random = random.Random(seed)
         self.numpy = np.random.default_rng([seed, 1])
 
-    def question(self, sample: Sample, scene: world.Scene, kind: str) -> tuple[Sequence[int], Sequence[int]] | None:
+    def question(
+        self, sample: Sample | None, scene: world.Scene, kind: str
+    ) -> tuple[Sequence[int], Sequence[int]] | None:
         """One question of this kind with its answer, as ids; None where the scene has none.
 
         First an answer is chosen, each that is possible as likely, then a question that has it: else nearly all counts
@@ -408,6 +415,234 @@ def join_runs(before: Path | None, curve: list[dict], begun: list[dict], step: i
     return rows, stages
 
 
+# ---------------------------------------------------------------- experiments that the lesson shows
+SEEDS = 5
+WAYS = {  # rank (None: all weights of the language model), and whether old questions are mixed in
+    "LoRA, rank 1": (1, False),
+    "LoRA, rank 4": (4, False),
+    "LoRA, rank 4, old mixed in": (4, True),
+    "all of the language model": (None, False),
+}
+
+
+def size_data(model: VLM, seed: int, n: int) -> tuple[torch.Tensor, list]:
+    """Features of n scenes, and one question each for the size of a thing."""
+    asked = [questions.ask(seed, index, kind="size") for index in range(n)]
+    with torch.no_grad():
+        images = prepare_images(np.stack([draw(scene) for _, _, _, scene in asked]))
+        features = torch.cat([model.vision(part) for part in images.split(250)])
+    return features, [[(question_ids(text), encode_answer(answer))] for _, text, answer, _ in asked]
+
+
+def old_data(model: VLM, seed: int, n: int) -> tuple[torch.Tensor, list]:
+    """Features of n scenes, and up to eight questions of the old kinds about each."""
+    asker = Asker(seed)
+    scenes = [world.make(83 + 100 * seed, index) for index in range(n)]
+    stage = Stage("old", 1.0, (), 0, (*questions.QUESTION_KINDS, "relation", "compare"))
+    dialogues = []
+    for scene in scenes:
+        drawn_ones = (asker.question(None, scene, kind) for kind in stage.kinds)
+        dialogues.append([one for one in drawn_ones if one is not None])
+    with torch.no_grad():
+        images = prepare_images(np.stack([draw(scene) for scene in scenes]))
+        return torch.cat([model.vision(part) for part in images.split(250)]), dialogues
+
+
+def teach_sizes(model: VLM, rank: int | None, mixed: bool, seed: int, steps: int = 50, n: int = 600) -> tuple[VLM, int]:
+    """A copy that was trained on questions for sizes, and how many weights were trained; rank None: all."""
+    student = copy.deepcopy(model)
+    features, dialogues = size_data(model, 42 + 100 * seed, n)
+    if mixed:
+        old_features, old_dialogues = old_data(model, seed, n)
+        features, dialogues = torch.cat([features, old_features]), [*dialogues, *old_dialogues]
+    torch.manual_seed(seed)
+    if rank is None:
+        student.requires_grad_(False)
+        student.language.requires_grad_(True)
+        rate = 1e-3
+    else:
+        add_lora(student.language, rank, 2.0 * rank)
+        rate = 1e-2
+        student.vision.requires_grad_(False)
+        student.projector.requires_grad_(False)
+    trained = [parameter for parameter in student.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0)
+    order = np.random.default_rng(seed)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
+        rows = order.integers(len(features), size=24)
+        ids, labels, segments, position_ids = pack([dialogues[row] for row in rows], student.num_visual)
+        visual = student.project(features[rows])
+        hidden = student.packed_hidden_states(visual, ids, segments, position_ids)
+        loss = answer_cross_entropy(student.language.to_logits(hidden), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return student, sum(parameter.numel() for parameter in trained)
+
+
+def lora_experiment(model: VLM, seeds: int = SEEDS) -> dict[str, dict]:
+    """Right answers to the new kind and to the old ones, for each way and seed."""
+    new = [one for group in questions.balanced(41, 200, kinds=("size",)) for one in group]
+    images = np.stack([draw(scene) for _, _, _, scene in new])
+    old = vlm_figures.Questions(240)
+    found = {}
+    for name, (rank, mixed) in WAYS.items():
+        row: dict = {"new": [], "old": []}
+        for seed in range(seeds):
+            student, row["weights"] = teach_sizes(model, rank, mixed, seed)
+            said = student.answer(images, [text for _, text, _, _ in new], max_length=8)
+            row["new"].append(float(np.mean([a == b for a, (_, _, b, _) in zip(said, new, strict=True)])))
+            row["old"].append(float(old.right(vlm_figures.ask_all(student, old.text, old.images)).mean()))
+        found[name] = row
+        print(name, row, flush=True)
+    return found
+
+
+# What was changed at step 1,950 of the long run, taken apart: tokens of mean square 1, a code of row and column.
+CHANGES = {"neither": (False, False), "code only": (False, True), "size only": (True, False), "both": (True, True)}
+OF_PLACES = Stage("places", 1.0, ("projector", "language"), 0, ("relation", "relation", "place", "place"))
+
+
+def tokens_as_they_come(model: VLM, features: torch.Tensor) -> torch.Tensor:
+    """`VLM.project` without the last line: the size of a token is what the projector makes of it."""
+    return model.projector(merge_patches(features.unflatten(1, (GRID, GRID)), model.config["merge"]))
+
+
+def relearn_places(model: VLM, sized: bool, coded: bool, seed: int, data: tuple, steps: int, batch: int = 32) -> VLM:
+    """A copy that was trained on questions for sides and places only; the vision encoder stays as it is.
+
+    data : features (n, 64, vision_dim) and n samples with their scenes
+    """
+    student = copy.deepcopy(model)
+    if not sized:
+        student.project = functools.partial(tokens_as_they_come, student)  # type: ignore[method-assign]
+    if coded:
+        student.add_grid_positions(GRID_SCALE)
+    features, samples = data
+    torch.manual_seed(seed)
+    asker, order = Asker(seed), np.random.default_rng([seed, 5])
+    optimizers, fast = Optimizers(student), has_fast_bfloat16()
+    set_trained(student, OF_PLACES)
+    for step in range(steps):
+        rows = order.integers(len(samples), size=batch)
+        dialogues = [asker.dialogues(samples[row], samples[row].scene, OF_PLACES) for row in rows.tolist()]
+        ids, labels, segments, position_ids = pack(dialogues, student.num_visual)
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+            visual = student.project(features[rows]).float()
+            hidden = student.packed_hidden_states(visual, ids, segments, position_ids)
+            kept = labels[:, 1:] != -100
+            logits = student.language.to_logits(hidden[:, :-1][kept]).float()
+        loss = F.cross_entropy(logits, labels[:, 1:][kept])
+        optimizers.step(loss, student, min(1.0, (step + 1) / WARMUP, 2 * (1 - step / steps)))
+    return student
+
+
+def scale_experiment(start: Path, seeds: int = 3, steps: int = 150, n: int = 3000) -> dict:
+    """Sides and places after so many steps from the model that the long run kept before both changes, at step 1,500.
+
+    That model is not shipped, and a new run has both changes from the start: without it the stored figures stay.
+    """
+    model = VLM.from_pretrained(start)
+    samples = [sample for sample in make_samples(n) if len(sample.scene.things) > 1]
+    with torch.no_grad():
+        pictures = prepare_images(np.stack([draw(sample.scene) for sample in samples]))
+        features = torch.cat([model.vision(part) for part in pictures.split(250)])
+        tokens = tokens_as_they_come(model, features[:100])
+    positions = model.language.positions[1 : 1 + model.num_visual]
+    asked = {"relation": [one for group in questions.balanced(43, 200, kinds=("relation",)) for one in group]}
+    asked["place"] = [questions.ask(44, index, kind="place") for index in range(200)]
+    images = {kind: np.stack([draw(scene) for _, _, _, scene in test]) for kind, test in asked.items()}
+    ways: dict[str, dict[str, list[float]]] = {name: {kind: [] for kind in asked} for name in CHANGES}
+    for seed in range(seeds):
+        for name, (sized, coded) in CHANGES.items():
+            student = relearn_places(model, sized, coded, seed, (features, samples), steps)
+            for kind, test in asked.items():
+                said = student.answer(images[kind], [text for _, text, _, _ in test], max_length=8)
+                right = [one == true for one, (_, _, true, _) in zip(said, test, strict=True)]
+                ways[name][kind].append(float(np.mean(right)))
+            print(seed, name, {kind: shares[-1] for kind, shares in ways[name].items()}, flush=True)
+    return {
+        "steps": steps,
+        "size of tokens": tokens.square().mean().sqrt().item(),
+        "size of positions": positions.detach().square().mean().sqrt().item(),
+        "ways": ways,
+    }
+
+
+NLVR_COLORS = {"Yellow": "yellow", "Black": "black", "#0099ff": "blue"}
+
+
+def nlvr_experiment(model: VLM, folder: Path) -> dict:
+    """Our questions about the pictures of NLVR, and how many of its sentences have only known words."""
+    rows = {row["identifier"]: row for row in map(json.loads, (folder / "dev.json").read_text("utf-8").splitlines())}
+    known = set(vocabulary.pieces())
+    unknown, readable = Counter(), 0
+    for row in rows.values():
+        words = [word.strip(".,;:'\"").lower() for word in row["sentence"].split()]
+        strange = [word for word in words if word and word not in known and not word.isdigit()]
+        unknown.update(strange)
+        readable += not strange
+    boxes, things = [], []
+    for path in sorted((folder / "images").glob("*.png")):
+        picture = Image.open(path).convert("RGB")
+        parts = rows["-".join(path.stem.split("-")[1:3])]["structured_rep"]
+        for left, part in zip((0, 150, 300), parts, strict=True):
+            boxes.append(
+                np.asarray(picture.crop((left, 0, left + 100, 100)).resize((64, 64), Image.Resampling.BILINEAR))
+            )
+            things.append([(NLVR_COLORS[thing["color"]], thing["type"]) for thing in part])
+    colors, shapes = sorted(NLVR_COLORS.values()), ["circle", "square", "triangle"]
+    asked: dict[str, list] = {"a thing with color and shape": [], "a shape": [], "how many of a shape": []}
+    for box, part in enumerate(things):
+        for shape in shapes:
+            number = sum(other == shape for _, other in part)
+            asked["a shape"].append((box, f"Is there a {shape}?", "yes" if number else "no"))
+            if number <= 3:
+                asked["how many of a shape"].append((box, f"How many {shape}s are there?", questions.NUMBERS[number]))
+            for color in colors:
+                answer = "yes" if (color, shape) in part else "no"
+                asked["a thing with color and shape"].append((box, f"Is there a {color} {shape}?", answer))
+    rng, by_kind = np.random.default_rng(0), {}
+    for name, every in asked.items():
+        answers = sorted({answer for _, _, answer in every})
+        groups = [[one for one in every if one[2] == answer] for answer in answers]
+        each = min(60, *map(len, groups))
+        chosen = [group[row] for group in groups for row in rng.permutation(len(group))[:each].tolist()]
+        said = vlm_figures.ask_all(
+            model, [text for _, text, _ in chosen], np.stack([boxes[box] for box, _, _ in chosen])
+        )
+        right = sum(a == b for a, (_, _, b) in zip(said, chosen, strict=True))
+        begun = sum(a.split()[:1] == [b] for a, (_, _, b) in zip(said, chosen, strict=True))  # then it may babble
+        low, high = vlm_figures.wilson_interval(right, len(chosen))
+        shares = {"right": right / len(chosen), "low": low, "high": high, "first word right": begun / len(chosen)}
+        by_kind[name] = shares | {"n": len(chosen), "chance": 1 / len(answers)}
+    return {
+        "sentences": len(rows),
+        "readable": readable,
+        "unknown": [word for word, _ in unknown.most_common(20)],
+        "boxes": len(boxes),
+        "by_kind": by_kind,
+        "source": "NLVR, Suhr et al. 2017, development set, CC BY 4.0",
+    }
+
+
+def experiments(nlvr: Path | None, scale_from: Path | None) -> None:
+    """Write `results.json` beside this file; what needs data that is not here keeps its old figures."""
+    started = time.perf_counter()
+    path = Path(__file__).with_name("results.json")
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    model = VLM.from_pretrained("vlm")
+    found["lora"] = lora_experiment(model)
+    if scale_from is not None:
+        found["scale"] = scale_experiment(scale_from)
+    if nlvr is not None:
+        found["nlvr"] = nlvr_experiment(model, nlvr)
+    found["seconds"] = round(time.perf_counter() - started)
+    found["made_with"] = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
+    atomic_write(path, json.dumps(found, indent=1) + "\n")
+
+
 def main() -> None:
     """Train, save, measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -428,7 +663,13 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=None, help="a file in which drawn pictures are kept")
     parser.add_argument("--keep", type=Path, default=None, help="a folder for the model after each measurement")
     parser.add_argument("--out", type=Path, default=None, help="another folder for the model")
+    parser.add_argument("--experiments", action="store_true", help="only what the lesson shows, with the shipped model")
+    parser.add_argument("--nlvr", type=Path, default=None, help="a folder with NLVR's dev.json and images")
+    parser.add_argument("--scale-from", type=Path, default=None, help="a model kept before places were learned")
     options = parser.parse_args()
+    if options.experiments:
+        experiments(options.nlvr, options.scale_from)
+        return
     fast = has_fast_bfloat16()
     torch.manual_seed(options.seed)
     samples = make_samples(options.scenes)
@@ -465,6 +706,8 @@ def main() -> None:
         "curve": curve,
     }
     save(model, training, options.out)
+    if options.out is None:
+        experiments(options.nlvr, options.scale_from)
 
 
 CARD = """\
