@@ -760,7 +760,7 @@ ANSWERS = {
         right=[Padded, PaddedByZeros],
         wrong=[
             (padded(split=lambda self, total: (total - total // 2, total // 2)), "odd zero goes before"),
-            (padded(split=lambda self, total: (self.k // 2, self.k // 2)), "on both sides whatever the size"),
+            (padded(split=lambda self, total: (self.k // 2, self.k // 2)), "odd zero goes before"),  # the same numbers
             (padded(split=lambda self, total: (0, total)), "behind the last pixel"),
             (padded(rims=lambda self, x: [0, 0, 0, 0]), "Nothing is padded"),
             (
