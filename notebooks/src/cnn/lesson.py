@@ -1229,7 +1229,8 @@ for i, (name, array) in enumerate({"pixels": X, "weights": W, "biases": b}.items
     slopes = error(ours, numerical_gradient(functions[i], array, delta))
     errors = [error(ours, theirs[i].numpy()) for theirs in (by_torch, by_tf)]
     equal = max(errors) < 1e-10
-    print(f"{name:8} like finite differences: {slopes < 1e-6}  like both frameworks: {equal}")
+    print(f"{name:8} like finite differences: {slopes < 1e-6}", end="")
+    print(f"  like both frameworks: {equal}")
     assert slopes < 1e-6 and equal
 
 # %% [markdown]
@@ -1487,7 +1488,7 @@ print("sum  ", tuple((shortcut(x) + block(x)).shape))
 
 # %%
 work_guess = widgets.guess(
-    "300 training digits instead of 3,000: what does positions forgotten lose, after 900 steps?",
+    "After 900 steps: what does positions forgotten lose with 300 digits, not 3,000?",
     ["about 0.04 of accuracy", "about 0.2", "about 0.5"],
 )
 
@@ -1529,7 +1530,8 @@ for name in models:
 orders = []
 for n, budget in product((300, 3000), ("300 steps", "900 steps")):
     rows = np.array([table[f"{name}, {n} digits"][budget] for name in models])  # (4, 3)
-    orders.append((rows[3] > rows[:3].max(axis=0)).all() and (rows[0] < rows[1:].min(axis=0)).all())
+    is_first = (rows[3] > rows[:3].max(axis=0)).all()
+    orders.append(is_first and (rows[0] < rows[1:].min(axis=0)).all())
 print("positions forgotten first and linear last in every seed, four times:", all(orders))
 
 # %%
@@ -1627,8 +1629,8 @@ late_guess.compare("the neighbors still lead")
 
 # %%
 carry_guess = widgets.guess(
-    "The CNN has seen digits in the middle only. Where does it read fewer: moved by 2 pixels, or by 4?",
-    ["worse at 2 than at 4", "worse at 4 than at 2", "equally good at both"],
+    "It has seen digits in the middle only. Where does it read fewer of them?",
+    ["moved by 2 pixels", "moved by 4 pixels", "as many at 2 as at 4"],
 )
 
 # %% tags=["free"]
@@ -1649,7 +1651,7 @@ forgotten = np.mean(carried, axis=0)
 expect_within("CNN, not moved", forgotten[0], 0.95, 0.04)
 expect_within("CNN, moved by 2", forgotten[2], 0.62, 0.15)
 expect_within("CNN, lost by 4 pixels", forgotten[0] - forgotten[4], 0.03, 0.04)
-carry_guess.compare("worse at 2 than at 4")
+carry_guess.compare("moved by 2 pixels")
 assert all(curve[2] < curve[4] for curve in carried)  # in each seed
 
 # %% [markdown]
@@ -1768,7 +1770,8 @@ dips_without = [dip(curve) for curve in without_strides]
 print("dip at 2 pixels, by seed:   with strides", np.round(dips, 3))
 print("                         without strides", np.round(dips_without, 3))
 expect_within("dip without strides, mean", np.mean(dips_without), 0.0, 0.03)
-print("without strides, moved by 0, 2, 4, 6:", np.mean(without_strides, axis=0).round(2))
+mean_without = np.mean(without_strides, axis=0).round(2)
+print("without strides, moved by 0, 2, 4, 6:", mean_without)
 unmoved = [np.mean(curves, axis=0)[0] for curves in (with_strides, without_strides)]
 print(f"read unmoved: with strides {unmoved[0]:.2f}, without {unmoved[1]:.2f}")
 assert min(dips) > 0.1
@@ -1864,7 +1867,7 @@ for name, pictures in rows_of_pictures.items():
 
 # %%
 frozen_guess = widgets.guess(
-    "All three convolutions stay random, only the last linear layer learns. Mean accuracy after 900 steps?",
+    "All convolutions stay random, the last layer learns. Accuracy after 900 steps?",
     ["below 0.5", "0.5 to 0.8", "above 0.8"],
 )
 
@@ -1962,7 +1965,7 @@ evenly = everything[9:18, 9:18].sum() / everything.sum()
 print(f"with all weights 1: {evenly:.2f}; if all pixels counted alike: 0.25")
 
 # %% [markdown]
-# A quarter of the area has more than half of the say. Luo and others (2016) call this the *effective* receptive field. The formula gives what a unit *can* depend on; what it *mostly* depends on is smaller. (Part of it is in the paths themselves: with all weights 1 the middle already has more than a quarter. And where the digits' ink is may matter too.)
+# A quarter of the area has more than half of the say. Luo and others (2016) call this the *effective* receptive field. The formula gives what a unit *can* depend on; what it *mostly* depends on is smaller. (Most of it is in the paths themselves: with all weights 1 the middle already has half. Where the ink of the digits is may matter, too.)
 
 # %% [markdown]
 # ## 15 · At full size: a network trained on photographs
@@ -2007,8 +2010,8 @@ else:
 
 # %%
 photo_guess = widgets.guess(
-    "Which move changes the probability more, on average over all places?",
-    ["by 8 pixels, in the mean of these six rows", "by 32 pixels", "neither: it hardly changes"],
+    "Which move changes the probability more, in the mean of six rows?",
+    ["by 8 pixels", "by 32 pixels", "neither: it hardly changes"],
 )
 
 # %%
@@ -2031,7 +2034,7 @@ print(f"{'mean of the six':24}", *(f"{change:6.3f}" for change in in_mean))
 by_8_minus_32 = np.array([row[1] - row[4] for row in changes.values()])  # (6,)
 mean, interval = mean_and_interval(by_8_minus_32)
 print(f"8 minus 32, by row: {by_8_minus_32.round(3)}, mean {mean:.3f} ± {interval:.3f}")
-photo_guess.compare("by 8 pixels, in the mean of these six rows")
+photo_guess.compare("by 8 pixels")
 assert in_mean[4] < in_mean[1] and in_mean[4] < in_mean[5]
 
 # %% tags=["hide-input"]
