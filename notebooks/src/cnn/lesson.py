@@ -1532,7 +1532,8 @@ for n, budget in product((300, 3000), ("300 steps", "900 steps")):
     rows = np.array([table[f"{name}, {n} digits"][budget] for name in models])  # (4, 3)
     is_first = (rows[3] > rows[:3].max(axis=0)).all()
     orders.append(is_first and (rows[0] < rows[1:].min(axis=0)).all())
-print("positions forgotten first and linear last in every seed, four times:", all(orders))
+same = all(orders)
+print("positions forgotten first and linear last in every seed, four times:", same)
 
 # %%
 unlucky = table["rate of one seed"]

@@ -456,7 +456,7 @@ class SmallVLM(nn.Module):
 
 # %% [markdown]
 # Its training data: scenes with one or two things, and three kinds of questions about them. For each scene we first draw an answer, all possible ones with equal chance, and then a question that has it; so the words of a question
-# alone say little. (The questions are in British spelling, so the data's word is *colour*. A question with its answer is called a *dialogue* below.)
+# alone say little. (The questions are in British spelling. A question with its answer is called a *dialogue* below.)
 
 # %% tags=["free"]
 KINDS = ("colour", "shape", "existence")  # the data's own names of the kinds
