@@ -632,7 +632,7 @@ for row in curve[:: max(1, len(curve) // 6)]:
     print(f"{row['cpu seconds'] / 60:6.0f}  {shown}")
 
 # %% [markdown]
-# Each kind has its moment. Colors and shapes come first; existence follows; counting and comparing must find *all* things of a kind, and take longer. And *relation* (on which side of the circle is the star?) is near chance, 0.25, at first, stays at about a half for long, and is above 0.9 soon after step 1,950. (Each point is a share of 40: up to
+# Each kind has its moment. Colors and shapes come first; existence follows; counting and comparing must find *all* things of a kind, and take longer. And *relation* (on which side of the circle is the star?) lies near chance, 0.25, up to step 1,950 (with one point at 0.53), and is above 0.9 six minutes later. (Each point is a share of 40: up to
 # 0.15 is luck.) At step 1,950 something was changed. What it was, and whether half of it would have done, is in section 10.
 
 # %% [markdown]
