@@ -281,6 +281,7 @@ stepping = exercise(
         says("Return the loss *before* the step,", mistake="This is the loss after the step"),
         says("as a Python float.", ignored="return loss.detach()"),
         example("""
+torch.manual_seed(0)
 body = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
 print("averages before", body[1].running_mean.tolist())
 body(torch.randn(8, 3))  # nobody asked for training, but a new module is in training mode
