@@ -126,7 +126,7 @@ def read(path: Path) -> Source:
     SourceError
         If it does not open with a markdown title card, a tag is unknown, or the cells cannot be told apart.
     """
-    import jupytext  # a third of what a process that grades would load, and it reads no source
+    import jupytext  # slow to load, and a process that grades reads no source
 
     text = _text(path)
     try:

@@ -153,7 +153,7 @@ def compare(
 ) -> None:
     """Raise `CheckFailed` with the first difference of `got` from `want` (numbers, text, tuples, lists, dicts).
 
-    Without `advise` nothing is looked for that the numbers have in common, which takes most of the time.
+    Without `advise` no pattern is looked for in the differences: for whoever only asks whether two values are equal.
     """
     if got is ...:
         raise NotAttempted
