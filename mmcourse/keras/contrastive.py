@@ -1,9 +1,17 @@
 """Contrastive losses of pictures and texts: the softmax loss of CLIP, the sigmoid loss of SigLIP."""
 
+from typing import Any
+
+from jaxtyping import Float
 from keras import ops
 
 
-def contrastive_loss(image, text, log_scale, hard_text=None):
+def contrastive_loss(
+    image: Float[Any, "batch d"],
+    text: Float[Any, "batch d"],
+    log_scale: Float[Any, ""],
+    hard_text: Float[Any, "hard d"] | None = None,
+) -> Float[Any, ""]:
     """InfoNCE in both directions: s_ij = exp(log_scale) · cos(image_i, text_j), mean of two cross-entropies.
 
     image, text: (b, d), not normalized, row i belongs to row i; log_scale: scalar; hard_text: (n, d) or None, texts
@@ -20,7 +28,9 @@ def contrastive_loss(image, text, log_scale, hard_text=None):
     return (image_loss + text_loss) / 2
 
 
-def sigmoid_loss(image, text, log_scale, bias):
+def sigmoid_loss(
+    image: Float[Any, "batch d"], text: Float[Any, "batch d"], log_scale: Float[Any, ""], bias: Float[Any, ""]
+) -> Float[Any, ""]:
     """SigLIP: every pair of the batch alone, −1/b Σ_ij log σ(z_ij (exp(log_scale) · cos_ij + bias)).
 
     z is 1 on the diagonal and −1 elsewhere. image, text: (b, d), not normalized; log_scale, bias: scalars. Returns a

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Integer, Num
 from keras import ops
 
 from mmcourse.keras.attention import scaled_dot_product_attention
@@ -73,7 +73,7 @@ def sampling_probabilities(
     return ops.softmax(scaled, axis=-1)
 
 
-def length_penalty(length, alpha: float):
+def length_penalty(length: Num[Any, "*rows"], alpha: float) -> Float[Any, "*rows"]:
     """What a beam's log p is divided by, ((5 + length) / 6)^alpha (Wu et al. 2016, arXiv 1609.08144); alpha 0: by 1."""
     return ((5 + length) / 6) ** alpha
 

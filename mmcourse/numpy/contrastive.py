@@ -4,24 +4,33 @@ Row i of one matrix and row i of the other belong together; every other row of t
 """
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from mmcourse.numpy.losses import log_softmax
 
 
-def l2_normalize(x, eps=1e-12):
+def l2_normalize(x: Float[ndarray, "*rows d"], eps: float = 1e-12) -> Float[ndarray, "*rows d"]:
     """Each vector (…, d) divided by its length, so that a dot product is a cosine; a vector of zeros stays zeros."""
     length = np.sqrt((x * x).sum(-1, keepdims=True))
     return x / np.maximum(length, eps)
 
 
-def l2_normalize_backward(dy, x, eps=1e-12):
+def l2_normalize_backward(
+    dy: Float[ndarray, "*rows d"], x: Float[ndarray, "*rows d"], eps: float = 1e-12
+) -> Float[ndarray, "*rows d"]:
     """Gradient to x: the part of dy along x is lost, the rest is divided by the length."""
     length = np.maximum(np.sqrt((x * x).sum(-1, keepdims=True)), eps)
     y = x / length
     return (dy - y * (dy * y).sum(-1, keepdims=True)) / length
 
 
-def contrastive_loss(image, text, log_scale, hard_text=None):
+def contrastive_loss(
+    image: Float[ndarray, "batch d"],
+    text: Float[ndarray, "batch d"],
+    log_scale: float | np.floating | Float[ndarray, ""],
+    hard_text: Float[ndarray, "hard d"] | None = None,
+) -> tuple[float | np.floating, tuple]:
     """InfoNCE in both directions: s_ij = exp(log_scale) · cos(image_i, text_j), mean of two cross-entropies.
 
     A model that knows nothing has the loss ln b. (van den Oord et al. 2018, arXiv 1807.03748; CLIP: Radford et al.
@@ -52,7 +61,9 @@ def contrastive_loss(image, text, log_scale, hard_text=None):
     return (image_loss + text_loss) / 2, (image, candidates, u, v, scale, cosine, log_rows, log_columns)
 
 
-def contrastive_loss_backward(dloss, cache):
+def contrastive_loss_backward(
+    dloss: float | np.floating | Float[ndarray, ""], cache: tuple
+) -> tuple[Float[ndarray, "batch d"], Float[ndarray, "batch d"], np.floating, Float[ndarray, "hard d"]]:
     """Gradients to image (b, d), text (b, d), log_scale () and hard_text (n, d)."""
     image, candidates, u, v, scale, cosine, log_rows, log_columns = cache
     b = len(image)
@@ -66,7 +77,12 @@ def contrastive_loss_backward(dloss, cache):
     return dimage, dcandidates[:b], dlog_scale, dcandidates[b:]
 
 
-def sigmoid_loss(image, text, log_scale, bias):
+def sigmoid_loss(
+    image: Float[ndarray, "batch d"],
+    text: Float[ndarray, "batch d"],
+    log_scale: float | np.floating | Float[ndarray, ""],
+    bias: float | np.floating | Float[ndarray, ""],
+) -> tuple[float | np.floating, tuple]:
     """SigLIP: every pair of the batch alone, −1/b Σ_ij log σ(z_ij (exp(log_scale) · cos_ij + bias)).
 
     z is 1 on the diagonal and −1 elsewhere. SigLIP starts at log_scale = ln 10, bias = −10, so that at first almost all
@@ -90,7 +106,9 @@ def sigmoid_loss(image, text, log_scale, bias):
     return loss, (image, text, u, v, scale, cosine, sign, margin)
 
 
-def sigmoid_loss_backward(dloss, cache):
+def sigmoid_loss_backward(
+    dloss: float | np.floating | Float[ndarray, ""], cache: tuple
+) -> tuple[Float[ndarray, "batch d"], Float[ndarray, "batch d"], np.floating, np.floating]:
     """Gradients to image, text (b, d), log_scale and bias ()."""
     image, text, u, v, scale, cosine, sign, margin = cache
     dlogits = -dloss * sign * np.exp(-np.logaddexp(0, margin)) / len(image)  # −z σ(−m) / b

@@ -1,7 +1,7 @@
 """Formulas of a decoder that writes piece by piece: the step with a cache, its loss, sampling and beam search."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Integer, Num
 from numpy import ndarray
 
 from mmcourse.numpy.attention import scaled_dot_product_attention
@@ -60,7 +60,9 @@ def token_cross_entropy(
     return cross_entropy(predicted, labels, mask=real)
 
 
-def token_cross_entropy_backward(dloss, cache: tuple) -> Float[ndarray, "batch n vocabulary"]:
+def token_cross_entropy_backward(
+    dloss: float | np.floating | Float[ndarray, ""], cache: tuple
+) -> Float[ndarray, "batch n vocabulary"]:
     """Gradient to the logits; that of the last position is 0."""
     dpredicted = cross_entropy_backward(cache, dloss)  # (b, n − 1, vocabulary)
     return np.pad(dpredicted, ((0, 0), (0, 1), (0, 0)))
@@ -95,7 +97,7 @@ def sampling_probabilities(
     return np.exp(log_softmax(scaled))
 
 
-def length_penalty(length, alpha: float):
+def length_penalty(length: Num[ndarray, "*rows"], alpha: float) -> Float[ndarray, "*rows"]:
     """What a beam's log p is divided by, ((5 + length) / 6)^alpha (Wu et al. 2016, arXiv 1609.08144); alpha 0: by 1."""
     return ((5 + length) / 6) ** alpha
 

@@ -86,7 +86,9 @@ def answer_cross_entropy(
     return cross_entropy(predicted, np.where(counts, following, 0), mask=counts)
 
 
-def answer_cross_entropy_backward(dloss, cache: tuple) -> Float[ndarray, "batch n vocabulary"]:
+def answer_cross_entropy_backward(
+    dloss: float | np.floating | Float[ndarray, ""], cache: tuple
+) -> Float[ndarray, "batch n vocabulary"]:
     """Gradient to the logits; 0 where the next label does not count."""
     dpredicted = cross_entropy_backward(cache, dloss)  # (b, n − 1, vocabulary)
     return np.pad(dpredicted, ((0, 0), (0, 1), (0, 0)))

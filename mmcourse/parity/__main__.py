@@ -9,10 +9,17 @@ from .case import parity_cases
 from .compare import table
 from .page import markdown
 
-part, as_page = "".join(sys.argv[1:]).replace("--markdown", ""), "--markdown" in sys.argv
-found = parity_cases(part)
-lines = []
-for line in markdown(found) if as_page else table(found):
-    print(line, flush=True)
-    lines.append(line)
-sys.exit(not found or any("FAULT" in line for line in lines))
+
+def main(arguments: list[str]) -> int:
+    """Print the table or the page; 1 where a backend differs or nothing was found."""
+    part = "".join(arguments).replace("--markdown", "")
+    found = parity_cases(part)
+    lines = []
+    for line in markdown(found) if "--markdown" in arguments else table(found):
+        print(line, flush=True)
+        lines.append(line)
+    return int(not found or any("FAULT" in line for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,10 +1,17 @@
 """Contrastive losses of pictures and texts: the softmax loss of CLIP, the sigmoid loss of SigLIP."""
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional as F
 
 
-def contrastive_loss(image, text, log_scale, hard_text=None):
+def contrastive_loss(
+    image: Float[Tensor, "batch d"],
+    text: Float[Tensor, "batch d"],
+    log_scale: Float[Tensor, ""],
+    hard_text: Float[Tensor, "hard d"] | None = None,
+) -> Float[Tensor, ""]:
     """InfoNCE in both directions: s_ij = exp(log_scale) · cos(image_i, text_j), mean of two cross-entropies.
 
     A model that knows nothing has the loss ln b. (CLIP: Radford et al. 2021, arXiv 2103.00020.)
@@ -30,7 +37,12 @@ def contrastive_loss(image, text, log_scale, hard_text=None):
     return (image_loss + text_loss) / 2
 
 
-def sigmoid_loss(image, text, log_scale, bias):
+def sigmoid_loss(
+    image: Float[Tensor, "batch d"],
+    text: Float[Tensor, "batch d"],
+    log_scale: Float[Tensor, ""],
+    bias: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
     """SigLIP: every pair of the batch alone, −1/b Σ_ij log σ(z_ij (exp(log_scale) · cos_ij + bias)).
 
     z is 1 on the diagonal and −1 elsewhere (Zhai et al. 2023, arXiv 2303.15343).

@@ -123,8 +123,51 @@ def run_classifier(backend):
         model(batch)
 
 
+def run_detection(backend):
+    """What chooses boxes or queries, and so has no gradient."""
+    boxes = import_module(f"mmcourse.{backend}.boxes")
+    matching = import_module(f"mmcourse.{backend}.set_prediction")
+    corners = to_tensors(backend, np.array([[0.0, 0, 2, 2], [0, 0, 2, 1], [5, 5, 6, 6]]))
+    scores = to_tensors(backend, np.array([0.9, 0.8, 0.7]))
+    boxes.check_xyxy("corners", corners)
+    boxes.nms(corners, scores)
+    cost = np.array([[1.0, 2], [0, 3], [2, 2]])
+    matching.hungarian_matching(to_tensors(backend, cost))
+    matching.hungarian_matching(to_tensors(backend, np.stack([cost, cost])), to_tensors(backend, np.array([2, 1])))
+    if backend == "numpy":
+        matching.greedy_matching(cost)
+        matching.all_permutations_matching(cost)
+
+
+def run_decoding():
+    """Each way of writing, by a model that likes each piece as much as the last one written."""
+    torch, decoding = import_module("torch"), import_module("mmcourse.torch.decoding")
+
+    def step(new, cache):
+        cache.append(0, *torch.zeros(2, len(new), 1, new.shape[1], 2))
+        return torch.nn.functional.one_hot(new[:, -1], 6).float()
+
+    for method in decoding.METHODS:
+        cache = decoding.KVCache([tuple(torch.zeros(2, 2, 1, 3, 2))])
+        prompt = torch.tensor([[5, 4], [4, 5]])
+        decoding.generate(step, cache, prompt, max_length=3, method=method, num_beams=2, alpha=0.5, top_k=3, top_p=0.9)
+        assert cache.length
+
+
+def run_lora():
+    """A model of two layers: one trained by a correction, which is then folded in."""
+    torch, lora = import_module("torch"), import_module("mmcourse.torch.lora")
+    model = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 3), "out": torch.nn.Linear(3, 2)})
+    lora.add_lora(model, rank=2)
+    lora.lora_state_dict(model)
+    model["q_proj"](torch.ones(5, 4))
+    lora.fold_lora(model)
+
+
 def run_the_rest():
     """What belongs to no formula."""
+    run_decoding()
+    run_lora()
     for backend in ("torch", "keras"):
         run_classifier(backend)
     for backend in BACKENDS:
@@ -139,6 +182,9 @@ def run_the_rest():
         masks.all_real(mask)
         for prefix in (False, True):
             masks.segment_mask(to_tensors(backend, np.array([[0, 0, 1, 1, 2, -1]])), prefix)
+        run_detection(backend)
+        ids = {"ids": np.array([[1, 5, 6, 2]]), "prompt_lengths": np.array([2]), "padding_mask": np.ones((1, 4), bool)}
+        import_module(f"mmcourse.{backend}.visual_tokens").answer_labels(**to_tensors(backend, ids))
     import_module("mmcourse.numpy.fusion").count_sketch_matrix(3, 5, np.random.default_rng(0))
     convolution = import_module("mmcourse.numpy.convolution")
     convolution.conv2d_loop(np.ones((2, 4, 5, 1)), convolution.flip_kernel(np.ones((3, 2, 1, 2))))
