@@ -3,12 +3,17 @@
     make results detection                                  # at most 90 minutes on two cores
     python notebooks/src/detection/make_results.py --steps 200 --scenes 2000 --out /tmp/detection   # a try
     python notebooks/src/detection/make_results.py --measure   # only the figures and the card of the stored model
+    python notebooks/src/detection/make_results.py --experiments ways nothing matcher nlvr   # what the lesson compares
 
 The picture tower and the reader of phrases start from the shipped CLIP; all is trained along. Half of the pictures of a
 batch are mirrored, and each comes with two phrases, one of them with a relation. Matrices are trained by Muon, the rest
 by AdamW. The learning rate falls to 0 at the last step, or sooner where `--minutes` would not suffice.
 
 Everything drawn by chance comes from the seed; another processor or another PyTorch rounds differently.
+
+The experiments train small heads on features of the frozen picture tower of `clip`, which are computed once: about ten
+minutes of one processor in all, stored part by part in `results.json`. "nlvr" needs NLVR's dev.json and images in the
+folder that `MMCOURSE_REAL_DATA` names.
 """
 
 from __future__ import annotations
@@ -16,23 +21,38 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from torch import nn
 from torch.nn import functional as F
 
-from mmcourse.datasets import data_dir
+from mmcourse.datasets import data_dir, results, save_results
 from mmcourse.datasets.scenes import referring, world
 from mmcourse.datasets.scenes.drawing import box, draw
+from mmcourse.evaluate.detection import match_detections, mean_average_precision
 from mmcourse.figures import detection as detection_figures
 from mmcourse.io import atomic_write
+from mmcourse.numpy.boxes import iou, nms, pairwise_iou
 from mmcourse.torch.boxes import xyxy_to_cxcywh
 from mmcourse.torch.clip import CLIP, SIDE, prepare_images, tokenize
-from mmcourse.torch.detection import Detector
+from mmcourse.torch.detection import (
+    CLASSES,
+    NOTHING,
+    USUAL_SIZE,
+    Detector,
+    QueryBlock,
+    dense_matching,
+    grid_centers,
+    to_pixels,
+)
 from mmcourse.torch.set_prediction import hungarian_matching, matching_cost, set_prediction_loss
 from mmcourse.training.torch.muon import Muon
 
@@ -241,6 +261,324 @@ def drawn(scenes: list[world.Scene], path: Path | None) -> np.ndarray:
     return images
 
 
+# ---------------------------------------------------------------- experiments
+EXPERIMENT_SEED = 40_001  # of the scenes to train on
+TEST_SEED = 20_003
+NUM_TRAIN, NUM_TEST = 2_000, 500
+SEEDS = 5
+STEPS = (100, 300)
+WIDTH = 128
+NLVR_COLORS = {"Yellow": "yellow", "Black": "black", "#0099ff": "blue"}
+
+
+class Head(nn.Module):
+    """Features (b, 64, 512) → logits (b, q, 7) and boxes (b, q, 4), as in the lesson.
+
+    kind : "grid": each cell is a query, its box relative to its place; "absolute": the same, but the box is said in the
+        whole picture's numbers; "learned": 16 vectors with two blocks of cross-attention; "linear": each cell alone, by
+        one linear layer
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.norm_in = nn.LayerNorm(512)
+        if kind == "linear":
+            self.out = nn.Linear(512, NOTHING + 5)
+        else:
+            self.inward = nn.Linear(512, WIDTH)
+            if kind == "learned":
+                self.query_vectors = nn.Parameter(torch.randn(16, WIDTH) * 0.5)
+                self.blocks = nn.ModuleList(QueryBlock(WIDTH, 4, 2 * WIDTH) for _ in range(2))
+            else:
+                self.block = nn.TransformerEncoderLayer(
+                    WIDTH, 4, 2 * WIDTH, dropout=0.0, batch_first=True, norm_first=True
+                )
+            self.norm = nn.LayerNorm(WIDTH)
+            self.to_class = nn.Linear(WIDTH, NOTHING + 1)
+            self.to_box = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 4))
+        self.register_buffer("centers", grid_centers())
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.norm_in(features)
+        if self.kind == "linear":
+            raw = self.out(x)
+            logits, raw = raw[..., : NOTHING + 1], raw[..., NOTHING + 1 :]
+        else:
+            x = self.inward(x)
+            if self.kind == "learned":
+                queries = self.query_vectors.expand(len(x), -1, -1)
+                for block in self.blocks:
+                    queries = block(queries, x)
+            else:
+                queries = self.block(x)
+            queries = self.norm(queries)
+            logits, raw = self.to_class(queries), self.to_box(queries)
+        if self.kind in ("grid", "linear"):
+            center = self.centers + raw[..., :2] / 8
+        else:
+            center = raw[..., :2].sigmoid()
+        return logits, torch.cat([center, USUAL_SIZE * raw[..., 2:].clamp(-4, 2).exp()], dim=-1)
+
+
+def features_of(images: np.ndarray) -> torch.Tensor:
+    """uint8 (b, 64, 64, 3) → float16 (b, 64, 512): the grid of the frozen tower, and the finer features in each cell."""
+    vision = CLIP.from_pretrained("clip").vision.eval()
+    parts = []
+    with torch.no_grad():
+        for x in prepare_images(images).split(250):
+            _, quarter, grid = vision.pyramid(x)
+            inside = F.pixel_unshuffle(quarter, 2).flatten(2).transpose(1, 2)  # (b, 64, 4 · 96)
+            parts.append(torch.cat([grid, inside], dim=-1).half())
+    return torch.cat(parts)
+
+
+class Setting:
+    """Features and objects of the scenes to train on and to test on, made once."""
+
+    def __init__(self, num_train: int = NUM_TRAIN, num_test: int = NUM_TEST) -> None:
+        train_scenes = [world.make(EXPERIMENT_SEED, i) for i in range(num_train)]
+        self.test_scenes = [world.make(TEST_SEED, i) for i in range(num_test)]
+        self.features = features_of(np.stack([draw(scene) for scene in train_scenes]))
+        self.test_features = features_of(np.stack([draw(scene) for scene in self.test_scenes]))
+        boxes, labels, counts = objects_of(train_scenes)
+        self.boxes = xyxy_to_cxcywh(torch.from_numpy(boxes) / SIDE)
+        self.labels, self.counts = torch.from_numpy(labels), torch.from_numpy(counts)
+        self.targets = detection_figures.true_objects(self.test_scenes)
+
+
+def match(kind: str, logits, boxes, labels, target_boxes, counts) -> torch.Tensor:
+    """Which query is to find what: "one" to one, one to "many", or one to one by a cost "without class"."""
+    if kind == "many":
+        return dense_matching(target_boxes, counts)
+    weights = (0.0, 5.0, 2.0) if kind == "without class" else (1.0, 5.0, 2.0)
+    return hungarian_matching(matching_cost(logits, boxes, labels, target_boxes, weights), counts)
+
+
+def train_head(setting: Setting, kind: str, steps: int, seed: int, matching: str = "one", nothing: float = 0.3) -> Head:
+    """A head after so many steps of 32 pictures: the learning rate rises for a tenth of them, then falls to 0."""
+    torch.manual_seed(seed)
+    head = Head(kind)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.1)
+    for _ in range(steps):
+        rows = torch.randint(0, len(setting.features), (32,))
+        labels, target_boxes, counts = setting.labels[rows], setting.boxes[rows], setting.counts[rows]
+        logits, boxes = head(setting.features[rows].float())
+        with torch.no_grad():
+            matched = match(matching, logits, boxes, labels, target_boxes, counts)
+        losses = set_prediction_loss(logits, boxes, labels, target_boxes, matched, nothing)
+        loss = losses[0] + 5 * losses[1] + 2 * losses[2]
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    return head.eval()
+
+
+def count_boxes(predictions: list, targets: list) -> dict[str, float]:
+    """Per picture, above the score 0.5: boxes minus things, duplicates, other wrong boxes, things not found.
+
+    A duplicate has IoU ≥ 0.5 with a thing of its class that a better box has found.
+    """
+    extra = duplicates = wrong = missed = 0
+    for (boxes, labels, scores), (target_boxes, target_labels) in zip(predictions, targets, strict=True):
+        kept = np.flatnonzero(scores > 0.5)
+        kept = kept[np.argsort(-scores[kept], kind="stable")]
+        extra += len(kept) - len(target_labels)
+        missed += len(target_labels)
+        for label in range(len(CLASSES)):
+            mine, objects = kept[labels[kept] == label], target_boxes[target_labels == label]
+            overlap = pairwise_iou(boxes[mine], objects)
+            found = match_detections(overlap)
+            missed -= int((found >= 0).sum())
+            for row, one in zip(overlap, found, strict=True):
+                if one < 0:
+                    again = len(row) > 0 and row.max() >= 0.5
+                    duplicates += int(again)
+                    wrong += int(not again)
+    n = len(targets)
+    return {"extra": extra / n, "duplicates": duplicates / n, "wrong": wrong / n, "missed": missed / n}
+
+
+def suppressed(prediction: tuple) -> tuple:
+    """One picture's boxes after non-maximum suppression in each class."""
+    boxes, labels, scores = prediction
+    keep = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        keep[rows] = nms(boxes[rows], scores[rows], 0.5)
+    return boxes[keep], labels[keep], scores[keep]
+
+
+@torch.no_grad()
+def judge(head: Head, setting: Setting) -> dict[str, float]:
+    """Average precisions, and what is wrong above the score 0.5, without and with suppression."""
+    logits, boxes = head(setting.test_features.float())
+    p, labels = logits.softmax(dim=-1)[..., :NOTHING].max(dim=-1)
+    corners = to_pixels(boxes, whole_pixels=True).double()
+    predictions = list(zip(corners.numpy(), labels.numpy(), p.double().numpy(), strict=True))
+    raw = to_pixels(boxes, whole_pixels=False).double()
+    not_rounded = list(zip(raw.numpy(), labels.numpy(), p.double().numpy(), strict=True))
+    found = mean_average_precision(predictions, setting.targets, len(CLASSES))
+    exchanged = mean_average_precision(predictions[1:] + predictions[:1], setting.targets, len(CLASSES))
+    chosen = [suppressed(prediction) for prediction in predictions]
+    after = mean_average_precision(chosen, setting.targets, len(CLASSES))
+    figures = {
+        "map": found["map"],
+        "ap50": found["ap50"],
+        "map_not_rounded": mean_average_precision(not_rounded, setting.targets, len(CLASSES))["map"],
+        "map_nms": after["map"],
+        "ap50_nms": after["ap50"],
+        "map_exchanged": exchanged["map"],
+        "ap50_exchanged": exchanged["ap50"],
+        **count_boxes(predictions, setting.targets),
+        **{f"{key}_nms": value for key, value in count_boxes(chosen, setting.targets).items()},
+    }
+    return {key: round(value, 4) for key, value in figures.items()}
+
+
+def by_seed(setting: Setting, seeds: int, **options) -> dict[str, list[float]]:
+    """The figures of each seed, lists."""
+    rows = []
+    for seed in range(seeds):
+        rows.append(judge(train_head(setting, seed=seed, **options), setting))
+        print(options, seed, rows[-1], flush=True)
+    return {key: [row[key] for row in rows] for key in rows[0]}
+
+
+def ways_experiment(setting: Setting, seeds: int, budgets: tuple[int, ...]) -> dict:
+    """Kinds of queries, and a dense head, at two budgets."""
+    ways = {
+        "grid": {"kind": "grid"},
+        "grid, absolute boxes": {"kind": "absolute"},
+        "learned": {"kind": "learned"},
+        "dense": {"kind": "grid", "matching": "many"},
+        "linear": {"kind": "linear"},
+    }
+    return {
+        str(steps): {name: by_seed(setting, seeds, steps=steps, **options) for name, options in ways.items()}
+        for steps in budgets
+    }
+
+
+def nothing_experiment(setting: Setting, seeds: int, budgets: tuple[int, ...]) -> dict:
+    """Three weights of "nothing" in the class loss."""
+    return {
+        str(weight): by_seed(setting, seeds, kind="grid", steps=budgets[-1], nothing=weight)
+        for weight in (0.03, 0.1, 1.0)
+    }
+
+
+def matcher_experiment(setting: Setting, seeds: int, budgets: tuple[int, ...]) -> dict:
+    """One to one, by a cost that leaves out the class."""
+    return {"without class": by_seed(setting, seeds, kind="grid", steps=budgets[-1], matching="without class")}
+
+
+def nlvr_boxes(folder: Path) -> list[tuple[np.ndarray, list[dict], str]]:
+    """(picture, things, sentence) of each box of NLVR that is here; things have a box in pixels of 64 × 64."""
+    rows = {row["identifier"]: row for row in map(json.loads, (folder / "dev.json").read_text("utf-8").splitlines())}
+    found = []
+    for path in sorted((folder / "images").glob("*.png")):
+        picture = Image.open(path).convert("RGB")
+        row = rows["-".join(path.stem.split("-")[1:3])]
+        for left, part in zip((0, 150, 300), row["structured_rep"], strict=True):
+            small = picture.crop((left, 0, left + 100, 100)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+            things = []
+            for thing in part:
+                x, y, size = thing["x_loc"], thing["y_loc"], thing["size"]
+                corners = np.array([x, y, x + size, y + size]) * SIDE / 100
+                things.append(
+                    {"box": corners, "shape": thing["type"], "color": NLVR_COLORS[thing["color"]], "size": size}
+                )
+            found.append((np.asarray(small), things, row["sentence"]))
+    return found
+
+
+def nlvr_experiment(setting: Setting, seeds: int, budgets: tuple[int, ...]) -> dict:
+    """The shipped detector on pictures of NLVR: AP50 of boxes by size, and phrases that people wrote in its sentences."""
+    rows = nlvr_boxes(Path(os.environ["MMCOURSE_REAL_DATA"]) / "nlvr")
+    model = Detector.from_pretrained("detection")
+    shapes = [CLASSES.index(name) for name in ("circle", "square", "triangle")]
+    predictions = []
+    for one in model.detect(np.stack([picture for picture, _, _ in rows]), threshold=0.0, whole_pixels=False):
+        known = np.isin(one.labels, shapes)
+        predictions.append((one.boxes[known], one.labels[known], one.scores[known]))
+    made: dict = {"boxes": len(rows), "things": sum(len(things) for _, things, _ in rows)}
+    targets = []
+    for _, things, _ in rows:
+        boxes = np.array([thing["box"] for thing in things]).reshape(-1, 4)
+        targets.append((boxes, np.array([CLASSES.index(thing["shape"]) for thing in things], int)))
+    for name, said in (("own", predictions), ("exchanged", predictions[3:] + predictions[:3])):
+        scores = mean_average_precision(said, targets, len(CLASSES))
+        made[name] = {key: scores[key] for key in ("map", "ap50")}
+    recall: dict[int, list[bool]] = {10: [], 20: [], 30: []}
+    for (boxes, labels, scores), (_, things, _) in zip(predictions, rows, strict=True):
+        sure = scores > 0.5
+        for thing in things:
+            fits = labels[sure] == CLASSES.index(thing["shape"])
+            hit = iou(boxes[sure], np.broadcast_to(thing["box"], boxes[sure].shape)) >= 0.5
+            recall[thing["size"]].append(bool((fits & hit).any()))
+    made["recall"] = {str(size): {"n": len(hits), "found": float(np.mean(hits))} for size, hits in recall.items()}
+    made["phrases"] = nlvr_phrases(model, rows)
+    return made
+
+
+def nlvr_phrases(model: Detector, rows: list) -> dict:
+    """ "yellow circle", where a sentence says it: does the box lie on one of the things that fit? Beside it, chance."""
+    pattern = re.compile(r"\b(yellow|black|blue) (circle|square|triangle)s?\b")
+    asked, fitting, chance = [], [], []
+    for number, (_, things, sentence) in enumerate(rows):
+        for color, shape in sorted(set(pattern.findall(sentence.lower()))):
+            fit = [thing["box"] for thing in things if (thing["color"], thing["shape"]) == (color, shape)]
+            if 0 < len(fit) < len(things):
+                asked.append((number, f"the {color} {shape}"))
+                fitting.append(np.array(fit))
+                chance.append(len(fit) / len(things))
+    boxes, _ = model.find(
+        np.stack([rows[number][0] for number, _ in asked]), [text for _, text in asked], whole_pixels=False
+    )
+    hits = [bool(iou(np.broadcast_to(b, f.shape), f).max() >= 0.5) for b, f in zip(boxes, fitting, strict=True)]
+    sentences = {sentence for _, _, sentence in rows}
+    names_one = sum(bool(pattern.search(sentence.lower())) for sentence in sentences)
+    return {
+        "n": len(hits),
+        "hits": sum(hits),
+        "chance": float(np.mean(chance)),
+        "sentences": len(sentences),
+        "sentences that name one": names_one,
+    }
+
+
+EXPERIMENTS: dict[str, Callable[[Setting, int, tuple[int, ...]], dict]] = {
+    "ways": ways_experiment,
+    "nothing": nothing_experiment,
+    "matcher": matcher_experiment,
+    "nlvr": nlvr_experiment,
+}
+
+
+def experiments(names: list[str], seeds: int, budgets: tuple[int, ...]) -> None:
+    """Make these parts of `results.json`; the others stay."""
+    torch.set_num_threads(1)
+    setting = Setting()
+    for name in names or list(EXPERIMENTS):
+        started = time.process_time()
+        made = EXPERIMENTS[name](setting, seeds, budgets)
+        try:
+            figures = results("detection")
+        except FileNotFoundError:
+            figures = {"seconds by part": {}}
+        figures[name] = made
+        figures["seconds by part"][name] = round(time.process_time() - started)
+        figures["seconds"] = sum(figures["seconds by part"].values())
+        figures["frame"] = {"seeds": seeds, "budgets": budgets, "scenes": NUM_TRAIN, "test scenes": NUM_TEST}
+        figures["made_with"] = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
+        figures["date"] = time.strftime("%Y-%m-%d")
+        save_results("detection", figures)
+
+
 def main() -> None:
     """Train, save, measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -251,7 +589,13 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=None, help="a folder for the model after every 250 steps")
     parser.add_argument("--out", type=Path, default=None, help="another folder for the model")
     parser.add_argument("--measure", action="store_true", help="train nothing: measure the stored model again")
+    parser.add_argument("--experiments", nargs="*", choices=EXPERIMENTS, help="only these parts of results.json")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="of the experiments")
+    parser.add_argument("--budgets", type=int, nargs="+", default=STEPS, help="steps of the experiments")
     options = parser.parse_args()
+    if options.experiments is not None:
+        experiments(options.experiments, options.seeds, tuple(options.budgets))
+        return
     folder = data_dir() / "models" / "detection" if options.out is None else options.out
     if options.measure:
         stored = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
@@ -288,7 +632,16 @@ of the blue box". The picture tower of `clip`, trained on; each position of its 
 one with the objects in training (DETR, Carion et al. 2020). {weights:,} weights as float16, loaded by safetensors only:
 
 ```python
-from mmcourse.torch.detection import Detector
+from mmcourse.torch.detection import (
+    CLASSES,
+    NOTHING,
+    USUAL_SIZE,
+    Detector,
+    QueryBlock,
+    dense_matching,
+    grid_centers,
+    to_pixels,
+)
 model = Detector.from_pretrained("detection")
 model.detect(pictures)
 model.find(pictures, phrases)
