@@ -154,6 +154,66 @@ def shuffled(order=(0, 1, 3, 2, 4, 5), square=False, whole=False, mean=False):
     return answer
 
 
+# ---------------------------------------------------------------- detection.4, detection.5
+def two_losses(
+    classes=lambda labels, matched: labels[matched],
+    nothing=lambda z: z.shape[1] - 1,
+    weights=(1.0, None),
+    mean=lambda nats, w: torch.dot(nats, w) / w.sum(),
+    logits=lambda z: z,
+    apart=lambda d: d.abs().sum(1),
+    average=lambda d, q: d.mean() if len(d) else d.sum(),
+    everyone=False,
+    flip=False,
+):
+    """A right answer with places to go wrong."""
+
+    def answer(z, boxes, labels, targets, matched, no_object_weight):
+        rows = torch.nonzero(matched + 1)[:, 0]
+        wanted = torch.full((len(z),), nothing(z))
+        wanted[rows] = classes(labels, matched[rows])
+        light = no_object_weight if weights[1] is None else weights[1]
+        heavy = no_object_weight if weights[0] is None else weights[0]
+        w = torch.full((len(z),), light)
+        w[rows] = heavy
+        nats = F.nll_loss(F.log_softmax(logits(z), -1), wanted, reduction="none")
+        pairs = torch.arange(len(z)) if everyone else rows
+        found = mean(nats, w), average(apart(boxes[pairs] - targets[matched[pairs]]), len(z))
+        return found[::-1] if flip else found
+
+    return answer
+
+
+class Cells(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, width, kinds, n):
+        super().__init__()
+        self.to_class, self.to_box = nn.Linear(width, kinds + 1), nn.Linear(width, 4)
+        self.n = n
+
+    def home(self):
+        cells = [(i % self.n + 0.5, i // self.n + 0.5) for i in range(self.n**2)]
+        return torch.tensor(cells) / self.n
+
+    def grow(self, s):
+        return torch.exp(s) / 4
+
+    def go(self, r):
+        return self.home() + r / self.n
+
+    def end(self, where, size):
+        return torch.cat((where, size), 2)
+
+    def forward(self, f):
+        r = self.to_box(f)
+        return self.to_class(f), self.end(self.go(r[:, :, :2]), self.grow(r[:, :, 2:]))
+
+
+def cells(**methods):
+    return type("Cells", (Cells,), methods)
+
+
 # ---------------------------------------------------------------- cnn.4, cnn.5
 class Padded(nn.Module):
     """A right answer with places to go wrong."""
@@ -724,6 +784,39 @@ ANSWERS = {
             (shuffled(order=(0, 1, 3, 5, 2, 4)), "values stay together"),
             (shuffled(mean=True), "mean is not enough"),
             (shuffled(square=True), ""),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "detection.4": Answers(
+        right=[two_losses(), two_losses(average=lambda d, q: d.sum() / max(d.numel(), 1))],
+        wrong=[
+            (two_losses(classes=lambda labels, m: labels[: len(m)]), "class of its object"),
+            (two_losses(nothing=lambda z: 0), "last class"),
+            (two_losses(weights=(1.0, 1.0)), "no weight"),
+            (two_losses(weights=(None, 1.0)), "wrong way round"),
+            (two_losses(mean=lambda nats, w: (nats * w).mean()), "sum of the weights"),
+            (two_losses(logits=lambda z: z.softmax(-1)), "applied softmax"),
+            (two_losses(everyone=True), "has no box to learn"),
+            (two_losses(apart=lambda d: d.abs().mean(1)), "not their mean"),
+            (two_losses(apart=lambda d: d.pow(2).sum(1)), "Squared differences"),
+            (two_losses(average=lambda d, q: d.sum() / q), "number of matched queries"),
+            (two_losses(average=lambda d, q: d.mean()), "0 / 0"),
+            (two_losses(flip=True), "other way round"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "detection.5": Answers(
+        right=[Cells, cells(go=lambda self, r: (self.home() * self.n + r) / self.n)],
+        wrong=[
+            (cells(home=lambda self: Cells.home(self).flip(1)), "exchanged rows and columns"),
+            (cells(home=lambda self: Cells.home(self) - 0.5 / self.n), "corner of the cell"),
+            (cells(go=lambda self, r: self.home() + r), "counted in cells"),
+            (cells(go=lambda self, r: self.home() + 0 * r), "does not move"),
+            (cells(go=lambda self, r: r / self.n), "does not know its cell"),
+            (cells(grow=lambda self, s: s / 4), "need the exponential"),
+            (cells(grow=lambda self, s: s.exp()), "0.25 of width and height"),
+            (cells(end=lambda self, w, s: torch.cat((w - s / 2, w + s / 2), 2)), "corners of the box"),
+            (cells(forward=lambda self, f: Cells.forward(self, f)[::-1]), "other way round"),
         ],
         skip=FUNCTIONS,
     ),

@@ -378,6 +378,24 @@ def test_what_is_not_there_has_no_color():
             assert 0 < (truth[drawn.inputs["shapes"] == shape] == len(world.COLORS)).mean() < 1
 
 
+def test_in_the_dark_true_boxes_earn_all_and_the_shipped_detector_too_little():
+    """Truth scores 1, also in another order; what needs no training stays below the score to beat."""
+    made, stored = find_challenge("detection.challenge"), results("detection")["challenge"]
+    text = " ".join(made.statement)
+    simple = max(value for name, value in stored.items() if name != "own head")
+    assert f"it reaches {simple:.2f}" in text and simple < made.to_beat
+    assert min(stored["own head"]) > made.to_beat, "a head trained for seconds is enough"
+    drawn = made.public()
+    boxes, labels, scores = np.zeros((150, 12, 4)), np.zeros((150, 12), int), np.zeros((150, 12))
+    for i, things in enumerate(drawn.hidden):
+        things = things[things[:, 4] >= 0][::-1]
+        boxes[i, : len(things)], labels[i, : len(things)] = things[:, :4], things[:, 4]
+        scores[i, : len(things)] = 1
+    right = {"boxes": boxes, "labels": labels, "scores": scores}
+    assert made.points_of(made.scored(right, drawn)) == 3 and made.scored(right, drawn) == 1
+    assert made.scored({**right, "boxes": boxes + 30}, drawn) < 0.05
+
+
 def test_a_hand_in_is_written_whole_or_not_at_all(tmp_path):
     np.savez(tmp_path / f"{RING}_inputs.npz", test=np.ones(2))
     path = save_hand_in(RING, np.zeros(1000, int), tmp_path)
