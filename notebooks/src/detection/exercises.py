@@ -31,9 +31,12 @@ lesson(
     "challenge: detection in the dark.",
     uses="NumPy and Python; two PyTorch",
     setup="""
+import itertools
+
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from mmcourse.check import check
 """,
