@@ -95,14 +95,25 @@ class Column:
     index: np.ndarray
     lengths: np.ndarray | None = None
 
-    def take(self, rows: np.ndarray, fixed_length: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
-        """Values (b, ...) and padding mask (b, t) of some rows, cut to the longest of them (or kept at full length)."""
+    def take(
+        self, rows: np.ndarray, fixed_length: bool = False, there: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Values (b, ...) and padding mask (b, t) of some rows, cut to the longest of them (or kept at full length).
+
+        `there`, bool (b,), says which rows count: the others are zeros, all padding, and make nothing longer.
+        """
         ids = self.index[rows]
         if self.lengths is None:
-            return self.store[ids], None
-        lengths = self.lengths[ids]
+            values = self.store[ids]
+            if there is not None:
+                values[~there] = 0
+            return values, None
+        lengths = self.lengths[ids] if there is None else np.where(there, self.lengths[ids], 0)
         longest = self.store.shape[1] if fixed_length else int(lengths.max(initial=1))
-        return self.store[ids, :longest], np.arange(longest) < lengths[:, None]
+        values = self.store[ids, :longest]
+        if there is not None:
+            values[~there] = 0
+        return values, np.arange(longest) < lengths[:, None]
 
     def element(self, row: int) -> Any:
         """One sample's values without padding, as a copy; a plain number where there is one only."""
@@ -409,13 +420,12 @@ class Features:
         """
         inputs, padding_mask, modality_mask = {}, {}, {}
         for name, column in self.columns.items():
-            values, mask = column.take(self.rows[rows], fixed_length)
             there = self.modality_mask[name][rows]
-            values[~there] = 0
+            values, mask = column.take(self.rows[rows], fixed_length, there)
             inputs[name] = values
             modality_mask[name] = there
             if mask is not None:
-                padding_mask[name] = mask & there[:, None]
+                padding_mask[name] = mask
         return {
             "inputs": inputs,
             "padding_mask": padding_mask,

@@ -545,6 +545,63 @@ def ears(**methods):
     return type("Ears", (Ears,), methods)
 
 
+# ---------------------------------------------------------------- multimodal_data.5
+def batch_of(samples, masks=None, fill=None, there=None):
+    """A right answer with places to go wrong: `masks` and `there` change a mask, `fill` copies a sequence to a row."""
+    width = [s["voice"].shape[1] for s in samples if s["voice"] is not None][0]
+    made = {"inputs": {}, "padding_mask": {}}
+    for name in ("voice", "words"):
+        parts = [s[name] if s[name] is not None else torch.zeros(0, width) for s in samples]
+        n = torch.tensor([p.shape[0] for p in parts])
+        x = torch.zeros(len(parts), int(n.max()), *parts[0].shape[1:], dtype=parts[0].dtype)
+        for i, part in enumerate(parts):
+            if fill:
+                fill(x[i], part)
+            else:
+                x[i, : len(part)] = part
+        mask = torch.stack([torch.arange(int(n.max())) < k for k in n])
+        made["inputs"][name] = x
+        made["padding_mask"][name] = masks(mask, x) if masks else mask
+    has = torch.tensor([s["voice"] is not None for s in samples])
+    made["modality_mask"] = {"voice": there(has) if there else has}
+    made["target"] = torch.tensor([s["target"] for s in samples])
+    return made
+
+
+def batch_by_cat(samples):
+    """Zeros joined to the end of each part."""
+    width = max(0 if s["voice"] is None else s["voice"].size(1) for s in samples)
+    voices = [torch.empty(0, width) if s["voice"] is None else s["voice"] for s in samples]
+    words = [s["words"] for s in samples]
+
+    def joined(parts):
+        most = max(len(p) for p in parts)
+        return torch.stack([torch.cat([p, p.new_zeros(most - len(p), *p.shape[1:])]) for p in parts])
+
+    def real(parts):
+        return joined([torch.ones(len(p)) for p in parts]).bool()
+
+    return {
+        "target": torch.as_tensor([s["target"] for s in samples]),
+        "modality_mask": {"voice": torch.tensor([len(v) > 0 for v in voices])},
+        "padding_mask": {"words": real(words), "voice": real(voices)},
+        "inputs": {"words": joined(words), "voice": joined(voices)},
+    }
+
+
+def not_zero(mask, x):
+    return x.flatten(2).any(2) if x.ndim > 2 else x != 0
+
+
+def longest_first(samples):
+    return sorted(samples, key=lambda s: len(s["words"]), reverse=True)
+
+
+def at_the_end(row, part):
+    if len(part):
+        row[-len(part) :] = part
+
+
 FUNCTIONS = {"*": "the answer is a class, or takes a model and an optimizer, and gets its inputs through a probe"}
 
 
@@ -910,6 +967,26 @@ ANSWERS = {
             (ears(level=lambda self, x: 10 * torch.log(x.clamp(min=1e-10))), "natural logarithm"),
             (ears(level=lambda self, x: 20 * torch.log10(x.clamp(min=1e-10))), "20 log10 of a power"),
             (ears(level=lambda self, x: 10 * torch.log10(x + 1e-10)), "added 1e-10"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "multimodal_data.5": Answers(
+        right=[batch_of, batch_by_cat],
+        wrong=[
+            (lambda samples: batch_of(samples, masks=lambda mask, x: ~mask), "True at the padding"),
+            (
+                lambda samples: batch_of(samples, masks=lambda mask, x: x.flatten(2).any(2) if x.ndim > 2 else x != 0),
+                "from the zeros",
+            ),
+            (lambda samples: batch_of(samples, fill=at_the_end), "zeros are in front"),
+            (lambda samples: batch_of([s for s in samples if s["voice"] is not None]), "left out the samples"),
+            (lambda samples: batch_of(samples, there=lambda has: ~has), "where the voice is missing"),
+            (
+                lambda samples: batch_of(sorted(samples, key=lambda s: len(s["words"]), reverse=True)),
+                "sorted the samples",
+            ),
+            (lambda samples: batch_of(samples, masks=lambda mask, x: mask.float()), "dtype torch.float32"),
+            (lambda samples: {"inputs": batch_of(samples)["inputs"]}, "The batch has no"),
         ],
         skip=FUNCTIONS,
     ),

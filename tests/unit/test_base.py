@@ -167,6 +167,23 @@ def test_missing_by_pattern():
     assert there(both).sum() == N
 
 
+def test_what_is_missing_makes_no_batch_longer():
+    """A batch is as long as its longest sequence that is there, in every view; `fixed_length` stays as it was."""
+    ds = tiny()
+    frames = next(ds.batches(N))["padding_mask"]["sound"].sum(axis=1)
+    others = frames < frames.max()
+    gone = ds.with_missing(pattern={"sound": others})
+    batch = next(gone.batches(N))
+    assert batch["inputs"]["sound"].shape[1] == frames[others].max() < frames.max()
+    assert np.array_equal(batch["padding_mask"]["sound"].sum(axis=1), np.where(others, frames, 0))
+    assert not batch["inputs"]["sound"][~others].any()
+    assert next(iter(gone.torch_loader(N)))["inputs"]["sound"].shape[1] == frames[others].max()
+    assert next(iter(gone.tf_dataset(N)))[0]["inputs"]["sound"].shape[1] == frames[others].max()
+    fixed = next(gone.batches(N, fixed_length=True))["inputs"]["sound"]
+    assert fixed.shape == next(ds.batches(N, fixed_length=True))["inputs"]["sound"].shape
+    assert np.array_equal(next(ds.batches(N))["padding_mask"]["sound"].sum(axis=1), frames)  # `ds` is as before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

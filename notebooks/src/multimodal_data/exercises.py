@@ -1,4 +1,4 @@
-"""Four exercises on data: padding with a mask, sound in step with pictures, agreement from a table, an honest split."""
+"""Exercises on data: padding with a mask, sound in step with pictures, agreement from a table, an honest split; a challenge."""
 
 import itertools
 import math
@@ -9,15 +9,32 @@ import zlib
 import numpy as np
 
 from mmcourse.check import CheckFailed, call, to_numpy
-from mmcourse.exercise import between, context, edit, example, exercise, lesson, one_of, paragraph, part, right, says
+from mmcourse.check.blanks import blank
+from mmcourse.exercise import (
+    Array,
+    Drawn,
+    between,
+    challenge,
+    context,
+    edit,
+    example,
+    exercise,
+    lesson,
+    one_of,
+    paragraph,
+    part,
+    right,
+    says,
+)
 from mmcourse.exercise.values import identical
 
 lesson(
     "multimodal_data",
-    promise="Four short tasks: a batch with its mask, sound in step with pictures, agreement beyond chance, and a "
-    "split that does not leak.",
+    promise="A batch with its mask, sound in step with pictures, agreement beyond chance, a split that does not leak, "
+    "a `collate_fn` for PyTorch, and an open challenge: whom of eleven annotators do you believe?",
     setup="""
 import numpy as np
+import torch
 
 from mmcourse.check import check
 """,
@@ -691,3 +708,267 @@ def in_sorted_order(groups, share, seed):
     names = sorted(set(groups.tolist()))
     chosen = random.Random(seed).sample(names, max(1, round(share * len(names))))
     return np.array([name in chosen for name in groups.tolist()])
+
+
+# ---------------------------------------------------------------- an open challenge
+NUM_MESSAGES, NUM_KNOWN, CLASSES = 800, 40, 4
+CAREFUL, HASTY = (0.92, 0.88), (0.6, 0.55, 0.5)  # chance of the right answer; else another one at random
+SWAPS = ((1, 2), (2, 1), (0, 3))  # two classes taken for each other, in most cases
+LAZY = (0, 0, 1)  # always the same answer, in nine cases of ten
+
+
+def answer_tables():
+    """Chances of each annotator's answers, (annotators, true class, answer)."""
+    tables = [np.where(np.eye(CLASSES, dtype=bool), p, (1 - p) / (CLASSES - 1)) for p in (*CAREFUL, *HASTY)]
+    for a, b in SWAPS:
+        table = np.where(np.eye(CLASSES, dtype=bool), 0.88, 0.04)
+        table[[a, b]] = table[[b, a]]
+        tables.append(table)
+    for favorite in LAZY:
+        table = np.full((CLASSES, CLASSES), 0.1 / (CLASSES - 1))
+        table[:, favorite] = 0.9
+        tables.append(table)
+    return np.stack(tables)
+
+
+def draw_vote_challenge(g):
+    """Votes of eleven annotators, five for each message, and the true labels of a few."""
+    labels = g.choice(CLASSES, NUM_MESSAGES, p=[0.25, 0.35, 0.25, 0.15])
+    tables = answer_tables()[g.permutation(len(answer_tables()))]  # who is who differs from draw to draw
+    votes = np.full((NUM_MESSAGES, len(tables)), -1, np.int64)
+    for i, label in enumerate(labels):
+        for who in g.choice(len(tables), 5, replace=False):
+            votes[i, who] = g.choice(CLASSES, p=tables[who, label])
+    known = np.sort(g.choice(NUM_MESSAGES, NUM_KNOWN, replace=False))
+    return Drawn({"votes": votes, "known": known, "known_labels": labels[known]}, labels)
+
+
+def label_accuracy(handed_in, inputs, labels):
+    """Share of right labels, among the messages whose label was not given."""
+    hidden = np.setdiff1d(np.arange(len(labels)), inputs["known"])
+    return np.mean(handed_in["predictions"][hidden] == labels[hidden])
+
+
+challenge(
+    "multimodal_data.challenge",
+    title="Whom do you believe?",
+    statement=[
+        "Eleven people labeled 800 messages, classes 0 to 3. `votes` is (800, 11): each message has five answers, and -1 stands",
+        "where somebody was not asked. Some are careful and some hasty; some take two classes for each other, and some press",
+        "the same button nearly every time. Nobody tells you who is who. For 40 messages, whose numbers are in `known`, you",
+        "have the true labels `known_labels` (a *gold set*). Predict the labels of all 800, in any way; the 40 do not count.",
+        "The majority vote reaches 0.66; only the four who do best on the gold set, 0.75. What does an annotator's answer tell",
+        "you about the truth, once you know how this annotator errs? And how could you learn that from all 800 messages?",
+    ],
+    draw=draw_vote_challenge,
+    score=label_accuracy,
+    hand_in={"predictions": Array((NUM_MESSAGES,), "integer")},
+    to_beat=0.78,
+    points_by_score={0.78: 1, 0.88: 2, 0.93: 3},
+    minutes=60,
+    score_name="accuracy",
+)
+
+
+# ---------------------------------------------------------------- blanks of the lesson
+def draw_blank_frames():
+    g = np.random.default_rng(0)
+    yield np.array([[1.0], [3.0], [5.0]]), np.array([0, 0, 1]), 2
+    yield np.array([[2.0, 4.0], [6.0, 0.0]]), np.array([0, 2]), 3  # nothing belongs to picture 1
+    yield g.normal(size=(7, 2)).round(2), np.array([0, 0, 0, 1, 1, 2, 2]), 3
+    yield g.normal(size=(4, 3)).round(2), np.array([1, 1, 1, 1]), 2
+
+
+def _in_step(frames, picture_of, num_pictures, reduced=lambda own: own.mean(axis=0)):
+    found = np.zeros((num_pictures, frames.shape[1]))
+    for j in range(num_pictures):
+        own = frames[picture_of == j]
+        if len(own):
+            found[j] = reduced(own)
+    return found
+
+
+@blank(
+    "multimodal_data.blank.1",
+    title="Sound in step with pictures",
+    inputs=draw_blank_frames,
+    mistakes=[
+        (
+            lambda f, p, n: _in_step(f, p, n, lambda own: own.sum(axis=0)),
+            "You added the frames up. Pictures with more frames would be louder: take the mean.",
+        ),
+        (
+            lambda f, p, n: _in_step(f, p, n, lambda own: own[0]),
+            "You took the first frame of each picture. All frames that belong to it count.",
+        ),
+        (
+            lambda f, p, n: _in_step(f, p, n, lambda own: own[-1]),
+            "You took the last frame of each picture. All frames that belong to it count.",
+        ),
+        (
+            lambda f, p, n: np.stack([part.mean(axis=0) if len(part) else f[0] * 0 for part in np.array_split(f, n)]),
+            "You cut the sound into equal pieces. Which frames belong to a picture stands in `picture_of`.",
+        ),
+        (
+            lambda f, p, n: _in_step(f, p + 1, n),
+            "Each picture has its neighbor's sound: off by one.",
+        ),
+        (
+            lambda f, p, n: _in_step(f, p, n, lambda own: own.mean()),
+            "You took the mean over the features as well: one row per picture, with all its features.",
+        ),
+    ],
+    what="The sound per picture",
+)
+def in_step(frames, picture_of, num_pictures):
+    found = np.zeros((num_pictures, frames.shape[1]))
+    for j in range(num_pictures):
+        own = frames[picture_of == j]
+        if len(own) > 0:
+            found[j] = own.mean(axis=0)
+    return found
+
+
+def draw_blank_sequences():
+    g = np.random.default_rng(0)
+    yield ([np.array([5, 2, 7]), np.array([4])],)
+    yield ([np.array([[1.0, 2.0]]), None, np.array([[3.0, 0.0], [0.0, 0.0]])],)
+    yield ([None, np.array([3, 1]), np.array([0, 0, 9]), None],)
+    yield ([g.normal(size=(t, 2)).round(2) for t in (3, 1, 4)],)
+
+
+def _padded(sequences, mask=lambda values, lengths: None, front=False, ones=False):
+    there = np.array([s is not None for s in sequences])
+    lengths = np.array([0 if s is None else len(s) for s in sequences])
+    like = next(s for s in sequences if s is not None)
+    values = np.zeros((len(sequences), lengths.max(), *like.shape[1:]), like.dtype)
+    for i in np.flatnonzero(there):
+        if front:
+            values[i, lengths.max() - lengths[i] :] = sequences[i]
+        else:
+            values[i, : lengths[i]] = sequences[i]
+    changed = mask(values, lengths)
+    return values, np.arange(lengths.max()) < lengths[:, None] if changed is None else changed, there
+
+
+def _without_absent(sequences):
+    return _padded([s for s in sequences if s is not None])
+
+
+@blank(
+    "multimodal_data.blank.3",
+    title="One modality of a batch",
+    inputs=draw_blank_sequences,
+    names=("values", "padding_mask", "there"),
+    mistakes=[
+        (
+            lambda sequences: _padded(sequences, lambda v, n: np.arange(n.max()) >= n[:, None]),
+            "Your padding mask is True at the padding. In this course True is a real element.",
+        ),
+        (
+            lambda sequences: _padded(sequences, lambda v, n: v.reshape(*v.shape[:2], -1).any(axis=2)),
+            "You made the mask from the zeros. A real element may be zero: use the lengths.",
+        ),
+        (
+            lambda sequences: _padded(sequences, lambda v, n: np.ones(v.shape[:2], bool)),
+            "Your padding mask is True everywhere, so nobody can tell what is real.",
+        ),
+        (
+            lambda sequences: _padded(sequences, lambda v, n: np.arange(n.max()) <= n[:, None]),
+            "One element too many counts as real in each row: position j is real if j < length.",
+        ),
+        (lambda sequences: _padded(sequences, front=True), "Your zeros are in front. Each sequence starts its row."),
+        (_without_absent, "You left out the samples that lack this modality. Each sample keeps its row."),
+    ],
+)
+def pad_modality(sequences):
+    there = np.array([s is not None for s in sequences])
+    lengths = np.array([0 if s is None else len(s) for s in sequences])
+    like = next(s for s in sequences if s is not None)
+    values = np.zeros((len(sequences), lengths.max(), *like.shape[1:]), like.dtype)
+    for i in np.flatnonzero(there):
+        values[i, : lengths[i]] = sequences[i]
+    padding_mask = np.arange(lengths.max()) < lengths[:, None]
+    return values, padding_mask, there
+
+
+def draw_blank_means():
+    g = np.random.default_rng(0)
+    yield np.array([[[2.0], [4.0], [0.0]]]), np.array([[True, True, False]])
+    yield np.array([[[1.0, 5.0], [9.0, 9.0]], [[2.0, 2.0], [4.0, 0.0]]]), np.array([[True, False], [True, True]])
+    yield np.array([[[3.0], [5.0]], [[7.0], [7.0]]]), np.array([[True, True], [False, False]])
+    yield g.normal(size=(2, 4, 3)).round(2), np.array([[True, False, True, True], [True, True, False, False]])
+
+
+@blank(
+    "multimodal_data.blank.2",
+    title="The masked mean",
+    inputs=draw_blank_means,
+    mistakes=[
+        (lambda x, m: x.mean(axis=1), "Padding counts in your mean: multiply by the mask."),
+        (
+            lambda x, m: (x * m[..., None]).mean(axis=1),
+            "You divided by the length of the row, padding included. Divide by the number of real elements.",
+        ),
+        (lambda x, m: (x * m[..., None]).sum(axis=1), "That is the sum of the real elements: divide by their number."),
+        (
+            lambda x, m: (x * m[..., None]).sum(axis=1) / m.sum(),
+            "You divided by the real elements of the whole batch. Each sample has its own number.",
+        ),
+        (
+            lambda x, m: (x * m[..., None]).sum(axis=1) / (1 + m.sum(axis=1))[:, None],
+            "You added 1 to every number of elements. Only 0 becomes 1: `np.maximum(1, …)`.",
+        ),
+        (
+            lambda x, m: (x * ~m[..., None]).sum(axis=1) / np.maximum(1, (~m).sum(axis=1))[:, None],
+            "That is the mean of the padding: True is real.",
+        ),
+    ],
+    what="The means",
+)
+def masked_mean(x, padding_mask):
+    real = padding_mask[..., None]
+    total = (x * real).sum(axis=1)
+    count = np.maximum(1, real.sum(axis=1))
+    return total / count
+
+
+@blank(
+    "multimodal_data.blank.4",
+    title="How many pairs agree",
+    inputs=[
+        (np.array([[5, 0], [4, 1], [3, 2]]),),
+        (np.array([[2, 1, 0], [1, 1, 1]]),),
+        (np.array([[2, 0], [1, 1]]),),
+        (np.array([[0, 4, 3]]),),
+    ],
+    mistakes=[
+        (
+            lambda counts: counts.max(axis=1) / counts.sum(axis=1),
+            "That is the share of the most frequent answer. Count pairs of annotators who agree.",
+        ),
+        (
+            lambda counts: (counts**2).sum(axis=1) / counts.sum(axis=1) ** 2,
+            "You let annotators agree with themselves: of n, one has only n − 1 others.",
+        ),
+        (
+            lambda counts: (counts * (counts - 1)).sum(axis=1),
+            "These are numbers of pairs: divide by how many there are, n (n − 1).",
+        ),
+        (
+            lambda counts: (counts * (counts - 1)).sum(axis=1) / 2 / (counts.sum(axis=1) * (counts.sum(axis=1) - 1)),
+            "Half is missing: if n (n − 1) counts each pair twice, so does the numerator.",
+        ),
+        (
+            lambda counts: np.mean(
+                (counts * (counts - 1)).sum(axis=1) / (counts.sum(axis=1) * (counts.sum(axis=1) - 1))
+            ),
+            "You took the mean over the items. Here each item keeps its own share.",
+        ),
+    ],
+    what="The shares",
+)
+def pair_agreement(counts):
+    n = counts.sum(axis=1)
+    agreeing = (counts * (counts - 1)).sum(axis=1)
+    return agreeing / (n * (n - 1))
