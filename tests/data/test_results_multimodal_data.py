@@ -50,6 +50,14 @@ def test_it_is_not_what_every_frame_has_in_common(stored):
     assert digits["nearest is the same person, mean taken off"] > 0.95
 
 
+def test_the_nearest_is_the_same_person_saying_the_same_and_of_others_the_match_is_worse(stored):
+    digits, emotions = stored["people"]["digits"], stored["people"]["emotions"]
+    assert min(digits["nearest is the same person"], digits["nearest has the same label"]) > 0.95
+    assert abs(digits["nearest of another person has the same label"] - 0.5) < 0.05
+    names = ("nearest has the same label", "nearest of another person has the same label")
+    assert [round(emotions[name], 2) for name in names] == [0.5, 0.44]
+
+
 def test_noise_opens_the_gap_most_and_more_voices_close_it(stored):
     rooms = stored["rooms"]
     gaps = {
@@ -69,6 +77,7 @@ def test_a_leak_pushes_a_score_either_way(stored):
         assert max(nlvr[name]["at random"]) < 0.45 < 0.5 < min(nlvr[name]["by group"])
     assert abs(np.mean(nlvr["bag of words"]["by group"]) - nlvr["majority"]) < 0.01
     assert np.mean(mustard["name alone"]["at random"]) > 0.65 > 0.5 > np.mean(mustard["name alone"]["by group"])
+    assert round(np.mean(mustard["most frequent label of the training set"]["by group"]), 2) == 0.33
     assert round(np.mean(mustard["bag of words"]["at random"]), 2) == 0.6
     assert round(np.mean(mustard["bag of words"]["by group"]), 2) == 0.52
 

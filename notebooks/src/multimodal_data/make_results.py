@@ -30,6 +30,7 @@ from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
 import sklearn  # noqa: E402
+from sklearn.dummy import DummyClassifier  # noqa: E402
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors  # noqa: E402
@@ -107,11 +108,15 @@ def eight_parts(mels: Iterable[np.ndarray]) -> np.ndarray:
     return np.stack([[part.mean(axis=0) for part in np.array_split(frames, 8)] for frames in mels])
 
 
-def neighbors_of_own_group(x: np.ndarray, groups: np.ndarray) -> float:
-    """Share of samples whose nearest other sample is of the same group, on standardized features."""
+def nearest_other(x: np.ndarray) -> np.ndarray:
+    """Number of each sample's nearest other sample (n,), on standardized features."""
     scaled = StandardScaler().fit_transform(x)
-    nearest = NearestNeighbors(n_neighbors=1).fit(scaled).kneighbors(return_distance=False)[:, 0]
-    return round(float((groups[nearest] == groups).mean()), 4)
+    return NearestNeighbors(n_neighbors=1).fit(scaled).kneighbors(return_distance=False)[:, 0]
+
+
+def share(equal: np.ndarray) -> float:
+    """Share of True."""
+    return round(float(np.mean(equal)), 4)
 
 
 def spoken_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -136,11 +141,20 @@ def make_people() -> dict:
         x, y, speaker = read()
         names, counts = np.unique(y, return_counts=True)
         flat = x.reshape(len(x), -1)
+        nearest = nearest_other(flat)
+        others = np.array([who != speaker for who in speaker])  # (n, n): whose clip is by somebody else
+        scaled = StandardScaler().fit_transform(flat)
+        stranger = [
+            int(np.where(row, ((scaled - clip) ** 2).sum(axis=1), np.inf).argmin())
+            for clip, row in zip(scaled, others, strict=True)
+        ]
         table = found[name] = {
             "num_clips": len(y),
             "speakers": np.unique(speaker).tolist(),
             "majority": round(float(counts.max() / len(y)), 4),
-            "nearest is the same person": neighbors_of_own_group(flat, speaker),
+            "nearest is the same person": share(speaker[nearest] == speaker),
+            "nearest has the same label": share(y[nearest] == y),
+            "nearest of another person has the same label": share(y[stranger] == y),
             "same person by chance": round(float(np.mean([(speaker == who).sum() - 1 for who in speaker]) / len(y)), 4),
             "SVC": both_ways(support_vectors, flat, y, speaker),
             "linear": both_ways(linear, flat, y, speaker),
@@ -148,7 +162,7 @@ def make_people() -> dict:
         if name == "digits":  # what a microphone or a room adds to every frame alike is gone with the mean
             centered = (x - x.mean(axis=1, keepdims=True)).reshape(len(x), -1)
             table["mean over time taken off"] = both_ways(support_vectors, centered, y, speaker)
-            table["nearest is the same person, mean taken off"] = neighbors_of_own_group(centered, speaker)
+            table["nearest is the same person, mean taken off"] = share(speaker[nearest_other(centered)] == speaker)
         print(name, table, flush=True)
     return found
 
@@ -262,6 +276,9 @@ def make_sentences() -> dict:
     named = {
         "name alone": texts_both_ways(
             lambda: make_pipeline(CountVectorizer(token_pattern=r".+"), LogisticRegression(C=10)), speaker, y, speaker
+        ),
+        "most frequent label of the training set": texts_both_ways(
+            lambda: DummyClassifier(strategy="most_frequent"), speaker, y, speaker
         ),
         "bag of words": texts_both_ways(kinds["bag of words"], texts, y, speaker),
     }
