@@ -148,6 +148,7 @@ print(pad_sequence([torch.tensor([5, 2, 7]), torch.tensor([4])], batch_first=Tru
         "You made a padding mask from the zeros. A real frame or id may be zero: use the lengths.": [
             "voice_mask = (voice != 0).any(dim=2)",
             "words_mask = words != 0",
+            "voice_mask = (voice != 0).any(dim=2)\nwords_mask = words != 0",
         ],
         "Your zeros are in front. Each sequence starts at the start of its row.": [
             edit(

@@ -1019,7 +1019,7 @@ draw.show(
 # Ann says "not" for 18 of 20, Bob too. If each kept these habits but answered blindly, they would agree in 0.9 · 0.9 + 0.1 · 0.1 = 0.82
 # of the cases: on the right, 16.2 + 0.2 of 20. What they did better than that is 0.90 − 0.82 = 0.08, of 0.18 that were left to win. So 0.08 / 0.18 = 0.44.
 #
-# This is **Cohen's kappa**. $p_o$ is the observed **percent agreement**, $p_e$ the **chance agreement**, $k$ runs over the classes:
+# **Cohen's kappa** is the share that two annotators won of what chance had left to win. $p_o$ is the observed **percent agreement**, $p_e$ the **chance agreement**, $k$ runs over the classes:
 #
 # $$\kappa = \frac{p_o - p_e}{1 - p_e} \qquad p_e = \sum_k p_k^\text{Ann}\, p_k^\text{Bob}$$
 
