@@ -154,6 +154,12 @@ print(pad_sequence([torch.tensor([5, 2, 7]), torch.tensor([4])], batch_first=Tru
             edit(
                 'row[: len(sample["voice"])] =',
                 'row[max(lengths) - len(sample["voice"]) :] =',
+                "batch_first=True)",
+                'batch_first=True, padding_side="left")',
+            ),
+            edit(
+                'row[: len(sample["voice"])] =',
+                'row[max(lengths) - len(sample["voice"]) :] =',
             ),
             "words = torch.nn.utils.rnn.pad_sequence([s['words'] for s in samples], batch_first=True, padding_side='left')",
         ],
