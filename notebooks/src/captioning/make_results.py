@@ -345,8 +345,8 @@ def verdict(figures: dict) -> str:
         # three of four scenes have two things or more, and the grammar relates two of them in 0.6 of these
         ignorance = 0.75 * 0.6 * math.log(2) / TOKENS
         text += (
-            "\n\n**It has not learned sides.** It tells *beside* from *above* (lesson captioning), but not left from right, and "
-            "its most\nlikely captions leave relations out: that is why they are true. A coin toss for the side costs "
+            "\n\n**It has not learned sides.** With two things, it tells *beside* from *above* (lesson captioning), but not left "
+            "from right; its most\nlikely captions leave relations out: that is why they are true. A coin toss for the side costs "
             f"{ignorance:.3f} nats per token;\nthe whole gap to the limit is {figures['nll_per_token'] - figures['floor']:.3f}. "
             "Samples do name relations, and many of these are false."
         )
