@@ -1,7 +1,7 @@
 """Lesson vision's long runs: depth, small batches, augmentation, transfer with few labels, and what fools the features.
 
 `make results vision`: about 30 minutes of one processor. It needs the extra `pretrained`, and for the tables xrays,
-shortcut and finetune NIH's chest X-rays, `nih_chest_1000.npz` in the folder that `MMCOURSE_REAL_DATA` names.
+xray_views, within and finetune NIH's chest X-rays, `nih_chest_1000.npz` in the folder that `MMCOURSE_REAL_DATA` names.
 `python make_results.py pieces cues` (or other names of `TABLES`) makes these tables and keeps the others.
 """
 
@@ -216,7 +216,7 @@ RUNS = {  # name: blocks, batch normalization, skip connection, start, optimizer
     "3 blocks": (3, False, False, None, "SGD"),
     "10 blocks": (10, False, False, None, "SGD"),
     "10 blocks, Adam": (10, False, False, None, "Adam"),
-    "10 blocks, He's start": (10, False, False, he_start, "SGD"),
+    "10 blocks, He's initialization": (10, False, False, he_start, "SGD"),
     "10 blocks, skip": (10, False, True, None, "SGD"),
     "10 blocks, batch norm": (10, True, False, None, "SGD"),
     "25 blocks, batch norm": (25, True, False, None, "SGD"),
@@ -274,7 +274,7 @@ def make_rates(epochs: int = 12) -> dict:
     """The failing network at other learning rates: is it only a matter of the right one?"""
     x, y, _, _ = digits()
     figures: dict = {}
-    for start_name, start in (("as PyTorch starts", None), ("He's start", he_start)):
+    for start_name, start in (("PyTorch's initialization", None), ("He's initialization", he_start)):
         for rate in (0.01, 0.03):
             last = []
             for seed in range(FEW_SEEDS):
@@ -629,7 +629,7 @@ def make_xrays() -> dict:
     return figures
 
 
-def make_shortcut(per_cell: int = 30) -> dict:
+def make_xray_views(per_cell: int = 30) -> dict:
     """Training sets in which the way of taking the picture goes with the disease, or does not."""
     gray, labels, patient, lying = xrays()
     features = features_of(EfficientNetLite0.from_pretrained(), in_three_channels(gray))
@@ -645,23 +645,71 @@ def make_shortcut(per_cell: int = 30) -> dict:
             for k in (0, 1):
                 of_cell = train_rows[(lying[train_rows] == a) & (labels[train_rows] == k)]
                 cells[a, k] = g.permutation(of_cell)
-        loyal = np.concatenate([cells[1, 1][: 2 * per_cell], cells[0, 0][: 2 * per_cell]])
-        even = np.concatenate([rows[:per_cell] for rows in cells.values()])
+        confounded = np.concatenate([cells[1, 1][: 2 * per_cell], cells[0, 0][: 2 * per_cell]])
+        balanced = np.concatenate([rows[:per_cell] for rows in cells.values()])
         sick, lies = labels[test_rows], lying[test_rows]
         tests = {"as in training": sick == lies, "exchanged": sick != lies, "all": np.ones(len(sick), bool)}
         for kind, (vectors, fit) in kinds.items():
-            for training, rows in (("loyal", loyal), ("even", even)):
+            for training, rows in (("confounded", confounded), ("balanced", balanced)):
                 score = fit(vectors[rows], labels[rows]).decision_function(vectors[test_rows])
                 row = figures.setdefault(kind, {}).setdefault(training, {})
                 for name, chosen in tests.items():
                     auc = float(roc_auc_score(sick[chosen], score[chosen]))
                     row.setdefault(name, []).append(auc)
-            score = fit(vectors[even], lying[even]).decision_function(vectors[test_rows])
+            score = fit(vectors[balanced], lying[balanced]).decision_function(vectors[test_rows])
             figures["view"][kind].append(float(roc_auc_score(lies, score)))
     for kind in kinds:
         for training, row in figures[kind].items():
             print(kind, training, {k: np.round(mean_and_interval(v), 3).tolist() for k, v in row.items()}, flush=True)
     print({k: mean_and_interval(v) for k, v in figures["view"].items()}, flush=True)
+    return figures
+
+
+def within_views(labels: np.ndarray, lying: np.ndarray, score: np.ndarray) -> float:
+    """AUC over the pairs of a sick and a well X-ray that were taken in the same way."""
+    pairs = {a: ((lying == a) & (labels == 1)).sum() * ((lying == a) & (labels == 0)).sum() for a in (0, 1)}
+    areas = {a: roc_auc_score(labels[lying == a], score[lying == a]) for a in (0, 1)}
+    return float(sum(pairs[a] * areas[a] for a in (0, 1)) / sum(pairs.values()))
+
+
+def make_within() -> dict:
+    """How far the view alone goes, and the AUC within each view, where the view cannot help.
+
+    Table `xray_views` has the AUC of all pairs, of (sick lying, well standing) and of (sick standing, well lying). With
+    the counts of the same splits, what is left is the AUC of the pairs within a view: no feature is computed again.
+    For the pixels it is computed directly as well.
+    """
+    gray, labels, patient, lying = xrays()
+    flat = gray.reshape(len(gray), -1) / 255
+    table = datasets.results("vision")["xray_views"]
+    figures: dict = {"view alone": [], "pixels within views": {}}
+    for seed in range(DRAWS):
+        _, test_rows = split_patients(labels, patient, 20, seed)  # the tests of table `xrays`
+        figures["view alone"].append(float(roc_auc_score(labels[test_rows], -lying[test_rows])))
+    for num_train in (20, 100, 500):
+        row = []
+        for seed in range(DRAWS):
+            rows, test_rows = split_patients(labels, patient, num_train, seed)
+            score = pixel_model(flat[rows], labels[rows]).decision_function(flat[test_rows])
+            row.append(within_views(labels[test_rows], lying[test_rows], score))
+        figures["pixels within views"][str(num_train)] = row
+    for seed in range(DRAWS):
+        split = GroupShuffleSplit(1, test_size=0.4, random_state=seed).split(labels, labels, patient)
+        _, test_rows = next(split)  # the tests of table `xray_views`
+        sick, lies = labels[test_rows], lying[test_rows]
+        n = {(a, k): int(((lies == a) & (sick == k)).sum()) for a in (0, 1) for k in (0, 1)}
+        pairs = {"all": sick.sum() * (1 - sick).sum()}
+        pairs["as in training"], pairs["exchanged"] = n[1, 1] * n[0, 0], n[0, 1] * n[1, 0]
+        for kind in ("features", "pixels"):
+            for training, row in table[kind].items():
+                won = {name: row[name][seed] * pairs[name] for name in pairs}
+                rest = 2 * won["all"] - sum(won.values())
+                area = rest / (n[0, 1] * n[0, 0] + n[1, 1] * n[1, 0])
+                figures.setdefault(kind, {}).setdefault(training, []).append(float(area))
+    print({k: mean_and_interval(v) for k, v in figures["pixels within views"].items()}, flush=True)
+    print("view alone", mean_and_interval(figures["view alone"]), flush=True)
+    for kind in ("features", "pixels"):
+        print(kind, {k: mean_and_interval(v) for k, v in figures[kind].items()}, flush=True)
     return figures
 
 
@@ -774,6 +822,46 @@ def make_keras(draws: int = 5) -> dict:
     return {**figures, **row}
 
 
+def make_keras_head(draws: int = 5) -> dict:
+    """The frozen backbone of table `keras` again, in the same draws: had its head finished learning?"""
+    import keras
+
+    x, y, test_x, test_y = digits()
+    x, test_x = x.permute(0, 2, 3, 1).numpy(), test_x.permute(0, 2, 3, 1).numpy()
+    labels, test_labels = y.numpy(), test_y.numpy()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    high = test_labels >= 5
+    figures: dict = {"draws": draws}
+    for seed in range(draws):
+        keras.utils.set_random_seed(seed)
+        inputs = keras.Input((8, 8, 1))
+        maps = inputs
+        for channels in (16, 32):
+            maps = keras.layers.Conv2D(channels, 3, padding="same", use_bias=False)(maps)
+            maps = keras.layers.BatchNormalization(momentum=0.9)(maps)
+            maps = keras.layers.ReLU()(maps)
+            maps = keras.layers.MaxPooling2D()(maps)
+        backbone = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(maps))
+        first = keras.Sequential([backbone, keras.layers.Dense(5)])
+        first.compile(keras.optimizers.Adam(3e-3), loss=loss)
+        first.fit(x[labels < 5], labels[labels < 5], epochs=12, batch_size=32, verbose=0)
+        g = np.random.default_rng(seed)
+        few = np.concatenate([g.choice(np.flatnonzero(labels == d), 5, replace=False) for d in range(5, 10)])
+        features = np.asarray(backbone(x[few], training=False))
+        others = np.asarray(backbone(test_x[high], training=False))
+        head = keras.Sequential([keras.Input((32,)), keras.layers.Dense(5)])
+        head.compile(keras.optimizers.Adam(1e-2), loss=loss, metrics=["accuracy"])
+        head.fit(features, labels[few] - 5, epochs=60, batch_size=25, verbose=0)
+        for name, part, goal in (("train", features, labels[few]), ("test", others, test_labels[high])):
+            reached = float((np.asarray(head(part)).argmax(axis=1) == goal - 5).mean())
+            figures.setdefault(f"60 steps, {name}", []).append(reached)
+        linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(features, labels[few])
+        figures.setdefault("logistic regression, train", []).append(float(linear.score(features, labels[few])))
+        figures.setdefault("logistic regression, test", []).append(float(linear.score(others, test_labels[high])))
+    print({k: mean_and_interval(v) for k, v in figures.items() if isinstance(v, list)}, flush=True)
+    return figures
+
+
 TABLES: dict[str, Callable] = {
     "lenet": make_lenet,
     "crops": make_crops,
@@ -785,9 +873,11 @@ TABLES: dict[str, Callable] = {
     "augmentation": make_augmentation,
     "pieces": make_pieces,
     "xrays": make_xrays,
-    "shortcut": make_shortcut,
+    "xray_views": make_xray_views,
+    "within": make_within,
     "cues": make_cues,
     "keras": make_keras,
+    "keras_head": make_keras_head,
     "finetune": make_finetune,
 }
 
