@@ -167,6 +167,33 @@ def test_a_confounded_view_is_learned_instead_of_the_disease(stored):
     assert min(np.mean(view) for view in table["view"].values()) > 0.9
 
 
+def test_the_view_alone_and_the_auc_within_the_views(stored):
+    within, xrays, views = stored["within"], stored["xrays"], stored["xray_views"]
+    (well_standing, sick_standing), (well_lying, sick_lying) = views["counts"]
+    sick, well = sick_standing + sick_lying, well_standing + well_lying
+    assert abs(0.5 + (sick_standing / sick - well_standing / well) / 2 - 0.617) < 1e-9
+    mean, interval = mean_and_interval(np.subtract(xrays["20"]["features"], within["view alone"]))
+    assert abs(mean) < interval  # the features are not shown to be better than the view
+    mean, interval = mean_and_interval(np.subtract(xrays["20"]["pixels"], within["view alone"]))
+    assert mean > interval and round(np.mean(within["pixels within views"]["20"]), 2) == 0.74
+    lost, interval = mean_and_interval(np.subtract(within["features"]["balanced"], within["features"]["confounded"]))
+    assert round(lost, 2) == 0.10 and interval < 0.05
+    assert round(np.mean(within["features"]["confounded"]), 2) == 0.67
+    for kind in ("features", "pixels"):
+        for training, areas in within[kind].items():
+            parts = [areas, *(views[kind][training][name] for name in ("as in training", "exchanged"))]
+            low, high = np.min(parts, axis=0), np.max(parts, axis=0)
+            every = np.array(views[kind][training]["all"])
+            assert (low <= every).all() and (every <= high).all()  # a weighted mean of the three
+
+
+def test_the_frozen_head_had_nearly_finished_learning(stored):
+    head, row = stored["keras_head"], stored["keras"]
+    assert round(np.mean(head["60 steps, train"]), 2) == 0.94 and min(head["logistic regression, train"]) == 1
+    assert round(np.mean(head["logistic regression, test"]), 2) == 0.68
+    assert max(head["logistic regression, test"]) < min(row["from scratch"])
+
+
 def test_the_outline_is_the_clearer_cue_for_pixels_too(stored):
     table = stored["cues"]
     for kind in ("features", "pixels"):

@@ -238,7 +238,7 @@ mean, interval = mean_and_interval(stored["lenet"]["accuracy"])
 expect_within("LeNet on new digits", lenet_accuracy, round(mean, 3), 0.03)
 
 # %% [markdown]
-# LeNet is better than a linear classifier in every one of five seeds (the first is the run above), by two points in the mean. That is not much; section 7 shows a wider gap. (The 597 test digits are always the same; so few leave about two points of uncertainty in any one score, which no number of seeds removes.)
+# LeNet is better than a linear classifier in every one of five seeds (the first is the run above), by two points in the mean. (The 597 test digits are always the same; so few leave about two points of uncertainty in any one score, which no number of seeds removes.)
 #
 # ## 4 · Deeper
 
@@ -438,11 +438,11 @@ print(f"{last.mean():.2f} after block 10, higher in {(last > first).sum()} of 20
 he_guess.compare("the vanished gradient")
 
 # %% [markdown]
-# With biases of 0 the cosine stays below 1, with PyTorch's weights too: the 1.000 came from the biases. But it still rises with depth, in each of 20 draws. ReLU has a part in that: its outputs are never negative, so even two inputs at a right angle leave a wide random layer with a cosine of $1/\pi = 0.32$ (Cho and Saul 2009). How fast such networks forget *which* input they got is worked out by Schoenholz et al. (2017).
+# With biases of 0 the cosine stays below 1, with PyTorch's weights too: the 1.000 came from the biases. But it still rises with depth, with He's weights in each of 20 draws. (Their *std* falls, too, if slowly: padding takes its share, and maps that point the same way differ less.) ReLU has a part in that: its outputs are never negative, so even two inputs at a right angle leave a wide random layer with a cosine of $1/\pi = 0.32$ (Cho and Saul 2009). (Schoenholz et al. 2017 work out over how many layers such networks can tell two inputs apart.)
 #
-# The gradient is healthy now, about the same in all blocks. Look at the table above it as well: with PyTorch's weights and no biases it is equal in all blocks, and tiny. A weight's gradient is what comes back from above *times* the block's input; there, one shrinks by 1/6 on the way back and the other by 1/6 on the way up. In the first table the biases keep the later inputs large, and so the later gradients.
+# The gradient is healthy now, about the same in all blocks. (A weight's gradient is what comes back from above *times* the layer's input. Without biases both shrink by 1/6 per block, one on the way back and one on the way up, so with PyTorch's weights it is tiny in *all* blocks. In the first table the biases keep the later inputs large, and so the later gradients.)
 #
-# And learning? Here are all attempts, in a stored run with five seeds, and two controls: another optimizer and (with three seeds) other learning rates.
+# And learning? A stored run with five seeds, and two controls: another optimizer and (with three seeds) other learning rates.
 
 
 # %%
@@ -463,7 +463,7 @@ for name, last in stored["rates"].items():
         print(f"{'10 blocks, ' + name:42} {as_row(last)}")
 
 # %% [markdown]
-# With 3 convolutions the network learns, though how far depends on the seed. With 7 and with 21 it stays at guessing, in every seed. With 21, neither Adam (one rate) nor smaller rates of SGD change that; with 7 they were not tried. With He's initialization, where the gradient arrives, it depends on the rate and on the seed: one of five has begun to learn at a rate of 0.1, two of three at 0.03, one of three at 0.01. So a healthy gradient before training is not enough: in these 12 epochs most seeds do not learn.
+# With 3 convolutions the network learns, though how far depends on the seed. With 7 and with 21 it stays at guessing, in every seed. With 21, neither Adam (one rate) nor smaller rates of SGD change that. With He's initialization it depends on the rate and on the seed: one of five has begun to learn at a rate of 0.1, two of three at 0.03, one of three at 0.01. So a healthy gradient before training is not enough: in these 12 epochs most seeds do not learn.
 
 # %% [markdown]
 # ## 5 · Batch normalization
@@ -691,7 +691,7 @@ plot.show(
 
 # %%
 eval_guess = widgets.guess(
-    "Left in training mode and asked for one digit at a time, the model's accuracy is …",
+    "Left in training mode, asked for one digit at a time, the model's accuracy is …",
     ["as before", "a little lower", "near chance", "undefined: an error"],
 )
 
@@ -739,14 +739,14 @@ for size in ("4", "16", "64"):
 
 # %% [markdown]
 # In evaluation mode, no size is clearly better: the intervals overlap widely. The noise is real, though: left in training mode, the networks trained on batches of 4 lose four to six points, in each of three seeds, and the others change by at most a point and a half, either way. The running averages are means over many batches,
-# and so the noise of single ones is gone from them. (At equal epochs, batches of 4 also took sixteen times as many steps, so this is no proof that small batches are harmless.) On ImageNet with batches of 2, batch normalization *did* lose: the error was ten points higher than with *group* normalization, which, like *layer* normalization,
+# and so the noise of single ones is gone from them. (Batches of 4 also took sixteen times as many steps, so this is no proof that they are harmless.) On ImageNet with batches of 2, batch normalization *did* lose: the error was ten points higher than with *group* normalization, which, like *layer* normalization,
 # looks at one picture only (Wu and He 2018). Large pictures force such small batches.
 
 # %% [markdown]
 # ## 7 · Residual connections
 
 # %% [markdown]
-# Encouraged, go deeper: 51 convolutions. Measure before you train.
+# Now go deeper: 51 convolutions. Measure before you train.
 
 # %%
 torch.manual_seed(0)
@@ -901,8 +901,8 @@ for name, row in rows.items():
 # %% [markdown]
 # Read it by seed.
 #
-# 1. *As in degradation*, after 12 epochs: with batch normalization alone, the training loss at 25 blocks is far higher than at 10, in every seed (1.60 at best against 0.40 at worst), and the accuracy on new digits falls with it. (All at the rate of 0.1. Smaller rates were tried with the plain network only, and whether longer training would close the gap was not measured.)
-# 2. *Skip connections help*: at both depths they lower the training loss in every seed, at 10 blocks to under 0.03. But by the definition above the residual networks degrade too, only less: 25 blocks have a higher loss than 10 in every seed. (Rate and length of training were not varied.)
+# 1. *As in degradation*, after 12 epochs: with batch normalization alone, the training loss at 25 blocks is far higher than at 10, in every seed (1.60 at best against 0.40 at worst), and the accuracy on new digits falls with it.
+# 2. *Skip connections help*: at both depths they lower the training loss in every seed, at 10 blocks to under 0.03. But by the definition above the residual networks degrade too, only less: 25 blocks have a higher loss than 10 in every seed. (Neither rate nor length of training was varied.)
 # 3. *Skip connections without batch normalization* are no remedy at this rate: some seeds learn, some stay at guessing, one diverges. Yet before training nothing looked wrong with them, neither gradient nor *std*. So a look before training finds some faults, not all.
 # 4. *LeNet*, with 2 convolutions, is not shown to be worse than 21 convolutions with everything: the intervals overlap. On 8 × 8 digits, depth has bought nothing that we can show. They serve here because deep networks break on them in seconds.
 #
@@ -1019,12 +1019,11 @@ for name in ("plain", "ResNet"):
     print(f"{name:8} {mean:.3f} ± {interval:.3f}   by seed {np.round(row[name], 3)}")
 
 # %% [markdown]
-# (The live cell draws other first weights than the stored run, so its number differs.) *Plain* is the same network with batch normalization, but without skip connections. With them it is better by at least 20 points in each of three seeds; both are far above a linear classifier. So here skip connections pay at 13 convolutions, after 16 epochs; longer training was not tried.
+# (Single runs of the live cell differ widely, so trust the table, and remember that it has three seeds.) *Plain* is the same network with batch normalization, but without skip connections. With them it is better by at least 20 points in each seed; both are far above a linear classifier. So here skip connections pay at 13 convolutions, after 16 epochs; longer training was not tried.
 
 # %% [markdown]
 # ### More pictures than you have
-# **Augmentation** shows each picture in a new version in every epoch: moved, mirrored, recolored. It assumes that the answer does not change. Lesson [images](images.ipynb) broke such promises; here are two changes and three questions, and a control: *the same number of steps
-# without it*.
+# **Augmentation** shows each picture in a new version in every epoch: moved, mirrored, recolored. It assumes that the answer does not change. Here are two changes, three questions, and a control: *the same number of steps without it*.
 
 # %%
 augmentation_guess = widgets.guess(
@@ -1083,8 +1082,7 @@ for question in ("which digit?", "which color?", "left or right?"):
 #
 # *Left or right?* Half of the training pictures are mirrored and keep their old answer: the network is left with guessing, at both lengths, where without mirroring it gets to 0.95. At 24 epochs moving costs 4.5 ± 3.7 points, perhaps because a thing near the middle ends up on the other side.
 #
-# *Which digit?* After 8 epochs both changes cost accuracy. After 24 epochs no loss is shown any more, and no gain either; the intervals are wide. *Which color?* After 8 epochs nothing is learned yet, after 24 the seeds differ too much. So a short training makes augmentation look harmful: compare at more than one length, and train until the end result no longer changes (ours was not checked for that). (In lesson
-# [images](images.ipynb), with few pictures and longer training, mirrored copies gained three to six points.)
+# *Which digit?* After 8 epochs both changes cost accuracy. After 24 epochs no loss is shown any more, and no gain either; the intervals are wide. *Which color?* After 8 epochs nothing is learned yet, after 24 the seeds differ too much. So a short training makes augmentation look harmful: compare at more than one length, and train until the end result no longer changes (ours was not checked for that).
 #
 # The rule to keep: for *each* change and *each* label, ask whether a person would give the changed picture the same answer. "The cup is left of the plate" does not survive a mirror. Neither does a word, or a chest X-ray: the heart lies on the left. (Nor does a 2, and yet no loss is measured after 24 epochs: a mirrored 2 is no digit at all, and none is in the test. A broken rule need not show in the score.)
 
@@ -1177,8 +1175,7 @@ for name in names:
 # %% [markdown]
 # With ten pieces per photograph, the features name nearly nine of ten pieces from the other half, with one piece about two of three. Pixels and histograms of grays stay close to chance. The control is in the second row: the same architecture with random weights. It is better than chance, so the *shape* of the
 # network does a part of the work; but with ten examples it stays more than 30 points behind. The training on ImageNet makes the difference.
-#
-# Is it a fair test? The features know textures of buildings, flowers and clothes from ImageNet, though not these three photographs (as far as we know). So it is an easy case, *near* to what the backbone was trained on.
+# (Buildings, flowers and clothes are in ImageNet: an easy case, *near* to what the backbone was trained on.)
 #
 # ### A trap: standardizing with three samples
 # Many recipes begin with "standardize each feature". With one example per class, each of 1,280 standard deviations comes from three numbers:
@@ -1354,12 +1351,14 @@ for name, source in {"pretrained, frozen": backbone, "from scratch": None}.items
         body.trainable = False  # before compile: it is read there
     model = keras.Sequential([body, keras.layers.Dense(5)])
     model.compile(keras.optimizers.Adam(1e-2), loss=sparse_loss, metrics=["accuracy"])
-    fitted = model.fit(digit_x[few], digit_y[few] - 5, epochs=60, batch_size=25, verbose=0)
+    goal = digit_y[few] - 5
+    fitted = model.fit(digit_x[few], goal, epochs=60, batch_size=25, verbose=0)
     score = model.evaluate(new_x[high_test], test_y.numpy()[high_test] - 5, verbose=0)
     reached[name] = score[1]
     trained = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
     print(f"{name:19} {trained:5,} weights trained, accuracy", end=" ")
-    print(f"on the 25 {fitted.history['accuracy'][-1]:.2f}, on new 5 to 9 {score[1]:.3f}")
+    learned = fitted.history["accuracy"][-1]
+    print(f"on the 25 {learned:.2f}, on new 5 to 9 {score[1]:.3f}")
 
 # %%
 row = stored["keras"]
@@ -1373,7 +1372,8 @@ head = stored["keras_head"]
 print("frozen again, its head learned in two ways; the 25 digits, new ones")
 for name in ("60 steps", "logistic regression"):
     mean, interval = mean_and_interval(head[f"{name}, test"])
-    print(f"  {name:20} {np.mean(head[f'{name}, train']):.2f}   {mean:.2f} ± {interval:.2f}")
+    learned = np.mean(head[f"{name}, train"])
+    print(f"  {name:20} {learned:.2f}   {mean:.2f} ± {interval:.2f}")
 
 # %% [markdown]
 # Here the transfer fails. The frozen backbone is far behind, in each of five seeds; trained further, or from scratch, the network is level with a linear classifier on the pixels. Is it only that 60 steps are too few for the head? In part: it is right on 0.94 of its 25 digits, and a logistic regression on the same frozen features gets all of them; but on new digits that reaches 0.68 only. So much is lost in the features. One suspicion, not tested here: a backbone that was trained to tell *five* digits apart, on about 600 small pictures, has kept what these five
@@ -1493,7 +1493,7 @@ for kind in ("features", "pixels"):
         print()
 
 # %% [markdown]
-# Within the views, the 0.97 of the features becomes 0.67, ten points less than with the balanced set. (These are the pairs left over from the table above, counted out exactly.) And section 8 looks different now. With 20 labels, the features are not shown to be better than the view alone, which they can read; the pixels are, and they keep 0.74 within the views. (The features were not scored within the views there.)
+# Within the views, the 0.97 of the features becomes 0.67, ten points less than with the balanced set. And section 8 looks different now. With 20 labels, the features are not shown to be better than the view alone, which they can read; the pixels are, and they keep 0.74 within the views. (The features were not scored within the views there.)
 #
 # The remedies: know how the data came about, break the link in training (the balanced set), and test where it is broken.
 #
@@ -1605,14 +1605,14 @@ print(f"features, outline alone minus texture alone {gain:+.2f} ± {width:.2f}")
 cue_guess.compare("the outline")
 
 # %% [markdown]
-# By the outline, nearly twice as often. Does that refute the famous result? No. Even a linear classifier on pixels, which never saw ImageNet, goes by the outline more often: in these pictures, on white, the outline may simply be the clearer cue. (Alone it is named better in the mean, but the difference is not shown; and the textures are cut from small regions, so training and test pieces overlap much.) Geirhos and others used whole scenes whose style was transferred. What a network "looks
+# By the outline, nearly twice as often. Does that refute the famous result? No. Even a linear classifier on pixels, which never saw ImageNet, goes by the outline more often: in these pictures, on white, the outline may simply be the clearer cue. (Alone it is named better in the mean, but the difference is not shown; and the textures are cut from small regions, so training and test pieces overlap much.) Geirhos et al. used whole scenes whose style was transferred. What a network "looks
 # at" depends on the network, on the head, *and* on the pictures of the test. The lesson to keep is the method: two cues in conflict, and each cue alone as a control.
 
 # %% [markdown]
 # ## 10 · At work
 
 # %% [markdown]
-# You would take `timm` or `torchvision.models` in PyTorch and `keras.applications` in Keras: hundreds of backbones with weights. Each comes with *its* preprocessing (`model.pretrained_cfg`, `weights.transforms()`, `preprocess_input`). Use that; lesson [images](images.ipynb), section 10, shows what the wrong preprocessing costs. Pictures would be larger than ours, 224 × 224 pixels, and that takes a GPU; this lesson was made without one.
+# You would take `timm` or `torchvision.models` in PyTorch and `keras.applications` in Keras: hundreds of backbones with weights. Each comes with *its* preprocessing (`model.pretrained_cfg`, `weights.transforms()`, `preprocess_input`). Use that; lesson [images](images.ipynb), section 10, shows what the wrong preprocessing costs.
 
 # %% [markdown]
 # ## 11 · What to remember
