@@ -45,7 +45,7 @@ from mmcourse.figures import detection as detection_figures
 from mmcourse.io import atomic_write
 from mmcourse.numpy.boxes import iou, nms, pairwise_iou
 from mmcourse.torch.boxes import xyxy_to_cxcywh
-from mmcourse.torch.clip import CLIP, SIDE, prepare_images, tokenize
+from mmcourse.torch.clip import CLIP, SIDE, VisionEncoder, prepare_images, tokenize
 from mmcourse.torch.detection import (
     CLASSES,
     NOTHING,
@@ -324,9 +324,10 @@ class Head(nn.Module):
         return logits, torch.cat([center, USUAL_SIZE * raw[..., 2:].clamp(-4, 2).exp()], dim=-1)
 
 
-def features_of(images: np.ndarray) -> torch.Tensor:
-    """uint8 (b, 64, 64, 3) → float16 (b, 64, 512): the grid of the frozen tower, and the finer features in each cell."""
-    vision = CLIP.from_pretrained("clip").vision.eval()
+def features_of(images: np.ndarray, vision: VisionEncoder | None = None) -> torch.Tensor:
+    """uint8 (b, 64, 64, 3) → float16 (b, 64, 512): the grid of a frozen tower, and the finer features in each cell."""
+    if vision is None:
+        vision = CLIP.from_pretrained("clip").vision.eval()
     parts = []
     with torch.no_grad():
         for x in prepare_images(images).split(250):
@@ -358,12 +359,14 @@ def match(kind: str, logits, boxes, labels, target_boxes, counts) -> torch.Tenso
     return hungarian_matching(matching_cost(logits, boxes, labels, target_boxes, weights), counts)
 
 
-def train_head(setting: Setting, kind: str, steps: int, seed: int, matching: str = "one", nothing: float = 0.3) -> Head:
+def train_head(
+    setting: Setting, kind: str, steps: int, seed: int, matching: str = "one", nothing: float = 0.3, rate: float = 2e-3
+) -> Head:
     """A head after so many steps of 32 pictures: the learning rate rises for a tenth of them, then falls to 0."""
     torch.manual_seed(seed)
     head = Head(kind)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.1)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
     for _ in range(steps):
         rows = torch.randint(0, len(setting.features), (32,))
         labels, target_boxes, counts = setting.labels[rows], setting.boxes[rows], setting.counts[rows]
@@ -480,10 +483,23 @@ def matcher_experiment(setting: Setting, seeds: int, budgets: tuple[int, ...]) -
 
 
 def long_experiment(setting: Setting, seeds: int, budgets: tuple[int, ...]) -> dict:
-    """The slow starters, with more steps; three seeds at most."""
-    steps, few = 10 * budgets[0], min(seeds, 3)
+    """The slow starters with more steps and at other learning rates; a linear head on an untrained tower."""
+    few, steps = min(seeds, 3), 10 * budgets[0]
     ways = {"grid, absolute boxes": "absolute", "learned": "learned"}
-    return {"steps": steps, **{name: by_seed(setting, few, steps=steps, kind=kind) for name, kind in ways.items()}}
+    found: dict = {"steps": steps, "rates": {}}
+    for name, kind in ways.items():
+        found[name] = by_seed(setting, few, steps=steps, kind=kind)
+    for rate in (5e-4, 6e-3):
+        found["rates"][str(rate)] = {
+            name: by_seed(setting, few, steps=budgets[-1], kind=kind, rate=rate) for name, kind in ways.items()
+        }
+    torch.manual_seed(0)
+    untrained = VisionEncoder(128).eval()
+    plain = copy.copy(setting)
+    plain.features = features_of(drawn([world.make(EXPERIMENT_SEED, i) for i in range(NUM_TRAIN)], None), untrained)
+    plain.test_features = features_of(drawn(setting.test_scenes, None), untrained)
+    found["linear, untrained tower"] = by_seed(plain, few, steps=budgets[-1], kind="linear")
+    return found
 
 
 def challenge_experiment(setting: Setting, seeds: int, budgets: tuple[int, ...]) -> dict:
