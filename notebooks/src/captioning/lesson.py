@@ -711,7 +711,7 @@ expect_within("true, sampled at temperature 1", found["temperature 1"], 0.70, 0.
 chance.compare("about 70 %")
 
 # %% [markdown]
-# Look at *wholly true*. The same weights: nearly always true, or false in three of ten captions. Is it one unlucky seed? Four more seeds, on the same 100 pictures, and the 95 % interval of the mean of all five (Student's t: five values say little about their own spread, so it takes 2.776 in place of 1.96). It covers the seeds, not the pictures: how far another 100 pictures alone could move the
+# Look at *wholly true*. The same weights: nearly always true, or false in three of ten captions. Is it one unlucky seed? Four more seeds, on the same 100 pictures, and the 95 % interval of the mean of all five (Student's t, for so few values 2.776 in place of 1.96). It covers the seeds, not the pictures; how far another 100 pictures could move the
 # mean is the last line. Temperature 0.5 and top p 0.9 in the table are one seed each.
 
 # %% tags=["free"]
@@ -731,7 +731,7 @@ expect_within("true, sampled, five seeds", mean, 0.70, 0.06)
 #
 # ### What does a wider beam buy?
 #
-# Look at the column *mean ln p* again. Beam search keeps five beginnings, greedy decoding one, and its sentences are not more probable. Are five too few? **Record a guess.**
+# Look at the column *mean ln p* again. Five beams do not find more probable sentences than one. Are five too few? **Record a guess.**
 
 # %%
 wider = widgets.guess(
@@ -778,7 +778,7 @@ draw.show(
 
 # %% [markdown]
 # (*tiny* is 4/6 · 1/3 by the forms of section 3: half of the names, and one in six *in blue*, begin with a size, and it has three words. *A* is not certain: *an azure rhombus* is 1/12.) After three words, *rhombus that is* leads with 0.083 against 0.042, and beam search compares texts of the *same number of pieces*. But the lower text has not paid for the size yet. When it has, it is down to a third of the upper one.
-# With several things in a picture there are many such beginnings; they can fill the beam, and one that would have ended well is dropped. That is one way in which it happens, and the last column fits; a run that forbids *that is* was not made. Beam search is no guarantee. Can one search *everything*? Section 8 does.
+# With several things in a picture there are many such beginnings; they can fill the beam, and one that would have ended well is dropped. That is one way in which it happens, and the last column fits; a run that forbids *that is* was not made. Can one search *everything*? Section 8 does.
 
 # %% [markdown]
 # ## 7 · The cache
@@ -814,7 +814,7 @@ draw.show(
 )
 
 # %% [markdown]
-# Two things must be shown: that the numbers are the same, and what is saved. For the second, count how many positions really go through the layer that makes keys, instead of trusting a stopwatch. (A *forward hook* is a function that PyTorch calls each time a layer has run.)
+# Are the numbers the same, and what is saved? For the second, count how many positions go through the layer that makes keys. (A *forward hook* is a function that PyTorch calls each time a layer has run.)
 
 # %%
 ids, _ = encode_captions([english(scenes[0])])
@@ -996,8 +996,8 @@ assert higher[2] < 0.7 * higher[1]
 # ### What does it not know?
 
 # %% [markdown]
-# Take the grammar's own captions of 600 scenes, those that state a relation, and let it be each of the four: *left of*, *right of*, *above*, *below*, with all other words the same. One is true. How does the model share its probability among the four? That asks two things: is the *axis* right (beside, or one above the other), and then, is the *side*? By the number of things: with three or four, the caption relates two of them and lists the rest. (*Below* has four
-# wordings and the others three, which is corrected.) Each answer also has a cost, $-\ln$ of its share, beside what the whole caption costs above its floor. And a control: lone things, and nine sentences that put them in one of nine places. Does it know where *one* thing is?
+# Take the grammar's own captions of 600 scenes, those that state a relation, and let it be each of the four: *left of*, *right of*, *above*, *below*, with all other words the same. One is true. How does the model share its probability among the four? Is the *axis* right (beside, or one above the other), and then, is the *side*? By the number of things: with three or four, the caption relates two and lists the rest. (*Below* has four
+# wordings and the others three, which is corrected.) Each answer also has a cost, $-\ln$ of its share. And a control: does it know in which of nine places a *lone* thing is?
 
 # %% tags=["free"]
 many_scenes, many_images = clip_figures.draw_scenes(600)
@@ -1262,7 +1262,7 @@ for name in ("greedy", "beam"):
 assert with_relation == 0
 
 # %% [markdown]
-# The most probable sentence leaves out the sizes too (*a green triangle* and *a tiny green triangle* are equally probable in the grammar). So relations are missing for more than one reason. Greedy decoding does not get to them because of the grammar's openings, whoever speaks. With three things or four, a list is more probable, even for the best possible model. With two, a model that knew the side would prefer the relation, and ours does not know it. What they share: **the most probable sentence is not a typical one.** What it never says, it
+# The most probable sentence leaves out the sizes too (*a green triangle* and *a tiny green triangle* are equally probable in the grammar). So relations are missing for more than one reason: in greedy decoding the grammar's openings, with three or four things the list, and with two that the model does not know the side. What they share: **the most probable sentence is not a typical one.** What it never says, it
 # is never tested on. In translation it can be extreme: there, exact search found that the most probable translation of a sentence is often the empty one (Stahlberg and Byrne 2019).
 #
 # ### What does the loss say about it?
@@ -1284,7 +1284,7 @@ expect_within("share of the gap that is the side", share, 0.5, 0.1)
 # %% [markdown]
 # The side is half of all that was left to learn, and about 2 % of the loss; the axis is another quarter or so of that gap. Captions without a relation are nearly at their floor. **A loss near its floor does not say that the rest is unimportant.** In the loss, this fault is a small share; in a test of its own, it is a coin toss.
 #
-# Why training did not find it in its quarter of an hour, we do not know; no cell here asks.
+# Why training did not find it, no cell here asks.
 
 # %% [markdown]
 # ### The likelihood as a judge
@@ -1468,8 +1468,7 @@ expect_within("a true caption in other words", wins["another speaker"], 0.72, 0.
 expect_within("a true caption in rare words", wins["the rarest wording"], 0.46, 0.08)
 
 # %% [markdown]
-# With all other words equal, CIDEr-D nearly always prefers the truth. When the wording differs, it is right in seven of ten scenes, and when it is rare, in about half. **Neither metric knows what the words are about**: a false word and an unusual one are both words that the references lack. Over a corpus, truth shows in the score when wording is the same
-# on both sides; a difference between two models can be either.
+# With all other words equal, CIDEr-D nearly always prefers the truth. When the wording differs, it is right in seven of ten scenes, and when it is rare, in about half. **Neither metric knows what the words are about**: a false word and an unusual one are both words that the references lack. Truth shows in the score when the wording is the same on both sides; a difference between two models can be either.
 
 # %%
 assert scores["the liar"][0] == 0 and scores["the rarest wording"][0] == 1
@@ -1534,7 +1533,7 @@ for kind in content:
     assert other[kind] > blind[kind] > own[kind], kind
 
 # %% [markdown]
-# With another picture, the cost of colors and shapes rises most, and that of the other words least. With a gray one it is size that rises least. (Among the other words are the number of things, the places and the backgrounds, which are about the picture too.) For color, shape and size another picture is *worse* than a gray one: the model follows what it sees. (It has never seen a gray picture, so that column says what it does with something strange.) A check that costs nothing, for every model with
+# With another picture, the cost of colors and shapes rises most, and that of the other words least. With a gray one it is size that rises least. (The other words include the number of things, places and backgrounds.) For color, shape and size another picture is *worse* than a gray one: the model follows what it sees. (But it has never seen a gray picture.) A check that costs nothing, for every model with
 # two inputs: **exchange one of them and see whether the output changes.** If it does not, the model is reading, not looking.
 
 # %% [markdown]
@@ -1560,7 +1559,7 @@ for ax in axes:
 plot.show(fig, alt="The picture, and for each shape word where the decoder attends.")
 
 # %% [markdown]
-# Bright cells get much attention. A map shows where the weights are, not why a word was chosen. Here at least the *where* can be tested. Each row of the maps belongs to the position that *predicts* the word, so the word itself is not read yet. The grammar's captions are read, in scenes with two things or more: with a lone thing, every map that finds
+# Bright cells get much attention. A map shows where the weights are, not why a word was chosen. The *where* can be tested. Each row of the maps belongs to the position that *predicts* the word, so the word itself is not read yet. The grammar's captions are read, in scenes with two things or more: with a lone thing, every map that finds
 # something would be right. A color or a size of the thing may have been read before its shape, so the names that begin with the shape (*a star that is red and tiny*) are also shown alone. How often does the cell with the largest weight lie on the thing whose shape comes next, and how often on *another* one? Beside each, the share of all 64 cells of which that holds. (A cell at a border can belong to two things, so the shares may sum to more than 1.)
 
 # %% tags=["free"]
