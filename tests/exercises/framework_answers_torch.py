@@ -602,6 +602,53 @@ def at_the_end(row, part):
         row[-len(part) :] = part
 
 
+# ---------------------------------------------------------------- evaluate.4
+def looping(
+    enter=lambda model: model.eval(),
+    leave=lambda model, before: model.train(before),
+    graph=False,
+    loss_of=lambda z, y: F.cross_entropy(z, y, reduction="sum").item(),
+    size_of=lambda sizes: sum(sizes),
+    give=lambda loss, hits, n: (loss / n, hits / n),
+    hits_of=lambda z, y: int((z.argmax(-1) == y).sum()),
+):
+    """A right answer with parts replaced."""
+
+    def evaluate_model(model, batches):
+        before = model.training
+        enter(model)
+        loss, hits, sizes = 0, 0, []
+        with torch.set_grad_enabled(graph):
+            for a, y in batches:
+                z = model(a)
+                loss, hits = loss + loss_of(z, y), hits + hits_of(z, y)
+                sizes.append(y.numel())
+        leave(model, before)
+        return give(loss, hits, size_of(sizes))
+
+    return evaluate_model
+
+
+def means_of_batches(model, batches):
+    before = model.training
+    model.eval()
+    with torch.no_grad():
+        rows = [
+            (F.cross_entropy(z := model(a), y).item(), (z.argmax(1) == y).float().mean().item()) for a, y in batches
+        ]
+    model.train(before)
+    return sum(row[0] for row in rows) / len(rows), sum(row[1] for row in rows) / len(rows)
+
+
+def everything_at_once(model, batches):
+    before, rows = model.training, list(batches)
+    model.eval()
+    with torch.no_grad():
+        z, y = model(torch.cat([a for a, _ in rows])), torch.cat([y for _, y in rows])
+    model.train(before)
+    return F.cross_entropy(z, y).item(), (z.argmax(1) == y).double().mean().item()
+
+
 FUNCTIONS = {"*": "the answer is a class, or takes a model and an optimizer, and gets its inputs through a probe"}
 
 
@@ -987,6 +1034,29 @@ ANSWERS = {
             ),
             (lambda samples: batch_of(samples, masks=lambda mask, x: mask.float()), "dtype torch.float32"),
             (lambda samples: {"inputs": batch_of(samples)["inputs"]}, "The batch has no"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "evaluate.4": Answers(
+        right=[looping(), everything_at_once, looping(loss_of=lambda z, y: len(y) * F.cross_entropy(z, y).item())],
+        wrong=[
+            (looping(enter=lambda model: None), "not in evaluation mode"),
+            (looping(leave=lambda model, before: None), "stays in evaluation mode"),
+            (looping(leave=lambda model, before: model.train()), "always in training mode"),
+            (looping(graph=True), "keeps a graph"),
+            (means_of_batches, "mean of the batch means"),
+            (looping(size_of=lambda sizes: len(sizes) * sizes[0]), "as large as the first"),
+            (looping(loss_of=lambda z, y: F.cross_entropy(z, y).item()), "added up the *means*"),
+            (looping(give=lambda loss, hits, n: (loss, hits / n)), "sum over samples"),
+            (looping(give=lambda loss, hits, n: (loss / n, float(hits))), "number of right answers"),
+            (looping(give=lambda loss, hits, n: (loss / n, 100 * hits / n)), "in percent"),
+            (looping(give=lambda loss, hits, n: (hits / n, loss / n)), "exchanged"),
+            (
+                looping(loss_of=lambda z, y: F.cross_entropy(z.softmax(1), y, reduction="sum").item()),
+                "applied one before it",
+            ),
+            (looping(give=lambda loss, hits, n: (torch.tensor(loss / n), torch.tensor(hits / n))), "returned tensors"),
+            (looping(give=lambda loss, hits, n: loss / n), "Two values were expected"),
         ],
         skip=FUNCTIONS,
     ),

@@ -1,11 +1,15 @@
-"""Three exercises on evaluation: macro F1, calibration error, and whether B beats A."""
+"""Macro F1, calibration error, whether B beats A, and a challenge; the evaluation loop is for PyTorch."""
 
 from math import comb, erfc, sqrt
 
 import numpy as np
 
+from mmcourse.check.blanks import blank
 from mmcourse.exercise import (
+    Array,
+    Drawn,
     between,
+    challenge,
     context,
     edit,
     example,
@@ -20,11 +24,14 @@ from mmcourse.exercise import (
 
 lesson(
     "evaluate",
-    promise="Three short tasks: a score that sees every class, promises kept, and a fair comparison.",
+    promise="A score that sees every class, promises kept, a fair comparison, and an evaluation loop that is right to the last batch.",
+    uses="NumPy; the fourth one PyTorch",
     setup="""
 from math import comb
 
 import numpy as np
+import torch
+from torch import nn
 
 from mmcourse.check import check
 """,
@@ -521,3 +528,359 @@ def by_pascals_triangle(labels, a, b):
         row = [x + y for x, y in zip([0, *row], [*row, 0], strict=True)]
     p = min(1.0, 2 * sum(row[: min(n_a, n_b) + 1]) / sum(row))
     return n_a, n_b, p, "not shown" if p >= 0.05 else "A" if n_a > n_b else "B"
+
+
+# ---------------------------------------------------------------- an open challenge
+NUM_LABELED, NUM_TEST = 1500, 3000
+STRETCH = np.array([1.6, 3.0, 6.0, 0.6])  # what each microphone does to the logits
+SHIFT = 0.9  # spread of what it adds to them
+
+
+def draw_messages(g, n, shift):
+    """n messages: logits (n, 3) as a spoiled model gives them, which microphone (n,), and labels (n,)."""
+    microphone = g.integers(0, 4, n)
+    logits = g.normal(0, 1.8, (n, 3)) + [0.4, 0.0, -0.4]  # these are calibrated
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (g.random((n, 1)) > p.cumsum(axis=1)[:, :-1]).sum(axis=1)
+    spoiled = STRETCH[microphone][:, None] * (logits + shift[microphone])
+    return spoiled.round(3), microphone, labels
+
+
+def draw_microphone_challenge(g):
+    """Labeled messages, and messages whose labels stay hidden, from the same four microphones."""
+    shift = g.normal(0, 1, (4, 3))
+    shift = shift - shift.mean(axis=1, keepdims=True)
+    shift = SHIFT * shift / shift.std(axis=1, keepdims=True)
+    labeled, labeled_microphone, labels = draw_messages(g, NUM_LABELED, shift)
+    logits, microphone, hidden = draw_messages(g, NUM_TEST, shift)
+    inputs = {
+        "labeled_logits": labeled,
+        "labeled_microphone": labeled_microphone,
+        "labels": labels,
+        "logits": logits,
+        "microphone": microphone,
+    }
+    return Drawn(inputs, hidden)
+
+
+def mean_probability_of_truth(handed_in, inputs, labels):
+    """exp(−log loss): the geometric mean of the probabilities that were given to the hidden labels."""
+    p = np.clip(handed_in["probabilities"], 1e-6, 1e6)
+    p = p / p.sum(axis=1, keepdims=True)
+    return np.exp(np.log(p[np.arange(len(labels)), labels]).mean())
+
+
+challenge(
+    "evaluate.challenge",
+    title="Four microphones",
+    statement=[
+        "A model gives three logits for each message. Four microphones were used, and each spoils the logits in its own way:",
+        "most make the model too sure, one too unsure, and each prefers some classes. `labeled_logits` (1500, 3) come with",
+        "`labeled_microphone` (0 to 3) and `labels`; `logits` (3000, 3) come with `microphone`, and their labels are hidden. Hand",
+        "in probabilities (3000, 3) for the second set. The score is exp(−log loss), which is the geometric mean of the",
+        "probabilities that you gave to the true classes; higher is better. (Numbers below 0.000001 count as that, and each row",
+        "is divided by its sum.) On the draw below, the softmax of the logits as they are reaches 0.19, the shares of the",
+        "classes 0.34, and one temperature for all 0.41. The best possible is about 0.52. What does one microphone need, and how",
+        "many labels do you have for it? Judge your own way by cross-validation on the labeled messages before you hand in.",
+    ],
+    draw=draw_microphone_challenge,
+    score=mean_probability_of_truth,
+    hand_in={"probabilities": Array((NUM_TEST, 3), "float")},
+    to_beat=0.38,
+    points_by_score={0.38: 1, 0.44: 2, 0.505: 3},
+    minutes=45,
+    score_name="mean probability of the truth",
+)
+
+
+# ---------------------------------------------------------------- blanks of the lesson
+def draw_blank_tables():
+    g = np.random.default_rng(0)
+    yield (np.array([[3, 1], [2, 6]]),)
+    yield (np.array([[5, 0, 1], [2, 0, 2], [0, 0, 4]]),)  # the second class is never predicted
+    yield (np.array([[0, 0], [3, 4]]),)  # the first class is never true
+    yield (np.array([[4, 0, 1], [0, 0, 0], [2, 0, 3]]),)  # one class neither
+    yield (g.integers(0, 20, (4, 4)),)
+
+
+def _f1(p, r):
+    return 2 * p * r / np.where(p + r > 0, p + r, 1)
+
+
+def _with(precision=None, recall=None, f1=None):
+    """The right answer with one score replaced by a function of (table, precision, recall)."""
+
+    def wrong(table):
+        p, r, f = class_scores(table)
+        found = precision(table, p, r) if precision else p, recall(table, p, r) if recall else r
+        return *found, f1(table, p, r) if f1 else f
+
+    return wrong
+
+
+def _swapped(table):
+    p, r, f1 = class_scores(table)
+    return r, p, f1
+
+
+def _divided_by_zero(table):
+    with np.errstate(all="ignore"):
+        hits = table.diagonal()
+        p, r = hits / table.sum(axis=0), hits / table.sum(axis=1)
+        return p, r, 2 * p * r / (p + r)
+
+
+@blank(
+    "evaluate.blank.1",
+    title="Precision, recall and F1 of every class",
+    inputs=draw_blank_tables,
+    mistakes=[
+        (
+            _swapped,
+            "Precision and recall are exchanged: predictions are in columns, so precision divides by column sums.",
+        ),
+        (
+            _divided_by_zero,
+            "A class that is never predicted, or never true, gives 0/0: its score should be 0, so divide by "
+            "`np.maximum(count, 1)`.",
+        ),
+        (_with(f1=lambda table, p, r: (p + r) / 2), "F1 is the harmonic mean, 2PR / (P + R), not the plain one."),
+        (_with(f1=lambda table, p, r: _f1(p, r) / 2), "Half of what F1 should be: 2PR / (P + R), with the 2."),
+        (
+            lambda table: tuple(scores.mean() for scores in class_scores(table)),
+            "You averaged over the classes. One number for each class, (k,), is wanted three times.",
+        ),
+        (
+            _with(precision=lambda table, p, r: table.diagonal() / table.sum()),
+            "Your precision divides by all samples. Divide by how often the class was predicted: the sum of its column.",
+        ),
+    ],
+    names=("precision", "recall", "f1"),
+)
+def class_scores(table):
+    hits = table.diagonal()
+    predicted = table.sum(axis=0)
+    true = table.sum(axis=1)
+    precision = hits / np.maximum(predicted, 1)
+    recall = hits / np.maximum(true, 1)
+    f1 = 2 * hits / np.maximum(predicted + true, 1)
+    return precision, recall, f1
+
+
+def draw_blank_scores():
+    g = np.random.default_rng(1)
+    yield np.array([0.9, 0.4, 0.6]), np.array([1, 0, 0])
+    yield np.array([0.9, 0.8, 0.7, 0.3]), np.array([1, 0, 1, 0])
+    yield np.array([0.5, 0.5, 0.2, 0.5]), np.array([1, 0, 0, 1])  # ties
+    yield g.integers(0, 6, 30) / 5, g.integers(0, 2, 30)
+    yield g.normal(size=25).round(3), (g.random(25) < 0.2).astype(int)
+
+
+def _pairs(scores, truth, equal):
+    a, b = scores[truth == 1][:, None], scores[truth == 0][None, :]
+    return (a > b).mean() + equal * (a == b).mean()
+
+
+@blank(
+    "evaluate.blank.2",
+    title="AUC by pairs",
+    inputs=draw_blank_scores,
+    mistakes=[
+        (lambda scores, truth: _pairs(scores, truth, 0.0), "Ties count nothing in your version; each counts one half."),
+        (lambda scores, truth: _pairs(scores, truth, 1.0), "Ties count in full in your version; each counts one half."),
+        (
+            lambda scores, truth: 1 - _pairs(scores, truth, 0.5),
+            "This is the share of pairs in the wrong order: the positive should be the higher one.",
+        ),
+        (
+            lambda scores, truth: np.mean((scores > 0.5) == (truth == 1)),
+            "This is the accuracy at the threshold 0.5. AUC has no threshold: compare each positive with each negative.",
+        ),
+        (
+            lambda scores, truth: _pairs(scores, truth, 0.5) * (truth == 1).sum() * (truth == 0).sum(),
+            "This is the number of pairs. Divide by how many pairs there are, or take the mean.",
+        ),
+        (
+            lambda scores, truth: (scores[:, None] > scores[None, :]).mean() + 0.5 * (scores[:, None] == scores).mean(),
+            "You compared all with all. Only pairs of one positive and one negative count.",
+        ),
+    ],
+    what="The AUC",
+)
+def auc_by_pairs(scores, truth):
+    positive = scores[truth == 1]
+    negative = scores[truth == 0]
+    higher = positive[:, None] > negative[None, :]
+    equal = positive[:, None] == negative[None, :]
+    return higher.mean() + 0.5 * equal.mean()
+
+
+def _wilson(p, n, z, middle=None, inside=None, divisor=None):
+    middle = p + z**2 / (2 * n) if middle is None else middle
+    inside = p * (1 - p) / n + z**2 / (4 * n**2) if inside is None else inside
+    divisor = 1 + z**2 / n if divisor is None else divisor
+    half = z * np.sqrt(inside)
+    return (middle - half) / divisor, (middle + half) / divisor
+
+
+@blank(
+    "evaluate.blank.3",
+    title="The Wilson interval",
+    inputs=[(8, 10), (20, 20), (0, 12), (170, 200), (30, 60, 1.0), (9, 10, 2.58)],
+    mistakes=[
+        (
+            lambda right, n, z=1.96: _wilson(right / n, n, z, right / n, right / n * (1 - right / n) / n, 1),
+            "That is the school formula. Wilson's middle is moved, his root has a second term, and all is divided.",
+        ),
+        (
+            lambda right, n, z=1.96: _wilson(right / n, n, z, divisor=1),
+            "The divisor is missing: both ends are divided by 1 + z²/n.",
+        ),
+        (
+            lambda right, n, z=1.96: _wilson(right / n, n, z, inside=right / n * (1 - right / n) / n),
+            "The second term under the root is missing: z² / (4n²).",
+        ),
+        (
+            lambda right, n, z=1.96: _wilson(right / n, n, z, middle=right / n),
+            "The middle is p + z²/(2n), not p.",
+        ),
+        (
+            lambda right, n, z=1.96: wilson(right, n),
+            "The width is an argument: use `z`, not 1.96.",
+        ),
+        (
+            lambda right, n, z=1.96: _wilson(right / n, n, z, inside=right / n * (1 - right / n) / n + z**2 / (4 * n)),
+            "Under the root the second term is divided by n²: z² / (4n²).",
+        ),
+        (
+            lambda right, n, z=1.96: tuple(reversed(wilson(right, n, z))),
+            "The two ends are exchanged: the lower one comes first.",
+        ),
+    ],
+    names=("low", "high"),
+)
+def wilson(right, n, z=1.96):
+    p = right / n
+    middle = p + z**2 / (2 * n)
+    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    divisor = 1 + z**2 / n
+    return (middle - half) / divisor, (middle + half) / divisor
+
+
+def draw_blank_p_values():
+    yield (np.array([0.03, 0.004, 0.3, 0.011]),)
+    yield (np.array([0.02, 0.02, 0.02]),)
+    yield (np.array([0.2, 0.011, 0.024]),)  # the third is below 0.05 / 2, the second is below 0.05 / 3
+    yield (np.array([0.04, 0.02, 0.03, 0.01, 0.9]),)
+    yield (np.array([0.04]),)
+    yield np.array([0.06, 0.03, 0.2]), 0.1
+    yield (np.array([0.0125, 0.4, 0.5, 0.6]),)  # exactly on the limit
+    yield (np.array([0.03, 0.026, 0.024, 0.001]),)
+
+
+@blank(
+    "evaluate.blank.4",
+    title="Holm's method",
+    inputs=draw_blank_p_values,
+    mistakes=[
+        (
+            lambda p, alpha=0.05: p <= alpha,
+            "Each p-value is compared with alpha alone, as if there were only one test.",
+        ),
+        (
+            lambda p, alpha=0.05: p <= alpha / len(p),
+            "That is Bonferroni: the same limit for all. Holm's limits grow: alpha / m, alpha / (m − 1), …",
+        ),
+        (
+            lambda p, alpha=0.05: p <= alpha / (len(p) - np.argsort(np.argsort(p))),
+            "You go on after the first failure. The method stops there: all larger p-values fail too.",
+        ),
+        (
+            lambda p, alpha=0.05: holm(np.sort(p), alpha),
+            "Your answers are in sorted order. Put each back where its p-value was.",
+        ),
+        (lambda p, alpha=0.05: ~holm(p, alpha), "True and False are exchanged: True means shown, a small p-value."),
+        (lambda p, alpha=0.05: holm(p), "The level is an argument: use `alpha`, not 0.05."),
+        (
+            lambda p, alpha=0.05: np.flatnonzero(holm(p, alpha)),
+            "These are positions. One True or False for each p-value is wanted, in the order of the p-values.",
+        ),
+        (
+            lambda p, alpha=0.05: holm(p, np.nextafter(alpha, 0) - 1e-12),
+            "A p-value that equals its limit counts as shown: compare with <=, or stop at >.",
+        ),
+    ],
+    what="The answer",
+)
+def holm(p_values, alpha=0.05):
+    m = len(p_values)
+    shown = np.zeros(m, dtype=bool)
+    for place, i in enumerate(np.argsort(p_values)):
+        if p_values[i] > alpha / (m - place):
+            break
+        shown[i] = True
+    return shown
+
+
+def draw_blank_logits():
+    g = np.random.default_rng(2)
+    yield np.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0]]), np.array([0, 1, 1]), np.array([0.5, 1.0, 5.0, 10.0])
+    for scale, classes, n in ((4.0, 3, 60), (0.3, 3, 60), (1.0, 2, 40)):
+        u = g.normal(0, 1.5, (n, classes))
+        labels = (u + g.gumbel(size=u.shape)).argmax(axis=1)  # drawn from the softmax of u
+        yield (scale * u).round(2), labels, np.array([0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 8.0])
+
+
+def _softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def _loss(z, labels):
+    return -np.log(_softmax(z)[np.arange(len(labels)), labels]).mean()
+
+
+def _chosen(loss):
+    """The candidate with the least loss(logits, labels, T)."""
+    return lambda logits, labels, candidates: candidates[np.argmin([loss(logits, labels, T) for T in candidates])]
+
+
+@blank(
+    "evaluate.blank.5",
+    title="The best temperature",
+    inputs=draw_blank_logits,
+    mistakes=[
+        (
+            _chosen(lambda z, y, T: _loss(z * T, y)),
+            "You multiplied the logits by T. Divide by it, so that T above 1 means less sure.",
+        ),
+        (
+            _chosen(lambda z, y, T: -_loss(z / T, y)),
+            "This is the candidate with the *largest* log loss. Is a minus sign missing?",
+        ),
+        (
+            lambda z, y, c: min(_loss(z / T, y) for T in c),
+            "This is the least log loss itself. The temperature that gives it is wanted.",
+        ),
+        (
+            lambda z, y, c: int(np.argmin([_loss(z / T, y) for T in c])),
+            "This is the position of the best candidate. Return the candidate: `candidates[...]`.",
+        ),
+        (
+            _chosen(lambda z, y, T: -_softmax(z / T)[np.arange(len(y)), y].mean()),
+            "You took the mean of the probabilities. Log loss is the mean of their *logarithms*, with a minus.",
+        ),
+        (
+            _chosen(lambda z, y, T: -np.log(_softmax(z / T).max(axis=1)).mean()),
+            "You took the largest probability of each row. Log loss looks at the one of the *true* class.",
+        ),
+    ],
+    what="The temperature",
+)
+def best_temperature(logits, labels, candidates):
+    losses = []
+    for T in candidates:
+        p = _softmax(logits / T)
+        of_truth = p[np.arange(len(labels)), labels]
+        losses.append(-np.log(of_truth).mean())
+    return candidates[np.argmin(losses)]
