@@ -27,18 +27,18 @@ def stored():
 def test_all_tables_are_there(make, stored):
     assert set(make.TABLES) <= set(stored)
     assert stored["nested"]["num_configurations"] == len(make.configurations()) == 49
-    assert len(stored["nested"]["coins"]["best"]) == make.REPEATS
+    assert len(stored["nested"]["random"]["best"]) == make.REPEATS
     assert all(len(stored["seeds"][name]["test"]) == make.SEEDS for name in make.EPOCHS)
 
 
 def test_a_search_flatters_itself_and_nesting_mends_it(stored):
-    for name in ("coins", "mood"):
+    for name in ("random", "mood"):
         table = {key: np.array(stored["nested"][name][key]) for key in ("best", "nested", "truth")}
         mean, half = mean_and_interval(table["best"] - table["truth"])
         assert mean - half > 0, name
         mean, half = mean_and_interval(table["nested"] - table["truth"])
         assert abs(mean) < half, name
-    assert abs(np.mean(stored["nested"]["coins"]["truth"]) - 1 / 3) < 0.02
+    assert abs(np.mean(stored["nested"]["random"]["truth"]) - 1 / 3) < 0.02
 
 
 def test_eight_epochs_are_better_than_three_and_two_seeds_say_little(stored):

@@ -142,7 +142,7 @@ def small_sets(seeds: range) -> Iterator[tuple[int, str, np.ndarray, np.ndarray,
         yield seed, "mood", x["train"][kept], y["train"][kept], test_x[same], test_y[same]
         yield (
             seed,
-            "coins",
+            "random",
             x["train"][kept],
             g.permutation(y["train"][kept]),
             test_x[same],
@@ -153,7 +153,7 @@ def small_sets(seeds: range) -> Iterator[tuple[int, str, np.ndarray, np.ndarray,
 def make_nested(seeds: range = range(REPEATS)) -> dict:
     """For each small sample: the best score of a plain search, the nested score, and the truth on a large test set."""
     found: dict = {"num_configurations": len(configurations()), "num_samples": NUM_SMALL, "folds": [OUTER, INNER]}
-    tables: dict = {name: {"best": [], "nested": [], "truth": []} for name in ("mood", "coins")}
+    tables: dict = {name: {"best": [], "nested": [], "truth": []} for name in ("mood", "random")}
     for seed, name, x, y, x_test, y_test in small_sets(seeds):
         best, number = searched(x, y, OUTER, seed)
         row = {"best": best, "nested": nested(x, y, seed), "truth": fitted_score(number, x, y, x_test, y_test)}
