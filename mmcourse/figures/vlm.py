@@ -140,27 +140,30 @@ def false_yes(model: VLM, n: int, seed: int = SEED) -> dict[str, float]:
     return found
 
 
-def false_premise(model: VLM, n: int, seed: int = SEED) -> dict[str, float]:
-    """What color is the star, where there is no star? Share of answers that name a color all the same.
-
-    No training question has a false premise, so nothing taught the model to say so.
-    """
-    texts: list[str] = []
-    images: list[np.ndarray] = []
-    present: list[set[str]] = []
-    index = 0
-    while len(texts) < n:
+def false_premises(n: int, seed: int = SEED) -> tuple[list[str], list[questions.Question], list[world.Scene]]:
+    """What color is the star, where there is no star? n questions in words, what is asked, and the scenes."""
+    texts, asked, scenes = [], [], []
+    for index in range(n):
         scene = world.make(seed, index)
         rng = np.random.default_rng([seed, index, 9])
-        index += 1
         absent = [
             q for q in questions.questions("colour") if not any(questions.matches(t, q.about[0]) for t in scene.things)
         ]
         question = absent[int(rng.integers(len(absent)))]  # at most four of six shapes are there
         texts.append(questions.words(question, rng))
-        images.append(draw(scene))
-        present.append({world.COLORS[thing.color] for thing in scene.things})
-    said = ask_all(model, texts, np.stack(images))
+        asked.append(question)
+        scenes.append(scene)
+    return texts, asked, scenes
+
+
+def false_premise(model: VLM, n: int, seed: int = SEED) -> dict[str, float]:
+    """Share of answers that name a color for a thing that is not there.
+
+    No training question has a false premise, so nothing taught the model to say so.
+    """
+    texts, _, scenes = false_premises(n, seed)
+    present = [{world.COLORS[thing.color] for thing in scene.things} for scene in scenes]
+    said = ask_all(model, texts, np.stack([draw(scene) for scene in scenes]))
     return {
         "false_premise_color": float(np.mean([answer in world.COLORS for answer in said])),
         "false_premise_color_of_another": float(
