@@ -649,6 +649,87 @@ def everything_at_once(model, batches):
     return F.cross_entropy(z, y).item(), (z.argmax(1) == y).double().mean().item()
 
 
+# ---------------------------------------------------------------- rnn.4, rnn.5
+class Ending(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, words, width, d, classes):
+        super().__init__()
+        self.table = nn.Embedding(words, width)
+        self.reader = self.make(width, d)
+        self.head = nn.Linear(d, classes)
+
+    def make(self, width, d):
+        return nn.LSTM(width, d, batch_first=True)
+
+    def pick(self, y, ids):
+        at = ids.ne(0).sum(1, keepdim=True) - 1  # (b, 1)
+        return y.take_along_dim(at[..., None], dim=1)[:, 0]
+
+    def end(self, z):
+        return z
+
+    def forward(self, ids):
+        return self.end(self.head(self.pick(self.reader(self.table(ids))[0], ids)))
+
+
+class OneByOne(Ending):
+    """Reads each sentence alone."""
+
+    def forward(self, ids):
+        rows = [row[row > 0] for row in ids]
+        return torch.cat([self.head(self.reader(self.table(row)[None])[1][0][0]) for row in rows])
+
+
+def ending(**methods):
+    return type("Ending", (Ending,), methods)
+
+
+def in_pieces(
+    carry=lambda state: state.detach(),
+    loss_of=lambda z, y: F.cross_entropy(z.transpose(1, 2), y),
+    clear=True,
+    clip=nn.utils.clip_grad_norm_,
+    when="between",
+    give=lambda loss: loss.item(),
+    pack=lambda found: found,
+):
+    """A right answer with parts replaced."""
+
+    def train_on_pieces(model, optimizer, pieces, targets, max_norm):
+        state, found = None, []
+        for ids, wanted in zip(pieces, targets, strict=True):
+            z, state = model(ids, state)
+            state = carry(state)
+            loss = loss_of(z, wanted)
+            if clear:
+                optimizer.zero_grad()
+            if when == "before":
+                clip([p for p in model.parameters() if p.grad is not None], max_norm)
+            loss.backward()
+            if when == "between":
+                clip(model.parameters(), max_norm)
+            optimizer.step()
+            if when == "after":
+                clip(model.parameters(), max_norm)
+            found.append(give(loss))
+        return pack(found)
+
+    return train_on_pieces
+
+
+def each_alone(parameters, max_norm):
+    for p in parameters:
+        nn.utils.clip_grad_norm_(p, max_norm)
+
+
+def stretched(parameters, max_norm):
+    gradients = [p.grad for p in parameters]
+    norm = sum(g.pow(2).sum() for g in gradients) ** 0.5
+    for g in gradients:
+        g *= max_norm / norm
+
+
 FUNCTIONS = {"*": "the answer is a class, or takes a model and an optimizer, and gets its inputs through a probe"}
 
 
@@ -1101,6 +1182,44 @@ ANSWERS = {
             (training(last=lambda: nn.Softmax(dim=1)), "returns probabilities"),
             (lambda x, y, c: training()(x, y, c)(x), "An `nn.Module` was expected"),
             (lambda x, y, c: nn.Linear(2, 1), "logits should have shape"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "rnn.4": Answers(
+        right=[Ending, OneByOne],
+        wrong=[
+            (ending(pick=lambda self, y, ids: y[:, -1]), "the batch's last column"),
+            (ending(pick=lambda self, y, ids: y.mean(1)), "changed by padding"),
+            (
+                ending(pick=lambda self, y, ids: (y * ids.gt(0)[..., None]).sum(1) / ids.gt(0).sum(1, keepdim=True)),
+                "mean of the states of real words",
+            ),
+            (ending(pick=lambda self, y, ids: y.max(1).values), "largest value over time"),
+            (ending(pick=lambda self, y, ids: y[:, 0]), "after the first word"),
+            (ending(make=lambda self, width, d: nn.LSTM(width, d)), "reads along the batch"),
+            (ending(end=lambda self, z: z.softmax(1)), "softmax belongs to the loss"),
+            (ending(end=lambda self, z: z.log_softmax(1)), "log-probabilities"),
+            (ending(pick=lambda self, y, ids: Ending.pick(self, y, ids).detach()), "was detached"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "rnn.5": Answers(
+        right=[in_pieces(), in_pieces(give=lambda loss: float(loss.detach()))],
+        wrong=[
+            (in_pieces(carry=lambda state: None), "starts from zeros"),
+            (in_pieces(clip=lambda *_: None), "not clipped"),
+            (in_pieces(when="after"), "not clipped"),
+            (in_pieces(clip=each_alone), "each parameter by itself"),
+            (in_pieces(clip=nn.utils.clip_grad_value_), "cut each number"),
+            (in_pieces(clip=stretched), "scaled up"),
+            (in_pieces(clear=False), "earlier pieces"),
+            (
+                in_pieces(loss_of=lambda z, y: F.cross_entropy(z.softmax(-1).transpose(1, 2), y)),
+                "applied one before it",
+            ),
+            (in_pieces(loss_of=lambda z, y: F.cross_entropy(z[:, -1], y[:, -1])), "last position"),
+            (in_pieces(give=lambda loss: loss.detach()), "You returned tensors"),
+            (in_pieces(pack=lambda found: sum(found) / len(found)), "mean of the losses"),
         ],
         skip=FUNCTIONS,
     ),

@@ -187,9 +187,9 @@ def test_what_is_wrong_is_named(answer, words):
 
 def test_a_blank_and_an_unknown_one():
     assert judge_challenge(RING).status == "not attempted yet"
-    assert judge_challenge("rnn.challenge", 1).status == "unknown exercise"
-    with pytest.raises(ValueError, match="no challenge 'rnn.challenge'"):
-        challenge_inputs("rnn.challenge")
+    assert judge_challenge("train_keras.challenge", 1).status == "unknown exercise"
+    with pytest.raises(ValueError, match="no challenge 'train_keras.challenge'"):
+        challenge_inputs("train_keras.challenge")
 
 
 def test_check_shows_the_score(capsys):
@@ -533,3 +533,37 @@ def test_a_caption_found_twice_counts_once():
     first = drawn.hidden.argmax(axis=1)  # one relevant caption per query
     assert made.scored({"found": np.repeat(first[:, None], 10, axis=1)}, drawn) == pytest.approx(0.1)
     assert made.scored({"found": np.full((40, 10), -1)}, drawn) == 0
+
+
+# ---------------------------------------------------------------- rnn: lamps and buttons
+LAMPS = "rnn.challenge"
+
+
+def test_the_lamps_statement_says_what_simple_ways_reach():
+    stored, text = results("rnn")["challenge"], " ".join(find_challenge(LAMPS).statement)
+    assert f"one answer for all reaches {stored['guessing']:.2f}" in text
+    assert f"a bag of button counts {stored['counts']:.2f}" in text
+    for kind, words in (("RNN", "a plain RNN with 64 units"), ("LSTM", "An LSTM of the same width reached")):
+        first, second = (f"{score:.2f}" for score in stored[kind])
+        assert f"{words} {first} and {second}" in text
+    assert f"epochs or {stored['LSTM_seconds']:.0f} seconds" in text
+
+
+def test_the_lamps_steps_ask_for_a_memory():
+    made, stored = find_challenge(LAMPS), results("rnn")["challenge"]
+    simple = [stored["guessing"], stored["counts"], *stored["RNN"]]
+    assert [made.points_of(score) for score in simple] == [0, 0, 0, 0]
+    assert [made.points_of(score) for score in stored["LSTM"]] == [2, 2]
+    assert min(stored["LSTM, smaller batches"]) > max(made.points_by_score), "the last step can be reached"
+
+
+def test_a_machine_of_lamps_can_be_followed_by_hand():
+    """What a learner sees is enough: the labels follow from the buttons, and the test sequences are longer."""
+    inputs = challenge_inputs(LAMPS, own=True)
+    lengths = {name: (inputs[name] > 0).sum(axis=1) for name in ("train", "test")}
+    assert lengths["train"].max() <= 20 < 30 <= lengths["test"].min()
+    assert set(np.unique(inputs["train"])) == set(range(9)) and set(inputs["train_labels"]) == set(range(6))
+    shortest = inputs["train"][lengths["train"] == 2][:, :2]
+    labels = inputs["train_labels"][lengths["train"] == 2]
+    for pair in np.unique(shortest, axis=0):
+        assert len(set(labels[(shortest == pair).all(axis=1)])) == 1, "one sequence, one lamp"

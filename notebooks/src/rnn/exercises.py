@@ -1,15 +1,32 @@
-"""Three exercises on recurrent networks: an LSTM's step, a GRU carried to Keras, and a gradient through time."""
+"""An LSTM's step, a GRU carried to Keras, a gradient through time, the blanks and a challenge; two modules are in their own file."""
 
 import numpy as np
 
-from mmcourse.exercise import between, context, edit, example, exercise, lesson, part, right, says
+from mmcourse.check.blanks import blank
+from mmcourse.exercise import (
+    Array,
+    Drawn,
+    between,
+    challenge,
+    context,
+    edit,
+    example,
+    exercise,
+    lesson,
+    part,
+    right,
+    says,
+)
 
 lesson(
     "rnn",
-    promise="Three tasks: one step of an LSTM, a GRU carried from PyTorch to Keras, and a gradient through time that you "
-    "judge.",
+    promise="One step of an LSTM by hand, a GRU carried from PyTorch to Keras, a gradient through time that you judge, and "
+    "in PyTorch a classifier that stops at the last word and training on a long text in pieces.",
+    uses="NumPy; the last two PyTorch",
     setup="""
 import numpy as np
+import torch
+from torch import nn
 
 from mmcourse.check import check
 
@@ -525,3 +542,260 @@ def by_matrices(U, h, dlast):
     rate = np.exp(np.log(norms[-1] / norms[0]) / (len(h) - 1))
     hundred = 100 * np.log10(rate)
     return np.array(norms), rate, "explodes" if hundred > 2 else "vanishes" if hundred < -2 else "holds"
+
+
+# ---------------------------------------------------------------- the blanks of the lesson
+def draw_blank_steps():
+    g = np.random.default_rng(0)
+    for b, d_in, d in ((1, 1, 1), (2, 3, 4), (3, 2, 2)):
+        shapes = (b, d_in), (b, d), (d_in, d), (d, d), (d,)
+        yield tuple(g.normal(size=shape).round(2) for shape in shapes)
+
+
+@blank(
+    "rnn.blank.1",
+    title="One step of an RNN",
+    inputs=draw_blank_steps,
+    mistakes=[
+        (lambda x, h, W, U, b: np.tanh(x @ W + b), "The old state is missing: add `h @ U`."),
+        (lambda x, h, W, U, b: np.tanh(h @ U + b), "The new input is missing: add `x @ W`."),
+        (lambda x, h, W, U, b: np.tanh(x @ W + h @ U), "The bias is missing."),
+        (lambda x, h, W, U, b: x @ W + h @ U + b, "The tanh is missing: this is the sum before it."),
+        (lambda x, h, W, U, b: np.tanh(x @ W) + np.tanh(h @ U + b), "One tanh around the whole sum, not one per part."),
+        (lambda x, h, W, U, b: np.tanh(x @ W + h @ U.T + b), "`h @ U`, without a transpose: rows are samples."),
+        (lambda x, h, W, U, b: 1 / (1 + np.exp(-(x @ W + h @ U + b))), "That is the sigmoid. This layer uses tanh."),
+        (
+            lambda x, h, W, U, b: h + np.tanh(x @ W + h @ U + b),
+            "The old state is only in the sum; it is not added again.",
+        ),
+    ],
+    what="The new state",
+)
+def rnn_step(x, h, W, U, b):
+    return np.tanh(x @ W + h @ U + b)
+
+
+def draw_blank_ways_back():
+    g = np.random.default_rng(1)
+    for b, d in ((1, 1), (2, 3), (1, 4)):
+        yield g.normal(size=(b, d)).round(2), g.uniform(-0.9, 0.9, (b, d)).round(2), g.normal(size=(d, d)).round(2)
+
+
+@blank(
+    "rnn.blank.2",
+    title="One step back through time",
+    inputs=draw_blank_ways_back,
+    mistakes=[
+        (lambda dh, h, U: dh @ U.T, "The derivative of tanh is missing: multiply by 1 − h² first."),
+        (lambda dh, h, U: (dh * (1 - h**2)) @ U, "The way back goes through the transpose: `U.T`."),
+        (
+            lambda dh, h, U: (dh @ U.T) * (1 - h**2),
+            "First the derivative of tanh, then `U.T`: tanh came last going forward.",
+        ),
+        (lambda dh, h, U: (dh * (1 - np.tanh(h) ** 2)) @ U.T, "h is the tanh already: 1 − h², without another tanh."),
+        (lambda dh, h, U: (dh * (1 - h)) @ U.T, "The derivative of tanh is 1 − h², not 1 − h."),
+        (
+            lambda dh, h, U: (dh * h * (1 - h)) @ U.T,
+            "h (1 − h) is the derivative of the sigmoid. That of tanh is 1 − h².",
+        ),
+        (lambda dh, h, U: dh * (1 - h**2), "Not yet at the earlier state: go on through `U.T`."),
+    ],
+    what="The gradient at the earlier state",
+)
+def step_back(dh, h, U):
+    return (dh * (1 - h**2)) @ U.T
+
+
+def draw_blank_clips():
+    g = np.random.default_rng(2)
+    yield [np.array([3.0]), np.array([4.0])], 1.0
+    yield [np.array([3.0]), np.array([4.0])], 10.0
+    yield [g.normal(size=(2, 3)).round(2), g.normal(size=3).round(2)], 0.5
+    yield [np.array([[0.1, -0.2]]), np.array([0.05])], 1.0
+
+
+def _scaled(gradients, factor):
+    return [gradient * factor for gradient in gradients]
+
+
+def _length(gradients):
+    return np.sqrt(sum((gradient**2).sum() for gradient in gradients))
+
+
+@blank(
+    "rnn.blank.3",
+    title="Gradient clipping",
+    inputs=draw_blank_clips,
+    mistakes=[
+        (
+            lambda gs, m: _scaled(gs, m / _length(gs)),
+            "Gradients that are short enough were stretched: leave them as they are.",
+        ),
+        (
+            lambda gs, m: [g * min(1, m / np.linalg.norm(g)) for g in gs],
+            "Each array was clipped by itself, which turns the direction. The norm is that of all numbers together.",
+        ),
+        (lambda gs, m: [np.clip(g, -m, m) for g in gs], "Single numbers were cut. It is the norm that is limited."),
+        (lambda gs, m: gs, "Nothing is clipped."),
+        (
+            lambda gs, m: _scaled(gs, min(1, m / _length(gs) ** 2)),
+            "Your norm is squared: take the square root of the sum of squares.",
+        ),
+        (
+            lambda gs, m: _scaled(gs, min(1, m / sum(_length([g]) for g in gs))),
+            "Norms do not add up: add the squares, then the root.",
+        ),
+    ],
+    what="The gradients",
+)
+def clip_by_norm(gradients, max_norm):
+    norm = np.sqrt(sum((gradient**2).sum() for gradient in gradients))
+    factor = min(1, max_norm / norm)
+    return [gradient * factor for gradient in gradients]
+
+
+def draw_blank_cells():
+    g = np.random.default_rng(3)
+    for b, d_in, d in ((1, 1, 1), (2, 3, 2), (3, 2, 4)):
+        yield draw_cell(g, b, d_in, d)
+
+
+def _lstm(x, h, c, W, U, b, keep="f", write="i", candidate=np.tanh, show=np.tanh, gate=sigmoid, old=None):
+    parts = dict(zip("ifgo", np.split(x @ W + h @ U + b, 4, axis=-1), strict=True))
+    new_c = gate(parts[keep]) * (c if old is None else old(h, c)) + gate(parts[write]) * candidate(parts["g"])
+    return gate(parts["o"]) * show(new_c), new_c
+
+
+@blank(
+    "rnn.blank.4",
+    title="The LSTM's two lines",
+    inputs=draw_blank_cells,
+    mistakes=[
+        (lambda *a: _lstm(*a, keep="i", write="f"), "i and f are exchanged: f says what to keep, i what to write."),
+        (
+            lambda *a: _lstm(*a, candidate=sigmoid),
+            "The candidate g passes through tanh, not through a sigmoid: it may be negative.",
+        ),
+        (lambda *a: _lstm(*a, candidate=lambda s: s), "The candidate g passes through tanh."),
+        (lambda *a: _lstm(*a, show=lambda s: s), "h shows tanh of the new cell, not the cell itself."),
+        (lambda *a: _lstm(*a, gate=np.tanh), "A gate lies between 0 and 1: sigmoid, not tanh."),
+        (lambda *a: _lstm(*a, gate=lambda s: s), "A gate passes through the sigmoid."),
+        (lambda *a: _lstm(*a, old=lambda h, c: h), "What is kept is the old cell c, not the old h."),
+        (
+            lambda x, h, c, W, U, b: (
+                sigmoid(np.split(x @ W + h @ U + b, 4, axis=-1)[3]) * np.tanh(c),
+                _lstm(x, h, c, W, U, b)[1],
+            ),
+            "h shows the new cell; yours shows the old one.",
+        ),
+        (lambda *a: _lstm(*a)[::-1], "Both are right, in the wrong order: first h, then c."),
+    ],
+    names=("h", "c"),
+)
+def lstm_step_of_lesson(x, h, c, W, U, b):
+    i, f, g, o = np.split(x @ W + h @ U + b, 4, axis=-1)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    h = sigmoid(o) * np.tanh(c)
+    return h, c
+
+
+def draw_blank_masks():
+    g = np.random.default_rng(4)
+    for lengths, t in (((4, 2), 4), ((1, 3, 2), 5), ((3,), 3)):
+        states = g.normal(size=(len(lengths), t, 3)).round(2)
+        yield states, np.arange(t) < np.array(lengths)[:, None]
+
+
+@blank(
+    "rnn.blank.5",
+    title="The last real state",
+    inputs=draw_blank_masks,
+    mistakes=[
+        (lambda states, mask: states[:, -1], "That is the last column, and padding for short sentences."),
+        (
+            lambda states, mask: states[np.arange(len(states)), np.minimum(mask.sum(1), states.shape[1] - 1)],
+            "One too far: the last of n real steps is at position n − 1.",
+        ),
+        (
+            lambda states, mask: (states * mask[..., None]).sum(1) / mask.sum(1)[:, None],
+            "That is the mean of the real states. One state per sentence is wanted: the last real one.",
+        ),
+        (lambda states, mask: states[:, 0], "That is the first state."),
+        (
+            lambda states, mask: states[:, mask.sum(1) - 1],
+            "This takes every sentence's position from every sentence. Pair them: `states[rows, positions]`.",
+        ),
+    ],
+    what="The states",
+)
+def last_real(states, padding_mask):
+    rows = np.arange(len(states))
+    lengths = padding_mask.sum(axis=1)
+    return states[rows, lengths - 1]
+
+
+# ---------------------------------------------------------------- an open challenge
+LAMPS, NUM_TRAIN, NUM_TEST, LONGEST = 6, 1000, 1000, 40
+
+
+def draw_machine(g):
+    """Where each of eight buttons moves the light from each of six lamps: (8, 6)."""
+    lamps = np.arange(LAMPS)
+    swapped = lamps.copy()
+    swapped[[0, 1]] = 1, 0
+    moves = [
+        (lamps + 1) % LAMPS,
+        (lamps - 1) % LAMPS,
+        (lamps + 2) % LAMPS,
+        -lamps % LAMPS,
+        swapped,
+        0 * lamps,
+        lamps,
+        lamps,
+    ]
+    return np.stack(moves)[g.permutation(len(moves))]
+
+
+def press(g, machine, n, shortest, longest):
+    """Buttons 1 to 8 (n, 40), 0 for padding, and the lamp that is lit at the end (n,)."""
+    lengths = g.integers(shortest, longest + 1, n)
+    buttons = g.integers(len(machine), size=(n, LONGEST))
+    lit = np.zeros(n, int)
+    for t in range(LONGEST):
+        lit = np.where(t < lengths, machine[buttons[:, t], lit], lit)
+    return np.where(np.arange(LONGEST) < lengths[:, None], buttons + 1, 0), lit
+
+
+def draw_lamp_challenge(g):
+    """Short sequences with labels to train on, and long ones whose labels stay hidden."""
+    machine = draw_machine(g)
+    train, train_labels = press(g, machine, NUM_TRAIN, 2, 20)
+    test, test_labels = press(g, machine, NUM_TEST, 30, LONGEST)
+    return Drawn({"train": train, "train_labels": train_labels, "test": test}, test_labels)
+
+
+def lamp_accuracy(handed_in, inputs, labels):
+    """Share of the hidden labels that were predicted."""
+    return np.mean(handed_in["predictions"] == labels)
+
+
+challenge(
+    "rnn.challenge",
+    title="Which lamp is lit?",
+    statement=[
+        "A machine has six lamps in a circle, one of them lit: lamp 0 at the start. It has eight buttons, and each press of a",
+        "button may move the light. What a button does depends only on which lamp is lit, and nobody knows what that is. `train`",
+        "has 1,000 sequences of 2 to 20 presses (numbers 1 to 8, then 0 for padding) with `train_labels`, the lamp that is lit at",
+        "the end. `test` has 1,000 sequences of **30 to 40** presses. Predict their lamps, in any way: a network of this lesson,",
+        "another one, or by finding out what the buttons do. On the draw below, one answer for all reaches 0.32, a bag of button",
+        "counts 0.26, and a plain RNN with 64 units 0.52 and 0.52 from two starts. An LSTM of the same width reached 0.90 and 0.94, in 40",
+        "epochs or 3 seconds of one processor core.",
+    ],
+    draw=draw_lamp_challenge,
+    score=lamp_accuracy,
+    hand_in={"predictions": Array((NUM_TEST,), "integer")},
+    to_beat=0.6,
+    points_by_score={0.6: 1, 0.8: 2, 0.97: 3},
+    minutes=60,
+    score_name="accuracy",
+)
