@@ -804,6 +804,38 @@ def heading(
     return head_step
 
 
+# ---------------------------------------------------------------- transformers.5
+class SideBySide(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, d, heads, batch_first=True, act=nn.GELU):
+        super().__init__()
+        self.ln, self.att = nn.LayerNorm(d), nn.MultiheadAttention(d, heads, batch_first=batch_first)
+        self.first, self.act, self.second = nn.Linear(d, 4 * d), act(), nn.Linear(4 * d, d)
+
+    def look(self, h, mask):
+        return self.att(h, h, h, key_padding_mask=mask == 0, need_weights=False)[0]
+
+    def think(self, h):
+        return self.second(self.act(self.first(h)))
+
+    def forward(self, x, mask):
+        h = self.ln(x)
+        return self.look(h, mask) + self.think(h) + x
+
+
+class WithFloatMask(SideBySide):
+    def look(self, h, mask):
+        away = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
+        return self.att(h, h, h, key_padding_mask=away)[0]
+
+
+def side_by_side(options=None, **methods):
+    if options:
+        methods["__init__"] = lambda self, d, heads: SideBySide.__init__(self, d, heads, **options)
+    return type("SideBySide", (SideBySide,), methods)
+
+
 # ---------------------------------------------------------------- word_vectors.3
 class Pieces(nn.Module):
     """A right answer with places to go wrong."""
@@ -1002,6 +1034,24 @@ ANSWERS = {
             (cells(grow=lambda self, s: s.exp()), "0.25 of width and height"),
             (cells(end=lambda self, w, s: torch.cat((w - s / 2, w + s / 2), 2)), "corners of the box"),
             (cells(forward=lambda self, f: Cells.forward(self, f)[::-1]), "other way round"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "transformers.5": Answers(
+        right=[SideBySide, WithFloatMask],
+        wrong=[
+            (
+                side_by_side(forward=lambda s, x, m: (y := x + s.look(s.ln(x), m)) + s.think(s.ln(y))),
+                "reads what the attention made",
+            ),
+            (side_by_side(forward=lambda s, x, m: x + s.look(s.ln(x), m) + s.think(x)), "MLP reads x itself"),
+            (side_by_side(forward=lambda s, x, m: x + s.look(x, m) + s.think(s.ln(x))), "attention reads x itself"),
+            (side_by_side(forward=lambda s, x, m: s.look(s.ln(x), m) + s.think(s.ln(x))), "input is not added"),
+            (side_by_side({"act": nn.ReLU}), "ReLU"),
+            (side_by_side({"act": nn.Identity}), "no activation function"),
+            (side_by_side(look=lambda s, h, m: s.att(h, h, h)[0]), "has no effect"),
+            (side_by_side(forward=lambda s, x, m: s.ln(SideBySide.forward(s, x, m))), "normalized the sum"),
+            (side_by_side({"batch_first": False}, look=lambda s, h, m: s.att(h, h, h)[0]), "batch_first"),
         ],
         skip=FUNCTIONS,
     ),

@@ -169,6 +169,40 @@ def test_shapes_on_lying_stripes_are_found_only_once_the_stripes_are_gone():
         assert make.is_right(network, test_x, torch.tensor(drawn.hidden)).mean() < made.to_beat
 
 
+def test_symbols_are_counted_by_comparing_patches_and_not_by_pixels():
+    """The statement says so: a linear model on pixels, a dot product with a threshold, and symbols found first."""
+    from sklearn.cluster import KMeans
+    from sklearn.linear_model import LogisticRegression
+
+    made = find_challenge("transformers.challenge")
+    for drawn in (made.public(), made.drawn_from(b"a class")):
+        train, counts, test = (drawn.inputs[name] for name in ("train", "train_counts", "test"))
+
+        def score(predictions, drawn=drawn):
+            return made.scored({"predictions": predictions}, drawn)
+
+        def patches(pictures):
+            cells = pictures.astype(float).reshape(len(pictures), 4, 8, 4, 8).swapaxes(2, 3)
+            return cells.reshape(len(pictures), 16, 64)
+
+        def match(pictures, patches=patches):
+            tokens = patches(pictures) - patches(pictures).mean(axis=-1, keepdims=True)
+            return np.einsum("nd,nkd->nk", tokens[:, 0], tokens[:, 1:])
+
+        def counted(found, threshold):
+            return (found > threshold).sum(axis=1).clip(0, 3)
+
+        linear = LogisticRegression(C=1e-3, max_iter=200).fit(train.reshape(len(train), -1) / 255, counts)
+        assert score(linear.predict(test.reshape(len(test), -1) / 255)) < 0.33
+        known, new = match(train), match(test)
+        tried = np.quantile(known, np.linspace(0.5, 0.99, 40))
+        best = max(tried, key=lambda t, known=known, counts=counts: (counted(known, t) == counts).mean())
+        assert made.to_beat < score(counted(new, best)) < 0.7  # one point
+        kind = KMeans(8, n_init=3, random_state=0).fit(patches(train).reshape(-1, 64))
+        found = kind.predict(patches(test).reshape(-1, 64)).reshape(-1, 16)
+        assert score((found[:, 1:] == found[:, :1]).sum(axis=1).clip(0, 3)) > 0.93  # all points
+
+
 @pytest.mark.parametrize(
     "answer, words",
     [
