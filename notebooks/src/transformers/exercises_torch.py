@@ -201,35 +201,16 @@ def judge_module(answer, reference, cases, mistakes, says_wrong):
     """
     if not (isinstance(answer, type) and issubclass(answer, nn.Module)):
         raise CheckFailed("Expected a class that inherits from `nn.Module`.")
-    for arguments, inputs in cases:
-        torch.manual_seed(0)
-        right_one, made = reference(*arguments), answer(*arguments)
-        want = {name: tuple(value.shape) for name, value in right_one.named_parameters()}
-        have = {name: tuple(value.shape) for name, value in made.named_parameters()}
-        if have != want:
-            raise CheckFailed(f"Its parameters are {have}; expected {want}. Leave `__init__` as it is.")
-        with torch.no_grad():
-            for name, value in right_one.named_parameters():
-                if value.dim() < 2 or name in ("class_token", "positions"):
-                    value.add_(0.5 * torch.randn(value.shape))  # norms, biases and tokens that can be told apart
-        made.load_state_dict(right_one.state_dict())
-        given = [value.clone() for value in inputs]
-        wanted = right_one(*inputs)
-        try:
-            y = made(*given)
-        except (RuntimeError, TypeError, AttributeError) as error:
-            raise CheckFailed(f"It ends in {type(error).__name__}: {error}") from None
-        if not all(torch.equal(a, b) for a, b in zip(given, inputs, strict=True)):
-            raise CheckFailed("The input was changed in place: write `x = x + …`, not `x += …`.")
-        if not isinstance(y, torch.Tensor) or y.shape != wanted.shape:
-            raise CheckFailed(f"Expected a tensor of shape {tuple(wanted.shape)}.")
-        if not torch.allclose(y, wanted, atol=1e-5):
-            for kind, message in mistakes:
-                other = kind(*arguments)
-                other.load_state_dict(right_one.state_dict())
-                if torch.allclose(y, other(*inputs), atol=1e-5):
-                    raise CheckFailed(message)
-            raise CheckFailed(says_wrong)
+    made_of = [_used(answer, reference, arguments, inputs) for arguments, inputs in cases]
+    if not all(torch.allclose(y, wanted, atol=1e-5) for y, wanted, *_ in made_of):
+        for kind, message in mistakes:
+            if all(
+                torch.allclose(y, _with_weights(kind(*arguments), right_one)(*inputs), atol=1e-5)
+                for (arguments, inputs), (y, _, _, right_one) in zip(cases, made_of, strict=True)
+            ):
+                raise CheckFailed(message)
+        raise CheckFailed(says_wrong)
+    for y, wanted, made, right_one in made_of:
         wanted.square().sum().backward()
         y.square().sum().backward()
         for name, parameter in right_one.named_parameters():
@@ -238,6 +219,37 @@ def judge_module(answer, reference, cases, mistakes, says_wrong):
                 gradient is None or not torch.allclose(gradient, parameter.grad, atol=1e-3, rtol=1e-3)
             ):
                 raise CheckFailed(f"The output is right, but the gradient does not reach `{name}`.")
+
+
+def _with_weights(module, other):
+    module.load_state_dict(other.state_dict())
+    return module
+
+
+def _used(answer, reference, arguments, inputs):
+    """Output of the answer, the right output, the answer's module and the right one, with the same weights."""
+    torch.manual_seed(0)
+    right_one, made = reference(*arguments), answer(*arguments)
+    want = {name: tuple(value.shape) for name, value in right_one.named_parameters()}
+    have = {name: tuple(value.shape) for name, value in made.named_parameters()}
+    if have != want:
+        raise CheckFailed(f"Its parameters are {have}; expected {want}. Leave `__init__` as it is.")
+    with torch.no_grad():
+        for name, value in right_one.named_parameters():
+            if value.dim() < 2 or name in ("class_token", "positions"):
+                value.add_(0.5 * torch.randn(value.shape))  # norms, biases and tokens that can be told apart
+    _with_weights(made, right_one)
+    given = [value.clone() for value in inputs]
+    wanted = right_one(*inputs)
+    try:
+        y = made(*given)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise CheckFailed(f"It ends in {type(error).__name__}: {error}") from None
+    if not all(torch.equal(a, b) for a, b in zip(given, inputs, strict=True)):
+        raise CheckFailed("The input was changed in place: write `x = x + …`, not `x += …`.")
+    if not isinstance(y, torch.Tensor) or y.shape != wanted.shape:
+        raise CheckFailed(f"Expected a tensor of shape {tuple(wanted.shape)}.")
+    return y, wanted, made, right_one
 
 
 class LessonBlock(nn.Module):

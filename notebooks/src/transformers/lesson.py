@@ -402,7 +402,7 @@ with torch.no_grad():
 # ## 4 · The block
 
 # %% [markdown]
-# Now put the parts together. Two orders are in use. **Post-norm** normalizes *after* adding (Vaswani et al. 2017, and BERT):
+# Now put the parts together. Attention and MLP are the block's two *sublayers*. Two orders are in use. **Post-norm** normalizes *after* adding (Vaswani et al. 2017, and BERT):
 #
 # $$x \leftarrow \mathrm{LN}(x + \mathrm{Attention}(x)),\qquad x \leftarrow \mathrm{LN}(x + \mathrm{MLP}(x))$$
 #
@@ -1014,7 +1014,7 @@ plot.show(
     alt="Four small scenes with one, two, three and four colored shapes on textured backgrounds.",
 )
 
-# %% tags=["once", "free"]
+# %% tags=["free"]
 torch.manual_seed(0)
 counter = ViT(32, 4, 3, 4)
 num_parameters = sum(p.numel() for p in counter.parameters())
@@ -1043,6 +1043,7 @@ class AddPositions(keras.layers.Layer):
         return x + self.positions
 
 
+# %% tags=["free"]
 keras.utils.set_random_seed(0)
 pictures_in = keras.Input((32, 32, 3))
 x = keras.layers.Conv2D(32, kernel_size=4, strides=4)(pictures_in)  # (b, 8, 8, 32)
@@ -1055,7 +1056,6 @@ x = keras.layers.GlobalAveragePooling1D()(x)
 keras_vit = keras.Model(pictures_in, keras.layers.Dense(4)(x))
 print(f"{keras_vit.count_params():,} parameters")
 
-# %% tags=["once", "free"]
 channels_last = scene_x.permute(0, 2, 3, 1).numpy()
 warm_up = {"warmup_target": 3e-3, "warmup_steps": 18}
 rate = keras.optimizers.schedules.CosineDecay(0.0, decay_steps=170, **warm_up)
@@ -1289,7 +1289,7 @@ def gradients(pre_norm, seed, depth, d=32):
 
 
 orders = {"pre-norm": True, "post-norm": False}
-depths = (3, 6, 12, 24)
+depths = (6, 12, 24)
 pull = {
     name: {depth: np.array([gradients(pre, seed, depth) for seed in range(5)]) for depth in depths}
     for name, pre in orders.items()
@@ -1313,8 +1313,8 @@ print("blocks    " + "".join(f"{depth:8}" for depth in depths))
 last = {name: [pull[name][depth][:, -1].mean() for depth in depths] for name in orders}
 for name, values in last.items():
     print(f"{name:10}" + "".join(f"{value:8.3f}" for value in values))
-shrinks = last["pre-norm"][3] / last["pre-norm"][1]
-stays = last["post-norm"][3] / last["post-norm"][1]
+shrinks = last["pre-norm"][2] / last["pre-norm"][0]
+stays = last["post-norm"][2] / last["post-norm"][0]
 expect_within("pre-norm, 24 blocks against 6; 1/√4 would be", shrinks, 0.5, 0.12)
 expect_within("post-norm, 24 blocks against 6", stays, 1.0, 0.3)
 
