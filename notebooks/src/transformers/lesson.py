@@ -570,7 +570,7 @@ for pre_norm in (True, False):
 
 # %% [markdown]
 # (Two traps that such a comparison finds: Keras' layer normalization has $\varepsilon = 10^{-3}$ by default, PyTorch $10^{-5}$ and BERT $10^{-12}$; and `keras.ops.gelu` is the tanh
-# approximation unless told otherwise, while `activation="gelu"` is exact.)
+# approximation by default, while `activation="gelu"` is exact.)
 #
 # ### And BERT's?
 # A small BERT comes with the course (lesson [bert](bert.ipynb) trains it). Its blocks are post-norm, with $\varepsilon = 10^{-12}$. Give its weights to **your** class:
@@ -883,10 +883,6 @@ for name, model in (("with positions", digit_reader), ("without", bag_reader)):
 
 # %%
 assert changes["without"] <= 2 and changes["with positions"] > 300
-without = stored["apart"]["position"]
-mean, interval = mean_and_interval(without["0.003"])
-print("stored, four blocks, no positions, five seeds:", end=" ")
-print(f"accuracy {mean:.3f} ± {interval:.3f}")
 shuffle_guess.compare("none")
 bag_guess.compare("about 0.7")
 
@@ -1123,7 +1119,7 @@ widgets.slider(show_attention, digit=(0, 9), block=(1, 2))
 # ## 9 · A ViT and a CNN at equal budget
 
 # %% [markdown]
-# An honest comparison gives both the same: the same pictures, the same number of steps and pictures per step, as many parameters, the same optimizer and schedule, and the same effort of tuning (three learning rates each, chosen on 1,000 validation pictures with a seed that is used for nothing else, anew for each budget).
+# An honest comparison gives both the same: the same pictures, the same number of steps and pictures per step, as many parameters, the same optimizer and schedule, and the same effort of tuning (three learning rates each, 0.001, 0.003 and 0.01, chosen on 1,000 validation pictures with a seed that is used for nothing else, anew for each budget; the highest was chosen each time, and a higher one was not tried).
 # The CNN is three times convolution, batch normalization, ReLU, pooling, then the mean over all positions. A stored run, five seeds each, at two budgets:
 
 # %%
@@ -1190,13 +1186,28 @@ for name in names:
     fitted, _ = mean_and_interval(row["train"])
     print(f"{name:32} {race[name]['parameters']:11,} {fitted:19.3f}", end="   ")
     print(f"{mean:.3f} ± {interval:.3f}")
-for name in names[1:3]:
+for name in (names[1], names[2]):
     difference = np.subtract(race[name]["360"]["test"], race["ViT"]["360"]["test"])
     gain, interval = mean_and_interval(difference)
     print(f"{name} minus the plain ViT: {gain:+.3f} ± {interval:.3f}")
 
+# %%
+runs = {name: race[name]["360"]["test"] for name in names}
+for worse, better in zip(names, names[1:]):
+    # every run of one is below every run of the next
+    assert max(runs[worse]) < min(runs[better])
+fitted = np.mean(race["ViT"]["360"]["train"]) - np.mean(runs["ViT"])
+expect_within("plain ViT, training minus new pictures", fitted, 0.01, 0.02)
+step_one = np.mean(runs[names[1]]) - np.mean(runs[names[0]])
+step_two = np.mean(runs[names[2]]) - np.mean(runs[names[1]])
+expect_within("gain by a second layer", step_one, 0.09, 0.01)
+expect_within("further gain by overlap", step_two, 0.10, 0.01)
+
 # %% [markdown]
-# RACE-PROSE
+# Both stems help. The control gains about nine points although its windows do not overlap: that part has nothing to do with neighboring patches; it comes from two layers with a norm and a ReLU in place of one matrix. Overlap is worth about ten points more, in every single run. So the explanation survives the test, *in part*: of what the convolutional
+# stem brings, about half is locality across patches. Without the control you would have credited all of it. (The overlapping stem has some 3,000 parameters more, since 3 × 3 windows hold more numbers than 2 × 2. And what still separates it from the CNN, this experiment does not say.) Xiao et al. (2021) found at large size that such stems make ViTs easier to train.
+#
+# Look at the training pictures, too. The plain ViT is hardly better on those that it learned from than on new ones. It does not overfit; after these steps it simply has not learned the task yet.
 #
 # ### With more pictures?
 # Dosovitskiy et al. report that on ImageNet alone their ViTs were behind ResNets, and ahead after pre-training on hundreds of millions of pictures. We cannot go so far; we can go from 1,000 to 24,000 (360 steps each time).
@@ -1213,8 +1224,19 @@ for size in ("1000", "6000", "24000"):
         cells.append(f"{fitted:.3f}   {mean:.3f} ± {interval:.3f}")
     print(f"{int(size):8,}     {cells[0]}        {cells[1]}")
 
+# %%
+few = more["ViT"]["1000"]
+fitted = np.mean(few["train"]) - np.mean(few["test"])
+expect_within("ViT, 1,000 pictures, training minus new", fitted, 0.27, 0.05)
+assert np.mean(more["CNN"]["1000"]["train"]) > 0.98
+for size in ("1000", "24000"):
+    lead = np.mean(more["CNN"][size]["test"]) - np.mean(more["ViT"][size]["test"])
+    expect_within(f"lead of the CNN, {int(size):,} pictures", lead, 0.255, 0.03)
+
 # %% [markdown]
-# DATA-PROSE
+# With 1,000 pictures both overfit: the CNN knows practically all of them by heart, and each is five or six points worse on new ones than with 6,000. From 6,000 to 24,000 neither changes much, and the figures for training and new pictures meet. That is what a budget of 360 steps does: they take 23,040 pictures in all, so of 24,000 hardly any is seen twice. From there
+# on it is *steps* that are short, not pictures. The lead of the CNN is about the same in all three rows. So this table is no
+# evidence for or against the claim about hundreds of millions of pictures: for that, the budget of steps would have to grow along.
 #
 # ### At something real
 # Scenes are drawn by a program. MNIST's test part was written by people: 10,000 digits of 28 × 28 pixels, here 5,000 to learn from at most, 4,000 new ones. Patches of 4 × 4, 120 steps, five draws of the labels; rates chosen with 1,000 labels on 1,000 others. A stored run:
@@ -1230,15 +1252,23 @@ for count in ("100", "1000", "5000"):
         cells.append(f"{mean:.3f}" if same else f"{mean:.3f} ± {interval:.3f}")
     print(f"{int(count):6,} {cells[0]:>22} {cells[1]:>16} {cells[2]:>16}")
 
+# %%
+for count in ("100", "1000", "5000"):
+    linear = real["logistic regression"][count]
+    assert max(real["ViT"][count]) < min(linear)
+    assert max(linear) < min(real["CNN"][count])
+behind = np.mean(real["logistic regression"]["5000"]) - np.mean(real["ViT"]["5000"])
+expect_within("ViT behind logistic regression, 5,000 labels", behind, 0.37, 0.05)
+
 # %% [markdown]
-# REAL-PROSE
+# The CNN is ahead of logistic regression with any number of labels. The ViT is behind *both*, by more than thirty points: after 120 steps it has hardly begun, and more labels do not help, which points to steps again, not to data. On a small problem and a small budget, a simple baseline would have told you in a second that this ViT is not ready. Always run it.
 
 # %% [markdown]
 # ## 10 · Take it apart
 
 # %% [markdown]
 # ### One part at a time
-# Which parts does the block need? Take away one at a time, in a ViT of four blocks on the digits of section 1, and train at two learning rates (a stored run, five seeds each). Without attention no token hears of another, so there the mean of all tokens is read. **Predict** the order before you run the cell.
+# Which parts does the block need? Take away one at a time, in a ViT of four blocks on the digits of section 1, and train it at two learning rates (a stored run, five seeds each). Without attention no token hears of another, so there the mean of all tokens is read. **Predict** the order before you run the cell.
 
 # %%
 apart_guess = widgets.guess(
@@ -1249,21 +1279,28 @@ apart_guess = widgets.guess(
 # %%
 apart = stored["apart"]
 print(f"{apart['num_layers']} blocks, {apart['steps']} steps,", end=" ")
-print(f"{apart['num_test']} new digits; chance 0.10,", end=" ")
-print(f"logistic regression {apart['logistic regression']:.3f}")
-print(f"{'without':10} {'rate 0.001':>16} {'rate 0.003':>16}   the better of both")
-best = {}
-for name in ("nothing", "MLP", "norm", "position", "attention", "residual"):
+print(f"{apart['num_test']} new digits; chance 0.10")
+print(f"{'without':10} {'rate 0.001':>16} {'rate 0.003':>16}")
+reached = {}
+for name in ("nothing", "MLP", "attention", "position", "norm", "residual"):
     cells = []
     for rate in ("0.001", "0.003"):
         mean, interval = mean_and_interval(apart[name][rate])
-        cells.append((mean, f"{mean:.3f} ± {interval:.3f}"))
-    best[name] = max(cells)[0]
-    print(f"{name:10} {cells[0][1]:>16} {cells[1][1]:>16}   {best[name]:.3f}")
-apart_guess.compare(min(best, key=best.get))
+        cells.append(f"{mean:.3f} ± {interval:.3f}")
+    reached[name] = mean  # at the higher rate
+    print(f"{name:10} {cells[0]:>16} {cells[1]:>16}")
+apart_guess.compare(min(reached, key=reached.get))
+
+# %%
+at_rate = apart["residual"]
+assert max(at_rate["0.001"] + at_rate["0.003"]) < min(apart["nothing"]["0.001"])
+assert max(apart["norm"]["0.003"]) < min(apart["nothing"]["0.003"])
+assert max(apart["position"]["0.003"]) < min(apart["nothing"]["0.003"])
+assert reached["MLP"] > reached["nothing"] - 0.01
 
 # %% [markdown]
-# APART-PROSE
+# The residual connection is what the block cannot do without, at both rates: without it most runs stay near chance. Without the norm it learns slowly, and much more so at the low rate. Positions are worth about fifteen points at the higher rate. The MLP, though it holds two thirds of the parameters, is not missed here at all; a task as small as this, in so few steps, does not
+# need it. (150 steps are few: logistic regression has 0.92 on these digits, and the model of section 1, with 400 steps, is far above the first row. So read the table as "what makes learning slow", not as "what could never be learned".)
 #
 # ### Where the norm stands
 # Post-norm has the norm *on* the stream, pre-norm beside it. Before any training, let a loss pull at a stack of fresh blocks, and measure the gradient at each block's last matrix. The matrices start by Glorot's rule (`xavier_uniform_`, as `nn.Transformer` does), five seeds. **Predict:** for which of
@@ -1340,8 +1377,16 @@ for rate in ("0.001", "0.004"):
             )
         print()
 
+# %%
+failed = norms["post-norm"]["without"]["0.004"]
+assert max(failed) < 0.11  # chance, in each of five seeds
+assert min(norms["post-norm"]["with warm-up"]["0.004"]) > 0.3
+assert min(norms["post-norm"]["without"]["0.001"]) > 0.25
+assert min(norms["pre-norm"]["without"]["0.004"]) > 0.2
+
 # %% [markdown]
-# NORM-PROSE
+# At the high rate, post-norm without warm-up stays at chance in each of the five seeds. Warm-up cures it, and so does the lower rate without warm-up: it is the *large rate at the start* that does the damage, as Xiong et al. say. Pre-norm gets through in all four cases. That does not mean that warm-up is of no use to it: here pre-norm, too, is better with it at both rates, in the mean.
+# (None of these runs is finished. 120 steps are few for eight blocks, and with warm-up the rates are lower for longer, which is a difference, too. So the table is about who starts at all, not about who ends where.)
 
 # %% [markdown]
 # ## 11 · At full size

@@ -279,6 +279,21 @@ def make_apart() -> dict:
     return figures
 
 
+def make_apart_long() -> dict:
+    """The same at three times the steps and the higher rate: {without: accuracies by seed}."""
+    train, test = digits()
+    figures: dict = {"steps": 3 * APART_STEPS}
+    for without in VARIANTS:
+
+        def make(without: str = without) -> nn.Module:
+            return ViT(8, 2, 1, 10, num_layers=APART_LAYERS, without=without)
+
+        runs = [fit(make, train, APART_RATES[1], 3 * APART_STEPS, seed)[0] for seed in range(SEEDS)]
+        figures[without] = [accuracy(model, test) for model in runs]
+        print(without, figures[without], flush=True)
+    return figures
+
+
 NORM_LAYERS, NORM_STEPS, NORM_RATES, WARM_UP = 8, 120, (1e-3, 4e-3), 0.3
 
 
@@ -342,12 +357,33 @@ def make_mnist() -> dict:
     return figures
 
 
+def make_mnist_long() -> dict:
+    """Three times the steps, rates as before: {model: {labels: accuracies by seed}}."""
+    sets, short = mnist(), datasets.results("transformers")["mnist"]
+    x, y = sets["train"]
+    figures: dict = {"steps": LONG}
+    models = {"CNN": lambda: cnn(1, 10, (16, 32, 80)), "ViT": lambda: ViT(28, 4, 1, 10)}
+    for name, make in models.items():
+        figures[name] = {}
+        for labels in LABELS:
+            reached = []
+            for seed in range(SEEDS):
+                rows = np.random.default_rng(seed).permutation(len(y))[:labels]
+                model, _ = fit(make, (x[rows], y[rows]), short[name]["rate"], LONG, seed)
+                reached.append(accuracy(model, sets["test"]))
+            figures[name][str(labels)] = reached
+            print(name, labels, reached, flush=True)
+    return figures
+
+
 PARTS: dict[str, Callable[[], dict]] = {
     "race": make_race,
     "apart": make_apart,
     "norms": make_norms,
+    "apart_long": make_apart_long,
     "mnist": make_mnist,
     "data": make_data,
+    "mnist_long": make_mnist_long,
 }
 
 
