@@ -119,8 +119,8 @@ boundary(
 # the places where two classes are equally probable. By the end you will know what each line of that
 # cell does, and will have written the gradients yourself.
 #
-# The ± 0.02 is only the tolerance of the course's own check, not a confidence interval. It is the same wherever a line
-# says "expected".
+# The ± 0.02 is only the tolerance of the course's own check, not a confidence interval. This holds
+# wherever a line says "expected".
 #
 # ## 2 · The question
 # Two of the three layers of `network` have weights; `nn.ReLU()` has none: it sets negative numbers to 0. Suppose you take
@@ -460,7 +460,8 @@ def cross_entropy(probabilities, targets):
 
 # %% [markdown]
 # The gradient of this loss with respect to the logits is short: probabilities minus the one-hot target (1 for the right class, 0
-# elsewhere), that is, p for each wrong class and p − 1 for the right one. Three lines show it, for one sample of class y:
+# elsewhere), that is, p for each wrong class and p − 1 for the right one. Three lines show it, for one sample of class y (the derivative of
+# eᶻ is eᶻ, that of log u is 1/u; for one inside the other, multiply):
 #
 # $$L = -\log \frac{e^{z_y}}{\sum_j e^{z_j}} = -z_y + \log \sum_j e^{z_j}$$
 #
@@ -853,8 +854,8 @@ def backward(x, hidden, probabilities, targets, w2):
 backward = check("neural_networks.blank.4", backward)
 
 # %% [markdown]
-# Three judges: finite differences for each single weight, PyTorch's automatic differentiation (autograd) and TensorFlow's.
-# A judge must also be able to say no, so finite differences try a `backward` without the ReLU's mask as well. We judge the
+# Three checks: finite differences for each single weight, PyTorch's automatic differentiation (autograd) and TensorFlow's.
+# A check should also reject what is wrong, so the first also gets a `backward` without the ReLU's mask. We report the
 # **relative error**: the difference, divided by the size of the gradients.
 #
 # The losses are computed from logits from here on, with the log-sum-exp of section 5.
@@ -1013,9 +1014,10 @@ plot.show(
 )
 
 # %% [markdown]
-# A step along the gradient of 32 samples goes only roughly downhill. At first the samples agree; once most of them are
-# right, the few wrong ones in a mini-batch decide, and its gradient points almost across the slope. Above 90 degrees, a
-# small step makes the loss of all samples larger. Two ideas smooth the way:
+# A step along the gradient of 32 samples goes only roughly downhill. After 500 steps, even
+# 128 samples give a direction 74 degrees away, on average. A likely reason: most samples are right by then, and the few wrong
+# ones in a mini-batch decide. Above 90 degrees, a small step makes the loss of all samples larger. Two ideas change the
+# steps:
 #
 # - **Momentum** keeps a fading sum of past gradients, the velocity, and steps along it: $m \leftarrow \mu m + g$, then
 #   $w \leftarrow w - \eta m$. Here $g$ is the gradient, and μ (mu) is the share of the velocity that is kept; with 0.9, a
@@ -1117,9 +1119,9 @@ for name, (to_torch, to_keras) in differences.items():
     expect_within(f"{name}: difference from Keras after 20 steps", to_keras, 0, 1e-4)
 
 # %% [markdown]
-# After three steps, Adam moved both parameters equally far: dividing by the root of the squares removes the size of a
+# After three steps, Adam moved both parameters almost equally far: dividing by the root of the squares removes the size of a
 # gradient and keeps mainly its sign. And do not read the drawing as a race: the rates were not tuned, and momentum of 0.9
-# makes the same rate act up to ten times as strongly. It shows how the ways differ in shape. For a race, each
+# makes the same rate act up to ten times as strongly. It shows how the ways differ in shape. Here, each
 # optimizer gets its best rate from the same grid:
 
 # %%
@@ -1135,8 +1137,8 @@ for rule in (sgd_step, momentum_step, adam_step):
     print(f"{tried[chosen]:.4f} above the minimum")
 
 # %% [markdown]
-# On this small bowl, plain descent wins after 20 steps: with only two parameters and exact gradients, the other two have nothing to
-# repair. Which optimizer is best depends on the problem. Adam is a common first choice for large networks, whose gradients
+# On this small bowl, plain descent ends lowest after 20 steps. That is no verdict: only the rate was tuned, the best rate
+# of Adam is the largest of the grid, and 20 steps are few for a momentum of 0.9. Which optimizer is best depends on the problem. Adam is a common first choice for large networks, whose gradients
 # are noisy and of very different sizes.
 #
 # ## 9 · Your network
@@ -1237,9 +1239,8 @@ plot.show(
 )
 
 # %% [markdown]
-# With one unit, the MLP is no better than the line. With three or four, it depends on the start: some end in a poorer
-# valley, and one network of two units is stuck at guessing. With eight, all five succeed: spare units make training
-# easier. This ± is a 95 % interval over the five starts. Now open a network of four units that went well.
+# With one unit, the MLP is no better than the line. With three or four, it depends on the start: some end no better
+# than networks of two units, one of which is stuck at guessing. With eight, all five succeed. This ± is a 95 % interval over the five starts. Now open a network of four units that went well.
 
 
 # %% tags=["hide-input"]
@@ -1307,10 +1308,15 @@ widgets.slider(open_network, hidden_units=[1, 2, 3, 4, 8], seed=[0, 1, 2, 3, 4])
 # rises or falls evenly, like a sheet of paper with one fold. The last picture is their sum, and the black line is where
 # the sum is 0: the decision boundary. With ReLU, it consists of straight pieces, and it can bend only where it crosses the
 # dashed line of a unit. The black line has two bends: each lies on a dashed line, those of units 3 and 4. Unit 2 adds almost
-# nothing, so this network works with three. Move the slider to `seed` 0, which ended with a lower accuracy: what are its units doing?
+# nothing: three units do the work. Move the slider to `seed` 0, which ended with a lower accuracy: what are its units doing?
 # (With 8 units, the first five are drawn.)
 #
-# Is that so? In a region where the same units are on, the score should be exactly linear: three numbers must explain all its
+# <details><summary>Answer</summary>
+#
+# Units 1 and 2 are 0 at all 400 points, so only two units are left (section 13 has a name for such units).
+# </details>
+#
+# Are the pieces really straight? In a region where the same units are on, the score should be exactly linear: three numbers must explain all its
 # points.
 
 # %%
@@ -1373,7 +1379,7 @@ print("chosen:", best_rate)
 assert best_rate == 0.05
 
 # %% [markdown]
-# Only now, with every choice made, the test set, once.
+# Only now, with every choice made (64 units and 25 epochs were set, not searched), the test set, once.
 
 # %% tags=["target"]
 digit_parameters, digit_history = train(
@@ -1452,8 +1458,8 @@ plot.show(
 )
 
 # %% [markdown]
-# The network was trained on scanned pen strokes, in shades of gray; your picture is black and white. If it fails, make
-# yours more like its training data: thicker, slanted, higher.
+# The network was trained on scanned pen strokes, in shades of gray; your picture is black and white. If it fails,
+# try to make yours more like the training digits above.
 #
 # ## 10 · In PyTorch and in Keras
 # You wrote `forward` and `backward`, and read `train`. In PyTorch, you write only the first: a class with its layers, and `forward`;
@@ -1551,8 +1557,8 @@ keras_accuracy = keras_model.evaluate(x_valid, y_valid, verbose=0)[1]
 expect_within("Keras, accuracy on the validation set", keras_accuracy, 0.96, 0.02)
 
 # %% [markdown]
-# Both print the mean loss over an epoch while the weights still change, so it lies a little above the training loss at its
-# end. Three programs, one network. With the same weights, they give the same logits:
+# Both print the mean loss over an epoch while the weights still change, so it
+# usually lies a little above the training loss at the end of the epoch. Three programs, one network. With the same weights, they give the same logits:
 
 # %%
 w1, b1, w2, b2 = (p.numpy() for p in keras_model.weights)
@@ -1654,8 +1660,9 @@ draw.show(
 )
 
 # %% [markdown]
-# One unit underfits: its training loss stops at 0.52, however long it trains. (Its validation loss is as good as any here: for
-# 40 noisy points, something simple does well.) After 10 epochs, nothing is trained long enough. With 100 units and
+# One unit underfits: its training loss is 0.52 after 100 epochs, and still after 600. (Its validation loss is as good as any
+# here: for these 40 noisy points, something simple does well.) After 10 epochs, no network is trained long enough: both
+# losses are higher than after 100. With 100 units and
 # 600 epochs, the training loss is by far the lowest, and the validation loss the highest.
 
 # %% tags=["hide-input"]
@@ -1748,7 +1755,7 @@ assert abs(accuracy_change).max() < 0.06
 # changed on seed 1, where the loss hardly rose either.
 
 # %% [markdown]
-# Whatever holds a model back from overfitting is **regularization**. Besides stopping early, two kinds are used everywhere:
+# Whatever holds a model back from overfitting is **regularization**. Besides stopping early, two kinds are common:
 #
 # - **Weight decay** shrinks every weight a little at each step, which favors small weights; in `train` it adds
 #   `weight_decay * w` to the gradient.
@@ -1795,8 +1802,8 @@ dropout = check("neural_networks.blank.5", dropout)
 # time. Early stopping competes too: it chooses its epoch on the validation points, and **all** are scored on the other 1,000
 # points. We compare **paired**: for each of the five, the loss with regularization minus the loss without it.
 # The ± is a 95 % interval by Student's t, which is wide for five numbers, as it should be (lesson
-# [evaluate](evaluate.ipynb)). And since a result may hold only for one length of
-# training, we train for 150 and for 600 epochs.
+# [evaluate](evaluate.ipynb)). The result may depend on the length of training, so we try 150 and 600
+# epochs.
 
 # %% tags=["free"]
 methods = {
@@ -1868,10 +1875,10 @@ for epochs in (150, 600):
 print("after 600 epochs, early stopping and weight decay lower the loss (95 %)")
 
 # %% [markdown]
-# After 600 epochs, early stopping and weight decay lower the loss. After 150 epochs there was less overfitting to hold back:
-# their means point the same way, but the intervals contain 0. For dropout both intervals contain 0, and so does every
-# interval of the accuracy: five pairs do not decide. Early stopping is the cheapest of the three, and here it does about as
-# much as weight decay.
+# After 600 epochs, early stopping and weight decay lower the loss. After 150 epochs, their means point the
+# same way, but the intervals contain 0. For dropout both intervals contain 0, and so does every interval of the accuracy:
+# five pairs do not decide. This does not rank the three: each had one strength, not tuned, and early stopping had 1,000
+# more points to choose on.
 
 # %% [markdown]
 # Does it always help? The same comparison with 1,000 training points instead of 40:
@@ -1893,7 +1900,7 @@ for epochs in (20, 60):
     print(f"{epochs:3} epochs, paired difference {mean:+.3f} ± {half:.3f}")
 
 # %% [markdown]
-# The sign is now plus: with 1,000 points, the same weight decay makes the loss worse, at both lengths. How much regularization is right
+# The sign is now plus: with 1,000 points, the same weight decay makes the loss worse, at both lengths that we tried. How much regularization is right
 # depends on the data, so it is chosen with the validation set, like the learning rate.
 #
 # In PyTorch, dropout is a layer, `nn.Dropout(0.5)`, and weight decay an option of the optimizer, which adds it to the
@@ -1943,7 +1950,8 @@ right = (model(x_valid_torch).argmax(dim=1) == y_valid_torch).float().mean().ite
 expect_within("PyTorch, regularized, 200 digits", right, 0.93, 0.03)
 
 # %% [markdown]
-# Keras has `keras.layers.Dropout(0.5)`, and early stopping as a callback for `fit`. Keras optimizers take `weight_decay`
+# Keras has `keras.layers.Dropout(0.5)`, and early stopping as a callback for `fit`; `patience` says how many
+# epochs without a lower validation loss it waits. Keras optimizers take `weight_decay`
 # too, but shrink the weights in a step of their own (decoupled, Loshchilov and Hutter 2019), as `torch.optim.AdamW` does;
 # both libraries decay biases too by default.
 
@@ -1981,7 +1989,8 @@ right = keras_model.evaluate(x_valid, y_valid, verbose=0)[1]
 expect_within("Keras, regularized, 200 digits", right, 0.93, 0.03)
 
 # %% [markdown]
-# The validation set chose the epoch here, so these accuracies are a little too good. Both runs show how it is written, not
+# Keras was not stopped: its last epoch was its best, and more might be better. The validation set chose the epoch in both
+# runs, so these accuracies are probably a little too good. Both runs show how it is written, not
 # whether it helps: for that, look at the paired comparison above.
 #
 # ## 12 · At work
@@ -1995,8 +2004,8 @@ expect_within("Keras, regularized, 200 digits", right, 0.93, 0.03)
 #
 # One control: scikit-learn's logistic regression has weight decay (L2) by default, our MLP has none, and nobody tuned
 # either. So both compete a second time, **tuned**: on a validation part of the training samples we choose C of the logistic
-# regression (a larger C means less weight decay), and units, learning rate and weight decay of the MLP; then the winner
-# is trained on all training samples.
+# regression (a larger C means less weight decay), and units, learning rate and weight decay of the MLP (3 settings against 12); then the
+# winner is trained on all training samples.
 
 
 # %%
@@ -2113,9 +2122,8 @@ for mean, half in compared.values():
 # %% [markdown]
 # An interval that contains 0 does not show that there is no difference: it says how large the difference could still be.
 # Here every interval contains 0, and a difference of about three hundredths is possible. This MLP has not been shown to help on
-# these tables, neither untuned nor after the same care as its rival; another one might. On new moons, eight hidden units
-# raised the accuracy from 0.87 to above 0.94 on all five starts. Whether a network is worth its trouble is a question only
-# the data can answer: always run the simple model first.
+# these tables, neither untuned nor with 12 settings to choose from against 3 of its rival; another one might. On new
+# moons, eight hidden units raised the accuracy by 0.089 ± 0.005. So always run the simple model first.
 #
 # ## 13 · Take it apart
 # ### Start badly
@@ -2144,9 +2152,10 @@ for name, start in starts.items():
         assert (apart > 0.5) == (name == "random")
 
 # %% [markdown]
-# With 0, nothing but the last bias gets a gradient: every hidden value is 0, and so is the way back. A ReLU unit that is 0 on
+# With 0, nothing but the last bias gets a gradient: every hidden value is 0, so W₂ gets none; W₂ is 0, so
+# nothing passes back to W₁ and b₁. A ReLU unit that is 0 on
 # every sample is called **dead**: no gradient passes it, so it stays as it is. With copies,
-# gradients flow, but each copy gets the same one: eight units do the work of one, forever. Random weights break this
+# gradients flow, but each copy gets the same one: eight units go on doing the work of one. Random weights break this
 # symmetry.
 #
 # How large should they be? Send random inputs through ten layers, and watch the size of the activations.
@@ -2192,8 +2201,8 @@ plot.show(
 )
 
 # %% [markdown]
-# A ReLU sets half of its inputs to 0. The factor 2 in √(2/n), where n is the number of inputs of a unit, makes up for that half (He and others 2015). It
-# is the initialization that `init` uses. If the factor were wrong, the sizes would drift, at both widths.
+# A ReLU sets about half of these inputs to 0. The factor 2 in √(2/n), where n is the number of inputs of a unit, makes up for that half (He and others 2015). It
+# is the initialization that `init` uses. With √(1/n) the sizes shrink from layer to layer, at both widths.
 #
 # ### Six ways to fail
 # The same network on digits, with one hyperparameter or the data changed each time, from five random starts (and with five
@@ -2284,12 +2293,12 @@ for name, runs in found.items():
         assert (end[:, 1] > third[:, 1]).all()  # validation rises on all five
 
 # %% [markdown]
-# The loss of a network that knows nothing is −log 0.1 = 2.30 here. With learning rate 5, the loss ends above that: all hidden
-# units are dead after a few huge steps, and only the last bias still swings. With 30 samples, all training samples are
-# learned, and the validation loss rises: overfitting.
+# The loss of a network that knows nothing is −log 0.1 = 2.30 here. With learning rate 5, the loss ends above that: at the end
+# all hidden units are dead, and only the last bias can still change. With 30 samples, the training loss goes to almost 0,
+# and the validation loss rises: overfitting. With 200, the gap is there too, but smaller.
 #
-# Two of the pictures look alike: a rate that is too small, and too few units. The curve alone does not tell them apart. A
-# remedy does: try it, and see.
+# In two of the pictures the training loss stays high: a rate that is too small, and too few units (of which 45 % are dead
+# at the end, too). From such a curve alone you cannot be sure of the cause. Try a remedy, and see.
 
 # %%
 remedies = {
@@ -2341,19 +2350,19 @@ print(*(f"{b:.2f} → {a:.2f}" for a, b in zip(after[:, 1], before[:, 1])), sep=
 
 # %% [markdown]
 # Ten times the rate cures the rate that was too small, and ruins the network of four units; more units cure that one. A tenth of
-# 5 helps, but 0.5 is still too large. For the 30 samples, more samples help most; weight decay helps on four of the
-# five starts. What you saw, and what to do:
+# 5 helps, but 0.5 is still too large. For the 30 samples, 70 more lower the loss on all five starts, weight decay
+# (at this one strength) on four. What you saw, and what to do:
 #
 # | symptom | seen above | likely cause | try |
 # |---|---|---|---|
 # | loss ends above its start and stays there; accuracy is that of guessing | learning rate 5 | learning rate too large (here all ReLUs are stuck at 0) | a tenth of it, and again |
 # | training loss falls slowly and evenly; ten times the rate helps at once | learning rate 0.0005 | learning rate too small | ten times as much |
-# | training loss stays high; a larger rate does not help | 4 hidden units | too few units; too little training | more of either |
+# | training loss stays high; a larger rate does not help | 4 hidden units | too few units, or too few alive; too little training | more units, longer training |
 # | training loss low, validation loss high | 30 training samples | overfitting | more data, weight decay, dropout, stop earlier |
 # | nothing moves at all | all weights 0 | zero or dead activations | check the initialization and the scale of inputs |
 #
 # ## 14 · At full size
-# Nothing here needs a GPU. The same network on 28 × 28 pixels is the classic MNIST experiment: 784 inputs, `MLP(784, 512, 10)`, 60,000
+# Nothing here needs a GPU. The same network on 28 × 28 pixels is a classic MNIST experiment: 784 inputs, `MLP(784, 512, 10)`, 60,000
 # images. That has not been run for this lesson. On a GPU, the model, the images and the labels of section 10
 # are sent there with `.to("cuda")`, and results come back with `.cpu()` before `.numpy()`; everything else stays. Lesson [train_pytorch](train_pytorch.ipynb) does this properly.
 #
