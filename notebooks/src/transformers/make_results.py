@@ -357,25 +357,6 @@ def make_mnist() -> dict:
     return figures
 
 
-def make_mnist_long() -> dict:
-    """Three times the steps, rates as before: {model: {labels: accuracies by seed}}."""
-    sets, short = mnist(), datasets.results("transformers")["mnist"]
-    x, y = sets["train"]
-    figures: dict = {"steps": LONG}
-    models = {"CNN": lambda: cnn(1, 10, (16, 32, 80)), "ViT": lambda: ViT(28, 4, 1, 10)}
-    for name, make in models.items():
-        figures[name] = {}
-        for labels in LABELS:
-            reached = []
-            for seed in range(SEEDS):
-                rows = np.random.default_rng(seed).permutation(len(y))[:labels]
-                model, _ = fit(make, (x[rows], y[rows]), short[name]["rate"], LONG, seed)
-                reached.append(accuracy(model, sets["test"]))
-            figures[name][str(labels)] = reached
-            print(name, labels, reached, flush=True)
-    return figures
-
-
 PARTS: dict[str, Callable[[], dict]] = {
     "race": make_race,
     "apart": make_apart,
@@ -383,7 +364,6 @@ PARTS: dict[str, Callable[[], dict]] = {
     "apart_long": make_apart_long,
     "mnist": make_mnist,
     "data": make_data,
-    "mnist_long": make_mnist_long,
 }
 
 
