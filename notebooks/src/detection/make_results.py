@@ -3,7 +3,7 @@
     make results detection                                  # at most 90 minutes on two cores
     python notebooks/src/detection/make_results.py --steps 200 --scenes 2000 --out /tmp/detection   # a try
     python notebooks/src/detection/make_results.py --measure   # only the figures and the card of the stored model
-    python notebooks/src/detection/make_results.py --experiments ways nothing matcher long nlvr challenge
+    python notebooks/src/detection/make_results.py --experiments ways nothing matcher positions nlvr challenge
 
 The picture tower and the reader of phrases start from the shipped CLIP; all is trained along. Half of the pictures of a
 batch are mirrored, and each comes with two phrases, one of them with a relation. Matrices are trained by Muon, the rest
@@ -45,7 +45,7 @@ from mmcourse.figures import detection as detection_figures
 from mmcourse.io import atomic_write
 from mmcourse.numpy.boxes import iou, nms, pairwise_iou
 from mmcourse.torch.boxes import xyxy_to_cxcywh
-from mmcourse.torch.clip import CLIP, SIDE, VisionEncoder, prepare_images, tokenize
+from mmcourse.torch.clip import CLIP, SIDE, prepare_images, tokenize
 from mmcourse.torch.detection import (
     CLASSES,
     NOTHING,
@@ -282,9 +282,10 @@ class Head(nn.Module):
         one linear layer
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, positions: bool = False) -> None:
         super().__init__()
         self.kind = kind
+        self.place = nn.Linear(32, WIDTH) if positions else None
         self.norm_in = nn.LayerNorm(512)
         if kind == "linear":
             self.out = nn.Linear(512, NOTHING + 5)
@@ -301,6 +302,8 @@ class Head(nn.Module):
             self.to_class = nn.Linear(WIDTH, NOTHING + 1)
             self.to_box = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 4))
         self.register_buffer("centers", grid_centers())
+        angles = grid_centers()[:, :, None] * torch.pi * torch.arange(1, 9)  # (64, 2, 8)
+        self.register_buffer("encoding", torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(1))  # (64, 32)
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x = self.norm_in(features)
@@ -309,6 +312,8 @@ class Head(nn.Module):
             logits, raw = raw[..., : NOTHING + 1], raw[..., NOTHING + 1 :]
         else:
             x = self.inward(x)
+            if self.place is not None:
+                x = x + self.place(self.encoding)
             if self.kind == "learned":
                 queries = self.query_vectors.expand(len(x), -1, -1)
                 for block in self.blocks:
@@ -324,10 +329,9 @@ class Head(nn.Module):
         return logits, torch.cat([center, USUAL_SIZE * raw[..., 2:].clamp(-4, 2).exp()], dim=-1)
 
 
-def features_of(images: np.ndarray, vision: VisionEncoder | None = None) -> torch.Tensor:
-    """uint8 (b, 64, 64, 3) → float16 (b, 64, 512): the grid of a frozen tower, and the finer features in each cell."""
-    if vision is None:
-        vision = CLIP.from_pretrained("clip").vision.eval()
+def features_of(images: np.ndarray) -> torch.Tensor:
+    """uint8 (b, 64, 64, 3) → float16 (b, 64, 512): the grid of the frozen tower, and the finer features in each cell."""
+    vision = CLIP.from_pretrained("clip").vision.eval()
     parts = []
     with torch.no_grad():
         for x in prepare_images(images).split(250):
@@ -360,13 +364,19 @@ def match(kind: str, logits, boxes, labels, target_boxes, counts) -> torch.Tenso
 
 
 def train_head(
-    setting: Setting, kind: str, steps: int, seed: int, matching: str = "one", nothing: float = 0.3, rate: float = 2e-3
+    setting: Setting,
+    kind: str,
+    steps: int,
+    seed: int,
+    matching: str = "one",
+    nothing: float = 0.3,
+    positions: bool = False,
 ) -> Head:
     """A head after so many steps of 32 pictures: the learning rate rises for a tenth of them, then falls to 0."""
     torch.manual_seed(seed)
-    head = Head(kind)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
+    head = Head(kind, positions)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.1)
     for _ in range(steps):
         rows = torch.randint(0, len(setting.features), (32,))
         labels, target_boxes, counts = setting.labels[rows], setting.boxes[rows], setting.counts[rows]
@@ -482,23 +492,19 @@ def matcher_experiment(setting: Setting, seeds: int, budgets: tuple[int, ...]) -
     return {"without class": by_seed(setting, seeds, kind="grid", steps=budgets[-1], matching="without class")}
 
 
-def long_experiment(setting: Setting, seeds: int, budgets: tuple[int, ...]) -> dict:
-    """The slow starters with more steps and at other learning rates; a linear head on an untrained tower."""
-    few, steps = min(seeds, 3), 10 * budgets[0]
-    ways = {"grid, absolute boxes": "absolute", "learned": "learned"}
-    found: dict = {"steps": steps, "rates": {}}
+def positions_experiment(setting: Setting, seeds: int, budgets: tuple[int, ...]) -> dict:
+    """Where is a cell? How well a linear probe tells it from the features, and what encodings of positions change."""
+    train, test = (x.float().flatten(0, 1) for x in (setting.features[:300], setting.test_features[:200]))
+    mean, std = train.mean(dim=0), train.std(dim=0) + 1e-5
+    train, test = (train - mean) / std, (test - mean) / std
+    place = grid_centers() - 0.5
+    weights = torch.linalg.solve(train.T @ train + 10 * torch.eye(512), train.T @ place.repeat(300, 1))
+    rest = (test @ weights - place.repeat(200, 1)).square().mean() / place.square().mean()
+    ways = {"grid": "grid", "grid, absolute boxes": "absolute", "learned": "learned"}
+    found: dict = {"probe r2": round(1 - rest.item(), 4)}
     for name, kind in ways.items():
-        found[name] = by_seed(setting, few, steps=steps, kind=kind)
-    for rate in (5e-4, 6e-3):
-        found["rates"][str(rate)] = {
-            name: by_seed(setting, few, steps=budgets[-1], kind=kind, rate=rate) for name, kind in ways.items()
-        }
-    torch.manual_seed(0)
-    untrained = VisionEncoder(128).eval()
-    plain = copy.copy(setting)
-    plain.features = features_of(drawn([world.make(EXPERIMENT_SEED, i) for i in range(NUM_TRAIN)], None), untrained)
-    plain.test_features = features_of(drawn(setting.test_scenes, None), untrained)
-    found["linear, untrained tower"] = by_seed(plain, few, steps=budgets[-1], kind="linear")
+        steps = budgets if kind == "learned" else budgets[-1:]
+        found[name] = {str(n): by_seed(setting, min(seeds, 3), kind=kind, steps=n, positions=True) for n in steps}
     return found
 
 
@@ -609,7 +615,7 @@ EXPERIMENTS: dict[str, Callable[[Setting, int, tuple[int, ...]], dict]] = {
     "ways": ways_experiment,
     "nothing": nothing_experiment,
     "matcher": matcher_experiment,
-    "long": long_experiment,
+    "positions": positions_experiment,
     "nlvr": nlvr_experiment,
     "challenge": challenge_experiment,
 }
