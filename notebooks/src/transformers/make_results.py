@@ -1,6 +1,6 @@
 """Lesson transformers' long runs: a ViT and a CNN at equal budget, blocks taken apart, and where the norm stands.
 
-`make results transformers`: about 12 minutes of one processor. The part `mnist` needs the test part of MNIST (fetched
+`make results transformers`: about 20 minutes of one processor. The part `mnist` needs the test part of MNIST (fetched
 once, 1.6 MB). `python make_results.py race norms` (or other names of `PARTS`) makes these parts and keeps the others.
 """
 
@@ -357,6 +357,25 @@ def make_mnist() -> dict:
     return figures
 
 
+def make_mnist_long() -> dict:
+    """Three times the steps, rates as before: {model: {labels: accuracies by seed}}."""
+    sets, short = mnist(), datasets.results("transformers")["mnist"]
+    x, y = sets["train"]
+    figures: dict = {"steps": LONG}
+    models = {"CNN": lambda: cnn(1, 10, (16, 32, 80)), "ViT": lambda: ViT(28, 4, 1, 10)}
+    for name, make in models.items():
+        figures[name] = {}
+        for labels in LABELS:
+            reached = []
+            for seed in range(SEEDS):
+                rows = np.random.default_rng(seed).permutation(len(y))[:labels]
+                model, _ = fit(make, (x[rows], y[rows]), short[name]["rate"], LONG, seed)
+                reached.append(accuracy(model, sets["test"]))
+            figures[name][str(labels)] = reached
+            print(name, labels, reached, flush=True)
+    return figures
+
+
 PARTS: dict[str, Callable[[], dict]] = {
     "race": make_race,
     "apart": make_apart,
@@ -364,6 +383,7 @@ PARTS: dict[str, Callable[[], dict]] = {
     "apart_long": make_apart_long,
     "mnist": make_mnist,
     "data": make_data,
+    "mnist_long": make_mnist_long,
 }
 
 
