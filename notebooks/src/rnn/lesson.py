@@ -1480,6 +1480,7 @@ for budget in ("250 steps", "1000 steps"):
 means = [[np.mean(memory[kind][d]["1000 steps"]) for d in distances] for kind in kinds]
 title = "1,000 steps: who remembers how far? (mean accuracy; chance 0.25)"
 fig = plot.matrix(means, title, kinds, distances, xlabel="steps to remember", limits=(0.25, 1))
+fig.set_size_inches(8, 4)
 plot.show(fig, alt="Mean accuracy of seven recurrent layers, by row, at four distances, by column.")
 
 # %% [markdown]
