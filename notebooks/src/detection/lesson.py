@@ -697,9 +697,8 @@ def train(match, steps, seed=0):
         rows = torch.randint(0, len(train_x), (32,))
         labels, targets = train_labels[rows], train_boxes[rows]
         logits, boxes = model(train_x[rows].float())
-        with (
-            torch.no_grad(),
-        ):  # the matching is a decision, not a function to differentiate
+        # the matching is a decision, not a function to differentiate
+        with torch.no_grad():
             matched = match(logits, boxes, labels, targets, train_counts[rows])
         loss = matched_loss(logits, boxes, labels, targets, matched)
         optimizer.zero_grad()
