@@ -100,7 +100,7 @@ print("its feelings:", [CLASSES[k] for k in feelings[0]])
 
 # %% [markdown]
 # The network below reads a story word by word and says how the speaker felt **in the end**. You need not understand it yet; by section 10 you
-# will know each part of it. (The folded cell has the training loop: Adam, gradients clipped, a learning rate that falls to 0.)
+# will know each part of it. (The folded cell has the training loop: Adam, gradients clipped, a learning rate that falls to 0. In lines with "expected … ± …", ± is the tolerance of the course's own check.)
 
 
 # %% tags=["hide-input"]
@@ -202,7 +202,7 @@ names = list(CLASSES)
 widgets.slider(show_story, first=names, second=names, third=names)
 
 # %% [markdown]
-# (In lines with "expected … ± …", ± is the tolerance of the course's own check. Everywhere else it is a 95 % interval over five
+# (Everywhere else, ± is a 95 % interval over five
 # seeds, by Student's t, unless the cell says otherwise. The seeds share one test set.)
 
 # %% [markdown]
@@ -456,7 +456,7 @@ for u in (0.5, 1.0, 1.5):
     print(f"u = {u}: after 5 steps {h[5]:.3f}, after 19 steps {h[19]:.3f}")
 
 # %% [markdown]
-# Below 1 it forgets within a few steps. Above 1 it never forgets: $\tanh$ stops the growth at a fixed value. But then it is stuck, and what comes later hardly counts.
+# Well below 1 it forgets within a few steps, at 1 slowly. Above 1 it never forgets: the state stays at a fixed value. But then it is stuck: with $u = 1.5$, a later −1 makes the state dip, and it climbs back. (Try it: `(t == 0) - (t == 10)` in `pulse`.)
 # Holding on *and* staying open for news is the difficulty of this lesson.
 
 # %% [markdown]
@@ -515,7 +515,7 @@ print(f"the last step alone would give {parts[0]:.6f}")
 assert abs(sum(parts) - numerical) < 1e-8 < abs(parts[0] - numerical)
 
 # %% [markdown]
-# With vectors, for a loss $L$ and $\odot$ for number by number:
+# With vectors, for a loss $L$ that depends on $h_{t-1}$ only through $h_t$, and $\odot$ for number by number:
 #
 # $$\frac{\partial L}{\partial h_{t-1}} = \Big(\frac{\partial L}{\partial h_t} \odot (1 - h_t^2)\Big)\, U^\top$$
 #
@@ -558,7 +558,7 @@ for t in range(5, 0, -1):
 show_gap("five steps back, and five Jacobians", dh, gradient @ by_product)
 
 # %% [markdown]
-# The course's own version collects the gradients of all weights on the way. The check compares all 16 numbers of $\partial L/\partial U$ with finite differences, for our formula and for one
+# The course's own version collects the gradients of all weights on the way. The loss below also reads every state directly, so `dy[:, t]` is added at each step. The check compares all 16 numbers of $\partial L/\partial U$ with finite differences, for our formula and for one
 # that forgets the derivative of $\tanh$:
 
 # %%
@@ -605,7 +605,7 @@ for name, ours in (
 # ## 5 · Vanishing and exploding gradients
 
 # %% [markdown]
-# A product of many matrices shrinks or grows like a power. Where all of them are the same matrix $U^\top$, the rate is the **spectral radius** of $U$: the size of its largest eigenvalue, by which repeated multiplication grows or shrinks in the long run. A gradient that shrinks to nothing on the way back **vanishes**; one that grows without limit **explodes**. Both were described by Bengio, Simard and Frasconi (1994) and by Pascanu, Mikolov and Bengio (2013).
+# A product of many matrices usually shrinks or grows like a power. Where all of them are the same matrix $U^\top$, the rate is the **spectral radius** of $U$: the size of its largest eigenvalue, by which repeated multiplication grows or shrinks in the long run. A gradient that shrinks to nothing on the way back **vanishes**; one that grows without limit **explodes**. Both were described by Bengio, Simard and Frasconi (1994) and by Pascanu, Mikolov and Bengio (2013).
 #
 # Here is a network of 32 units. Its $U$ is random and scaled to a radius of your choice; the gradient goes back 50 steps. With *zero input* its states are 0, and $1 - h^2$ is 1. With *noise input* they are not.
 
@@ -688,7 +688,7 @@ radius_guess.compare("about 1.8")
 assert 1.6 <= border <= 2.0
 
 # %% [markdown]
-# Under zero input the border is near 1, as the powers say. Under noise input, $1 - h^2$ is below 1 in every step and takes its share, so a network whose gradients explode in the one case may have them vanish in the other. The figures are for this width, this noise and these seeds: no single radius is right for every input. And after training $U$ is no longer random: **measure the gradient, do not trust a rule of thumb.**
+# Under zero input the border is near 1, as the powers say. (They give the rate; a constant factor, here about a quarter, remains.) Under noise input, $1 - h^2$ is below 1 in every step and takes its share, so a network whose gradients explode in the one case may have them vanish in the other. The figures are for this width, this noise and these seeds: no single radius is right for every input. And after training $U$ is no longer random: **measure the gradient, do not trust a rule of thumb.**
 #
 # What does it mean for learning? The gradient at a state says how much that state should change for the loss to fall. All steps share their weights, so the gradient of a weight is a sum over steps. If a thousandth arrives at the first words, they have
 # a thousandth of the say in that sum. The network can *compute* with what came first; it is hardly *trained* to.
@@ -697,7 +697,7 @@ assert 1.6 <= border <= 2.0
 # ## 6 · Gradient clipping
 
 # %% [markdown]
-# Exploding gradients are easy to see. One number of state with $u = 2$ and 12 steps; the loss as a function of the bias has a high plain, a **cliff** and a low plain. On the cliff the slope is so steep that one step of gradient descent throws you off the map.
+# Exploding gradients are easy to see. One number of state with $u = 2$ and 12 steps; the loss as a function of the bias has a high plateau, a **cliff** and a low plateau. On the cliff the slope is so steep that one step of gradient descent lands far away.
 
 
 # %%
@@ -833,7 +833,7 @@ for radius, rate, way in product(("1.5", "0.5"), rates, ways):
 clip_guess.compare("radius 1.5 only")
 
 # %% [markdown]
-# With a radius of 1.5, the largest gradients of a run have norms between 4 and 513. Without clipping, only the smallest rate trains; at 0.1 no run arrives, and at 0.5 all five are back at chance. With clipping all three rates arrive in every run. Note the control in the first row: **a rate five times smaller does the same without clipping.** What clipping buys is a rate that may be large most of the time.
+# With a radius of 1.5, the largest gradients of a run have norms between 4 and 513. Without clipping, only the smallest rate trains; at 0.1 no run arrives, and at 0.5 all five are back at chance. With clipping all three rates arrive in every run after 1,200 steps. Note the control in the first row: **a rate five times smaller does the same without clipping.** What clipping buys here is a wider choice of rates, not a better result. (In section 5 gradients vanished under noise input at such a radius. Here the inputs are weaker, the way is 20 steps instead of 49, and a norm is the largest of a whole training run.)
 #
 # With a radius of 0.5 no gradient is longer than 1, so nothing is ever clipped: the rows with and without are equal to the last digit, and at chance. Clipping limits gradients that are too long; it cannot lengthen those that have vanished.
 
@@ -959,7 +959,7 @@ lstm_step = check("rnn.blank.4", lstm_step)
 # %% [markdown]
 # ### Why it helps
 # Look at the way back along the cell: $\partial c' / \partial c = \sigma(f)$. No $U$, no derivative of $\tanh$. (Through $h$ there are other ways, with both.) Where the forget gate is near 1, the gradient passes
-# nearly unchanged, however long it takes. So everything hangs on the forget gate. In the paper of 1997 there was none, which is the same as 1 always; Gers, Schmidhuber and Cummins (2000) added it so that a cell can be emptied.
+# nearly unchanged, however long it takes. So on this way everything hangs on the forget gate. In the paper of 1997 there was none, which is the same as 1 always; Gers, Schmidhuber and Cummins (2000) added it so that a cell can be emptied.
 #
 # Before training, the gate is about $\sigma$ of its bias. PyTorch starts biases near 0, so $f \approx 0.5$; Keras starts the forget gate's bias at 1, as Jozefowicz, Zaremba and Sutskever (2015) recommend, so $f \approx 0.73$. How much of the gradient is left after 49 steps?
 
@@ -1026,14 +1026,14 @@ plot.show(
 )
 
 # %% [markdown]
-# So an LSTM is no remedy by itself: at $f \approx 0.5$ the way along the cell alone would leave 50 % per step, and with the ways through $h$ it is the percentage printed above. What helps is a forget gate that starts *open*.
+# So an LSTM is no remedy by itself: at $f \approx 0.5$ the way along the cell alone would leave 50 % per step, and with the ways through $h$ it is the percentage printed above (with bias 3 a little more than the cell alone passes). What helps is a forget gate that starts *open*.
 # (This is before training. Gates can learn to open; section 11 measures how often they do.)
 
 # %% [markdown]
 # ## 8 · The GRU
 
 # %% [markdown]
-# (A good place to begin a second sitting.) The **gated recurrent unit** (GRU; Cho et al. 2014) does with one state and two gates: the **update gate** $z$ says how much of the old state to keep, the **reset gate** $r$ how much of it the candidate $n$ may see.
+# (A good place to begin a second sitting.) The **gated recurrent unit** (GRU; Cho et al. 2014) makes do with one state and two gates: the **update gate** $z$ says how much of the old state to keep, the **reset gate** $r$ how much of it the candidate $n$ may see.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -1062,7 +1062,7 @@ draw.show(
 # %% [markdown]
 # $$h' = z \odot h + (1 - z) \odot n \qquad n = \tanh\big(x W_n + b_n + r \odot (h\,U_n + c_n)\big)$$
 #
-# $z$ and $r$ are both $\sigma$ of a sum like the LSTM's. Where $z$ is near 1, the state is copied, and the gradient with it.
+# $z$ and $r$ are both $\sigma$ of a sum like the LSTM's; $n$ has weights $W_n$, $U_n$ and two biases, $b_n$ and $c_n$, of its own. Where $z$ is near 1, the state is copied, and the gradient with it.
 
 
 # %%
@@ -1103,7 +1103,7 @@ for name, num_parts in (("RNN", 1), ("GRU", 3), ("LSTM", 4)):
 # ## 9 · Padding
 
 # %% [markdown]
-# Sentences in a batch have different lengths and are filled up with padding (lesson [text](text.ipynb)). A recurrent network reads the padding, too, and its state changes with every step of it. Where is the state that has read the whole sentence, and nothing else?
+# Sentences in a batch have different lengths and are filled up with padding (lesson [text](text.ipynb)). A recurrent network reads the padding, too. Where is the state that has read the whole sentence, and nothing else?
 
 # %% tags=["hide-input"]
 batch = [
@@ -1188,7 +1188,7 @@ expect_within("last real word, any padding, mean of 5", real.mean(), 0.98, 0.02)
 expect_within("read at the last column, 20 more, mean", read[:, 2].mean(), 0.34, 0.06)
 
 # %% [markdown]
-# The right reader does not notice padding at all. A network that was *trained* on its last column is somewhat worse, and some of its answers depend on what else is in the batch. And a network that was trained as it should be, then *used* with `y[:, -1]`, falls to chance: it was never trained to keep its answer through padding. No error, no warning.
+# The right reader does not notice padding at all. A network that was *trained* on its last column is lower on average (the intervals overlap), and some of its answers depend on what else is in the batch. And a network that was trained as it should be, then *used* with `y[:, -1]`, is at chance with 20 more columns: it was never trained to keep its answer through padding. No error, no warning.
 #
 # **Your turn (blank 5).** `states` (b, t, d) and `padding_mask` (b, t), True where a word is real. Pick each sentence's last real state.
 # <details><summary>Hint 1</summary>
@@ -1254,7 +1254,7 @@ draw.show(
 # ## 10 · In PyTorch and in Keras
 
 # %% [markdown]
-# The class `Reader` of section 1 is how people write it in PyTorch: `nn.Embedding`, a recurrent layer with `batch_first=True`, the last real state, a head. Nothing in it is new to you any more, the folded training loop included: it clips as in section 6.
+# The class `Reader` of section 1 is the usual form in PyTorch: `nn.Embedding`, a recurrent layer with `batch_first=True`, the last real state, a head. Nothing in it is new to you any more, the folded training loop included: it clips as in section 6.
 #
 # In Keras an `Embedding` with `mask_zero=True` makes the mask, and the recurrent layer takes the last real state by itself. Here is the same LSTM, started from the same weights. Both keep the order $i, f, g, o$; PyTorch has a second bias that is added to the first.
 
@@ -1434,7 +1434,7 @@ plot.show(fig, alt="Accuracy of five readers on two questions, each with its cei
 #
 # The last row is a control. The same RNN answers "at first" nearly perfectly when it reads each story **from its last word to its first**. So neither the question nor the size of the network is to blame, but the distance.
 #
-# The LSTM as PyTorch starts it comes some of the way, and how far depends on the seed. With the forget gate open at the start it arrives in every run. The GRU comes nearly as far, and needs more epochs. (Longer training might bring the others further. These are statements about 10 and 40 epochs.)
+# The LSTM as PyTorch starts it comes some of the way, and how far depends on the seed. With the forget gate open at the start it arrives in every run after 40 epochs. The GRU comes nearly as far, and needs more epochs. (Longer training might bring the others further. These are statements about 10 and 40 epochs.)
 
 # %%
 at_first, in_the_end = table["at first"], table["in the end"]
@@ -1487,9 +1487,9 @@ plot.show(fig, alt="Mean accuracy of seven recurrent layers, by row, at four dis
 # Four things to read here.
 #
 # 1. **The LSTM does not remember longer by nature.** As PyTorch starts it, it is at chance over 20 steps, where the plain RNN is perfect in all five runs. With the forget gate open (bias 3) it is perfect over 80. The GRU, whose gates start half open, is perfect over 20 and at chance over 40.
-# 2. **It is not the formula of the RNN that forgets, but its start.** With an orthogonal $U$ the same 1,344 weights name the symbol over 40 steps in each of five runs; the plain start does in one.
-# 3. **Size alone is no remedy.** Four times as many weights do not bring the RNN over 40 steps in any run. (Over 80 some of its runs do better than over 40, with another rate, and worse after 1,000 steps than after 250. Near the border everything depends on the seed and the rate: that is why there are five seeds and not one.)
-# 4. 0.75 and 0.50 are no accidents: a network that confuses two of the four symbols reaches 0.75, one that confuses two pairs 0.50.
+# 2. **Over 40 steps it is the start of the RNN that fails, not its formula.** With an orthogonal $U$ the same 1,344 weights name the symbol in each of five runs; with the plain start, in one. (Over 80, the orthogonal start does not arrive in every run, either.)
+# 3. **Size alone is no reliable remedy.** Four times as many weights do not bring the RNN over 40 steps in any run. (Over 80 some of its runs do better than over 40, and worse after 1,000 steps than after 250. Each distance has a rate of its own, so a row need not fall steadily; and near the border much depends on the seed.)
+# 4. Many *single runs* stop near 0.50 or 0.75, for example all five of the LSTM with forget bias 1 over 40 steps. A network that confuses two of the four symbols would reach 0.75, one that confuses two pairs 0.50. (A mean of 0.74 ± 0.38 is something else: runs that differ.)
 #
 # Limits: the rate was chosen by two runs, at the smaller budget; and these sequences hold nothing but one symbol to keep. A task where much must be forgotten, too, may favor another start.
 
@@ -1506,7 +1506,7 @@ assert max(memory["RNN, as many weights as the LSTM"]["40"][after]) < 0.6
 # %% [markdown]
 #
 # ### Film reviews
-# Sentences that people wrote: 10,662 from film reviews, positive or negative (Pang and Lee 2005). The rival is a bag of words: TF-IDF with logistic regression, its strength of regularization chosen on validation sentences. The networks get the better of two learning rates, and the epoch with the best validation accuracy counts.
+# Sentences that people wrote: 10,662 from film reviews, positive or negative (Pang and Lee 2005). The rival is a bag of words: TF-IDF with logistic regression, its strength of regularization chosen on validation sentences. The LSTMs start with a forget bias of 1. The networks get the better of two learning rates, and the epoch with the best validation accuracy counts.
 # Five seeds; with 1,000 sentences each seed has training sentences of its own. One control is important: an LSTM that sees each sentence **with its words shuffled**, in training and in the test.
 
 # %%
@@ -1570,14 +1570,14 @@ for size in ("1,000 sentences", "all sentences"):
 # %% [markdown]
 # Between the LSTM and the bag of words no difference shows, at either size (with 1,000 sentences one run of five is clearly behind). The LSTM is given the order of the words and gains nothing by it that shows. The control says the same from the other side: between the LSTM and the LSTM on shuffled words no difference shows, either. The simplest network, an average of word vectors, has the highest mean at both sizes, by less than a single test set can tell.
 #
-# Order does matter in language; section 2 has a task in which it is everything. But these small networks, with these rates and few epochs, did not *learn* from 8,494 sentences what order means in film reviews. Lesson [bert](bert.ipynb) starts from a model that has read far more. Until then: **a recurrent network that beats chance has not shown that it uses order. Shuffle the words and see.**
+# Order does matter in language; section 2 has a task in which it is everything. But these small networks, with these rates and few epochs, show no gain from it on 8,494 film-review sentences. (A gain of a point or two could hide in these intervals.) Lesson [bert](bert.ipynb) starts from a model that has read far more. Until then: **a recurrent network that beats chance has not shown that it uses order. Shuffle the words and see.**
 
 # %% [markdown]
 # ## 12 · Take it apart
 
 # %% [markdown]
 # ### How much of the gradient arrives?
-# Section 5 said: what does not arrive is not learned. For the stories, here is how much of the gradient reaches each word *before any training*, counted from the end.
+# Section 5 said: what hardly arrives is hardly trained. For the stories, here is how much of the gradient reaches each word *before any training*, counted from the end.
 
 
 # %%
@@ -1655,7 +1655,7 @@ plot.show(
 )
 
 # %% [markdown]
-# Same formula, same start, same stories. Only the question was different. One makes up its mind once and keeps it, the other forgets what is over.
+# Same formula, same start, same stories. Only the question was different. In this story, one makes up its mind once and keeps it; the other changes its answer with each sentence.
 
 # %% tags=["target"]
 expect_within(
@@ -1782,13 +1782,13 @@ for temperature in (0.2, 0.6, 1.0, 1.4, 2.0):
 assert shares[0.2] > 0.9 > shares[2.0]
 
 # %% [markdown]
-# It was never told what a word is. Careful, it repeats what it has read; bold, it invents words. ("A sentence of the training texts" is not bad in itself: those sentences were made from a few patterns.) Lesson [captioning](captioning.ipynb) does the same for sentences about a picture, with attention in the place of the LSTM.
+# It was never told what a word is. Careful, it writes words that exist, and part of its sentences are copies; bold, it invents words. (A word "exists" here if it is in one of the course's sentences. The loss above is that of the training texts.) ("A sentence of the training texts" is not bad in itself: those sentences were made from a few patterns.) Lesson [captioning](captioning.ipynb) does the same for sentences about a picture, with attention in the place of the LSTM.
 
 # %% [markdown]
 # ## 14 · At full size
 
 # %% [markdown]
-# Two layers that read in both directions, trained as language models on a billion words, made ELMo (Peters et al. 2018), the first widely used vectors for words *in their sentence*. What limits such networks is in their formula, too: step $t$ needs step $t - 1$, so the steps of a sequence can only be computed one after another, however many cores there are. Attention (lesson [attention](attention.ipynb)) needs no such order: it looks at all positions at once.
+# Two layers that read in both directions, trained as language models on a billion words, made ELMo (Peters et al. 2018), the first widely used vectors for words *in their sentence*. One limit of such networks is in their formula: step $t$ needs step $t - 1$, so the steps of a sequence can only be computed one after another, however many cores there are. Attention (lesson [attention](attention.ipynb)) needs no such order: it looks at all positions at once.
 
 # %% [markdown]
 # With a GPU, the next cell trains a wider LSTM on stories of thirty sentences and asks for the first.
@@ -1827,8 +1827,8 @@ else:
 
 # %% [markdown]
 # 1. A recurrent network carries a hidden state from step to step, with the same weights at each. It sees order; a bag of words cannot, however much data it gets.
-# 2. Going back, each step multiplies by a Jacobian, $\operatorname{diag}(1 - h^2)\,U^\top$. The product vanishes or explodes. Measure it.
-# 3. Clipping helps against exploding gradients, not against vanishing ones. An LSTM or GRU helps against vanishing ones when its gates are open: start the forget gate with a positive bias.
+# 2. Going back, each step multiplies by a Jacobian, $\operatorname{diag}(1 - h^2)\,U^\top$. The product can vanish or explode. Measure it.
+# 3. Clipping helps against exploding gradients, not against vanishing ones. Against vanishing ones an LSTM helped here when its forget gate started open: give it a positive bias.
 # 4. Take the last *real* state, or your answers depend on who else is in the batch. GRU gates have another order in Keras: compare numbers after every conversion.
 # 5. Before you praise a memory, ask whether the task needs one, and whether a bag of words does as well.
 
@@ -1858,7 +1858,7 @@ else:
 # </details>
 # <details><summary>6. An LSTM reaches 0.76 on sentences, and 0.76 on the same sentences with shuffled words. What does its memory contribute?</summary>
 #
-# Nothing that shows: whatever it uses, a bag has too. Compare with a bag before you look for long memories.
+# Nothing that shows: what it uses is there without the order, too. Compare with a bag before you look for long memories.
 # </details>
 
 # %% tags=["hide-input"]
