@@ -45,7 +45,7 @@ stored = results("transformers")
 # %% [markdown]
 # A transformer reads a *sequence*. A picture becomes one if you cut it up. The next cell cuts handwritten digits of 8 × 8 pixels into 16 pieces of 2 × 2,
 # and trains a small transformer on 1,200 of them (the other 597 are for the test). It has no convolution, and nobody tells it which pieces are neighbors.
-# The cell is folded; by section 8 you will have written every part of it yourself. (One more token, the *class token*, goes in front of the pieces; the answer is read from it. Section 8 explains it.)
+# The cell is folded; by section 8 you will have written every part of the model yourself (attention in the lesson before). (One more token, the *class token*, goes in front of the pieces; the answer is read from it. Section 8 explains it.)
 
 # %% tags=["hide-input", "free"]
 digits = load_digits()  # in the order of the file: others wrote the last ones
@@ -239,8 +239,8 @@ still = alike["no mixing"]
 assert abs(still - still[:, :1]).max() < 1e-3
 
 # %% [markdown]
-# After two or three layers of attention alone every token is practically the same vector: the tokens can no longer be told apart, and later layers have almost nothing left to work with. Without mixing nothing happens at all, so it is the averaging that does it. (Dong et
-# al. 2021 prove that stacks of pure self-attention lose the difference between tokens at a doubly exponential rate, and that residual connections and MLPs slow it down.) Adding what was there slows it down (0.4 after three layers), but twelve untrained layers of it end near 1 as well; with norms and MLPs it goes slower still. So a **transformer block** puts three things around attention: a residual connection, a normalization, and a small
+# After two or three layers of attention alone every token is practically the same vector: the tokens can no longer be told apart. Without mixing nothing happens at all, so it is the averaging that does it. (Dong et
+# al. 2021 prove that stacks of pure self-attention lose the difference between tokens at a doubly exponential rate, and that residual connections and MLPs slow it down.) Adding what was there slows it down (0.4 after three layers), but twelve untrained layers of it end near 1 as well. With norms and MLPs three layers look the same; after twelve, the mean is 0.86. So a **transformer block** puts three things around attention: a residual connection, a normalization, and a small
 # network. One after the other.
 #
 # ### One: add, do not replace
@@ -268,8 +268,8 @@ draw.show(
 )
 
 # %% [markdown]
-# All rows of the middle table are equal. In the sum the tokens still differ. You know this as a **residual connection** from [vision](vision.ipynb). In a transformer
-# it has a second name: every block *reads* from the same $n \times d$ table and *adds* to it, from the first block to the last. That table of running sums is
+# All rows of the middle table are equal. In the sum the tokens still differ. You know this as a **residual connection** from [vision](vision.ipynb). In a transformer,
+# every block *reads* from the same $n \times d$ table and *adds* to it, from the first block to the last. That table of running sums is
 # the **residual stream**.
 
 # %% tags=["hide-input"]
@@ -399,7 +399,7 @@ with torch.no_grad():
         print(f"{name:9} each token's output moves by {moved.numpy()}")
 
 # %% [markdown]
-# **GELU** is the activation function of BERT, GPT-2 and ViT, a smooth ReLU (Hendrycks and Gimpel 2016). The zeros in the first line are exact.
+# **GELU** is the activation function of BERT, GPT-2 and ViT, a smooth ReLU (Hendrycks and Gimpel 2016). The zeros in the first line are what the MLP promises: each row is computed from that row alone.
 
 # %% [markdown]
 # ## 4 · The block
@@ -618,14 +618,14 @@ print(f"the sentence as {tuple(h.shape)}")
 expect_within("largest difference from BERT's own last hidden state", gap, 0, 1e-4)
 
 # %% [markdown]
-# What you wrote is not *like* BERT's encoder. With its weights, it is BERT's encoder. BERT-base and BERT-large differ from it only in size: 12 blocks of width 768, and 24 of 1,024.
+# With BERT's weights, this class *is* BERT's encoder, as it is used: without dropout (which BERT has in training), and on a sentence without padding. BERT-base and BERT-large differ from it only in size: 12 blocks of width 768, and 24 of 1,024.
 #
 # ### What it costs
 # Count the parameters. The attention has four matrices of $d \times d$ and four biases; the MLP $d \times 4d$ and $4d \times d$ with $4d + d$ biases; each norm has $2d$:
 #
 # $$\underbrace{4d^2 + 4d}_{\text{attention}} + \underbrace{8d^2 + 5d}_{\text{MLP}} + \underbrace{4d}_{\text{norms}} = 12d^2 + 13d$$
 #
-# So a block has about $12 d^2$ parameters, **two thirds of them in the MLP**, and their number does not depend on the number of tokens $n$ or of heads. The *work* does depend on $n$. Counted as multiplications and additions:
+# So a block has about $12 d^2$ parameters, **two thirds of them in the MLP**, and their number does not depend on the number of tokens $n$ or of heads. The *work* does depend on $n$. Multiplications and additions in the matrix products (the counter leaves out norms, softmax and GELU):
 
 # %%
 from torch.utils.flop_counter import FlopCounterMode
@@ -904,14 +904,14 @@ plot.show(
 )
 
 # %% [markdown]
-# Without positions no answer changes (rounding could turn one or two that hang in the balance): to this model both columns are the same picture. And yet it is right far more often than chance: *which* pieces occur (corners, strokes, blanks) says a lot about a digit. With positions, the
-# shuffled digits are nonsense to the model, as they are to you.
+# Without positions no answer changes (rounding could turn one or two that hang in the balance): to this model both columns are the same picture. And yet it is right far more often than chance: *which* pieces occur (corners, strokes, blanks) says a lot about a digit. With positions,
+# order counts: on shuffled digits the model falls from 0.854 to 0.255, still above chance.
 
 # %% [markdown]
 # ## 8 · Your own vision transformer
 
 # %% [markdown]
-# Now all parts are there. One more token goes in front, the **class token**: a trained vector, the same for every picture, that belongs to no patch. It collects, block by block, what the answer needs, and the last layer reads only it. (Taking the mean of all patches works as well; BERT calls its class token `[CLS]`.)
+# Now all parts are there. One more token goes in front, the **class token**: a trained vector, the same for every picture, that belongs to no patch. It collects, block by block, what the answer needs, and the last layer reads only it. (Taking the mean of all patches is common, too; BERT calls its class token `[CLS]`.)
 
 # %% tags=["hide-input"]
 flow = draw.network(
@@ -1029,7 +1029,7 @@ expect_within("accuracy on 1,000 new scenes (chance 0.25)", counted, 0.63, 0.06)
 
 # %% [markdown]
 # ### The same in Keras
-# With `keras_block` from section 4, the functional style, `compile` and `fit`. Keras has its pictures channels-last, and a `Conv2D` with strides is the patch embedding. Here the mean of all tokens is read in place of a class token, which saves a custom layer.
+# With `keras_block` from section 4, the functional style, `compile` and `fit`. Keras has its pictures channels-last, and a `Conv2D` with strides is the patch embedding. Here the mean of all tokens is read in place of a class token, which saves a custom layer. (Two epochs are 188 steps, against 300 above: do not compare the two accuracies.)
 
 
 # %%
@@ -1118,13 +1118,13 @@ def show_attention(digit=0, block=1):
 widgets.slider(show_attention, digit=(0, 9), block=(1, 2))
 
 # %% [markdown]
-# The maps differ between digits and blocks, and they look meaningful. Remember from [attention](attention.ipynb), section 10, what they are: shares in which values were mixed, and no proof of what the answer depends on.
+# The maps differ between digits and blocks. Remember from [attention](attention.ipynb), section 10, what they are: shares in which values were mixed, and no proof of what the answer depends on.
 
 # %% [markdown]
 # ## 9 · A ViT and a CNN at equal budget
 
 # %% [markdown]
-# An honest comparison gives both the same: the same pictures, the same number of steps and pictures per step, as many parameters, the same optimizer and schedule, and the same effort of tuning (three learning rates each, 0.001, 0.003 and 0.01, chosen on 1,000 validation pictures with a seed that is used for nothing else, anew for each budget; the highest was chosen each time, and a higher one was not tried).
+# An honest comparison gives both the same: the same pictures, the same number of steps and pictures per step, as many parameters, the same optimizer and schedule, and the same effort of tuning. Three learning rates were tried for each, 0.001, 0.003 and 0.01, on 1,000 validation pictures, with a seed that is used for nothing else, anew for each budget. The highest was chosen each time; a higher one was not tried.
 # The CNN is three times convolution, batch normalization, ReLU, pooling, then the mean over all positions. A stored run, five seeds each, at two budgets:
 
 # %%
@@ -1152,10 +1152,10 @@ assert min(race["CNN"]["120"]["test"]) > max(race["ViT"]["360"]["test"])
 assert race["CNN"]["360"]["seconds"] < race["ViT"]["360"]["seconds"]
 
 # %% [markdown]
-# Every CNN, after a third of the steps, is ahead of every ViT. It also took less time per step. So with these settings, on 6,000 small pictures, the CNN is far ahead. (The rates stand at the edge of what was tried, and depth, patch size and warm-up were not tuned for either.)
+# Every CNN, after a third of the steps, is ahead of every ViT. It also took less time per step. So with these settings, on 6,000 small pictures, the CNN is far ahead. (The rates stand at the edge of what was tried, and depth, patch size and warm-up, the slow rise of the rate at the start, were not tuned for either.)
 #
 # ### Is it because of ...?
-# The usual explanation is **inductive bias**: what a model assumes before it has seen any data. A CNN assumes that neighbors belong together and that a star is a star anywhere; a ViT has to learn both. It sounds right. Which experiment could refute it?
+# The usual explanation is **inductive bias**: what a model assumes before it has seen any data. A CNN assumes that neighbors belong together and that a star is a star anywhere; a ViT assumes this only inside a patch, and has to learn it between patches. It sounds right. Which experiment could refute it?
 #
 # Give the ViT a bit of convolution, and change nothing else: in place of the patch embedding, a **stem** of two small convolutions whose windows *overlap* (3 × 3, stride 2). It ends with the same 64 tokens. If locality is what the ViT lacks, that should help. But the stem also brings a ReLU and a batch normalization, which could help by themselves. So there is a
 # control: a stem with the same two steps whose windows do *not* overlap (2 × 2, stride 2). The blocks behind are the same in all three. Both stems take the learning rate that was chosen for the plain ViT.
@@ -1210,9 +1210,9 @@ expect_within("further gain by overlap", step_two, 0.10, 0.01)
 
 # %% [markdown]
 # Both stems help. The control gains about nine points although its windows do not overlap: that part must come from something else in the stem, such as the second layer, its norm and ReLU, or a learning rate that suits it better. Overlap is worth about ten points more (± 4), and above the control in every run. So the explanation survives the test, *in part*: of what the convolutional
-# stem brings, between a third and two thirds is locality across patches. Without the control you would have credited all of it. (The overlapping stem has 2,800 parameters more than the control, since 3 × 3 windows hold more numbers than 2 × 2. And what still separates it from the CNN, this experiment does not say.) Xiao et al. (2021) found at large size that such stems make ViTs easier to train.
+# stem brings, about half comes with the overlap. Without the control you would have credited all of it. (Even that half is not overlap alone: 3 × 3 windows hold more numbers than 2 × 2, 2,800 parameters in all. And what still separates it from the CNN, this experiment does not say.) Xiao et al. (2021) found at large size that such stems make ViTs easier to train.
 #
-# Look at the training pictures, too. The plain ViT is hardly better on those that it learned from than on new ones. It does not overfit; it *underfits*. More steps helped up to 360; whether still more would, we have not tried.
+# Look at the training pictures, too: there the plain ViT is hardly better than on new ones. It does not overfit; it *underfits*. More steps helped up to 360; whether still more would, we have not tried.
 #
 # ### With more pictures?
 # Dosovitskiy et al. report that on ImageNet alone their ViTs were behind ResNets, and ahead after pre-training on hundreds of millions of pictures. We cannot go so far; we can go from 1,000 to 24,000 (360 steps each time).
@@ -1240,10 +1240,10 @@ for size in ("1000", "24000"):
 
 # %% [markdown]
 # The training column is the accuracy on the first 1,000 training pictures. With 1,000 pictures both overfit: the CNN knows practically all of them by heart, and each is five or six points worse on new ones than with 6,000. From 6,000 to 24,000 neither changes much: 360 steps draw 23,040 pictures, with repeats, so that more than a third of 24,000 are never seen. The lead of the CNN is
-# about the same in all three rows. So this table is no evidence for or against the claim about hundreds of millions of pictures: for that, the steps would have to grow along with the pictures.
+# about the same in all three rows. So this table says nothing about hundreds of millions of pictures: for that, the steps would have to grow along with them.
 #
 # ### At something real
-# Scenes are drawn by a program. MNIST's test part was written by people: 10,000 digits of 28 × 28 pixels, here 5,000 to learn from at most, 4,000 new ones. Patches of 4 × 4, 120 steps, five draws of the labels; rates chosen with 1,000 labels on 1,000 others. A stored run:
+# Scenes are drawn by a program. MNIST's test part was written by people: 10,000 digits of 28 × 28 pixels, here 5,000 to learn from at most, 4,000 new ones. Patches of 4 × 4, 120 steps, five draws of the labels (at 5,000, each draw holds all of them, so logistic regression has no spread there); rates chosen with 1,000 labels on 1,000 others. A stored run:
 
 # %%
 real = stored["mnist"]
@@ -1265,7 +1265,7 @@ behind = np.mean(real["logistic regression"]["5000"]) - np.mean(real["ViT"]["500
 expect_within("ViT behind logistic regression, 5,000 labels", behind, 0.37, 0.05)
 
 # %% [markdown]
-# The CNN is ahead of logistic regression at all three numbers of labels. The ViT is behind *both*. From 1,000 to 5,000 labels it gains nothing that we can see, so labels are not what it lacks. (Its rate was chosen with one seed, at 1,000 labels, and used for all three.) Is it steps? Test it: three times as many.
+# The CNN is ahead of logistic regression at all three numbers of labels. The ViT is behind *both*. From 1,000 to 5,000 labels it gains nothing that we can see: at 120 steps, labels are not what it lacks. (Its rate was chosen with one seed, at 1,000 labels, and used for all three.) Is it steps? Test it: three times as many.
 
 # %%
 steps = stored["mnist_long"]
@@ -1282,7 +1282,7 @@ for count in ("100", "1000", "5000"):
 assert np.mean(steps["ViT"]["5000"]) - np.mean(steps["ViT"]["1000"]) > 0.04
 
 # %% [markdown]
-# It was steps: with 1,000 labels the ViT gains about 25 points, with 5,000 about 30, and now 5,000 labels serve it better than 1,000. With 100 labels steps change little. It is still behind logistic regression, which tells you within a second that this ViT is not ready. Always run a simple baseline.
+# From 1,000 labels on, it was steps: the ViT gains about 25 points with 1,000 and about 30 with 5,000, and now the 5,000 serve it better. With 100 labels, steps change little. It is still behind logistic regression at all three; without that baseline you might take 0.84 for a good result. Always run a simple baseline.
 
 # %% [markdown]
 # ## 10 · Take it apart
@@ -1320,11 +1320,11 @@ assert max(apart["position"]["0.003"]) < min(apart["nothing"]["0.003"])
 assert reached["MLP"] > reached["nothing"] - 0.01
 
 # %% [markdown]
-# At the higher rate the residual connection does most harm: three of five runs stay at chance. At the lower one it cannot be told from the norm. Positions are worth about fifteen points at the higher rate. Without the MLP, though it holds two thirds of a block's parameters, we see no difference beyond the spread of the seeds. Without attention it is four to six points fewer; at the
-# higher rate the seeds overlap, and the answer is read in another way, so this row says little. And 150 steps are few (logistic regression has 0.92 on these digits): the table says what slows the *start*.
+# At the higher rate the model without residual connections is the worst: three of five runs stay at chance. At the lower rate it cannot be told from the one without norms. Positions are worth about fourteen points at the higher rate. Without the MLP, though it holds two thirds of a block's parameters, we see no difference beyond the spread of the seeds. Without attention it is four to six points fewer; but
+# the seeds overlap at both rates, and the answer is read in another way, so this row says little. And 150 steps are few (logistic regression has 0.92 on these digits): the table is mostly about the *start*.
 #
 # So train three times as long, at the higher rate:
-#
+
 # %%
 longer = stored["apart_long"]
 print(f"{longer['steps']} steps, rate 0.003; lowest and highest of five seeds")
@@ -1337,8 +1337,8 @@ print(f"without attention minus the complete block: {ahead:+.3f} ± {interval:.3
 assert ahead > interval
 
 # %% [markdown]
-# Now the picture is another one. Without the norm most of the damage is gone: it was slowness. Without residual connections some runs learn and others do not. Without positions the model stays where it was, and more steps do not help: what it lacks is information. And without *attention* it is ahead of the complete block, in the mean by three points! There, each piece goes through the MLPs with its
-# position, and the mean adds up what the pieces say by themselves, much as logistic regression does (0.92). To read these digits, tokens need not hear of one another. What a part is worth depends on the task, and what a short run says about it may be the opposite of the truth.
+# Now the picture is another one. Without the norm, 17 points behind have become four: most of the damage was slowness. Without residual connections some runs learn and others do not. Without positions it is the other way round: the distance from the complete model grows from 14 points to 21, as you would expect when it is information that is missing, not time. And without *attention* the model is ahead of the complete one, in the mean by three points! (It reads the mean in place of the class token, and that may be part of it.) There, each piece goes through the MLPs with its
+# position, and the mean adds up what the pieces say by themselves, much as logistic regression does (0.92). To read these digits, tokens need not hear of one another. What a part is worth depends on the task, and a short run may say something else than a longer one.
 #
 # ### Where the norm stands
 # Post-norm has the norm *on* the stream, pre-norm beside it. Before any training, put a loss behind a stack of fresh blocks, and measure the gradient at each block's last matrix. The matrices start by Glorot's rule (`xavier_uniform_`, as `nn.Transformer` does), five seeds. **Predict:** for which of
@@ -1427,8 +1427,8 @@ for rate in ("0.001", "0.004"):
     print(f"pre-norm, rate {rate}: warm-up brings {gain:+.3f} ± {interval:.3f}")
 
 # %% [markdown]
-# At the high rate, post-norm without warm-up stays at chance in each of the five seeds. Warm-up cures it, and so does the lower rate without warm-up: it is the *large rate at the start* that does the damage, as Xiong et al. say. (Both schedules have the same mean rate, half of the peak; they differ in when it is high.) Pre-norm is above chance in all four cases. That does not mean that
-# warm-up is of no use to it: at the lower rate it is clearly better with it; at the higher one the interval contains 0. At the lower rate without warm-up the two orders cannot be told apart. (Batches of 32; 120 steps are few for eight blocks, so the table is about who starts at all, not about who ends where.)
+# At the high rate, post-norm without warm-up stays at chance in each of the five seeds. Warm-up cures it, and so does the lower rate without warm-up: it is the *large rate at the start* that does the damage, as Xiong et al. say. (Both schedules have the same mean rate, half of the peak; they differ in when it is high.) Pre-norm is above chance in all four cases. Still,
+# warm-up is of use to it: at the lower rate it is clearly better with it; at the higher one the interval contains 0. At the lower rate without warm-up the two orders cannot be told apart. (Batches of 32; 120 steps are few for eight blocks, so the table is about who starts at all, not about who ends where.)
 
 # %% [markdown]
 # ## 11 · At full size
@@ -1462,11 +1462,11 @@ expect_within(
 # ## 12 · What to remember
 
 # %% [markdown]
-# - A block: attention mixes tokens, an MLP works on each alone, both *add* to the residual stream, and layer normalization keeps its scale in hand. Shapes stay $(n, d)$.
+# - A block: attention mixes tokens, an MLP works on each alone, both *add* to the residual stream, and layer normalization brings each token to mean 0 and variance 1. Shapes stay $(n, d)$.
 # - Pre-norm normalizes what a sublayer reads, post-norm the sum. An encoder sees both sides; a decoder only the past, and a memory through cross-attention.
 # - $12d^2$ parameters per block, $24nd^2 + 4n^2d$ operations: the $n^2$ part leads only beyond $n = 6d$.
 # - Without positional encoding a picture is a bag of patches. A patch embedding is a convolution with stride.
-# - At our equal budgets, from 1,000 to 24,000 pictures, the CNN is ahead. A stem with overlapping windows is a test of *why*: an explanation that no experiment could refute is none.
+# - At our equal budgets, from 1,000 to 24,000 pictures, the CNN is ahead. Ask *why* with an experiment that could refute your answer, and with a control: about half of what the convolutional stem brought came with the overlap.
 
 # %% [markdown]
 # ## 13 · Check yourself
