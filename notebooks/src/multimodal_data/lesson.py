@@ -113,7 +113,7 @@ assert match(0) < 0.2 and match(found) > 0.9 and abs(found - hidden_delay) < 0.0
 
 # %% [markdown]
 # It is right to within a fiftieth of a second, although each picture lasts a tenth. Nobody told it what a rhombus or a pop is: it was enough
-# that the two happen *together*. That is the thought behind everything multimodal, and it has a condition: the samples must be
+# that the two happen *together*. Much of multimodal learning rests on that, and it has a condition: the samples must be
 # **aligned**, that is, the parts that belong together must stand side by side. Move the sound yourself. How far may it be off?
 
 
@@ -148,19 +148,19 @@ def show_match(delay=0.0):
 widgets.slider(show_match, delay=(0.0, 0.6, 0.02))
 
 # %% [markdown]
-# (One picture, 0.1 s, is enough to lose nearly all of it.) So data can be ruined without a single wrong number in it. This
+# One picture, 0.1 s, is enough to lose nearly all of it. So data can be ruined without a single wrong number in it. This
 # lesson is about that kind of fault: shifted, padded, absent, mislabeled, leaked. None of them raises an error.
 #
-# (In lines with "expected … ± …", and under *Target* at the top, ± is the tolerance of the course's own check. Everywhere
-# else it is a 95 % interval by Student's t.)
+# How to read a ±: after "expected", and under *Target* at the top, it is the tolerance of the course's own check. Everywhere
+# else it is a 95 % interval by Student's t.
 
 # %% [markdown]
 # ## 2 · The question
 
 # %% [markdown]
 # Six synthetic voices say the ten digits, four times each: 240 recordings. Each voice sits in a room of its own, at its own
-# microphone. (The voices are made by a synthesizer; the rooms are made below, as loud as we chose. Section 8 has real
-# people.) Listen to two of them say "seven".
+# microphone. The voices come from a synthesizer, and the rooms are made below, as loud as we chose; section 8 has real
+# people. Listen to two of them say "seven".
 
 
 # %% tags=["hide-input"]
@@ -252,10 +252,10 @@ draw.show(
 )
 
 # %% [markdown]
-# The last line is not decoration. *Who* speaks is no input for the model, but keep it: section 8 splits the data by it.
-# (`identity` is the number of the face.)
+# The words praise the talk, and yet the target is 0, negative: in `mood` no single modality is enough. And keep the last line.
+# *Who* speaks, and the number of the face (`identity`), are no input for the model, but section 8 splits data by such things.
 #
-# A model does not eat samples of raw sound and text. **Preprocessing** turns them into arrays, as lessons images to audio did:
+# A model takes neither raw sound nor text. **Preprocessing** turns them into arrays, as the lessons from images to audio did:
 # the face into floats, the voice into log-mel frames, the words into ids. Here are four samples after it.
 
 
@@ -283,8 +283,8 @@ for s in four:
 
 # %% [markdown]
 # Section 1 found a shift. Now the finer question: pictures come 10 times per second, sound frames 62.5 times (one every 256
-# samples at 16,000 Hz). Which sound frames belong to which picture? (The pictures of a video are called **frames** as well, or video frames. In
-# this lesson a *frame* is always one of the sound, and a *picture* one of the video.)
+# samples at 16,000 Hz). Which sound frames belong to which picture? The pictures of a video are also called **frames**; in
+# this lesson a *frame* is always one of the sound, and a *picture* one of the video.
 
 # %% tags=["hide-input"]
 draw.show(
@@ -306,7 +306,7 @@ draw.show(
 #
 # $$j(i) = \left\lfloor \frac{i \cdot \text{hop} \cdot r}{f_s} \right\rfloor$$
 #
-# ($\lfloor\;\rfloor$ rounds down.) By hand for frame 13: 13 · 256 = 3,328 samples; · 10 = 33,280; / 16,000 = 2.08; so picture 2.
+# where $\lfloor\;\rfloor$ rounds down. By hand for frame 13: 13 · 256 = 3,328 samples; · 10 = 33,280; / 16,000 = 2.08; so picture 2.
 
 # %%
 HOP = 256
@@ -348,7 +348,7 @@ in_step = check("multimodal_data.blank.1", in_step)
 
 # %% [markdown]
 # ### Off by one
-# Four rules that people really write, on our film (its sound moved back by the delay first). How many frames get the right picture, how
+# Four rules that one might write, on our film (its sound moved back by the delay first). How many frames get the right picture, how
 # well does the sound fit, and where are the pictures of a whole hour?
 
 # %%
@@ -377,12 +377,12 @@ assert fits[0] > 0.8 and max(fits[1:]) < fits[0] and fits[2] < 0.3
 assert measured["blocks of 6 frames"][2] == 150
 
 # %% [markdown]
-# Counting pictures from 1 loses everything: one picture, as in section 1. Rounding is wrong for about half of all frames. And
+# Counting pictures from 1 loses everything: it is off by one picture, as in section 1. Rounding is wrong for about half of all frames. And
 # "about six" drifts: after an hour it is two and a half minutes off. All four run without an error. So **test an
 # alignment with an event** that is sharp in both modalities (a clap, a door), at the start *and* at the end.
 #
-# (A frame's window of 32 ms reaches 16 ms to each side of its center, so a frame at a border hears both pictures. Finer than that the
-# question has no answer.)
+# There is a limit: a frame's window of 32 ms reaches 16 ms to each side of its center, so a frame at a border hears both
+# pictures. Finer than that the question has no answer.
 #
 # ### A video is many pictures
 # One minute of 640 × 480 pixels in color, 25 per second, one byte per number:
@@ -399,8 +399,7 @@ for seed in range(3):
 # %% [markdown]
 # So models are given a few pictures, one from each of several equal pieces (Wang et al. 2016). A video file on your disk is
 # compressed, and reading it takes a decoder. `video.read` takes animated pictures and folders of pictures at once, and MP4 or WebM where the optional package `av` is
-# installed. (GRID, a well-known set of talking faces, comes as MPEG files that need such a decoder; this lesson's film is the
-# course's own instead.) A file brings the time of each picture with it. Use these times: cameras of phones do not keep to 25 per second.
+# installed. A file brings the time of each picture with it. Use these times: cameras of phones do not keep to 25 per second.
 
 # %% [markdown]
 # ## 5 · A batch that says what is what
@@ -417,7 +416,7 @@ except ValueError as error:
 # %% [markdown]
 # ### Padding
 # Sentences differ in length, voices too. So make room for the longest, copy each sequence to the start of its row, and leave
-# zeros behind it: **padding**. (0 is the id of `<pad>`.) And remember what is real: the **padding mask** is True at real elements.
+# zeros behind it: **padding**. For words, 0 is the id of `<pad>`. And remember what is real: the **padding mask** is True at real elements.
 
 # %%
 lengths = np.array([len(s["words"]) for s in four])
@@ -471,7 +470,7 @@ widgets.slider(show_padding, num_padding=(0, 8))
 #
 # $$\bar h = \frac{\sum_t m_t\, h_t}{\max\!\big(1, \sum_t m_t\big)}$$
 #
-# (The maximum matters where nothing is real at all: 0/1 instead of 0/0.)
+# The maximum matters where nothing is real at all: 0/1 instead of 0/0.
 #
 # **Your turn (blank 2).** Write it for a batch.
 # <details><summary>Hint 1</summary>
@@ -580,7 +579,7 @@ def pad_modality(sequences):
 pad_modality = check("multimodal_data.blank.3", pad_modality)
 
 # %% [markdown]
-# Making a batch out of samples is called **collation**. With your function it is short. (Pictures are all of one size, so `face` gets no padding mask.)
+# Making a batch out of samples is called **collation**. With your function it is short. Pictures are all of one size, so `face` gets no padding mask.
 
 
 # %%
@@ -645,12 +644,12 @@ print(f"{num_equal} batches equal, {num_skipped} left out")
 assert num_equal + num_skipped == 100
 
 # %% [markdown]
-# (Left out: batches in which *nobody* has some modality. Then `next` finds no example, and your function cannot know how wide the frames would be. A real
-# `collate_fn` is told the shapes beforehand.)
+# Left out are batches in which *nobody* has some modality: `next` finds no example there, and your function cannot know how
+# wide the frames would be. A real `collate_fn` is told the shapes beforehand.
 #
 # ### Does it matter to a model?
 # Each voice of `mood` says one sentence, and the model gets its mean log-mel frame, in decibels. Three colleagues take the mean: over what is real; over everything, with each voice padded by zeros to the same 130 frames; over everything, as it comes in batches of 8.
-# The classifier is a small decision tree, three questions in a row. (In decibels, 0 is *loud*: a popular slip.)
+# The classifier is a small decision tree, three questions in a row. Padding with 0 is itself a common slip here: in decibels, 0 is *loud*.
 
 # %%
 padding_guess = widgets.guess(
@@ -722,8 +721,8 @@ assert by_way["as it comes"][1] < by_way["masked"][1] - 0.02
 assert by_length > by_way["padded to 130"][0]
 
 # %% [markdown]
-# The *faulty* means win, by far. Look at the last lines for the reason. In `mood` the tempo carries the mood, and the number of frames alone is the best feature of all. The masked mean has lost it, rightly; the padded mean has smuggled it in, because the more zeros, the nearer the mean is to zero. The control agrees: with as many zeros as *another* voice would get, the gain is gone.
-# So the fault is rewarded in the test. Then the model is deployed, samples come one by one, nothing is padded, and the third way scores less than the masked mean, and even less than the majority class. The second way holds as long as everybody pads to 130 frames forever, and it cuts the first voice that is longer.
+# Here the *faulty* means win, by far. Look at the last lines for the reason. In `mood` the tempo carries the mood, and the number of frames alone does better than all three means. The masked mean has lost it, rightly; the padded mean brings it back, because the more zeros, the nearer the mean is to zero. The control agrees: with as many zeros as *another* voice would get, the gain is gone.
+# So the test rewards the fault. Then the model is deployed, samples come one by one, nothing is padded, and the third way scores less than the masked mean, and even less than the majority class. The second way holds as long as everybody pads to 130 frames, and it has no place for a longer voice.
 #
 # Two lessons. **An answer that depends on the other samples in the batch is a bug**, whatever it scores: run your model with batches of 8 and of 1, and compare. And if length helps, give it to the model openly, as a feature.
 
@@ -902,8 +901,8 @@ for (x, target), from_torch in zip(stream, loader):
 print("16 batches from PyTorch and from TensorFlow, with their masks: equal")
 
 # %% [markdown]
-# (`cache` comes before everything that is to differ from epoch to epoch, such as shuffling and augmentation. Behind `shuffle` it would freeze the first order
-# forever.)
+# `cache` comes before everything that is to differ from epoch to epoch, such as shuffling and augmentation. After `shuffle` it
+# would keep the first order in every epoch.
 #
 # The package has all of it for its own data sets, shuffled by one seed, in three views:
 
@@ -921,7 +920,7 @@ for ours, from_torch, (x, target) in zip(*views):
 print("8 batches, 3 views, all equal")
 
 # %% [markdown]
-# ### Three habits that cost people weeks
+# ### Three habits to avoid
 # **1. A window, not a shuffle.** `shuffle(buffer_size)` of `tf.data` draws from a window, not from everything. Six thousand samples, sorted
 # by label, and a buffer of 100:
 
@@ -933,7 +932,7 @@ print("every sample of the first batch is among the first", 100 + 64, "of 6,000"
 
 # %% [markdown]
 # All of one class, then. PyTorch permutes everything; with `tf.data`, take a buffer as large as the data, or shuffle the *numbers* of
-# the samples first (what the package does).
+# the samples first, as the package does.
 #
 # **2. The same "random" numbers.** `DataLoader(…, num_workers=2)` reads with two more processes, each with a *copy* of your data set. A random
 # generator in it is copied as well. Pickling is how such a copy is made:
@@ -967,7 +966,7 @@ for kind in (Noisy, NoisyBySample):
     print(f"{kind.__name__:14} two workers, two samples, the same noise: {same}")
 
 # %% [markdown]
-# The second class makes the noise of a sample from its number and the epoch. So it gives sample 0 the same noise with any number of workers, in any order. That is worth more than it looks: a run can
+# The second class makes the noise of a sample from its number and the epoch. So it gives sample 0 the same noise with any number of workers, in any order, and a run can
 # be repeated on another machine.
 #
 # **3. The order is part of the experiment.** Shuffling draws from PyTorch's global generator, unless you give the loader one:
@@ -1063,8 +1062,8 @@ def show_kappa(sarcastic=0.1):
 widgets.slider(show_kappa, sarcastic=(0.05, 0.5, 0.05))
 
 # %% [markdown]
-# (Where both classes are equally common, 90 % is worth 0.80; at 5 % it is *below* chance.) So never report agreement without what chance gives. And kappas of two data sets with different shares of
-# classes are hard to compare: their scale moves.
+# Where both classes are equally common, 90 % is worth 0.80; at 5 % it is *below* chance. So never report agreement without what chance gives. And kappas of two data sets with different shares of
+# classes are hard to compare: chance leaves more to win in one than in the other.
 #
 # ### Several annotators
 # With $n$ annotators per item, count the **pairs** who agree: five people make 5 · 4 = 20 ordered pairs. If 4 say "true" and 1 says "false", 4 · 3 = 12 of them agree.
@@ -1093,7 +1092,7 @@ def pair_agreement(counts):
 pair_agreement = check("multimodal_data.blank.4", pair_agreement)
 
 # %% [markdown]
-# Its mean over the items is $p_o$. For $p_e$ pool everybody's answers, and square the share of each class. With these two, the formula above is called **Fleiss' kappa**. **Krippendorff's alpha** is built alike, and also takes
+# Its mean over the items is $p_o$. For $p_e$ pool everybody's answers, square the share of each class and add the squares up. With these two, the formula above is called **Fleiss' kappa**. **Krippendorff's alpha** is built alike, and also takes
 # missing answers, and distances between labels (for grades, 1 and 2 are nearer than 1 and 5).
 
 
@@ -1147,11 +1146,11 @@ print(f"one voter agrees with the majority of the other four: {one:.2f}")
 votes_guess.compare("about 75 %")
 
 # %% [markdown]
-# (The interval draws whole *sentences* anew: a sentence comes with up to four pictures, and votes on the same sentence hang together.) Three things to see.
+# For the interval, whole *sentences* are drawn anew: a sentence comes with up to four pictures, and its votes hang together. Three things to see.
 #
-# - It is an easy question about plain shapes, and yet in a quarter of the items not all agree. Some sentences are ambiguous ("touching the edge"), some voters hasty: by voter, the share that equals the label goes from 0.88 to 0.98.
-# - The label *is* the majority. So "accuracy" on this set means "agrees with most of five people", and a single person has 0.95 of it.
-# - Look for an item with 3 true against 2 false, or 2 against 3. There is none. Would that be chance? The next cell asks.
+# - It is an easy question about plain shapes, and yet in a quarter of the items not all agree. Voters differ too: the next cell gives, for each, the share of votes that equal the label (too high, since a voter's own vote helps to make the label).
+# - The label *is* the majority. So "accuracy" on this set means "agrees with most of five people", and one voter against the other four has 0.95 of it.
+# - Look for an item with 3 true against 2 false, or 2 against 3. There is none. Can that be chance? The next cell asks this as well.
 
 # %%
 by_voter = nlvr["by voter: votes, share like the label"]
@@ -1175,7 +1174,7 @@ print(f"items with three equal votes and a “nonsense” among the others: {mix
 assert plain == 0 and expected > 10
 
 # %% [markdown]
-# If every voter erred alike and independently, about a dozen items would stand 3 to 2 between true and false, and more if some items are harder than others. There is not a single one, though sixteen items have three equal votes and a "nonsense". So the items about which people were most divided seem to have been taken out before publication. What remains is easier than what was written.
+# If every voter erred alike and independently, about a dozen items would stand 3 to 2 between true and false, and probably more if some items are harder than others. There is not a single one, though sixteen items have three equal votes and a "nonsense". So the items about which people were most divided seem to have been taken out before publication. What remains is then easier than what was written.
 
 # %% [markdown]
 # ### What was taken out
@@ -1204,10 +1203,10 @@ plot.show(
 
 # %% [markdown]
 # Only recordings that 80 % of the listeners or more heard as intended are in the set. That is a reasonable choice for studying acted emotions, and a trap for whoever reads "people reach 0.94": on everything that was recorded they have 0.85. And those left out sounded
-# *less* natural. A model tested on the published part has met no doubtful case. **Ask what was taken out, and by whom.**
+# *less* natural. A model tested on the published part has met few doubtful cases. **Ask what was taken out, and by whom.**
 #
 # ### The majority and its ceiling
-# Why ask five people and not one? If each is right with probability $q$ and they err *independently*, the **majority vote** is right more often. If they err together, it is not. Try it: two classes, 2,000 items; in the second column half of each voter's errors are on the same
+# Why ask five people and not one? If each is right with probability $q > 1/2$ and they err *independently*, the **majority vote** is right more often. If all err on the same items, it is not. Try it halfway: two classes, 2,000 items; in the second column half of each voter's errors are on the same
 # hard items.
 
 
@@ -1236,7 +1235,7 @@ for num_voters in (1, 3, 5, 11, 101):
 assert np.mean(ladder[101, 0]) == 1 and abs(np.mean(ladder[101, 0.5]) - 0.9) < 0.01
 
 # %% [markdown]
-# (Means over five seeds; every voter is right in 80 % of the cases.) A hundred and one independent voters made no mistake in 10,000 items; a hundred and one who share their blind spots stay at 0.90, whatever you pay them.
+# These are means over five seeds; every voter is right in 80 % of the cases. A hundred and one independent voters made no mistake in 10,000 items. Where half of the errors are shared, more voters help up to 0.90 and no further: the shared errors remain.
 #
 # What does this mean for a *model* that is tested against such labels? Three people annotate `mood`. One reads only the words, one hears only the voice, one sees only the face, and
 # each gives the best bet from that. Nobody is careless.
@@ -1273,8 +1272,9 @@ expect_within("score of the truth against the majority", perfect, 0.78, 0.05)
 
 # %% [markdown]
 # Low agreement need not mean bad annotators; here each sees another part. Before you blame them, ask what they
-# were shown. And mind the last line: scored against such labels, a *perfect* model looks mediocre. **Noise in the labels is a
-# ceiling** for whoever knows the truth; a score above it, on such labels, can only come from having learned the annotators' habits.
+# were shown. And mind the last line: scored against such labels, a *perfect* model looks mediocre. Where all three differ,
+# `argmax` takes the first class; another rule would move the number. **Noise in the labels is a ceiling** for whoever knows
+# the truth; a score clearly above it, on such labels, is a sign that the model has learned the annotators' habits.
 
 # %% [markdown]
 # ## 8 · Who is in the test set?
@@ -1359,7 +1359,7 @@ print(f"{mean:.2f} ± {interval:.2f}")
 assert mean - interval > 0.2
 
 # %% [markdown]
-# Neither number is *wrong*: they answer different questions. If the product will hear the same six voices, the first. If it will hear others, only the second; and then the first is a **leak**, or **data leakage**: the test set shares with
+# Neither number is *wrong*: they answer different questions. If the product will hear the same six voices, the first. If it will hear others, only the second; then the split by take has a **leak**, or **data leakage**: the test set shares with
 # training something that the world will not share. The remedy is a **grouped split**: whole voices, people, films or hospitals go to one side.
 #
 # ### The same with people
@@ -1381,7 +1381,7 @@ digits = people["digits"]["SVC"]["by group"]
 print(f"one person, at worst {min(digits):.2f}, at best {max(digits):.2f}")
 
 # %% [markdown]
-# In brackets stands the range of five random draws of *these* clips: it says nothing about other people. The ± beside it does, roughly: it is an interval over the people who were left out. Real people show the same gap for the digits. For the emotions it is smaller, and with the linear model it is not clear of the interval. Note *how sure* the random column looks: five draws of the digits within a hundredth. It is a very exact answer to the question how well the system knows people it has met.
+# In brackets stands the range of five random draws of *these* clips: it says nothing about other people. The ± beside it does, roughly: it is an interval over the people who were left out. For the digits, real people show a gap as wide as our voices did. For the emotions it is smaller, and with the linear model it lies within the interval. Note *how sure* the random column looks: five draws of the digits within a hundredth. It is a very exact answer to another question: how well does the system do on people it has met?
 #
 # What is shared? For each recording, find the nearest of all others and ask *who* that is.
 
@@ -1396,10 +1396,10 @@ for name in ("digits", "emotions"):
     print(f"   the nearest of *another* person has the same label {label:.2f}")
 
 # %% [markdown]
-# For the digits the nearest recording is nearly always another take of the *same* digit by the *same* person: an easy match. Take the person's own recordings away, and the nearest of the others says the same digit in half of the cases only. That is what a split by clip leaves in training, and a split by person does not. For the emotions the two shares lie close together (0.50 and 0.44), and so the gap is small.
+# For the digits the nearest recording is nearly always another take of the *same* digit by the *same* person: an easy match. Take the person's own recordings away, and the nearest of the others says the same digit in half of the cases only (guessing has 0.10). The easy match is what a split by clip leaves in training, and a split by person does not. For the emotions the two shares lie close together, which fits the smaller gap.
 #
 # ### Because of the microphone?
-# A microphone, a room, a loud or soft person add the *same* to every log-mel frame of a clip. If that were the reason, taking each clip's mean over time away should close the gap. A control that can refute:
+# A microphone that favors some frequencies, or a loud or soft person, adds nearly the *same* to every log-mel frame of a clip. If that were the reason, taking each clip's mean over time away should close the gap. A control that can refute:
 
 # %%
 plain = people["digits"]["SVC"]
@@ -1414,7 +1414,7 @@ left = people["digits"]["nearest is the same person, mean taken off"]
 print(f"nearest recording is by the same person: still {left:.2f}")
 
 # %% [markdown]
-# It does not. The gap is nearly as wide as before, the gain goes in both directions, and the person can still be recognized. So with these people "it is the microphone" is at most a small part of the answer; ways of speaking (which vowels, how long) are not the same for all frames and stay. In our rooms we can take the
+# It does not: 0.97 against 0.71 is still a wide gap, and the person can still be recognized. The gain is not clear of zero, and six people are too few to say how large this part is. What is not the same for all frames stays, too: ways of speaking, and also noise. Here it cannot be told which. In our rooms we can take the
 # causes apart, since we made them:
 
 # %%
@@ -1427,7 +1427,7 @@ for name in ("voices only", "microphones", "noise", "microphones and noise"):
     print(f"{name:30}{means}        {mean:.2f} ± {interval:.2f}")
 
 # %% [markdown]
-# There the noise, which nobody wrote down, costs most. Hospitals and their scanners, drivers and their cars can do the same to you: **split by whatever the world will change**.
+# In these rooms the noise, which nobody wrote down, costs most. Hospitals and their scanners, drivers and their cars can do the same to you: **split by whatever the world will change**.
 #
 # ### Do more voices help?
 
@@ -1453,10 +1453,10 @@ plot.show(
 )
 
 # %% [markdown]
-# With 18 voices there are two groups only, so read the right end as a tendency. More voices help with new voices; for known ones there was nothing left to win. (With two voices the classifier learns from one and meets the other: chance.) The two scores call for different work. Whoever looks at the upper curve concludes that the problem is solved.
+# With two voices the classifier learns from one and meets the other: chance. More voices help with new voices; for known ones there was little left to win. Each voice brings 40 recordings, so variety and amount grow together here, and with 18 voices there are two groups only: read the right end as a tendency. Whoever looks at the upper curve alone concludes that the problem is solved.
 #
-# ### A leak that makes scores *worse*
-# NLVR again, and a model that never sees the picture: it reads the sentence alone, and says true or false. The majority class has 0.55. Split at random, or by sentence?
+# ### A model that never sees the picture
+# NLVR again, but the model reads the sentence alone, and says true or false. The majority class has 0.55. Split at random, or by sentence?
 
 # %%
 leak_guess = widgets.guess(
@@ -1488,8 +1488,8 @@ all_sentences = texts["nlvr"]["num_groups"]
 print(f"true of one picture and false of another: {both} of {all_sentences} sentences")
 
 # %% [markdown]
-# Each number is the mean of five ways to deal the same texts into ten parts; the ± says how much the dealing matters, not how much other texts would. (With 690 texts, that is about ± 0.04.) And the first line is far *below* guessing! Look at the last line. Each sentence was written so that it is true of some pictures and false of others. If the test item is true, then of the same sentence more *false* ones are left in training. The model remembers the sentence, as you feared, and
-# what it remembers is the wrong answer. Split by sentence, it falls back to the majority, which is the honest result: the sentence alone says nothing. **A leak is a dependence between the two sides. It may push a score either way.**
+# Each number is the mean of five ways to deal the same texts into ten parts; the ± says how much the dealing matters, not how much other texts would. With 690 texts, that is about ± 0.04 or more. And the first line is far *below* guessing! Look at the last line. Each sentence was written so that it is true of some pictures and false of others. If the test item is true, then of the same sentence more *false* ones are left in training. The model remembers the sentence, as you feared, and
+# what it remembers is the wrong answer. Split by sentence, it falls back to the majority, which is the honest result: from the sentence alone it learns nothing. **A leak is a dependence between the two sides. It may push a score either way.**
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -1511,13 +1511,13 @@ draw.show(
 )
 
 # %% [markdown]
-# MUStARD (Castro et al. 2019) has remarks from TV shows. The *name* of the speaker alone, not a word of the remark, predicts sarcasm at 0.68, since some characters are sarcastic far more often than others. Split by speaker, every test name is unknown, and the model can only answer what is most frequent in its training set, that is, among the *other* speakers. The row *most frequent label* does just that and nothing else, and has 0.33: below one half, since a test part with many sarcastic remarks leaves fewer of them in training. The words alone fall from 0.60 to 0.52.
+# MUStARD (Castro et al. 2019) has remarks from TV shows. The *name* of the speaker alone, not a word of the remark, predicts sarcasm at 0.68, since some characters are sarcastic far more often than others. Split by speaker, every test name is unknown, and the model can only answer what is most frequent in its training set, that is, among the *other* speakers. The row *most frequent label* does just that and nothing else, and has 0.33, within the interval of the name: below one half, since a test part with many sarcastic remarks leaves fewer of them in training. The words alone fall from 0.60 to 0.52.
 
 # %% [markdown]
 # ## 9 · Three more leaks
 
 # %% [markdown]
-# To show a leak beyond doubt, take labels that are pure chance. *Whatever* is above 0.5 then is a fault of the procedure. All three below are common in published work (Kapoor and Narayanan 2022 list examples from 17 fields).
+# To show a leak beyond doubt, take labels that are pure chance. A score that lies *clearly* above 0.5 is then a fault of the procedure. All three below are kinds of leaks in published work that Kapoor and Narayanan (2023) list; they count 17 fields with leaks.
 #
 # **Duplicates.** Somebody makes three noisy copies of each sample (augmentation, or to balance classes) and splits *afterwards*. **Selection before the split.** Of 2,000 features the 20 that go best with the labels are kept, chosen on all the data. **Scaling before the split.** Mean and spread are computed on
 # all the data.
@@ -1584,10 +1584,10 @@ assert outcome["copies", True][0] > outcome["selection", True][0] > 0.7
 assert all(abs(outcome[name, False][0] - 0.5) < 0.05 for name in leaks)
 
 # %% [markdown]
-# Copies and selection turn coin tosses into a paper. Scaling does not, here: mean and spread of a hundred samples hardly know the labels. (With few samples, or where the test set comes from elsewhere, it can matter.) Do it right all the same, since it costs nothing: put every step that *learns from data* into one pipeline (`make_pipeline(StandardScaler(), …)`) and fit it on training data only. Then you need not
+# Copies and selection make coin tosses look like knowledge. Scaling does not, here: mean and spread are computed without the labels. Elsewhere it can matter, for instance where the test set is very different. Do it right all the same, since it costs nothing: put every step that *learns from data* into one pipeline (`make_pipeline(StandardScaler(), …)`) and fit it on training data only. Then you need not
 # know which step is harmless.
 #
-# **Frames of one film.** Neighboring pictures are near copies of each other: split a film data set by picture, and you have the first row again. Split by film.
+# **Pictures of one film.** Neighboring pictures are near copies of each other: split a film data set by picture, and you have the first row again. Split by film.
 #
 # A test that you can run on every split you make: no id on both sides.
 
@@ -1635,7 +1635,7 @@ print(f"a voice of zeros is a {of_silence.argmax()}, with {of_silence.max():.2f}
 #
 # $$\log p(y \mid x) = \sum_m \text{mask}_m \log p_m(y \mid x_m) + c$$
 #
-# ($c$ makes the probabilities sum to 1. How common each digit is would count too, but all ten are about equal.) A control: is it the *zeros*, or would anything in their place be as bad? The third line puts the mean of the training images and voices there.
+# Here $c$ makes the probabilities sum to 1. How common each digit is would count too, but all ten are about equal. A control: is it the *zeros*, or would anything in their place be as bad? The third line puts the mean of the training images and voices there.
 
 # %%
 inputs = small(digits["test"])
@@ -1677,7 +1677,7 @@ for name, values in lines.items():
     print(f"half missing, {name:14} {mean:.3f} ± {interval:.3f}")
 
 # %% [markdown]
-# (Five draws of what is missing, the same for all three, hence also:)
+# The five draws of what is missing are the same for all three, so compare them draw by draw:
 
 # %% tags=["free"]
 for name in ("zeros as data", "mean as data"):
@@ -1687,13 +1687,13 @@ for name in ("zeros as data", "mean as data"):
     assert mean - interval > 0
 
 # %% [markdown]
-# So most of the damage was done by the *value* zero: with the mean in its place most of it is gone. The mean is still not an observation, and reading the mask beats it. **Zero is a value; absent is not a value.**
+# So most of the loss against the mask came from the *value* zero: with the mean in its place it shrinks from about 0.14 to 0.04. But the mean is not an observation either, and reading the mask beats it here. **Zero is a value; absent is not a value.**
 
 # %% [markdown]
 # ## 11 · Where does the time go?
 
 # %% [markdown]
-# A model that waits for data learns nothing, and the slow stage is seldom where you guess it. So measure each stage: 300 samples of
+# A model that waits for data learns nothing. So measure each stage: 300 samples of
 # `mood`, made anew each time, as a naive pipeline would. These times are of *this* machine and differ from run to run; the smallest of three passes is taken, since others can only have been disturbed.
 
 # %% tags=["hide-input"]
@@ -1757,7 +1757,7 @@ for k in (2, 10, 1000):
     print(f"log-mel {k:4} times faster: all {whole:.1f} times faster")
 
 # %% [markdown]
-# If a stage takes the share $s$ of the time and becomes $k$ times faster, all becomes faster by $1 / \big((1-s) + s/k\big)$ (**Amdahl's law**, 1967). Only the largest $s$ is worth your evening. And here is how to save that one: count how many *different* clips there are.
+# If a stage takes the share $s$ of the time and becomes $k$ times faster, all becomes faster by $1 / \big((1-s) + s/k\big)$ (**Amdahl's law**, 1967). So begin with the largest $s$. And here is how to save that one: count how many *different* clips there are.
 
 # %%
 different = len(np.unique(mood.column("voice").index))
@@ -1804,7 +1804,9 @@ bars(
 )
 
 # %% [markdown]
-# So: keep what is the same each time (`cache`), fetch whole batches instead of samples where you can, and only then add processes (`num_workers`) or `prefetch`. These *hide* work behind the model's own; they do not remove it. Here is what hiding does, with a reader and a model that each take 5 ms per
+# When this page was made, the training step and the raw data were the slowest, about alike; each of the three loaders was faster than the model, which need not wait for any of them. Do not read the chart as a race of the loaders: section 6's has its samples ready in a list, and without faces.
+#
+# So: keep what is the same each time (`cache`), and only then add processes (`num_workers`) or `prefetch`. These *hide* work behind the model's own; they do not remove it. Here is what hiding does, with a reader and a model that each take 5 ms per
 # batch, twenty batches. Measure against a control: does the line without `prefetch` really not prefetch?
 
 # %% tags=["free"]
@@ -1840,7 +1842,7 @@ for way in ("forbidden", "not asked for", "prefetch(4)"):
 assert took["prefetch(4)"] < 0.85 * took["forbidden"]
 
 # %% [markdown]
-# One after the other takes at least 0.2 s, side by side about half of it. And the middle line: `tf.data` adds a prefetch at the end by itself where you have not. Without the first line you would have concluded that prefetching is useless.
+# One after the other takes at least 0.2 s, side by side about half of it. And the middle line: `tf.data` adds a prefetch at the end by itself where you have not. Without the first line you would have concluded that prefetching gains next to nothing.
 
 # %% [markdown]
 # ## 12 · At full size
@@ -1862,8 +1864,8 @@ else:
     print(f"real people: new takes {on_takes:.3f}, new people {on_people:.3f}")
 
 # %% [markdown]
-# Data that do not fit into memory are stored in pieces (**shards**) of some hundred megabytes that are read from front to back, since disks and networks are fast only then; shuffling happens among shards and in a buffer. WebDataset, TFRecord and Parquet are the usual formats. Sample, collation, masks and splits stay as here. Only one thing is new: *whole groups go into one shard's
-# split*, and that is decided when they are written.
+# Data that do not fit into memory are stored in pieces (**shards**) of some hundred megabytes that are read from front to back, since disks and networks are fastest then; shuffling happens among shards and in a buffer. WebDataset, TFRecord and Parquet are the usual formats. Sample, collation, masks and splits stay as here. One thing is new: *all samples of a group go into shards of the same
+# split*, and that is decided when the shards are written.
 
 # %% [markdown]
 # ## 13 · What to remember
@@ -1872,7 +1874,7 @@ else:
 # 1. A sample is a dict by modality, with a target and ids; a batch adds `padding_mask` (positions) and `modality_mask` (modalities). Somebody must read them.
 # 2. Align by time, in whole numbers: $j(i) = \lfloor i \cdot \text{hop} \cdot r / f_s \rfloor$. Test it with an event, at the start and at the end.
 # 3. Equal answers are not agreement: subtract chance, with $\kappa$. Labels' noise is a ceiling; ask what was taken out.
-# 4. Split by what the world will change: person, room, film, sentence. A leak may push the score either way; random labels show it.
+# 4. Split by what the world will change: person, room, film, sentence. A leak may push the score either way. Test that no id is on both sides; random labels show faults of the procedure.
 # 5. Measure each stage before you speed one up; compute once what is always the same.
 
 # %% [markdown]
@@ -1925,5 +1927,5 @@ assert round(0.95**2 + 0.05**2, 3) == 0.905
 # - A. Suhr, M. Lewis, J. Yeh, Y. Artzi (2017), *A corpus of natural language for visual reasoning*, ACL (NLVR, CC BY 4.0).
 # - F. Burkhardt et al. (2005), *A database of German emotional speech*, Interspeech (EmoDB, CC0).
 # - S. Castro et al. (2019), *Towards multimodal sarcasm detection*, ACL, arXiv 1906.01815 (MUStARD, MIT).
-# - Z. Jackson and others, *Free Spoken Digit Dataset*, v1.0.10, CC BY-SA 4.0. M. Cooke et al. (2006), *An audio-visual corpus for speech perception and automatic speech recognition*, JASA 120(5) (GRID).
+# - Z. Jackson and others, *Free Spoken Digit Dataset*, v1.0.10, CC BY-SA 4.0.
 # - Synthetic voices: made with espeak-ng by the course, CC BY 4.0.
