@@ -292,7 +292,7 @@ draw.show(
 
 # %% [markdown]
 # ### Fewer numbers: SVD
-# A row of the PPMI table is a vector of 95 numbers, many of them 0. A **singular value decomposition** (SVD) writes the table $X$ as a product of three: $X = L S R^\top$. The numbers in $S$ fall from large to small. Keep the largest $d$ of them, and each word has $d$ numbers. No other $d$ numbers per word restore the table with a smaller sum of squared errors (Eckart and Young 1936; first used for words and documents by Deerwester et al. 1990). We give the root of $S$ to the words and the root to the contexts, so that both share it evenly; other powers are used, too.
+# A row of the PPMI table is a vector of 95 numbers, many of them 0. A **singular value decomposition** (SVD) writes the table $X$ as a product of three: $X = L S R^\top$. The columns of $L$ and of $R$ are directions, of length 1 and at right angles; $S$ has their strengths on its diagonal, from large to small. Keep the $d$ strongest, and each word has $d$ numbers. No other product of two tables of these shapes comes nearer to $X$, measured by the sum of squared errors (Eckart and Young 1936; first used for words and documents by Deerwester et al. 1990). We give the square root of $S$ to the words and the square root to the contexts; other powers are used, too.
 
 # %% tags=["hide-input"]
 flow = draw.row(
@@ -355,7 +355,7 @@ by_chance = (len(colors) - 1) / (n - 1)
 expect_within("purity by chance", by_chance, 0.14, 0.01)
 
 # %% [markdown]
-# (A one-hot vector has cosine 0 with all others, so its list is the alphabet.) Here squeezing only costs: 95 numbers per word are few, and 32 hold less. With 400,000 words one cannot do without. (Why 32? Section 9 turns that knob.)
+# (A one-hot vector has cosine 0 with all others, so its list is the alphabet.) Here squeezing only costs: 95 numbers per word are few, and 32 hold less. With 400,000 words one can hardly do without it. (Why 32? Section 9 turns that knob.)
 #
 # Counting is enough to learn *what a color is*. It has not learned which two names mean the *same* color: among 13 other color names, a partner's rank by chance would be about 7, and that is where most are. What in the captions could tell?
 
@@ -376,7 +376,7 @@ plot.show(
 )
 
 # %% [markdown]
-# There it is. In this world there are no red stars (other lessons need such gaps), so there are no *scarlet* stars either. What tells *red* from *blue* is what **does not happen**. Only orange and amber have no gap; keep them in mind.
+# There it is. In this world there are no red stars (other lessons need such gaps), so there are no *scarlet* stars either. What can tell *red* from *blue* is what **does not happen**. Only orange and amber have no gap; keep them in mind.
 #
 # Our table counts within two words, so a star of another thing may stand near *red* all the same. How often, and how often would chance put it there?
 
@@ -408,7 +408,7 @@ for name, vectors in tried.items():
     print(f"{name:20} mean partner rank {ranks.mean():.1f}: {ranks}")
 
 # %% [markdown]
-# Smoothing alone, cut at 0, does not bring the partners together; keeping what is below 0 does. Remember this: **what a word does less often than chance is part of its company.** The method of the next section keeps it.
+# Smoothing alone, cut at 0, does not bring the partners together; keeping what is below 0 does (with 32 numbers per word; section 9 tries fewer and more). Remember this: **what a word does less often than chance is part of its company.** The method of the next section keeps it.
 
 # %% [markdown]
 # ## 5 · Word2vec: learn to predict the company
@@ -445,7 +445,7 @@ draw.show(
 #
 # $$p_w = \frac{e^{s_w}}{\sum_j e^{s_j}}$$
 #
-# The loss of a pair is $\ell = -\ln p_o$, where $o$ is the word that really stands there: 0 if the model is certain of it, large if it holds it for impossible. Training changes the vectors a little, again and again, so that the loss falls. A tiny case, four words and vectors of two numbers:
+# The loss of a pair is $\ell = -\ln p_o$, where $o$ is the word that really stands there: 0 if the model is certain of it, large if it gives it almost no chance. Training changes the vectors a little, again and again, so that the loss falls. A tiny case, four words and vectors of two numbers:
 
 # %%
 v = np.array([1.0, 0.5])  # the center, "red"
@@ -605,13 +605,13 @@ widgets.slider(show_steps, steps=(0, 40, 2))
 #
 # $$-N\ln\sigma(x) - B\ln\sigma(-x)$$
 #
-# The derivative is $N(\sigma(x) - 1) + B\sigma(x)$. It is 0 where $\sigma(x) = N/(N + B)$, the true share of real pairs, that is at
+# The derivative is $N(\sigma(x) - 1) + B\sigma(x)$. It is 0 where $\sigma(x) = N/(N + B)$, the true share of real pairs. Since $\sigma(x)/(1 - \sigma(x)) = e^x$, this means $e^x = N/B$, so the best score is
 #
 # $$x^* = \ln\frac{N}{B} = \ln\frac{p(o \mid c)}{Q(o)} - \ln K$$
 #
 # where $p(o \mid c) = N / N_c$ is the share of $o$ among the contexts of $c$.
 #
-# If $Q(o)$ were the plain share of $o$, this would be the **PMI, shifted by $\ln K$** (Levy and Goldberg 2014). With the exponent 3/4 it is nearly that. Look at two pairs of our captions:
+# If $Q(o)$ were the plain share $p(o)$, the fraction would be $p(c, o)/(p(c)\,p(o))$, and the best score would be the **PMI, shifted by $\ln K$** (Levy and Goldberg 2014). With the exponent 3/4 it is nearly that. Look at two pairs of our captions:
 
 # %%
 K = 5
@@ -745,7 +745,7 @@ for word in ("scarlet", "star", "huge", "above"):
     print(word, "→", *nearest(word, vectors))
 
 # %% [markdown]
-# The loss comes down from 4.16 before training to 2.13 in the second epoch, about 0.05 above the lowest possible, 2.08. Is 0.05 little? Section 9 answers. (Neighbors are taken from the $v$, the table `.center`, and the $u$ are usually thrown away: two words are alike if they *predict* the same company.)
+# The loss comes down from 4.16 before training to 2.13, the mean over the second epoch. That is about 0.05 above the lowest possible, 2.08. Is 0.05 little? Section 9 answers. (Neighbors are taken from the $v$, the table `.center`, and the $u$ are usually thrown away: two words are alike if they *predict* the same company.)
 #
 # **CBOW** needs one change: the given vector is a mean. `nn.EmbeddingBag` looks up several ids and averages them; near the ends of a sentence there are fewer than four, and the free places hold a padding id that it leaves out.
 
@@ -781,7 +781,7 @@ print("scarlet →", *nearest("scarlet", cbow_vectors))
 
 # %% [markdown]
 # ### The same loss without drawing
-# Training is a lottery in two ways: the random start, and which negatives are drawn. For a vocabulary as small as ours the second can be left out. All pairs of the same two words have the same score, so put them together, as in the derivation: $N$ real and $M$ made-up ones. That gives the *mean* of the loss over all possible draws, with its exact gradient, in one small matrix product.
+# Training is a lottery in three ways: the random start, the order of the pairs, and which negatives are drawn. For a vocabulary as small as ours the last two can be left out. All pairs of the same two words have the same score, so put them together, as in the derivation: $N$ real and $B$ made-up ones. That gives the *mean* of the loss over all possible draws, with its exact gradient, in one small matrix product.
 
 
 # %%
@@ -877,7 +877,7 @@ plot.show(
 )
 
 # %% [markdown]
-# It does. Where two words meet often, the score is $x^*$ to within 0.04, and 1.70 below the PMI: 1.61 for $\ln 5$, the rest for the exponent. Where they meet seldom the difference is seven times as large, but it is right on average. And where they never meet, the score is pushed to about −12 and would go on falling. Skip-gram's vectors are a table of counts, on a logarithmic scale and squeezed into fewer numbers. That is why meaning comes out, and why it is only *this* text's meaning.
+# It does. Where two words meet often, the score is off from $x^*$ by 0.04 (RMS), and 1.70 below the PMI: 1.61 for $\ln 5$, the rest for the exponent. Where they meet seldom it is off by nearly eight times as much, though by only 0.02 on average. And where they never meet ($x^*$ is $-\infty$), the score is pushed to about −12. So here skip-gram's vectors hold what a table of counts holds, on a logarithmic scale and squeezed into fewer numbers: the company that words keep in *this* text, and nothing else.
 
 # %% [markdown]
 # ### In Keras
@@ -1004,7 +1004,7 @@ for seed, v in enumerate(five):
 # %% [markdown]
 # (± after a mean is its 95 % interval over the seeds, as everywhere in this lesson. The ± behind *expected* is only how far off the course lets a result be.)
 #
-# Keeping the negative numbers takes the mean rank from 7.8 (PPMI) to 3.5, and training takes it to 1.6. And look at orange and amber: they avoid no shape, and they are the only pair that is first in no training. That fits the explanation by gaps. Who is nearer? Before all others white and black, the two other colors without a gap.
+# Keeping the negative numbers takes the mean rank from 7.8 (PPMI) to 3.5; the trained vectors have 1.6. (The smoothing, 1 added to every count, is not tuned.) And look at orange and amber: they avoid no shape, and they are the only pair that is first in no training. That fits the explanation by gaps. Who is nearer? Before all others white and black, which have no gap either (the chart of section 4 leaves them out).
 #
 # Same captions, the same loss to within 0.001, and yet different neighbors: whether *scarlet* comes first or second for *red* is luck of the start. What is stable here is the *group*: all five nearest of every color are colors, in every training. So report a **rank over several seeds**, not one pretty list.
 #
@@ -1038,9 +1038,9 @@ for way, row in reviews["opposites"].items():
 # %% [markdown]
 # (The words listed come from the 600 steps: in how many of the five trainings from different starts a word is among the ten nearest. *The opposite*: ten pairs chosen beforehand, such as good and bad, best and worst, love and hate; the control is the second word of another pair.)
 #
-# After 100 steps only two of ten neighbors of a frequent word survive another start. That looks like luck of the *text*, but much of it is training that stopped too early: after 600 steps the loss is lower by 0.11, equal in all five trainings, and seven of ten survive (of a rare word, three). What stays is the luck of the *sentences*: with others of the same kind, four of ten neighbors of a frequent word are the same, and **of a rare word less than one**, however long we train. PPMI with SVD has no random start; it keeps more for rare words. Random lists would share 0.008, so all this is far more than nothing; but one list looks as convincing as the next. (Nothing here is tuned. With billions of words, lists are steadier.)
+# After 100 steps only two of ten neighbors of a frequent word survive another start. Much of that is training that stopped too early: after 600 steps the loss is lower by 0.11, equal in all five trainings, and seven of ten survive (of a rare word, three). Other *sentences* of the same kind change more: four of ten neighbors of a frequent word are the same, and **of a rare word less than one**, after 600 steps as after 100. PPMI with SVD has no random start; it keeps more for rare words. Random lists would share 0.008, so all this is far more than nothing; but one list looks as convincing as the next. (Nothing here is tuned. How much steadier lists from far more text are, we did not try.)
 #
-# And opposites keep the same company: after 600 steps the opposite is among the ten nearest in more than half of the cases, another pair's word in one of fifty. *A good film*, *a bad film*.
+# And opposites keep the same company: *a good film*, *a bad film*. With word2vec, after 600 steps, the opposite is among the ten nearest in 0.59 of the cases, with PPMI and SVD in 0.20, another pair's word in 0.02 or less.
 
 # %% [markdown]
 # ## 8 · Analogies, and how much of them is luck
@@ -1107,7 +1107,7 @@ print(f"expected loss above the lowest {above:.3f}")
 print(f"CBOW, 2 epochs:      {share_right(cbow_vectors):.2f}")
 
 # %% [markdown]
-# About half, or less. Is it the drawing, or is it that training stopped above the lowest loss? One training cannot tell, but section 9 shows how much such a small distance may matter.
+# About half, or less. Is it the drawing, or is it that training stopped 0.033 above the lowest loss? One training cannot tell, but section 9 shows how much such a small distance may matter.
 #
 # Back to the five: all of 30! Many texts stop here. We ask how much of it a program could get **without** knowing the analogy. Note the small print first: the three words of the question are *excluded* from the answers. Without this, the nearest word may be one of them.
 
@@ -1166,11 +1166,11 @@ wrong_right = np.mean(luck["a wrong pair's step"])
 expect_within("a wrong pair's step", wrong_right, 0.85, 0.08)
 
 # %% [markdown]
-# Half to two thirds of the score (0.57 ± 0.08 with a random step, 0.67 ± 0.25 with none; these two cannot be told apart) needs no analogy. *Azure* is among the nearest to *blue* anyway, and the question's own words are out of the way. And a random step changes little: in 32 dimensions it is nearly at right angles to every word (its cosine with a word is typically 0.18), so the order of the words near *blue* hardly changes.
+# Half to two thirds of the score (0.57 ± 0.08 with a random step, 0.67 ± 0.25 with none; these two cannot be told apart) needs no analogy. *Azure* is among the nearest to *blue* anyway, and the question's own words are out of the way. And a random step changes little: in 32 dimensions it is nearly at right angles to every word (its cosine with a word is typically 0.18), so the word nearest to *blue* often stays the nearest.
 #
-# The strongest control is the step of a **wrong** pair. From *red* to *emerald*, then from *blue*: right in 0.85 of the cases! So most of what the true step adds is "go over to the fancy names", which every such step does. At most the rest, from 0.85 to 1.00, needs the true pair.
+# The strongest control is the step of a **wrong** pair. From *red* to *emerald*, then from *blue*: right in 0.85 of the cases! So a good part of what the true step adds may be "go over to the fancy names", which every such step does. At most the rest, from 0.85 to 1.00, needs the true pair.
 #
-# Where the question's words are allowed, about a quarter of the answers is *c* itself. (Linzen 2016 and Rogers et al. 2017 found both, on vectors of real texts: that the nearest to c scores well, and that the excluded words would often be the answer.) Mind also that the 30 questions have only six different answers, and that five equal numbers, 1.00 ± 0.00, are not an interval.
+# Where the question's words are allowed, about a quarter of the answers are *c* itself. (Linzen 2016 and Rogers et al. 2017 found both, on vectors of real texts: that the nearest to c scores well, and that the excluded words would often be the answer.) Mind also that the 30 questions have only six different answers, and that five equal numbers, 1.00 ± 0.00, are not an interval.
 #
 # ### How to lie with a figure
 # Draw the six offsets, sideways along their **own mean** direction: all arrows point to the right. Proof that they are parallel? The same figure, made with *wrong* pairs (each plain name with another color's fancy name):
@@ -1203,7 +1203,7 @@ plot.show(
 )
 
 # %% [markdown]
-# Wrong pairs point to the right, too: each arrow is drawn along a mean of which it is a part, and all of them go from plain names to fancy names. Here are numbers that the drawing does not make: the cosine of two offsets, for all pairs of offsets.
+# Wrong pairs point to the right, too: each arrow is drawn along a mean of which it is a part, and all of them go from plain names to fancy names. Here is a number that does not depend on how we draw: the mean cosine of two offsets, over all pairs of offsets.
 
 
 # %%
@@ -1243,7 +1243,7 @@ for sentence in sentences:
 print(after_in)
 
 # %% [markdown]
-# Only plain names do, white and black among them. And what do *red* and *scarlet* have in common? That they avoid the same shape (section 4). If these two are the reasons, each can be taken away, and **nothing else**:
+# Only plain names do, white and black among them. And what do *red* and *scarlet* have in common? That they avoid the same shape (section 4). If these two are the reasons, each can be taken away, and **as little else as possible**:
 #
 # - write "a small red star" for "a small star in red": no color follows *in*, and all other words stay;
 # - shuffle the shapes: each shape name changes places with another one somewhere in the captions. The same words, as often as before, in the same places, but no gaps.
@@ -1314,9 +1314,9 @@ show_measures(["rank, others", "rank, orange", "right, orange"])
 # %% [markdown]
 # (*Not excluded: c* is how often the answer is *c* itself where the question's words are allowed.)
 #
-# - **Without the gaps** the score falls to about a quarter, near the 0.20 of a fancy name by chance. Shuffling the shapes does it as well as one word for all of them; shuffling the sizes, which disturbs the captions in the same way, does nothing. So for the five pairs with a gap, the gaps were the reason. Partners now stand at rank 10 and not at 7, as chance among colors would have it, because plain names keep to plain ones and fancy to fancy ones.
+# - **Without the gaps** the score falls to about a quarter, near the 0.20 of a fancy name by chance. Shuffling the shapes does it as well as one word for all of them; shuffling the sizes, which disturbs the captions in the same way, does nothing. So what these partners had in common was what the shapes tell, and that is the gaps. Partners now stand at rank 10 and not at 7, as chance among colors would have it, probably because plain names keep to plain ones and fancy to fancy ones. The offsets agree as before (0.62): a high cosine of offsets alone is no sign of an analogy, either.
 # - **Without “in red”** plain and fancy names behave alike, and there is nothing left to step over: the cosine of the offsets falls from 0.63 to about 0.1, so this was what they shared. The score is still nearly perfect! But look at the other columns. Partners are now each other's nearest (rank 1.0), so *no step at all* answers nearly every question, and where the question's words are allowed, the answer is *c* itself in nine of ten cases. **A perfect analogy score, and no analogy in it.** Leaving out as many captions at random does nothing of the kind.
-# - **Orange and amber** have no gap, and the explanation for the others cannot be theirs. Say *a* for *an*, and they fall from rank 3.3 to 5.5; so part of their company was that little word. With both changes nothing is left, and the score is that of chance.
+# - **Orange and amber** have no gap, and yet shuffling the shapes moves them from rank 3.3 to 8.1. Perhaps, while the others have gaps, to have none is a mark, too. Say *a* for *an*, with the shapes as they were, and they fall from 3.3 to 5.5; so part of their company was that little word. With both changes their score, 0.24 ± 0.32, cannot be told from chance.
 #
 # Look at a score's controls before you admire it, and at an intervention's, too.
 
@@ -1353,7 +1353,7 @@ pure = np.mean([purity(v) for w in ("8", "16") for v, _, _ in by_width[w]])
 expect_within("purity with 8 and 16 numbers", pure, 1.0, 0.01)
 
 # %% [markdown]
-# With 8 numbers a model already knows *what a color is* (purity 1.00). *Which* color a word names needs more of them: the mean partner rank falls from about 10 to below 2. Three times as many steps at width 16 hardly help, and the SVD, which is not trained at all, shows the same turn between 16 and 32. So it is the width. The loss hardly shows it: from 16 to 32 numbers it falls by less than 0.01, and that hundredth holds what tells *red* from *blue*. A small difference in loss can be all the difference to you.
+# With 8 numbers a model already knows *what a color is* (purity 1.00). *Which* color a word names needs more of them: the mean partner rank falls from about 10 to below 2. Three times as many steps at width 16 hardly help (one training), and the SVD, which is not trained at all, shows the same turn between 16 and 32. So it is the width. The loss hardly shows it: from 16 to 32 numbers it falls by less than 0.01, and that hundredth holds what tells *red* from *blue*. So 0.05, the question of section 6, is not little: a small difference in loss can be all the difference to you.
 #
 # ### And in Chinese?
 # The Chinese captions are cut by maximum matching, as in lesson [text](text.ipynb), or into characters. Which word is nearest to 红色 (red), 圆形 (circle), 很大的 (very big)? And what is the character 圆 (round) near? (Vectors of 24 numbers, since there are only 63 words.)
@@ -1382,7 +1382,7 @@ for name, cut in cuts.items():
             print("   ", query, "→", *[listed[i] for i in order[1:5]])
 
 # %% [markdown]
-# Colors find colors, and 圆形 finds 圆, its other name. As a single *character*, 圆 has a mixed company: it is a part of 圆形 (circle) and of 圆点 (dots), and its neighbors are pieces of other words. One vector per token has to serve all its uses. That is true of English words with two meanings as well: a *bank* has one vector, whether it holds money or a river. Lesson [bert](bert.ipynb) gives a token a different vector in each sentence.
+# Colors find colors (white, orange, blue, yellow), and 圆形 finds 圆, its other name, then triangle, square and star. As a single *character*, 圆 has a mixed company: it is a part of 圆形 (circle) and of 圆点 (dots), and its neighbors are pieces of other words. One vector per token has to serve all its uses. That is true of English words with two meanings as well: a *bank* has one vector, whether it holds money or a river. Lesson [bert](bert.ipynb) gives a token a different vector in each sentence.
 
 # %% [markdown]
 # ## 10 · At work: vectors of whole sentences
@@ -1464,8 +1464,8 @@ for collection, found in stored["intents"].items():
 # The intervals are 95 % intervals over the five draws of known questions; the test questions are the same each time.
 #
 # - **MiniLM** with *five* known questions per intent does better than TF-IDF with *twenty*, in both collections. The published list of its training sets names neither collection, but similar questions are surely in it (WikiAnswers, Stack Exchange, Quora). How much of its lead comes from that reading and how much from its layers, this table cannot say.
-# - **Do examples take its lead away?** In points the gap shrinks: on BANKING77 0.24 with one, 0.27 with five, 0.13 with all. In *errors* it does not: on BANKING77 TF-IDF makes 1.5 times as many as MiniLM with one example and 2.7 times as many with all; on CLINC150 it is 1.7 times with one and 1.7 with all. A bag costs nothing, but it does not catch up here.
-# - **The mean of our word vectors** is above plain counts with one known question, and not above them with all. An average of many words blurs, and 10,000 questions are little to learn from. It also weighs *the* as much as *card*, which TF-IDF does not. We did not tune it.
+# - **Do examples take its lead away?** In points the lead ends smaller: on BANKING77 it is 0.24 with one, 0.27 with five, 0.13 with all. In *errors* it does not: on BANKING77 TF-IDF makes 1.5 times as many as MiniLM with one example and 2.7 times as many with all; on CLINC150 it is 1.7 times with one and 1.7 with all. A bag costs next to nothing, but by the nearest question it does not catch up here. (A classifier trained on either was not tried on these data.)
+# - **The mean of our word vectors** is above plain counts with one known question, and not above them with all. Possible reasons, none of them tested: an average of many words blurs; some 10,000 questions are little to learn from; and it weighs *the* as much as *card*, which TF-IDF does not. We did not tune it.
 #
 # ### What does it see?
 # Pairs of our own sentences, and their cosines:
@@ -1499,7 +1499,7 @@ print(f"only TF-IDF on {opinions['only TF-IDF right']}, p = {opinions['p']:.1g}"
 # %% [markdown]
 # (The intervals are over the five training sets; the test sentences are the same. $p$ is McNemar's test on the test sentences, for this one training set; lesson [evaluate](evaluate.ipynb) explains it.)
 #
-# Here, too, the encoder is ahead: by about ten points with 250 sentences, and by five with 2,000. So vectors in which *good* and *bad* are near each other still hold enough for a trained classifier to tell praise from blame: nearness is one use of a vector, and a layer on top is another. The mean of our own vectors, learned from so few sentences, is behind the plain bag. Lesson [bert](bert.ipynb) goes on from here, with more labels and with training the encoder itself.
+# Here, too, the encoder is ahead: by about ten points with 250 sentences, and by five with 2,000. So vectors in which *good* and *bad* are near each other still hold enough for a trained classifier to tell praise from blame: nearness is one use of a vector, and a layer on top is another. The mean of our own vectors is behind the plain bag. Lesson [bert](bert.ipynb) goes on from here, with more labels and with training the encoder itself.
 #
 # ### Your own sentences
 # Where the package with the weights is installed (extra `pretrained`), the next cell encodes yours. Without it, it says what to install.
@@ -1526,7 +1526,7 @@ else:
 # ## 11 · What else the vectors learn
 
 # %% [markdown]
-# Vectors keep company's traces, wanted or not. In our captions, that no red thing is a star is an accident of how the data were made, and yet it became part of what *red* means to the vectors. Texts by people hold more serious accidents. The **word embedding association test** (Caliskan et al. 2017) asks whether one group of words is nearer to one attribute than another group is. The effect size $d$ (no width here) is the difference of the two groups in standard deviations, and $p$ is how often a random division of the words gives as much. Each word is encoded by MiniLM as a sentence of one word. The first test is a check of the method: flowers should be nearer to *pleasant* words than insects are. A stored run on MiniLM:
+# Vectors keep traces of the company, wanted or not. In our captions, that no red thing is a star is an accident of how the data were made, and yet it became part of what *red* means to the vectors. Texts by people hold more serious accidents. The **word embedding association test** (Caliskan et al. 2017) asks whether one group of words is nearer to one attribute than another group is. The effect size $d$ (no width here) is the difference of the two groups in standard deviations, and $p$ is how often a random division of the words gives as much. Each word is encoded by MiniLM as a sentence of one word. The first test is a check of the method: flowers should be nearer to *pleasant* words than insects are. A stored run on MiniLM:
 
 # %%
 for name, row in stored["associations"].items():
@@ -1534,7 +1534,7 @@ for name, row in stored["associations"].items():
     print(f"{row['words']} words per group")
 
 # %% [markdown]
-# The test is relative. Men's first names lean more to words of career, rather than family, than women's first names do. For mathematics and the arts the sign is as one would fear, but $p = 0.03$ in one of three tests is weak evidence: with three tests, 0.05 / 3 = 0.017 is asked of each. The encoder learned this from what people wrote; it is a statement about texts, and no reason to treat anybody by it. Whoever sorts job applications by such vectors treats people by it, without having decided to. Keep the limits in mind, too: eight words per group, chosen by the authors of the test; and a test that finds nothing would not prove that there is nothing.
+# The test is relative. Men's first names lean more to words of career, rather than family, than women's first names do. For mathematics and the arts the sign is as one would fear, but $p = 0.03$ in one of three tests is weak evidence: with three tests, 0.05 / 3 = 0.017 is asked of each. The encoder learned this from what people wrote; it is a statement about texts, and no reason to treat anybody by it. Whoever sorts job applications by such vectors does treat people by it, perhaps without meaning to. Keep the limits in mind, too: eight words per group, chosen by the authors of the test; and a test that finds nothing would not prove that there is nothing.
 
 # %% [markdown]
 # ## 12 · At full size
@@ -1548,7 +1548,7 @@ for name, row in stored["associations"].items():
 # %% [markdown]
 # - One-hot vectors are all equally far apart. An embedding makes similar words near, and learns that from their company.
 # - PMI compares a count with what chance would give. What happens less than by chance is information, too; PPMI drops it.
-# - Negative sampling asks "real or made up?". Its gradient is probability minus target, its first loss $(1 + K)\ln 2$, and its best score a shifted PMI.
+# - Negative sampling asks "real or made up?". Its gradient is probability minus target, its first loss $(1 + K)\ln 2$, and its best score nearly a shifted PMI.
 # - Neighbors change with the start and with the sentences: report ranks over seeds.
 # - An analogy score needs its controls: no step, a random step, a wrong pair's step, the question's words allowed. An intervention needs them as well.
 
@@ -1566,7 +1566,7 @@ for name, row in stored["associations"].items():
 # </details>
 # <details><summary>3. You double K, the number of negatives. What happens to the best scores, and to the neighbors?</summary>
 #
-# Every score falls by $\ln 2$. The order of contexts for a word stays; neighbors may still change, since cosines are not scores.
+# Every best score falls by $\ln 2$. The order of contexts for a word stays; neighbors may still change, since cosines are not scores.
 # </details>
 # <details><summary>4. A paper reports 80 % of analogies right. Which three numbers do you ask for?</summary>
 #
