@@ -204,7 +204,7 @@ axes[0].set_title("Which two are the same word?")
 plot.show(fig, alt="Three jagged waves of about half a second, A, B and C.")
 
 # %% [markdown]
-# The computer's first idea: put two waves on top of each other, sample by sample, and compute their *correlation*. It is 1 for equal waves, 0 for unrelated ones.
+# The computer's first idea: put two waves on top of each other, sample by sample, and compute their *correlation*. It is 1 for equal waves, 0 for unrelated ones and −1 for a wave and the same upside down. (Where one wave is shifted, only the size counts.)
 
 # %%
 wave_guess = widgets.guess(
@@ -234,8 +234,8 @@ print(f"at the best shift {best_shift(a, c):.2f}")
 wave_guess.compare("neither")
 
 # %% [markdown]
-# By their samples, these three are nearly unrelated, even where one wave is moved until it fits the other best; and then it is the other *word* that fits a little better. Your ear uses another description of the sound. You will now build that description, and in section 8 the two sevens
-# will be alike for a computer too, and 360 recordings with them.
+# By their samples, these three are nearly unrelated, even where one wave is moved until it fits the other best; and then it is the other *word* that fits a little better. Your ear uses another description of the sound. You will now build that description, and in section 8
+# a computer compares these three by it, and then 360 recordings.
 #
 # One more guess, for section 13. Recordings are few, so people change them a little and train on the changed ones as well; this is **augmentation** of sound.
 
@@ -370,7 +370,9 @@ for tones in [(300, 1_900, 3_900), (300, 1_900, 4_100), (4_000,)]:
     print(f"the wave between the samples is wrong by at most {difference:.2f}")
 
 # %% [markdown]
-# With all tones below 4,000 Hz, 80 samples give the other 720 values exactly. A tone of 4,100 Hz breaks it, and so does one of 4,000 Hz itself: this sine is 0 at every sample. *Below* half the rate, not *up to*. How to shrink a sound *without* false tones follows in section 11.
+# With all tones below 4,000 Hz, 80 samples give the other 720 values exactly. (The theorem speaks of samples without end. Here 80 are enough because each tone fits a whole number of times into the 10 ms: SciPy takes the wave as repeated.)
+#
+# A tone of 4,100 Hz breaks it, and so does one of 4,000 Hz itself: this sine is 0 at every sample. *Below* half the rate, not *up to*. How to shrink a sound *without* false tones follows in section 11.
 
 # %% [markdown]
 # ## 4 · Decibels
@@ -651,7 +653,7 @@ fig = plot.curves(levels, title="How far does one tone leak?", x=range(33), xlab
 plot.show(fig, alt="Without a window the level falls slowly; with a Hann window it drops steeply, far below.")
 
 # %% [markdown]
-# Far from the peak of the tone that does not fit, more than 50 dB are gained. The price is paid by tones that fit (the lower lines): one fell into one bin, and under the window it fills three. Two such tones two bins apart stood clear; under the window the bin between them is nearly as high as they are. (Harris 1978 compares dozens of windows by just this exchange.) Mind the $N$ in the formula: `np.hanning` divides by $N-1$, a *symmetric* window. Transforms want this
+# Far from the peak of the tone that does not fit, more than 50 dB are gained. The price is paid by tones that fit (the last lines of the output): one fell into one bin, and under the window it fills three. Two such tones two bins apart stood clear; under the window the bin between them is nearly as high as they are. (Harris 1978 compares dozens of windows by just this exchange.) Mind the $N$ in the formula: `np.hanning` divides by $N-1$, a *symmetric* window. Transforms want this
 # *periodic* one, and SciPy gives it by default.
 
 # %%
@@ -664,7 +666,7 @@ for name, theirs in {"SciPy": get_window("hann", 64), "NumPy": np.hanning(64)}.i
 # ## 7 · Frames: the short-time Fourier transform
 
 # %% [markdown]
-# Speech changes, so one spectrum for a whole word says little: "nine" and its reverse would be equal. Cut the wave into short overlapping **frames** of `n_fft` samples, one every `hop_length` samples. Fade each with a
+# Speech changes, so one spectrum for a whole word says little: "nine" played backwards has the same spectrum. Cut the wave into short overlapping **frames** of `n_fft` samples, one every `hop_length` samples. Fade each with a
 # window, and transform it.
 
 # %% tags=["hide-input"]
@@ -804,7 +806,7 @@ for tones_apart, clicks_apart in [(25, 20), (60, 60)]:
 frame_guess.compare("none of these")
 
 # %% [markdown]
-# In the first sound each length loses one pair or the other: short frames show two clicks, long ones two tones, and 64 ms neither reliably. Tones and clicks further apart have a length that shows both, as the second sound does. One length fixes both: halving the smear in time doubles the smear in frequency. A frame of $T$ seconds has bins $1/T$ Hz apart,
+# In the first sound each of the four lengths loses one pair or the other: short frames show two clicks, long ones two tones; with 64 ms the clicks are one, and half of the frames show two tones. Tones and clicks further apart have a length that shows both, as the second sound does. One length fixes both: halving the smear in time doubles the smear in frequency. A frame of $T$ seconds has bins $1/T$ Hz apart,
 # and under a Hann window two tones are told apart from about $2/T$ Hz on: with 64 ms from 31 Hz, with 128 ms from 16. Speech is usually cut into frames of 20 to 40 ms. See for yourself what they do to a word:
 
 
@@ -857,7 +859,7 @@ for first, then in ((200, 400), (3_200, 3_400)):
     print(f"{first:5,} to {then:5,} Hz: {step:3.0f} mel")
 
 # %% [markdown]
-# The first step is four times the second. Now cover the frequencies with triangles that are equally wide *in mel*. Each adds up the power below it, and most of all in its middle. Many fine bins become a few **mel bands**, narrow where the ear is sharp.
+# The first step is four times the second. Now cover the frequencies with triangles that are equally wide *in mel*. Each adds up the power under it, and most of all in its middle. Many fine bins become a few **mel bands**, narrow where the ear is sharp.
 
 # %% tags=["hide-input"]
 edges = mel_to_hz(np.linspace(0, hz_to_mel(4_000), 34))
@@ -958,7 +960,7 @@ plot.show(fig, alt="Both sevens are two bright blocks with a dip between; three 
 
 # %% [markdown]
 # ### The question answered
-# Both sevens: a bright vowel, a dip ("v"), a second vowel. "Three" is one vowel whose upper stripe climbs. Lengths differ, so average over eight equal parts of the time, as the recognizer did, and compare. But three recordings are three recordings. Do it with every voice and every digit.
+# Both sevens: a bright vowel, a dip ("v"), a second vowel. "Three" is one vowel whose upper stripe climbs. Lengths differ, so average over eight equal parts of the time, as the recognizer did, and compare. But three recordings are three recordings. Do it with every voice and every digit. (The last block is a **stored run**: it was computed earlier, and the cell only reads its numbers.)
 
 # %%
 parts_a, parts_b, parts_c = [eight_parts(picture) for picture in pictures]
@@ -996,8 +998,8 @@ print(f"  other word, same voice   {stored_shifts['other word, same voice']:.2f}
 assert found_word["log-mel"] > 320 and found_word["samples"] < 120
 
 # %% [markdown]
-# Two voices that say one word are now more alike than one voice that says two words. The means alone could hide a wide overlap, so the last line of each block asks clip by clip: for 19 of 20 clips the most similar clip of another voice *is the same word*. Luck would give 36 of 360, and the samples give not much more. Moving each pair of waves to its best fit does not help them: it favors
-# the same voice a little, not the same word. The log-mel description has something for a classifier to hold on to.
+# On average, two voices that say one word are now more alike than one voice that says two words. The means alone could hide a wide overlap, so the last line of a block asks clip by clip: for 347 of 360 clips the most similar clip of another voice *is the same word*. Luck would give 36, and the samples give 67. Moving each pair of waves to its best fit helps them only a little: 94 of 360 in the stored run,
+# and one word in two voices is then about as alike as two words in one voice. The log-mel description has something for a classifier to hold on to.
 
 # %% [markdown]
 # ## 9 · MFCC: the shape of a frame
@@ -1206,14 +1208,14 @@ assert np.abs(audio.log_mel(batch[:20], 16_000) - theirs).max() < 1e-3
 assert max(t_ours, t_librosa) / 300 < 0.01
 
 # %% [markdown]
-# Either way one second of sound costs far less than a hundredth of a second: the front end is not what makes a speech model slow.
+# Either way one second of sound costs far less than a hundredth of a second. Compare that with the time of the model behind it before you make the front end faster.
 
 # %% [markdown]
 # ## 11 · Another sample rate
 
 # %% [markdown]
 # Back to the falling tone of section 3. To go from 16,000 to 8,000 samples per second, *first* remove what the new rate cannot hold, everything above 4,000 Hz, *then* keep every second sample. What removes it is a **low-pass filter**. It replaces each sample by a weighted sum of its neighbors. The
-# weights are a *sinc*, $\sin(\pi x)/(\pi x)$: the sum of all cosines below the limit. A window fades it out; a filter is not repeated as the samples of a transform are, so it takes the *symmetric* window.
+# weights are a *sinc*, $\sin(\pi x)/(\pi x)$: the sum of all cosines below the limit. (In the code $x$ is half the offset, since the limit is half of the old Nyquist frequency; the weights are halved so that they add up to 1.) A window fades it out; a filter is not repeated as the samples of a transform are, so it takes the *symmetric* window.
 
 # %%
 from scipy.signal import resample_poly
@@ -1264,7 +1266,7 @@ print(f"Librosa and the course, both with SciPy's filter: {apart:.0e} apart")
 # trained with.)
 
 # %% [markdown]
-# How much does a rate of 8,000 lose of real speech? A **stored run** was computed earlier, and the cell only reads its numbers. This one measured eleven seconds of a speech by John F. Kennedy (1961; a recording that comes with Whisper), read at 44,100 Hz:
+# How much does a rate of 8,000 lose of real speech? Another stored run measured eleven seconds of a speech by John F. Kennedy (1961; a recording that comes with Whisper), read at 44,100 Hz:
 
 # %%
 kennedy = results("audio")["speech"]
@@ -1383,7 +1385,7 @@ plot.show(
 # %% [markdown]
 # (In brackets: numbers per clip. Whisker: 95 % interval over the six groups; the groups share training voices, so it is approximate. Marker: new takes of voices that *were* in training; left out where thousands of columns make it slow.)
 #
-# Read the differences. *Which* frequencies there are is worth twice the samples. The logarithm is worth another 12 points: one DFT in decibels is no worse than the mean log-mel frame. That frame is as good with 32 numbers as the DFT with 3,818; and where both have 32 bands, the mean of many short spectra is 8 points ahead of one long spectrum. And *when* is worth 27 points: shuffled parts have as many numbers as parts in order and are no better than the mean frame. MFCC keeps nearly all of it in 104 numbers. (One classifier, one setting of it: another could rank the middle rows otherwise.)
+# Read the differences. The magnitudes of one DFT have 0.63 where the samples have 0.30, and decibels are worth another 12 points. The mean log-mel frame, with 32 numbers in place of 3,818, is perhaps five points behind that (the interval ends at about zero). Where both have 32 bands, the mean of many short spectra in dB is 8 points ahead of one long spectrum. And *when* is worth 27 points: shuffled parts have as many numbers as parts in order and are no better than the mean frame. MFCC keeps nearly all of it in 104 numbers. (One classifier, one setting of it: another could rank the middle rows otherwise.)
 #
 # ### Which digit? People
 # The Free Spoken Digit Dataset has 3,000 recordings of six people. Five train (2,500 clips), the sixth tests, in turn; again a stored run. For *known people*, the first five takes of each digit test and the other 45 train.
@@ -1432,7 +1434,7 @@ print("gain from cut ends and equal level, person by person:", gain.round(2))
 assert (gain > 0).all()
 
 # %% [markdown]
-# *When* counts for people, too: no person has less with parts in order, and the interval stays above zero. MFCC is ahead of log-mel for five of six people, once by 24 points, but the interval of the mean reaches across zero: no gain is shown. What *is* shown are the lines below: a recognizer with 0.96 on unknown synthetic voices has 0.36 on people. Synthetic clips differ from real ones in voice, silence, noise, level and microphone. One line takes two of these away: the silence at both ends is cut off and every clip gets the same mean level, on both sides. Each of the six people gains, and 0.36 becomes 0.52. So a good part of the gap was not the voices at all. (*How much* it is worth for people in general, six of them do not tell: they gain from 2 to 47 points.) The rest of the way to 0.96 remains. **Synthetic is not real.** A figure measured on synthetic voices is a figure about a synthesizer and its silences.
+# *When* counts for people, too: no person has less with parts in order, and the interval stays above zero. MFCC is ahead of log-mel for five of six people, once by 24 points, but the interval of the mean reaches across zero: no gain is shown. What *is* shown are the lines below: a recognizer with 0.96 on unknown synthetic voices has 0.36 on people. Synthetic clips differ from real ones in voice, silence, noise, level and microphone. One line takes two of these away: the silence at both ends is cut off and every clip gets the same mean level, on both sides. Each of the six people gains, and 0.36 becomes 0.52. For these six, about a quarter of the gap went with silence and level alone. (*How much* it is worth for people in general, six of them do not tell: they gain from 2 to 47 points.) The rest of the way to 0.96 remains. **Synthetic is not real.** A figure measured on synthetic voices is a figure about a synthesizer and its silences.
 #
 # ### Which mood?
 # In `mood` every (synthetic) voice says one sentence; *how* it is said is the cue. The best possible accuracy is known exactly. Listen to one voice, first negative, then positive.
@@ -1499,8 +1501,8 @@ print(f"{len(test):,} test clips")
 mood_guess.compare("length in seconds (1)")
 
 # %% [markdown]
-# One number comes within a point of the best possible, and forty stay near the majority class, for either classifier. Give the tree the forty *and* the length, and it is as good as with the length alone: so the tree can find one good number among many, and the mean over time simply does not hold it. Here the tempo carries the mood. (Why a tree beside the logistic regression? Three moods lie along *one* length, with a few clips
-# of each everywhere; a tree may cut that line at several places, a weighted sum may not, and you see what that costs.) Two rules: **a feature must keep what *this* task needs, and the simplest one is tried first.**
+# One number comes within a point of the best possible, and forty stay near the majority class, for either classifier. Give the tree the forty *and* the length, and it is as good as with the length alone: so the tree can find one good number among many, and neither classifier finds the mood in the mean over time. Here the tempo carries the mood. (Why a tree beside the logistic regression? On *one* number, its three
+# weighted sums cut at two places at most, and a tree of three questions at up to seven. Whether that is the whole difference between the two is not tested here.) Two rules: **a feature must keep what *this* task needs, and the simplest one is tried first.**
 #
 # ### Which emotion? People
 # EmoDB (Burkhardt et al. 2005) has 535 sentences, acted by ten people in seven emotions. In the copy used here each is cut or padded to 2.0 seconds, so length itself cannot help; but the silence of the padding can, and it gets a row of its own.
@@ -1564,7 +1566,7 @@ for snr_db in (20, 10, 0):
     plot.audio(noisy, SAMPLE_RATE, label=label)
 
 # %% [markdown]
-# You still understand all three. The recognizer of section 1 never heard noise. How does it do on the eight unknown voices?
+# You probably still understand all three. The recognizer of section 1 never heard noise. How does it do on the eight unknown voices?
 
 # %%
 noise_guess = widgets.guess(
@@ -1623,7 +1625,7 @@ fig.axes[0].invert_xaxis()
 plot.show(fig, alt="Trained on quiet clips, accuracy falls to chance by 0 dB; trained with noise it is near 0.8 there.")
 
 # %% [markdown]
-# It collapses, and one noisy copy of the training clips repairs most of it. It costs a point or two where there is no noise. Why does it collapse? A guess: noise fills the quiet bands, and in *decibels* that is a large change (the third picture of the next figure). A test of that guess needs no noise at all, only a higher floor: let nothing lie more than 20 dB below the loudest value of a clip, instead of 80,
+# It collapses, and one noisy copy of the training clips repairs most of it. It costs about two points where there is no noise. Why does it collapse? A guess: noise fills the quiet bands, and in *decibels* that is a large change (see the picture *noise, 10 dB* further below). A test of that guess needs no noise at all, only a higher floor: let nothing lie more than 20 dB below the loudest value of a clip, instead of 80,
 # in training and in the test. Faint noise is then below the floor.
 
 # %%
@@ -1651,7 +1653,7 @@ expect_within("quiet training, high floor, test at 10 dB", by_floor[2], 0.87, 0.
 floor_guess.compare("about 0.87")
 
 # %% [markdown]
-# So the floor was the cause. Without one noisy clip the recognizer keeps 0.87 at 10 dB; the price is about four points on clean clips. And there is a second question that the table above does not answer. Training and test had the *same kind* of noise, a hiss. What about a hum (50 Hz and its multiples), and three other voices talking at once, at the same 10 dB?
+# That fits the guess: with everything faint below the floor, noise at 10 dB does no harm, 0.87 with it and without. The price is about four points on clean clips (0.91 before), and training with noise has a little more at 10 dB and above (0.90 to 0.92). And there is a second question that the table above does not answer. Training and test had the *same kind* of noise, a hiss. What about a hum (50 Hz and its multiples), and three other voices talking at once, at the same 10 dB?
 
 # %% tags=["hide-input"]
 moments = np.arange(length) / SAMPLE_RATE
@@ -1689,7 +1691,7 @@ assert by_kind["hum"][1] < by_kind["hum"][0] + 0.01  # hiss in training is no he
 assert by_kind["voices"][1] > by_kind["voices"][0] + 0.05
 
 # %% [markdown]
-# Against a hum, training with hiss does not help; here it loses some points. Against other voices it helps, less than against hiss. So noisy copies are a cure for *this* noise and its likes. A cause that you have found is worth more: the floor helps with all three.
+# Against a hum, training with hiss does not help; here it loses some points. Against other voices it helps, less than against hiss. So what noisy copies do for *another* noise must be measured. The recognizer with the high floor never heard noise, and has 0.85 to 0.87 against all three, about what it has on clean clips.
 #
 # ### What is augmentation worth on people?
 # Noise in training helps against noise in the test: that was to be expected. Does changing clips help when the test clips are *as recorded*? Here are the usual changes, on one word.
@@ -1765,8 +1767,8 @@ for name in names:
 change_guess.compare("none shows a gain")
 
 # %% [markdown]
-# Read down the column *as recorded*: none of the four changes shows a gain; each interval reaches across zero, and people differ (see below). Moving in time and all four together are lower on average. Then read the other two columns. Clips that begin *anywhere* gain 23 points from training
-# clips that were moved, and clips in noise gain 31 points from noise. Hidden stripes help in noise too, by 21 points, perhaps because noise hides bands as well. Where the test has none of what was imitated, nothing is gained.
+# Read down the column *as recorded*: none of the four changes shows a gain; each interval reaches across zero, and people differ (see below). Moving in time and all four together are lower on average. Then read the other two columns. Here the changes help where the test has what they imitate: clips that begin *anywhere* gain 23 points from training
+# clips that were moved, and clips in noise gain 31 points from noise. But hidden stripes help in noise too, by 21 points, perhaps because noise hides bands as well.
 #
 # Now read the two rows above the changes. The mean frame does not know *where* the word is, and *anywhere* it has 0.51, above every augmented row. And the row *silence cut* is the same recognizer without augmentation, when the silence at both ends of every clip is cut off first: it has 0.63 *anywhere*, more than any training with changed clips. A feature that ignores a change, or a step that undoes it, can do better than training against it. (The silence here is digital, so it is easy to find. In noise at 10 dB there is no silence to cut, and nothing is gained.)
 #
@@ -1782,7 +1784,7 @@ for name in ("noise", "SpecAugment"):
 # %% [markdown]
 # One person gains seven to ten points from noise or hidden stripes, another loses as much. Had the test been one person, you would have concluded either.
 #
-# An augmentation helps against what it imitates. How wide is that? Test SpecAugment once more, with the synthetic voices and three tests: whole clips; pictures whose eight lowest bands are hidden, just as SpecAugment hides them; and clips as through a telephone, where a filter removed everything below 400 Hz from the *wave*. The control has equal copies again. The gain is taken voice by voice.
+# How far does such help reach? Train with hidden stripes once more, on the synthetic voices. Beside whole clips there are two tests: pictures whose eight lowest bands are hidden, and clips as through a telephone, where a filter removed everything below 400 Hz from the *wave*. The control has equal copies again. The gain is taken voice by voice.
 
 # %%
 which_guess = widgets.guess(
@@ -1849,7 +1851,7 @@ assert gain_on["hidden bands"] > 0.01 and abs(gain_on["telephone"]) < 0.04
 which_guess.compare("hidden bands only")
 
 # %% [markdown]
-# Only where the test is *the training's own change*, bands replaced by the mean, is a gain shown. A telephone takes bands away, too; but in decibels they fall, to the floor or near it, and stripes filled with the mean are no rehearsal for that.
+# A gain is shown only where the test has *the training's own change*, bands replaced by the mean. On the telephone none is shown, and the interval leaves room for four points either way. A possible reason, not tested here: a telephone takes bands down to the floor or near it, not to the mean.
 # %% [markdown]
 # ## 14 · Files as they really come
 
@@ -1921,7 +1923,7 @@ int_guess.compare("an error")
 silence_guess.compare("an array")
 
 # %% [markdown]
-# Digital silence is a sound: it gives −100 dB everywhere, not minus infinity. A model that scales each clip by its loudest value, as Whisper below does, turns silence into something arbitrary: decide beforehand what it should get. And a ratio to silence is not defined.
+# Digital silence is a sound: it gives −100 dB everywhere, not minus infinity. A floor 80 dB below the loudest value of the clip, as in section 8 and in Whisper below, sinks in a nearly silent clip, and faint noise can fill the picture: decide beforehand what silence should get. And a ratio to silence is not defined.
 
 # %% [markdown]
 # ## 15 · At full size: the ears of Whisper
@@ -1983,7 +1985,7 @@ print(f"{device}: {speed:,.0f} seconds of sound per second", tuple(level.shape))
 # 2. A DFT bin is "multiply by a turning arrow and add up"; a window keeps one tone from leaking everywhere; the length of a frame trades sharpness in time for sharpness in frequency.
 # 3. Wave → frames → spectrum → power → mel bands → decibels is log-mel; a cosine transform more is MFCC. Equal numbers need equal conventions.
 # 4. A feature must keep what *this* task needs; try the simplest one first. Change one thing at a time before you say what helped.
-# 5. Test on voices that were not in training, and on people: synthetic voices flatter. Augmentation helps against what it imitates, and only that; a feature that does not see the change may do better.
+# 5. Test on voices that were not in training, and on people: synthetic voices flatter. Augmentation helps most against what it imitates; measure how far beyond. A feature that does not see the change may do better.
 
 # %% [markdown]
 # ## 17 · Check yourself
