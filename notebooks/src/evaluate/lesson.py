@@ -102,7 +102,7 @@ range_guess = widgets.guess(
 )
 
 # %% [markdown]
-# Every lesson of this course reports such numbers, and so does every paper. This lesson is about three questions to ask of each: *what* does it measure, *how sure* is it, and *about whom* does it speak?
+# Every lesson of this course reports such numbers, and so does every paper. This lesson is about three questions to ask of each: *what* does it measure, *how sure* is it, and *about whom* does it speak? (Section 10 asks whether a probability can be believed; section 12 writes the evaluation loop.)
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -162,7 +162,7 @@ draw.show(
 #
 # $$P = \frac{\text{TP}}{\text{TP}+\text{FP}} \qquad R = \frac{\text{TP}}{\text{TP}+\text{FN}} \qquad F_1 = \frac{2PR}{P+R} = \frac{2\,\text{TP}}{2\,\text{TP}+\text{FP}+\text{FN}}$$
 #
-# The true negatives are in none of the three. So they do not care how many messages nobody would ever have looked at.
+# The true negatives are in none of the three. So these scores stay the same however many messages are rightly left alone.
 
 # %%
 P = tp / (tp + fp)
@@ -173,7 +173,7 @@ print("accuracy", (called == truth).mean().round(3))
 
 # %% [markdown]
 # ### Accuracy 0.9 that knows nothing
-# Now suppose that only one message in ten is a complaint. Keep all test messages that are none, and draw as many complaints as makes 10 %. A **dummy baseline** looks at nothing: here it always gives the commonest answer, "no complaint" (that one is also called the *majority-class baseline*).
+# Now suppose that only one message in ten is a complaint. Keep all test messages that are not complaints, and add just enough complaints to make 10 %. A **dummy baseline** looks at nothing: here it always gives the commonest answer, "no complaint" (that one is also called the *majority-class baseline*).
 
 # %%
 from sklearn.dummy import DummyClassifier
@@ -450,7 +450,7 @@ expect_within("average precision with 10 % complaints", ap["10 %"], 0.46, 0.08)
 rare_guess.compare("average precision")
 
 # %% [markdown]
-# Rates *within* a class do not change when a class becomes rare, so ROC stays. Precision mixes the two classes: with few complaints there are as many false alarms as before, and fewer hits. Where positives are rare and somebody has to look at every alarm, report the precision–recall curve (Davis and Goadrich 2006; Saito and Rehmsmeier 2015). And never compare two AP values from sets with other shares of positives.
+# Rates *within* a class do not change when a class becomes rare, so ROC stays. Precision mixes the two classes: with few complaints there are as many false alarms as before, and fewer hits. Where positives are rare and somebody has to look at every alarm, report the precision–recall curve (Davis and Goadrich 2006; Saito and Rehmsmeier 2015). And do not compare AP values between sets with different shares of positives.
 #
 # ### Which threshold? What mistakes cost
 # Suppose that a missed complaint costs 5 euros and a false alarm 1. If the probability $p$ can be believed, calling costs $(1 - p) \cdot 1$ on average and not calling costs $p \cdot 5$. So call where
@@ -487,7 +487,7 @@ saved = cost(p_b[:, 0], complaint, 0.5) - cost(p_b[:, 0], complaint, cheapest)
 expect_within("euros per message that the cheapest threshold saves", saved, 0.22, 0.12)
 
 # %% [markdown]
-# The threshold 0.5 has no special right: it is the best one where both mistakes cost the same and the probabilities can be believed. (Whether they can is the question of section 10.)
+# There is nothing special about the threshold 0.5: it is the best one where both mistakes cost the same and the probabilities can be believed. (Whether they can is the question of section 10.)
 #
 # ## 4 · When the answer is a number
 
@@ -526,7 +526,11 @@ plot.show(
 )
 
 # %% [markdown]
-# The **mean absolute error** (MAE) is in the unit of the data. The **root mean squared error** (RMSE) counts large errors more; it is never below MAE. **R²**, the *coefficient of determination*, compares with a dummy that always gives the mean: 1 is perfect, 0 is no better than that dummy. Despite its name it can be *below 0*. Real data: 442 people with diabetes, ten measurements each, and how far the disease went in a year (Efron et al. 2004). The scores are from five-fold cross-validation (section 6).
+# In formulas, with the measured $y_i$, their mean $\bar y$ and the predicted $\hat y_i$:
+#
+# $$\text{MAE} = \frac1n\sum_i |\hat y_i - y_i| \qquad \text{RMSE} = \sqrt{\frac1n\sum_i (\hat y_i - y_i)^2} \qquad R^2 = 1 - \frac{\sum_i (\hat y_i - y_i)^2}{\sum_i (y_i - \bar y)^2}$$
+#
+# The **mean absolute error** (MAE) is in the unit of the data. The **root mean squared error** (RMSE) counts large errors more; it is never below MAE. **R²**, the *coefficient of determination*, compares with a dummy that always gives the mean: 1 is perfect, 0 is no better than that dummy. Despite its name it can be *below 0*. Real data: 442 people with diabetes, ten measurements each, and how far the disease had progressed a year later (Efron et al. 2004). The scores are from five-fold cross-validation (section 6).
 
 # %%
 from sklearn.datasets import load_diabetes
@@ -568,7 +572,7 @@ expect_within("R² of the tree on new people", r2_of["full tree"], -0.15, 0.15)
 
 # %% [markdown]
 # ### A test set is a sample
-# B was tested on 200 messages. Cut the 1,500 into seven parts of 200 and test it on each:
+# B was tested on 200 messages. Cut the first 1,400 of the 1,500 into seven parts of 200 and test it on each:
 
 # %% tags=["free"]
 seven = right_b[:1400].reshape(7, 200).mean(axis=1)
@@ -577,7 +581,7 @@ print("A on the same:                ", right_a[:1400].reshape(7, 200).mean(axis
 expect_within("B, highest minus lowest of the seven", np.ptp(seven), 0.07, 0.05)
 
 # %% [markdown]
-# One model, and scores that differ by several points: the messages are a *sample*, and another sample gives another score. (The first 200, by luck, are easier than the rest, for A as well as for B. Keep that in mind for section 7.) How wide is the range? Suppose a model is right with probability 0.85, independently for each message. **Turn the knob**: how many messages does it take until a difference of two points means something?
+# One model, and scores that differ by several points: the messages are a *sample*, and another sample gives another score. (The first 200, by luck, are easier than the rest, for A as well as for B. Keep that in mind for section 7.) How wide is the range? Suppose a model is right with probability 0.85, independently for each message. **Turn the knob**: how many messages does it take until 95 of 100 tests lie within one point of the truth?
 
 
 # %% tags=["hide-input"]
@@ -673,7 +677,7 @@ for n, p in [(20, 0.85), (20, 0.95), (50, 0.95), (200, 0.85), (1500, 0.85)]:
 assert coverage(wald, 20, 0.95) < 0.70 < 0.91 < coverage(wilson, 20, 0.95)
 
 # %% [markdown]
-# With 20 messages and a true 0.95, the Wald interval contains the truth two times in three, not 19 in 20. Wilson stays within three points of its promise everywhere in the table. From a few hundred messages on they agree.
+# With 20 messages and a true 0.95, the Wald interval contains the truth two times in three, not 19 in 20. Wilson stays within three points of its promise everywhere in the table. With a true 0.85 they agree from 200 messages on.
 #
 # ### The bootstrap
 # F1, AUC or a macro average have no such formula. The **bootstrap** (Efron 1979) needs none. Your test set is the best picture of the world that you have. So draw from *it*, with replacement, as many messages as it has; compute the score; repeat; and take the middle 95 % of the scores.
@@ -735,14 +739,14 @@ draw.show(
     "c again, each with all four recordings.",
 )
 
+# %% [markdown]
+# A small world in which the truth is known: each person is understood with a probability of their own, 0.75 in the mean over all people (with a spread of 0.12). Repeat the whole experiment 1,000 times, each time with a 95 % interval over *recordings* and one over *people*. The question is about the first.
+
 # %%
 people_guess = widgets.guess(
     "12 people, 480 recordings. How often is the truth in the 95 % interval over them?",
     ["95 %", "about 90 %", "about 80 %", "about two thirds"],
 )
-
-# %% [markdown]
-# A small world in which the truth is known: each person is understood with a probability of their own, 0.75 in the mean over all people (with a spread of 0.12). Repeat the whole experiment 1,000 times.
 
 
 # %%
@@ -784,7 +788,7 @@ print("12 people who do not differ:", alike)
 people_guess.compare("about two thirds")
 
 # %% [markdown]
-# Recordings as draws: an interval that claims 95 % and contains the truth about two times in three, and more people do not mend it. With people as draws the promise is nearly kept. With few of them the bootstrap is still too narrow (its draws can only be the people that were there), and **Student's t interval** over the people's scores, which is wider for small numbers, is the best of the three. The last line is the control: if people do *not* differ, all three keep their promise. So it is the differences between people that spoil the first interval, not the number of recordings.
+# Recordings as draws: an interval that claims 95 % contains the truth about two times in three, and more people do not mend it. With people as draws the bootstrap comes much closer. It is still too narrow, most of all with six people (its draws can only be the people that were there). **Student's t interval** over the people's scores, which is wider for small numbers (section 8 says how much), is the best of the three here. The last line is the control: if people do *not* differ, all three come within two points of their promise. So it is the differences between people that spoil the first interval, not the number of recordings.
 #
 # Say what your interval is about: other *recordings* of these people, or other *people*.
 #
@@ -792,7 +796,7 @@ people_guess.compare("about two thirds")
 
 # %% [markdown]
 # ### Folds
-# With few data, a separate test set is a waste. **Cross-validation** lets each sample be tested once: split into $k$ **folds**, train on all but one, test on that one, $k$ times. The question is what a fold may share with the rest.
+# With little data, a separate test set takes away samples that training needs. **Cross-validation** lets each sample be tested once: split into $k$ **folds**, train on all but one, test on that one, $k$ times. The question is what a fold may share with the rest.
 
 # %% tags=["hide-input"]
 voices = list("aaabbbccc")
@@ -898,10 +902,10 @@ for name, k in [("by recording", 0), ("by voice", 1)]:
 fold_guess.compare("about 0.97")
 
 # %% [markdown]
-# (± is a 95 % interval by Student's t over five draws of the twelve. The draws share voices, so it is approximate.) Folds by recording promise about twenty points too many: each voice is on both sides. **Grouped cross-validation** (`StratifiedGroupKFold`, `GroupKFold`) keeps its word. Group by whatever will be new in use: the person, the hospital, the week. Section 13 does it with real people.
+# (± is a 95 % interval by Student's t over five draws of the twelve. The draws share voices, so it is approximate.) Folds by recording promise about twenty points too many: each voice is on both sides. **Grouped cross-validation** (`StratifiedGroupKFold`, `GroupKFold`) keeps each group in one fold; here it shows no such bias, though the interval from five draws is wide (nine points either way). Group by whatever will be new in use: the person, the hospital, the week. Section 13 does it with real people.
 #
 # ### A search flatters itself
-# You try 49 recipes with cross-validation and keep the best. Is its score what you will get? Each score is the truth plus luck, and the largest of 49 is likely to have much luck. Here is the cleanest test: give each message a **random label**. Nothing can be learned, and with three classes the truth is 1/3.
+# You try 49 recipes (seven choices of columns, seven classifiers for each) with cross-validation and keep the best. Is its score what you will get? Each score is the truth plus luck, and the largest of 49 is likely to have much luck. Here is the cleanest test: give each message a **random label**. Nothing can be learned, and with three classes the truth is 1/3.
 
 # %%
 search_guess = widgets.guess(
@@ -928,7 +932,7 @@ for name, title in [("random", "random labels"), ("mood", "true labels")]:
 search_guess.compare("0.46")
 
 # %% [markdown]
-# The search reports a score for pure noise. **Nested cross-validation** puts the whole search *inside* each training part: the outer fold that tests the winner had no say in the choice (Varma and Simon 2006; Cawley and Talbot 2010).
+# On labels that mean nothing, the search still reports 0.46. **Nested cross-validation** puts the whole search *inside* each training part: the outer fold that tests the winner had no say in the choice. Its difference from the truth has an interval around 0 for both kinds of labels here, a wide one after eight repetitions (Varma and Simon 2006; Cawley and Talbot 2010).
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -1010,7 +1014,7 @@ expect_within("random labels, columns chosen before", before[0], 0.45, 0.06)
 expect_within("random labels, columns chosen inside the folds", within[0], 0.33, 0.04)
 
 # %% [markdown]
-# Far above 1/3, about random labels, and only because 20 of 337 columns were chosen with a look at the labels that were to be tested (Ambroise and McLachlan 2002 found this in published work on genes).
+# Far above 1/3, on random labels. The second line is the control: what differs is only whether the labels that are tested had a say in the choice of 20 of 337 columns (Ambroise and McLachlan 2002 found this in published work on genes).
 
 # %% [markdown]
 # ## 7 · Does B beat A? Paired tests
@@ -1213,7 +1217,7 @@ for name in seeds:
     print(f"{name}: McNemar calls {share:.0%} of all pairs of seeds different")
 
 # %% [markdown]
-# Over seeds, the gain from eight epochs is clear of chance, on these 1,500 messages; five seeds are enough to show it. The last two lines are no contradiction to anything: two networks of one recipe *may* differ, and then McNemar is right about these two networks. It just does not speak about the recipe.
+# With these five seeds of each, the gain from eight epochs is clear of chance, on these 1,500 messages; over all 60 it is 0.035. And the last two lines? If all networks of a recipe were equally good, McNemar's test would call at most about 5 % of the pairs different. So two networks of one recipe often *do* differ, and the test finds that. It says nothing about the recipe.
 
 # %% [markdown]
 # ## 9 · The best of twenty
@@ -1241,7 +1245,7 @@ def show_best(models=20):
 widgets.slider(show_best, models=[1, 2, 5, 10, 20, 50, 100])
 
 # %% [markdown]
-# Four to five points from nothing. Real networks take the same test, so their luck is partly shared, and they are not quite equal. Take 20 of the 60 stored seeds of *three epochs*, keep the best on the first 200 *validation* messages, and see what it does on the test set:
+# Four to five points, from luck alone. Real networks take the same test, so their luck is partly shared, and they are not quite equal. Take 20 of the 60 stored seeds of *three epochs*, keep the best on the first 200 *validation* messages, and see what it does on the test set:
 
 # %%
 few_validation = np.array(stored["seeds"]["three epochs"]["first 200 of validation"])
@@ -1264,7 +1268,7 @@ assert rise[0] > 2 * rise[1]
 
 # %% [markdown]
 # ### Twenty tests
-# Now compare each of twenty models with a baseline, and shout where $p < 0.05$. If all are equal, each test errs in 5 % of cases; *at least one* of twenty independent ones errs in $1 - 0.95^{20} = 64\,\%$. This is the problem of **multiple comparisons**. The simplest cure is Bonferroni's: ask for $p < 0.05 / 20$ everywhere. **Holm's method** (1979) is never worse and often finds more: sort the p-values; ask the smallest for $0.05/m$, the next for $0.05/(m-1)$, and so on; stop at the first that fails.
+# Now compare each of twenty models with a baseline, and call it different where $p < 0.05$. If all are equal, each test errs in 5 % of cases; *at least one* of twenty independent ones errs in $1 - 0.95^{20} = 64\,\%$. This is the problem of **multiple comparisons**. The simplest cure is Bonferroni's: ask for $p < 0.05 / 20$ everywhere. **Holm's method** (1979) finds all that Bonferroni's finds, and often more: sort the $m$ p-values; ask the smallest for $0.05/m$, the next for $0.05/(m-1)$, and so on; stop at the first that fails.
 
 # %%
 p_values = np.array([0.030, 0.004, 0.300, 0.015])
@@ -1357,7 +1361,7 @@ print(f"at least one false alarm, Holm: {careful:.1%}")
 assert plain > 0.5 and careful <= 0.05
 
 # %% [markdown]
-# (The exact test errs in a little less than 5 % of cases, because counts are whole numbers; so 64 % is an upper limit here. Models on one test set share luck, so their tests are not independent; Holm's promise holds for them too.) The same holds for twenty seeds, twenty metrics, twenty subgroups, or twenty versions of a figure before one looks right. Say how many you tried.
+# (The exact test errs in a little less than 5 % of cases, because counts are whole numbers; so 64 % is an upper limit here. Models on one test set share luck, so their tests are not independent; Holm's promise holds for them too, which is proved but not tried here.) The same holds for twenty seeds, twenty metrics, twenty subgroups, or twenty versions of a figure before one looks right. Say how many you tried.
 
 # %% [markdown]
 # ## 10 · Calibration: can the probability be believed?
@@ -1572,12 +1576,12 @@ fall = evaluate.log_loss(y["test"], p_sure) - evaluate.log_loss(y["test"], after
 expect_within("log loss that one number saves", fall, 1.0, 0.5)
 
 # %% [markdown]
-# One number, fitted on 1,500 validation messages, made the promises nearly true, and not one answer changed. The third row is the control: fitted on the *training* messages, where the network is always right, the temperature is the smallest on offer: it makes the network even surer, and things get worse. And the last row says what calibration is *not*: a model that knows nothing but the shares of the classes is calibrated perfectly well (small ECE), and useless (low accuracy, high log loss). So report a proper score beside ECE.
+# One number, fitted on 1,500 validation messages, made the promises nearly true, and not one answer changed. The third row is the control: fitted on the *training* messages, where the network is always right, the temperature is the smallest on offer: it makes the network even surer, and things get worse. And the last row says what calibration is *not*: a model that knows nothing but the shares of the classes has as small an ECE as the repaired network, and is useless (low accuracy, high log loss). So report a proper score beside ECE.
 #
 # ## 11 · More data, or a better model?
 
 # %% [markdown]
-# A **learning curve** shows a score against the number of training samples. Draw the score on the *training* samples as well, and the curve tells you what to do next. Here is a linear model (logistic regression), trained now:
+# A **learning curve** shows a score against the number of training samples. Draw the score on the *training* samples as well: the two curves together hint at what to do next. Three models, whose settings were not tuned alike. A linear one (logistic regression on the 520 numbers) is trained now. Two are stored, three seeds each: the *small network*, on the same numbers, and the *trimodal model* of lesson [train_pytorch](train_pytorch.ipynb). That one has an encoder each for the picture, the spectrogram and the words, so it sees more than 520 numbers.
 
 # %% tags=["free"]
 sizes = [190, 375, 750, 1500, 3000, 6000]
@@ -1637,16 +1641,16 @@ assert trimodal[:, 2].max() < trimodal[:, 3].min()
 
 # %% [markdown]
 # Read it like this.
-# - **The two curves of the linear model nearly meet, far below the ceiling**, and its last doubling gained nothing. Here a better model helps: on the same 6,000 messages the trimodal one is 15 points above. (A model that fits even its training data badly is said to have *high bias*, or to underfit.)
-# - **Training far above test**, as on the left: the model has learned luck (*high variance*, overfitting). More data help, or regularization.
-# - **Near the ceiling** there is little left to gain. Here we know the ceiling; with real data, people's agreement is a guess at it.
+# - **The two curves of the linear model nearly meet, far below the ceiling**, and its last doubling gained nothing. More data promise little to this model; a better one can help. The trimodal one, trained on the same 6,000 messages, is about 16 points above. (A model that fits even its training data badly is said to have *high bias*, or to underfit.)
+# - **Training far above test**, as for the linear model with 190 messages (printed, not drawn): it has learned accidents of its few messages (*high variance*, overfitting). More data closed the gap here; stronger regularization is the other remedy (not tried here).
+# - **Near the ceiling** there is little left to gain. Here we know the ceiling; with real data, how far people agree is used as an estimate.
 #
-# And take care when you extrapolate: the trimodal model jumps between 1,500 and 3,000 messages, and nothing on the left announces it. (Each size was trained for one number of epochs, 30 up to 1,500 messages, then 20 and 10; three seeds.)
+# And take care when you extrapolate: the trimodal model jumps between 1,500 and 3,000 messages, and nothing before that announces it. The data need not be the whole reason: the number of epochs changes just there, too. It is 30 up to 1,500 messages, then 20, then 10, so 3,000 messages also mean a third more updates. (Three seeds; the two causes were not tried apart.)
 #
 # ## 12 · The evaluation loop in PyTorch and in Keras
 
 # %% [markdown]
-# Few bugs are as quiet as those of an evaluation loop: the number is a little wrong, and nothing complains. Here is a network with dropout, as in [train_pytorch](train_pytorch.ipynb), and the 1,500 test messages in batches of 64, as a `DataLoader` gives them. The last batch has only 28.
+# Bugs in an evaluation loop are easy to miss: the number is a little wrong, and there is no error message. Here is a network with dropout, as in [train_pytorch](train_pytorch.ipynb), and the 1,500 test messages in batches of 64, as a `DataLoader` gives them. The last batch has only 28.
 
 # %% tags=["free"]
 from torch import nn
@@ -1679,7 +1683,7 @@ print(f"by the loop {loss:.6f}, all at once {all_at_once:.6f}, accuracy {accurac
 assert abs(loss - all_at_once) < 1e-5
 
 # %% [markdown]
-# Three lines are easy to forget. What does each cost?
+# Three things are easy to forget: `eval()`, `no_grad()`, and that the last batch is smaller. What does each cost? (For the last one, the messages are put into an unfavorable order on purpose: the wrong answers last.)
 
 # %% tags=["free"]
 regularized.train()  # as it is after an epoch of training, where nobody called eval()
@@ -1710,7 +1714,7 @@ assert np.mean(means) - loss > 0.002
 print("the mean of means is off, since the last batch of 28 counts like one of 64")
 
 # %% [markdown]
-# Without `eval()` each call gives another, lower number. The mean of batch means gives each of the 28 messages in the last batch more than twice the weight of the others; how far it is off depends on what lies there. And metrics that are no means over samples, such as F1 or AUC, must never be averaged over batches at all: **collect all predictions first, then compute**. (Without `no_grad()` the number is right; it only keeps what a backward pass would need.)
+# Without `eval()`, each of the five calls gave another number, and all were lower. The mean of batch means gives each of the 28 messages in the last batch more than twice the weight of the others; how far it is off depends on what lies there. And metrics that are no means over samples, such as F1 or AUC, cannot be averaged over batches: **collect all predictions first, then compute**. (Without `no_grad()` the number is right; it only keeps what a backward pass would need. And `evaluate_network` leaves dropout off: call `train()` before the next epoch of training.)
 #
 # In Keras, `compile` takes the metrics and `evaluate` runs the loop: it turns dropout off by itself, and it weighs the last batch correctly. The same network, with the weights copied:
 
@@ -1736,7 +1740,7 @@ print(f"PyTorch: loss {loss:.4f}, accuracy {accuracy:.4f}")
 assert abs(found["loss"] - loss) < 1e-3 and abs(found["accuracy"] - accuracy) < 1e-3
 
 # %% [markdown]
-# One trap: `keras.metrics.AUC` works batch by batch, so it keeps counts at 200 fixed thresholds only. For the predictions of the overtrained network, most of which lie close to 0 or 1, that is not fine enough:
+# One trap: `keras.metrics.AUC` works batch by batch, so it only keeps counts at fixed thresholds, 200 unless you say otherwise. The overtrained network, most of whose probabilities lie close to 0 or 1, needs more:
 
 # %% tags=["free"]
 exact = metrics.roc_auc_score(complaint, p_sure[:, 0])
@@ -1747,11 +1751,11 @@ for num_thresholds in (20, 200, 5000):
     print(f"exact {exact:.4f}")
 
 # %% [markdown]
-# ## 13 · At work: a whole report, people, films
+# ## 13 · At work: a report, people, films
 
 # %% [markdown]
-# ### A whole report
-# Network C on the 1,500 test messages: is this message a complaint? Beside it the majority class, a linear model, and the ceiling, the best that *any* model can do. (For `mood` it is known, because the course drew the data from a table of probabilities: wherever the cues are the same, guess the commoner class.)
+# ### A report of accuracy
+# Network C on the 1,500 test messages: is this message a complaint? Beside it the majority class, a linear model, and the ceiling, the best that *any* model can do on average. (For `mood` it is known, because the course drew the data from a table of probabilities: wherever the cues are the same, guess the commoner class.)
 
 # %%
 joint = mood.JOINT / mood.JOINT.sum()  # (3 labels, 4 face, 3 voice, 3 words cues)
@@ -1796,7 +1800,7 @@ plot.show(
 )
 
 # %% [markdown]
-# Both comparisons are between *networks*, on these messages; for the two recipes, A's and C's, section 8 has 60 seeds of each. And about whom does the report speak? The 1,500 messages come from 506 sentences, 100 faces and only ten voices. Draw whole groups, as lesson [start_here](start_here.ipynb) announced:
+# Both comparisons are between *trained models*, on these messages; for the two recipes, A's and C's, section 8 has 60 seeds of each. A help desk would also ask for precision and recall at its own threshold (sections 2 and 3), and for the calibration (section 10). And about whom does the report speak? The 1,500 messages come from 506 sentences, 100 faces and only ten voices, none of them in training. Draw whole groups, as lesson [start_here](start_here.ipynb) announced:
 
 
 # %% tags=["free"]
@@ -1824,10 +1828,10 @@ for name, group in {
     print(f"{size:5} {name:10} C from {low:.3f} to {high:.3f}, half-width {half:.3f}")
 
 # %% [markdown]
-# Here the groups change little: the voices of this data set are about equally easy. That too is a finding, and you cannot know it before you look. (With ten voices the last line is likely to be a little too narrow, as section 5 showed.)
+# Here the groups change little: nothing says that some of these voices are much harder than others. You cannot know that before you look. (With ten voices the last line is likely to be a little too narrow, as section 5 showed.)
 #
 # ### People who act emotions
-# EmoDB (Burkhardt and others 2005): ten actors speak ten German sentences with seven emotions, 535 recordings. Features are mean and spread of 13 MFCCs, the classifier is a logistic regression; a stored run. What may a fold share with training: nothing but luck, the sentence, or the person?
+# EmoDB (Burkhardt and others 2005): ten actors speak ten German sentences with seven emotions, 535 recordings. Features are mean and spread of 13 MFCCs, the classifier is a logistic regression; a stored run, ten folds each time. Folds by *recording* share both the person and the sentence with training; folds by *sentence* still share the person, folds by *person* still the sentence.
 
 # %%
 emotion_guess = widgets.guess(
@@ -1850,7 +1854,7 @@ print(f"majority class {people['majority']:.3f}")
 emotion_guess.compare("0.54")
 
 # %% [markdown]
-# (± is Student's t over the ten actors.) Folds that keep a *person* together lose eleven points; folds that keep a *sentence* together lose three, with an interval that reaches just to 0. The voice is what the folds must not share, at least for these features and this classifier. And how sure is 0.54?
+# (± is Student's t over the ten actors.) Folds by person give eleven points less than folds by recording; folds by sentence give three less, with an interval that reaches just to 0. So for these features and this classifier, a new *person* costs more than a new sentence. If the classifier will meet new people, 0.54 is the number to report. How sure is it?
 
 # %%
 right_of_actor = np.array(people["right_by_speaker"])
@@ -1870,9 +1874,9 @@ print(f"  new takes of known people {known['known speakers']:.3f}")
 print(f"  an unknown person {mean:.3f} ± {half:.3f}")
 
 # %% [markdown]
-# The last lines are from lesson [audio](audio.ipynb) (Free Spoken Digit Dataset): six people are few, and the interval says so.
+# The first interval speaks of other recordings of these ten actors, the other two of other actors; Student's t is the widest. The last lines are from lesson [audio](audio.ipynb) (Free Spoken Digit Dataset): with only six people, the accuracy on an unknown one is uncertain by twenty points either way.
 #
-# ### Film reviews: equally right, not equally honest
+# ### Film reviews: two classic models
 # 1,089 test sentences from film reviews (Pang and Lee 2005), praise or blame, and two classic models trained on the other sentences: TF-IDF with logistic regression, and naive Bayes on counts (both from lesson [text](text.ipynb)). Stored are the probabilities that they give.
 
 # %%
@@ -1942,7 +1946,7 @@ plot.show(
 )
 
 # %% [markdown]
-# Their accuracy is the same, to the third digit, and so is AUC. But naive Bayes multiplies the evidence of the words as if they were independent, and so it is too sure: its ECE is several times as large. One temperature, fitted on the validation sentences, brings its log loss down to that of logistic regression. (Gray: after temperature scaling. Zadrozny and Elkan 2001 found the same of naive Bayes.) So: for a list of praise either model will do; where somebody acts on the probability, only a calibrated one will.
+# Their accuracy differs by one sentence in 1,089, and AUC by 0.002. But naive Bayes is too sure on these sentences: its ECE is more than three times as large. (Zadrozny and Elkan 2001 found the same. The usual explanation, not tested here: it multiplies the evidence of the words as if they were independent.) One temperature, fitted on the validation sentences, brings its log loss down to that of logistic regression (gray: after temperature scaling). So either model can put reviews in order; where somebody acts on the probability, check it first, and repair it if need be.
 #
 # Where the reviews are on this computer (`mmcourse data fetch reviews`, 1.2 MB), train naive Bayes again and compare:
 
@@ -1981,7 +1985,7 @@ else:
 # 2. Every score is a sample. Give it an interval, and say over what: messages, people, or seeds. Draw whole groups where samples come in groups.
 # 3. Split by what will be new in use. Everything that learns or chooses goes inside the training part: scalers, columns, settings.
 # 4. Two models: compare in pairs. Two recipes: several seeds, and Student's t. Twenty of anything: Holm, and say how many.
-# 5. A probability is a promise. Check it with a proper score and a reliability diagram; one temperature from validation data often repairs it.
+# 5. A probability is a promise. Check it with a proper score and a reliability diagram; one temperature from validation data repaired most of it in both cases here.
 
 # %% [markdown]
 # ## 15 · Check yourself
