@@ -1635,7 +1635,7 @@ floor_guess = widgets.guess(
 )
 
 
-# %%
+# %% tags=["free"]
 def describe_high_floor(waves):
     """As `describe`, with a floor 20 dB below the loudest value: (n, 256)."""
     settings = SETTINGS | {"top_db": 20}
@@ -1792,7 +1792,7 @@ which_guess = widgets.guess(
     ["in both tests", "hidden bands only", "telephone only", "in neither"],
 )
 
-# %%
+# %% tags=["free"]
 from scipy.signal import butter, sosfilt
 
 high_pass = butter(4, 400, "highpass", fs=SAMPLE_RATE, output="sos")

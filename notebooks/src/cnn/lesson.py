@@ -1758,7 +1758,7 @@ fig = plot.curves(lines, title=title, x=even, levels={"chance": 0.1}, **labels)
 plot.show(fig, alt="Accuracy against distance, with strides and without.")
 
 
-# %%
+# %% tags=["free"]
 def dip(curve):
     """How far the accuracy at 2 pixels lies below the mean of 0 and 4."""
     at_0, at_2, at_4, at_6 = curve

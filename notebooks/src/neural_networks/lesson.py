@@ -1362,7 +1362,7 @@ print("training", x_train.shape, " validation", x_valid.shape, " test", x_test.s
 # %% [markdown]
 # The first choice: the learning rate. Three values, each from three random starts, judged by the validation loss.
 
-# %%
+# %% tags=["free"]
 rates = {}
 for rate in (0.005, 0.05, 0.5):
     ends = []
