@@ -145,7 +145,7 @@ def test_a_prefix_mask_lets_the_picture_see_itself(model: VLM, pictures: np.ndar
     with torch.no_grad():
         visual = model.encode_image(prepare_images(pictures[:1]))
         changed = visual.clone()
-        changed[0, -1] += 1
+        changed[0, -1] *= -1  # a constant would be lost in the first layer norm
         for prefix in (False, True):
             first, second = (
                 model.packed_hidden_states(v, ids, segments, position_ids, prefix) for v in (visual, changed)
