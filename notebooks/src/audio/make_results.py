@@ -11,10 +11,8 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import platform  # noqa: E402
 import re  # noqa: E402
 import sys  # noqa: E402
-import time  # noqa: E402
 import warnings  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -22,14 +20,13 @@ from typing import NamedTuple  # noqa: E402
 
 import librosa  # noqa: E402
 import numpy as np  # noqa: E402
-import sklearn  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.model_selection import StratifiedKFold  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
-from mmcourse import datasets  # noqa: E402
 from mmcourse.authoring.real import data_folder  # noqa: E402
+from mmcourse.authoring.tables import make_tables  # noqa: E402
 from mmcourse.datasets.avdigits.voices import SAMPLE_RATE, Clips, read_clips  # noqa: E402
 from mmcourse.preprocess import audio  # noqa: E402
 
@@ -435,24 +432,6 @@ TABLES: dict[str, Callable[[], dict]] = {
 }
 
 
-def main(names: list[str]) -> None:
-    """Make the named tables, or all, and keep the others."""
-    if unknown := set(names) - set(TABLES):
-        raise SystemExit(f"unknown table {', '.join(unknown)}; there are {', '.join(TABLES)}")
-    warnings.simplefilter("error", UserWarning)
-    for name in names or TABLES:
-        start = time.process_time()
-        table = TABLES[name]() | {"seconds": round(time.process_time() - start)}
-        try:
-            figures = datasets.results("audio")
-        except FileNotFoundError:
-            figures = {}
-        figures[name] = table
-        figures["seconds"] = sum(figures[known]["seconds"] for known in TABLES if known in figures)
-        figures["date"] = time.strftime("%Y-%m-%d")
-        figures["made_with"] = f"1 CPU thread ({platform.machine()}), scikit-learn {sklearn.__version__}"
-        datasets.save_results("audio", figures)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    warnings.simplefilter("error", UserWarning)
+    make_tables("audio", TABLES, sys.argv[1:], packages=("numpy", "scikit-learn", "librosa"))

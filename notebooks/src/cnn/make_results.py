@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from torch.nn import functional as F
 from torch.nn.functional import cross_entropy
 
 from mmcourse import datasets, runtime
+from mmcourse.authoring.tables import make_tables
 from mmcourse.exercise import Challenge, find_challenge
 
 EPOCHS = 20
@@ -425,23 +425,6 @@ PARTS: dict[str, Callable[[], dict]] = {
 }
 
 
-def main(wanted: list[str] | None = None) -> None:
-    """Measure all, or only the parts named, and store; what a part takes is kept in `seconds_of`."""
-    runtime.setup(threads=1)
-    try:
-        figures = datasets.results("cnn")
-    except FileNotFoundError:
-        figures = {}
-    taken = figures.get("seconds_of", {"challenge": figures.get("seconds", 0)})
-    for part in wanted or PARTS:
-        start = time.process_time()
-        figures[part] = PARTS[part]()
-        taken[part] = round(time.process_time() - start)
-        figures["seconds_of"], figures["seconds"] = taken, sum(taken.values())
-        figures["date"] = time.strftime("%Y-%m-%d")
-        figures["made_with"] = {name: version(name) for name in ("numpy", "scikit-learn", "torch")}
-        datasets.save_results("cnn", figures)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    runtime.setup(threads=1)
+    make_tables("cnn", PARTS, sys.argv[1:], packages=("numpy", "scikit-learn", "torch"))

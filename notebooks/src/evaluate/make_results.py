@@ -11,13 +11,10 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import platform  # noqa: E402
 import sys  # noqa: E402
-import time  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 
 import numpy as np  # noqa: E402
-import sklearn  # noqa: E402
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.model_selection import StratifiedKFold, cross_val_score  # noqa: E402
@@ -26,8 +23,9 @@ from sklearn.neighbors import KNeighborsClassifier  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
-from mmcourse import datasets, evaluate  # noqa: E402
+from mmcourse import evaluate  # noqa: E402
 from mmcourse.authoring.real import data_folder  # noqa: E402
+from mmcourse.authoring.tables import make_tables  # noqa: E402
 from mmcourse.datasets import lesson_dir, load, reviews  # noqa: E402
 from mmcourse.preprocess import audio, text  # noqa: E402
 
@@ -327,23 +325,5 @@ TABLES: dict[str, Callable[[], dict]] = {
 }
 
 
-def main(names: list[str]) -> None:
-    """Make the named tables, or all, and keep the others."""
-    if unknown := set(names) - set(TABLES):
-        raise SystemExit(f"unknown table {', '.join(unknown)}; there are {', '.join(TABLES)}")
-    for name in names or TABLES:
-        start = time.process_time()
-        table = TABLES[name]() | {"seconds": round(time.process_time() - start)}
-        try:
-            figures = datasets.results("evaluate")
-        except FileNotFoundError:
-            figures = {}
-        figures[name] = table
-        figures["seconds"] = sum(figures[known]["seconds"] for known in TABLES if known in figures)
-        figures["date"] = time.strftime("%Y-%m-%d")
-        figures["made_with"] = f"1 CPU thread ({platform.machine()}), scikit-learn {sklearn.__version__}"
-        datasets.save_results("evaluate", figures)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    make_tables("evaluate", TABLES, sys.argv[1:], packages=("numpy", "scikit-learn", "torch"))

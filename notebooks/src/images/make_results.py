@@ -8,7 +8,6 @@ photographs, the extra `pretrained`.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -20,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from mmcourse import datasets
+from mmcourse.authoring.tables import make_tables
 from mmcourse.datasets import load
 from mmcourse.evaluate import mean_and_interval
 from mmcourse.preprocess.image import grayscale, resize, to_float
@@ -402,21 +401,6 @@ TABLES: dict[str, Callable] = {
 }
 
 
-def main(names: list[str]) -> None:
-    """Make and save the tables of these names; the others stay."""
-    try:
-        figures = datasets.results("images")
-    except FileNotFoundError:
-        figures = {}
-    for name in names or TABLES:
-        start = time.process_time()
-        figures[name] = {**TABLES[name](), "seconds": round(time.process_time() - start)}
-        figures["made_with"] = f"{torch.get_num_threads()} CPU thread(s), PyTorch {torch.__version__.split('+')[0]}"
-        figures["date"] = time.strftime("%Y-%m-%d")
-        figures["seconds"] = sum(figures[table]["seconds"] for table in TABLES if table in figures)
-        datasets.save_results("images", figures)
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(sys.argv[1:])
+    make_tables("images", TABLES, sys.argv[1:], packages=("numpy", "scikit-learn", "torch"))

@@ -20,16 +20,13 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import json  # noqa: E402
-import platform  # noqa: E402
 import re  # noqa: E402
 import sys  # noqa: E402
-import time  # noqa: E402
 from collections import Counter  # noqa: E402
 from collections.abc import Callable, Iterable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
-import sklearn  # noqa: E402
 from sklearn.dummy import DummyClassifier  # noqa: E402
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
@@ -38,8 +35,8 @@ from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.svm import SVC  # noqa: E402
 
-from mmcourse import datasets  # noqa: E402
 from mmcourse.authoring.real import data_folder  # noqa: E402
+from mmcourse.authoring.tables import make_tables  # noqa: E402
 from mmcourse.datasets.avdigits.voices import read_clips  # noqa: E402
 from mmcourse.evaluate import fleiss_kappa  # noqa: E402
 from mmcourse.preprocess import audio  # noqa: E402
@@ -467,23 +464,5 @@ TABLES: dict[str, Callable[[], dict]] = {
 }
 
 
-def main(names: list[str]) -> None:
-    """Make the named tables, or all, and keep the others."""
-    if unknown := set(names) - set(TABLES):
-        raise SystemExit(f"unknown table {', '.join(unknown)}; there are {', '.join(TABLES)}")
-    for name in names or TABLES:
-        start = time.process_time()
-        table = TABLES[name]() | {"seconds": round(time.process_time() - start)}
-        try:
-            figures = datasets.results("multimodal_data")
-        except FileNotFoundError:
-            figures = {}
-        figures[name] = table
-        figures["seconds"] = sum(figures[known]["seconds"] for known in TABLES if known in figures)
-        figures["date"] = time.strftime("%Y-%m-%d")
-        figures["made_with"] = f"1 CPU thread ({platform.machine()}), scikit-learn {sklearn.__version__}"
-        datasets.save_results("multimodal_data", figures)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    make_tables("multimodal_data", TABLES, sys.argv[1:], packages=("numpy", "scikit-learn"))

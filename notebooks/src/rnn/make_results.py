@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from mmcourse import datasets, runtime
+from mmcourse.authoring.tables import make_tables
 from mmcourse.datasets import reviews
 from mmcourse.datasets.mood.words import encode, vocabulary
 from mmcourse.exercise import Challenge, find_challenge
@@ -508,24 +508,6 @@ PARTS: dict[str, Callable[[], dict]] = {
 }
 
 
-def main(wanted: list[str] | None = None) -> None:
-    """Measure all, or only the parts named, and store; what a part takes is kept in `seconds_of`."""
-    runtime.setup(threads=1)
-    for part in wanted or PARTS:
-        start = time.process_time()
-        made = PARTS[part]()
-        try:
-            figures = datasets.results("rnn")
-        except FileNotFoundError:
-            figures = {}
-        taken = figures.get("seconds_of", {})
-        figures[part] = made
-        taken[part] = round(time.process_time() - start)
-        figures["seconds_of"], figures["seconds"] = taken, sum(taken.values())
-        figures["date"] = time.strftime("%Y-%m-%d")
-        figures["made_with"] = {name: version(name) for name in ("numpy", "scikit-learn", "torch")}
-        datasets.save_results("rnn", figures)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    runtime.setup(threads=1)
+    make_tables("rnn", PARTS, sys.argv[1:], packages=("numpy", "scikit-learn", "torch"))

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse import datasets
+from mmcourse.authoring.tables import make_tables
 from mmcourse.datasets import load
 
 SEEDS = 5
@@ -387,22 +388,6 @@ PARTS: dict[str, Callable[[], dict]] = {
 }
 
 
-def main(names: list[str]) -> None:
-    """Make and save the parts of these names; the others stay."""
-    for name in [part for part in PARTS if part in names] if names else list(PARTS):
-        start = time.process_time()
-        made = {**PARTS[name](), "seconds": round(time.process_time() - start)}
-        try:
-            figures = datasets.results("transformers")  # read again: another process may have added a part
-        except FileNotFoundError:
-            figures = {}
-        figures[name] = made
-        figures["made_with"] = f"{torch.get_num_threads()} CPU thread(s), PyTorch {torch.__version__.split('+')[0]}"
-        figures["date"] = time.strftime("%Y-%m-%d")
-        figures["seconds"] = sum(figures[part]["seconds"] for part in PARTS if part in figures)
-        datasets.save_results("transformers", figures)
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(sys.argv[1:])
+    make_tables("transformers", PARTS, sys.argv[1:], packages=("numpy", "scikit-learn", "torch"))

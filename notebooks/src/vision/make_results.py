@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import os
 import sys
-import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +27,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse import datasets
+from mmcourse.authoring.tables import make_tables
 from mmcourse.datasets import load
 from mmcourse.evaluate import mean_and_interval
 from mmcourse.preprocess.image import read, resize
@@ -882,22 +882,6 @@ TABLES: dict[str, Callable] = {
 }
 
 
-def main(names: list[str]) -> None:
-    """Make and save the tables of these names; the others stay."""
-    for name in names or list(TABLES):
-        start = time.process_time()
-        made = {**TABLES[name](), "seconds": round(time.process_time() - start)}
-        try:
-            figures = datasets.results("vision")  # read again: another process may have added a table
-        except FileNotFoundError:
-            figures = {}
-        figures[name] = made
-        figures["made_with"] = f"{torch.get_num_threads()} CPU thread(s), PyTorch {torch.__version__.split('+')[0]}"
-        figures["date"] = time.strftime("%Y-%m-%d")
-        figures["seconds"] = sum(figures[table]["seconds"] for table in TABLES if table in figures)
-        datasets.save_results("vision", figures)
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(sys.argv[1:])
+    make_tables("vision", TABLES, sys.argv[1:], packages=("numpy", "scikit-learn", "torch", "keras"))
