@@ -283,11 +283,11 @@ class Guess:
         """Print the guess beside what turned out to be true. From then on no guess is taken."""
         self._close()
         if self.value is None:
-            print(f"{self.question} No guess was recorded. It is {_said(truth)}.")
+            print(f"{self.question} No guess was recorded. Answer: {_said(truth)}.")
         elif self.value == truth:
-            print(f"{self.question} You guessed {_said(self.value)}, and so it is.")
+            print(f"{self.question} You guessed {_said(self.value)}, and that is right.")
         else:
-            print(f"{self.question} You guessed {_said(self.value)}. It is {_said(truth)}.")
+            print(f"{self.question} You guessed {_said(self.value)}. Answer: {_said(truth)}.")
 
     def _close(self) -> None:
         self._closed = True

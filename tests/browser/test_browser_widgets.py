@@ -95,7 +95,7 @@ def test_a_reader_looks_turns_guesses_and_saves(page, server):
     notebook.rerun("mine = widgets.guess", "Which word?")
     page.get_by_role("button", name="mat", exact=True).click()
     page.get_by_text("Recorded: mat").wait_for(timeout=20_000)
-    assert "You guessed mat. It is cat." in notebook.rerun("mine.compare", "You guessed")
+    assert "You guessed mat. Answer: cat." in notebook.rerun("mine.compare", "You guessed")
     page.get_by_alt_text("Three layers.").scroll_into_view_if_needed()
 
     after = notebook.save()

@@ -122,8 +122,8 @@ def test_a_folded_answer_needs_no_kernel(static):
 def test_a_guess_that_nobody_made_is_none_or_the_default(static):
     assert "How accurate? (0 to 1) Run this cell to record your guess." in shown(static.cells[5])
     assert "None" in shown(static.cells[5])
-    assert "How accurate? No guess was recorded. It is 0.7." in shown(static.cells[5])
-    assert "Which? You guessed b, and so it is." in shown(static.cells[6])
+    assert "How accurate? No guess was recorded. Answer: 0.7." in shown(static.cells[5])
+    assert "Which? You guessed b, and that is right." in shown(static.cells[6])
 
 
 # ---------------------------------------------------------------- with a reader
@@ -134,11 +134,11 @@ def test_moving_a_slider_calls_the_function_again(live):
 
 
 def test_a_guess_is_recorded_once(live):
-    assert "b True True" in shown(live.cells[5]) and "Which? You guessed b. It is a." in shown(live.cells[5])
+    assert "b True True" in shown(live.cells[5]) and "Which? You guessed b. Answer: a." in shown(live.cells[5])
 
 
 def test_no_guess_is_taken_after_the_answer(live):
-    assert "No guess was recorded. It is a." in shown(live.cells[6]) and shown(live.cells[6]).endswith("None\n")
+    assert "No guess was recorded. Answer: a." in shown(live.cells[6]) and shown(live.cells[6]).endswith("None\n")
 
 
 def test_an_error_in_the_function_ends_the_cell():
