@@ -1,7 +1,8 @@
-"""One training run in one process, timed: `python -m benchmarks.contestants NAME EPOCHS` prints its figures as JSON.
+"""One training run in one process, timed: `python -m benchmarks.contestants NAME EPOCHS RATE SEED` prints JSON.
 
-All train the same model (`model` of this file, from seed 0) on the same batches of `mood` in the same order, with
-AdamW, warm-up and cosine, in float32 on as many threads. The clock stands still while the test set is judged.
+All train the same model (`torch_model` or `keras_model`, from the same seed) on the same batches of `mood` in the same
+order, with AdamW, warm-up and cosine, in float32 on as many threads. The clock stands still while the test set is
+judged.
 """
 
 from __future__ import annotations
@@ -11,19 +12,28 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmcourse.datasets import load, mood
 
-BATCH, RATE, DECAY = 64, 1e-2, 0.3
+BATCH, DECAY = 64, 0.3
 GOAL = 0.95 * mood.bayes_accuracy(["face", "voice", "words"])
+
+
+class Settings(NamedTuple):
+    """What a contestant is told: how long, how fast, and from which start."""
+
+    epochs: int
+    rate: float = 1e-2
+    seed: int = 0
 
 
 class Clock:
     """Seconds of training: of all, of waiting for data, and until the goal was reached first."""
 
     def __init__(self, judge: Callable[[], float]):
-        self.judge, self.accuracy, self.reached = judge, 0.0, None
+        self.judge, self.accuracy, self.reached, self.epochs_to_goal = judge, 0.0, None, None
+        self.ends: list[float] = []  # of each epoch
         self.data = self.paused = self.total = 0.0
         self.start = time.perf_counter()
 
@@ -33,10 +43,11 @@ class Clock:
     def epoch(self) -> None:
         """Judge the model, off the clock."""
         before, now = time.perf_counter(), self.seconds()
+        self.ends.append(now)
         self.accuracy = self.judge()
         self.paused += time.perf_counter() - before
         if self.reached is None and self.accuracy >= GOAL:
-            self.reached = now
+            self.reached, self.epochs_to_goal = now, len(self.ends)
 
 
 class Timed:
@@ -67,13 +78,13 @@ class Timed:
 
 
 # ---------------------------------------------------------------- PyTorch
-def torch_model():
+def torch_model(seed: int = 0):
     """The trimodal model of lesson train_pytorch at laptop size."""
     import torch
 
     from mmcourse.torch import encoders, fusion
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     words = len(load("mood", "train").vocabulary)
     parts = {
         "face": encoders.ImageEncoder(width=32),
@@ -83,10 +94,10 @@ def torch_model():
     return encoders.MultimodalClassifier(parts, fusion.Concatenate([32] * 3, 128), classes=3)
 
 
-def torch_run(train: Callable) -> Clock:
+def torch_run(train: Callable, settings: Settings) -> Clock:
     from mmcourse.training.torch import predict
 
-    model, test = torch_model(), load("mood", "test")
+    model, test = torch_model(settings.seed), load("mood", "test")
     held_out = list(test.torch_loader(batch_size=500))
 
     def judge() -> float:
@@ -96,7 +107,7 @@ def torch_run(train: Callable) -> Clock:
         return float(right)
 
     judge()  # first calls choose kernels: off the clock for all
-    loader = load("mood", "train").torch_loader(BATCH, seed=0)
+    loader = load("mood", "train").torch_loader(BATCH, seed=settings.seed)
     next(iter(loader))
     loader.batch_sampler.set_epoch(0)
     clock = Clock(judge)
@@ -105,24 +116,46 @@ def torch_run(train: Callable) -> Clock:
     return clock
 
 
-def ours(epochs: int) -> Clock:
+def ours(settings: Settings, **options: Any) -> Clock:
     from mmcourse.training.torch import fit
 
-    options = {"progress": False, "channels_last": True}
-    return torch_run(lambda model, loader: fit(model, loader, epochs, RATE, DECAY, **options))
+    options = {"progress": False, "channels_last": True, "seed": settings.seed} | options
+    return torch_run(
+        lambda model, loader: fit(model, loader, settings.epochs, settings.rate, DECAY, **options), settings
+    )
 
 
-def bare(epochs: int) -> Clock:
-    """The loop that everyone writes first."""
+def alone(settings: Settings) -> Clock:
+    """Forward and backward on batches that lie ready, and nothing else: no loop of this model can be faster."""
+    import torch
+
+    def train(model, loader):
+        model.train().to(memory_format=torch.channels_last)
+        batches = []
+        for batch in loader.loader:
+            face = batch["inputs"]["face"].contiguous(memory_format=torch.channels_last)
+            batches.append(batch | {"inputs": batch["inputs"] | {"face": face}})
+        loader.clock.start = time.perf_counter()  # reading them is off the clock
+        for _ in range(settings.epochs):
+            for batch in batches:
+                model.zero_grad()
+                torch.nn.functional.cross_entropy(model(batch), batch["target"]).backward()
+            loader.clock.epoch()
+
+    return torch_run(train, settings)
+
+
+def bare(settings: Settings, fused: bool = False) -> Clock:
+    """The loop that everyone writes first; `fused` takes the optimizer kernel that ours takes."""
     import torch
 
     from mmcourse.training.torch import warmup_cosine
 
     def train(model, loader):
-        optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=DECAY)
-        total = epochs * len(loader)
+        optimizer = torch.optim.AdamW(model.parameters(), settings.rate, weight_decay=DECAY, fused=fused)
+        total = settings.epochs * len(loader)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, total))
-        for _ in range(epochs):
+        for _ in range(settings.epochs):
             model.train()
             loss_sum = right = 0.0
             for batch in loader:
@@ -135,11 +168,11 @@ def bare(epochs: int) -> Clock:
                 loss_sum += loss.item()
                 right += (logits.argmax(1) == batch["target"]).sum().item()
 
-    return torch_run(train)
+    return torch_run(train, settings)
 
 
-def lightning(epochs: int, barebones: bool = False) -> Clock:
-    """PyTorch Lightning, with the loss and accuracy of each epoch logged; no files, no bars."""
+def lightning(settings: Settings, barebones: bool = False) -> Clock:
+    """PyTorch Lightning, with the loss and accuracy of each epoch logged; no files, no bars; the same fused AdamW."""
     import logging
     import warnings
 
@@ -168,7 +201,7 @@ def lightning(epochs: int, barebones: bool = False) -> Clock:
             self.clock.epoch()
 
         def configure_optimizers(self):
-            optimizer = torch.optim.AdamW(self.model.parameters(), RATE, weight_decay=DECAY)
+            optimizer = torch.optim.AdamW(self.model.parameters(), settings.rate, weight_decay=DECAY, fused=True)
             schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, self.total))
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -177,21 +210,21 @@ def lightning(epochs: int, barebones: bool = False) -> Clock:
     options = {"barebones": True} if barebones else quiet
 
     def train(model, loader):
-        trainer = pl.Trainer(max_epochs=epochs, accelerator="cpu", devices=1, **options)
+        trainer = pl.Trainer(max_epochs=settings.epochs, accelerator="cpu", devices=1, **options)
         loader.ends = False  # Lightning stops at the last batch, without asking whether there is another
-        trainer.fit(Module(model, epochs * len(loader), loader.clock), loader)
+        trainer.fit(Module(model, settings.epochs * len(loader), loader.clock), loader)
 
-    return torch_run(train)
+    return torch_run(train, settings)
 
 
 # ---------------------------------------------------------------- Keras
-def keras_model():
+def keras_model(seed: int = 0):
     """The same model in Keras, built."""
     import keras
 
     from mmcourse.keras import encoders, fusion
 
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(seed)
     data = load("mood", "train")
     parts = {
         "face": encoders.ImageEncoder(width=32),
@@ -203,31 +236,32 @@ def keras_model():
     return model
 
 
-def keras_run(train: Callable) -> Clock:
+def keras_run(train: Callable, settings: Settings) -> Clock:
     import keras
 
     from mmcourse.training.keras import predict
 
-    model, test = keras_model(), load("mood", "test")
+    model, test = keras_model(settings.seed), load("mood", "test")
     held_out = test.tf_dataset(batch_size=500, fixed_length=True)
 
     def judge() -> float:
         return float((predict(model, held_out).argmax(1) == test.labels).mean())
 
     judge()
-    flow = load("mood", "train").tf_dataset(BATCH, seed=0, fixed_length=True)
+    flow = load("mood", "train").tf_dataset(BATCH, seed=settings.seed, fixed_length=True)
     before = time.perf_counter()
     sum(1 for _ in flow)
     waiting = time.perf_counter() - before
-    flow = load("mood", "train").tf_dataset(BATCH, seed=0, fixed_length=True)
+    flow = load("mood", "train").tf_dataset(BATCH, seed=settings.seed, fixed_length=True)
     clock = Clock(judge)
     told = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: clock.epoch())
-    epochs = train(model, flow, told)
-    clock.total, clock.data = clock.seconds(), waiting * epochs
+    clock.start = time.perf_counter()
+    train(model, flow, told)
+    clock.total, clock.data = clock.seconds(), waiting * settings.epochs
     return clock
 
 
-def keras_ours(epochs: int) -> Clock:
+def keras_ours(settings: Settings) -> Clock:
     import keras
 
     from mmcourse.training.keras import fit
@@ -235,47 +269,49 @@ def keras_ours(epochs: int) -> Clock:
     def train(model, flow, told):
         own = keras.Model.fit
         keras.Model.fit = lambda *args, callbacks, **more: own(*args, callbacks=[told, *callbacks], **more)
-        fit(model, flow, epochs, RATE, DECAY, progress=False)
-        return epochs
+        fit(model, flow, settings.epochs, settings.rate, DECAY, progress=False, seed=settings.seed)
 
-    return keras_run(train)
+    return keras_run(train, settings)
 
 
-def keras_plain(epochs: int) -> Clock:
+def keras_plain(settings: Settings) -> Clock:
     """Keras's own `compile` and `fit`, as its guides write them."""
     import keras
 
     def train(model, flow, told):
-        total = epochs * len(flow)
+        total = settings.epochs * len(flow)
         up = round(0.3 * total)
-        schedule = keras.optimizers.schedules.CosineDecay(0.0, total - up, warmup_target=RATE, warmup_steps=up)
+        schedule = keras.optimizers.schedules.CosineDecay(0.0, total - up, warmup_target=settings.rate, warmup_steps=up)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.AdamW(schedule, DECAY), loss, metrics=["accuracy"])
-        model.fit(flow, epochs=epochs, shuffle=False, verbose=0, callbacks=[told])
-        return epochs
+        model.fit(flow, epochs=settings.epochs, shuffle=False, verbose=0, callbacks=[told])
 
-    return keras_run(train)
+    return keras_run(train, settings)
 
 
-CONTESTANTS: dict[str, Callable[[int], Clock]] = {
+CONTESTANTS: dict[str, Callable[[Settings], Clock]] = {
+    "model alone": alone,
     "ours": ours,
+    "bare loop, fused": lambda settings: bare(settings, fused=True),
     "bare loop": bare,
     "Lightning": lightning,
-    "Lightning, barebones": lambda epochs: lightning(epochs, barebones=True),
+    "Lightning, barebones": lambda settings: lightning(settings, barebones=True),
     "ours in Keras": keras_ours,
     "plain Keras fit": keras_plain,
+    "ours, compiled": lambda settings: ours(settings, compile=True),  # only by name: it takes minutes to begin
 }
 
 
 def main() -> None:
-    name, epochs = sys.argv[1], int(sys.argv[2])
-    clock = CONTESTANTS[name](epochs)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    samples = epochs * len(load("mood", "train"))
+    name, epochs, rate, seed = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
+    clock = CONTESTANTS[name](Settings(epochs, rate, seed))
+    samples = len(load("mood", "train"))
     figures = {
-        "samples_per_second": samples / clock.total,
+        "samples_per_second": epochs * samples / clock.total,
+        "after_first_epoch": (epochs - 1) * samples / (clock.ends[-1] - clock.ends[0]) if epochs > 1 else None,
         "to_goal_s": clock.reached,
-        "peak_mb": peak,
+        "epochs_to_goal": clock.epochs_to_goal,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "data_share": clock.data / clock.total,
         "accuracy": clock.accuracy,
     }

@@ -459,13 +459,13 @@ CHILD = """
             not saves and die()
         os.fsync = fsync
     else:
-        progress = train.ProgressBar.on_train_batch_end
+        checked = train.TrainingCheckpoint.on_train_batch_end
         def counted(self, batch, logs=None):
             global steps
-            progress(self, batch, logs)
+            checked(self, batch, logs)
             steps -= 1
             steps or die()
-        train.ProgressBar.on_train_batch_end = counted
+        train.TrainingCheckpoint.on_train_batch_end = counted
     t.run({folder!r}, resume=True)
 """
 

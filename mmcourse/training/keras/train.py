@@ -95,9 +95,9 @@ class LossModel(keras.Model):
 class ProgressBar(keras.callbacks.Callback):
     """A bar over all steps of the run, with loss and metrics of the epoch so far."""
 
-    def __init__(self, total, done, shown):
+    def __init__(self, total, done):
         super().__init__()
-        self.bar = tqdm(total=total, initial=done, disable=not shown, unit="step")
+        self.bar = tqdm(total=total, initial=done, unit="step")
 
     def on_train_batch_end(self, batch, logs=None):
         """One step on."""
@@ -179,7 +179,9 @@ def fit(
     checkpoint = TrainingCheckpoint(model, list(datasets.values()), recorded, settings, stopping)
     checkpoint.open(trainer)
     done = settings.epochs if checkpoint.finished() else len(checkpoint.history)
-    callbacks = [ProgressBar(total, done * total // settings.epochs, settings.progress)]
+    callbacks: list[keras.callbacks.Callback] = []
+    if settings.progress:
+        callbacks.append(ProgressBar(total, done * total // settings.epochs))
     if stopping:
         callbacks.append(stopping)
     if settings.folder:
