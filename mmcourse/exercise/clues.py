@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmcourse.exercise.compare import call, copied, matches, quietly
+from mmcourse.exercise.mistaken import ignoring
 from mmcourse.exercise.mutants import MutantError
 from mmcourse.exercise.parts import Part
 from mmcourse.exercise.probe import helper
@@ -319,8 +320,6 @@ def _ignored(exercise: Exercise, inputs: Sequence[tuple]) -> list[tuple[str, fro
 
 def _ignoring(exercise: Exercise, row: Row) -> list[Any]:
     """Answers that ignore a sentence; none where it asks for nothing, or is not yet sound (which `verify` names)."""
-    from mmcourse.exercise.verify import ignoring  # here: it needs exercises, which need this module
-
     if row.kind != "says":
         return []
     try:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from mmcourse.exercise.exercise import OWN_SEEDS, Exercise, Mistake
-from mmcourse.exercise.mutants import MutantError, make_mutant
+from mmcourse.exercise.exercise import OWN_SEEDS, Exercise
+from mmcourse.exercise.mistaken import ignoring, made
+from mmcourse.exercise.mutants import MutantError
 from mmcourse.exercise.notebook import argument_names, literal, own_cell
 from mmcourse.exercise.parts import Part
-from mmcourse.exercise.statement import Row
 from mmcourse.exercise.verdict import CheckFailed, NotAttempted
 
 HIDDEN_SEEDS = (1, 2)
@@ -86,7 +86,7 @@ def _right_answers(exercise: Exercise) -> Iterator[str]:
 
 def _mistakes(exercise: Exercise) -> Iterator[str]:
     for mistake in exercise.mistakes:
-        for answer in _made(exercise, mistake):
+        for answer in made(exercise, mistake):
             message = verdict(exercise, answer)
             if not message:
                 yield f"no public input shows the mistake {mistake.message!r}"
@@ -95,10 +95,6 @@ def _mistakes(exercise: Exercise) -> Iterator[str]:
             for seed in hidden_seeds(exercise):
                 if message and not loses(exercise, answer, seed):
                     yield f"no hidden part (seed {seed}) shows the mistake {mistake.message!r}"
-
-
-def _made(exercise: Exercise, mistake: Mistake) -> list[Callable]:
-    return [mutant for mutant, message in exercise.mutants if message == mistake.message]
 
 
 # ---------------------------------------------------------------- statement
@@ -119,16 +115,6 @@ def _statement(exercise: Exercise) -> Iterator[str]:
                     yield f"statement {row.text[:60]!r}: no hidden part (seed {seed}) fails when it is ignored"
 
 
-def ignoring(exercise: Exercise, row: Row) -> list[Callable]:
-    """Answers that ignore one sentence of the statement."""
-    if row.ignored is not None:
-        return [make_mutant(exercise.reference, row.ignored)]
-    named = [mistake for mistake in exercise.mistakes if row.mistake in mistake.message]
-    if len(named) != 1:
-        raise ValueError(f"mistake={row.mistake!r} is in {len(named)} messages, expected one")
-    return _made(exercise, named[0])
-
-
 def rows_and_parts(exercise: Exercise) -> Iterator[tuple[str, list[str]]]:
     """(sentence of the statement or message of a mistake, parts with a public input that shows it ignored or made)."""
     for row in exercise.statement:
@@ -136,7 +122,7 @@ def rows_and_parts(exercise: Exercise) -> Iterator[tuple[str, list[str]]]:
             shown = [parts_that_show(exercise, answer) for answer in ignoring(exercise, row)]
             yield f"says: {row.text}", list(dict.fromkeys(sum(shown, [])))
     for mistake in exercise.mistakes:
-        shown = [parts_that_show(exercise, answer) for answer in _made(exercise, mistake)]
+        shown = [parts_that_show(exercise, answer) for answer in made(exercise, mistake)]
         yield f"mistake: {mistake.message}", list(dict.fromkeys(sum(shown, [])))
 
 

@@ -17,7 +17,7 @@ from mmcourse.datasets.scenes import foils, world
 from mmcourse.datasets.scenes.captions import ENGLISH, english, place_phrase, tokens
 from mmcourse.datasets.scenes.truth import Statement, log_p, parse, true_of
 from mmcourse.evaluate.captions import bleu, cider_d
-from mmcourse.figures.clip import draw_scenes
+from mmcourse.figures.scenes import draw_scenes
 from mmcourse.torch.captioner import Captioner
 from mmcourse.torch.clip import prepare_images
 from mmcourse.torch.decoding import KVCache

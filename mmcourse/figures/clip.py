@@ -10,21 +10,14 @@ import torch
 
 from mmcourse.datasets.scenes import foils, truth, world
 from mmcourse.datasets.scenes.captions import chinese, english
-from mmcourse.datasets.scenes.drawing import draw
+from mmcourse.figures import captioning
+from mmcourse.figures.scenes import SEED, draw_scenes
+from mmcourse.torch.captioner import Captioner
 from mmcourse.torch.clip import CLIP
 from mmcourse.torch.contrastive import contrastive_loss
 
-SEED = 20_003  # test scenes, as `scenes.load("test")` has them
-UNSEEN_SEED = 20_013  # with pairs of color and shape that training never has
 BATCH = 128
 CLASSES = [(color, shape) for color in world.COLORS for shape in world.SHAPES]
-
-
-def draw_scenes(n: int, unseen: str | None = None) -> tuple[list[world.Scene], np.ndarray]:
-    """Scenes and pictures, uint8 (n, 64, 64, 3)."""
-    seed = SEED if unseen is None else UNSEEN_SEED
-    scenes = [world.make(seed, index, unseen) for index in range(n)]
-    return scenes, np.stack([draw(scene) for scene in scenes])
 
 
 def recall_at_1(scores: np.ndarray) -> float:
@@ -90,9 +83,6 @@ def compute(n: int = 1000, model: CLIP | None = None) -> dict[str, Any]:
     `foils_by_likelihood` is of the shipped captioner, on the same swapped colors: how often the caption is the more
     likely sentence.
     """
-    from mmcourse.figures import captioning  # which imports this module
-    from mmcourse.torch.captioner import Captioner
-
     model = CLIP.from_pretrained("clip") if model is None else model
     scenes, images = draw_scenes(n)
     image, text = model.encode_image(images), model.encode_text([english(scene) for scene in scenes])

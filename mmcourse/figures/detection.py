@@ -10,7 +10,7 @@ import numpy as np
 from mmcourse.datasets.scenes import referring, world
 from mmcourse.datasets.scenes.drawing import box
 from mmcourse.evaluate.detection import mean_average_precision
-from mmcourse.figures.clip import draw_scenes
+from mmcourse.figures.scenes import draw_scenes
 from mmcourse.numpy.boxes import iou
 from mmcourse.torch.detection import CLASSES, Detections, Detector
 

@@ -17,7 +17,7 @@ from mmcourse.datasets.scenes.captions import english
 from mmcourse.datasets.scenes.drawing import draw
 from mmcourse.datasets.scenes.truth import parse
 from mmcourse.figures.captioning import num_tokens, truth_of
-from mmcourse.figures.clip import SEED, UNSEEN_SEED, draw_scenes
+from mmcourse.figures.scenes import SEED, UNSEEN_SEED, draw_scenes
 from mmcourse.torch.vlm import DESCRIBE, VLM
 
 LONGEST_ANSWER = 8  # pieces; the longest answer has one, and one is its end

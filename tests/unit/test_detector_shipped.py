@@ -15,7 +15,7 @@ from mmcourse.datasets.scenes import world
 from mmcourse.datasets.scenes.drawing import box
 from mmcourse.datasets.scenes.referring import fitting
 from mmcourse.figures import detection as detection_figures
-from mmcourse.figures.clip import draw_scenes
+from mmcourse.figures.scenes import draw_scenes
 from mmcourse.numpy.boxes import iou
 from mmcourse.torch.detection import CLASSES, Detector
 

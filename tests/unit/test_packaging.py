@@ -297,3 +297,47 @@ print(mmcourse.__file__, ids)
 
 def is_shipped(path: Path) -> bool:
     return path.is_file() and "__pycache__" not in path.parts
+
+
+def imported_modules(path: Path, modules: dict[str, Path]) -> set[str]:
+    """The course's modules that a file imports, in functions too; not those that only a type checker reads."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = [
+        inside
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inside in ast.walk(node)
+    ]
+    found = set()
+    for node in ast.walk(tree):
+        if node in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & modules.keys() or {node.module}
+    return found & modules.keys()
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """What is left when modules that import nothing of the rest are taken away again and again."""
+    left = dict(graph)
+    while free := [name for name, needs in left.items() if not needs & left.keys()]:
+        for name in free:
+            del left[name]
+    return sorted(left)
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": set(), "c": {"a"}}) == []
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+
+
+def test_no_module_imports_itself_by_a_detour():
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES
+    }
+    graph = {name: imported_modules(path, modules) - {name} for name, path in modules.items()}
+    assert sum(map(len, graph.values())) > 300, "imports are seen"
+    assert circle(graph) == []
