@@ -205,9 +205,7 @@ def main() -> None:
                 done[name] = run(name, epochs, rate, number, options.threads)
                 bar.update()
             rounds.append({name: done[name] for name in names})
-    where = (
-        f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} thread(s), {options.rounds} rounds"
-    )
+    where = f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} thread(s), {options.rounds} rounds"
     goal = f"goal: 95 % of the ceiling, test accuracy {GOAL:.3f}"
     text = "\n".join([f"{where}; {goal}", "", table(rounds), "", *ratios(rounds), ""])
     print(text)
