@@ -1,10 +1,11 @@
-"""Render the words of scenes' spoken captions once, with espeak-ng 1.51 (`apt-get install espeak-ng`).
+"""Render the words of scenes' spoken captions and questions once, with espeak-ng 1.51 (`apt-get install espeak-ng`).
 
     python data/scenes/make.py            # writes voices/*.flac and voices.json beside this file
+    python data/scenes/make.py questions  # writes question_words/*.flac and question_words.json: other words, same voices
     python data/scenes/make.py --check    # renders again and compares every sample with the files
 
-Learners never need this. Each of 16 voices says each caption word once; one FLAC file per voice, 16 kHz mono, 11 bits
-deep; the words follow one another in alphabetical order. The same espeak-ng gives the same samples again.
+Learners never need this. Each of 16 voices says each word once; one FLAC file per voice, 16 kHz mono, 11 bits deep; the
+words follow one another in alphabetical order. A voice's question words are as loud as its caption words. The same espeak-ng gives the same samples again.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ import soundfile
 from scipy.signal import resample_poly
 
 from mmcourse.datasets.scenes.captions import vocabulary
+from mmcourse.datasets.scenes.spoken import QUESTION_WORDS
 
 HERE = Path(__file__).resolve().parent
 SAMPLE_RATE = 16_000
@@ -46,25 +48,31 @@ def speak(word: str, voice: str) -> np.ndarray:
     return wave[max(0, loud[0] - 160) : loud[-1] + 160]
 
 
-def render_voice(voice: str) -> tuple[np.ndarray, list[int]]:
-    """All words of a voice, one after another, int16 (n,); and where each starts, with the end of the last."""
-    waves = [speak(word, voice) for word in vocabulary()]
+def render_voice(voice: str, words: tuple[str, ...]) -> tuple[np.ndarray, list[int]]:
+    """These words of a voice, one after another, int16 (n,); and where each starts, with the end of the last.
+
+    How loud they are is measured on the caption words, whatever is rendered.
+    """
+    of_captions = [speak(word, voice) for word in vocabulary()]
+    waves = of_captions if words == vocabulary() else [speak(word, voice) for word in words]
+    loud = np.concatenate(of_captions)
     sound = np.concatenate(waves)
-    sound = sound * min(LOUDNESS / np.sqrt(np.mean(sound**2)), 0.98 / np.abs(sound).max())
+    sound = sound * min(LOUDNESS / np.sqrt(np.mean(loud**2)), 0.98 / np.abs(loud).max())
     step = 2 ** (16 - BITS)
     starts = np.cumsum([0, *map(len, waves)]).tolist()
-    return (np.round(sound * 32767 / step) * step).astype(np.int16), starts
+    return (np.round(np.clip(sound, -0.98, 0.98) * 32767 / step) * step).astype(np.int16), starts
 
 
 def main() -> None:
     check = "--check" in sys.argv[1:]
+    name, words = ("question_words", QUESTION_WORDS) if "questions" in sys.argv[1:] else ("voices", vocabulary())
     version = subprocess.run(["espeak-ng", "--version"], capture_output=True, text=True, check=True).stdout.split()[3]
-    index = {"sample_rate": SAMPLE_RATE, "espeak_ng": version, "words": vocabulary(), "voices": []}
-    (HERE / "voices").mkdir(exist_ok=True)
+    index = {"sample_rate": SAMPLE_RATE, "espeak_ng": version, "words": words, "voices": []}
+    (HERE / name).mkdir(exist_ok=True)
     for split, voices in VOICES.items():
         for voice in voices.split():
-            sound, starts = render_voice(voice)
-            path = HERE / "voices" / f"{voice.replace('+', '_').lower()}.flac"
+            sound, starts = render_voice(voice, words)
+            path = HERE / name / f"{voice.replace('+', '_').lower()}.flac"
             if check:
                 assert np.array_equal(soundfile.read(path, dtype="int16")[0], sound), f"{path.name} differs"
                 continue
@@ -75,7 +83,7 @@ def main() -> None:
             entry = {"name": voice, "split": split, "file": path.name, "sha256": digest, "starts": starts}
             index["voices"].append(entry)
     if not check:
-        (HERE / "voices.json").write_text(json.dumps(index, separators=(",", ":")) + "\n")
+        (HERE / f"{name}.json").write_text(json.dumps(index, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ ALONE = {  # files of one backend, with the reason
         "captioner.py": "a model of Part 4, which is in PyTorch first",
         "detection.py": "a model of Part 4, which is in PyTorch first",
         "language_model.py": "a model of Part 4, which is in PyTorch first",
+        "speech_to_text.py": "a model of Part 4, which is in PyTorch first",
         "vlm.py": "a model of Part 4, which is in PyTorch first",
         "model_files.py": "saves and loads the models of Part 4",
         "efficientnet.py": "a network that others trained; its weights are PyTorch's",
@@ -29,6 +30,17 @@ ONLY = {
     "numpy": {
         "attention.py": {"split_heads", "join_heads"},  # methods of the frameworks' class
         "contrastive.py": {"l2_normalize"},  # the frameworks bring it
+        "ctc.py": {  # counting, decoding and the backward pass, which work on the frameworks' outputs as well
+            "backward_variables",
+            "collapse",
+            "forward_variables",
+            "greedy_decode",
+            "log_probability",
+            "min_input_length",
+            "num_paths",
+            "occupancy",
+            "prefix_beam_search",
+        },
         "convolution.py": {"conv2d_loop", "flip_kernel", "output_size", "receptive_field", "same_padding", "windows"},
         "encoders.py": {"audio_features", "image_features"},  # forward_features() of the class
         "layers.py": {"sigmoid"},
