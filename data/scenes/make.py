@@ -1,11 +1,12 @@
 """Render the words of scenes' spoken captions and questions once, with espeak-ng 1.51 (`apt-get install espeak-ng`).
 
     python data/scenes/make.py            # writes voices/*.flac and voices.json beside this file
-    python data/scenes/make.py questions  # writes question_words/*.flac and question_words.json: other words, same voices
+    python data/scenes/make.py questions  # writes question_words/*.flac and question_words.json
     python data/scenes/make.py --check    # renders again and compares every sample with the files
 
 Learners never need this. Each of 16 voices says each word once; one FLAC file per voice, 16 kHz mono, 11 bits deep; the
-words follow one another in alphabetical order. A voice's question words are as loud as its caption words. The same espeak-ng gives the same samples again.
+words follow one another in alphabetical order. A voice's question words are as loud as its caption words. The same
+espeak-ng gives the same samples again.
 """
 
 import hashlib

@@ -20,8 +20,8 @@ def ctc_loss(
 ) -> Float[Any, " batch"]:
     """−log p(text) in nats for each sample; infinite, without a gradient, where a text does not fit.
 
-    logits: (b, t, v), before softmax, as `keras.ops.ctc_loss` takes them too; labels: (b, l), texts without blanks, what
-    stands after `label_lengths` is padding; input_lengths, label_lengths: (b,), time steps and labels of each sample.
+    logits: (b, t, v), before softmax, as `keras.ops.ctc_loss` takes them too; labels: (b, l), texts without blanks,
+    what stands after `label_lengths` is padding; input_lengths, label_lengths: (b,), steps and labels of each sample.
     """
     log_probs = ops.log_softmax(logits, axis=-1)
     time = logits.shape[1]

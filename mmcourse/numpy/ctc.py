@@ -3,8 +3,8 @@
 A network says at every time step how probable each label is, or that there is none, the blank. A path is one label or
 blank for each step; `collapse` makes a text of it. The probability of a text is the sum over all of its paths.
 
-Labels are whole numbers; `blank` is one of them, 0 unless it is said. Probabilities are natural logarithms throughout: a
-product over a few hundred steps would be smaller than the smallest float.
+Labels are whole numbers; `blank` is one of them, 0 unless it is said. Probabilities are natural logarithms throughout:
+a product over a few hundred steps would be smaller than the smallest float.
 """
 
 from __future__ import annotations
@@ -34,14 +34,13 @@ def collapse(path: Sequence[int], blank: int = 0) -> list[int]:
 
 def min_input_length(labels: Sequence[int]) -> int:
     """Fewest time steps in which a text fits: one for each label, and a blank between two equal neighbors."""
-    labels = np.asarray(labels)
-    return len(labels) + int((labels[1:] == labels[:-1]).sum())
+    text = np.asarray(labels)
+    return len(text) + int(np.sum(text[1:] == text[:-1]))
 
 
 def num_paths(num_steps: int, labels: Sequence[int]) -> int:
     """How many paths of `num_steps` steps are read as this text; C(T + L, 2 L) where no two neighbors are equal."""
-    labels = np.asarray(labels)
-    repeats = int((labels[1:] == labels[:-1]).sum())
+    repeats = min_input_length(labels) - len(labels)
     return math.comb(num_steps + len(labels) - repeats, 2 * len(labels)) if len(labels) <= num_steps else 0
 
 

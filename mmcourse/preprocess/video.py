@@ -127,7 +127,7 @@ def _read_video(data, name, mode, max_pixels):
             "run pip install av; or turn it into pictures (ffmpeg -i video.mp4 frames/%04d.png) and read the folder"
         )
         raise InputError(name, "a video file, which needs the package av", remedy) from None
-    with images.decoder_errors(name, max_pixels), av.open(io.BytesIO(data)) as container:
+    with images.decoder_errors(name, max_pixels), av.open(io.BytesIO(data), mode="r") as container:
         rate = float(container.streams.video[0].average_rate or 1 / DEFAULT_SECONDS)
         for frame in container.decode(video=0):
             if frame.width * frame.height > max_pixels:

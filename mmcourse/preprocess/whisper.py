@@ -46,7 +46,7 @@ def log10_mel(wave: np.ndarray, n_mels: int = 80, dtype: type = np.float64) -> n
         raise InputError("wave", f"expected mono sound (n,), got shape {wave.shape}", "average the channels")
     if len(wave) <= N_FFT // 2:
         raise InputError("wave", f"expected more than {N_FFT // 2} samples, got {len(wave)}", "pad it with zeros")
-    padded = np.pad(wave.astype(dtype), N_FFT // 2, mode="reflect")
+    padded: np.ndarray = np.pad(wave.astype(dtype), N_FFT // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP][: len(wave) // HOP]  # (t, 400)
     spectrum = np.fft.rfft(frames * _window().astype(dtype))  # (t, 201)
     power = spectrum.real**2 + spectrum.imag**2

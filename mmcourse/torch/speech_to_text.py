@@ -101,8 +101,8 @@ class Recognizer(nn.Module):
 
     def __init__(
         self,
-        dim: int = 144,
-        num_layers: int = 4,
+        dim: int = 128,
+        num_layers: int = 3,
         kernel_size: int = 9,
         n_mels: int = 80,
         pieces: Sequence[int] | None = None,
@@ -301,7 +301,9 @@ class Stream:
         first = start // STRIDE
         found = logits.log_softmax(dim=-1)[0, self._done - first : end - first].cpu().numpy()
         self._done = end
-        keep_from = max(0, (end * STRIDE - self.model.context) // STRIDE * STRIDE - STRIDE)  # frames that are still needed
+        keep_from = max(
+            0, (end * STRIDE - self.model.context) // STRIDE * STRIDE - STRIDE
+        )  # frames that are still needed
         if keep_from > start:
             self._wave = self._wave[(keep_from - 2 - self._dropped) * HOP :]
             self._dropped = keep_from - 2

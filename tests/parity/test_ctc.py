@@ -12,7 +12,7 @@ from mutants_encoders import Mutant, mutated
 from mmcourse.keras import ctc as keras_ctc
 from mmcourse.numpy import ctc
 from mmcourse.numpy.losses import log_softmax
-from mmcourse.parity import KerasBackend, NumpyBackend, TorchBackend, parity_cases
+from mmcourse.parity import NumpyBackend, TorchBackend, parity_cases
 from mmcourse.parity.compare import difference
 from mmcourse.torch import ctc as torch_ctc
 

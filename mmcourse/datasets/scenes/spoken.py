@@ -14,19 +14,26 @@ import numpy as np
 
 from mmcourse.preprocess import audio
 
+from .. import scenes
 from ..base import check_split, data_dir
 from . import captions, questions, world
 from .captions import tokens
 from .speech import GAP, SAMPLE_RATE, VoiceBank, say, voices
 
-__all__ = ["GAP", "SAMPLE_RATE", "VoiceBank", "say", "spoken_captions", "spoken_questions", "spoken_words", "transcript"]
+__all__ = [
+    "GAP",
+    "SAMPLE_RATE",
+    "VoiceBank",
+    "say",
+    "spoken_captions",
+    "spoken_questions",
+    "spoken_words",
+    "transcript",
+]
 __all__ += ["QUESTION_WORDS", "add_noise", "full_voices", "join"]
 
 # every word of a question that no caption has, of all eight kinds
-QUESTION_WORDS: tuple[str, ...] = tuple(
-    "circles colour crosses diamonds equal equally fewer from how many more or seen shape size squares stars thing "
-    "triangles what where which".split()
-)
+QUESTION_WORDS: tuple[str, ...] = tuple(sorted({*scenes.QUESTION_WORDS, "size"} - set(captions.vocabulary())))
 
 
 def spoken_words() -> tuple[str, ...]:
@@ -52,7 +59,8 @@ def full_voices(split: str) -> tuple[VoiceBank, ...]:
     for bank in voices(split):
         entry = starts[bank.name]
         more, _ = soundfile.read(folder / "question_words" / entry["file"], dtype="float32")
-        spans = [slice(len(bank.sound) + a, len(bank.sound) + b) for a, b in zip(entry["starts"], entry["starts"][1:])]
+        bounds = [len(bank.sound) + start for start in entry["starts"]]
+        spans = map(slice, bounds, bounds[1:])
         place = {**bank.place, **dict(zip(index["words"], spans, strict=True))}
         sound = np.concatenate([bank.sound, more])
         sound.setflags(write=False)
