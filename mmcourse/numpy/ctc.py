@@ -18,10 +18,11 @@ from numpy import ndarray
 
 from .losses import log_softmax
 
+Labels = Sequence[int] | ndarray
 LanguageModel = Callable[[tuple[int, ...], int], float]
 
 
-def collapse(path: Sequence[int], blank: int = 0) -> list[int]:
+def collapse(path: Labels, blank: int = 0) -> list[int]:
     """The text of a path: first equal neighbors become one, then blanks go. 1 1 0 1 2 → 1 1 2."""
     found = []
     previous = None
@@ -32,19 +33,19 @@ def collapse(path: Sequence[int], blank: int = 0) -> list[int]:
     return found
 
 
-def min_input_length(labels: Sequence[int]) -> int:
+def min_input_length(labels: Labels) -> int:
     """Fewest time steps in which a text fits: one for each label, and a blank between two equal neighbors."""
     text = np.asarray(labels)
     return len(text) + int(np.sum(text[1:] == text[:-1]))
 
 
-def num_paths(num_steps: int, labels: Sequence[int]) -> int:
+def num_paths(num_steps: int, labels: Labels) -> int:
     """How many paths of `num_steps` steps are read as this text; C(T + L, 2 L) where no two neighbors are equal."""
     repeats = min_input_length(labels) - len(labels)
     return math.comb(num_steps + len(labels) - repeats, 2 * len(labels)) if len(labels) <= num_steps else 0
 
 
-def with_blanks(labels: Sequence[int], blank: int = 0) -> np.ndarray:
+def with_blanks(labels: Labels, blank: int = 0) -> np.ndarray:
     """A blank before, between and after the labels: (l,) → (2 l + 1,)."""
     states = np.full(2 * len(labels) + 1, blank, np.int64)
     states[1::2] = labels
@@ -58,7 +59,7 @@ def may_skip(states: np.ndarray, blank: int = 0) -> np.ndarray:
     return skip
 
 
-def forward_variables(log_probs: np.ndarray, labels: Sequence[int], blank: int = 0) -> np.ndarray:
+def forward_variables(log_probs: np.ndarray, labels: Labels, blank: int = 0) -> np.ndarray:
     """log α: for each step and state, log p of all beginnings of paths that end there; (t, v) → (t, 2 l + 1).
 
     α_t(s) = (α_{t−1}(s) + α_{t−1}(s−1) [+ α_{t−1}(s−2)]) · y_t(state s); the bracket only where `may_skip`.
@@ -77,12 +78,12 @@ def forward_variables(log_probs: np.ndarray, labels: Sequence[int], blank: int =
     return alpha
 
 
-def backward_variables(log_probs: np.ndarray, labels: Sequence[int], blank: int = 0) -> np.ndarray:
+def backward_variables(log_probs: np.ndarray, labels: Labels, blank: int = 0) -> np.ndarray:
     """log β: log p of all ends of paths *after* step t that go on from a state; (t, v) → (t, 2 l + 1).
 
     α_t(s) · β_t(s) is the probability of all paths that are in state s at step t. The same recursion, run backwards.
     """
-    turned = forward_variables(log_probs[::-1], list(labels)[::-1], blank)[::-1, ::-1]
+    turned = forward_variables(log_probs[::-1], np.asarray(labels)[::-1], blank)[::-1, ::-1]
     return turned - log_probs[:, with_blanks(labels, blank)] if len(turned) else turned
 
 
@@ -136,13 +137,13 @@ def ctc_loss_backward(dlosses: Float[ndarray, " batch"], cache: tuple) -> Float[
     return found
 
 
-def log_probability(log_probs: np.ndarray, labels: Sequence[int], blank: int = 0) -> float:
+def log_probability(log_probs: np.ndarray, labels: Labels, blank: int = 0) -> float:
     """log p(text), the sum over all of its paths; (t, v) → nats, −∞ where it has none."""
     ends = forward_variables(log_probs, labels, blank)[-1, -2:]  # in the last label or in the last blank
     return float(np.logaddexp.reduce(ends))
 
 
-def occupancy(log_probs: np.ndarray, labels: Sequence[int], blank: int = 0) -> np.ndarray:
+def occupancy(log_probs: np.ndarray, labels: Labels, blank: int = 0) -> np.ndarray:
     """How probable each label is at each step, given that the text is `labels`: (t, v), rows sum to 1.
 
     The share of paths, weighted by their probability, that have this label there.
