@@ -1690,12 +1690,21 @@ draw.show(
 
 # %% tags=["free"]
 texts = [words + "\n" for feeling in CLASSES for words in seen[feeling]]
+new_texts = [words + "\n" for feeling in CLASSES for words in unseen[feeling]]
 characters = sorted(set("".join(texts)))
-longest = max(map(len, texts))
-# 0: start and padding
-text_ids = torch.zeros(len(texts), longest + 1, dtype=torch.long)
-for row, text in zip(text_ids, texts):
-    row[1 : len(text) + 1] = torch.tensor([1 + characters.index(ch) for ch in text])
+
+
+def as_ids(texts):
+    """Character ids (n, longest + 1): 0 is the start, and padding."""
+    longest = max(map(len, texts))
+    text_ids = torch.zeros(len(texts), longest + 1, dtype=torch.long)
+    for row, text in zip(text_ids, texts):
+        numbers = [1 + characters.index(ch) for ch in text]
+        row[1 : len(text) + 1] = torch.tensor(numbers)
+    return text_ids
+
+
+text_ids, new_text_ids = as_ids(texts), as_ids(new_texts)
 
 
 class Writer(nn.Module):
@@ -1712,6 +1721,13 @@ class Writer(nn.Module):
         return self.out(states), state
 
 
+def next_character_loss(writer, batch):
+    """Mean loss per character of ids (b, t); padding is no target."""
+    logits, _ = writer(batch[:, :-1])
+    targets = batch[:, 1:].flatten()
+    return F.cross_entropy(logits.flatten(0, 1), targets, ignore_index=0)
+
+
 torch.manual_seed(0)
 writer = Writer()
 optimizer = torch.optim.Adam(writer.parameters(), lr=1e-2)
@@ -1719,15 +1735,12 @@ EPOCHS = 12
 steps = EPOCHS * -(-len(texts) // 32)
 schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 num_ids = len(characters) + 1
-print(f"{len(texts)} sentences; knowing nothing: ln {num_ids} = {np.log(num_ids):.2f}")
+print(f"{len(texts)} sentences to train on, {len(new_texts)} others to test on")
+print(f"knowing nothing: ln {num_ids} = {np.log(num_ids):.2f} per character")
 for epoch in range(EPOCHS):
     losses = []
     for rows in torch.randperm(len(texts)).split(32):
-        batch = text_ids[rows]
-        logits, _ = writer(batch[:, :-1])
-        # padding is no target
-        targets = batch[:, 1:].flatten()
-        loss = F.cross_entropy(logits.flatten(0, 1), targets, ignore_index=0)
+        loss = next_character_loss(writer, text_ids[rows])
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(writer.parameters(), 1.0)
@@ -1735,9 +1748,16 @@ for epoch in range(EPOCHS):
         schedule.step()
         losses.append(loss.item())
     if epoch in (0, 1, 3, 7, 11):
-        print(f"epoch {epoch + 1:2}: loss per character {np.mean(losses):.2f}")
+        with torch.no_grad():
+            new_loss = next_character_loss(writer, new_text_ids).item()
+        print(f"epoch {epoch + 1:2}: loss per character {np.mean(losses):.2f}", end="")
+        print(f", on other sentences {new_loss:.2f}")
+
+assert new_loss < 1.2 * np.mean(losses)
 
 # %% [markdown]
+# Sentences that it has not read cost it hardly more per character than those it learned from: it has learned more than a list of sentences. But they are made from the same few patterns, so this says nothing about other people's English.
+#
 # To write, draw a character from the probabilities, feed it back in, and go on to the end of the line. Dividing the logits by a **temperature** before the softmax makes the choice more careful (below 1) or bolder (above 1). What do you expect at 0.2, at 1 and at 2?
 
 
@@ -1782,7 +1802,7 @@ for temperature in (0.2, 0.6, 1.0, 1.4, 2.0):
 assert shares[0.2] > 0.9 > shares[2.0]
 
 # %% [markdown]
-# It was never told what a word is. Careful, it writes words that exist, and part of its sentences are copies; bold, it invents words. (A word "exists" here if it is in one of the course's sentences. The loss above is that of the training texts.) ("A sentence of the training texts" is not bad in itself: those sentences were made from a few patterns.) Lesson [captioning](captioning.ipynb) does the same for sentences about a picture, with attention in the place of the LSTM.
+# It was never told what a word is. Careful, it writes words that exist, and part of its sentences are copies; bold, it invents words. (A word "exists" here if it is in one of the course's sentences.) ("A sentence of the training texts" is not bad in itself: those sentences were made from a few patterns.) Lesson [captioning](captioning.ipynb) does the same for sentences about a picture, with attention in the place of the LSTM.
 
 # %% [markdown]
 # ## 14 · At full size
