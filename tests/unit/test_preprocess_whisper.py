@@ -37,7 +37,7 @@ def test_equal_to_transformers(extractor, seed, length, loudness, silent):
     want = extractor(wave, sampling_rate=16_000, return_tensors="np").input_features[0].T
     found = whisper_features(wave)
     assert found.shape == want.shape == (3000, 80) and found.dtype == np.float32
-    np.testing.assert_allclose(found, want, atol=2e-5)
+    np.testing.assert_allclose(found, want, atol=1e-4)
 
 
 def test_128_bands_as_in_large_v3(extractor):
@@ -45,7 +45,7 @@ def test_128_bands_as_in_large_v3(extractor):
 
     wave = sound(1, 40_000, 0.1, 0.2)
     want = WhisperFeatureExtractor(feature_size=128)(wave, sampling_rate=16_000, return_tensors="np").input_features[0]
-    np.testing.assert_allclose(whisper_features(wave, n_mels=128), want.T, atol=2e-5)
+    np.testing.assert_allclose(whisper_features(wave, n_mels=128), want.T, atol=1e-4)
 
 
 def test_what_it_promises():

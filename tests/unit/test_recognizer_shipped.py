@@ -51,10 +51,9 @@ def test_it_is_small_and_described():
     assert f"{STORED['training']['steps']:,} steps" in card
 
 
-def test_the_aims_are_reached_or_the_card_says_which_are_not():
-    card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    reached = STORED["figures"]["wer"] <= 0.06 and STORED["figures"]["spoken_question_loss"] <= 3.0
-    assert ("Both aims are reached." in card) == reached
+def test_the_aims_are_reached():
+    assert 0 <= STORED["figures"]["wer"] <= 0.06 and STORED["figures"]["spoken_question_loss"] <= 3.0
+    assert "Both aims are reached." in (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
 def test_figures_of_100_captions_are_those_of_the_stored_model(recomputed: dict):
@@ -70,7 +69,7 @@ def test_the_curve_is_whole():
     curve = STORED["training"]["curve"]
     steps = [row["step"] for row in curve]
     assert steps == sorted(steps) and steps[-1] == STORED["training"]["steps"]
-    assert curve[-1]["wer"] < curve[0]["wer"] and curve[-1]["wer"] < 0.3
+    assert curve[-1]["wer"] < curve[0]["wer"] and curve[-1]["wer"] < 0.02
 
 
 def test_saved_model_comes_back(model: Recognizer, tmp_path: Path):
@@ -83,7 +82,7 @@ def test_it_listens(model: Recognizer):
     """What it writes belongs to this sound, and not to the next one; noise costs, and silence is silent."""
     texts, waves, _ = spoken.spoken_captions("test", 30)
     heard = model.transcribe(waves)
-    assert word_error_rate(texts, heard) < STORED["figures"]["wer"] + 0.1 < 0.6 < word_error_rate(texts[1:], heard[:-1])
+    assert word_error_rate(texts, heard) < 0.08 < 0.6 < word_error_rate(texts[1:], heard[:-1])
     noisy = model.transcribe(spoken.add_noise(waves, -5.0))
     assert word_error_rate(texts, noisy) > word_error_rate(texts, heard) + 0.1
     assert model.transcribe([np.zeros(16_000, np.float32)]) == [""]
