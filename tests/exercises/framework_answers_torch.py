@@ -649,6 +649,89 @@ def everything_at_once(model, batches):
     return F.cross_entropy(z, y).item(), (z.argmax(1) == y).double().mean().item()
 
 
+# ---------------------------------------------------------------- train_pytorch.4, train_pytorch.5
+def from_parts(
+    weigh=lambda n, total, parts: n / total,
+    clear="once",
+    clip=nn.utils.clip_grad_norm_,
+    clip_when="end",
+    step_when="end",
+    give=lambda means, sizes: sum(m.item() * n for m, n in zip(means, sizes, strict=True)) / sum(sizes),
+):
+    """A right answer with parts replaced."""
+
+    def accumulated_step(model, optimizer, parts, max_norm):
+        sizes, means = [y.size(0) for _, y in parts], []
+        if clear == "once":
+            optimizer.zero_grad()
+        for (x, y), n in zip(parts, sizes, strict=True):
+            if clear == "each":
+                optimizer.zero_grad()
+            mean = F.cross_entropy(model(x), y)
+            (mean * weigh(n, sum(sizes), len(parts))).backward()
+            if clip_when == "each":
+                clip(model.parameters(), max_norm)
+            if step_when == "each":
+                optimizer.step()
+            means.append(mean.detach())
+        if clip_when == "end":
+            clip(model.parameters(), max_norm)
+        if step_when == "end":
+            optimizer.step()
+        if clip_when == "after":
+            clip(model.parameters(), max_norm)
+        return give(means, sizes)
+
+    return accumulated_step
+
+
+def each_tensor_alone(parameters, max_norm):
+    for p in parameters:
+        nn.utils.clip_grad_norm_(p, max_norm)
+
+
+def stop_and_go(
+    keep=("model", "optimizer", "scheduler", "random", "next"),
+    after=lambda optimizer, scheduler: scheduler.step(),
+    clear=True,
+    end=lambda batches, stop: len(batches) if stop is None else stop,
+    nearest=lambda number: number,
+    give=lambda loss: loss.item(),
+    extra=lambda scheduler: {},
+):
+    """A right answer with parts replaced."""
+
+    def train_part(model, optimizer, scheduler, batches, state=None, stop=None):
+        things = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+        number = 0
+        if state is not None:
+            for name, thing in things.items():
+                if name in keep:
+                    thing.load_state_dict(state[name])
+            if "random" in keep:
+                torch.set_rng_state(state["random"])
+            number = state["next"] if "next" in keep else 0
+        losses, last = [], end(batches, stop)
+        while number < last:
+            x, y = batches[number]
+            loss = F.cross_entropy(model(x), y)
+            if clear:
+                optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            after(optimizer, scheduler)
+            losses.append(give(loss))
+            number += 1
+        states = {name: thing.state_dict() for name, thing in things.items()}
+        return losses, states | {"random": torch.get_rng_state(), "next": nearest(number)} | extra(scheduler)
+
+    return train_part
+
+
+def all_but(name):
+    return stop_and_go(keep={"model", "optimizer", "scheduler", "random", "next"} - {name})
+
+
 # ---------------------------------------------------------------- rnn.4, rnn.5
 class Ending(nn.Module):
     """A right answer with places to go wrong."""
@@ -1232,6 +1315,48 @@ ANSWERS = {
             (training(last=lambda: nn.Softmax(dim=1)), "returns probabilities"),
             (lambda x, y, c: training()(x, y, c)(x), "An `nn.Module` was expected"),
             (lambda x, y, c: nn.Linear(2, 1), "logits should have shape"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "train_pytorch.4": Answers(
+        right=[
+            from_parts(),
+            from_parts(
+                give=lambda means, sizes: float(torch.dot(torch.stack(means), torch.tensor(sizes) / sum(sizes)))
+            ),
+        ],
+        wrong=[
+            (from_parts(weigh=lambda n, total, parts: 1 / parts), "Sizes differ"),
+            (from_parts(weigh=lambda n, total, parts: 1), "add up the mean losses"),
+            (from_parts(weigh=lambda n, total, parts: n), "summed loss"),
+            (from_parts(clear="each"), "Only the last part counts"),
+            (from_parts(clear=None), "from before"),
+            (from_parts(step_when="each"), "a step for each part"),
+            (from_parts(clip=lambda *_: None), "not clipped"),
+            (from_parts(clip_when="after"), "not clipped"),
+            (from_parts(clip_when="each"), "after every part"),
+            (from_parts(clip=each_tensor_alone), "by itself"),
+            (from_parts(clip=nn.utils.clip_grad_value_), "Single numbers"),
+            (from_parts(give=lambda means, sizes: sum(means).item()), "sum of the parts' losses"),
+            (from_parts(give=lambda means, sizes: means[-1].item()), "last part only"),
+            (from_parts(step_when=None), "No step was taken"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "train_pytorch.5": Answers(
+        right=[stop_and_go(), stop_and_go(give=lambda loss: float(loss.detach()))],
+        wrong=[
+            (all_but("model"), "weights are not those"),
+            (all_but("optimizer"), "fresh optimizer"),
+            (all_but("scheduler"), "schedule starts again"),
+            (all_but("random"), "dropout masks"),
+            (all_but("next"), "starts again with the first batch"),
+            (stop_and_go(after=lambda optimizer, scheduler: None), "schedule never moves"),
+            (stop_and_go(clear=False), "Old gradients"),
+            (stop_and_go(end=lambda batches, stop: len(batches)), "ignore `stop`"),
+            (stop_and_go(nearest=lambda number: number + 1), "leaves out a batch"),
+            (stop_and_go(give=lambda loss: loss.detach()), "You returned tensors"),
+            (stop_and_go(extra=lambda scheduler: {"s": scheduler}), "objects themselves"),
         ],
         skip=FUNCTIONS,
     ),

@@ -1,12 +1,16 @@
-"""Three exercises on training: the rate of a step, clipping by the common length, and the diagnosis of a run."""
+"""Training: the rate of a step, clipping by the common length, the diagnosis of a run, a blank, an open challenge."""
 
 import math
 from itertools import permutations
 
 import numpy as np
 
+from mmcourse.check.blanks import blank
 from mmcourse.exercise import (
+    Array,
+    Drawn,
     between,
+    challenge,
     context,
     edit,
     example,
@@ -22,12 +26,15 @@ from mmcourse.exercise import (
 
 lesson(
     "train_pytorch",
-    promise="Compute the rate of a step, shorten gradients without turning them, and read what is wrong with a run from "
-    "its log.",
+    promise="Compute the rate of a step, shorten gradients without turning them, read what is wrong with a run from its "
+    "log, and in PyTorch take one step from many small batches and write a run that goes on exactly.",
+    uses="NumPy; the last two PyTorch",
     setup="""
 import math
 
 import numpy as np
+import torch
+from torch import nn
 
 from mmcourse.check import check
 
@@ -593,3 +600,128 @@ def from_a_list(loss, val_loss, classes):
         val_loss[-1] > 1.1 * np.min(val_loss),
     ]
     return [*(name for name, fit in zip(RULES, fits, strict=True) if fit), "healthy"][0]
+
+
+# ---------------------------------------------------------------- blank 4
+def draw_scaled():
+    yield [np.array([2.0, -4.0]), np.array([[8.0]])], 16.0, 1, 4
+    yield [np.array([2.0, np.inf]), np.array([[8.0]])], 16.0, 3, 4
+    yield [np.array([2.0, 1.0]), np.array([[np.nan]])], 8.0, 1, 4
+    yield [np.array([2.0])], 16.0, 4, 4
+    yield [np.array([2.0])], 16.0, 8, 4
+    yield [np.array([1.0, -np.inf])], 4.0, 4, 4
+    yield [np.array([3.0])], 2.0, 3, 2
+
+
+def _decide(
+    gradients, scale, num_good, interval, *, bad=np.isfinite, skip=lambda gs: None, down=0.5, up=2.0, when=None
+):
+    if not all(bad(g).all() for g in gradients):
+        return skip(gradients), scale * down
+    grows = num_good % interval == 0 if when is None else when(num_good, interval)
+    return [g / scale for g in gradients], scale * up if grows else scale
+
+
+@blank(
+    "train_pytorch.blank.4",
+    title="Unscale, or skip the step",
+    inputs=draw_scaled,
+    mistakes=[
+        (
+            lambda *a: _decide(*a, bad=lambda g: ~np.isnan(g)),
+            "An infinite gradient is an overflow, too: ask `np.isfinite`, which is False for inf and for NaN.",
+        ),
+        (
+            lambda *a: _decide(*a, bad=lambda g: ~np.isinf(g)),
+            "NaN is not finite, either: ask `np.isfinite`, which is False for inf and for NaN.",
+        ),
+        (
+            lambda *a: _decide(*a, bad=lambda g: np.ones_like(g, bool)),
+            "Some gradients are not finite and you use them: return None there.",
+        ),
+        (
+            lambda *a: _decide(*a, down=1.0),
+            "After a skipped step the scale is halved, or the next step overflows again.",
+        ),
+        (lambda *a: _decide(*a, up=1.0), "The scale never grows: double it after `interval` good steps in a row."),
+        (
+            lambda *a: _decide(*a, when=lambda n, k: True),
+            "You double after every good step. Only where `num_good` is a multiple of `interval`.",
+        ),
+        (
+            lambda *a: _decide(*a, when=lambda n, k: n == k),
+            "You double only once: whenever `num_good` is a multiple of `interval`.",
+        ),
+        (
+            lambda gs, scale, n, k: ([g * scale for g in gs], scale) if np.isfinite(gs[0]).all() else (None, scale / 2),
+            "The gradients were multiplied already, with the loss. Divide by the scale.",
+        ),
+        (
+            lambda gs, scale, n, k: (gs, _decide(gs, scale, n, k)[1]),
+            "The gradients are still scaled: divide by the scale.",
+        ),
+    ],
+    names=("gradients", "scale"),
+)
+def unscale(gradients, scale, num_good, interval=4):
+    if not all(np.isfinite(g).all() for g in gradients):
+        return None, scale / 2
+    next_scale = 2 * scale if num_good % interval == 0 else scale
+    return [g / scale for g in gradients], next_scale
+
+
+# ---------------------------------------------------------------- an open challenge
+CODES, NUM_TRAIN, NUM_TEST, WRONG = 5, 2000, 1000, 0.3
+
+
+def draw_pairs(g, n, signs):
+    """Pictures (n, 24), sounds (n, 40) on quite another scale, and the sum of their codes mod 5 (n,)."""
+    picture_of, sound_of = signs
+    a, b = g.integers(CODES, size=(2, n))
+    picture = picture_of[a] + 0.7 * g.normal(size=(n, picture_of.shape[1]))
+    sound = 400 * (sound_of[b] + 0.7 * g.normal(size=(n, sound_of.shape[1]))) + 1000
+    return picture.round(3), sound.round(1), (a + b) % CODES
+
+
+def draw_mislabeled(g):
+    """Training pairs with labels, three in ten of which are drawn at random, and clean test pairs."""
+    signs = 0.6 * g.normal(size=(CODES, 24)), 0.5 * g.normal(size=(CODES, 40))
+    picture, sound, labels = draw_pairs(g, NUM_TRAIN, signs)
+    spoilt = g.random(NUM_TRAIN) < WRONG
+    labels = np.where(spoilt, g.integers(CODES, size=NUM_TRAIN), labels)
+    new_picture, new_sound, new_labels = draw_pairs(g, NUM_TEST, signs)
+    inputs = {
+        "picture": picture,
+        "sound": sound,
+        "labels": labels,
+        "test_picture": new_picture,
+        "test_sound": new_sound,
+    }
+    return Drawn(inputs, new_labels)
+
+
+def share_right(handed_in, inputs, labels):
+    """Share of the hidden labels that were predicted."""
+    return np.mean(handed_in["predictions"] == labels)
+
+
+challenge(
+    "train_pytorch.challenge",
+    title="Three labels in ten are wrong",
+    statement=[
+        "A sample is a picture (24 numbers) and a sound (40 numbers, on quite another scale). Each carries a hidden code from 0 to",
+        "4, and the class is the *sum* of the two codes modulo 5, so neither modality says anything alone. You get 2,000 training",
+        "samples: `picture`, `sound` and `labels`. But three labels in ten were replaced by a random one. Predict the classes of",
+        "`test_picture` and `test_sound` (1,000 samples, whose labels are all right), in any way. On the draw below, chance is",
+        "0.20 and logistic regression stays there; so does a network that gets the numbers as they are. A network on standardized inputs",
+        "that trains for 30 epochs learns many wrong labels by heart and reaches 0.69 and 0.68 from two starts; what you know about",
+        "stopping, dropout and weight decay brings it to about 0.80. For more than 0.85, use what the class *is*.",
+    ],
+    draw=draw_mislabeled,
+    score=share_right,
+    hand_in={"predictions": Array((NUM_TEST,), "integer")},
+    to_beat=0.7,
+    points_by_score={0.7: 1, 0.77: 2, 0.85: 3},
+    minutes=60,
+    score_name="accuracy",
+)
