@@ -613,9 +613,7 @@ def draw_scaled():
     yield [np.array([3.0])], 2.0, 3, 2
 
 
-def _decide(
-    gradients, scale, num_good, interval, *, bad=np.isfinite, skip=lambda gs: None, down=0.5, up=2.0, when=None
-):
+def _decide(gradients, scale, num_good, interval, *, bad=np.isfinite, skip=lambda gs: [], down=0.5, up=2.0, when=None):
     if not all(bad(g).all() for g in gradients):
         return skip(gradients), scale * down
     grows = num_good % interval == 0 if when is None else when(num_good, interval)
@@ -637,7 +635,7 @@ def _decide(
         ),
         (
             lambda *a: _decide(*a, bad=lambda g: np.ones_like(g, bool)),
-            "Some gradients are not finite and you use them: return None there.",
+            "Some gradients are not finite and you use them: return an empty list there.",
         ),
         (
             lambda *a: _decide(*a, down=1.0),
@@ -653,7 +651,7 @@ def _decide(
             "You double only once: whenever `num_good` is a multiple of `interval`.",
         ),
         (
-            lambda gs, scale, n, k: ([g * scale for g in gs], scale) if np.isfinite(gs[0]).all() else (None, scale / 2),
+            lambda gs, scale, n, k: ([g * scale for g in gs], scale) if np.isfinite(gs[0]).all() else ([], scale / 2),
             "The gradients were multiplied already, with the loss. Divide by the scale.",
         ),
         (
@@ -665,7 +663,7 @@ def _decide(
 )
 def unscale(gradients, scale, num_good, interval=4):
     if not all(np.isfinite(g).all() for g in gradients):
-        return None, scale / 2
+        return [], scale / 2
     next_scale = 2 * scale if num_good % interval == 0 else scale
     return [g / scale for g in gradients], next_scale
 

@@ -731,7 +731,7 @@ train_step = check("train_pytorch.blank.2", train_step)
 # %% [markdown]
 # **And the measurement.** A module has two modes: `model.train()` switches dropout on, `model.eval()` switches it off. `torch.no_grad()` is something else: it tells autograd not to keep what `backward` would need, which saves memory and time.
 # Measuring wants both. Write it: mean loss and accuracy over *samples* (the last batch may be smaller). Put the model back into training mode at the end.
-# <details><summary>Hint</summary>Sum up `loss.item() * len(target)` and the number of right answers, and divide both by the number of samples.</details>
+# <details><summary>Hint</summary>Collect the logits and the targets of all batches, `torch.cat` each of them, and compute loss and accuracy once. `.item()` makes a float of a tensor.</details>
 
 
 # %%
@@ -739,15 +739,12 @@ def evaluate(model, loader):
     """Mean loss and accuracy over all samples of a loader, two floats."""
     # BEGIN SOLUTION
     model.eval()
-    loss_sum, num_right, num_samples = 0.0, 0, 0
     with torch.no_grad():
-        for batch in loader:
-            logits, target = model(batch), batch["target"]
-            loss_sum += F.cross_entropy(logits, target).item() * len(target)
-            num_right += (logits.argmax(dim=1) == target).sum().item()
-            num_samples += len(target)
+        made = [(model(batch), batch["target"]) for batch in loader]
     model.train()
-    return loss_sum / num_samples, num_right / num_samples
+    logits, target = (torch.cat(values) for values in zip(*made))
+    accuracy = (logits.argmax(dim=1) == target).float().mean()
+    return F.cross_entropy(logits, target).item(), accuracy.item()
     # END SOLUTION
 
 
@@ -1044,7 +1041,7 @@ scaler_guess.compare(arrived)
 assert arrived == 2 and (tiny_gradients(65536.0) > 0).all()
 
 # %% [markdown]
-# Two are exactly 0, and the second has lost most of its digits. Multiply the *loss* by a large number before `backward`, and by the chain rule every gradient is multiplied by it: now they fit. Divide afterwards, in float32, and they are back. This is **loss scaling**.
+# Two are exactly 0, and the second has lost most of its digits. **Loss scaling** multiplies the *loss* by a large number before `backward`; by the chain rule every gradient is multiplied by it, and now they fit. Divide afterwards, in float32, and they are back.
 #
 # How large a factor? Too small, and gradients vanish; too large, and they overflow to infinity. Move the slider: these are the gradients of your trained model on one batch, as they would be stored in float16.
 
@@ -1088,16 +1085,16 @@ widgets.slider(show_scale, power=[0, 4, 8, 12, 16, 20, 24])
 # Nobody knows the right factor beforehand, and it changes while the gradients shrink. So a **GradScaler** finds it: it starts high (65,536). If any gradient is not finite, it *skips the step* and halves the scale; after a number of good
 # steps in a row it doubles it.
 #
-# **Write the decision.** `gradients` is a list of scaled arrays. Give back the gradients divided by the scale (or `None`, if any number in them is not finite: skip the step), and the scale of the next step: half of it after a skipped step; twice as much when `num_good`, the good steps in a row with this one, is a multiple of `interval`; else unchanged.
-# <details><summary>Hint</summary>First ask: `all(np.isfinite(g).all() for g in gradients)`. If not: `return None, scale / 2`.</details>
+# **Write the decision.** `gradients` is a list of scaled arrays. Give back the gradients divided by the scale (or an empty list, if any number in them is not finite: skip the step), and the scale of the next step: half of it after a skipped step; twice as much when `num_good`, the good steps in a row with this one, is a multiple of `interval`; else unchanged.
+# <details><summary>Hint</summary>First ask: `all(np.isfinite(g).all() for g in gradients)`. If not: `return [], scale / 2`.</details>
 
 
 # %%
 def unscale(gradients, scale, num_good, interval=4):
-    """The true gradients or None, and the scale of the next step."""
+    """The true gradients, or an empty list, and the scale of the next step."""
     # BEGIN SOLUTION
     if not all(np.isfinite(g).all() for g in gradients):
-        return None, scale / 2
+        return [], scale / 2
     next_scale = 2 * scale if num_good % interval == 0 else scale
     return [g / scale for g in gradients], next_scale
     # END SOLUTION
@@ -1111,9 +1108,9 @@ for step, largest in enumerate([0.4, 3.0, 1.2, 0.5, 0.3, 0.2, 0.2, 0.1], start=1
     with np.errstate(over="ignore"):
         scaled = np.array([largest * scale, 1e-8 * scale]).astype(np.float16)
     got, next_scale = unscale([scaled.astype(np.float32)], scale, num_good + 1)
-    num_good = 0 if got is None else num_good + 1
+    num_good = num_good + 1 if got else 0
     said = "skipped: not finite"
-    if got is not None:
+    if got:
         said = f"gradients {got[0][0]:.2f} and {got[0][1]:.1e}"
     print(f"step {step}: scale {scale:6.0f}   {said}")
     scale = next_scale
@@ -2082,7 +2079,7 @@ else:
 # 1. The cycle: batch, forward, loss, `zero_grad`, `backward`, (clip,) `step`, scheduler. Accumulate by weighting each part with its share; clip once, after unscaling.
 # 2. Before training: first loss $\ln C$, a gradient everywhere, one batch learned by heart. `train()` to learn, `eval()` and `no_grad()` to measure.
 # 3. float16 needs a scaled loss, bfloat16 does not; weights and sums stay in float32.
-# 4. A run is weights *and* optimizer, schedule, place in the data, random state. Save all of it, whole or not at all; share weights as safetensors, never as a pickle from a stranger.
+# 4. A run is weights *and* optimizer, schedule, place in the data, random state. Save all of it, atomically; share weights as safetensors, never as a pickle from a stranger.
 # 5. Measure where the seconds go, compare at two budgets with several seeds, and run a linear model beside every network.
 
 # %% [markdown]
