@@ -94,5 +94,9 @@ def _listed(folder: str, pth: str) -> Iterator[Path]:
         return
     for line in lines:
         path = Path(folder, line.strip())
-        if line.strip() and not line.startswith(("#", "import ", "import\t")) and path.is_file():
+        try:
+            is_file = path.is_file()
+        except (OSError, ValueError):
+            continue  # no path at all: weights of a network have the same ending
+        if line.strip() and not line.startswith(("#", "import ", "import\t")) and is_file:
             yield path.resolve()

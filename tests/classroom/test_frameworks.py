@@ -85,6 +85,8 @@ WRONG = [
     ("neural_networks.4", [("    optimizer.zero_grad()\n", "")], "The gradients of earlier mini-batches"),
     ("neural_networks.4", [("model.train()", "model.eval()")], "The model is not in training mode"),
     ("neural_networks.5", [("range(300)", "range(0)")], "The model does hardly better than guessing"),
+    ("train_pytorch.4", [("(loss * share)", "(loss)")], "You add up the mean losses"),
+    ("train_pytorch.5", [('torch.set_rng_state(state["rng"])', "pass")], "The dropout masks are others"),
     ("attention.4", [("real = context_mask", "real = ~context_mask")], "Your mask is upside down"),
     ("attention.4", [("weights @ v", "weights.detach() @ v")], "No gradient reaches queries and keys"),
     ("attention.5", [("padding_mask[:, None, :]", "padding_mask[:, :, None]")], "Padding is attended to"),
@@ -106,7 +108,16 @@ def test_a_wrong_module_loses_points_and_is_told_its_mistake(sandbox, id, change
 
 
 @pytest.mark.parametrize(
-    "id", ["neural_networks.3", "neural_networks.4", "neural_networks.5", "attention.4", "attention.5"]
+    "id",
+    [
+        "neural_networks.3",
+        "neural_networks.4",
+        "neural_networks.5",
+        "train_pytorch.4",
+        "train_pytorch.5",
+        "attention.4",
+        "attention.5",
+    ],
 )
 def test_right_modules_of_any_shape_earn_all_points(sandbox, id):
     right = sources(id)

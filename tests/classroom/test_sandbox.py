@@ -217,3 +217,14 @@ def test_what_is_in_the_sandbox_imports_nothing_of_the_course_that_is_not():
             if name not in walls.ALLOWED:
                 missing[str(source)] = name
     assert not missing
+
+
+def test_weights_whose_name_ends_like_a_list_of_paths_are_passed_over(tmp_path):
+    """PyTorch's weights are called .pth too: their bytes, read as lines, name no file."""
+    from mmcourse.classroom.copies import _listed
+
+    (tmp_path / "weights.pth").write_bytes(b"x" * 5000 + b"\n" + bytes(range(256)) + b"\n")
+    (tmp_path / "list.pth").write_text("course.zip\nmissing.zip\n")
+    (tmp_path / "course.zip").write_bytes(b"")
+    assert list(_listed(str(tmp_path), str(tmp_path / "weights.pth"))) == []
+    assert list(_listed(str(tmp_path), str(tmp_path / "list.pth"))) == [(tmp_path / "course.zip").resolve()]

@@ -27,8 +27,9 @@ import io
 import json
 import logging
 import math
-import multiprocessing
 import os
+import re
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -470,10 +471,15 @@ assert first_labels[0] == first_labels[1] != first_labels[2]
 # %% [markdown]
 # ### Workers and random numbers
 # A data set often draws random numbers itself: a crop, some noise. With workers there is a trap. Each worker gets a *copy* of the data set, and of any
-# random generator in it. Eight samples, two workers; each batch of two shows which worker made it:
-
+# random generator in it. Here is a small program of its own: eight samples, two workers, batches of two, and the numbers that each worker draws.
 
 # %% tags=["free"]
+program = """
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+
 class Noise(Dataset):
     def __init__(self):
         self.rng = np.random.default_rng(0)
@@ -482,33 +488,34 @@ class Noise(Dataset):
         return 8
 
     def __getitem__(self, i):
-        return torch.utils.data.get_worker_info().id, self.rng.integers(1000)
+        return get_worker_info().id, self.rng.integers(1000)
 
 
 def seed_worker(worker_id):
-    info = torch.utils.data.get_worker_info()  # its seed: the loader's plus worker_id
+    info = get_worker_info()  # its seed: the loader's plus worker_id
     info.dataset.rng = np.random.default_rng(info.seed)
 
 
-def noise_with(worker_init_fn):
-    options = {"multiprocessing_context": "fork", "worker_init_fn": worker_init_fn}
-    generator = torch.Generator().manual_seed(0)
-    batches = DataLoader(Noise(), 2, num_workers=2, generator=generator, **options)
-    return [(worker[0].item(), numbers.tolist()) for worker, numbers in batches]
-
-
-if "fork" in multiprocessing.get_all_start_methods():  # not on Windows, see below
-    for name, function in (("as it is", None), ("with seed_worker", seed_worker)):
-        drawn = noise_with(function)
-        print(f"{name:17}", [f"worker {k}: {numbers}" for k, numbers in drawn])
-        different = len({number for _, numbers in drawn for number in numbers})
-        assert (different == 4) == (function is None)
+if __name__ == "__main__":
+    for function in (None, seed_worker):
+        generator = torch.Generator().manual_seed(0)
+        options = {"worker_init_fn": function, "generator": generator}
+        print("worker_init_fn:", getattr(function, "__name__", None))
+        for worker, numbers in DataLoader(Noise(), 2, num_workers=2, **options):
+            print("   worker", worker[0].item(), "draws", numbers.tolist())
+"""
+noise_file = Path(tempfile.mkdtemp()) / "noise.py"
+noise_file.write_text(program)
+finished = subprocess.run([sys.executable, noise_file], capture_output=True, text=True)
+print(finished.stdout)
+drawn = re.findall(r"draws (.*)", finished.stdout)
+assert drawn[0] == drawn[1] and drawn[2] == drawn[3] and len(set(drawn[4:])) == 4
 
 # %% [markdown]
-# As it is, both workers draw the *same* numbers: your augmentation repeats itself, without an error. `worker_init_fn` runs in each worker at its start and gives it
+# Without `worker_init_fn`, both workers draw the *same* numbers: your augmentation repeats itself, without an error. `worker_init_fn` runs in each worker at its start and gives it
 # a seed of its own. (PyTorch seeds its own generator and the global ones of Python and NumPy in each worker; a generator *object* it cannot know.)
 # Workers cost a start-up in each epoch unless `persistent_workers=True`, and memory for their copies. On Windows and macOS a worker imports your program anew, so the
-# data set must stand in a `.py` file, not in a notebook. Our samples lie in memory ready to use, so this lesson needs no workers; files that must be decoded do.
+# data set must be in a `.py` file, as here, and not in a notebook. Our samples lie in memory ready to use, so this lesson needs no workers; files that must be decoded do.
 # Moving a batch to a GPU is faster from page-locked memory: `pin_memory=True`, then `.to(device, non_blocking=True)`.
 
 # %% [markdown]
