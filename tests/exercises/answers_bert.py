@@ -61,7 +61,72 @@ def either_side(first_loss, vocab_size, accuracy, counting):
     return ("leak" if abs(first_loss - math.log(vocab_size)) > 0.5 else word), gain
 
 
+# ---------------------------------------------------------------- bert.4
+def packed(
+    cut="longer",
+    tie="second",
+    ends=(1, 1),
+    segments="right",
+    mask="right",
+    side="right",
+    order="right",
+    pad=True,
+    end=-1,
+):
+    """A right answer with parts replaced."""
+
+    def encode_pair(first, second, cls_id, sep_id, max_length):
+        a, b = list(first), list(second)
+        room = max_length - 1 - sum(ends)
+        while len(a) + len(b) > room:
+            longer = len(a) > len(b) or (tie == "first" and len(a) == len(b))
+            if cut == "second":
+                longer = not b
+            if cut == "first":
+                longer = bool(a)
+            (a if longer else b).pop(end)
+        head, tail = [cls_id, *a, sep_id], [*b, sep_id][: len(b) + ends[1]]
+        ids, real = head + tail, [1] * len(head + tail)
+        which = [0] * len(head) + [1] * len(tail)
+        if segments == "early":
+            which = [0] * (len(head) - 1) + [1] * (len(tail) + 1)
+        if segments == "zeros":
+            which = [0] * len(ids)
+        if segments == "reversed":
+            which = [1 - s for s in which]
+        if mask == "words":
+            real = [0, *[1] * len(a), 0, *[1] * len(b), 0]
+        if pad:
+            more = [0] * (max_length - len(ids))
+            ids, which = (more + ids, more + which) if side == "left" else (ids + more, which + more)
+            real = more + real if side == "left" else real + [int(mask == "ones")] * len(more)
+        return (ids, real, which) if order == "mixed" else (ids, which, real)
+
+    return encode_pair
+
+
+def as_arrays(first, second, cls_id, sep_id, max_length):
+    return tuple(np.array(x) for x in packed()(first, second, cls_id, sep_id, max_length))
+
+
 ANSWERS = {
+    "bert.4": Answers(
+        right=[packed(), as_arrays],
+        wrong=[
+            (packed(cut="second"), "second text only"),
+            (packed(cut="first"), "first text only"),
+            (packed(tie="first"), "equally long"),
+            (packed(segments="early"), "first separator belongs"),
+            (packed(segments="zeros"), "all 0"),
+            (packed(segments="reversed"), "exchanged"),
+            (packed(mask="words"), "special tokens are real"),
+            (packed(mask="ones"), "Padding has mask 0"),
+            (packed(side="left"), "on the left"),
+            (packed(order="mixed"), "other order"),
+            (packed(pad=False), "Padding is missing"),
+            (packed(end=0), "from the beginning"),
+        ],
+    ),
     "bert.1": Answers(
         right=[with_loops, by_index],
         wrong=[

@@ -732,6 +732,44 @@ def all_but(name):
     return stop_and_go(keep={"model", "optimizer", "scheduler", "random", "next"} - {name})
 
 
+# ---------------------------------------------------------------- bert.3
+def tied(
+    select=lambda h, kept: h[kept],
+    table=lambda e: e.weight,
+    add=lambda z, bias: z + bias,
+    mean=lambda z, y, all_labels: F.cross_entropy(z, y),
+    nothing=lambda h: 0.0 * h.sum(),
+    keep=lambda labels: labels.ne(-100),
+    through=lambda transform, h: transform(h),
+):
+    """A right answer with parts replaced."""
+
+    def gap_loss(hidden, labels, embedding, transform, bias):
+        kept = keep(labels)
+        if nothing is not None and not kept.any():
+            return nothing(hidden)
+        rows = through(transform, select(hidden, kept))
+        return mean(add(torch.matmul(rows, table(embedding).t()), bias), labels[kept], labels)
+
+    return gap_loss
+
+
+def all_rows_first(hidden, labels, embedding, transform, bias):
+    if labels.eq(-100).all():
+        return hidden.sum() * 0
+    z = F.linear(transform(hidden), embedding.weight, bias)
+    return F.cross_entropy(z.flatten(0, 1), labels.flatten())
+
+
+def by_nll(hidden, labels, embedding, transform, bias):
+    flat = labels.reshape(-1)
+    at = torch.nonzero(flat != -100)[:, 0]
+    if at.numel() == 0:
+        return hidden.mean() * 0
+    z = F.linear(transform(hidden.reshape(len(flat), -1)[at]), embedding.weight, bias)
+    return F.nll_loss(z.log_softmax(1), flat[at])
+
+
 # ---------------------------------------------------------------- rnn.4, rnn.5
 class Ending(nn.Module):
     """A right answer with places to go wrong."""
@@ -1357,6 +1395,25 @@ ANSWERS = {
             (stop_and_go(nearest=lambda number: number + 1), "leaves out a batch"),
             (stop_and_go(give=lambda loss: loss.detach()), "You returned tensors"),
             (stop_and_go(extra=lambda scheduler: {"s": scheduler}), "objects themselves"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "bert.3": Answers(
+        right=[tied(), by_nll],
+        wrong=[
+            (tied(through=lambda transform, h: h), "transform is missing"),
+            (tied(add=lambda z, bias: z), "bias is missing"),
+            (tied(table=lambda e: e.weight.detach()), "is detached"),
+            (
+                tied(mean=lambda z, y, every: F.cross_entropy(z, y, reduction="sum") / every.numel()),
+                "divide by all positions",
+            ),
+            (tied(mean=lambda z, y, every: F.cross_entropy(z, y, reduction="sum")), "This is the sum"),
+            (tied(keep=lambda labels: labels > 0), "Token 0"),
+            (tied(nothing=None), "mean of nothing"),
+            (all_rows_first, "more rows than needed"),
+            (tied(mean=lambda z, y, every: F.cross_entropy(z.softmax(-1), y)), "softmax before"),
+            (tied(mean=lambda z, y, every: F.cross_entropy(z, y).detach()), "gradient is lost"),
         ],
         skip=FUNCTIONS,
     ),

@@ -601,3 +601,27 @@ def test_a_machine_of_lamps_can_be_followed_by_hand():
     labels = inputs["train_labels"][lengths["train"] == 2]
     for pair in np.unique(shortest, axis=0):
         assert len(set(labels[(shortest == pair).all(axis=1)])) == 1, "one sequence, one lamp"
+
+
+# ---------------------------------------------------------------- bert: an unknown language
+UNKNOWN = "bert.challenge"
+
+
+def test_the_unknown_language_s_statement_says_what_simple_ways_reach():
+    stored, text = results("bert")["challenge"], " ".join(find_challenge(UNKNOWN).statement)
+    assert f"on the bags of words of `train` reaches {stored['bag of words']:.2f}" in text
+    assert f"classifier, reach {stored['counted vectors']:.2f}" in text
+    assert f"reaches {stored['turned around']:.2f} here" in text
+
+
+def test_the_unknown_language_s_steps_ask_for_the_unlabeled_texts():
+    made, stored = find_challenge(UNKNOWN), results("bert")["challenge"]
+    points = [made.points_of(stored[way]) for way in ("bag of words", "counted vectors", "turned around")]
+    assert points == [0, 1, 3], "the last step can be reached"
+
+
+def test_twenty_texts_of_the_unknown_language_have_labels_of_both_kinds():
+    inputs = challenge_inputs(UNKNOWN, own=True)
+    assert inputs["train"].shape == (20, 20) and inputs["unlabeled"].shape == (8000, 20)
+    assert sorted(np.bincount(inputs["train_labels"])) == [10, 10]
+    assert inputs["test"].min() >= 1 and inputs["test"].max() <= 400
