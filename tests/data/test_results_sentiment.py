@@ -48,7 +48,7 @@ def test_the_race_comes_out_as_stored(make, data):
 
 def test_stored_figures_are_whole_and_below_their_ceilings(make):
     stored = results("sentiment")
-    assert stored["seconds"] < 1800 and "PyTorch" in stored["made_with"]
+    assert stored["seconds"] < 3000 and "PyTorch" in stored["made_with"]
     assert set(stored["methods"]) == {*make.METHODS, "late, trained apart"}
     assert all(len(v["accuracy"]) == len(v["sarcasm"]) == 5 for v in stored["methods"].values())
     for name, figures in stored["methods"].items():

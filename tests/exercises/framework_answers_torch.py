@@ -649,6 +649,7 @@ def everything_at_once(model, batches):
     return F.cross_entropy(z, y).item(), (z.argmax(1) == y).double().mean().item()
 
 
+<<<<<<< HEAD
 # ---------------------------------------------------------------- train_pytorch.4, train_pytorch.5
 def from_parts(
     weigh=lambda n, total, parts: n / total,
@@ -730,6 +731,72 @@ def stop_and_go(
 
 def all_but(name):
     return stop_and_go(keep={"model", "optimizer", "scheduler", "random", "next"} - {name})
+=======
+# ---------------------------------------------------------------- sentiment.5
+class Gaps(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, m, d, classes):
+        super().__init__()
+        self.mark = nn.Parameter(torch.empty(m, d).normal_())
+        self.ask, self.offer, self.bring = nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, d)
+        self.last = nn.Linear(d, classes)
+
+    def clean(self, x, here):
+        return torch.where(here[..., None], x, 0.0)
+
+    def tokens(self, x):
+        return x + self.mark[None]
+
+    def scores(self, q, k):
+        return torch.einsum("bid,bjd->bij", q, k) / q.shape[-1] ** 0.5
+
+    def weigh(self, s, here):
+        return F.softmax(s.masked_fill(~here[:, None], torch.finfo(s.dtype).min), -1)
+
+    def add(self, t, brought):
+        return t + brought
+
+    def pool(self, y, here):
+        kept = torch.where(here[..., None], y, 0.0)
+        return kept.sum(1) / here.sum(1).clamp(1)[:, None]
+
+    def forward(self, x, here):
+        t = self.tokens(self.clean(x, here))
+        a = self.weigh(self.scores(self.ask(t), self.offer(t)), here)
+        return self.last(self.pool(self.add(t, a @ self.bring(t)), here))
+
+
+def gaps(**methods):
+    return type("Gaps", (Gaps,), methods)
+
+
+class EachAlone(Gaps):
+    """Message by message, with only what is there."""
+
+    def forward(self, x, here):
+        rows = []
+        for vectors, known in zip(x, here, strict=True):
+            t = vectors[known] + self.mark[known]
+            if len(t) == 0:
+                rows.append(self.last.bias + 0 * sum(p.sum() for p in self.parameters()))
+                continue
+            a = (self.ask(t) @ self.offer(t).T / t.shape[1] ** 0.5).softmax(1)
+            rows.append(self.last((t + a @ self.bring(t)).mean(0)))
+        return torch.stack(rows)
+
+
+class OverTheBatch(Gaps):
+    def forward(self, x, here):
+        t = self.tokens(self.clean(x, here)).movedim(1, 0)
+        a = self.weigh(self.scores(self.ask(t), self.offer(t)), here.T)
+        return self.last(self.pool(self.add(t, a @ self.bring(t)).movedim(0, 1), here))
+
+
+class GapsOfTheFirst(Gaps):
+    def forward(self, x, here):
+        return super().forward(self.clean(x, here), here[:1].repeat(len(here), 1))
+>>>>>>> a440762 (sentiment, second edition: a decision from question to report; a ladder, stacking, exact ceilings, gaps, a refuted claim about learning speed, and the same layers on real people)
 
 
 # ---------------------------------------------------------------- bert.3
@@ -1286,6 +1353,29 @@ ANSWERS = {
             ),
             (lambda samples: batch_of(samples, masks=lambda mask, x: mask.float()), "dtype torch.float32"),
             (lambda samples: {"inputs": batch_of(samples)["inputs"]}, "The batch has no"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "sentiment.5": Answers(
+        right=[Gaps, EachAlone],
+        wrong=[
+            (OverTheBatch, "Samples attend to one another"),
+            (GapsOfTheFirst, "gaps of the first sample"),
+            (gaps(tokens=lambda self, x: x), "marks of the kinds"),
+            (gaps(scores=lambda self, q, k: q @ k.mT), "not divided"),
+            (gaps(scores=lambda self, q, k: q @ k.mT / q.shape[-1]), "width itself"),
+            (gaps(weigh=lambda self, s, here: s.softmax(-1)), "attended to"),
+            (gaps(weigh=lambda self, s, here: s.masked_fill(here[:, None], -1e9).softmax(-1)), "upside down"),
+            (gaps(weigh=lambda self, s, here: s.masked_fill(~here[:, None], -1e9).softmax(-2)), "over the queries"),
+            (gaps(weigh=lambda self, s, here: (s * here[:, None]).softmax(-1)), "e to the 0 is 1"),
+            (gaps(weigh=lambda self, s, here: s.masked_fill(~here[:, None], -torch.inf).softmax(-1)), "become NaN"),
+            (gaps(add=lambda self, t, brought: brought), "residual connection"),
+            (gaps(pool=lambda self, y, here: (y * here[..., None]).mean(1)), "number of all modalities"),
+            (
+                gaps(pool=lambda self, y, here: torch.where(here[..., None], y, 0.0).sum(1) / here.sum(1)[:, None]),
+                "divide 0 by 0",
+            ),
+            (gaps(clean=lambda self, x, here: x * here[..., None]), "NaN times 0"),
         ],
         skip=FUNCTIONS,
     ),
