@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mmcourse.datasets import lesson_dir, load, mood, results
+from mmcourse.exercise import find_challenge
 
 JOINT = ("concatenate", "gated unit", "tensor", "attention")
 
@@ -79,3 +80,33 @@ def test_interaction_beats_every_vote_by_four_points():
         reached = np.array(methods[name]["accuracy"])
         assert np.mean(reached - mood.additive_accuracy()) >= 0.04
         assert np.min(reached - late) > 0.05
+
+
+def test_the_ladder_and_stacking_are_whole(make):
+    """One change at a time, five seeds, two budgets; and what reads nine log-probabilities."""
+    stored = results("sentiment")
+    assert set(stored["ladder"]) == {*make.RUNGS, make.CONTROL}
+    assert all(np.shape(rows) == (5, 2) for rows in stored["ladder"].values())
+    linear, network = ([run["accuracy"] for run in stored["stacking"][way]] for way in ("linear", "network"))
+    assert max(linear) < mood.additive_accuracy() < min(network)
+
+
+def test_real_people_have_baselines_and_intervals_beside_them():
+    stored = results("sentiment")
+    for name in ("reviews", "meld"):
+        for accuracy, low, high in stored[name]["accuracy"].values():
+            assert low < accuracy < high
+    assert {"majority", "length", "speaker only"} <= set(stored["meld"]["accuracy"])
+    voices = stored["emodb"]["accuracy"]
+    assert len(stored["emodb"]["speakers"]) == 10 and all(np.shape(rows)[-1] == 10 for rows in voices.values())
+    by_speaker = stored["mustard"]["folds by speaker"]["accuracy"]
+    assert by_speaker["speaker only"] == by_speaker["majority"], "a new name tells nothing"
+
+
+def test_the_challenge_says_what_simple_ways_reach():
+    made, stored = find_challenge("sentiment.challenge"), results("sentiment")["challenge"]
+    text = " ".join(made.statement)
+    for value in (stored["one answer"], stored["linear"], stored["forest"], stored["network 0"]):
+        assert f"{value:.2f}" in text
+    points = [made.points_of(stored[name]) for name in ("one answer", "linear", "forest", "network 0")]
+    assert points == [0, 0, 1, 2]

@@ -838,7 +838,7 @@ def keep_some(there, u, rate):
 
 
 def _draw_names():
-    yield np.array([0, 0, 0, 1, 1]), np.array([1, 1, 0, 0, 0]), np.array([0, 1, 1, 0])
+    yield np.array([0, 0, 0, 1, 1]), np.array([0, 1, 1, 0, 0]), np.array([0, 1, 1, 0])
     yield np.array([3, 3, 5, 5, 5]), np.array([0, 0, 1, 1, 1]), np.array([5, 3, 9])  # 9 is new
     yield np.array([2, 2, 4]), np.array([2, 2, 0]), np.array([7, 4, 2, 2])
     yield np.array([1, 2, 3]), np.array([0, 0, 1]), np.array([8, 3])
