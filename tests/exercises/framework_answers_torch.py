@@ -649,7 +649,6 @@ def everything_at_once(model, batches):
     return F.cross_entropy(z, y).item(), (z.argmax(1) == y).double().mean().item()
 
 
-<<<<<<< HEAD
 # ---------------------------------------------------------------- train_pytorch.4, train_pytorch.5
 def from_parts(
     weigh=lambda n, total, parts: n / total,
@@ -731,7 +730,8 @@ def stop_and_go(
 
 def all_but(name):
     return stop_and_go(keep={"model", "optimizer", "scheduler", "random", "next"} - {name})
-=======
+
+
 # ---------------------------------------------------------------- sentiment.5
 class Gaps(nn.Module):
     """A right answer with places to go wrong."""
@@ -796,7 +796,6 @@ class OverTheBatch(Gaps):
 class GapsOfTheFirst(Gaps):
     def forward(self, x, here):
         return super().forward(self.clean(x, here), here[:1].repeat(len(here), 1))
->>>>>>> a440762 (sentiment, second edition: a decision from question to report; a ladder, stacking, exact ceilings, gaps, a refuted claim about learning speed, and the same layers on real people)
 
 
 # ---------------------------------------------------------------- bert.3
