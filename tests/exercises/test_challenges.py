@@ -221,9 +221,9 @@ def test_what_is_wrong_is_named(answer, words):
 
 def test_a_blank_and_an_unknown_one():
     assert judge_challenge(RING).status == "not attempted yet"
-    assert judge_challenge("train_keras.challenge", 1).status == "unknown exercise"
-    with pytest.raises(ValueError, match="no challenge 'train_keras.challenge'"):
-        challenge_inputs("train_keras.challenge")
+    assert judge_challenge("start_here.challenge", 1).status == "unknown exercise"
+    with pytest.raises(ValueError, match="no challenge 'start_here.challenge'"):
+        challenge_inputs("start_here.challenge")
 
 
 def test_check_shows_the_score(capsys):

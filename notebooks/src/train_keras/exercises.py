@@ -1,14 +1,32 @@
-"""Three exercises on training in Keras: settings translated, a GRU carried over, and when early stopping stops."""
+"""Training in Keras: settings translated, a GRU carried over, when early stopping stops; and an open challenge."""
 
 import numpy as np
 
-from mmcourse.exercise import between, context, edit, example, exercise, lesson, paragraph, part, right, says
+from mmcourse.check.blanks import blank
+from mmcourse.exercise import (
+    Array,
+    Drawn,
+    between,
+    challenge,
+    context,
+    edit,
+    example,
+    exercise,
+    lesson,
+    paragraph,
+    part,
+    right,
+    says,
+)
 
 lesson(
     "train_keras",
-    promise="Translate settings, carry a GRU's weights over, and say when early stopping stops.",
+    promise="Translate settings, carry a GRU's weights over, write a layer and a training step in Keras, find a rare class.",
     setup="""
+import keras
 import numpy as np
+import tensorflow as tf
+from keras import ops
 
 from mmcourse.check import check
 
@@ -482,3 +500,98 @@ def by_slices_of_losses(val_losses, patience):
         if ran - best > patience:
             break
     return ran, best
+
+
+# ---------------------------------------------------------------- the lesson's blank
+def draw_blank_labels():
+    yield (np.array([0] * 8 + [1] * 2),)
+    yield (np.array([2, 0, 1, 1, 2, 2, 2]),)
+    yield (np.array([0, 1, 0, 1]),)
+    yield (np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 3], [50, 3, 20, 7])),)
+
+
+def _weights(labels, weight):
+    counts = np.bincount(labels)
+    return {k: float(weight(len(labels), len(counts), count)) for k, count in enumerate(counts)}
+
+
+@blank(
+    "train_keras.blank.5",
+    title="Balanced class weights",
+    inputs=draw_blank_labels,
+    mistakes=[
+        (
+            lambda labels: _weights(labels, lambda n, k, c: n / c),
+            "Each class has the same total weight, but the mean weight is the number of classes: divide by it.",
+        ),
+        (
+            lambda labels: _weights(labels, lambda n, k, c: 1 / c),
+            "The proportions are right. Multiply by n and divide by the number of classes, so that the mean weight is 1.",
+        ),
+        (
+            lambda labels: _weights(labels, lambda n, k, c: c / n),
+            "These are the shares of the classes: a *rare* class should count more, so divide by its count.",
+        ),
+        (
+            lambda labels: _weights(labels, lambda n, k, c: k * c / n),
+            "Upside down: a *rare* class should count more.",
+        ),
+    ],
+    what="The dict of weights",
+)
+def balanced_weights(labels):
+    counts = np.bincount(labels)
+    return {k: len(labels) / (len(counts) * count) for k, count in enumerate(counts)}
+
+
+# ---------------------------------------------------------------- an open challenge
+SHARES = (0.86, 0.08, 0.04, 0.02)  # of the classes in training
+NUM_TRAIN, NUM_TEST, NUM_FEATURES = 3000, 1000, 8
+
+
+def draw_patterns(g, labels, mixing):
+    """Class k lies in two opposite quadrants of its own pair of hidden axes; the others are noise. (n, 8)"""
+    n = len(labels)
+    hidden = g.normal(size=(n, NUM_FEATURES))
+    sign = g.choice([-1.0, 1.0], n)
+    for k in (1, 2, 3):
+        rows = labels == k
+        for axis in (2 * (k - 1), 2 * (k - 1) + 1):
+            hidden[rows, axis] = 0.5 * hidden[rows, axis] + 2.0 * sign[rows]
+    return hidden @ mixing
+
+
+def draw_rare_challenge(g):
+    """Training rows with rare classes, and test rows with all classes equally often, whose labels stay hidden."""
+    mixing = np.linalg.qr(g.normal(size=(NUM_FEATURES, NUM_FEATURES)))[0]
+    labels = g.permutation(np.repeat(np.arange(4), [round(share * NUM_TRAIN) for share in SHARES]))
+    hidden = g.permutation(np.repeat(np.arange(4), NUM_TEST // 4))
+    train = draw_patterns(g, labels, mixing)
+    return Drawn({"train": train, "train_labels": labels, "test": draw_patterns(g, hidden, mixing)}, hidden)
+
+
+def balanced_accuracy(handed_in, inputs, labels):
+    """Mean of the four recalls."""
+    right_ones = handed_in["predictions"] == labels
+    return np.mean([right_ones[labels == k].mean() for k in range(4)])
+
+
+challenge(
+    "train_keras.challenge",
+    title="A very rare class",
+    statement=[
+        "`train` has 3,000 rows of 8 numbers with `train_labels`: 86 % are class 0, and only 60 rows are class 3. In `test` all four",
+        "classes are equally frequent, and an answer is scored by **balanced accuracy**, the mean of the four recalls. What tells the",
+        "classes apart is not linear. Predict the labels of `test`, in any way: class weights, sample weights, a corrected threshold, early",
+        "stopping on rows that you keep back. On the draw below, one answer for all reaches 0.25 and a linear model with balanced class",
+        "weights 0.30. A network with two hidden layers of 64 units reached 0.75 and 0.70 from two starts, in 60 epochs or 4.3 seconds of",
+        "one processor core; with balanced class weights 0.84 and 0.81. Around 0.89 is possible.",
+    ],
+    draw=draw_rare_challenge,
+    score=balanced_accuracy,
+    hand_in={"predictions": Array((NUM_TEST,), "integer")},
+    to_beat=0.6,
+    points_by_score={0.6: 1, 0.8: 2, 0.86: 3},
+    minutes=60,
+    score_name="balanced accuracy",
+)
