@@ -307,7 +307,7 @@ expect_within("length of the clip", baseline["length of the clip"], 0.665, 0.01)
 assert max(list(baseline.values())[:-1]) < baseline["linear on everything"] < best_sum
 
 # %% [markdown]
-# (Whiskers: 95 % intervals over messages.) Three things to keep. The **length of a clip**, one number, is as good as all of the voice can be: in `mood` a model that "hears feelings" may only measure a duration. *Pairs* of words bring next to nothing, although they read "not bad" right where single words do not (next cell). And the linear model on everything, a sum of scores by its form, beats every single modality; it stays below the ceiling of sums, 0.858.
+# (Whiskers: 95 % intervals over messages.) Three things to keep. The **length of a clip**, one number, is nearly as good as all of the voice can be (0.665 of 0.674): in `mood` a model that "hears feelings" may only measure a duration. *Pairs* of words bring next to nothing, although they read "not bad" right where single words do not (next cell). And the linear model on everything, a sum of scores by its form, beats every single modality; it stays below the ceiling of sums, 0.858.
 
 # %% tags=["free"]
 says = np.array([mood.CLASSES.index(cue) for cue in test.meta["words_cue"]])
@@ -632,7 +632,7 @@ draw.show(
 )
 
 # %% [markdown]
-# Now the whole model, as one writes it in PyTorch: encoders in an `nn.ModuleDict`, a `DataLoader`, a loop.
+# Now the whole model, as one writes it in PyTorch: encoders in an `nn.ModuleDict`, a `DataLoader`, a loop. (One run with one seed, live; section 7 has five.)
 
 
 # %%
@@ -904,7 +904,7 @@ line_guess.compare("0.7 to 0.8")
 # %% [markdown]
 # The attention line **alone** lifts the skeleton from 0.40 ± 0.07 to 0.76 ± 0.02. And it is needed: put the wrong line back into the otherwise finished model (last row), and nothing is left. Masks, encoders, scale and learned queries together bring some two points more, and every rung stops near 0.80, where trained sums are. What leaves that plateau is the **training recipe**: the finished architecture with AdamW, a ten times higher rate that rises and falls, and ten epochs has 0.92. (That row changes four things at once, so it does not say which of them; section 8 takes up the number of epochs.)
 #
-# So the tutorial's line was wrong, and repairing it was worth 37 points. But "0.92 thanks to attention" would be a false story: the last 14 points came from training.
+# So the tutorial's line was wrong, and repairing it was worth 37 points. But "0.92 thanks to attention" would be a false story: the last 14 points came with the recipe.
 #
 # ### Methods side by side
 # Now other ways to fuse, five seeds each, ten epochs, same encoders at unit scale, none tuned (stored; all three modalities always there). **Late fusion** combines decisions. Three forms of it: *added, trained apart* multiplies the opinions of three readers that were trained alone and divides the prior out twice; *added, trained together* is the same formula as one model; **stacking** is a small network that reads the nine log-probabilities of the frozen readers. The gated unit and the tensor are those of lesson [fusion](fusion.ipynb).
@@ -1171,7 +1171,7 @@ print(f"{100 * gain_late:.1f} ± {100 * half_late:.1f} points")
 assert 0 < late_gain.mean() < 0.01
 
 # %% [markdown]
-# The claim is **refuted**. It said that the words need a cure. But the same model, untreated, reaches 0.917 with ten epochs for two of eight seeds, and with twenty epochs *all five* are past 0.90, as far above the best sum as the others. What was called starved was not done yet. How long the plateau at 0.80 lasts differs from seed to seed: with three seeds and one budget, patience and luck look like starvation.
+# The claim is **refuted**. It said that the words need a cure. But the same model, untreated, reaches 0.917 with ten epochs for two of eight seeds, and with twenty epochs *all five* are past 0.90, far above the best sum. What was called starved was not done yet. How long the plateau at 0.80 lasts differs from seed to seed: with three seeds and one budget, patience and luck look like starvation.
 #
 # What is left of the cures? Unit scale (one line) and losses of their own bring *every* seed above 0.91 within ten epochs; untreated, six of eight are still on their way. With twenty epochs for both, half a point is left between unit scale and no treatment. So here the cures buy **time**, and little else. Gradient modulation and the faster words were tried at five epochs only; nothing is said about them at ten. (Why did modulation do nothing in five epochs? That its ratios were "near 1" is no reason: a ratio of 1.0001 already cuts the gradient to 0.54 of itself. The [second notebook](sentiment_deeper.ipynb) shows that, and what Adam makes of it.)
 #
@@ -1269,10 +1269,10 @@ print(f"{negated.mean():.0%} of all messages")
 share = (wrong & unavoidable).sum() / wrong.sum()
 expect_within("share of the errors that nobody could avoid", share, 0.68, 0.15)
 often = negated[avoidable].mean() - negated.mean()
-expect_within("how much oftener an avoidable error has a 'not'", often, 0.4, 0.3)
+expect_within("how much oftener an avoidable error has a 'not'", often, 0.25, 0.25)
 
 # %% [markdown]
-# About two thirds of the errors are noise in the world: cues that go with another feeling more often than with this one. No training removes them. Of the others a good part has a "not": the words encoder takes the *mean* of its words, which has no order, so in "not poor at all" the "poor" counts in full. (Pairs of words read it: section 3.) Now look at one of each kind, the first in the test set.
+# About two thirds of the errors are noise in the world: cues that go with another feeling more often than with this one. No training removes them. Among the others a "not" is more frequent than in messages at large. That fits the words encoder, which takes the *mean* of its words: a mean has no order, so in "not poor at all" the "poor" counts in full. (Pairs of words read it: section 3.) Now look at one of each kind, the first in the test set.
 
 # %% tags=["free"]
 first_hopeless = np.flatnonzero(wrong & unavoidable & (answer == ideal))[0]
@@ -1512,7 +1512,7 @@ print(f"({100 * less[1]:.1f} to {100 * less[2]:.1f}, speakers drawn anew)")
 name_guess.compare("the name of the speaker")
 
 # %% [markdown]
-# With random folds the words seem to know sarcasm: 0.62. But the **name alone**, not a word of the line, has 0.69: some characters are sarcastic all the time, and the same characters are in training and in test. That is **the shortcut of this data set**. (With only 21 speakers the difference itself is uncertain: its interval, with speakers drawn anew, contains 0. "The words are better than the name" is what nothing here supports.)
+# With random folds the words seem to know sarcasm: 0.62. But the **name alone**, not a word of the line, has 0.69: some characters are sarcastic far more often than others, and the same characters are in training and in test. That is **the shortcut of this data set**. (With only 21 speakers the difference itself is uncertain: its interval, with speakers drawn anew, contains 0. Nothing here supports that the words are better than the name.)
 #
 # So ask about *new* speakers. Then the name is worthless by construction, and the words fall to 0.54, the encoder to 0.56, MiniLM to 0.58, with intervals of some six points either way; with new *shows* all are near one half. (The majority line lies *below* one half: where a speaker with many sarcastic lines is in the test fold, the other class is more frequent in training.) From text alone, this lesson's readers hardly tell the sarcasm of a stranger. In `mood` sarcasm was easy as soon as words and face met, since a smirk *always* meant it.
 #
@@ -1641,7 +1641,7 @@ assert voice_alone[0] - voice_alone[1] > 5
 permission_guess.compare("the face")
 
 # %% [markdown]
-# The decision was surprising: the modality that is better *alone* is the one not to ask for. And the honest part of the page is its end. A model can be near its ceiling, tested with five seeds and seven subsets, and still say nothing about people.
+# The decision was surprising: the voice is better *alone* than the words, and yet it is the one not to ask for. And the honest part of the page is its end. A model can be near its ceiling, tested with five seeds and seven subsets, and still say nothing about people.
 #
 # ## 12 · What to remember
 
