@@ -1103,7 +1103,7 @@ assert exchanged < 0.02
 
 # %% [markdown]
 # - **Learned queries, and absolute boxes, find almost nothing.** DETR was slow, too (300 to 500 epochs), but this is worse than slow, and deserves a closer look below. (All have the same learning rate, which was not tuned for each.)
-# - **The linear head** comes far, presumably since the encoder did most of the work, but stays well below ours, which has a Transformer block and hidden layers more.
+# - **The linear head** comes far, but stays well below ours, which has a Transformer block and hidden layers more. That it comes so far is the encoder's work: on an encoder that was *never trained* (a stored control: random weights, others for each of three seeds, 300 steps) the linear head reaches a mAP of 0.04, and ours 0.10.
 # - **The dense head** is far behind as it is. With NMS, its AP50 is higher than ours without (0.984 against 0.950 at 100 steps), and lower than ours with. Its mAP with NMS, not in the table, is 0.76 at 300 steps; ours is 0.78 without.
 # - **Ours gains from NMS, too**, in AP50: matching asks for one box per thing, and training has to get there.
 # - Judged by another picture's things, our grid's AP50 is nearly 0: it does not come from guessing.

@@ -329,9 +329,22 @@ class Head(nn.Module):
         return logits, torch.cat([center, USUAL_SIZE * raw[..., 2:].clamp(-4, 2).exp()], dim=-1)
 
 
-def features_of(images: np.ndarray) -> torch.Tensor:
+def untrained_vision(images: np.ndarray, seed: int) -> nn.Module:
+    """CLIP's picture tower with random weights; its batch norms have measured their means and variances on `images`."""
+    torch.manual_seed(seed)
+    vision = CLIP().vision.train()
+    for layer in vision.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None  # the plain mean over all batches
+    with torch.no_grad():
+        for x in prepare_images(images).split(250):
+            vision.pyramid(x)
+    return vision.eval()
+
+
+def features_of(images: np.ndarray, vision: nn.Module | None = None) -> torch.Tensor:
     """uint8 (b, 64, 64, 3) → float16 (b, 64, 512): the grid of the frozen tower, and the finer features in each cell."""
-    vision = CLIP.from_pretrained("clip").vision.eval()
+    vision = vision or CLIP.from_pretrained("clip").vision.eval()
     parts = []
     with torch.no_grad():
         for x in prepare_images(images).split(250):
@@ -508,6 +521,21 @@ def positions_experiment(setting: Setting, seeds: int, budgets: tuple[int, ...])
     return found
 
 
+def untrained_experiment(setting: Setting, seeds: int, budgets: tuple[int, ...]) -> dict:
+    """Linear heads and grid heads on the features of encoders with random weights, another one for each seed."""
+    images = np.stack([draw(world.make(EXPERIMENT_SEED, i)) for i in range(len(setting.features))])
+    test_images = np.stack([draw(scene) for scene in setting.test_scenes])
+    found: dict = {"linear": [], "grid": []}
+    for seed in range(min(seeds, 3)):
+        random = copy.copy(setting)
+        vision = untrained_vision(images[:1000], seed)
+        random.features, random.test_features = features_of(images, vision), features_of(test_images, vision)
+        for kind, rows in found.items():
+            rows.append(judge(train_head(random, kind, budgets[-1], seed), random))
+            print(kind, seed, rows[-1], flush=True)
+    return {kind: {key: [row[key] for row in rows] for key in rows[0]} for kind, rows in found.items()}
+
+
 def challenge_experiment(setting: Setting, seeds: int, budgets: tuple[int, ...]) -> dict:
     """mAP in the dark: the shipped detector as it is, after brightening, and after smoothing, too; a head of our own."""
     from mmcourse.exercise import find_challenge
@@ -616,6 +644,7 @@ EXPERIMENTS: dict[str, Callable[[Setting, int, tuple[int, ...]], dict]] = {
     "nothing": nothing_experiment,
     "matcher": matcher_experiment,
     "positions": positions_experiment,
+    "untrained": untrained_experiment,
     "nlvr": nlvr_experiment,
     "challenge": challenge_experiment,
 }

@@ -42,6 +42,7 @@ from mmcourse.evaluate import fleiss_kappa  # noqa: E402
 from mmcourse.preprocess import audio  # noqa: E402
 
 SEEDS = 5
+EQUAL_VOICES = (2, 4, 8, 16)
 Waves = list[np.ndarray]
 
 
@@ -223,6 +224,34 @@ def make_voices() -> dict:
         found[str(n)] = {"new takes": list(by_take), "new voices": list(by_voice)}
         print(n, np.mean(by_take), np.mean(by_voice), flush=True)
     return found
+
+
+def make_equal() -> dict:
+    """As `voices`, on twelve other voices each time, by the number of voices: 80 recordings in all, or 40 of each voice."""
+    x, y, _, person = recorded(True, True)
+    found: dict = {str(n): {"80 recordings": [], "40 of each": []} for n in EQUAL_VOICES}
+    for draw in range(10):
+        g = np.random.default_rng(draw)
+        order = g.permutation(36)
+        test = np.isin(person, order[24:])
+        for n in EQUAL_VOICES:
+            rows = np.flatnonzero(np.isin(person, order[:n]))
+            kept = np.concatenate([spread_over(rows[y[rows] == digit], person, 8, g) for digit in range(10)])
+            for name, chosen in (("80 recordings", kept), ("40 of each", rows)):
+                score = support_vectors().fit(x[chosen], y[chosen]).score(x[test], y[test])
+                found[str(n)][name].append(round(float(score), 4))
+    for n, row in found.items():
+        print(n, {name: np.mean(values).round(3) for name, values in row.items()}, flush=True)
+    return found
+
+
+def spread_over(rows: np.ndarray, person: np.ndarray, size: int, g: np.random.Generator) -> np.ndarray:
+    """`size` of these rows, with as equal numbers of each voice as can be."""
+    rows = g.permutation(rows)
+    turn = np.zeros(len(rows), int)  # the first of each voice, then the second, …
+    for who in np.unique(person[rows]):
+        turn[person[rows] == who] = np.arange((person[rows] == who).sum())
+    return rows[np.argsort(turn, kind="stable")[:size]]
 
 
 # ---------------------------------------------------------------- texts without their pictures
@@ -459,6 +488,7 @@ TABLES: dict[str, Callable[[], dict]] = {
     "sentences": make_sentences,
     "rooms": make_rooms,
     "voices": make_voices,
+    "equal": make_equal,
     "people": make_people,
     "challenge": make_challenge,
 }
