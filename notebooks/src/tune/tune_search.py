@@ -1,4 +1,4 @@
-"""Lesson evaluate's small model and its search, in a file so that several processes can run it.
+"""The small network of lessons tune and evaluate, its search space, and the table of trainings: for several processes.
 
 ``python tune_search.py FOLDER TRIALS SEED`` joins the study in FOLDER/journal.log until it has that many finished trials;
 the vectors are in FOLDER/mood.npz.
@@ -6,9 +6,11 @@ the vectors are in FOLDER/mood.npz.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,15 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 BUDGET = 24  # trials a search
+EPOCHS = 16  # of each training in the table
+MESSAGES = 1500  # validation messages; as many test messages
+GRID = {  # the settings in the table; a search space reaches from the first value to the last
+    "learning_rate": np.geomspace(1e-5, 1e-1, 17),
+    "weight_decay": np.geomspace(1e-2, 10, 4),
+    "dropout": np.array([0.0, 0.4, 0.8]),
+    "width": np.array([8, 32, 128]),
+}
+ON_LOG_SCALE = ("learning_rate", "weight_decay", "width")
 
 
 def parts(ds):
@@ -94,10 +105,54 @@ def suggest(trial):
     """One setting out of the space that every search gets."""
     return {
         "learning_rate": trial.suggest_float("learning_rate", 1e-5, 1e-1, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-3, 30, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-2, 10, log=True),
         "dropout": trial.suggest_float("dropout", 0, 0.8),
-        "width": trial.suggest_int("width", 8, 256, log=True),
+        "width": trial.suggest_int("width", 8, 128, log=True),
     }
+
+
+def suggest_keras_tuner(hp):
+    """The same space for KerasTuner."""
+    return {
+        "learning_rate": hp.Float("learning_rate", 1e-5, 1e-1, sampling="log"),
+        "weight_decay": hp.Float("weight_decay", 1e-2, 10, sampling="log"),
+        "dropout": hp.Float("dropout", 0, 0.8),
+        "width": hp.Int("width", 8, 128, sampling="log"),
+    }
+
+
+def all_settings():
+    """Every combination of the grid's values: a list of 612 settings."""
+    return [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
+
+
+def row_of(setting):
+    """The row of the table whose setting is nearest (on a log scale where the hyperparameter has one)."""
+    places = []
+    for name, values in GRID.items():
+        scale = np.log if name in ON_LOG_SCALE else np.asarray
+        places.append(int(np.abs(scale(values) - scale(setting[name])).argmin()))
+    return int(np.ravel_multi_index(places, [len(values) for values in GRID.values()]))
+
+
+@dataclass
+class Table:
+    """Real trainings, made once: what any search would have seen.
+
+    validation : accuracy after each epoch (612 settings, 3 seeds, 16 epochs)
+    test : accuracy after the last epoch, by tenths of the test set (612, 3, 10)
+    """
+
+    settings: list[dict]
+    validation: np.ndarray
+    test: np.ndarray
+
+    @classmethod
+    def read(cls, stored):
+        """From `results("tune")["table"]`, which holds counts of right answers, a line for each setting."""
+        counts = {name: np.array([[run.split() for run in line.split(";")] for line in stored[name]], float)
+                  for name in ("validation", "test")}
+        return cls(all_settings(), counts["validation"] / MESSAGES, counts["test"] / (MESSAGES // 10))
 
 
 def load(folder):
