@@ -920,6 +920,43 @@ def stretched(parameters, max_norm):
 FUNCTIONS = {"*": "the answer is a class, or takes a model and an optimizer, and gets its inputs through a probe"}
 
 
+# ---------------------------------------------------------------- tune.4
+def one_trial(
+    make=torch.optim.AdamW,
+    clear=True,
+    modes=("train", "eval"),
+    size=lambda config, x: config["batch_size"],
+    loss_of=F.cross_entropy,
+    scored=lambda x, y, xv, yv: (xv, yv),
+    number=lambda epoch: epoch,
+    give=lambda loss: loss.item(),
+    obey=True,
+    pack=lambda losses, stopped: (losses[-1], stopped),
+):
+    """A right answer with parts replaced."""
+
+    def run_trial(model, config, x, y, x_valid, y_valid, report):
+        steps = make(model.parameters(), lr=config["learning_rate"], weight_decay=config["weight_decay"])
+        losses = []
+        for epoch in range(1, 1 + config["epochs"]):
+            getattr(model, modes[0])()
+            n = size(config, x)
+            for inputs, labels in zip(x.split(n), y.split(n), strict=True):
+                if clear:
+                    steps.zero_grad()
+                loss_of(model(inputs), labels).backward()
+                steps.step()
+            getattr(model, modes[1])()
+            with torch.no_grad():
+                inputs, labels = scored(x, y, x_valid, y_valid)
+                losses.append(give(loss_of(model(inputs), labels)))
+            if report(number(epoch), losses[-1]) and obey:
+                return pack(losses, True)
+        return pack(losses, False)
+
+    return run_trial
+
+
 # ---------------------------------------------------------------- vision.3
 class Narrow(nn.Module):
     """A right answer with places to go wrong."""
@@ -1559,6 +1596,24 @@ ANSWERS = {
             ),
             (mixing(pool=lambda self, w, x, m: (w / w.sum(1, keepdim=True))[:, None].matmul(x)[:, 0]), "became NaN"),
             (mixing(forward=lambda self, *a: Weighing.forward(self, *a).softmax(-1)), "softmax belongs"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "tune.4": Answers(
+        right=[one_trial(), one_trial(loss_of=lambda z, y: F.nll_loss(z.log_softmax(1), y))],
+        wrong=[
+            (one_trial(modes=("train", "train")), "in training mode"),
+            (one_trial(obey=False), "does not stop"),
+            (one_trial(scored=lambda x, y, xv, yv: (x, y)), "report the training loss"),
+            (one_trial(number=lambda epoch: epoch - 1), "count from 0"),
+            (one_trial(give=lambda loss: loss), "You reported a tensor"),
+            (one_trial(size=lambda config, x: len(x)), "one batch of all rows"),
+            (one_trial(clear=False), "still in `.grad`"),
+            (one_trial(loss_of=lambda z, y: F.cross_entropy(z.softmax(1), y)), "applied one before it"),
+            (one_trial(make=torch.optim.Adam), "not Adam"),
+            (one_trial(pack=lambda losses, stopped: (min(losses), stopped)), "lowest loss"),
+            (one_trial(pack=lambda losses, stopped: (losses[-1], False)), "True where `report` said so"),
+            (one_trial(pack=lambda losses, stopped: losses[-1]), "Two values are wanted"),
         ],
         skip=FUNCTIONS,
     ),

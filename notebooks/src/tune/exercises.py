@@ -215,16 +215,16 @@ def next_trial(mean, deviation, losses, tried):
     return chosen, improvement
 
 
-def draw_beliefs(g, candidates, num_tried, known=0, twins=False):
-    """Expected losses and deviations of the candidates, and what was tried; `known` candidates have deviation 0."""
+def draw_beliefs(g, candidates, num_tried, known=False, twins=False):
+    """Expected losses and deviations of the candidates, and what was tried; where `known`, three have deviation 0."""
     mean = g.uniform(0.5, 1.5, candidates).round(2)
     deviation = g.uniform(0.05, 0.5, candidates).round(2)
     tried = g.permutation(candidates)[:num_tried]
     losses = (mean[tried] + 0.1 * g.normal(size=num_tried)).round(2)
     others = np.setdiff1d(np.arange(candidates), tried)
     if known:
-        deviation[others[:known]] = 0
-        mean[others[0]] = losses.min() - 0.3 if g.random() < 0.7 else losses.min() + 0.2
+        deviation[others[:3]] = 0
+        mean[others[:3]] = losses.min() + g.permutation([-0.3, 0, 0.2])
     if twins:  # two that have not been tried and promise most, and just as much
         mean[others[:2]], deviation[others[:2]] = losses.min() - 0.4, 0.3
     return mean, deviation, losses, tried
@@ -250,9 +250,7 @@ acquisition = exercise(
         says("`mean` (m,)", mistake="ignore the mean"),
         says("and a standard `deviation` (m,).", mistake="ignore the deviation"),
         says("Low losses are good.", mistake="A loss improves downwards"),
-        says(
-            "The best so far is the lowest of the `losses` (n,) that were measured,", mistake="The best so far is the lowest"
-        ),
+        says("The best so far is the lowest of the `losses` (n,) that were measured,", mistake="not the highest"),
         says(
             "those of the candidates `tried` (n,), given by their numbers. One that was tried need not be tried again: its "
             "improvement is 0.",
@@ -261,7 +259,7 @@ acquisition = exercise(
         paragraph(),
         says(
             r"The **expected improvement** of a loss is $\mathbb E[\max(0, b - \text{loss})]$ with $b$ the best so far:",
-            mistake="half of the formula",
+            mistake="the part with the density",
         ),
         says(
             r"$$(b - \mu)\,\Phi(z) + \sigma\,\varphi(z), \qquad z = \frac{b - \mu}{\sigma}$$",
@@ -269,7 +267,7 @@ acquisition = exercise(
         ),
         says(
             r"Where $\sigma = 0$ nothing is uncertain: the improvement is $\max(0, b - \mu)$.",
-            mistake="0/0",
+            mistake="gives 0/0",
         ),
         example("""
 mean, deviation = np.array([1.0, 0.9, 0.7]), np.array([0.1, 0.4, 0.0])
@@ -278,9 +276,12 @@ z = (best - mean[1]) / deviation[1]
 print("candidate 1:", round((best - mean[1]) * norm.cdf(z) + deviation[1] * norm.pdf(z), 3))
 """),
         paragraph(),
-        says("**Write** `next_trial(mean, deviation, losses, tried)`. Return two values: the number of the candidate that is", mistake="least improvement"),
+        says(
+            "**Write** `next_trial(mean, deviation, losses, tried)`. Return two values: the number of the candidate that is",
+            mistake="least improvement",
+        ),
         says("`chosen`, the one with the largest improvement (of equals, the first),", mistake="Of equals"),
-        says("and the `improvement` of every candidate (m,).", mistake="two values"),
+        says("and the `improvement` of every candidate (m,).", mistake="improvement of the chosen one only"),
     ],
     hints=[
         "`gain = losses.min() - mean` is positive where a lower loss is expected. `norm.cdf` is Φ, `norm.pdf` is φ.",
@@ -291,9 +292,20 @@ print("candidate 1:", round((best - mean[1]) * norm.cdf(z) + deviation[1] * norm
     parts=[
         part("several candidates", weight=2, candidates=between(5, 9), num_tried=between(2, 4)),
         part("one tried", candidates=between(4, 6), num_tried=1),
-        part("a deviation of 0", candidates=6, num_tried=2, known=between(1, 2)),
+        part("a deviation of 0", candidates=6, num_tried=2, known=True),
         part("equal candidates", candidates=6, num_tried=between(2, 3), twins=True),
         part("one left", candidates=4, num_tried=3),
+        part(
+            "a tried one promised most",
+            inputs=[
+                (
+                    np.array([0.7, 0.65, 1.0, 0.9]),
+                    np.array([0.5, 0.05, 0.3, 0.2]),
+                    np.array([0.8, 0.95]),
+                    np.array([0, 3]),
+                )
+            ],
+        ),
     ],
     own={"candidates": 4, "num_tried": 2},
     own_says="Beliefs of your own: mean, deviation, losses, tried",
@@ -305,39 +317,41 @@ print("candidate 1:", round((best - mean[1]) * norm.cdf(z) + deviation[1] * norm
         "The best so far is the lowest of the measured losses, not the last one.": "best = losses[-1]",
         "You propose what was already tried: its improvement is 0.": edit("    improvement[tried] = 0\n", ""),
         "You set the improvement of all but the tried candidates to 0.": (
-            "improvement[np.setdiff1d(np.arange(len(mean)), tried)] = 0"
+            edit("improvement[tried] = 0", "improvement[np.setdiff1d(np.arange(len(mean)), tried)] = 0")
         ),
         "This is half of the formula: the part with the density, σ φ(z), is missing.": (
-            "improvement = gain * norm.cdf(z)"
+            edit("gain * norm.cdf(z) + deviation * norm.pdf(z)", "gain * norm.cdf(z)")
         ),
         "This is half of the formula: the part with the gain, (b − μ) Φ(z), is missing.": (
-            "improvement = deviation * norm.pdf(z)"
+            edit("gain * norm.cdf(z) + deviation * norm.pdf(z)", "deviation * norm.pdf(z)")
         ),
         "You exchanged density and distribution: the gain goes with Φ (`norm.cdf`), the deviation with φ (`norm.pdf`).": (
-            "improvement = gain * norm.pdf(z) + deviation * norm.cdf(z)"
+            edit("gain * norm.cdf(z) + deviation * norm.pdf(z)", "gain * norm.pdf(z) + deviation * norm.cdf(z)")
         ),
         "A deviation of 0 gives 0/0. Nothing is uncertain there: max(0, b − μ).": [
             without_guard,
         ],
         "Where the deviation is 0 your improvement may be negative: max(0, b − μ).": (
-            "improvement = np.where(deviation > 0, improvement, gain)"
+            edit("improvement, np.maximum(gain, 0))", "improvement, gain)")
         ),
         "Where the deviation is 0 your improvement is 0. A loss that is sure to be lower does improve: max(0, b − μ).": (
-            "improvement = np.where(deviation > 0, improvement, 0)"
+            edit("improvement, np.maximum(gain, 0))", "improvement, 0)")
         ),
-        "You ignore the mean: the improvement is not the deviation.": "improvement = deviation.copy()",
+        "You ignore the mean: the improvement is not the deviation.": edit(
+            "np.where(deviation > 0, improvement, np.maximum(gain, 0))", "deviation.copy()"
+        ),
         "You ignore the deviation: an uncertain candidate may improve though its mean does not.": (
-            "improvement = np.maximum(gain, 0)"
+            edit("np.where(deviation > 0, improvement, np.maximum(gain, 0))", "np.maximum(gain, 0)")
         ),
         "Your z is not divided by the deviation.": "z = gain",
         "You chose the candidate with the least improvement.": "chosen = improvement.argmin()",
-        "You chose the lowest expected loss. The largest expected improvement is wanted.": "chosen = mean.argmin()",
-        "Of equals the first one is wanted. You took the last.": (
-            "chosen = len(improvement) - 1 - improvement[::-1].argmax()"
-        ),
         "You chose before setting the tried ones to 0.": edit(
             "    improvement[tried] = 0\n    chosen = improvement.argmax()\n",
             "    chosen = improvement.argmax()\n    improvement[tried] = 0\n",
+        ),
+        "You chose the lowest expected loss. The largest expected improvement is wanted.": "chosen = mean.argmin()",
+        "Of equals the first one is wanted. You took the last.": (
+            "chosen = len(improvement) - 1 - improvement[::-1].argmax()"
         ),
         "You returned the improvement of the chosen one only. Two values are wanted: its number, and the improvement of "
         "every candidate.": "return chosen, improvement[chosen]",
@@ -357,7 +371,9 @@ def one_by_one(mean, deviation, losses, tried):
         elif deviation[k] == 0:
             found.append(max(gain, 0.0))
         else:
-            found.append(deviation[k] * (gain / deviation[k] * norm.cdf(gain / deviation[k]) + norm.pdf(gain / deviation[k])))
+            found.append(
+                deviation[k] * (gain / deviation[k] * norm.cdf(gain / deviation[k]) + norm.pdf(gain / deviation[k]))
+            )
     return int(np.argmax(found)), found
 
 
@@ -385,8 +401,10 @@ def draw_curves(g, settings, epochs, first, factor, equal=False, crossing=False)
     """Learning curves (settings, epochs) in hundredths, so that ties occur; where `equal`, many."""
     rise = g.uniform(0.2, 0.9, (settings, 1)) * (1 - np.exp(-np.arange(1, epochs + 1) / g.uniform(1, 5, (settings, 1))))
     curves = (rise + 0.03 * g.normal(size=rise.shape)).round(1 if equal else 2)
-    if crossing:  # the best at the end is the worst at first
-        curves[g.integers(settings)] = np.linspace(0, 0.99, epochs).round(2)
+    if crossing:  # the best at the end is the worst at first; another one is best at first, and falls
+        late, early = g.permutation(settings)[:2]
+        curves[late] = np.linspace(0, 0.99, epochs).round(2)
+        curves[early] = np.linspace(0.95, 0.1, epochs).round(2)
     return curves, first, factor
 
 
@@ -400,30 +418,55 @@ halving = exercise(
     difficulty=2,
     minutes=15,
     statement=[
-        context("`curves` (n, e) holds the validation accuracy that each of n settings *would* have after each of e epochs."),
+        context(
+            "`curves` (n, e) holds the validation accuracy that each of n settings *would* have after each of e epochs."
+        ),
         says("All settings are trained for `first` epochs.", ignored=edit("0, 0, first", "0, 0, 1")),
         says("Then one in `factor` goes on,", mistake="You always halve"),
-        says("rounded **up** (of 5 settings with a factor of 2, three go on): those with the highest accuracy", mistake="rounded down"),
+        says(
+            "rounded **up** (of 5 settings with a factor of 2, three go on): those with the highest accuracy",
+            mistake="rounded down",
+        ),
         says("at that moment.", mistake="as if it could see the future"),
         says("Of equals, the one with the lower number goes on.", mistake="Of equals"),
-        says("Those that go on are trained until they have had `factor` times as many epochs as before,", mistake="same number of epochs"),
-        says("but never more than e in all.", ignored=edit("min(epoch * factor, num_epochs)", "epoch * factor if epoch * factor <= num_epochs else num_epochs - 1 if epoch < num_epochs - 1 else num_epochs")),
-        says("And so on, until those that are left have had all e epochs.", mistake="stopped when one setting was left"),
-        says("The `winner` is the best of them at the end (of equals, the lowest number).", ignored="winner = len(curves) - 1 - np.flatnonzero(np.isin(np.arange(len(curves))[::-1], left[scores == scores.max()]))[0]"),
+        says(
+            "Those that go on are trained until they have had `factor` times as many epochs as before,",
+            mistake="same number of epochs",
+        ),
+        says(
+            "but never more than e in all.",
+            ignored=edit(
+                "min(epoch * factor, num_epochs)",
+                "epoch * factor if epoch * factor <= num_epochs else num_epochs - 1 if epoch < num_epochs - 1 else num_epochs",
+            ),
+        ),
+        says(
+            "And so on, until those that are left have had all e epochs.", mistake="stopped when one setting was left"
+        ),
+        says(
+            "The `winner` is the best of them at the end (of equals, the lowest number).",
+            ignored="winner = len(curves) - 1 - np.flatnonzero(np.isin(np.arange(len(curves))[::-1], left[scores == scores.max()]))[0]",
+        ),
         example("""
 curves = np.array([[0.3, 0.5, 0.6, 0.6], [0.5, 0.6, 0.6, 0.7], [0.1, 0.3, 0.8, 0.9]])
 # first = 1, factor = 2: three settings, 1 epoch each; two go on (1 and 0), to 2 epochs; one (1) goes on, to 4
 print("winner 1, epochs spent:", 3 * 1 + 2 * 1 + 1 * 2)
 """),
         paragraph(),
-        says("**Write** `halve(curves, first, factor)`. Return two values: the number of the `winner`,", mistake="place among those that were left"),
+        says(
+            "**Write** `halve(curves, first, factor)`. Return two values: the number of the `winner`,",
+            mistake="place among those that were left",
+        ),
         says("and how many epochs were `spent` in all.", mistake="count one setting only"),
-        says("A training that goes on starts where it was, so earlier epochs are not paid twice.", mistake="pay for earlier epochs again"),
+        says(
+            "A training that goes on starts where it was, so earlier epochs are not paid twice.",
+            mistake="pay for earlier epochs again",
+        ),
     ],
     hints=[
         "Keep `left`, the numbers of the settings that are left, and remember how many epochs they have had. Each round "
         "costs `len(left) * (epoch - before)`.",
-        "Rounding up without floats: `-(-len(left) // factor)`. The best ones: `np.argsort(-scores, kind=\"stable\")`; sort "
+        'Rounding up without floats: `-(-len(left) // factor)`. The best ones: `np.argsort(-scores, kind="stable")`; sort '
         "`left` again afterwards, so that of equals the lower number stays first.",
     ],
     draw=draw_curves,
@@ -443,18 +486,18 @@ print("winner 1, epochs spent:", 3 * 1 + 2 * 1 + 1 * 2)
         "You rounded down. One in `factor` goes on, rounded up.": "keep = max(1, len(left) // factor)",
         "You always halve: one in `factor` goes on.": "keep = -(-len(left) // 2)",
         "You always keep one more than wanted.": "keep = min(len(left), -(-len(left) // factor) + 1)",
-        "You kept the worst ones.": "order = np.argsort(scores, kind=\"stable\")[:keep]",
+        "You kept the worst ones.": 'order = np.argsort(scores, kind="stable")[:keep]',
         "You cut by the accuracy at the end, as if it could see the future. Cut by the accuracy at that moment.": (
-            "order = np.argsort(-curves[left, -1], kind=\"stable\")[:keep]"
+            ['order = np.argsort(-curves[left, -1], kind="stable")[:keep]', "winner = curves[:, -1].argmax()"]
         ),
         "You cut by the best accuracy up to that moment. The accuracy at that moment decides.": (
-            "order = np.argsort(-curves[left, :epoch].max(axis=1), kind=\"stable\")[:keep]"
+            'order = np.argsort(-curves[left, :epoch].max(axis=1), kind="stable")[:keep]'
         ),
         "You look one epoch too far: after k epochs, the accuracy stands in column k − 1.": (
             "scores = curves[left, min(epoch, num_epochs - 1)]"
         ),
         "Of equals, the lower number goes on. You kept the higher one.": (
-            "order = (len(left) - 1 - np.argsort(-scores[::-1], kind=\"stable\"))[:keep]"
+            'order = (len(left) - 1 - np.argsort(-scores[::-1], kind="stable"))[:keep]'
         ),
         "Every round of yours gives the same number of epochs. It is `factor` times as many in all.": (
             "epoch = min(epoch + first, num_epochs)"
@@ -469,9 +512,6 @@ print("winner 1, epochs spent:", 3 * 1 + 2 * 1 + 1 * 2)
         "You count one setting only in each round: all that are left are trained.": "spent += epoch - before",
         "That is the price of training everything to the end.": "return winner, len(curves) * num_epochs",
         "Your winner is a place among those that were left, not the number of a setting.": "winner = scores.argmax()",
-        "Your winner is the best of all at the end. Those that were cut were never trained so far.": (
-            "winner = curves[:, -1].argmax()"
-        ),
         "Your winner is the one that was best after the first round.": "winner = curves[:, first - 1].argmax()",
         "Your numbers count from 1.": "return winner + 1, spent",
     },
@@ -594,7 +634,9 @@ def _posterior(K, k, y, mean=None, deviation=None):
     inputs=draw_kernels,
     mistakes=[
         (
-            lambda K, k, y: _posterior(K, k, y, deviation=lambda K, k, y: 1 - (k * np.linalg.solve(K, k.T).T).sum(axis=1)),
+            lambda K, k, y: _posterior(
+                K, k, y, deviation=lambda K, k, y: 1 - (k * np.linalg.solve(K, k.T).T).sum(axis=1)
+            ),
             "This is the variance: the deviation is its square root.",
         ),
         (
@@ -608,7 +650,9 @@ def _posterior(K, k, y, mean=None, deviation=None):
             "This is how much is known, not how much is unknown: the variance is 1 minus it.",
         ),
         (
-            lambda K, k, y: _posterior(K, k, y, deviation=lambda K, k, y: np.sqrt(np.maximum(1 - (k**2).sum(axis=1), 0))),
+            lambda K, k, y: _posterior(
+                K, k, y, deviation=lambda K, k, y: np.sqrt(np.maximum(1 - (k**2).sum(axis=1), 0))
+            ),
             "The variance lacks the inverse of K.",
         ),
         (lambda K, k, y: _posterior(K, k, y)[::-1], "Mean and deviation are exchanged."),
@@ -685,7 +729,7 @@ def expected_improvement(mean, deviation, best):
         ),
         (
             lambda scores, factor: np.argsort(scores, kind="stable")[::-1][: max(1, len(scores) // factor)],
-            "Of equals the one that comes first goes on: sort `-scores` with `kind=\"stable\"` and do not turn the order round.",
+            'Of equals the one that comes first goes on: sort `-scores` with `kind="stable"` and do not turn the order round.',
         ),
         (
             lambda scores, factor: np.sort(-scores)[: max(1, len(scores) // factor)] * -1,

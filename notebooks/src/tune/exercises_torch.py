@@ -10,9 +10,7 @@ from mmcourse.exercise import between, context, drawn_weights, edit, example, ex
 # ---------------------------------------------------------------- 4
 def run_trial(model, config, x, y, x_valid, y_valid, report):
     """Return the last validation loss, and whether the trial was stopped."""
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config["learning_rate"], weight_decay=config["weight_decay"]
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config["learning_rate"], weight_decay=config["weight_decay"])
     for epoch in range(1, config["epochs"] + 1):
         model.train()
         for start in range(0, len(x), config["batch_size"]):
@@ -51,7 +49,9 @@ def use_trial(probe, answer, learning_rate, weight_decay, batch_size, epochs, st
         seen.append((epoch, loss))
         return epoch == stop_at
 
-    returned = answer(model, config, probe.tensor(x), probe.tensor(y), probe.tensor(x_valid), probe.tensor(y_valid), report)
+    returned = answer(
+        model, config, probe.tensor(x), probe.tensor(y), probe.tensor(x_valid), probe.tensor(y_valid), report
+    )
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
         yield {"the number of values returned": 1}
         return
@@ -67,11 +67,11 @@ def use_trial(probe, answer, learning_rate, weight_decay, batch_size, epochs, st
     }
 
 
-def draw_trial(g, n, batch_size, epochs, stop_at, weight_decay=0.1):
+def draw_trial(g, n, batch_size, epochs, stop_at, weight_decay=0.1, num_valid=6):
     """A small training and validation set of three classes; the weights of a network with batch normalization."""
-    features, hidden, classes = 4, int(g.integers(3, 6)), 3
-    x, x_valid = g.normal(size=(n, features)).round(2), g.normal(size=(6, features)).round(2) * 1.5 + 0.5
-    y, y_valid = g.permutation(np.arange(n) % classes), g.permutation(np.arange(6) % classes)
+    features, hidden, classes = 2, int(g.integers(3, 6)), 3
+    x, x_valid = g.normal(size=(n, features)).round(2), g.normal(0.5, 1.5, (num_valid, features)).round(2)
+    y, y_valid = g.permutation(np.arange(n) % classes), g.permutation(np.arange(num_valid) % classes)
     shapes = {
         "0.weight": (hidden, features),
         "0.bias": (hidden,),
@@ -109,7 +109,10 @@ trial = exercise(
         says("The loss is the cross-entropy.", mistake="takes logits"),
         says("What `.grad` held before must not count.", mistake="still in `.grad`"),
         paragraph(),
-        says("After **each** epoch it computes the cross-entropy on the validation rows,", mistake="report the training loss"),
+        says(
+            "After **each** epoch it computes the cross-entropy on the validation rows,",
+            mistake="report the training loss",
+        ),
         says("in evaluation mode (batch normalization uses its stored statistics),", mistake="in training mode"),
         says("and calls `report(epoch, loss)`, with epochs counted from 1", mistake="count from 1"),
         says("and the loss as a Python float.", mistake="You reported a tensor"),
@@ -117,7 +120,7 @@ trial = exercise(
         says("If `report` returns True, the trial stops at once.", mistake="does not stop"),
         says("Else it ends after `epochs` epochs.", ignored=edit('range(1, config["epochs"] + 1)', "range(1, 4)")),
         says("Return two values: the last validation loss,", mistake="lowest loss"),
-        says("and whether the trial was stopped.", mistake="whether the trial was stopped"),
+        says("and whether the trial was stopped.", mistake="True where `report` said so"),
         example("""
 def report(epoch, loss):
     print(f"epoch {epoch}: {loss:.3f}")
@@ -127,7 +130,7 @@ print([report(1, 1.098), report(2, 1.097)])
 """),
     ],
     hints=[
-        "Two loops: epochs, and inside `for start in range(0, len(x), config[\"batch_size\"])`. `model.train()` before the inner "
+        'Two loops: epochs, and inside `for start in range(0, len(x), config["batch_size"])`. `model.train()` before the inner '
         "loop, `model.eval()` after it.",
         "`with torch.no_grad():` around the validation loss, `.item()` makes it a float. Then `if report(epoch, loss): return "
         "loss, True`; after the loop `return loss, False`.",
@@ -135,14 +138,14 @@ print([report(1, 1.098), report(2, 1.097)])
     draw=draw_trial,
     parts=[
         part("runs to its end", weight=2, n=8, batch_size=4, epochs=between(3, 4), stop_at=0),
-        part("stopped after two epochs", n=8, batch_size=4, epochs=5, stop_at=2),
+        part("stopped after two epochs", n=8, batch_size=4, epochs=5, stop_at=2, num_valid=4),
         part("stopped after the first", n=6, batch_size=3, epochs=between(2, 3), stop_at=1),
         part("stopped after the last", n=6, batch_size=3, epochs=2, stop_at=2),
         part("a smaller last batch", n=7, batch_size=4, epochs=between(2, 3), stop_at=0),
         part("one batch", n=6, batch_size=6, epochs=2, stop_at=0),
         part("much weight decay", n=8, batch_size=4, epochs=2, stop_at=0, weight_decay=5.0),
     ],
-    own={"n": 4, "batch_size": 2, "epochs": 2, "stop_at": 0},
+    own={"n": 4, "batch_size": 2, "epochs": 2, "stop_at": 0, "num_valid": 3},
     own_says="A trial of your own: learning_rate, weight_decay, batch_size, epochs, stop_at, x, y, x_valid, y_valid",
     mistakes={
         "You score in training mode, where batch normalization uses the batch: `model.eval()` before the validation loss.": edit(
@@ -179,7 +182,8 @@ print([report(1, 1.098), report(2, 1.097)])
         ),
         "You train on one batch of all rows: take batches of `batch_size`.": "rows = slice(0, len(x))",
         "You leave out the smaller last batch.": edit(
-            'range(0, len(x), config["batch_size"])', 'range(0, len(x) - config["batch_size"] + 1, config["batch_size"])'
+            'range(0, len(x), config["batch_size"])',
+            'range(0, len(x) - config["batch_size"] + 1, config["batch_size"])',
         ),
         "Gradients of the batch before, or of what was there, are still in `.grad`: `optimizer.zero_grad()`.": edit(
             "            optimizer.zero_grad()\n", ""
@@ -187,22 +191,32 @@ print([report(1, 1.098), report(2, 1.097)])
         "Cross-entropy takes logits: its softmax is inside, and you applied one before it.": edit(
             "model(x[rows])", "model(x[rows]).softmax(dim=1)"
         ),
-        "AdamW is asked for, not Adam: its weight decay is not part of the gradient.": edit("optim.AdamW", "optim.Adam"),
+        "AdamW is asked for, not Adam: its weight decay is not part of the gradient.": edit(
+            "optim.AdamW", "optim.Adam"
+        ),
         "You return the lowest loss. The last one is wanted: it belongs to the weights that are there.": edit(
-            "    for epoch in", "    lowest = float('inf')\n    for epoch in",
-            "        if report(", "        lowest = min(lowest, validation_loss)\n        if report(",
-            "return validation_loss, True", "return lowest, True",
-            "return validation_loss, False", "return lowest, False",
+            "    for epoch in",
+            "    lowest = float('inf')\n    for epoch in",
+            "        if report(",
+            "        lowest = min(lowest, validation_loss)\n        if report(",
+            "return validation_loss, True",
+            "return lowest, True",
+            "return validation_loss, False",
+            "return lowest, False",
         ),
         "The second value says whether the trial was stopped: True where `report` said so.": edit(
             "return validation_loss, True", "return validation_loss, False"
         ),
         "The second value says whether the trial was stopped. You say the opposite.": edit(
-            "return validation_loss, True", "return validation_loss, 0", "return validation_loss, False",
+            "return validation_loss, True",
+            "return validation_loss, 0",
+            "return validation_loss, False",
             "return validation_loss, True",
         ),
         "You return the loss only. Two values are wanted.": edit(
-            "return validation_loss, True", "return validation_loss", "return validation_loss, False",
+            "return validation_loss, True",
+            "return validation_loss",
+            "return validation_loss, False",
             "return validation_loss",
         ),
     },

@@ -339,9 +339,7 @@ def make_importance(repeats: int = 20) -> dict:
 
 
 # ---------------------------------------------------------------- film reviews
-TEXT_GRID = [
-    (words, min_df, sublinear) for words in (1, 2) for min_df in (1, 2, 4) for sublinear in (False, True)
-]
+TEXT_GRID = [(words, min_df, sublinear) for words in (1, 2) for min_df in (1, 2, 4) for sublinear in (False, True)]
 C_VALUES = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0]
 ALPHAS = [0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
 TEXT_TRAIN, TEXT_VALIDATION, TEXT_TEST = 3000, 500, 5000
@@ -372,7 +370,9 @@ def make_text(splits: int = 10) -> dict:
             models += [("naive Bayes", a, MultinomialNB(alpha=a)) for a in ALPHAS]
             for kind, strength, model in models:
                 model.fit(x, labels[train])
-                scores = [(model.predict(v) == labels[w]).sum() for v, w in ((x_validation, validation), (x_test, test))]
+                scores = [
+                    (model.predict(v) == labels[w]).sum() for v, w in ((x_validation, validation), (x_test, test))
+                ]
                 rows.append([int(s) for s in scores])
                 if split == 0:
                     settings.append([words, min_df, sublinear, kind, strength])

@@ -150,8 +150,10 @@ class Table:
     @classmethod
     def read(cls, stored):
         """From `results("tune")["table"]`, which holds counts of right answers, a line for each setting."""
-        counts = {name: np.array([[run.split() for run in line.split(";")] for line in stored[name]], float)
-                  for name in ("validation", "test")}
+        counts = {
+            name: np.array([[run.split() for run in line.split(";")] for line in stored[name]], float)
+            for name in ("validation", "test")
+        }
         return cls(all_settings(), counts["validation"] / MESSAGES, counts["test"] / (MESSAGES // 10))
 
 
