@@ -86,7 +86,7 @@ expect_within("best of 20 minus default", best_score - default_score, 0.03, 0.03
 expect_within("best minus worst of the 20", np.ptp(scores), 0.50, 0.06)
 
 # %% [markdown]
-# Ten lines and a few seconds, and the network is better. The same table shows how much hangs on it: between the best and the worst of the 20 lie about fifty points, and nothing differs but four numbers that we chose *before* training.
+# Ten lines and a few seconds, and the validation accuracy is higher. The sorted scores show how much hangs on it: between the best and the worst of the 20 lie about fifty points, and nothing differs but four numbers that we chose *before* training.
 #
 # Such a number is called a **hyperparameter**: it is chosen before training and not learned by it (the learned numbers are the parameters, or weights). A **setting** (or *configuration*) gives a value to each. Training one setting and scoring it is a **trial**, and a **hyperparameter search** runs many trials to find a good setting.
 
@@ -577,7 +577,7 @@ if is_installed("optuna"):
     print(f"best validation accuracy {study.best_value:.3f} with {shown}")
 
 # %% [markdown]
-# Optuna's standard sampler is no Gaussian process. The **tree-structured Parzen estimator (TPE)** (Bergstra and others 2011) cuts the trials so far into a few good ones and the rest, estimates from each group how often a value occurs in it, and takes values that are common among the good and rare among the rest. It does that for each hyperparameter on its own, and after ten random trials.
+# Optuna's standard sampler is no Gaussian process. The **tree-structured Parzen estimator (TPE)** (Bergstra and others 2011) cuts the trials so far into a few good ones and the rest, estimates from each group how often a value occurs in it, and takes values that are common among the good and rare among the rest. It starts with ten random trials. (The drawing has one hyperparameter; since version 5 Optuna's TPE looks at all together.)
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -764,7 +764,7 @@ assert thinks[2] < 0.002 and 0.04 < thinks[3] < 0.06 and thinks[4] > slowest
 # ## 7 · Stop early: successive halving
 
 # %% [markdown]
-# Most trials of a random search are hopeless, and many look it after one epoch. **Successive halving** (Jamieson and Talwalkar 2016) trains many settings a little, keeps the best part, trains those further, and so on. The trainings go on from where they were.
+# Half of the 612 settings end below an accuracy of 0.47. Must each of them be trained to its end? **Successive halving** (Jamieson and Talwalkar 2016) trains many settings a little, keeps the best part, trains those further, and so on. The trainings go on from where they were.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -1015,7 +1015,7 @@ spread = [mean for name, mean in at_equal_epochs.items() if name[0] in "mHr"]
 assert np.ptp(spread) < 0.006
 
 # %% [markdown]
-# With 384 epochs, successive halving from epoch 1 tries six times as many settings as random search, and its winner is half a point *worse*: it cut the slow starters. From epoch 4 on there is no difference to be seen. With a quarter of the budget, where random search has only six trials, halving from epoch 4 is about a point better (the interval is wide, but does not contain 0), and from epoch 1 nothing is shown. So pruning pays where the budget allows few full trainings, and where ranks at the cut can be believed. Neither is known beforehand: that is what Hyperband insures against, at a price. (The last three rows of the first table come from the libraries, with their own draws; they lie within 0.6 points of random search. Which of them is best, this table cannot say.)
+# With 384 epochs, successive halving from epoch 1 tries six times as many settings as random search, and its winner is half a point *worse*: many settings, but an early cut throws out slow starters, as the ranks above show. From epoch 4 on there is no difference to be seen. With a quarter of the budget, where random search has only six trials, halving from epoch 4 is about a point better (the interval is wide, but does not contain 0), and from epoch 1 nothing is shown. So pruning pays where the budget allows few full trainings, and where ranks at the cut can be believed. Neither is known beforehand: that is what Hyperband insures against, at a price. (The last three rows of the first table come from the libraries, with their own draws; they lie within 0.6 points of random search. Which of them is best, this table cannot say.)
 
 # %% [markdown]
 # ## 8 · Is the best better than the second?
@@ -1058,7 +1058,7 @@ noise = last_epoch[best_100].std(axis=1, ddof=1).mean()
 print(f"standard deviation between seeds of one setting, best 100: {noise:.4f}")
 
 # %% [markdown]
-# The best is not better than the second: the difference is 0.0 with an interval of half a point to each side. The seventh has the highest mean now. And the eight fell, by nearly half a point: they had been chosen for scores that were partly luck. That is little, because each score was a mean over three seeds and 1,500 messages. Six of the eight are one family (width 128, a dropout of 0.8, a learning rate of 0.002 to 0.003), in which the weight decay hardly matters: that is a result worth reporting, "setting 1 is best" is not.
+# The best is not better than the second: the difference is 0.0 with an interval of half a point to each side. The seventh has the highest mean now. And the eight fell, by nearly half a point: they had been chosen for scores that were partly luck. That is little, because each score was a mean over three seeds and 1,500 messages. Six of the eight are one family (width 128, a dropout of 0.8, a learning rate of 0.002 to 0.003), with all kinds of weight decay: that is a result worth reporting, "setting 1 is best" is not.
 
 # %% [markdown]
 # ## 9 · What is the winner worth?
@@ -1166,7 +1166,7 @@ expect_within("flattered by, best of 100", gap[-1], 0.034, 0.006)
 expect_within("kept, 100 tried instead of 10", kept[-1] - kept[3], 0.010, 0.004)
 
 # %% [markdown]
-# A hundred settings instead of ten: the promise rises by three points, what is kept by one. So trying more did find better settings; the promise went on growing after that. The curse is milder than the nine points of blank 5, where all models were equal: here bad settings have no chance to win by luck. The remedy costs nothing. Where *validation* chose, one look at the test messages says what the others say, whatever $N$ is (the last two rows). And since 1,500 messages choose better than 150, the winner is better, too. If you have too few data for a validation set of its own, the nested cross-validation of lesson [evaluate](evaluate.ipynb) does the same by folds.
+# A hundred settings instead of ten: the promise rises by three points, what is kept by one. So trying more did find better settings; the promise went on growing after that. The curse is milder than the nine points of blank 5, where the models were equal and independent: these settings are neither. The remedy costs nothing. Where *validation* chose, one look at the test messages says what the others say, whatever $N$ is (the last two rows). And since 1,500 messages choose better than 150, the winner is better, too. If you have too few data for a validation set of its own, the nested cross-validation of lesson [evaluate](evaluate.ipynb) does the same by folds.
 
 # %% [markdown]
 # ## 10 · Which hyperparameter matters?
@@ -1240,7 +1240,7 @@ expect_within("learning rate, wide space", exact["learning_rate"], 0.58, 0.02)
 expect_within("learning rate, narrow space", narrow["learning_rate"], 0.02, 0.03)
 
 # %% [markdown]
-# From 24 trials the estimate puts the dropout first and gives the coffee more than the width. From 100 trials the learning rate is first, as it should be, though with a smaller share than the exact one; the coffee gets as much as the width. So put a dummy hyperparameter into your study, and believe only what is clearly above it. And in the narrow space the learning rate explains next to nothing. It became no less important; all its values there are good. An importance is a statement about a space.
+# From 24 trials the estimate puts the dropout first and gives the coffee more than the width. From 100 trials the learning rate is first, as it should be, though with a smaller share than the exact one; the coffee gets as much as the width. So put a dummy hyperparameter into your study, and believe only what is clearly above it. And in the narrow space the learning rate explains next to nothing. Between 0.001 and 0.01 it makes little difference; outside, it decides. An importance is a statement about a space.
 
 # %% [markdown]
 # ## 11 · In PyTorch and in Keras
@@ -1438,6 +1438,8 @@ if is_installed("optuna"):
     print("killed; in the journal are", survived, "finished trials")
 
 # %% [markdown]
+# The trial that was cut off stays in the journal as "running". Nobody finishes it, and Optuna does not mind: it counts what is complete.
+#
 # ### Resumed, by two
 # Resume by loading the study and going on; better still, let **two** processes go on at once. They share nothing but the journal, and each sees what the other has found. With a database in its place, the same works across machines.
 
