@@ -429,7 +429,7 @@ posterior = check("tune.blank.2", posterior)
 
 # %% [markdown]
 # ### Where next?
-# The highest mean? That never looks where nothing is known. The widest deviation? That never uses what is known. **Expected improvement** weighs both. If the score at a point is normal with mean $\mu$ and deviation $\sigma$, by how much will it exceed the best so far, $b$, on average? (A score below $b$ improves by 0.)
+# The highest mean? That never looks where nothing is known. The widest deviation? That never uses what is known. Weigh both: the **expected improvement** is the amount by which a trial exceeds the best so far, $b$, on average (a score below $b$ improves by 0). If the score is normal with mean $\mu$ and deviation $\sigma$:
 #
 # $$\text{EI} = \mathbb E\big[\max(0, \text{score} - b)\big] = (\mu - b)\,\Phi(z) + \sigma\,\varphi(z), \qquad z = \frac{\mu - b}{\sigma}$$
 #

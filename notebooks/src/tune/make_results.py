@@ -125,7 +125,7 @@ def with_optuna(table: search.Table, sampler, repeat: int, budget: int) -> list[
 
 
 def keras_tuner_space():
-    """The space, told to KerasTuner beforehand, as it would learn it from a function that builds a model."""
+    """The space in KerasTuner's form, as it would learn it from a function that builds a model."""
     import keras_tuner
 
     space = keras_tuner.HyperParameters()
