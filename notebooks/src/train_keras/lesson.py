@@ -761,7 +761,8 @@ for name in others:
     print(f"{name:26} {before:3.0f} → {after:3.0f} ms, saved {saved:3.0f} ± {half:.0f}")
 
 # %% [markdown]
-# Read your own numbers. **Prefetching** prepares the next batches while the model works on this one, and so hides the decoding; the cache saves it altogether from the second epoch on; and a parallel `map` can only help where there are cores to spare. Random augmentation
+# Read your own numbers: those above come from a busy machine, and where the ± is larger than what was saved, no difference shows. **Prefetching** prepares the next batches while the model works on this one; it is meant to hide the decoding, and
+# can hide no more than the smaller of the two times. The cache is meant to save the decoding altogether, from the second epoch on. A parallel `map` can only help where there are cores to spare. Random augmentation
 # belongs *behind* the cache, or every epoch sees the same "random" picture.
 
 # %% [markdown]
@@ -883,6 +884,8 @@ expect_within("test accuracy, all three modalities", reached, 0.87, 0.04)
 print(f"ceilings: words alone {words_ceiling:.3f}, all three {ceiling:.3f}")
 
 # %% [markdown]
+# One run, one seed. The validation loss turns while the training loss still falls: the model overfits. The course's recipe, with weight decay and a warm-up, reaches 0.92 on these data (section 10); which of its parts does that, this run does not show.
+#
 # `fit` returned a history, which is `log.csv` too. `restore_best_weights` put the best epoch back, and `best.keras` is the same model on disk:
 
 # %%
@@ -1355,7 +1358,7 @@ assert gaps["float32"].max() > 100 * gaps["float64"].max()
 assert naive_gap.max() > 1e4 * gaps["float64"].max()
 
 # %% [markdown]
-# With the same update the curves coincide, so the update was the cause. In float32 they drift, though each step is right: sums are added in another order, the last digit differs, and training multiplies small differences.
+# Only the update was changed, and now the curves coincide: the update was the cause. In float32 they drift, though each step is right: sums are added in another order, the last digit differs, and training multiplies small differences.
 #
 # Does it matter in the end? Five seeds in each framework from equal weights and batches, with the course's whole recipe made equal in both (weight decay, warm-up), at two budgets:
 
@@ -1375,7 +1378,7 @@ for budget in ("2 epochs", "10 epochs"):
 
 # %% [markdown]
 # ### A default that differs: batch normalization
-# Of the many defaults that differ, this one costs the most time. `momentum` is the share of the *new* batch in PyTorch (0.1), and the share of the *old* value in Keras (0.99). So Keras's running mean, which is used for validation and prediction, moves ten times more slowly.
+# Of the many defaults that differ, this one is easily overlooked. `momentum` is the share of the *new* batch in PyTorch (0.1), and the share of the *old* value in Keras (0.99). So Keras's running mean, which is used for validation and prediction, moves ten times more slowly.
 
 # %%
 norm_guess = widgets.guess(
@@ -1405,7 +1408,7 @@ norm_guess.compare("about 1")
 assert np.isclose(means[0], means[2], rtol=1e-4) and 0.7 < means[1] < 1.2
 
 # %% [markdown]
-# In a short training, validation is bad though training is fine. All the others (repeated words, weight decay, GRU and LSTM, padding at stride 2, channel order, GELU, where weights start), each with a line that shows it and one that handles it, are in
+# So after a short training, validation can be bad though training is fine. All the others (repeated words, weight decay, GRU and LSTM, padding at stride 2, channel order, GELU, where weights start), each with a line that shows it and one that handles it, are in
 # [train_keras_deeper](train_keras_deeper.ipynb).
 
 # %% [markdown]
@@ -1488,7 +1491,7 @@ for name in options:
     )
 
 # %% [markdown]
-# Those are this machine's numbers, for a tiny model on a processor; measure on yours. `jit_compile="auto"`, the default, leaves the choice to Keras. `run_eagerly=True` is for debugging: there, `print` and a debugger work inside `train_step`.
+# Those are the numbers of one busy machine, for a tiny model on a processor: that running eagerly is slower shows clearly, and the other differences are not larger than their ±. Measure on yours. `jit_compile="auto"`, the default, leaves the choice to Keras. `run_eagerly=True` is for debugging: there, `print` and a debugger work inside `train_step`.
 #
 # On a graphics card, half precision halves the memory and speeds up matrix products. The policy `mixed_float16` computes in 16 bits and keeps the weights in 32. Its danger: gradients smaller than about 6e-8 become 0. So the loss is multiplied by a large number before the gradient is taken, and the gradient divided by it afterwards, in 32 bits: **loss scaling**.
 
