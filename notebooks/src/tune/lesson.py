@@ -86,7 +86,7 @@ expect_within("best of 20 minus default", best_score - default_score, 0.03, 0.03
 expect_within("best minus worst of the 20", np.ptp(scores), 0.50, 0.06)
 
 # %% [markdown]
-# Ten lines and a few seconds, and the validation accuracy is higher. The sorted scores show how much hangs on it: between the best and the worst of the 20 lie about fifty points, and nothing differs but four numbers that we chose *before* training.
+# Ten lines and a few seconds, and the validation accuracy is higher. (The comparison flatters: one run of the default against the best of 20. Section 9 says by how much such a winner is overrated.) The sorted scores show how much hangs on it: between the best and the worst of the 20 lie about fifty points, and nothing differs but four numbers that we chose *before* training.
 #
 # Such a number is called a **hyperparameter**: it is chosen before training and not learned by it (the learned numbers are the parameters, or weights). A **setting** (or *configuration*) gives a value to each. Training one setting and scoring it is a **trial**, and a **hyperparameter search** runs many trials to find a good setting.
 
@@ -546,7 +546,7 @@ print(f"random minus Bayesian: {fewer:.1f} ± {half:.1f} trials")
 assert fewer - half > 0.5 and np.mean(shuffled_trials) > np.mean(bayes_trials) + 0.8
 
 # %% [markdown]
-# About four trials instead of six, and the unlucky cases get much shorter. The control is the last line: where the scores are shuffled among the rates, close rates say nothing about each other, and the Bayesian search needs as many trials as a random one. So what helps it is that close rates score alike; where that is not so, no surrogate can help.
+# About four trials instead of six, and the unlucky cases get much shorter. The control is the last line: where the scores are shuffled among the rates, close rates say nothing about each other, and the Bayesian search needs nearly as many trials as a random one. So what helps it is that close rates score alike; where that is not so, no surrogate can help.
 
 # %% [markdown]
 # ## 5 · Optuna
@@ -705,7 +705,7 @@ expect_within("random search minus default, test", gained, 0.0115, 0.004)
 method_guess.compare("less than 1 point")
 
 # %% [markdown]
-# On the test set no method is shown to differ from random search. (Four comparisons, so each interval of a difference is one of 98.75 %: Bonferroni, lesson [evaluate](evaluate.ipynb). The last one, over 24 repeats only, just contains 0. None reaches far above one point.) What did gain is searching at all: about a point over the default. (TPE's first ten trials *are* random ones, hence the common start. The grid starts well because its values keep away from the ends of each range, where scores are low; somebody chose them.)
+# On the test set no method is shown to differ from random search. (Four comparisons, so each interval of a difference is one of 98.75 %: Bonferroni, lesson [evaluate](evaluate.ipynb). The last one, over 24 repeats only, just contains 0. None reaches beyond one point.) What did gain is searching at all: about a point over the default. (TPE's first ten trials *are* random ones, hence the common start. The grid starts well because its values keep away from the ends of each range, where scores are low; somebody chose them.)
 #
 # Look at TPE's validation accuracy: half a point above random search, and that interval does not contain 0. Yet hardly anything of it arrives on the test set. One reason is luck: TPE tries the good region again and again, each time from some seed, and the best of many noisy scores flatters (section 9). To see whether that is the reason, repeat the comparison with less luck: each score is now the mean over the three seeds. As a control, shuffle these means among the 612 settings, so that nothing can be learned at all.
 
@@ -902,7 +902,7 @@ behind = last_epoch[slow, 2].mean() - last_epoch[fast, 2].mean()
 expect_within("behind minus ahead, at the end", behind, 0.012, 0.005)
 
 # %% [markdown]
-# Among all settings, early ranks say a lot, and more with each epoch. (Even after 16 epochs the correlation is only about 0.8: early and final scores are from different seeds.) Among the *best* ones, early ranks are turned round: those that are behind after 2 epochs end about a point **higher**. They have smaller learning rates and more dropout: they learn slowly, and get further. An early cut throws out just these. **Move the knob** above to see how many of the 150 best a cut would keep.
+# Among all settings, early ranks say a lot, and more with each epoch. (Even after 16 epochs the correlation is only about 0.8: early and final scores are from different seeds.) Among the *best* ones, early ranks are turned round: those that are behind after 2 epochs end about a point **higher**. They have smaller learning rates and more dropout, which fits slow learning (not tested by itself here). An early cut throws out just these. **Move the knob** above to see how many of the 150 best a cut would keep.
 #
 # ### Hyperband
 # So when should the first cut be? **Hyperband** (Li and others 2018) does not decide: it runs successive halving several times, each with another first cut, from "many settings, cut early" to "few settings, never cut". Each such run is called a **bracket**, and all get the same number of epochs.
@@ -1438,7 +1438,7 @@ if is_installed("optuna"):
     print("killed; in the journal are", survived, "finished trials")
 
 # %% [markdown]
-# The trial that was cut off stays in the journal as "running". Nobody finishes it, and Optuna does not mind: it counts what is complete.
+# The trial that was cut off stays in the journal as "running". Nobody finishes it, and Optuna goes on: it counts what is complete.
 #
 # ### Resumed, by two
 # Resume by loading the study and going on; better still, let **two** processes go on at once. They share nothing but the journal, and each sees what the other has found. With a database in its place, the same works across machines.
