@@ -256,7 +256,7 @@ know_nothing = masked_loss(np.zeros((2, 5, 668)), few_labels)
 print(f"equal logits for 668 tokens: {know_nothing:.3f}; ln 668 = {np.log(668):.3f}")
 
 # %% [markdown]
-# The second line is worth remembering. A network that knows nothing and says so (equal logits) has the loss $\ln V$. With random weights the logits are not equal, and what they prefer is arbitrary: a training starts slightly *above* $\ln V$. If it starts clearly below, the answers leak.
+# The second line is worth remembering. A network that knows nothing and says so (equal logits) has the loss $\ln V$. With random weights the logits are not equal, and what they prefer is arbitrary: a training starts slightly *above* $\ln V$. If it starts clearly below, something is wrong: weights were loaded, or the answers can be seen in the input.
 
 # %% [markdown]
 # ## 4 · From text to ids
@@ -1137,7 +1137,7 @@ label_guess.compare("BERT, all weights trained")
 
 # %% tags=["hide-input"]
 per_sentence = frozen["milliseconds per sentence"]
-print(f"one sentence through MiniLM: {per_sentence:.1f} ms (bfloat16, in batches)")
+print(f"one sentence through MiniLM: {per_sentence:.1f} ms (16-bit bfloat16, in batches)")
 seconds = np.mean(stored["finetuned_400"]["seconds"])
 print("400 labels on one core:", end=" ")
 print(f"fine-tuning {seconds:.0f} s;", end=" ")
@@ -1257,7 +1257,7 @@ mean, half = mean_and_interval(frozen["CLS"])
 print(f"last [CLS] {mean:.3f} ± {half:.3f}; random weights, one draw: {frozen['random weights']:.3f}")
 
 # %% [markdown]
-# The best level is not the last. Level 4 is about two points above level 6, in each of the five draws; a reason is at hand (the last blocks were trained for similarity, not for praise and blame), but it was not tested. The last `[CLS]`, which MiniLM's training did not use, is far behind the mean. And the network with *random* weights, whose mean vectors are little more than a random projection of the bag, is the control that says how much of all this is pre-training. (Level 4 was found on the test set: whoever wants to *choose* a level does that on validation sentences.)
+# The best level is not the last. Level 4 is about two points above level 6, in each of the five draws; a reason is at hand (the last blocks are nearest to the task of MiniLM's training, similar sentences), but it was not tested. The last `[CLS]`, which MiniLM's training did not use, is far behind the mean. The network with *random* weights is the control that says how much of all this is pre-training: its mean vectors hold something of the words, but not much. (Level 4 was found on the test set: whoever wants to *choose* a level does that on validation sentences.)
 
 # %% [markdown]
 # ## 10 · At full size
@@ -1307,7 +1307,7 @@ except OSError:
 # %% [markdown]
 # <details><summary>1. A first masked-language loss is 2.1, with 30,000 tokens. Good news?</summary>
 #
-# No. Before any step it must be near ln 30,000 = 10.3. The answers leak: labels are taken from the damaged text, say, or all positions are asked for.
+# No. Before any step a fresh network must be near ln 30,000 = 10.3. Perhaps it is not fresh, or the number is from later. Or the answers can be seen: if all positions are asked for, also those that are not hidden, tied weights give a visible token a high logit for itself from the start.
 # </details>
 # <details><summary>2. A network fills 60 % of the gaps in a text. Is that good?</summary>
 #
