@@ -141,7 +141,7 @@ ANSWERS = {
         right=[from_the_top, by_order],
         wrong=[
             (lambda joint: "interaction", "always choose interaction"),
-            (lambda joint: "late", "always choose late"),
+            (lambda joint: "late", 'always choose "late"'),
             (choosing(top=lambda joint: 1.0), "compare with 1"),
             (choosing(slack=0), "allow no slack"),
             (choosing(slack=0.1), "too wide"),

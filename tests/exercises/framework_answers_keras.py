@@ -187,6 +187,57 @@ ANSWERS = {
                 ),
                 "the one after clipping",
             ),
+class Doors(layers.Layer):
+    """A right answer with places to go wrong."""
+
+    squash, bend, bias = "sigmoid", "tanh", False
+
+    def __init__(self, m, k, **more):
+        super().__init__(**more)
+        self.a = [layers.Dense(k, self.bend, use_bias=self.bias) for _ in range(m)]
+        self.b = [layers.Dense(k, self.squash, use_bias=self.bias) for _ in range(m)]
+
+    def clean(self, x, here):
+        return ops.where(here, x, 0.0)
+
+    def seen(self, xs, kept):
+        return ops.concatenate(kept, 1)
+
+    def join(self, z, h):
+        return layers.add([layers.multiply([p, q]) for p, q in zip(z, h, strict=True)])
+
+    def call(self, xs, there):
+        kept = [self.clean(x, there[:, m : m + 1]) for m, x in enumerate(xs)]
+        everything = self.seen(xs, kept)
+        z, h = [f(everything) for f in self.b], [f(x) for f, x in zip(self.a, kept, strict=True)]
+        return self.join(z, h)
+
+
+class DoorsByHand(Doors):
+    """The activations outside the layers."""
+
+    squash = bend = None
+
+    def join(self, z, h):
+        return sum(ops.sigmoid(p) * ops.tanh(q) for p, q in zip(z, h, strict=True))
+
+
+def doors(**parts):
+    return type("Doors", (Doors,), parts)
+
+
+ANSWERS = {
+    "fusion.6": Answers(
+        right=[Doors, DoorsByHand],
+        wrong=[
+            (doors(squash=None), "lacks its sigmoid"),
+            (doors(bend=None), "lack their tanh"),
+            (doors(bend="sigmoid"), "not the sigmoid"),
+            (doors(bias=True), "other shapes than asked for"),
+            (doors(clean=lambda self, x, here: x), "mask has no effect"),
+            (doors(clean=lambda self, x, here: x * ops.cast(here, x.dtype)), "NaN comes through"),
+            (doors(seen=lambda self, xs, kept: ops.concatenate(xs, 1)), "gates still see"),
+            (doors(join=lambda self, z, h: Doors.join(self, z, h) / len(z)), "mean over the modalities"),
         ],
         skip={"*": "the answer is a class and gets its inputs through a probe"},
     ),

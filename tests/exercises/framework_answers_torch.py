@@ -917,6 +917,53 @@ def stretched(parameters, max_norm):
         g *= max_norm / norm
 
 
+# ---------------------------------------------------------------- fusion.5
+class Factors(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, dims, rank, width):
+        super().__init__()
+        self.parts = self.make([nn.Parameter(torch.zeros(rank, d + 1, width)) for d in dims])
+
+    def make(self, parts):
+        return nn.ParameterList(parts)
+
+    def clean(self, x, here):
+        return x.masked_fill(~here, 0)
+
+    def extend(self, x):
+        return F.pad(x, (0, 1), value=1)
+
+    def map(self, x, here, w):
+        return torch.tensordot(self.extend(self.clean(x, here)), w, dims=([1], [1]))  # (b, R, width)
+
+    def join(self, maps):
+        return torch.stack(maps).prod(0).sum(1)
+
+    def forward(self, xs, there):
+        return self.join([self.map(x, there[:, [m]], w) for m, (x, w) in enumerate(zip(xs, self.parts, strict=True))])
+
+
+class SampleBySample(Factors):
+    """One sample after another, the absent ones left out of the sum."""
+
+    def forward(self, xs, there):
+        rows = []
+        for i in range(len(there)):
+            product = 1
+            for m, w in enumerate(self.parts):
+                row = w[:, -1]  # (R, width): that of the 1
+                if there[i, m]:
+                    row = row + torch.einsum("i,rik->rk", xs[m][i], w[:, :-1])
+                product = product * row
+            rows.append(product.sum(0))
+        return torch.stack(rows)
+
+
+def factors(**methods):
+    return type("Factors", (Factors,), methods)
+
+
 FUNCTIONS = {"*": "the answer is a class, or takes a model and an optimizer, and gets its inputs through a probe"}
 
 
@@ -1540,6 +1587,25 @@ ANSWERS = {
             (all_rows_first, "more rows than needed"),
             (tied(mean=lambda z, y, every: F.cross_entropy(z.softmax(-1), y)), "softmax before"),
             (tied(mean=lambda z, y, every: F.cross_entropy(z, y).detach()), "gradient is lost"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "fusion.5": Answers(
+        right=[Factors, SampleBySample],
+        wrong=[
+            (factors(make=lambda self, parts: parts), "in a plain list"),
+            (factors(extend=lambda self, x: F.pad(x, (1, 0), value=1)), "in front"),
+            (factors(join=lambda self, maps: torch.stack(maps).prod(0)), "sum over r is missing"),
+            (factors(join=lambda self, maps: torch.stack(maps).prod(0).mean(1)), "mean over r"),
+            (factors(join=lambda self, maps: torch.stack(maps).sum(2).prod(0)), "summed over r before"),
+            (factors(join=lambda self, maps: torch.stack(maps).sum(0).sum(1)), "added the modalities"),
+            (factors(clean=lambda self, x, here: x), "mask has no effect"),
+            (factors(clean=lambda self, x, here: x * here), "NaN comes through"),
+            (
+                factors(map=lambda self, x, here, w: Factors.map(self, x, here, w).where(here[:, None], 1)),
+                "out of the product",
+            ),
+            (factors(map=lambda self, x, here, w: Factors.map(self, x, here, w) * here[:, None]), "robbed of its 1"),
         ],
         skip=FUNCTIONS,
     ),

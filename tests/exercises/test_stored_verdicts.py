@@ -34,6 +34,8 @@ BETTER = {  # (exercise, k-th wrong answer): how the message begins now
         ("start_here.3", k): "You compare the mean gain with # standard errors, it seems. Take t from `T#`."
         for k in (16, 17, 18, 19)
     },
+    # the word is that of the answer: late fusion need not add
+    ("fusion.4", 1): 'You always choose "late". Compare its ceiling with the single one and with the joint one.',
     ("fusion.4", 4): "Your slack is too wide: # is meant, one percentage point of accuracy.",
     ("fusion.4", 0): "You always choose interaction. It is never below, but often no better: the simplest that is "
     "enough is wanted.",

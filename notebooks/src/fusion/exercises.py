@@ -1,10 +1,14 @@
-"""Four exercises on fusion by hand: a gate, the full tensor, samples kept apart, a choice from a table."""
+"""A gate, the full tensor, samples kept apart, a choice from a table, the blanks and a challenge; modules are in their own files."""
 
 import numpy as np
 
 from mmcourse import ceilings
+from mmcourse.check.blanks import blank
 from mmcourse.exercise import (
+    Array,
+    Drawn,
     between,
+    challenge,
     context,
     edit,
     example,
@@ -22,13 +26,17 @@ ceilings = remembered(ceilings)  # each table is solved once
 
 lesson(
     "fusion",
-    promise="Build a gate, find the full tensor inside a small one, part people who were mixed up, and choose a "
-    "method from a table.",
+    promise="Build a gate, find the full tensor inside a small one, keep samples apart that were mixed up, choose a "
+    "method from a table, and write two fusion modules that work when a modality is missing.",
+    uses="NumPy; the last two PyTorch and Keras",
     setup="""
+import keras
 import numpy as np
+import torch
+from torch import nn
 
-from mmcourse.check import check
 from mmcourse import ceilings
+from mmcourse.check import check
 
 np.set_printoptions(precision=3, suppress=True)
 """,
@@ -441,7 +449,7 @@ choice = exercise(
             '- `"late"`: the best sum of separate scores, `ceilings.additive_accuracy(joint)`,',
             mistake="That is what maximum likelihood picks",
         ),
-        says('- `"interaction"`: anything less will not do.', mistake="You always choose late"),
+        says('- `"interaction"`: anything less will not do.', mistake='You always choose "late"'),
         paragraph(),
         context("No ceiling is exactly 0.01 below the joint one."),
         context(
@@ -494,7 +502,7 @@ print("XOR:", alone, ceilings.additive_accuracy(xor), ceilings.bayes_accuracy(xo
             edit("(0, 1)", "(1,)"),
         ],
         'You never answer "single". Where one cue is enough, joining only adds weights: ask that first.': "single = 0",
-        "You always choose late fusion. Compare its ceiling with the single one and with the joint one.": (
+        'You always choose "late". Compare its ceiling with the single one and with the joint one.': (
             lambda joint: "late"
         ),
         "You averaged the two single ceilings. The better of the two cues counts.": (
@@ -523,3 +531,289 @@ def by_order(joint):
         "interaction": best,
     }
     return next(name for name, value in limits.items() if value + 0.01 >= best)
+
+
+# ---------------------------------------------------------------- blanks
+def softmax(scores):
+    """Over the last axis."""
+    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def draw_votes():
+    g = np.random.default_rng(0)
+    found = []
+    for readers, n, classes in ((2, 1, 2), (3, 4, 3), (1, 2, 3)):
+        opinions = np.log(softmax(g.normal(size=(readers, n, classes)).round(1)))
+        found.append((opinions, np.log(softmax(g.normal(size=classes).round(1)))))
+    return found
+
+
+@blank(
+    "fusion.blank.1",
+    title="A vote in which the prior counts once",
+    inputs=draw_votes,
+    mistakes=[
+        (
+            lambda p, prior: np.log(softmax(p.sum(axis=0))),
+            "The prior is forgotten: each opinion contains it, so take it out M − 1 times.",
+        ),
+        (
+            lambda p, prior: np.log(softmax(p.sum(axis=0) - len(p) * prior)),
+            "You take the prior out M times, so that it does not count at all. M − 1 times.",
+        ),
+        (
+            lambda p, prior: np.log(softmax(p.sum(axis=0) + prior)),
+            "You added the prior. The opinions contain it already: take it out M − 1 times.",
+        ),
+        (
+            lambda p, prior: p.sum(axis=0) - (len(p) - 1) * prior,
+            "Not normalized yet: the exponentials of each row must sum to 1.",
+        ),
+        (
+            lambda p, prior: softmax(p.sum(axis=0) - (len(p) - 1) * prior),
+            "These are probabilities. Return their logarithms.",
+        ),
+        (
+            lambda p, prior: np.log(softmax((p.sum(axis=0) - (len(p) - 1) * prior).T).T),
+            "You normalized over the samples. Each sample's classes sum to 1.",
+        ),
+        (lambda p, prior: np.log(softmax(p.mean(axis=0))), "That is the mean of the logarithms. Sum them."),
+    ],
+    what="The log-probabilities",
+)
+def log_linear_vote(log_opinions, log_prior):
+    scores = log_opinions.sum(axis=0) - (len(log_opinions) - 1) * log_prior
+    return np.log(softmax(scores))
+
+
+def draw_opinions():
+    g = np.random.default_rng(1)
+    return [(g.normal(size=shape).round(1),) for shape in ((2, 3, 2), (3, 4, 3), (3, 1, 3))]
+
+
+@blank(
+    "fusion.blank.2",
+    title="What the stacked model sees",
+    inputs=draw_opinions,
+    mistakes=[
+        (
+            lambda logits: np.log(softmax(logits)).reshape(logits.shape[1], -1),
+            "This mixes the samples: bring the batch axis to the front (`swapaxes(0, 1)`) before you reshape.",
+        ),
+        (
+            lambda logits: logits.swapaxes(0, 1).reshape(logits.shape[1], -1),
+            "These are the logits. Take the log-softmax of each reader first.",
+        ),
+        (
+            lambda logits: softmax(logits).swapaxes(0, 1).reshape(logits.shape[1], -1),
+            "These are probabilities. Their logarithms are wanted.",
+        ),
+        (
+            lambda logits: np.log(softmax(logits)).transpose(1, 2, 0).reshape(logits.shape[1], -1),
+            "These are the numbers class by class. Reader by reader is wanted: all classes of the first reader, then of the next.",
+        ),
+        (
+            lambda logits: np.log(softmax(logits.swapaxes(0, 1).reshape(logits.shape[1], -1))),
+            "One softmax over all numbers. Each reader's probabilities sum to 1 by themselves.",
+        ),
+        (
+            lambda logits: np.log(softmax(logits)).sum(axis=0),
+            "That is a vote. Keep all M · classes numbers side by side.",
+        ),
+        (
+            lambda logits: np.log(softmax(logits)).swapaxes(0, 1),
+            "Nearly: flatten the last two axes, so that each sample has one row of M · classes numbers.",
+        ),
+    ],
+    what="The features",
+)
+def stacking_features(logits):
+    log_p = np.log(softmax(logits))
+    return log_p.swapaxes(0, 1).reshape(logits.shape[1], -1)
+
+
+def sigmoid(s):
+    return 1 / (1 + np.exp(-s))
+
+
+def draw_gates():
+    g = np.random.default_rng(2)
+    found = []
+    for b, dims, k in ((2, (1, 2), 2), (3, (3, 2, 4), 5), (1, (2, 2, 2), 3)):
+        xs = [g.normal(size=(b, d)).round(1) for d in dims]
+        hidden = [g.normal(size=(d, k)).round(1) for d in dims]
+        gates = [g.normal(size=(sum(dims), k)).round(1) for _ in dims]
+        found.append((xs, hidden, gates))
+    return found
+
+
+def _gated(xs, hidden, gates, gate=sigmoid, bend=np.tanh, sees=None):
+    both = np.concatenate(xs, axis=1)
+    seen = [both] * len(xs) if sees is None else sees(xs)
+    return sum(gate(s @ g) * bend(x @ w) for s, x, w, g in zip(seen, xs, hidden, gates, strict=True))
+
+
+@blank(
+    "fusion.blank.3",
+    title="A gated unit",
+    inputs=draw_gates,
+    mistakes=[
+        (lambda *a: _gated(*a, gate=lambda s: s), "The gate lacks its sigmoid, so it is no share between 0 and 1."),
+        (lambda *a: _gated(*a, gate=np.tanh), "Your gate is a tanh and can be negative. Use the sigmoid."),
+        (lambda *a: _gated(*a, bend=lambda s: s), "The hidden vectors lack their tanh."),
+        (lambda *a: _gated(*a, bend=sigmoid), "The hidden vectors take tanh, not the sigmoid: they may be negative."),
+        (
+            lambda xs, hidden, gates: sum(np.tanh(x @ w) for x, w in zip(xs, hidden, strict=True)),
+            "Nothing is gated: multiply each tanh by its gate.",
+        ),
+        (lambda *a: _gated(*a) / len(a[0]), "That is the mean over the modalities. The formula sums."),
+        (
+            lambda *a: _gated(*a, gate=lambda s: sigmoid(s).mean(axis=1, keepdims=True)),
+            "One gate for the whole vector. Each of the k features has a gate of its own.",
+        ),
+    ],
+    what="The result",
+)
+def gated_unit(xs, hidden, gates):
+    return _gated(xs, hidden, gates)
+
+
+def draw_vectors():
+    g = np.random.default_rng(3)
+    sizes = ((1, (2, 1)), (2, (3, 2, 4)), (3, (2,)), (2, (2, 2, 2)))
+    return [([g.normal(size=(b, d)).round(1) for d in dims],) for b, dims in sizes]
+
+
+def with_one(x):
+    return np.hstack([x, np.ones((len(x), 1))])
+
+
+def _products(xs, extend=with_one, order="last fastest"):
+    made = np.ones((len(xs[0]), 1))
+    for x in xs:
+        pair = made[:, :, None] * extend(x)[:, None, :]
+        made = (pair if order == "last fastest" else pair.swapaxes(1, 2)).reshape(len(x), -1)
+    return made
+
+
+@blank(
+    "fusion.blank.4",
+    title="All products, with the 1s",
+    inputs=draw_vectors,
+    mistakes=[
+        (
+            lambda xs: _products(xs, extend=lambda x: x),
+            "The 1s are missing: without them no term has one modality alone.",
+        ),
+        (
+            lambda xs: _products(xs, extend=lambda x: np.hstack([np.ones((len(x), 1)), x])),
+            "The 1 comes *behind* each vector: [x; 1].",
+        ),
+        (
+            lambda xs: _products(xs, order="first fastest"),
+            "The order is turned around: the last modality varies fastest.",
+        ),
+        (
+            lambda xs: np.hstack([with_one(x) for x in xs]),
+            "These are the vectors side by side. Multiply: every entry with every entry.",
+        ),
+        (
+            lambda xs: np.hstack([_products(xs, extend=lambda x: x), np.ones((len(xs[0]), 1))]),
+            "One 1 for all is not enough: each vector gets its own *before* the products.",
+        ),
+        (
+            lambda xs: _products(xs).sum(axis=0, keepdims=True),
+            "You summed over the batch. Each sample has its own products: (b, …).",
+        ),
+    ],
+    what="The products",
+)
+def tensor_with_ones(xs):
+    return _products(xs)
+
+
+def draw_low_ranks():
+    g = np.random.default_rng(4)
+    found = []
+    for b, dims, rank, k in ((1, (1, 1), 2, 1), (2, (3, 2, 4), 4, 5), (3, (2, 2), 1, 2)):
+        xs = [g.normal(size=(b, d)).round(1) for d in dims]
+        found.append((xs, [g.normal(size=(rank, d + 1, k)).round(1) for d in dims]))
+    return found
+
+
+def _mapped(xs, factors):
+    return [np.einsum("bi,rik->brk", with_one(x), f) for x, f in zip(xs, factors, strict=True)]
+
+
+@blank(
+    "fusion.blank.5",
+    title="Low-rank tensor fusion",
+    inputs=draw_low_ranks,
+    mistakes=[
+        (
+            lambda xs, fs: np.prod([m.sum(axis=1) for m in _mapped(xs, fs)], axis=0),
+            "You summed over r before multiplying. A product of sums is not a sum of products: sum last.",
+        ),
+        (lambda xs, fs: np.prod(_mapped(xs, fs), axis=0), "Nearly: the sum over r, axis 1, is missing."),
+        (lambda xs, fs: np.sum(_mapped(xs, fs), axis=0).sum(axis=1), "You added the modalities. Multiply their maps."),
+        (lambda xs, fs: np.prod(_mapped(xs, fs), axis=0).mean(axis=1), "That is the mean over r. The formula sums."),
+        (lambda xs, fs: np.prod(_mapped(xs, fs), axis=0).prod(axis=1), "You multiplied over r as well. Over r, sum."),
+        (
+            lambda xs, fs: np.prod(
+                [np.einsum("bi,rik->brk", x, f[:, :-1]) for x, f in zip(xs, fs, strict=True)], axis=0
+            ).sum(axis=1),
+            "The 1s are missing: append one to each vector; the factors have a row for it.",
+        ),
+    ],
+    what="The result",
+)
+def low_rank_tensor(xs, factors):
+    return np.prod(_mapped(xs, factors), axis=0).sum(axis=1)
+
+
+# ---------------------------------------------------------------- an open challenge
+NUM_TRAIN, NUM_TEST, WIDTH = 1500, 1000, 12
+
+
+def draw_turned_challenge(g):
+    """Three vectors a sample, some missing: the second turns the first around, the third adds."""
+    directions = g.normal(size=(3, WIDTH))
+    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    n = NUM_TRAIN + NUM_TEST
+    x = g.normal(size=(n, 3, WIDTH)).astype(np.float32)
+    s = np.einsum("nmd,md->nm", x, directions)
+    score = s[:, 0] * s[:, 1] + 0.6 * s[:, 2] + 0.15 * g.normal(size=n)
+    there = np.ones((n, 3), bool)
+    gone = np.flatnonzero(g.random(n) < 0.25)
+    there[gone, g.integers(0, 3, len(gone))] = False
+    labels = np.digitize(score, np.quantile(score[:NUM_TRAIN], [1 / 3, 2 / 3]))
+    x = np.where(there[:, :, None], x, 0)
+    given = {"train": x[:NUM_TRAIN], "train_there": there[:NUM_TRAIN], "train_labels": labels[:NUM_TRAIN]}
+    return Drawn(given | {"test": x[NUM_TRAIN:], "test_there": there[NUM_TRAIN:]}, labels[NUM_TRAIN:])
+
+
+def turned_accuracy(handed_in, inputs, labels):
+    """Share of the hidden labels that were predicted."""
+    return np.mean(handed_in["predictions"] == labels)
+
+
+challenge(
+    "fusion.challenge",
+    title="Which fusion fits?",
+    statement=[
+        "Each sample has three modalities, vectors of 12 numbers: `train` (1500, 3, 12) with `train_labels` 0, 1, 2, and `test` "
+        "(1000, 3, 12). In a quarter of the samples one modality is missing: its numbers are 0, and `train_there` and "
+        "`test_there`, bool (n, 3), say so. What the first modality means depends on the second; the third counts by itself. Predict the labels "
+        "of `test`, in any way. On the draw below, one answer for all reaches 0.35, a linear model 0.54, a linear model on all products of "
+        "two modalities 0.58, and a gated unit 0.66 (its epoch chosen on 300 samples held back). With 1,500 "
+        "samples, *few* weights in the right form matter more than many.",
+    ],
+    draw=draw_turned_challenge,
+    score=turned_accuracy,
+    hand_in={"predictions": Array((NUM_TEST,), "integer")},
+    to_beat=0.62,
+    points_by_score={0.62: 1, 0.67: 2, 0.72: 3},
+    minutes=60,
+    score_name="accuracy",
+)
