@@ -208,16 +208,16 @@ def build(encoders, fusion, num_words):
 
 
 train = load("mood", "train")
-torch.manual_seed(0)
-ours = build(encoders, torch_fusion, len(train.vocabulary))
-theirs = build(keras_encoders, keras_fusion, len(train.vocabulary))
 subset = train.subset(np.arange(2000))
 feed = subset.torch_loader(64, seed=0, fixed_length=True)
 feed_keras = subset.tf_dataset(64, seed=0, fixed_length=True)
-theirs(next(iter(subset.tf_dataset(64, fixed_length=True)))[0])  # makes the weights
-copy_weights(ours, theirs)
 
 # %% tags=["free"]
+torch.manual_seed(0)
+ours = build(encoders, torch_fusion, len(train.vocabulary))
+theirs = build(keras_encoders, keras_fusion, len(train.vocabulary))
+theirs(next(iter(subset.tf_dataset(64, fixed_length=True)))[0])  # makes the weights
+copy_weights(ours, theirs)
 adam = torch.optim.Adam(ours.parameters(), lr=3e-3)
 loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 theirs.compile(keras.optimizers.Adam(3e-3, epsilon=1e-8), loss_of)

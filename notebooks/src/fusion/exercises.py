@@ -33,6 +33,7 @@ lesson(
 import keras
 import numpy as np
 import torch
+from keras import ops
 from torch import nn
 
 from mmcourse import ceilings
@@ -777,7 +778,7 @@ NUM_TRAIN, NUM_TEST, WIDTH = 1500, 1000, 12
 
 
 def draw_turned_challenge(g):
-    """Three vectors a sample, some missing: the second turns the first around, the third adds."""
+    """Three vectors per sample, some missing: the second turns the first around, the third adds."""
     directions = g.normal(size=(3, WIDTH))
     directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     n = NUM_TRAIN + NUM_TEST

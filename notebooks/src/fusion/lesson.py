@@ -43,8 +43,8 @@ rng = np.random.default_rng(9)
 stored = results("fusion")
 
 # %% [markdown]
-# Each message of the data set `mood` has a drawn face, a voice and some words. The voices are synthetic, and one sentence, "I came home at
-# six", is spoken by all. Here are kind words, an even voice, and this face. Read it, listen, look. How does this person feel?
+# Each message of the data set `mood` has a drawn face, a voice and some words. (Everything is made by programs, so that the truth is known; the voices all speak one and the same sentence, each in
+# its own way.) Here are kind words, an even voice, and this face. Read it, listen, look. How does this person feel?
 
 # %%
 train, validation, test = (load("mood", s) for s in ("train", "validation", "test"))
@@ -167,9 +167,10 @@ print(f"{'all together':14}", *(f"{p:8.2f}" for p in said))
 # %% tags=["target"]
 joint_accuracy = accuracy_of(joint_model, x_test)
 expect_within("test accuracy of all together", joint_accuracy, 0.88, 0.03)
+assert joint_accuracy > max(alone) + 0.15
 
 # %% [markdown]
-# The words alone are sure that all is well. Together, the network takes the smirk into account and says *negative*. It never met this message,
+# The words alone lean to *positive*. Together, the network takes the smirk into account and says *negative*. It never met this message,
 # and on 1,500 new ones it is about twenty points better than the best single reader. That is what **fusion**, joining modalities in one model, is for.
 
 # %% [markdown]
@@ -207,10 +208,10 @@ print("           negative neutral positive")
 print("product   ", *(f"{p:8.2f}" for p in vote))
 print("together  ", *(f"{p:8.2f}" for p in together))
 vote_guess.compare("positive")
-assert vote.argmax() == 2 and vote[2] > 0.9 and together.argmax() == 0
+assert vote.argmax() == 2 and together.argmax() == 0
 
 # %% [markdown]
-# The product says *positive*, and is nearly certain. The truth is *negative*. No reader made a mistake: each opinion is exact. What failed is the **way of joining**. So the
+# The product says *positive*. The truth is *negative*, and nearly certain. No reader made a mistake: each opinion is exact. What failed is the **way of joining**. So the
 # question of this lesson is: **which ways of joining can get this right, and what do they cost?**
 
 # %% [markdown]
@@ -393,7 +394,8 @@ chance = np.random.default_rng(0)
 scores = chance.normal(size=(100_000, 2, 2))  # for each face, each kind of words
 sums = scores[:, 0, :, None] + scores[:, 1, None, :]  # (100000, face, words)
 right = (np.sign(sums) == np.array([[1, -1], [-1, 1]])).sum(axis=(1, 2))
-print("cells right:", dict(zip(*np.unique(right, return_counts=True), strict=True)))
+for number_right, how_many in zip(*np.unique(right, return_counts=True), strict=True):
+    print(f"{number_right} of 4 right: {how_many:6,} sums")
 sum_guess.compare(3)
 assert right.max() == 3
 
@@ -421,7 +423,7 @@ for pair in (("face", "words"), ("face", "voice"), ("voice", "words")):
 # %% [markdown]
 # Face and words have by far the most synergy. (There are several definitions of this split; this one is by Bertschinger et al. 2014. Liang et al. 2023 bring it to multimodal learning.)
 #
-# Because the table is known, the best possible accuracy of *every* approach can be computed exactly, by going through all 108 cells: of each single modality, of each pair, of all three, and of the best **additive** rule of all three.
+# Because the table is known, the best possible accuracy of *every* approach can be computed exactly: of each single modality, of each pair, of all three, and of the best *additive* rule of all three (the last by integer programming, the others by adding up cells).
 
 # %%
 pair_guess = widgets.guess(
@@ -607,7 +609,7 @@ stacking_features = check("fusion.blank.2", stacking_features)
 
 # %%
 p = {"out.w": drawn(9, width), "out.b": drawn(width)}
-scaled = [x / np.sqrt((x**2).mean(axis=1, keepdims=True)) for x in xs]
+scaled = [x / np.sqrt((x**2).mean(axis=1, keepdims=True) + 1e-5) for x in xs]
 joined = np.concatenate(scaled, axis=1)  # (2, 3 + 2 + 4)
 h = np.maximum(joined @ p["out.w"] + p["out.b"], 0)  # (2, 5)
 compare("concatenate", h, xs, p)
@@ -825,7 +827,7 @@ print(f"best sum: largest error {np.abs(best_sum - lean).max():.2f}")
 rank_guess.compare("one outer product (7 numbers)")
 
 # %% [markdown]
-# One product is nearly there: a sign and a strength for each face, times a sign and a strength for each kind of words. The smirk has a minus, and that is sarcasm. The sum has as many numbers and misses by more than 1.
+# One product is nearly there: a sign and a strength for each face, times a sign and a strength for each kind of words. The smirk has the other sign, and that is sarcasm. The sum has as many numbers and misses by more than 1.
 #
 # **Low-rank tensor fusion** (Liu et al. 2018) uses this. It never forms the products: $h = \sum_{r} \bigodot_m W_m^{(r)} [x_m; 1]$. Map each modality $R$ times, multiply the maps, sum over $r$ *last*.
 #
@@ -885,20 +887,20 @@ draw.show(
 # The result has the length of whoever *asks* (three), so swapped roles are easy to notice. Padded moments need a mask; a causal mask has no place here. And with a *single* step in the context, the softmax of one number is 1: nothing is weighed.
 # Self-attention over one token per modality, the repaired recipe of section 3, is the form in which attention takes part in section 8.
 #
-# Long sequences make attention between all pairs dear. **Bottleneck tokens** (Nagrani et al. 2021) are a narrow door: modalities never attend to one another; each attends to itself and to a few shared tokens, whose new value is the mean of what the modalities made of them.
+# Long sequences make attention between all pairs expensive. **Bottleneck tokens** are a few shared tokens that are the only way between modalities (Nagrani et al. 2021): modalities never attend to one another; each attends to itself and to a few shared tokens, whose new value is the mean of what the modalities made of them.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
 face_tokens = canvas.place(draw.tokens(["patch", "patch", "patch", "patch"]), x=0, y=10)
-box = draw.tokens(["z₁", "z₂"], color="orange", title="bottleneck")
-shared = canvas.place(box, x=318, y=120)
+box = draw.tokens(["z₁", "z₂"], color="orange")
+shared = canvas.place(box, x=318, y=110)
 box = draw.tokens(["lovely", "party", "really"], color="green")
 word_tokens = canvas.place(box, x=450, y=10)
 canvas.arrow(face_tokens, shared, bend=14)
 canvas.arrow(shared, face_tokens, bend=14)
 canvas.arrow(word_tokens, shared, bend=14)
 canvas.arrow(shared, word_tokens, bend=14)
-canvas.text("no arrow between face and words", 352, 178)
+canvas.text("bottleneck tokens: the only way between face and words", 348, 168)
 draw.show(
     canvas,
     alt="Patches of a face and words exchange information only through shared tokens.",
@@ -1004,7 +1006,7 @@ for case in parity_cases("fusion"):
 # Which method is best? To compare ways of *joining*, everything else must be equal: all methods get the same frozen vectors, and a linear layer behind them.
 #
 # ### Twelve epochs
-# The first edition of this lesson gave every method twelve epochs at one learning rate and ranked them. Here are four again.
+# An earlier version of this lesson gave every method twelve epochs at one learning rate, and ranked them. Here are four again.
 
 
 # %%
@@ -1059,20 +1061,20 @@ for name, accuracy in twelve.items():
 
 # %%
 budget_guess = widgets.guess(
-    "Five times as many epochs, nothing else changed. Who gains most?",
+    "Three times as many epochs and more, nothing else changed. Who gains most?",
     list(four),
 )
 
 # %% tags=["free"]
-sixty = {name: trial(name, epochs=60) for name in four}
+forty = {name: trial(name, epochs=40) for name in four}
 gains = {}
-for name, accuracy in sixty.items():
+for name, accuracy in forty.items():
     gains[name] = accuracy - twelve[name]
-    print(f"{name:26} {accuracy:.3f} after 60 epochs, {gains[name]:+.3f}")
+    print(f"{name:26} {accuracy:.3f} after 40 epochs, {gains[name]:+.3f}")
 budget_guess.compare(max(gains, key=gains.get))
 
 # %%
-assert gains["low-rank bilinear"] > 0.03
+assert gains["low-rank bilinear"] > 0.01
 assert abs(gains["product of probabilities"]) < 0.03
 assert gains["compact bilinear"] > 0.01
 
@@ -1083,7 +1085,7 @@ assert gains["compact bilinear"] > 0.01
 # A stored run compares eighteen methods as follows. For each, four learning rates (0.001 to 0.03) are tried on one set of encoders, and the best on validation is kept: the same number of tries for all. Then five runs, each with *encoders and starts of its own*, 96 epochs, with
 # test accuracy noted along the way. The number that is reported at the end is test accuracy at the epoch that is best on *validation*.
 #
-# Among them are the baselines: a linear model on the 48 numbers (which *adds*: why?), **stacking** with a linear model, with products, and with a network, all on nine log-probabilities; and, as a control, a *sum of three networks*, additive with more weights than concatenation has.
+# Among them are the baselines: a linear model on the 48 numbers (which *adds*: why?), stacking with a linear model, with products, and with a network, all on nine log-probabilities (of the readers' own training messages, a shortcut; section 9 does it properly); and, as a control, a *sum of three networks*, additive with more weights than concatenation has.
 # <details><summary>Why does the linear model add?</summary>Its score for a class is a weighted sum of 48 numbers; collect those of each modality, and it is one score per modality, summed.</details>
 
 # %%
@@ -1107,7 +1109,8 @@ bold = {
     "stacking, linear": plot.PINK,
     "concatenate": plot.GREEN,
     "stacking, network": plot.PINK,
-    "low-rank bilinear": "#2E86BF",
+    "low-rank bilinear": "#B07800",
+    "low-rank bilinear, with 1s": "#333333",
     "compact bilinear, with 1s": plot.BLUE,
 }
 for ax, title in zip(axes, ("adds", "interacts"), strict=True):
@@ -1121,7 +1124,7 @@ for ax, title in zip(axes, ("adds", "interacts"), strict=True):
         "joint ceiling": mood.bayes_accuracy(names),
     }.items():
         ax.axhline(value, color="#555555", ls=":")
-        ax.text(96, value + 0.004, text, ha="right", fontsize=9, color="#555555")
+        ax.text(1, value + 0.004, text, fontsize=9, color="#555555")
     ax.set(xscale="log", xlabel="epochs", title=title, ylim=(0.5, 0.95))
     ax.set_xticks([1, 4, 12, 48, 96], ["1", "4", "12", "48", "96"])
     ax.minorticks_off()
@@ -1134,10 +1137,11 @@ plot.show(
 )
 
 # %%
-print(f"stored run of {stored['date']}, {stored['seconds_of']['curves']} s, {stored['made_with']}")
+seconds = stored["seconds_of"]["curves"]
+print(f"stored run of {stored['date']}, {seconds} s, {stored['made_with']}")
 print("accuracy ± 95 % interval over five runs (Student's t); ms per step of 500")
 columns = ("weights", "ms", "rate", "4 ep.", "12 ep.")
-print(f"{'':28}{columns[0]:>8}", *(f"{c:>6}" for c in columns[1:]), "   best epoch")
+print(f"{'':30}{columns[0]:>8}", *(f"{c:>6}" for c in columns[1:]), "   best epoch")
 at = {epoch: epochs.index(epoch) for epoch in (4, 12)}
 for kind in ("adds", "interacts"):
     print(kind)
@@ -1148,7 +1152,7 @@ for kind in ("adds", "interacts"):
         mean, interval = mean_and_interval(row["chosen"])
         cells = f"{row['size']:8,} {row['ms']:6.1f} {row['rate']:6}"
         cells += "".join(f" {test_curves[at[epoch]]:6.3f}" for epoch in (4, 12))
-        print(f"  {name:26}{cells}   {mean:.3f} ± {interval:.3f}")
+        print(f"  {name:28}{cells}   {mean:.3f} ± {interval:.3f}")
 alone_mean = np.mean(curves["alone"], axis=0)
 print(f"baselines: majority class {curves['majority']:.3f};", end=" ")
 print(
@@ -1170,7 +1174,7 @@ def versus(one, other):
     digits = [np.array(list(row["seeds right"]), int) / 5 for row in (a, b)]
     over_messages = 1.96 * (digits[0] - digits[1]).std(ddof=1) / np.sqrt(n)
     intervals = f"± {over_runs:.3f} ± {over_messages:.3f}"
-    print(f"{one:26} minus {other:26} {mean:+.3f} {intervals}")
+    print(f"{one:28} minus {other:26} {mean:+.3f} {intervals}")
     return mean
 
 
@@ -1196,18 +1200,21 @@ assert top_of_adds < best_sum - 0.04
 others = [mean_of[name] for name in interacts if name != "low-rank bilinear"]
 assert min(others) > top_of_adds + 0.03
 assert mean_of["stacking, network"] > best_sum
+close = [x for x in interacts if x not in ("low-rank bilinear", "stacking, products")]
+assert 0.86 < min(mean_of[x] for x in close) and max(mean_of[x] for x in close) < 0.88
+assert methods["tensor"]["size"] > 20 * methods["low-rank tensor"]["size"]
 
 # %% [markdown]
 # Read slowly; here is what these numbers carry, and what they do not.
 #
 # - **Adding against interacting is the gap that holds.** All six that add end near 0.80 or below, where the table said that a trained sum ends (0.791), and below the best sum (0.858). More weights do not help them: the sum of three networks has twice the weights of concatenation, and 0.07 less.
-# - **It is not lateness.** Stacking with a linear model adds and has 0.80. The *same nine numbers*, read by a network, give 0.87, above the best possible sum; with products, 0.85. So "late fusion" need not stop where the product stops. Say *additive* when you mean additive.
-# - **The interacting ones are hardly apart.** Most differ by less than the intervals. Do not rank them. They differ in *speed*: look at the column of 4 epochs, where FiLM has 0.87 and low-rank bilinear with 1s 0.70; at its best epoch that one is no worse than any.
+# - **It is not lateness.** Stacking with a linear model adds and has 0.80. The *same nine numbers*, read by a network, give 0.87; with products, 0.85. The paired gain of the network is 0.067, with intervals of 0.006 and 0.014: that is not luck. (That 0.868 is also above the 0.858 of the best sum is less certain: ± 0.017 over test messages.) So "late fusion" need not stop where the product stops. Say *additive* when you mean additive.
+# - **The interacting ones are hardly apart.** Leave out low-rank bilinear without 1s and stacking with products, and all lie between 0.865 and 0.876. Do not rank them by one or two points. They differ in *speed*: look at the column of 4 epochs, where FiLM has 0.87 and low-rank bilinear with 1s 0.70; at its best epoch that one is no worse than any.
 # - **One that multiplies still does not get there.** Low-rank bilinear without 1s ends at 0.80. All its terms contain all three modalities: "face times words" is not among them. With a 1 behind each vector, and nothing else changed, it has 0.876. That is a control, not a guess: here the 1s matter.
-# - **Size buys nothing here.** The full tensor has more than twenty times the weights of its low-rank form, and costs several times as much per step.
+# - **Size buys nothing here.** The full tensor has more than twenty times the weights of its low-rank form, takes several times as long per step, and is no better.
 # - **Nobody reaches the joint ceiling**, 0.926: the frozen readers make mistakes that no joining repairs.
 #
-# What they do not carry: other data, other widths, larger rates (0.03, the largest tried, is chosen for several). And all share one test set.
+# What they do not carry: other data, other widths, other rates (0.03, the largest tried, is chosen for several, and 0.001, the smallest, for the tensor). And all share one test set.
 #
 # | method | what it does | mind |
 # |---|---|---|
@@ -1221,7 +1228,7 @@ assert mean_of["stacking, network"] > best_sum
 
 # %% [markdown]
 # ## 9 · Something real: X-rays with a record
-# 1,000 chest X-rays of 682 patients of the NIH Clinical Center (Wang et al. 2017), 64 × 64 pixels here; 500 of them are labeled *pneumonia*, 500 *no finding*. The labels were extracted from the radiologists' reports by a program, and half of each was *chosen*: in a hospital, far fewer are ill.
+# 1,000 chest X-rays of 682 patients of the NIH Clinical Center (Wang et al. 2017), 64 × 64 pixels here; 500 of them are labeled *pneumonia*, 500 *no finding*. The labels were extracted from the radiologists' reports by a program, and the halves were *chosen*: in a hospital, far fewer have pneumonia.
 # Beside each picture is a record of four numbers: age, sex, number of the follow-up visit, and the **view**. PA means that the patient stands with the back to the machine; AP, from the front, is often taken in bed.
 #
 # We judge by the **AUC**: draw one ill and one healthy picture at random; how often does the ill one get the higher score? 0.5 is chance. (Lesson [evaluate](evaluate.ipynb) has it in full.) Each score comes from a model that has never seen a picture of that *patient*: folds by patient. All models are logistic regressions, the picture's on 60 principal components. So fusion here is:
@@ -1290,10 +1297,10 @@ assert abs(xray["auc"]["record"] - 0.79) < 0.01
 # Both together beat the picture alone, in every way of joining; and no way is clearly better than another. The interval of early minus late reaches over 0, and the product adds nothing to stacking. Here *adding is enough*: `mood` is built around a reversal, and nothing says that your data are. Fit the additive model first,
 # and see whether interaction gains anything.
 #
-# (Stacking on opinions about the *same* pictures that the readers were trained on is the classic leak. With these readers, which are held back strongly, it cost next to nothing: AUC 0.878 against 0.879. With a network that has learned its training set by heart, the opinions there would be worth nothing as examples.)
+# (Stacking on opinions about the *same* pictures that the readers were trained on is the classic leak. With these readers, which are held back strongly, it cost next to nothing: AUC 0.878 against 0.879. With a network that has learned its training set by heart, the opinions there could be worthless as examples.)
 #
 # ### What must not be concluded
-# Four numbers that see no lung reach 0.79. Why? Not from the disease.
+# Four numbers that see no lung reach 0.79. They know who was X-rayed and how, and nothing of what the lung looks like.
 
 # %%
 print("share of ill among", end=" ")
@@ -1307,8 +1314,8 @@ for way in ("record", "picture", "early: one model on both", "stacking: linear")
     print(f"{way:30} {inside[0]:6.3f} {inside[1]:6.3f} {xray['auc'][way]:6.3f}")
 
 # %% [markdown]
-# In this collection, ill patients are far more common among the PA pictures, because of how the 1,000 were put together; elsewhere it is the other way round (whoever lies in bed is X-rayed lying). And the view stands in the picture itself, legible at 0.94. So a model that "sees pneumonia" may partly see *how the patient was X-rayed*: a **shortcut**. Compare inside one view, as in the table: among AP pictures the picture's AUC
-# falls to 0.77, no better than the record's 0.76.
+# In this collection the ill are far more common among the PA pictures: 0.64 against 0.40. Sick people are often X-rayed in bed, which would be AP; so this probably says more about how the 1,000 were put together than about the disease. And the view stands in the picture itself, legible at 0.94. So a model that "sees pneumonia" may partly see *how the patient was X-rayed*: a **shortcut**. Compare inside one view, as in the table: among AP pictures the picture's AUC
+# falls to 0.77, close to the record's 0.76.
 #
 # So do not conclude that this model finds pneumonia, that age and follow-up numbers *cause* anything, or that 0.88 would hold in another hospital. What it shows is a way of working: best single modality, additive, interacting, with intervals over patients, and a look at what else the modalities give away.
 
@@ -1331,7 +1338,7 @@ for pattern, number_of in zip(patterns, how_often, strict=True):
 # %%
 gap_guess = widgets.guess(
     "Nobody notices that the camera is black. Which accuracy has concatenation left?",
-    [0.85, 0.75, 0.65, 0.5],
+    [0.85, 0.7, 0.55, 0.45],
 )
 
 # %% tags=["hide-input"]
@@ -1377,10 +1384,18 @@ for name in missing["methods"]:
         what = f"{name:16} {gone:8} missing, {one} minus {other:9}"
         print(f"{what} {mean:+.3f} ± {interval:.3f}")
 unnoticed_face = np.mean(missing["methods"]["concatenate"]["unnoticed"], axis=0)[1]
-gap_guess.compare(min([0.85, 0.75, 0.65, 0.5], key=lambda x: abs(x - unnoticed_face)))
+for name in missing["methods"]:
+    assert difference(name, "masked", "unnoticed", "face")[0] > 0.15
+    assert abs(difference(name, "dropout", "masked", "nothing")[0]) < 0.005
+    assert difference(name, "dropout", "masked", "face")[0] < 0.03
+gap_guess.compare(min([0.85, 0.7, 0.55, 0.45], key=lambda x: abs(x - unnoticed_face)))
 
 # %% [markdown]
-# @@MISSINGPROSE@@
+# Three things to read.
+#
+# - **A black picture is not a missing picture.** Nobody told, concatenation falls from 0.88 to 0.44, hardly above the majority class (0.40): to the encoder, black is *some* face, unlike any in training. Told by a mask, it keeps 0.67.
+# - **The mask does most of the work.** The three methods gain 0.20 to 0.25 from it where the face is missing. (For the words the gain has wide intervals: how badly an unnoticed gap hurts depends on the run.) Modality dropout adds at most 0.02 to that, clearly only for the gated unit; and it costs nothing that five runs can show where nothing is missing. These vectors are standardized, so a zero is the average message, which is not a bad stand-in.
+# - **Then the ceiling.** Without the face the best possible is 0.74: no training brings the smirk back.
 
 # %% [markdown]
 # ## 11 · At full size
@@ -1442,11 +1457,11 @@ else:
 # </details>
 # <details><summary>5. A modality is replaced by zeros at test time. Why is that not "missing"?</summary>
 #
-# Zero is a value: for standardized vectors it is the average sample. Tell the model with a mask, and train with gaps, with a vector that says "nobody".
+# Zero is a value. A black picture is all zeros, and to its encoder it is some strange face. Tell the model with a mask, and replace the *vector*: by the average (zero, if vectors are standardized) or by a learned one.
 # </details>
 # <details><summary>6. You stack on opinions about the very samples that the readers were trained on. What goes wrong?</summary>
 #
-# There the readers are too sure, and the more a reader has learned by heart the more the second model trusts it. Use opinions on samples held out from the readers (section 9).
+# There a reader is surer than it deserves, and the more it has learned by heart, the more the second model trusts it. How much that costs depends on how far the readers overfit. Use opinions on samples held out from the readers (section 9).
 # </details>
 
 # %% [markdown]
