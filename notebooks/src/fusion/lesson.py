@@ -166,12 +166,12 @@ print(f"{'all together':14}", *(f"{p:8.2f}" for p in said))
 
 # %% tags=["target"]
 joint_accuracy = accuracy_of(joint_model, x_test)
-expect_within("test accuracy of all together", joint_accuracy, 0.88, 0.03)
+expect_within("test accuracy of all together", joint_accuracy, 0.87, 0.04)
 assert joint_accuracy > max(alone) + 0.15
 
 # %% [markdown]
 # The words alone lean to *positive*. Together, the network takes the smirk into account and says *negative*. It never met this message,
-# and on 1,500 new ones it is about twenty points better than the best single reader. That is what **fusion**, joining modalities in one model, is for.
+# and on 1,500 new ones it is some twenty points better than the best single reader. That is what **fusion**, joining modalities in one model, is for.
 
 # %% [markdown]
 # ## 2 · The question
@@ -887,7 +887,7 @@ draw.show(
 # The result has the length of whoever *asks* (three), so swapped roles are easy to notice. Padded moments need a mask; a causal mask has no place here. And with a *single* step in the context, the softmax of one number is 1: nothing is weighed.
 # Self-attention over one token per modality, the repaired recipe of section 3, is the form in which attention takes part in section 8.
 #
-# Long sequences make attention between all pairs expensive. **Bottleneck tokens** are a few shared tokens that are the only way between modalities (Nagrani et al. 2021): modalities never attend to one another; each attends to itself and to a few shared tokens, whose new value is the mean of what the modalities made of them.
+# Long sequences make attention between all pairs expensive. **Bottleneck tokens** are a few shared tokens that are the only way between modalities (Nagrani et al. 2021): modalities never attend to one another; each attends to itself and to these tokens, whose new value is the mean of what the modalities made of them.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -1074,12 +1074,10 @@ for name, accuracy in forty.items():
 budget_guess.compare(max(gains, key=gains.get))
 
 # %%
-assert gains["low-rank bilinear"] > 0.01
-assert abs(gains["product of probabilities"]) < 0.03
-assert gains["compact bilinear"] > 0.01
+assert gains["compact bilinear"] > 0.02
 
 # %% [markdown]
-# What twelve epochs said about the bilinear forms, they said about twelve epochs. **A ranking at one budget is a ranking of budgets.** (One start each, here. Next come five.)
+# What twelve epochs said about compact bilinear pooling, they said about twelve epochs. **A ranking at one budget is a ranking of budgets.** (One start each, here. Next come five.)
 #
 # ### Learning curves, tuned alike
 # A stored run compares eighteen methods as follows. For each, four learning rates (0.001 to 0.03) are tried on one set of encoders, and the best on validation is kept: the same number of tries for all. Then five runs, each with *encoders and starts of its own*, 96 epochs, with
@@ -1208,11 +1206,11 @@ assert methods["tensor"]["size"] > 20 * methods["low-rank tensor"]["size"]
 # Read slowly; here is what these numbers carry, and what they do not.
 #
 # - **Adding against interacting is the gap that holds.** All six that add end near 0.80 or below, where the table said that a trained sum ends (0.791), and below the best sum (0.858). More weights do not help them: the sum of three networks has twice the weights of concatenation, and 0.07 less.
-# - **It is not lateness.** Stacking with a linear model adds and has 0.80. The *same nine numbers*, read by a network, give 0.87; with products, 0.85. The paired gain of the network is 0.067, with intervals of 0.006 and 0.014: that is not luck. (That 0.868 is also above the 0.858 of the best sum is less certain: ± 0.017 over test messages.) So "late fusion" need not stop where the product stops. Say *additive* when you mean additive.
+# - **It is not lateness.** Stacking with a linear model adds and has 0.80. The *same nine numbers*, read by a network, give 0.87; with products, 0.85. The paired gain of the network is 0.067, with intervals of 0.006 over runs and 0.013 over messages: that is not luck. (That 0.868 is also above the 0.858 of the best sum is less certain: ± 0.017 over test messages.) So "late fusion" need not stop where the product stops. Say *additive* when you mean additive.
 # - **The interacting ones are hardly apart.** Leave out low-rank bilinear without 1s and stacking with products, and all lie between 0.865 and 0.876. Do not rank them by one or two points. They differ in *speed*: look at the column of 4 epochs, where FiLM has 0.87 and low-rank bilinear with 1s 0.70; at its best epoch that one is no worse than any.
 # - **One that multiplies still does not get there.** Low-rank bilinear without 1s ends at 0.80. All its terms contain all three modalities: "face times words" is not among them. With a 1 behind each vector, and nothing else changed, it has 0.876. That is a control, not a guess: here the 1s matter.
 # - **Size buys nothing here.** The full tensor has more than twenty times the weights of its low-rank form, takes several times as long per step, and is no better.
-# - **Nobody reaches the joint ceiling**, 0.926: the frozen readers make mistakes that no joining repairs.
+# - **Nobody reaches the joint ceiling**, 0.926. At least part of it is the frozen readers' own mistakes, which no joining repairs.
 #
 # What they do not carry: other data, other widths, other rates (0.03, the largest tried, is chosen for several, and 0.001, the smallest, for the tensor). And all share one test set.
 #
