@@ -154,39 +154,6 @@ def stretched(self, gradients):
     return [g / norm * self.max_norm for g in gradients], norm
 
 
-ANSWERS = {
-    "train_keras.4": Answers(
-        right=[Pool, PoolByLoop],
-        wrong=[
-            (pool(hide=lambda self, scores, mask: scores), "Padding gets a share"),
-            (pool(hide=zero_scores), "A score of 0 still gets a share"),
-            (pool(share=masked_late), "no longer add up to 1"),
-            (pool(score=lambda self, x: (x @ self.kernel) @ self.query), "tanh is missing"),
-            (pool(compute_mask=lambda self, x, mask=None: mask), "handed on"),
-            (pool(get_config=lambda self: layers.Layer.get_config(self)), "lacks `width`"),
-        ],
-        skip={"*": "the answer is a class and gets its inputs through a probe"},
-    ),
-    "train_keras.5": Answers(
-        right=[Pieces, WholeBatch],
-        wrong=[
-            (pieces(join=lambda self, found: [sum(g) for g in zip(*found, strict=True)]), "did not divide"),
-            (pieces(join=lambda self, found: found[-1]), "Only the last micro-batch"),
-            (pieces(clip=lambda self, g: (g, tf.linalg.global_norm(g))), "Nothing is clipped"),
-            (pieces(clip=stretched), "A short gradient was stretched"),
-            (
-                pieces(report=lambda self, losses, norm, clipped: {"loss": losses[-1], "norm": norm}),
-                "that of the last micro-batch",
-            ),
-            (
-                pieces(
-                    report=lambda self, losses, norm, clipped: {
-                        "loss": sum(losses) / len(losses),
-                        "norm": tf.linalg.global_norm(clipped),
-                    }
-                ),
-                "the one after clipping",
-            ),
 class Doors(layers.Layer):
     """A right answer with places to go wrong."""
 
@@ -238,6 +205,41 @@ ANSWERS = {
             (doors(clean=lambda self, x, here: x * ops.cast(here, x.dtype)), "NaN comes through"),
             (doors(seen=lambda self, xs, kept: ops.concatenate(xs, 1)), "gates still see"),
             (doors(join=lambda self, z, h: Doors.join(self, z, h) / len(z)), "mean over the modalities"),
+        ],
+        skip={"*": "the answer is a class and gets its inputs through a probe"},
+    ),
+    "train_keras.4": Answers(
+        right=[Pool, PoolByLoop],
+        wrong=[
+            (pool(hide=lambda self, scores, mask: scores), "Padding gets a share"),
+            (pool(hide=zero_scores), "A score of 0 still gets a share"),
+            (pool(share=masked_late), "no longer add up to 1"),
+            (pool(score=lambda self, x: (x @ self.kernel) @ self.query), "tanh is missing"),
+            (pool(compute_mask=lambda self, x, mask=None: mask), "handed on"),
+            (pool(get_config=lambda self: layers.Layer.get_config(self)), "lacks `width`"),
+        ],
+        skip={"*": "the answer is a class and gets its inputs through a probe"},
+    ),
+    "train_keras.5": Answers(
+        right=[Pieces, WholeBatch],
+        wrong=[
+            (pieces(join=lambda self, found: [sum(g) for g in zip(*found, strict=True)]), "did not divide"),
+            (pieces(join=lambda self, found: found[-1]), "Only the last micro-batch"),
+            (pieces(clip=lambda self, g: (g, tf.linalg.global_norm(g))), "Nothing is clipped"),
+            (pieces(clip=stretched), "A short gradient was stretched"),
+            (
+                pieces(report=lambda self, losses, norm, clipped: {"loss": losses[-1], "norm": norm}),
+                "that of the last micro-batch",
+            ),
+            (
+                pieces(
+                    report=lambda self, losses, norm, clipped: {
+                        "loss": sum(losses) / len(losses),
+                        "norm": tf.linalg.global_norm(clipped),
+                    }
+                ),
+                "the one after clipping",
+            ),
         ],
         skip={"*": "the answer is a class and gets its inputs through a probe"},
     ),
