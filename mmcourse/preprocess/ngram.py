@@ -12,7 +12,7 @@ __all__ = ["Bigram"]
 class Bigram:
     """log p(label | the label before it), with add-k smoothing; label 0 stands for the beginning and the end of a text.
 
-    What `mmcourse.numpy.ctc.prefix_beam_search` takes as `language_model`, with ``end=0``.
+    What `mmcourse.preprocess.transcript.prefix_beam_search` takes as `language_model`, with ``end=0``.
 
     Parameters
     ----------

@@ -28,8 +28,8 @@ from torch.nn import functional as F
 
 from mmcourse.datasets import vocabulary
 from mmcourse.datasets.scenes.spoken import spoken_words
-from mmcourse.numpy.ctc import greedy_decode, prefix_beam_search
 from mmcourse.preprocess.errors import InputError
+from mmcourse.preprocess.transcript import greedy_decode, prefix_beam_search
 from mmcourse.preprocess.whisper import HOP, N_FFT, SAMPLE_RATE, log10_mel
 from mmcourse.torch.model_files import read_model, write_model
 
@@ -221,7 +221,7 @@ class Recognizer(nn.Module):
 
         Parameters
         ----------
-        method : "greedy", or "beam" with `options` of `mmcourse.numpy.ctc.prefix_beam_search`
+        method : "greedy", or "beam" with `options` of `mmcourse.preprocess.transcript.prefix_beam_search`
 
         Raises
         ------

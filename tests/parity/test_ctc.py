@@ -287,6 +287,7 @@ def check_gradient():
 
 
 NUMPY, TORCH, KERAS = "mmcourse.numpy.ctc", "mmcourse.torch.ctc", "mmcourse.keras.ctc"
+DECODING = "mmcourse.preprocess.transcript"
 MUTANTS = [
     Mutant(
         "skips over a blank between equal labels",
@@ -333,28 +334,28 @@ MUTANTS = [
     ),
     Mutant(
         "blanks go before equal neighbors are one",
-        NUMPY,
+        DECODING,
         "        previous = label\n",
         "        previous = label if label != blank else previous\n",
         test_collapse,
     ),
     Mutant(
         "a repeated label grows from both ends",
-        NUMPY,
+        DECODING,
         "before = after_blank if text and label == text[-1] else either",
         "before = either",
         check_beam,
     ),
     Mutant(
         "a label that goes on comes from both ends",
-        NUMPY,
+        DECODING,
         "add(text, 1, after_label + float(frame[text[-1]]))",
         "add(text, 1, either + float(frame[text[-1]]))",
         check_beam,
     ),
     Mutant(
         "a beginning keeps its better way only",
-        NUMPY,
+        DECODING,
         "entry[which] = float(np.logaddexp(entry[which], log_p))",
         "entry[which] = max(entry[which], log_p)",
         check_beam,

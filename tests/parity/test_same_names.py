@@ -30,16 +30,13 @@ ONLY = {
     "numpy": {
         "attention.py": {"split_heads", "join_heads"},  # methods of the frameworks' class
         "contrastive.py": {"l2_normalize"},  # the frameworks bring it
-        "ctc.py": {  # counting, decoding and the backward pass, which work on the frameworks' outputs as well
+        "ctc.py": {  # counting and the backward pass, which work on the frameworks' outputs as well
             "backward_variables",
-            "collapse",
             "forward_variables",
-            "greedy_decode",
             "log_probability",
             "min_input_length",
             "num_paths",
             "occupancy",
-            "prefix_beam_search",
         },
         "convolution.py": {"conv2d_loop", "flip_kernel", "output_size", "receptive_field", "same_padding", "windows"},
         "encoders.py": {"audio_features", "image_features"},  # forward_features() of the class

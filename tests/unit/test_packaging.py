@@ -272,7 +272,7 @@ def test_the_wheel_holds_lessons_data_and_licenses_but_no_solutions(tmp_path: Pa
     assert not [name for name in names if "solutions" in name or "/src/" in name or "__pycache__" in name]
     assert {name.split("/")[-1] for name in names if "/licenses/" in name} == {"LICENSE", "LICENSE-CC-BY-4.0"}
     assert not [name for name in names if not name.startswith(("mmcourse/", "mmcourse-"))], "nothing beside the package"
-    assert wheel.stat().st_size < 40e6
+    assert wheel.stat().st_size < 60e6  # as ARCHITECTURE has it; 41 MB with 24 of the 36 lessons
     # Checks work where the wheel is installed, and no right answer lies beside them.
     data = {path.parent.name for path in (ROOT / "notebooks/src").glob("*/exercises.py")}
     assert {f"mmcourse/_lessons/{slug}/exercises.py" for slug in data} <= set(names)
