@@ -490,8 +490,8 @@ print(f"… {functional.count_params():,} weights in all")
 try:
     keras.utils.plot_model(functional, folder / "model.png", show_shapes=True)
     print("drawn into", "model.png")
-except ImportError as error:
-    print("no picture:", str(error).split("`")[0].strip(), "pydot")
+except ImportError:
+    print("no picture: pydot and Graphviz are not installed here")
 
 # %% [markdown]
 # Where a forward pass needs `if`s and loops, **subclassing** is the third style: layers are made in `__init__`, and `call` is plain Python. Keras sees the
@@ -923,7 +923,7 @@ def show_patience(patience=2, seed=0):
     ax.annotate(
         "restored",
         (best + 1, losses[best]),
-        (best + 1.6, losses[best] - 0.02),
+        (best + 1.6, losses[best] + 0.3),
         color=plot.ORANGE,
     )
     ax.set(
@@ -1141,7 +1141,7 @@ for ax, budget in zip(axes, ("4 epochs", "16 epochs")):
     ax.set(title=budget, xlabel="recall (black: the mean of both)", xlim=(-0.03, 1.03))
     ax.axvline(0.5, color=plot.GRAY, linestyle=":")
 axes[0].set_yticks(-np.arange(len(METHODS)), [TITLES.get(name, name) for name in METHODS])
-axes[0].legend(frameon=False, loc="lower left", fontsize=9)
+axes[0].legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1.0), ncol=2, fontsize=9)
 plot.show(
     fig,
     alt="Recall of both classes for five ways of training, after 4 and after 16 epochs; the numbers stand below.",
