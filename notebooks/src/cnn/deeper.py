@@ -146,13 +146,13 @@ depthwise = nn.Conv2d(4, 4, 3, groups=4, bias=False).double()
 pointwise = nn.Conv2d(4, 6, 1, bias=False).double()
 x = torch.tensor(g.normal(size=(2, 4, 8, 8)))
 by_channel = [F.conv2d(x[:, c : c + 1], depthwise.weight[c : c + 1]) for c in range(4)]
-same = torch.allclose(depthwise(x), torch.cat(by_channel, dim=1))
-print("a loop over channels:", same)
+gap = (depthwise(x) - torch.cat(by_channel, dim=1)).abs().max()
+print(f"a loop over channels: differs by at most {gap:.10f}")
 patterns = depthwise.weight[:, 0]  # (4, 3, 3)
 mixing = pointwise.weight[:, :, 0, 0]  # (6, 4)
 full = mixing[:, :, None, None] * patterns[None]  # (6, 4, 3, 3)
-same = torch.allclose(pointwise(depthwise(x)), F.conv2d(x, full))
-print("as one convolution:  ", same)
+gap = (pointwise(depthwise(x)) - F.conv2d(x, full)).abs().max()
+print(f"as one convolution:   differs by at most {gap:.10f}")
 
 # %% [markdown]
 # So it can do less than a full convolution, in exchange for an eighth of the products. Whether that is a good bargain is a question of accuracy at equal cost, which a table of counts does not answer. EfficientNet (lesson [vision](vision.ipynb)) consists of such layers.
@@ -179,6 +179,7 @@ print("PyTorch  ", by_torch[0, 0].numpy())
 assert np.allclose(large, by_torch)
 
 # %%
+g = np.random.default_rng(1)
 x = torch.zeros(1, 1, 7, 7, dtype=torch.float64, requires_grad=True)
 w = torch.tensor(g.normal(size=(1, 1, 3, 3)))
 y = F.conv2d(x, w, stride=2)  # (1, 1, 3, 3)
@@ -186,7 +187,9 @@ delta = torch.tensor(g.normal(size=(1, 1, 3, 3)))
 (back,) = torch.autograd.grad(y, x, delta)
 up = F.conv_transpose2d(delta, w, stride=2)
 print("shape", tuple(up.shape))
-print("gradient of a convolution = transposed:", torch.allclose(back, up))
+print("gradient of the convolution:", back[0, 0, 0].detach().numpy().round(3))
+print("transposed convolution:     ", up[0, 0, 0].numpy().round(3))
+print(f"largest difference anywhere: {(back - up).abs().max():.10f}")
 
 # %% [markdown]
 # **Predict:** an *even* map of ones, a kernel of ones, stride 2. Is the large map even, too, with kernels of 2, 3 and 4?
@@ -222,8 +225,8 @@ kernel = g.normal(size=(31, 31))
 shape = (64 + 31 - 1, 64 + 31 - 1)
 spectra = np.fft.rfft2(picture, shape) * np.fft.rfft2(kernel, shape)
 by_spectra = np.fft.irfft2(spectra, shape)
-same = np.allclose(by_spectra, convolve2d(picture, kernel))
-print("equal to scipy's convolve2d:", same)
+gap = abs(by_spectra - convolve2d(picture, kernel)).max()
+print(f"{by_spectra.shape}, differs from scipy's convolve2d by at most {gap:.10f}")
 
 # %% tags=["free"]
 print("kernel   sliding      spectra")
@@ -304,8 +307,8 @@ momentum_guess.compare("PyTorch's")
 momentum = weight_conversion.other_momentum(0.1)  # 0.9
 alike = keras.layers.BatchNormalization(momentum=momentum, epsilon=1e-5)
 alike(eight, training=True)
-equal = np.isclose(float(alike.moving_mean[0]), in_torch.running_mean.item())
-print("running mean equal:", equal)
+print(f"running mean: Keras {float(alike.moving_mean[0]):.4f}", end=", ")
+print(f"PyTorch {in_torch.running_mean.item():.4f}")
 variances = in_torch.running_var[0], alike.moving_variance[0]
 # they start at 1, which still counts 0.9
 given = [float(variance) - 0.9 for variance in variances]
@@ -320,6 +323,8 @@ assert abs(given[0] / given[1] - 8 / 7) < 0.01
 # Behind a `flatten`, a linear layer has a weight for each channel *and* position. PyTorch flattens (c, h, w), Keras (h, w, c). Copied as they are, the weights have the right shape and meet the wrong numbers. The remedy is to give the weights their three axes back, move them, and flatten again.
 
 # %%
+g = np.random.default_rng(2)
+torch.manual_seed(0)
 c, h, w = 4, 3, 5
 maps = g.normal(size=(2, c, h, w)).astype("float32")
 linear = nn.Linear(c * h * w, 6)
@@ -336,7 +341,7 @@ ways = {
 for name, kernel in ways.items():
     dense.set_weights([kernel, linear.bias.detach().numpy()])
     found = np.array(dense(maps_last.reshape(2, -1)))
-    print(f"{name:20} equal: {np.allclose(found, wanted, atol=1e-5)}")
+    print(f"{name:20} differs by at most {abs(found - wanted).max():.2f}")
 
 # %% [markdown]
 # ## What to remember
