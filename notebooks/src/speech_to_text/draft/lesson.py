@@ -38,6 +38,7 @@ from mmcourse.figures.vlm import wilson_interval
 from mmcourse.numpy import ctc
 from mmcourse.preprocess import audio
 from mmcourse.preprocess.ngram import Bigram
+from mmcourse.preprocess.transcript import greedy_decode, prefix_beam_search
 from mmcourse.preprocess.whisper import log10_mel, whisper_features
 from mmcourse.torch.speech_to_text import Recognizer, as_question, scale_level
 
@@ -745,8 +746,8 @@ expect_within("word error rate on 300 of them", here, 0.02, 0.02)
 # %%
 tiny = np.array([[0.6, 0.4], [0.6, 0.4]])  # blank, word
 print("best path: – – with", 0.6 * 0.6, "→ the empty text; the word:", 1 - 0.6 * 0.6)
-best_text, _ = ctc.prefix_beam_search(np.log(tiny))[0]
-print("greedy", ctc.greedy_decode(np.log(tiny)), "  prefix beam", list(best_text))
+best_text, _ = prefix_beam_search(np.log(tiny))[0]
+print("greedy", greedy_decode(np.log(tiny)), "  prefix beam", list(best_text))
 
 # %% [markdown]
 # **Prefix beam search** (Hannun et al. 2014) keeps the most probable *beginnings of texts* and lets them grow step by step. For each it keeps two sums: of its paths that end in a blank, and of those that end in its last word. It needs both, since only after a blank does the same word again make a second one:
@@ -800,7 +801,7 @@ def rates(heard):
 def decode(log_probs, **options):
     """Texts by prefix beam search."""
     beam = {"beam_width": 5, "cutoff": -5.0, **options}
-    found = [ctc.prefix_beam_search(one, **beam)[0][0] for one in log_probs]
+    found = [prefix_beam_search(one, **beam)[0][0] for one in log_probs]
     return [recognizer.text(best) for best in found]
 
 
@@ -822,7 +823,7 @@ print(f"{'noise':7}{'greedy':16}{titles}")
 for level, decibels in (("none", None), ("5 dB", 5.0)):
     noisy = by_six if decibels is None else spoken.add_noise(by_six, decibels)
     log_probs = recognizer.log_probs(noisy)
-    greedy = rates([recognizer.text(ctc.greedy_decode(one)) for one in log_probs])
+    greedy = rates([recognizer.text(greedy_decode(one)) for one in log_probs])
     mean, half = mean_and_interval(greedy)
     line = f"{level:7}{mean:.3f} ± {half:.3f}   "
     for name, options in ways.items():
