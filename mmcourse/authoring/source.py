@@ -260,7 +260,8 @@ def numbered(text: str, numbers: dict[str, str]) -> str:
 def setup_cell(slug: str, source: Source) -> str:
     """The first code cell of a notebook: it installs the course from its release, or says that there is none yet."""
     beyond = [m for m in needed_modules(c.source for c in source.cells if c.cell_type == "code") if m not in IN_CORE]
-    beyond = [m for m in beyond if not _is_own(m, source)]
+    guarded = {name for c in source.cells for name in c.metadata.get("needs", [])}  # a cell asks for it by itself
+    beyond = [m for m in beyond if m not in guarded and not _is_own(m, source)]
     needs = f"needs={beyond}".replace("'", '"') if beyond else ""
     if not published(slug):
         lines = textwrap.wrap(NOT_PUBLISHED, 70, drop_whitespace=False)

@@ -15,7 +15,7 @@ from mmcourse.authoring.__main__ import main
 from mmcourse.authoring.budget import bands, duration, line, memory, steady
 from mmcourse.authoring.builder import BuildError
 from mmcourse.authoring.execute import ExecutionError, execute
-from mmcourse.authoring.source import lesson_text, read, without_badge
+from mmcourse.authoring.source import lesson_text, read, setup_cell, without_badge
 from mmcourse.runtime import published
 
 KINDS = ("notebook", "exercise", "solution")
@@ -318,3 +318,10 @@ def test_the_title_card_promises_the_tagged_band_or_the_first():
     first, second = cell("loss 1.12, expected 1.1 ± 0.1\n"), cell("accuracy 0.913, expected 0.90 ± 0.02\n", "target")
     assert _targets(nbformat.v4.new_notebook(cells=[first, second])) == ["accuracy 0.90 ± 0.02"]
     assert _targets(nbformat.v4.new_notebook(cells=[first, cell("b 2.0, expected 2 ± 1")])) == ["loss 1.1 ± 0.1"]
+
+
+def test_the_setup_cell_does_not_ask_for_what_a_cell_asks_for_itself(tmp_path):
+    path = tmp_path / "lesson.py"
+    guarded = '# %% tags=["real", "free"] needs=["lightning"]\nimport lightning\n'
+    path.write_text(CARD + "\n# %%\nimport sklearn\nimport optuna\n\n" + guarded, encoding="utf-8")
+    assert 'setup(needs=["optuna"])' in setup_cell("owner/name", read(path))
