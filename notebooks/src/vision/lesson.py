@@ -565,7 +565,33 @@ for name, other in others.items():
 # $$\mu_{\text{running}} \leftarrow (1 - m)\, \mu_{\text{running}} + m\, \mu_{\text{batch}}$$
 #
 # `model.train()` and `model.eval()` switch between the two. PyTorch calls $m$ the *momentum*, 0.1 by default: the weight of the **new** batch. (It has nothing to do with the optimizer's momentum.)
-#
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+canvas.text("train()", 36, 30, size=13, bold=True)
+canvas.text("eval()", 36, 238, size=13, bold=True)
+size = {"width": 140, "height": 56}
+batch = canvas.place(draw.box("mini-batch", color="gray", **size), x=90, y=0)
+part = draw.box("its mean,\nits variance", color="orange", **size)
+own = canvas.place(part, x=300, y=0)
+first = canvas.place(draw.box("normalize", **size), x=520, y=0)
+part = draw.box("running\naverages", color="green", **size)
+running = canvas.place(part, x=300, y=110)
+new = canvas.place(draw.box("new pictures", color="gray", **size), x=90, y=210)
+second = canvas.place(draw.box("normalize", **size), x=520, y=210)
+canvas.arrow(batch, own)
+canvas.arrow(own, first)
+canvas.arrow(own, running, label="with the weight m")
+canvas.arrow(running.right, second.top)
+canvas.arrow(new, second)
+draw.show(
+    canvas,
+    alt="Training mode: a mini-batch is normalized by its own mean and variance, "
+    "which also flow into the running averages with the weight m. Evaluation mode: "
+    "new pictures are normalized by the running averages.",
+)
+
+# %% [markdown]
 # **Your turn (blank 2).** Start at 0 and take in the means of several batches, one after another.
 # <details><summary>Hint 1</summary>
 #
@@ -1023,7 +1049,31 @@ for name in ("plain", "ResNet"):
 
 # %% [markdown]
 # ### More pictures than you have
-# **Augmentation** shows each picture in a new version in every epoch: moved, mirrored, recolored. It assumes that the answer does not change. Here are two changes, three questions, and a control: *the same number of steps without it*.
+# **Augmentation** shows each picture in a new version in every epoch: moved, mirrored, recolored. It assumes that the answer does not change.
+
+# %% tags=["hide-input"]
+picture = np.zeros((4, 4), int)
+picture[1, 1:3] = picture[2, 2] = 1  # a small 7
+moves = {"epoch 1": (1, 0), "epoch 2": (0, 1), "epoch 3": (-1, -1)}
+canvas = draw.Canvas()
+source = canvas.place(draw.matrix(picture, title="the picture"), x=0, y=0)
+before = source
+for epoch, move in moves.items():
+    version = np.roll(picture, move, axis=(0, 1))
+    part = draw.matrix(version, title=epoch, color="sky")
+    before = canvas.place(part, right_of=before, gap=44 if before is source else 16)
+    if epoch == "epoch 1":
+        canvas.arrow(source, before)
+answer = draw.box("7", note="each\ntime", color="orange")
+canvas.arrow(before, canvas.place(answer, right_of=before, gap=36))
+draw.show(
+    canvas,
+    alt="A small 7 on 4 by 4 pixels. In three epochs the network sees it moved down, "
+    "moved right, and moved up and left, with the same label each time.",
+)
+
+# %% [markdown]
+# Here are two changes, three questions, and a control: *the same number of steps without it*.
 
 # %%
 augmentation_guess = widgets.guess(
@@ -1116,7 +1166,35 @@ draw.show(
 
 # %% [markdown]
 # There are three ways to use it, from cheap to expensive:
-#
+
+# %% tags=["hide-input"]
+stages = ["edges", "textures", "parts", "new head"]
+ways = {
+    "frozen encoder": ["frozen"] * 3,
+    "fine-tuning": ["trained further"] * 3,
+    "from scratch": ["trained"] * 3,
+}
+colors = {"frozen": "gray", "trained further": "sky", "trained": "green"}
+canvas = draw.Canvas()
+for row, (way, states) in enumerate(ways.items()):
+    canvas.text(way, 52, 80 * row + 28, size=13, bold=True)
+    before = None
+    for k, (stage, state) in enumerate(zip(stages, [*states, "trained"])):
+        part = draw.box(stage, note=state, color=colors[state], width=122)
+        spot = canvas.place(part, x=130 + 148 * k, y=80 * row)
+        if before is not None:
+            canvas.arrow(before, spot)
+        before = spot
+text = "gray and light blue: ImageNet's weights at the start; green: random weights"
+canvas.text(text, 340, 240, size=12)
+draw.show(
+    canvas,
+    alt="Three networks of three stages and a new head. Frozen encoder: only the "
+    "head is trained. Fine-tuning: the stages are trained further, too. From "
+    "scratch: all of it starts at random and is trained.",
+)
+
+# %% [markdown]
 # - **Frozen encoder**: no weight of the backbone changes. Compute the features once, keep them, and train only a head. If the head is one linear layer, it is called a **linear probe**, since it also shows what the features hold.
 # - **Fine-tuning**: the backbone is trained further, with a small learning rate, so that it does not forget what it knows.
 # - **From scratch**: the same or a smaller network, without the weights. This is what the other two must be compared with.

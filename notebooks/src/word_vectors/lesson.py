@@ -221,8 +221,10 @@ count_pairs = check("word_vectors.blank.1", count_pairs)
 # %%
 encoded = [[ids[word] for word in sentence] for sentence in sentences]
 counts = count_pairs(encoded, n, window=2)  # (95, 95)
-print(f"{counts.sum():,.0f} pairs; symmetric: {(counts == counts.T).all()}")
+print(f"{counts.sum():,.0f} pairs", end="; ")
 near_red = counts[ids["red"]]
+print(f"“in” near “red” {near_red[ids['in']]:.0f}", end=", ")
+print(f"“red” near “in” {counts[ids['in'], ids['red']]:.0f}")
 top = np.argsort(-near_red, kind="stable")[:6]
 print("most frequent near red:", [f"{words[i]} {near_red[i]:.0f}" for i in top])
 
