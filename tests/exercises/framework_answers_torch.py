@@ -214,6 +214,61 @@ def cells(**methods):
     return type("Cells", (Cells,), methods)
 
 
+# ---------------------------------------------------------------- speech_to_text.4, speech_to_text.5
+def ctc_of(
+    log=lambda z: z.log_softmax(-1),
+    steps=lambda n, z: torch.div(n + 3, 4, rounding_mode="floor"),
+    blank=lambda z: 0,
+    average=lambda nats, ok, words: nats[ok].sum() / words[ok].sum(),
+    count=lambda ok: int((~ok).sum()),
+    zero=True,
+    flip=False,
+):
+    """A right answer with places to go wrong."""
+
+    def answer(z, n, y, m):
+        loss = nn.CTCLoss(blank=blank(z), reduction="none", zero_infinity=zero)
+        each = loss(log(z).permute(1, 0, 2), y, steps(n, z), m)
+        ok = (each != 0) & (each < float("inf"))
+        found = average(each, ok, m), count(ok)
+        return found[::-1] if flip else found
+
+    return answer
+
+
+class Halved(nn.Module):
+    """A right answer with places to go wrong."""
+
+    stride, gelu, ends, starts = 2, staticmethod(F.gelu), True, True
+
+    def __init__(self, i, o, k):
+        super().__init__()
+        self.conv = nn.Conv1d(i, o, k, stride=self.stride, padding=self.pad(k))
+
+    def pad(self, k):
+        return (k - 1) // 2
+
+    def shorter(self, n):
+        return n - n // 2
+
+    def give(self, y, n):
+        return y, n
+
+    def forward(self, x, n):
+        z = x.clone()
+        for row, size in enumerate(n.tolist()):
+            if self.starts:
+                z[row, size:] = 0
+        y = self.gelu(self.conv(z.mT)).mT
+        m = self.shorter(n)
+        keep = torch.arange(y.shape[1])[None] < m[:, None]
+        return self.give(y * keep[..., None] if self.ends else y, m)
+
+
+def halved(**parts):
+    return type("Halved", (Halved,), parts)
+
+
 # ---------------------------------------------------------------- cnn.4, cnn.5
 class Padded(nn.Module):
     """A right answer with places to go wrong."""
@@ -1305,6 +1360,38 @@ ANSWERS = {
             (cells(grow=lambda self, s: s.exp()), "0.25 of width and height"),
             (cells(end=lambda self, w, s: torch.cat((w - s / 2, w + s / 2), 2)), "corners of the box"),
             (cells(forward=lambda self, f: Cells.forward(self, f)[::-1]), "other way round"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "speech_to_text.4": Answers(
+        right=[ctc_of(), ctc_of(steps=lambda n, z: torch.ceil(n / 4).long())],
+        wrong=[
+            (ctc_of(log=lambda z: z), "apply log_softmax"),
+            (ctc_of(log=lambda z: z.softmax(-1)), "not softmax"),
+            (ctc_of(steps=lambda n, z: torch.full_like(n, z.shape[1])), "not frames"),
+            (ctc_of(steps=lambda n, z: n // 4), "rounded up"),
+            (ctc_of(blank=lambda z: z.shape[2] - 1), "not the last"),
+            (ctc_of(average=lambda nats, ok, words: nats[ok].sum() / words.sum()), "its words"),
+            (ctc_of(average=lambda nats, ok, words: nats[ok].mean()), "all their words"),
+            (ctc_of(average=lambda nats, ok, words: nats[ok].sum()), "This is the sum"),
+            (ctc_of(zero=False, average=lambda nats, ok, words: nats.sum() / words[ok].sum()), "holds inf"),
+            (ctc_of(zero=False), "NaN"),
+            (ctc_of(count=lambda ok: int(ok.sum())), "that fit"),
+            (ctc_of(flip=True), "other way round"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "speech_to_text.5": Answers(
+        right=[Halved, halved(shorter=lambda self, n: (n / 2).ceil().long())],
+        wrong=[
+            (halved(starts=False), "set it to 0 first"),
+            (halved(ends=False), "output after"),
+            (halved(stride=1), "stride is 2"),
+            (halved(pad=lambda self, k: 0), "zeros on both sides"),
+            (halved(gelu=staticmethod(lambda z: z)), "GELU is missing"),
+            (halved(gelu=staticmethod(F.relu)), "ReLU"),
+            (halved(shorter=lambda self, n: n // 2), "rounded up"),
+            (halved(give=lambda self, y, n: (n, y)), "other way round"),
         ],
         skip=FUNCTIONS,
     ),
