@@ -587,7 +587,7 @@ plot.show(
     alt="The loss falls in two stages. The blank's share rises above 0.8 within some twenty steps and stays there.",
 )
 
-# %%
+# %% tags=["free"]
 early = curve[15:25, 1].mean()
 late = curve[-20:, 1].mean()
 mean_steps = np.mean([(len(one) + 3) // 4 for one in frames])
@@ -813,7 +813,8 @@ by_bonus = {}
 for bonus in (0.0, 1.0, 2.0, 3.0):
     by_bonus[bonus] = word_error_rate(tune_texts, decode(tuned, **fusion, bonus=bonus))
 bonus = min(by_bonus, key=lambda value: by_bonus[value])
-print("WER by bonus, training voices at 5 dB:", by_bonus)
+said_bonus = ", ".join(f"{value:.0f}: {rate:.3f}" for value, rate in by_bonus.items())
+print("WER by bonus, training voices at 5 dB:", said_bonus)
 
 # %% tags=["free"]
 ways = {"beam": {}, "bigram": fusion, "and bonus": {**fusion, "bonus": bonus}}
@@ -938,7 +939,6 @@ assert by_color < 0.4 < by_other
 # The recognizer mostly writes nothing there: it puts down what it hears. Who knows the grammar names little words (*of*, *the*, *is*) nearly always, and colors hardly ever (there are few in each row, so look at the order only): eight colors are equally probable, and no rule of the grammar knows which one the speaker meant. That is the limit of every language model: it gives back what could have been guessed anyway. Of what the speaker *chose*, it knows nothing, and where it fills such a gap, it makes something up that sounds right.
 
 # %% [markdown]
-# %% [markdown]
 # ### Without alignment at all
 # **Sequence to sequence** (Chan et al. 2015, *Listen, Attend and Spell*): a decoder with cross-attention, as in [captioning](captioning.ipynb), reads the encoder's states and writes one word after another until it writes an end. It needs no blank and no path, and each word is chosen *given the words before*. Here is a small one, trained for some seconds on the frozen states of our recognizer.
 
@@ -1024,7 +1024,7 @@ for name, sound in nothing.items():
     print(f"{name}\n   seq2seq: {spell(speller, sound)!r}")
     print(f"   CTC:     {recognizer.transcribe([sound])[0]!r}")
 
-# %%
+# %% tags=["free"]
 silence_guess.compare("a whole sentence")
 made_up = [len(spell(speller, sound).split()) for sound in nothing.values()]
 by_rule = [len(recognizer.transcribe([sound])[0].split()) for sound in nothing.values()]
