@@ -22,7 +22,7 @@ from .imports import needed_modules
 MARKER = re.compile(r"^# %%(?!%)")
 BEGIN, END, BLANK = "# BEGIN SOLUTION", "# END SOLUTION", "# BLANK:"
 IN_CORE = {"IPython", "PIL", "matplotlib", "numpy", "scipy", "sklearn", "soundfile", "tqdm"}  # come with the course
-TAGS = {"free", "raises-exception", "hide-input", "setup", "target", "variant", "real"}
+TAGS = {"free", "once", "raises-exception", "hide-input", "setup", "target", "variant", "real"}
 CHOICES = re.compile(r"[ \t]+# of: .+$", re.MULTILINE)  # what a variant cell can be; readers see one of them
 CHECK = re.compile(r"^\s*(?:\w+\s*=\s*)?check\(\s*[\"']([a-z][a-z0-9_]*\.\d+)[\"']", re.MULTILINE)
 BADGE = "[Open in Colab]"
