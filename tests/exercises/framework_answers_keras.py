@@ -214,7 +214,7 @@ ANSWERS = {
             (pool(hide=lambda self, scores, mask: scores), "Padding gets a share"),
             (pool(hide=zero_scores), "A score of 0 still gets a share"),
             (pool(share=masked_late), "no longer add up to 1"),
-            (pool(score=lambda self, x: (x @ self.kernel) @ self.query), "tanh is missing"),
+            (pool(score=lambda self, x: ops.tensordot(ops.matmul(x, self.kernel), self.query, 1)), "tanh is missing"),
             (pool(compute_mask=lambda self, x, mask=None: mask), "handed on"),
             (pool(get_config=lambda self: layers.Layer.get_config(self)), "lacks `width`"),
         ],

@@ -174,7 +174,7 @@ def test_one_command_lists_exercises_with_their_counts():
     for exercise in find_lesson("fusion").exercises:
         counts = r"\s+".join(map(str, (exercise.points, exercise.minutes, *exercise.counts())))
         assert re.search(rf"{exercise.id}\s+{re.escape(exercise.title)}\s+{counts}\s", run.stdout)
-    assert "4 exercises, 8 points, 40 minutes." in run.stdout
+    assert "6 exercises, 13 points, 75 minutes." in run.stdout
     assert "says: Return `(b, k)`." in run.stdout and "nothing!" not in run.stdout
 
 

@@ -180,7 +180,15 @@ print([report(1, 1.098), report(2, 1.097)])
             "            optimizer.step()\n"
             "            if report(epoch, loss.item()):\n                return loss.item(), True\n",
         ),
-        "You train on one batch of all rows: take batches of `batch_size`.": "rows = slice(0, len(x))",
+        "You train on one batch of all rows: take batches of `batch_size`.": [
+            "rows = slice(0, len(x))",
+            edit(
+                'range(0, len(x), config["batch_size"])',
+                "range(0, len(x), len(x))",
+                'slice(start, start + config["batch_size"])',
+                "slice(0, len(x))",
+            ),
+        ],
         "You leave out the smaller last batch.": edit(
             'range(0, len(x), config["batch_size"])',
             'range(0, len(x) - config["batch_size"] + 1, config["batch_size"])',
@@ -188,9 +196,10 @@ print([report(1, 1.098), report(2, 1.097)])
         "Gradients of the batch before, or of what was there, are still in `.grad`: `optimizer.zero_grad()`.": edit(
             "            optimizer.zero_grad()\n", ""
         ),
-        "Cross-entropy takes logits: its softmax is inside, and you applied one before it.": edit(
-            "model(x[rows])", "model(x[rows]).softmax(dim=1)"
-        ),
+        "Cross-entropy takes logits: its softmax is inside, and you applied one before it.": [
+            edit("model(x[rows])", "model(x[rows]).softmax(dim=1)"),
+            edit("model(x[rows])", "model(x[rows]).softmax(dim=1)", "model(x_valid)", "model(x_valid).softmax(dim=1)"),
+        ],
         "AdamW is asked for, not Adam: its weight decay is not part of the gradient.": edit(
             "optim.AdamW", "optim.Adam"
         ),
