@@ -386,9 +386,15 @@ print(Plain(8, 3)(np.ones((4, 5), "float32")).shape)
         "You added the gradients up, but did not divide: the mean loss of the whole batch has their mean as gradient.": (
             "mean = total"
         ),
-        "Only the last micro-batch's gradient is used: add them all up.": edit(
-            "[a + g for a, g in zip(total, gradients, strict=True)]", "gradients"
-        ),
+        "Only the last micro-batch's gradient is used: add them all up.": [
+            edit("[a + g for a, g in zip(total, gradients, strict=True)]", "gradients"),
+            edit(
+                "[a + g for a, g in zip(total, gradients, strict=True)]",
+                "gradients",
+                "[a / self.parts for a in total]",
+                "total",
+            ),
+        ],
         "The gradient is only of the first micro-batch: take another slice each time.": ("rows = slice(0, size)"),
         "The optimizer moved after each micro-batch: accumulate first, then move once.": StepForEach,
         "Nothing is clipped: shorten the gradient to `max_norm` where it is longer.": (
