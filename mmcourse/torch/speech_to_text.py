@@ -263,7 +263,7 @@ class Recognizer(nn.Module):
 class Stream:
     """Sound comes in piece by piece; a time step is given out as soon as nothing that comes can change it.
 
-    That is `latency` seconds after it, about half a second for the shipped model. What is given out equals what the model says of the
+    That is `latency` seconds after it, half a second with the shipped weights. What is given out is what it says of the
     whole recording: every part of it, the front end and the norms too, looks at a limited stretch of time.
     """
 
