@@ -18,9 +18,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import sys  # noqa: E402
-import time  # noqa: E402
 from functools import cache  # noqa: E402
-from importlib.metadata import version  # noqa: E402
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
@@ -31,7 +29,8 @@ from sklearn.tree import DecisionTreeClassifier  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.functional import cross_entropy, pad, rms_norm  # noqa: E402
 
-from mmcourse import datasets, runtime  # noqa: E402
+from mmcourse import runtime  # noqa: E402
+from mmcourse.authoring.tables import make_tables
 from mmcourse.datasets import load  # noqa: E402
 from mmcourse.exercise import Challenge, find_challenge  # noqa: E402
 from mmcourse.preprocess.audio import log_mel  # noqa: E402
@@ -369,24 +368,6 @@ PARTS = {
 }
 
 
-def main(wanted=None):
-    """Measure all, or only the parts named, and store; what a part takes is kept in `seconds_of`."""
-    runtime.setup(threads=1)
-    for part in wanted or PARTS:
-        start = time.process_time()
-        made = PARTS[part]()
-        try:
-            figures = datasets.results("train_pytorch")
-        except FileNotFoundError:
-            figures = {}
-        taken = figures.get("seconds_of", {})
-        figures[part] = made
-        taken[part] = round(time.process_time() - start)
-        figures["seconds_of"], figures["seconds"] = taken, sum(taken.values())
-        figures["date"] = time.strftime("%Y-%m-%d")
-        figures["made_with"] = {name: version(name) for name in ("numpy", "scikit-learn", "torch")}
-        datasets.save_results("train_pytorch", figures)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    runtime.setup(threads=1)
+    make_tables("train_pytorch", PARTS, sys.argv[1:], packages=("numpy", "scikit-learn", "torch"))

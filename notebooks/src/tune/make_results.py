@@ -15,7 +15,6 @@ import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Callable  # noqa: E402
-from importlib.metadata import version  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -26,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tune_search as search  # noqa: E402
 
 from mmcourse import datasets, runtime  # noqa: E402
+from mmcourse.authoring.tables import make_tables  # noqa: E402
 
 SPLITS = ("train", "validation", "test")
 TABLE_SEEDS, NEW_SEEDS, FINALISTS = 3, 20, 8
@@ -460,26 +460,7 @@ PARTS: dict[str, Callable[[], dict]] = {
 }
 
 
-def main(names: list[str]) -> None:
-    """Make the named parts, or all, and keep the others."""
-    if unknown := set(names) - set(PARTS):
-        raise SystemExit(f"unknown part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+if __name__ == "__main__":
     runtime.setup(threads=1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    for name in names or PARTS:
-        start = time.process_time()
-        part = PARTS[name]()
-        figures = datasets.results("tune")
-        figures[name] = part
-        used = figures.get("seconds by part", {})
-        used[name] = round(time.process_time() - start, 1)
-        figures["seconds by part"] = used
-        figures["seconds"] = round(sum(used.values()))
-        figures["date"] = time.strftime("%Y-%m-%d")
-        figures["made_with"] = {p: version(p) for p in ("numpy", "torch", "optuna", "keras-tuner", "scikit-learn")}
-        datasets.save_results("tune", figures)
-        print("stored", name, used[name], flush=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    make_tables("tune", PARTS, sys.argv[1:], packages=("numpy", "torch", "optuna", "keras-tuner", "scikit-learn"))
