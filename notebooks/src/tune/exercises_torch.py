@@ -32,7 +32,10 @@ def use_trial(probe, answer, learning_rate, weight_decay, batch_size, epochs, st
     nn = probe.nn
     hidden, features = weights["0.weight"].shape
     model = nn.Sequential(
-        nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, len(weights["3.weight"]))
+        nn.Linear(features, hidden, bias=False),  # a bias before batch normalization has only rounding as its gradient
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, len(weights["3.weight"])),
     )
     next(probe.load_ways(model, weights))
     for parameter in model.parameters():
@@ -63,7 +66,7 @@ def use_trial(probe, answer, learning_rate, weight_decay, batch_size, epochs, st
         "the loss returned": np.array(float(probe.array(returned[0]))),
         "whether the trial was stopped": np.array(bool(returned[1])),
         "the weights at the end": probe.state(model),
-        "the type of a reported loss": type(seen[-1][1]).__name__,
+        "whether a reported loss is a Python float": np.array(type(seen[-1][1]) is float),
     }
 
 
@@ -74,7 +77,6 @@ def draw_trial(g, n, batch_size, epochs, stop_at, weight_decay=0.1, num_valid=6)
     y, y_valid = g.permutation(np.arange(n) % classes), g.permutation(np.arange(num_valid) % classes)
     shapes = {
         "0.weight": (hidden, features),
-        "0.bias": (hidden,),
         "1.weight": (hidden,),
         "1.bias": (hidden,),
         "3.weight": (classes, hidden),
@@ -122,11 +124,11 @@ trial = exercise(
         says("Return two values: the last validation loss,", mistake="lowest loss"),
         says("and whether the trial was stopped.", mistake="True where `report` said so"),
         example("""
-def report(epoch, loss):
+def stop_after_two(epoch, loss):
     print(f"epoch {epoch}: {loss:.3f}")
-    return epoch == 2  # stop after the second
+    return epoch == 2
 
-print([report(1, 1.098), report(2, 1.097)])
+print([stop_after_two(1, 1.098), stop_after_two(2, 1.097)])
 """),
     ],
     hints=[
