@@ -147,7 +147,7 @@ print([stop_after_two(1, 1.098), stop_after_two(2, 1.097)])
         part("one batch", n=6, batch_size=6, epochs=2, stop_at=0),
         part("much weight decay", n=8, batch_size=4, epochs=2, stop_at=0, weight_decay=5.0),
     ],
-    own={"n": 4, "batch_size": 2, "epochs": 2, "stop_at": 0, "num_valid": 3},
+    own={"n": 6, "batch_size": 3, "epochs": 2, "stop_at": 0, "num_valid": 3},
     own_says="A trial of your own: learning_rate, weight_decay, batch_size, epochs, stop_at, x, y, x_valid, y_valid",
     mistakes={
         "You score in training mode, where batch normalization uses the batch: `model.eval()` before the validation loss.": edit(
