@@ -26,7 +26,8 @@ def test_the_solutions_earn_all_points(sandbox, tmp_path: Path, lesson: authorin
     graded = grade(tmp_path / "in", tmp_path / "graded", tmp_path / "out", hidden_seed="all points")
     assert not graded.problems
     (record,) = graded.records
-    assert not record["cells"], "cells of the solutions that end with an error when graded"
+    broken = [cell for cell in record["cells"] if "an open challenge is not run while grading" not in cell[-1]]
+    assert not broken, "cells of the solutions that end with an error when graded"
     short = {
         exercise["id"]: (exercise["points"], exercise["max"], exercise["note"], exercise["parts"])
         for exercise in record["exercises"]
