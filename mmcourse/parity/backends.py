@@ -17,6 +17,7 @@ LAYOUTS: dict[str, dict[str, tuple[str, str, tuple[int, ...] | None] | None]] = 
     "Linear": {"weight": ("w", "kernel", (1, 0)), "bias": ("b", "bias", None)},
     "Conv1d": {"weight": ("w", "kernel", (2, 1, 0)), "bias": ("b", "bias", None)},
     "Conv2d": {"weight": ("w", "kernel", (2, 3, 1, 0)), "bias": ("b", "bias", None)},
+    "Conv3d": {"weight": ("w", "kernel", (2, 3, 4, 1, 0)), "bias": ("b", "bias", None)},
     "Embedding": {"weight": ("w", "embeddings", None)},
     "LayerNorm": {"weight": ("gamma", "gamma", None), "bias": ("beta", "beta", None)},
     "_BatchNorm": {

@@ -18,6 +18,7 @@ ALONE = {  # files of one backend, with the reason
         "detection.py": "a model of Part 4, which is in PyTorch first",
         "language_model.py": "a model of Part 4, which is in PyTorch first",
         "speech_to_text.py": "a model of Part 4, which is in PyTorch first",
+        "video.py": "a model of Part 4, which is in PyTorch first",
         "vlm.py": "a model of Part 4, which is in PyTorch first",
         "model_files.py": "saves and loads the models of Part 4",
         "efficientnet.py": "a network that others trained; its weights are PyTorch's",
@@ -43,6 +44,7 @@ ONLY = {
         "layers.py": {"sigmoid"},
         "losses.py": {"log_softmax"},
         "set_prediction.py": {"greedy_matching", "all_permutations_matching"},  # what the lesson compares with
+        "space_time.py": {"conv3d_loop"},
         "recurrent.py": {"gru_cell", "lstm_cell", "rnn_cell", "spectral_radius"},  # cell() of the class
         "transformer.py": {"feed_forward", "num_layers", "part", "residual"},
         "fusion/sums.py": {"linear", "shares"},  # shares() of WeightedSum

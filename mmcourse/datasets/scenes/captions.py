@@ -115,10 +115,15 @@ def article(words: str) -> str:
     return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
-def noun_phrase(thing: Thing, v: Voice) -> str:
-    """ "a tiny red disc", "a circle that is red and small", "a small circle in red", or without the size."""
+def noun_phrase(thing: Thing, v: Voice, sized: bool = True) -> str:
+    """ "a tiny red disc", "a circle that is red and small", "a small circle in red", or without the size.
+
+    sized : False for what changes its size
+    """
     size, color, shape = (v.say(name) for name in thing.names)
     order = v.pick("aaabcd")
+    if not sized:
+        order = "d"
     if order == "b":
         return article(f"{shape} that is {color} and {size}")
     if order == "c":
@@ -169,10 +174,12 @@ def english(scene: Scene) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-def chinese_phrase(thing: Thing, v: Voice) -> str:
+def chinese_phrase(thing: Thing, v: Voice, sized: bool = True) -> str:
     """一个小的红色圆形、一个红色的小圆形 …: with or without the size."""
     size, color, shape = (v.say(name) for name in thing.names)
     order = v.pick("aabc")
+    if not sized:
+        order = "c"
     if order == "c":
         return f"一个{color}的{shape}"
     if order == "b":
@@ -204,7 +211,9 @@ def chinese(scene: Scene) -> str:
 def event_caption(thing: Thing, event: str, seed: Sequence[int]) -> tuple[str, str]:
     """What happens in a video: (English, Chinese)."""
     v, z = Voice(ENGLISH, [*seed, 4]), Voice(CHINESE, [*seed, 5])
-    return f"{noun_phrase(thing, v).capitalize()} {v.say(event)}.", f"{chinese_phrase(thing, z)}{z.say(event)}。"
+    sized = event not in ("grow", "shrink")  # a thing that grows is small in one frame and large in another
+    english, chinese = noun_phrase(thing, v, sized), chinese_phrase(thing, z, sized)
+    return f"{english.capitalize()} {v.say(event)}.", f"{chinese}{z.say(event)}。"
 
 
 def tokens(text: str) -> list[str]:
