@@ -1,4 +1,4 @@
-"""The command line: lab · progress · run · doctor · data · build, and the classroom. Commands import what they need."""
+"""The command line: lab · progress · run · doctor · data · chat · build, classroom. Commands import what they need."""
 
 from __future__ import annotations
 
@@ -291,6 +291,58 @@ def figures(
     for name, value in found.items():
         rows.add_row(name, "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value))
     show(rows)
+
+
+@app.command()
+def chat(
+    scene: Annotated[int, typer.Option(metavar="NUMBER", help="Which of the course's test scenes to talk about.")] = 0,
+    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own picture instead of a scene.")] = None,
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the picture as PNG, to look at it.")] = None,
+) -> None:
+    """Talk about a picture with the chat model. One line is one turn; Ctrl-D ends."""
+    require("torch", extra="torch")
+    if scene < 0:
+        fail(f"--scene: expected 0 or more, got {scene}")
+    from mmcourse.datasets.scenes import world
+    from mmcourse.datasets.scenes.drawing import draw
+    from mmcourse.figures.scenes import SEED
+    from mmcourse.preprocess import image
+    from mmcourse.preprocess.errors import InputError
+
+    try:
+        pixels = draw(world.make(SEED, scene)) if picture is None else image.resize(image.read(picture), (64, 64))
+    except (InputError, OSError) as error:
+        fail(_reason(error) if isinstance(error, InputError) else f"--picture {picture}: {error.strerror or error}")
+    from mmcourse.torch.chat import ChatModel
+
+    try:
+        if save is not None:
+            from PIL import Image
+
+            Image.fromarray(pixels).resize((512, 512), Image.Resampling.NEAREST).save(save, format="PNG")
+        talk = ChatModel.from_pretrained("chat").start(pixels)
+    except (OSError, ValueError) as error:
+        fail(one_line(str(error)))
+    print(f"About {picture or f'scene {scene}'}. Ask for example: What colour is the star? Ctrl-D ends.", flush=True)
+    prompt = "> " if sys.stdin.isatty() else ""
+    while True:
+        try:
+            line = input(prompt).strip()
+        except (EOFError, KeyboardInterrupt):
+            break
+        except UnicodeDecodeError:
+            print("mmcourse: this line is no UTF-8 text", file=sys.stderr)
+            continue
+        if not line:
+            continue
+        try:
+            reply = talk.ask(line)
+        except ValueError as error:
+            print(f"mmcourse: {one_line(str(error))}", file=sys.stderr)
+            continue
+        for call, result in reply.calls:
+            print(f"  [tool] {call}: {result}")
+        print(reply.text, flush=True)
 
 
 @data.command("list")

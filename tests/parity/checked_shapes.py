@@ -191,6 +191,11 @@ def run_the_rest():
     convolution.same_padding(8, 3)
     convolution.receptive_field([(3, 1, 1)])
     import_module("mmcourse.numpy.recurrent").spectral_radius(np.eye(3))
+    preferences = import_module("mmcourse.numpy.preferences")
+    p = preferences.optimal_policy(np.log(np.full(4, 0.25)), np.arange(4.0), 1.0)
+    preferences.kl_divergence(p, p)
+    preferences.total_variation(p, p)
+    preferences.clipped_loss_backward(1.0, np.zeros(4), np.zeros(4), np.ones(4))
 
 
 def errors_of_wrong_calls():

@@ -15,6 +15,7 @@ ALONE = {  # files of one backend, with the reason
     "torch": {
         "clip.py": "a model of Part 4, which is in PyTorch first",
         "captioner.py": "a model of Part 4, which is in PyTorch first",
+        "chat.py": "a model of Part 4, which is in PyTorch first",
         "detection.py": "a model of Part 4, which is in PyTorch first",
         "language_model.py": "a model of Part 4, which is in PyTorch first",
         "speech_to_text.py": "a model of Part 4, which is in PyTorch first",
@@ -42,6 +43,7 @@ ONLY = {
         "convolution.py": {"conv2d_loop", "flip_kernel", "output_size", "receptive_field", "same_padding", "windows"},
         "encoders.py": {"audio_features", "image_features"},  # forward_features() of the class
         "layers.py": {"sigmoid"},
+        "preferences.py": {"kl_divergence", "optimal_policy", "total_variation"},  # where all answers can be listed
         "losses.py": {"log_softmax"},
         "set_prediction.py": {"greedy_matching", "all_permutations_matching"},  # what the lesson compares with
         "space_time.py": {"conv3d_loop"},

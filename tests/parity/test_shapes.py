@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ("attention", "convolution", "encoders", "layers", "losses", "masks", "norm", "recurrent", "transformer")
-CORE += ("boxes", "contrastive", "decoding", "lora", "set_prediction", "visual_tokens")
+CORE += ("boxes", "contrastive", "decoding", "lora", "preferences", "set_prediction", "visual_tokens")
 CORE += ("fusion/products", "fusion/sequences", "fusion/sums", "fusion/training")
 FILES = [f"{backend}/{name}.py" for backend in checked_shapes.BACKENDS for name in CORE]
 SHAPED = ("Bool[", "Float[", "Integer[", "Shaped[")
