@@ -84,3 +84,19 @@ def test_a_causal_mask_keeps_the_right_side_out(make):
 def gain(first, second):
     k = min(len(first), len(second))
     return mean_and_interval(np.subtract(first[:k], second[:k]))
+
+
+def test_either_rule_keeps_the_token_and_no_rule_helps_the_feelings(stored):
+    rule = stored["rule"]
+    assert min(min(rule[name]["token probe"]) for name in ("80/10/10", "all [MASK]")) > 0.975
+    for other in ("all [MASK]", "left side only"):
+        gained, half = gain(rule["80/10/10"]["probe"], rule[other]["probe"])
+        assert gained < half
+
+
+def test_a_probe_of_tokens_reads_them(make):
+    import torch
+
+    torch.manual_seed(0)
+    model = make.BertForMaskedLM(make.BertConfig.from_pretrained(make.TINY)).eval()
+    assert make.token_probe(model) > 0.9

@@ -76,3 +76,12 @@ def test_the_xrays_say_what_the_lesson_says(stored):
     assert table["early minus late product"][0] < 0 < table["early minus late product"][1]
     assert table["the product in stacking"][0] < 0 < table["the product in stacking"][1]
     assert table["auc"]["the view, read from the picture"] > 0.9
+    assert table["interval inside"]["PA"]["picture"][0] > table["interval inside"]["AP"]["picture"][1]
+
+
+def test_the_ones_help_at_every_rate(stored):
+    ones, none = (
+        np.array(stored["curves"]["methods"][f"low-rank bilinear{end}"]["validation by rate"])
+        for end in (", with 1s", "")
+    )
+    assert min(ones - none) > 0.05

