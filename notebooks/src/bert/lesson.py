@@ -52,7 +52,7 @@ made_on = f"stored run of {stored['date']}, one processor core"
 # %% [markdown]
 # *The film was dreadful. I* ▢ *every minute of the concert.*
 #
-# You can fill the gap, and you know why *loved* would be odd. A small BERT comes with this course. It has two blocks and 0.12 million weights, and no label was in its text. (But the sentences that stood together there mostly shared a feeling. Section 8 tries it without.) Ask it:
+# You can fill the gap. A small BERT comes with this course. It has two blocks and 0.12 million weights, and no label was in its text. (But sentences that stood together there mostly shared a feeling; section 8 tries it without.) Ask it:
 
 # %%
 folder = data_dir() / "models" / "tiny-bert"
@@ -244,7 +244,7 @@ know_nothing = masked_loss(np.zeros((2, 5, 668)), few_labels)
 print(f"equal logits for 668 tokens: {know_nothing:.3f}; ln 668 = {np.log(668):.3f}")
 
 # %% [markdown]
-# The second line is worth remembering. A network that knows nothing and says so (equal logits) has the loss $\ln V$. With random weights the logits are not equal, and what they prefer is arbitrary: a training starts slightly *above* $\ln V$. If it is clearly below *before the first step*, weights were loaded or the loss is computed wrongly. (That the answers can be seen in the input does not show there: section 5 tries it.)
+# The second line is worth remembering. A network that knows nothing and says so (equal logits) has the loss $\ln V$. With random weights the logits are not equal, and what they prefer is arbitrary: a training starts slightly *above* $\ln V$. If it is clearly below *before the first step*, weights were loaded or the loss is computed wrongly. (Visible answers do not show there: section 5 tries it.)
 
 # %% [markdown]
 # ## 4 · From text to ids
@@ -441,7 +441,7 @@ side_guess.compare("about 0.65")
 # Both sides are worth about ten points of accuracy, and a third of the loss, in this language of short sentences. No reader who knows only the grammar can *expect* more than 0.75; on 600 gaps luck can add a few points. (The loss is that of such a reader on these gaps.)
 #
 # ### Live
-# A fresh network of the same shape, 32 training sentences per step. The recipe is a usual one: AdamW, a **warm-up** (the rate rises over the first tenth of the steps), then a linear fall. Its head, `BertForMaskedLM`, is one more layer and then the table of token vectors once more, as output weights (*tied weights*). This takes some ten seconds.
+# A fresh network of the same shape, 32 training sentences per step. The recipe is a usual one: AdamW, a **warm-up** (the rate rises over the first tenth of the steps), then a linear fall. (Its output weights are the table of token vectors once more: *tied weights*.) This takes some ten seconds.
 
 # %%
 lines = mood_words.sentences("train")
@@ -552,7 +552,7 @@ expect_within("the same, with all answers in sight", visible, 6.8, 0.4)
 expect_within("accuracy in the gaps after 600 steps", accuracies[-1], 0.725, 0.03)
 
 # %% [markdown]
-# The last line answers what section 3 left open: before the first step the network cannot use an answer even where it stands in the input. If all answers can be seen, the loss is not low at the start; it falls to almost 0 *later*.
+# The second line answers what section 3 left open: before the first step the network cannot use an answer even where it stands in the input. With visible answers the loss falls to almost 0 *later*.
 #
 # ### Better than counting?
 # Is 0.7 much? Gaps can be easy. So put baselines beside it: the most frequent token; the **bigram**, which counts what follows the token before; and the counts with both neighbors (the two probabilities multiplied). All learn from the same training sentences.
@@ -812,7 +812,7 @@ else:
     print("not run: to install the weights,", how_to_install("pretrained"))
 
 # %% [markdown]
-# Look at the last line before you read meaning into such maps: on this sentence 0.28 of the attention in block 1, and 0.42 to 0.60 in the others, goes to `[CLS]` and `[SEP]`, which stand for no word. An attention map shows from where a head *takes* something. It is no explanation of an answer (lesson [attention](attention.ipynb) tests that).
+# Look at the last line before you read meaning into such maps: on this sentence 0.28 of the attention in block 1, and 0.42 to 0.60 in the others, goes to `[CLS]` and `[SEP]`, which stand for no word. A map shows from where a head *takes* something; it is no explanation of an answer (lesson [attention](attention.ipynb) tests that).
 #
 # ### Similar sentences
 # MiniLM was trained for this: the cosine of two mean-pooled vectors. The pairs were chosen before any was computed.
@@ -824,7 +824,8 @@ for row in stored["similarity"]["pairs"]:
 print("the Chinese sentence becomes", stored["similarity"]["Chinese pieces"])
 cosine_of = {row["what"]: row["cosine"] for row in stored["similarity"]["pairs"]}
 assert cosine_of["a negation"] > cosine_of["no word in common"] + 0.1
-assert cosine_of["who does what"] > cosine_of["the same opinion"] > cosine_of["a negation"]
+assert (cosine_of["who does what"] > cosine_of["the same opinion"]
+        > cosine_of["a negation"])  # fmt: skip
 
 # %% [markdown]
 # Two sentences without a common word are near each other (0.58): no counting of words can do that. But *good* and *not good* are nearer still (0.79), though a synonym moves less (0.93), and *the dog bites the man* is nearly the same as *the man bites the dog* (0.97). Eight pairs and one model: an illustration. And Chinese: this vocabulary has some of the characters and cuts the rest to `[UNK]`; the translation of *The film was good* is no nearer to it than a sentence about boiling water. For Chinese, look for a sentence encoder that was trained on it.
@@ -1050,7 +1051,7 @@ expect_within("fine-tuned in Keras on 128 labels", scores[1], 0.955, 0.04)
 # %% [markdown]
 # (Keras' network trains without dropout here; PyTorch's has BERT's 0.1.)
 #
-# One seed says little. Three draws of 8 to 512 labels, each network at 40 and at 120 steps, beside a logistic regression on counted words. And a control of where the gain comes from: tiny-bert's pre-training again, 1,000 steps and three seeds, once on its own text, in which the sentences of a message mostly share a feeling, and once with sentences put together at random.
+# One seed says little. Three draws of 8 to 512 labels, each network at 40 and at 120 steps, beside a logistic regression on counted words. And a control: tiny-bert's pre-training again (1,000 steps, three seeds), once on its own text, in which the sentences of a message mostly share a feeling, and once with sentences put together at random.
 
 # %% tags=["hide-input"]
 feelings = stored["feelings"]
@@ -1090,7 +1091,7 @@ for n in columns:
     assert gain.mean() > 0.1
 
 # %% [markdown]
-# From 32 labels on, tiny-bert is ahead of counting in each of the three draws, at both budgets. Three times as many steps help the network from scratch at 128 and 512 labels, and do not close its gap (one rate). And the control: on the same sentences put together at random, pre-training is worth less, in each seed at each of the three sizes; it is still ahead of no pre-training. So a part of the gain comes from a text that is tidier than real ones: its sentences stand together by feeling. (In each seed it also filled more gaps.)
+# From 32 labels on, tiny-bert is ahead of counting in each of the three draws, at both budgets. Three times as many steps help the network from scratch at 128 and 512 labels, and do not close its gap (one rate). The control: with sentences put together at random, pre-training is worth less, in each seed at each of the three sizes, and still more than none. So a part of the gain comes from text that is tidier than real text. (In each seed it also led to more filled gaps.)
 #
 # ### On real reviews
 # Now MiniLM and sentences that people wrote: 10,662 from film reviews, praise or blame (Pang and Lee 2005); MiniLM reads their first 32 tokens. All of this is stored (the script is `notebooks/src/bert/make_results.py`). Each seed draws its own labeled sentences; all ways get the same ones, and the test set is always the same.
@@ -1168,13 +1169,13 @@ for first, second in (("fine-tuned", "TF-IDF"), ("fine-tuned", "probe")):
 label_guess.compare("MiniLM, all weights trained")
 
 # %% [markdown]
-# Two kinds of intervals, for two questions. Over *draws*: would other labeled sentences give the same? Over *test sentences*: would other new sentences?
+# Two kinds of intervals: over *draws* (would other labeled sentences give the same?) and over *test sentences* (would other new sentences?).
 #
 # - **25 labels**: all three are poor. The probe is ahead of the bag by six points; fine-tuning has a mean between the two, and its difference from either is too uncertain for a claim.
 # - **100 and 400 labels**: both are seven to twelve points ahead of the bag. Fine-tuning is ahead of the probe by two and three points: with 100 labels the interval over five draws just excludes 0; with 400 it does so over the test sentences, but not over the three draws. A fourth draw could look different.
-# - **All 8,494 labels**: the *frozen probe* no longer has a lead that shows: 0.756 against the bag's 0.770, on one training set, a difference within the uncertainty of one test set. What fine-tuning would do there was not run.
+# - **All 8,494 labels**: the *frozen probe* no longer has a lead that shows: 0.756 against the bag's 0.770, each ± 0.025 over test sentences, on one training set. What fine-tuning would do there was not run.
 #
-# The comparison favors the probe and the bag in one way: the strength of their regularization was chosen by cross-validation, while nothing of the fine-tuning was tuned. MiniLM is at a disadvantage where it sees a sentence cut (TF-IDF reads the whole), and at an advantage by its training on pairs of sentences, made for mean vectors: a network trained on gaps alone may have a worse probe. Not tried: that, other rates, more epochs, larger models. And remember what MiniLM may have seen (section 7).
+# What favors whom? The regularization of probe and bag was chosen by cross-validation, nothing of the fine-tuning was tuned. TF-IDF reads whole sentences, MiniLM does not. MiniLM was trained on pairs, for mean vectors: a network trained on gaps alone may have a worse probe. Not tried: that, other rates, more epochs, larger models. And remember what MiniLM may have seen (section 7).
 #
 # ### What it costs
 
@@ -1229,7 +1230,7 @@ assert min(min(rule[name]["token probe"]) for name in ("80/10/10", "all [MASK]")
 assert abs(gain) < 0.02 and gain < half
 
 # %% [markdown]
-# After training with `[MASK]` only, the *head* names an unmasked token as itself in less than half of the cases, against three quarters. (It was never asked about one.) But the *vector* has not lost the token: a linear probe reads it in 99 of 100 cases, after either rule. And of the feelings it reads no more after 80/10/10. These are tiny networks and one short budget. Devlin et al. compared rules too (appendix C.2): fine-tuning was robust to the choice; with *frozen* vectors, in a task that labels single tokens, the rules with `[MASK]` alone and with random tokens alone were behind. Here the first does not show.
+# After training with `[MASK]` only, the *head* names an unmasked token as itself in less than half of the cases, against three quarters. (It was never asked about one.) But the *vector* has not lost the token: a linear probe reads it in 99 of 100 cases, after either rule. Of the feelings, too, it reads no more after 80/10/10. So in these tiny networks, after 300 steps, the reason does not hold. (Devlin et al., appendix C.2: fine-tuning was robust to the rule; with *frozen* vectors and a task that labels single tokens, `[MASK]` alone was behind, and random tokens alone, too.)
 #
 # ### One side only
 # The causal control: the same network and rule, with a causal mask, in training and after.
@@ -1251,7 +1252,7 @@ gain, half = mean_and_interval(np.subtract(rule["80/10/10"]["probe"], rule["left
 print(f"feelings probe, both sides minus left side: {gain:+.3f} ± {half:.3f}")
 
 # %% [markdown]
-# In the *gaps* the right side helps by the nature of the task: each network is about four points below its own limit, so the ten points between them are consistent with what the right side is worth, no more. From the vectors of unmasked sentences, the probe reads the feelings no better after two-sided training, as far as five seeds show. (A causal model that *writes* is trained on every token of a sentence, not on 15 %; the lesson *language_model*, to come, does that.)
+# In the *gaps* the right side helps by the nature of the task: each network is about four points below its own limit, and the limits differ by ten. On unmasked sentences the probe reads the feelings no better after two-sided training, as far as five seeds show. (A causal model that *writes* is trained on every token, not on 15 %; the lesson *language_model*, to come, does that.)
 #
 # ### Too high a rate, and what is forgotten
 # tiny-bert, 128 labeled feelings, 100 steps, three rates, with and without a warm-up over 30 steps. Two scores: the new task, and what is left of the old one (gaps in captions, filled with the *old* head on the changed network; 0.627 before). Training on a new task may destroy what the network knew: **catastrophic forgetting** (McCloskey and Cohen 1989).
@@ -1319,7 +1320,7 @@ mean, half = mean_and_interval(frozen["CLS"])
 print(f"last [CLS] {mean:.3f} ± {half:.3f}; random weights, one draw: {frozen['random weights']:.3f}")
 
 # %% [markdown]
-# Look at level 0: the mean of pretrained *token vectors*, without any block, is already ahead of TF-IDF, by about two thirds of what the last level is. And the best level is not the last: level 4 is about two points above level 6, in each of the five draws (why was not tested; and it was found on the test set: whoever wants to *choose* a level does that on validation sentences). The last `[CLS]`, which MiniLM's training did not use, is far behind the mean. With *random* weights, one draw, 0.58 is left.
+# Level 0, the mean of pretrained *token vectors* without any block, is already ahead of TF-IDF, by about two thirds of what the last level is. And the best level is not the last: level 4 is about two points above level 6, in each of the five draws. (Why was not tested. It was found on the test set; to *choose* a level, use validation sentences.) The last `[CLS]`, which MiniLM's training did not use, is far behind the mean. With *random* weights, one draw, 0.58 is left.
 
 # %% [markdown]
 # ## 10 · At full size
@@ -1351,7 +1352,7 @@ except OSError:
     print("No run of it is stored.")
 
 # %% [markdown]
-# On a GPU, move model and batches with `.to("cuda")` and train under `torch.autocast("cuda", torch.bfloat16)` (lesson [train_pytorch](train_pytorch.ipynb)); fine-tuning on all 8,500 reviews was not run for this lesson. In Keras, `keras_hub.models.BertTextClassifier.from_preset(…)` loads such weights; the package is not part of this course's setup.
+# On a GPU, move model and batches with `.to("cuda")` and train under `torch.autocast("cuda", torch.bfloat16)` (lesson [train_pytorch](train_pytorch.ipynb)). In Keras, `keras_hub.models.BertTextClassifier.from_preset(…)` loads such weights; the package is not part of this course's setup.
 
 # %% [markdown]
 # ## 11 · What to remember

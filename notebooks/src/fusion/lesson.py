@@ -217,7 +217,7 @@ vote_guess.compare("positive")
 assert vote.argmax() == 2 and together.argmax() == 0
 
 # %% [markdown]
-# The product says *positive*. The truth is *negative*, and nearly certain. No reader made a mistake: each opinion is exact. What failed is this **way of joining**. (Another sum of three scores could get this one message right, and would pay with others: section 4.) So the
+# The product says *positive*. The truth is *negative*, and nearly certain. Each opinion is exact; what failed is this **way of joining**. (Another sum could get this one message right, and would pay with others: section 4.) So the
 # question of this lesson is: **which ways of joining can get such messages right together with the others, and what do they cost?**
 
 # %% [markdown]
@@ -998,7 +998,7 @@ for kind in (Careless, Careful):
 count_guess.compare("it trains, only worse")
 
 # %% [markdown]
-# The factors in a plain list stay at their random start; `model.parameters()` does not know them, so the optimizer never gets them, and `.to(device)` and `state_dict` leave them behind. Nothing complains: the last layer learns what it can.
+# `model.parameters()` does not know the factors in a plain list, so the optimizer never gets them, and `.to(device)` and `state_dict` leave them behind. Nothing complains: the last layer learns what it can.
 # So *count* your parameters. Keras tracks lists by itself. The gated unit in Keras:
 
 
@@ -1099,7 +1099,7 @@ for name, accuracy in twelve.items():
     print(f"{name:26} {accuracy:.3f} after 12 epochs")
 
 # %% [markdown]
-# Low-rank and compact bilinear pooling look poor. (Both multiply all three modalities, $P\,(\tanh(U x_1) \odot \tanh(V x_2) \odot \ldots)$ and a random sketch of all products; the deeper notebook has them by hand.) One is tempted to explain it: products are hard to learn; too few weights. Wait.
+# Low-rank and compact bilinear pooling look poor. (Both multiply all three modalities; the deeper notebook has them by hand.) One is tempted to explain it: products are hard to learn; too few weights. Wait.
 
 # %%
 budget_guess = widgets.guess(
@@ -1125,7 +1125,7 @@ assert gains["compact bilinear"] > 0.02
 # A stored run compares eighteen methods as follows. For each, four learning rates (0.001 to 0.03) are tried on one set of encoders, and the best on validation is kept: the same number of tries for all. Then five runs, each with *encoders and starts of its own*, 96 epochs, with
 # test accuracy noted along the way. The number that is reported at the end is test accuracy at the epoch that is best on *validation*.
 #
-# Among them are the baselines: a linear model on the 48 numbers (which *adds*: why?), stacking with a linear model, with products, and with a network, all on nine log-probabilities (of the readers' own training messages, a shortcut; section 9 does it properly); and, as a control, a *sum of three networks*, additive with more weights than concatenation has.
+# Among them: a linear model on the 48 numbers (which *adds*: why?); stacking with a linear model, with products, and with a network, all on nine log-probabilities (of the readers' own training messages, a shortcut; section 9 does it properly); and a control, a *sum of three networks*, additive with more weights than concatenation has.
 # <details><summary>Why does the linear model add?</summary>Its score for a class is a weighted sum of 48 numbers; collect those of each modality, and it is one score per modality, summed.</details>
 
 # %% tags=["hide-input"]
@@ -1227,7 +1227,8 @@ for one, other in (
     ("attention over three tokens", "concatenate"),
 ):
     versus(one, other)
-ones, none = (np.array(methods[f"low-rank bilinear{end}"]["validation by rate"]) for end in (", with 1s", ""))
+ones, none = (np.array(methods[f"low-rank bilinear{end}"]["validation by rate"])
+              for end in (", with 1s", ""))  # fmt: skip
 print("low-rank bilinear, what the 1s add at each rate (validation, one start):")
 print(dict(zip(curves["rates"], (ones - none).round(3).tolist(), strict=True)))
 assert min(ones - none) > 0.05
@@ -1246,10 +1247,10 @@ assert methods["tensor"]["size"] > 20 * methods["low-rank tensor"]["size"]
 # %% [markdown]
 # Read slowly; here is what follows from these numbers, and what does not.
 #
-# - **Adding against interacting is the gap that holds.** All six that add end near 0.80 or below, well below the best sum (0.858). (Some are a little above 0.791: that was no limit but the sum with the smallest loss, and the epoch here is the best on validation.) More weights do not help them: the sum of three networks has twice the weights of concatenation, and 0.07 less.
-# - **It is not lateness.** Stacking with a linear model adds and has 0.80. The *same nine numbers*, read by a network, give 0.87; with products, 0.85. The paired gain of the network is 0.067, with intervals of 0.006 over runs and 0.013 over messages: that is not luck. (That 0.868 is also above the 0.858 of the best sum is less certain: ± 0.017 over test messages.) So "late fusion" need not stop where the product stops. Say *additive* when you mean additive.
-# - **The interacting ones are hardly apart.** Leave out low-rank bilinear without 1s and stacking with products, and all lie between 0.865 and 0.876. Do not rank them: a few pairs differ by about as much as their intervals, but that is less than one point, and there are many pairs to pick from. At the rates that were chosen for the end they arrive at different times (column of 4 epochs); that says little on how fast each could be.
-# - **One that multiplies still does not get there.** Low-rank bilinear without 1s ends at 0.80. With a 1 behind each vector, tuned in the same way (it chose another rate), it has 0.876; at each of the four rates it is ahead by five points or more. So the 1s matter here. A likely reason, not tested: without them "face times words" is not among its terms, only products of all three.
+# - **Adding against interacting is the gap that holds.** All six that add end near 0.80 or below, well below the best sum (0.858). (Some are above 0.791: that is no limit, but the sum with the smallest loss.) More weights do not help them: the sum of three networks has twice the weights of concatenation, and 0.07 less.
+# - **It is not lateness.** Stacking with a linear model adds and has 0.80. The *same nine numbers*, read by a network, give 0.87; with products, 0.85. The paired gain of the network is 0.067, with intervals of 0.006 over runs and 0.013 over messages: that is not luck. (That 0.868 is also above the 0.858 of the best sum is less certain: ± 0.017 over test messages.) Late and additive are not the same word.
+# - **The interacting ones are hardly apart.** Leave out low-rank bilinear without 1s and stacking with products, and all lie between 0.865 and 0.876. Do not rank them: a few pairs differ by about as much as their intervals, but that is less than one point, and there are many pairs to pick from. They arrive at different times (column of 4 epochs), but at rates chosen for the end: that says little on how fast each could be.
+# - **One that multiplies still does not get there.** Low-rank bilinear without 1s ends at 0.80. With a 1 behind each vector, tuned in the same way (it chose another rate), it has 0.876; at each of the four rates it is ahead by five points or more. So the 1s matter here. (Without them all its terms are products of all three; whether that is why was not tested.)
 # - **Size buys nothing here.** The full tensor has more than twenty times the weights of its low-rank form, takes several times as long per step, and is no better. (Its rate, 0.001, is the smallest that was tried; smaller ones may suit it more.)
 # - **Nobody reaches the joint ceiling**, 0.926. That one is for perfect readers of cues; ours are one to two and a half points worse, each alone.
 #
@@ -1362,10 +1363,10 @@ inside_pa, inside_ap = (xray["interval inside"][k]["picture"] for k in ("PA", "A
 assert inside_pa[0] > inside_ap[1]
 
 # %% [markdown]
-# In this collection the ill are far more common among the PA pictures: 0.64 against 0.40. Sick people are often X-rayed in bed, which would be AP; so this probably says more about how the 1,000 were put together than about the disease. And the view can be predicted from the picture with AUC 0.94. So a model that "sees pneumonia" may partly see *how the patient was X-rayed*: a **shortcut**. Inside one view this shortcut is gone, so compare there: the picture has 0.91 among PA and 0.77 among AP.
-# The view cannot be all that the model uses. Why AP is harder, these data do not say.
+# In this collection the ill are far more common among the PA pictures: 0.64 against 0.40. Sick people are often X-rayed in bed, which would be AP; so this probably says more about how the 1,000 were put together than about the disease. And the view can be predicted from the picture with AUC 0.94. So a model that "sees pneumonia" may partly see *how the patient was X-rayed*: a **shortcut**. Inside one view this shortcut is gone, so compare there: the picture has 0.91 among PA and 0.77 among AP, and only among AP does the record add something that shows.
+# So the view is not all that the model uses. Why AP is harder, these data do not say.
 #
-# So do not conclude that this model finds pneumonia, that age and follow-up numbers *cause* anything, or that 0.88 would hold in another hospital. What it shows is a way of working: best single modality, additive, interacting, with intervals over patients, and a look at what else the modalities give away.
+# So do not conclude that this model finds pneumonia, that age and follow-up numbers *cause* anything, or that 0.88 would hold in another hospital.
 
 # %% [markdown]
 # ## 10 · Take it apart: when a modality is missing
