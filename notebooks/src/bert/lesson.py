@@ -552,7 +552,7 @@ expect_within("the same, with all answers in sight", visible, 6.8, 0.4)
 expect_within("accuracy in the gaps after 600 steps", accuracies[-1], 0.725, 0.03)
 
 # %% [markdown]
-# The second line answers what section 3 left open: before the first step the network cannot use an answer even where it stands in the input. With visible answers the loss falls to almost 0 *later*.
+# The second line answers what section 3 left open: before the first step the network cannot use an answer even where it stands in the input. With visible answers it can learn to copy them, but *later*.
 #
 # ### Better than counting?
 # Is 0.7 much? Gaps can be easy. So put baselines beside it: the most frequent token; the **bigram**, which counts what follows the token before; and the counts with both neighbors (the two probabilities multiplied). All learn from the same training sentences.
@@ -1230,7 +1230,7 @@ assert min(min(rule[name]["token probe"]) for name in ("80/10/10", "all [MASK]")
 assert abs(gain) < 0.02 and gain < half
 
 # %% [markdown]
-# After training with `[MASK]` only, the *head* names an unmasked token as itself in less than half of the cases, against three quarters. (It was never asked about one.) But the *vector* has not lost the token: a linear probe reads it in 99 of 100 cases, after either rule. Of the feelings, too, it reads no more after 80/10/10. So in these tiny networks, after 300 steps, the reason does not hold. (Devlin et al., appendix C.2: fine-tuning was robust to the rule; with *frozen* vectors and a task that labels single tokens, `[MASK]` alone was behind, and random tokens alone, too.)
+# After training with `[MASK]` only, the *head* names an unmasked token as itself in less than half of the cases, against three quarters. (It was never asked about one.) But the *vector* has not lost the token: a linear probe reads it in 99 of 100 cases, after either rule. Of the feelings, too, it reads no more after 80/10/10. So for these two tasks, in tiny networks after 300 steps, the reason does not hold. (Devlin et al., appendix C.2: fine-tuning was robust to the rule; with *frozen* vectors and a task that labels single tokens, `[MASK]` alone was behind, and random tokens alone, too.)
 #
 # ### One side only
 # The causal control: the same network and rule, with a causal mask, in training and after.

@@ -814,7 +814,7 @@ drawing = draw.row(
 draw.show(drawing, alt="A 3 by 3 table is the sum of two outer products.")
 
 # %% [markdown]
-# How simple is sarcasm? Take the table of `mood` for face and words: probability of negative minus probability of positive. Rebuild it from the best 1, 2 or 3 outer products (by the singular value decomposition: of all rank-$r$ tables the one with the smallest squared error), and beside it from the best *sum*, a number per face plus a number per words.
+# How simple is sarcasm? Take the table of `mood` for face and words: probability of negative minus probability of positive. Rebuild it from the best 1, 2 or 3 outer products (by the singular value decomposition: of all rank-$r$ tables the one with the smallest squared error), and beside it from the best *sum*, a number per face plus a number per kind of words.
 
 # %%
 rank_guess = widgets.guess(
@@ -869,7 +869,7 @@ print("\n             by words:", (turn * right_vectors[0]).round(2))
 rank_guess.compare("one outer product (7 numbers)")
 
 # %% [markdown]
-# On a scale from −1 to 1, one product is off by 0.37 at most: a number for each face, times a number for each kind of words. The smirk's has the other sign: it turns the words around. The sum has as many numbers and misses by more than 1.
+# On a scale from −1 to 1, one product is off by 0.37 at most: a number for each face, times a number for each kind of words. The smirk's number has the other sign: it turns the words around. The sum has as many numbers and misses by more than 1.
 #
 # **Low-rank tensor fusion** (Liu et al. 2018) uses this. It never forms the products: $h = \sum_{r} \bigodot_m W_m^{(r)} [x_m; 1]$. Map each modality $R$ times, multiply the maps, sum over $r$ *last*.
 #
