@@ -116,3 +116,12 @@ def test_a_killed_search_is_resumed(make, folder):
     make.search.join(folder, len(survived) + 2, seed=1)
     resumed = finished()
     assert resumed[: len(survived)] == survived and len(resumed) == len(survived) + 2
+
+
+def test_the_winners_wanted_a_wider_network_and_no_more_dropout(make, stored):
+    """The space ended at both: from the same seeds, one of them pays and the other does not."""
+    counts = {name: np.array(found) / make.search.MESSAGES for name, found in stored["edge"]["validation"].items()}
+    assert all(len(found) == make.NEW_SEEDS for found in counts.values())
+    assert counts["128 0.8"] == pytest.approx(np.array(stored["finalists"]["validation"][3]) / 1500)
+    assert counts["256 0.8"].mean() > counts["128 0.8"].mean()
+    assert all(counts[f"{width} 0.9"].mean() < counts[f"{width} 0.8"].mean() for width in (128, 256, 512))

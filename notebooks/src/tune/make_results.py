@@ -105,6 +105,24 @@ def make_finalists() -> dict:
     return found
 
 
+# ---------------------------------------------------------------- do the winners want more room?
+EDGE = {"width": (128, 256, 512), "dropout": (0.8, 0.9)}  # the space ends at 128 and 0.8
+
+
+def make_edge() -> dict:
+    """Validation answers of the fourth finalist and of wider networks with more dropout, from the same 20 new seeds."""
+    data = mood()
+    setting = stored_table().settings[datasets.results("tune")["finalists"]["rows"][3]]
+    found: dict = {"validation": {}, "setting": {name: float(value) for name, value in setting.items()}}
+    for width in EDGE["width"]:
+        for dropout in EDGE["dropout"]:
+            here = setting | {"width": width, "dropout": dropout}
+            runs = [one_run(data, here, seed) for seed in range(100, 100 + NEW_SEEDS)]
+            found["validation"][f"{width} {dropout}"] = [v[-1] for v, _, _ in runs]
+            print(width, dropout, np.mean(found["validation"][f"{width} {dropout}"]) / search.MESSAGES, flush=True)
+    return found
+
+
 # ---------------------------------------------------------------- searches in the table
 def seeds_of(repeat: int, trials: int) -> np.ndarray:
     """Which of the table's seeds each trial of a repeat gets: the same for all methods."""
@@ -449,6 +467,7 @@ def make_learning() -> dict:
 PARTS: dict[str, Callable[[], dict]] = {
     "table": make_table,
     "finalists": make_finalists,
+    "edge": make_edge,
     "search": make_search,
     "search, Gaussian process in Optuna": make_gaussian_optuna,
     "search, Gaussian process in KerasTuner": make_gaussian_keras,
