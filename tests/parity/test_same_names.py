@@ -17,6 +17,8 @@ ALONE = {  # files of one backend, with the reason
         "captioner.py": "a model of Part 4, which is in PyTorch first",
         "chat.py": "a model of Part 4, which is in PyTorch first",
         "detection.py": "a model of Part 4, which is in PyTorch first",
+        "gan.py": "two players' losses; lesson generation trains them in PyTorch",
+        "generation.py": "a model of Part 4, which is in PyTorch first",
         "language_model.py": "a model of Part 4, which is in PyTorch first",
         "speech_to_text.py": "a model of Part 4, which is in PyTorch first",
         "video.py": "a model of Part 4, which is in PyTorch first",
@@ -41,6 +43,13 @@ ONLY = {
             "occupancy",
         },
         "convolution.py": {"conv2d_loop", "flip_kernel", "output_size", "receptive_field", "same_padding", "windows"},
+        "diffusion.py": {  # tables of numbers, which the frameworks take as they are
+            "alpha_bars",
+            "cosine_betas",
+            "frechet_distance",
+            "linear_betas",
+            "spaced_timesteps",
+        },
         "encoders.py": {"audio_features", "image_features"},  # forward_features() of the class
         "layers.py": {"sigmoid"},
         "preferences.py": {"kl_divergence", "optimal_policy", "total_variation"},  # where all answers can be listed
@@ -63,6 +72,7 @@ ONLY = {
             "check_sampling",
             "check_settings",
         },
+        "diffusion.py": {"ExponentialAverage", "flow_matching_loss", "sample_flow"},  # training and sampling
         "fusion/sums.py": {"linears"},
         "lora.py": {"LoRALinear", "add_lora", "fold_lora", "lora_state_dict"},  # work on a model of Part 4
     },

@@ -1,0 +1,702 @@
+"""Train, save and measure the painter that is shipped in data/models/generation, and the long runs of lesson generation.
+
+    python notebooks/src/generation/make_results.py --train FILE --chunk 7      # again to go on; saves at the end
+    python notebooks/src/generation/make_results.py --measure                   # only figures and card of the stored model
+    python notebooks/src/generation/make_results.py gan flow painters           # only these tables
+
+- `gan`: a ring of eight Gaussians, nine pairs of networks, each ingredient of BigGAN switched on alone and all together, five
+  seeds, two budgets;
+- `flow`: flow matching on the same ring with classes: captions dropped or not, weights averaged or not, guidance, five seeds,
+  two budgets;
+- `painters`: five small painters of icons from five seeds, at two budgets: pairs that training had and pairs it never had;
+- `steps`: the shipped painter with 1 to 50 Euler steps, five draws of noise;
+- `digits`: people's handwritten digits: flow matching on 8,000 of them, judged by a network that was trained on real digits;
+- `challenge`: what simple ways reach in the open challenge.
+
+`make results generation` makes the tables, about ten minutes of one processor; the painter takes five more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmcourse.authoring.tables import make_tables
+from mmcourse.datasets import data_dir
+from mmcourse.datasets.avdigits.images import read_images, split_images
+from mmcourse.datasets.scenes import icons
+from mmcourse.figures import generation as figures
+from mmcourse.io import atomic_write
+from mmcourse.torch.diffusion import ExponentialAverage, guide, sample_flow, time_embedding
+from mmcourse.torch.gan import discriminator_loss, generator_loss
+from mmcourse.torch.generation import NOTHING, Painter, UNet, from_pictures
+
+SEED = 0
+STEPS, BATCH, DROPPED = 2_400, 64, 0.1
+SEEDS = 5
+
+
+# ---------------------------------------------------------------- the shipped painter
+def learning_rate(step: int, progress: float, highest: float = 2e-3) -> float:
+    """Rises over 50 steps, then falls to a tenth along a cosine as `progress` goes to 1."""
+    fall = 0.55 + 0.45 * math.cos(math.pi * min(progress, 1.0))
+    return highest * min(1.0, (step + 1) / 50) * fall
+
+
+def drop(captions: list[str], rng: np.random.Generator, share: float = DROPPED) -> list[str]:
+    """A share of the captions, each as a whole, becomes the empty one."""
+    return [NOTHING if u < share else caption for caption, u in zip(captions, rng.random(len(captions)), strict=True)]
+
+
+def painter_step(model: Painter, pictures: torch.Tensor, kinds: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    """The flow-matching loss of a random mini-batch with new captions."""
+    rows = rng.integers(len(pictures), size=BATCH)
+    captions = drop([icons.say_icon(tuple(kinds[row]), rng) for row in rows], rng)
+    clean = pictures[rows]
+    t = torch.from_numpy(rng.normal(size=BATCH)).float().sigmoid()
+    noise = torch.from_numpy(rng.normal(size=clean.shape)).float()
+    column = t[:, None, None, None]
+    x = column * clean + (1 - column) * noise
+    return F.mse_loss(model(x, t, captions), clean - noise)
+
+
+def train(keep: Path, steps: int, chunk: float) -> bool:
+    """Train until `steps`; a call stops after `chunk` minutes, and the next one goes on from `keep`. Whether it ended."""
+    torch.set_num_threads(1)
+    torch.manual_seed(SEED)
+    pictures, _, kinds = icons.load(figures.PER_KIND, figures.TRAIN_SEED)
+    clean = from_pictures(pictures)
+    model = Painter()
+    average = ExponentialAverage(model, 0.999)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
+    state: dict = {"step": 0, "curve": [], "cpu seconds": 0.0}
+    if keep.is_file():
+        stored = torch.load(keep, weights_only=True)
+        model.load_state_dict(stored["model"])
+        average.model.load_state_dict(stored["average"])
+        optimizer.load_state_dict(stored["optimizer"])
+        state = stored["state"]
+        average.num_updates = state["step"]
+    asked, asked_kinds = figures.ask(icons.SEEN_ICONS, 84, figures.TEST_SEED - 1)
+    before, started, cpu_started, losses = state["cpu seconds"], time.perf_counter(), time.process_time(), []
+    while state["step"] < steps and time.perf_counter() - started < 60 * chunk:
+        step = state["step"]
+        rng = np.random.default_rng([SEED, step, 2])  # of the step, so that a run that was stopped goes on as it would
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, step / steps)
+        model.train()
+        loss = painter_step(model, clean, kinds, rng)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        average.update(model)
+        losses.append(loss.item())
+        state["step"] = step + 1
+        if state["step"] in (100, 200, 400) or state["step"] % 600 == 0 or state["step"] == steps:
+            painted = average.model.paint(asked, figures.GUIDANCE, seed=5)
+            row = {"step": step + 1, "loss": float(np.mean(losses[-100:]))}
+            row["right"] = figures.shares(painted, asked_kinds)["right"]
+            row["cpu seconds"] = round(before + time.process_time() - cpu_started)
+            state["curve"].append({key: round(value, 4) for key, value in row.items()})
+            print(state["curve"][-1], flush=True)
+    state["cpu seconds"] = before + time.process_time() - cpu_started
+    keep.parent.mkdir(parents=True, exist_ok=True)
+    parts = {"model": model.state_dict(), "average": average.model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save({**parts, "state": state}, keep)
+    print("at step", state["step"], flush=True)
+    if state["step"] < steps:
+        return False
+    training = {"seed": SEED, "steps": steps, "batch": BATCH, "dropped": DROPPED, "pictures": len(pictures)}
+    training |= {"cpu seconds": round(state["cpu seconds"]), "curve": state["curve"]}
+    save(average.model, training, data_dir() / "models" / "generation")
+    return True
+
+
+CARD = """\
+# Model card: generation
+
+Paints icons of `scenes`, 16 × 16 pixels, from a caption: "a green star", "a disc that is azure". Flow matching with a U-Net
+that sees time and caption by FiLM; the caption is the mean of its words' embeddings ({words} words of the course's vocabulary).
+{weights:,} weights as float16, the exponential moving average of training, loaded by safetensors only:
+
+```python
+from mmcourse.torch.generation import Painter
+model = Painter.from_pretrained("generation")
+model.paint(["a green star"], guidance=2.0, num_steps=20)   # uint8 (1, 16, 16, 3)
+```
+
+## Data
+{pictures:,} icons, {per_kind} of each of the {seen} color–shape pairs that training scenes may hold
+(`mmcourse.datasets.scenes.icons`, seed {train_seed}), with new captions each time. Six pairs are never shown: red star, yellow
+diamond, green square, blue triangle, purple circle, black cross. One object per picture: two objects at 32 × 32 were not tried.
+
+## Training
+`notebooks/src/generation/make_results.py`, seed {seed}: {steps:,} steps of {batch} icons with AdamW, {dropped:.0%} of the captions
+dropped, {cpu:,} CPU seconds of one thread. One training run. Another processor or another PyTorch rounds differently.
+
+| step | CPU seconds | loss | right, of 84 captions |
+|---|---|---|---|
+{curve}
+
+## Measured
+From the stored weights (`mmcourse figures generation`): {captions:,} captions of the seen pairs, {unseen_captions} of the six others, guidance 2,
+20 Euler steps. A picture is right if an exact parser of the renderer finds the color and the shape that were asked for, and the
+best rendering of all leaves no larger error than it does with the renderer's own icons.
+
+| figure | reached | aim | limit |
+|---|---|---|---|
+| picture right, pairs of training | **{picture_right:.3f}** | 0.9 | {judge_right_on_real:.3f} (real icons) |
+| picture right, pairs never shown | **{picture_right_unseen:.3f}** | – | {judge_right_on_real:.3f} |
+| pairs of training drawn without any caption | **{modes_covered:.3f}** | – | 1 |
+| Fréchet distance, features of lesson `clip` | **{frechet:.4f}** | – | {frechet_of_other_real:.4f} (other real icons) |
+
+95 % intervals (Wilson) over captions: {seen_low:.3f} to {seen_high:.3f} and {new_low:.3f} to {new_high:.3f}. They say nothing of
+other trainings: `results.json` has five small ones. Guidance 0/1/2/4: {by_weight}.
+The detector of lesson `detection`, shown icons in a larger picture, names the shape of {detector_shape_right:.3f} of these pictures and of
+{detector_shape_right_on_real:.3f} of real icons: as a judge it is of little use here, and the parser decides.
+Nearest training picture (root mean square, 0 to 1): smallest {near[0]:.3f}, median {near[2]:.3f}; of real icons that are not in the training set {real_near[0]:.3f} and
+{real_near[2]:.3f}. No copy.
+{verdict}
+All figures: `figures.json`.
+
+## Files
+- `model.safetensors` SHA-256 {sha256}
+- `config.json` widths of the model and the ids of its words
+
+## License and limits
+CC BY 4.0, the mmcourse authors. It draws six flat shapes in eight colors and nothing else. For lessons only.
+"""
+
+
+def write_card(folder: Path, model: Painter, found: dict) -> None:
+    """README.md with the figures that were measured."""
+    measured, training = found["figures"], found["training"]
+    rows = [
+        f"| {row['step']:,} | {row['cpu seconds']:,.0f} | {row['loss']:.3f} | {row['right']:.3f} |"
+        for row in training["curve"]
+    ]
+    text = CARD.format(
+        words=len(model.words),
+        weights=sum(parameter.numel() for parameter in model.parameters()),
+        per_kind=figures.PER_KIND,
+        seen=len(icons.SEEN_ICONS),
+        train_seed=figures.TRAIN_SEED,
+        cpu=training["cpu seconds"],
+        unseen_captions=max(60, measured["captions"] // 2),
+        curve="\n".join(rows),
+        seen_low=measured["picture_right_interval"][0],
+        seen_high=measured["picture_right_interval"][1],
+        new_low=measured["picture_right_unseen_interval"][0],
+        new_high=measured["picture_right_unseen_interval"][1],
+        by_weight=", ".join(f"{part['right']:.3f}" for part in measured["by_guidance"].values()) + " right",
+        near=measured["nearest_training"],
+        real_near=measured["nearest_training_of_real"],
+        verdict="The aim is reached." if measured["picture_right"] >= 0.9 else "The aim is not reached.",
+        sha256=found["sha256"],
+        **{key: value for key, value in training.items() if key not in ("curve", "cpu seconds")},
+        **{key: value for key, value in measured.items() if isinstance(value, (int, float))},
+    )
+    atomic_write(folder / "README.md", text)
+
+
+def save(model: Painter, training: dict, folder: Path) -> None:
+    """Write the model, and its figures as it will be loaded: from float16."""
+    model.save_pretrained(folder)
+    stored = Painter.from_pretrained(folder)
+    found = {
+        "figures": figures.compute(model=stored),
+        "figures_126": figures.compute(126, stored),
+        "training": training,
+        "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+        "made_with": {"torch": torch.__version__.split("+")[0], "numpy": np.__version__},
+    }
+    atomic_write(folder / "figures.json", json.dumps(found, indent=1) + "\n")
+    write_card(folder, stored, found)
+
+
+# ---------------------------------------------------------------- a ring of eight Gaussians
+MODES, RADIUS, SPREAD = 8, 2.0, 0.1
+ANGLES = torch.arange(MODES) * 2 * math.pi / MODES
+CENTERS = RADIUS * torch.stack([ANGLES.cos(), ANGLES.sin()], dim=1)  # (8, 2)
+CLASSES = 4  # mode k belongs to class k mod 4: two opposite groups each
+
+
+def ring(n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points of SEEDS independent samples (SEEDS, n, 2), and their classes (SEEDS, n)."""
+    mode = torch.randint(MODES, (SEEDS, n), generator=generator)
+    points = CENTERS[mode] + SPREAD * torch.randn(SEEDS, n, 2, generator=generator)
+    return points, mode % CLASSES
+
+
+def coverage(points: torch.Tensor) -> tuple[list[int], list[float]]:
+    """For each seed, of points (SEEDS, n, 2): modes with at least a percent of the points within 3 σ, and the share within."""
+    distance = torch.cdist(points, CENTERS.expand(len(points), -1, -1))  # (SEEDS, n, 8)
+    near, mode = distance.min(dim=2)
+    modes, good = [], []
+    for inside, which in zip(near < 3 * SPREAD, mode, strict=True):
+        counts = torch.bincount(which[inside], minlength=MODES)
+        modes.append(int((counts >= 0.01 * len(which)).sum()))
+        good.append(round(float(inside.float().mean()), 4))
+    return modes, good
+
+
+class Many(nn.Module):
+    """SEEDS networks at once, each with weights of its own: (SEEDS, b, n_in) → (SEEDS, b, n_out)."""
+
+    def __init__(self, sizes: tuple[int, ...], orthogonal: bool = False, spectral: bool = False) -> None:
+        super().__init__()
+        self.spectral = spectral
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for number, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+            weight = torch.empty(SEEDS, a, b)
+            for one in weight:
+                nn.init.orthogonal_(one) if orthogonal else nn.init.uniform_(one, -(a**-0.5), a**-0.5)
+            self.weights.append(nn.Parameter(weight))
+            self.biases.append(nn.Parameter(torch.zeros(SEEDS, 1, b)))
+            self.register_buffer(f"u{number}", F.normalize(torch.ones(SEEDS, b, 1), dim=1))
+
+    def weight(self, number: int) -> torch.Tensor:
+        weight = self.weights[number]
+        if not self.spectral:
+            return weight
+        u = getattr(self, f"u{number}")  # one round of power iteration per call, as PyTorch's own
+        with torch.no_grad():
+            v = F.normalize(weight @ u, dim=1)
+            u = F.normalize(weight.mT @ v, dim=1)
+            setattr(self, f"u{number}", u)
+        return weight / (v.mT @ weight @ u)
+
+    def layer(self, number: int, h: torch.Tensor) -> torch.Tensor:
+        return torch.baddbmm(self.biases[number], h, self.weight(number))
+
+
+class Generator(Many):
+    """Noise and class → points; a class has a scale and a shift for each hidden unit (class-conditional norm, without the norm)."""
+
+    def __init__(self, width: int, classes: bool, orthogonal: bool) -> None:
+        super().__init__((8, width, width, 2), orthogonal)
+        self.film = nn.Parameter(torch.zeros(SEEDS, CLASSES, 4 * width)) if classes else None
+
+    def forward(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        h = z
+        film = None if self.film is None else self.film.gather(1, labels[..., None].expand(-1, -1, self.film.shape[2]))
+        for number in (0, 1):
+            h = self.layer(number, h)
+            if film is not None:
+                scale, shift = film.chunk(2, dim=2)[number].chunk(2, dim=2)
+                h = (1 + scale) * h + shift
+            h = F.leaky_relu(h, 0.2)
+        return self.layer(2, h)
+
+
+class Critic(Many):
+    """Points and class → logits (SEEDS, b); a class is projected on the features (Miyato and Koyama 2018)."""
+
+    def __init__(self, width: int, classes: str, orthogonal: bool, spectral: bool) -> None:
+        super().__init__((2 + CLASSES * (classes == "concatenated"), width, width, 1), orthogonal, spectral)
+        self.classes = classes
+        self.embedding = nn.Parameter(torch.zeros(SEEDS, CLASSES, width)) if classes == "projected" else None
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.classes == "concatenated":
+            x = torch.cat([x, F.one_hot(labels, CLASSES).float()], dim=2)
+        h = F.leaky_relu(self.layer(0, x), 0.2)
+        h = F.leaky_relu(self.layer(1, h), 0.2)
+        logits = self.layer(2, h)[..., 0]
+        if self.embedding is not None:
+            of_class = self.embedding.gather(1, labels[..., None].expand(-1, -1, h.shape[2]))
+            logits = logits + (of_class * h).sum(dim=2)
+        return logits
+
+
+BASE = {"loss": "non-saturating", "spectral": False, "classes": "", "batch": 64, "orthogonal": False}
+INGREDIENTS = {
+    "minimax": {**BASE, "loss": "minimax"},
+    "non-saturating": BASE,
+    "hinge": {**BASE, "loss": "hinge"},
+    "spectral norm": {**BASE, "spectral": True},
+    "classes, concatenated": {**BASE, "classes": "concatenated"},
+    "classes, projected": {**BASE, "classes": "projected"},
+    "batch of 512": {**BASE, "batch": 512},
+    "orthogonal start": {**BASE, "orthogonal": True},
+    "hinge and spectral norm": {**BASE, "loss": "hinge", "spectral": True},
+    "all": {"loss": "hinge", "spectral": True, "classes": "projected", "batch": 512, "orthogonal": True},
+}
+GAN_BUDGETS = (500, 2000)
+TRUNCATIONS = (1.0, 0.5, 0.2)
+
+
+def train_gan(loss: str, spectral: bool, classes: str, batch: int, orthogonal: bool, width: int = 64) -> dict:
+    """{steps: {"modes", "inside": [seed], "… averaged", "truncated"}} for SEEDS networks at once."""
+    torch.manual_seed(SEED)
+    generator, draws = Generator(width, bool(classes), orthogonal), torch.Generator().manual_seed(1)
+    critic = Critic(width, classes, orthogonal, spectral)
+    average = ExponentialAverage(generator, 0.995)
+    of_g = torch.optim.Adam(generator.parameters(), 1e-3, betas=(0.5, 0.999))
+    of_c = torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.5, 0.999))
+    found = {}
+    for step in range(1, GAN_BUDGETS[-1] + 1):
+        real, labels = ring(batch, draws)
+        fake = generator(torch.randn(SEEDS, batch, 8, generator=draws), labels)
+        on_real, on_fake = critic(real, labels), critic(fake.detach(), labels)
+        of_c.zero_grad()
+        torch.stack([discriminator_loss(r, f, loss) for r, f in zip(on_real, on_fake, strict=True)]).sum().backward()
+        of_c.step()
+        labels = torch.randint(CLASSES, (SEEDS, batch), generator=draws)
+        fake = generator(torch.randn(SEEDS, batch, 8, generator=draws), labels)
+        on_fake = critic(fake, labels)
+        of_g.zero_grad()
+        torch.stack([generator_loss(f, loss) for f in on_fake]).sum().backward()
+        of_g.step()
+        average.update(generator)
+        if step in GAN_BUDGETS:
+            found[str(step)] = measure_gan(generator, average.model)
+    return found
+
+
+@torch.no_grad()
+def measure_gan(generator: Generator, average: Generator, n: int = 2000) -> dict:
+    """Modes and share inside of the last weights, of the averaged ones, and of these with truncated noise."""
+    draws = torch.Generator().manual_seed(99)
+    labels = torch.randint(CLASSES, (SEEDS, n), generator=draws)
+    z = torch.randn(SEEDS, n, 8, generator=draws)
+    row: dict = {}
+    row["modes"], row["inside"] = coverage(generator(z, labels))
+    row["modes averaged"], row["inside averaged"] = coverage(average(z, labels))
+    for limit in TRUNCATIONS:
+        points = average(z.clamp(-limit, limit), labels)
+        modes, inside = coverage(points)
+        spread = points.std(dim=1).mean(dim=1)  # the standard deviation of all points of a seed
+        row[f"noise within {limit:g}"] = {
+            "modes": modes,
+            "inside": inside,
+            "spread": [round(float(s), 4) for s in spread],
+        }
+    return row
+
+
+def make_gan() -> dict:
+    """Each ingredient alone on the base, and all together."""
+    torch.set_num_threads(1)
+    found: dict = {"seeds": SEEDS, "budgets": list(GAN_BUDGETS)}
+    for name, settings in INGREDIENTS.items():
+        start = time.process_time()
+        found[name] = train_gan(**settings)
+        last = found[name][str(GAN_BUDGETS[-1])]
+        print(name, last["modes"], last["inside"], round(time.process_time() - start), "s", flush=True)
+    return found
+
+
+# ---------------------------------------------------------------- flow matching on the ring
+FLOW_BUDGETS = (500, 2000)
+
+
+class RingFlow(Many):
+    """Velocities (SEEDS, b, 2) of points at times (b,), given a class; class number CLASSES means "no class"."""
+
+    def __init__(self, width: int = 96) -> None:
+        super().__init__((2 + 16 + CLASSES + 1, width, width, width, 2))
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        when = time_embedding(t, 16, 30.0).expand(SEEDS, -1, -1)
+        h = torch.cat([x, when, F.one_hot(labels, CLASSES + 1).float()], dim=2)
+        for number in (0, 1, 2):
+            h = F.silu(self.layer(number, h))
+        return self.layer(3, h)
+
+
+@torch.no_grad()
+def measure_flow(model: RingFlow, n: int = 2000) -> dict:
+    """For guidance 0, 1, 2, 4: share of points inside a mode, and inside a mode of the class that was asked for."""
+    draws = torch.Generator().manual_seed(98)
+    labels = torch.randint(CLASSES, (SEEDS, n), generator=draws)
+    start = torch.randn(SEEDS, n, 2, generator=draws)
+    found = {}
+    for weight in (0.0, 1.0, 2.0, 4.0):
+        x, times = start, torch.linspace(0, 1, 41)
+        for t, t_next in zip(times[:-1], times[1:], strict=True):
+            now = t.expand(n)
+            free = model(x, now, torch.full_like(labels, CLASSES))
+            x = x + (t_next - t) * guide(free, model(x, now, labels), weight)
+        distance = torch.cdist(x, CENTERS.expand(SEEDS, -1, -1))
+        near, mode = distance.min(dim=2)
+        inside = near < 3 * SPREAD
+        of_class = inside & (mode % CLASSES == labels)
+        spread = torch.where(inside, near, torch.nan).nanmean(dim=1)  # 0.125 with the data's own spread
+        found[f"guidance {weight:g}"] = {
+            "inside": [round(float(v), 4) for v in inside.float().mean(dim=1)],
+            "right": [round(float(v), 4) for v in of_class.float().mean(dim=1)],
+            "distance to the center": [round(float(v), 4) for v in spread.nan_to_num(9.0)],
+        }
+    return found
+
+
+def train_ring_flow(dropped: float) -> dict:
+    """{steps: {"last": …, "averaged": …}}; the learning rate stays as it is, as in long trainings."""
+    torch.manual_seed(SEED)
+    model, draws = RingFlow(), torch.Generator().manual_seed(2)
+    average = ExponentialAverage(model, 0.995)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    found = {}
+    for step in range(1, FLOW_BUDGETS[-1] + 1):
+        clean, labels = ring(256, draws)
+        free = torch.rand(labels.shape, generator=draws) < dropped
+        noise = torch.randn(clean.shape, generator=draws)
+        t = torch.rand(256, generator=draws)
+        x = t[:, None] * clean + (1 - t[:, None]) * noise
+        wrong = model(x, t, labels.masked_fill(free, CLASSES)) - (clean - noise)
+        loss = wrong.square().mean(dim=(1, 2)).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average.update(model)
+        if step in FLOW_BUDGETS:
+            found[str(step)] = {"last": measure_flow(model), "averaged": measure_flow(average.model)}
+    return found
+
+
+def make_flow() -> dict:
+    """Classes dropped for 0, 10 or 50 % of the points."""
+    torch.set_num_threads(1)
+    found: dict = {"seeds": SEEDS, "budgets": list(FLOW_BUDGETS)}
+    for dropped in (0.0, 0.1, 0.5):
+        found[f"dropped {dropped:g}"] = train_ring_flow(dropped)
+        print(dropped, found[f"dropped {dropped:g}"][str(FLOW_BUDGETS[-1])]["averaged"], flush=True)
+    return found
+
+
+# ---------------------------------------------------------------- five small painters
+PAINTER_BUDGETS = (300, 900)
+
+
+def train_small_painter(seed: int) -> dict:
+    """{steps: {"seen", "unseen": {guidance: shares}, "seen, last weights"}} of a painter a third as wide."""
+    torch.manual_seed(seed)
+    pictures, _, kinds = icons.load(40, 41_000 + seed)
+    clean = from_pictures(pictures)
+    model = Painter(channels=(16, 32), dim=64)
+    average = ExponentialAverage(model, 0.995)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
+    seen, unseen = figures.ask(icons.SEEN_ICONS, 84, 5), figures.ask(icons.UNSEEN_ICONS, 60, 6)
+    found: dict = {}
+    for step in range(PAINTER_BUDGETS[-1]):
+        rng = np.random.default_rng([seed, step, 7])
+        model.train()
+        loss = painter_step(model, clean, kinds, rng)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        average.update(model)
+        if step + 1 in PAINTER_BUDGETS:
+            row: dict = {"seen": {}, "unseen": {}}
+            for weight in (1.0, 2.0, 4.0):
+                for name, (captions, of) in (("seen", seen), ("unseen", unseen)):
+                    painted = average.model.paint(captions, weight, seed=seed)
+                    row[name][f"{weight:g}"] = rounded(figures.shares(painted, of))
+            row["seen, last weights"] = rounded(figures.shares(model.paint(seen[0], 2.0, seed=seed), seen[1]))
+            found[str(step + 1)] = row
+            print(seed, step + 1, row["seen"]["2"], row["unseen"]["2"], flush=True)
+    return found
+
+
+def rounded(row: dict) -> dict:
+    return {key: round(value, 4) for key, value in row.items()}
+
+
+def make_painters() -> dict:
+    """Five seeds: other pictures, other starts, other noise."""
+    torch.set_num_threads(1)
+    runs = [train_small_painter(seed) for seed in range(SEEDS)]
+    return {"seeds": SEEDS, "budgets": list(PAINTER_BUDGETS), "runs": runs}
+
+
+# ---------------------------------------------------------------- the shipped painter, step by step
+def make_steps() -> dict:
+    """{steps: [share right for each draw of noise]}; and the pictures' distance to those of 100 steps from the same noise."""
+    torch.set_num_threads(1)
+    model = Painter.from_pretrained("generation")
+    captions, kinds = figures.ask(icons.SEEN_ICONS, 42, 8)
+    found: dict = {"captions": len(captions), "draws": SEEDS, "right": {}, "distance": {}}
+    for seed in range(SEEDS):
+        best = model.paint(captions, 2.0, 100, seed=100 + seed).astype(float)
+        for steps in (1, 2, 3, 5, 10, 20, 50):
+            painted = model.paint(captions, 2.0, steps, seed=100 + seed)
+            found["right"].setdefault(str(steps), []).append(round(figures.shares(painted, kinds)["right"], 4))
+            apart = np.sqrt(np.mean((painted - best) ** 2)) / 255
+            found["distance"].setdefault(str(steps), []).append(round(float(apart), 4))
+    return found
+
+
+# ---------------------------------------------------------------- people's digits
+class DigitFlow(nn.Module):
+    """The velocity of digits (b, 1, 16, 16) given a label; label 10 means "no label"."""
+
+    def __init__(self, channels: tuple[int, int] = (24, 48), dim: int = 96) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(11, dim)
+        self.clock = nn.Sequential(nn.Linear(32, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.net = UNet(1, channels, dim)
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self.net(x, F.silu(self.clock(time_embedding(t, 32, 100.0)) + self.embedding(labels)))
+
+
+def small_digits(images: np.ndarray) -> torch.Tensor:
+    """uint8 (n, 28, 28) → float (n, 1, 16, 16) from −1 to 1: means of 2 × 2 pixels, and a black pixel around."""
+    x = torch.from_numpy(images.astype(np.float32))[:, None] / 127.5 - 1
+    return F.pad(F.avg_pool2d(x, 2), (1, 1, 1, 1), value=-1.0)
+
+
+def digit_judge(x: torch.Tensor, labels: torch.Tensor, seed: int = 0) -> nn.Module:
+    """A small convolutional network trained on real digits."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(
+        nn.Conv2d(1, 24, 3, padding=1), nn.BatchNorm2d(24), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(24, 48, 3, padding=1), nn.BatchNorm2d(48), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(48 * 16, 64), nn.ReLU(), nn.Linear(64, 10),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    for _ in range(500):
+        rows = torch.randint(len(x), (64,))
+        loss = F.cross_entropy(model(x[rows]), labels[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model.eval()
+
+
+def make_digits(steps: int = 1500, n: int = 500) -> dict:
+    """Generated digits beside real ones: judged, their distance to the training set, and the Fréchet distance."""
+    torch.set_num_threads(1)
+    images, digits = read_images("real")
+    train, _, test = split_images("real", len(images))
+    x, labels = small_digits(images), torch.from_numpy(digits)
+    judge = digit_judge(x[train], labels[train])
+    with torch.no_grad():
+        real_right = (judge(x[test]).argmax(1) == labels[test]).float().mean().item()
+    torch.manual_seed(SEED)
+    model, draws = DigitFlow(), torch.Generator().manual_seed(3)
+    average = ExponentialAverage(model, 0.998)
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
+    start, known, of = time.process_time(), x[train], labels[train]
+    for step in range(steps):
+        rows = torch.randint(len(known), (64,), generator=draws)
+        clean, given = known[rows], of[rows].clone()
+        given[torch.rand(64, generator=draws) < DROPPED] = 10
+        noise = torch.randn(clean.shape, generator=draws)
+        t = torch.randn(64, generator=draws).sigmoid()
+        column = t[:, None, None, None]
+        wrong = model(column * clean + (1 - column) * noise, t, given) - (clean - noise)
+        optimizer.param_groups[0]["lr"] = learning_rate(step, step / steps)
+        optimizer.zero_grad()
+        wrong.square().mean().backward()
+        optimizer.step()
+        average.update(model)
+    seconds = time.process_time() - start
+    flat = lambda z: z.flatten(1).numpy() / 2 + 0.5  # noqa: E731
+    nearest = lambda z: np.array(  # noqa: E731
+        [np.sqrt(((flat(known) - row) ** 2).mean(axis=1).min()) for row in flat(z)]
+    )
+    found: dict = {"train": len(train), "test": len(test), "steps": steps, "cpu seconds": round(seconds), "n": n}
+    found["judge right on real test digits"] = round(real_right, 4)
+    found["nearest training, real test digits"] = [
+        round(float(v), 4) for v in np.quantile(nearest(x[test][:n]), [0, 0.01, 0.5])
+    ]
+    asked = torch.arange(n) % 10
+    for weight in (1.0, 2.0, 4.0):
+        with torch.no_grad():
+            noise = torch.randn(n, 1, 16, 16, generator=torch.Generator().manual_seed(4))
+
+            def velocity(z: torch.Tensor, t: torch.Tensor, w: float = weight) -> torch.Tensor:
+                free = average.model(z, t, torch.full_like(asked, 10))
+                return guide(free, average.model(z, t, asked), w)
+
+            painted = sample_flow(velocity, noise, 20).clamp(-1, 1)
+            right = (judge(painted).argmax(1) == asked).float().mean().item()
+        row = {"right": round(right, 4)}
+        row["nearest training"] = [round(float(v), 4) for v in np.quantile(nearest(painted), [0, 0.01, 0.5])]
+        row["frechet, pixels"] = round(figures.frechet(flat(painted), flat(x[test])), 3)
+        found[f"guidance {weight:g}"] = row
+        if weight == 2.0:
+            shown = [int(row) for row in range(10)]
+            levels = (flat(painted[shown]) * 255).round().astype(int).reshape(len(shown), 16, 16)
+            found["ten digits"] = ["".join(f"{value:02x}" for value in one.ravel()) for one in levels]
+            rows = [int(((flat(known) - flat(painted[[i]])) ** 2).mean(axis=1).argmin()) for i in shown]
+            near = (flat(known[rows]) * 255).round().astype(int).reshape(len(shown), 16, 16)
+            found["nearest training digits"] = ["".join(f"{value:02x}" for value in one.ravel()) for one in near]
+        print(weight, row, flush=True)
+    found["frechet, pixels, training against test"] = round(figures.frechet(flat(known[:n]), flat(x[test])), 3)
+    return found
+
+
+# ---------------------------------------------------------------- challenge
+def make_challenge() -> dict:
+    """What simple ways reach on the learner's own draw."""
+    from mmcourse.exercise import find_challenge
+
+    made = find_challenge("generation.challenge")
+    drawn = made.draw(np.random.default_rng(0))
+    known = drawn.inputs["points"]
+    rng = np.random.default_rng(1)
+    ways = {
+        "one Gaussian": rng.multivariate_normal(known.mean(0), np.cov(known.T), 1000),
+        "copies": known[rng.integers(len(known), size=1000)],
+    }
+    for width in (0.02, 0.05, 0.1, 0.2, 0.4):
+        ways[f"copies and noise of {width:g}"] = known[rng.integers(len(known), size=1000)] + width * rng.normal(
+            size=(1000, 2)
+        )
+    from sklearn.mixture import GaussianMixture
+
+    for number in (10, 25, 40):
+        fitted = GaussianMixture(number, covariance_type="spherical", n_init=3, random_state=0).fit(known)
+        ways[f"{number} Gaussians"] = fitted.sample(1000)[0]
+    return {
+        name: round(float(made.score({"points": points}, drawn.inputs, drawn.hidden)), 3)
+        for name, points in ways.items()
+    }
+
+
+TABLES = {
+    "gan": make_gan,
+    "flow": make_flow,
+    "painters": make_painters,
+    "steps": make_steps,
+    "digits": make_digits,
+    "challenge": make_challenge,
+}
+
+
+def main() -> None:
+    """Train and save, or make tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", help="which tables to make; all by default")
+    parser.add_argument("--train", type=Path, help="train the painter; its state is kept in this file")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--chunk", type=float, default=math.inf, help="minutes of this call; the same again goes on")
+    parser.add_argument("--measure", action="store_true", help="train nothing: measure the stored model again")
+    options = parser.parse_args()
+    if options.train is not None:
+        sys.exit(0 if train(options.train, options.steps, options.chunk) else 3)
+    if options.measure:
+        folder = data_dir() / "models" / "generation"
+        stored = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+        save(Painter.from_pretrained(folder), stored["training"], folder)
+        return
+    make_tables("generation", TABLES, options.tables, packages=("torch", "numpy"))
+
+
+if __name__ == "__main__":
+    main()
