@@ -32,9 +32,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse.authoring.tables import make_tables
-from mmcourse.datasets import data_dir
+from mmcourse.datasets import data_dir, results
 from mmcourse.datasets.avdigits.images import read_images, split_images
 from mmcourse.datasets.scenes import icons
+from mmcourse.datasets.stored import lesson_dir
 from mmcourse.figures import generation as figures
 from mmcourse.io import atomic_write
 from mmcourse.torch.diffusion import ExponentialAverage, guide, sample_flow, time_embedding
@@ -477,7 +478,7 @@ def make_flow() -> dict:
 
 
 # ---------------------------------------------------------------- five small painters
-PAINTER_BUDGETS = (300, 900)
+PAINTER_BUDGETS = (200, 600)
 
 
 def train_small_painter(seed: int) -> dict:
@@ -515,10 +516,14 @@ def rounded(row: dict) -> dict:
     return {key: round(value, 4) for key, value in row.items()}
 
 
-def make_painters() -> dict:
-    """Five seeds: other pictures, other starts, other noise."""
+def make_painters(most: int = SEEDS) -> dict:
+    """Five seeds: other pictures, other starts, other noise. At most `most` more in this call; stored ones are kept."""
     torch.set_num_threads(1)
-    runs = [train_small_painter(seed) for seed in range(SEEDS)]
+    runs: list[dict] = []
+    if (lesson_dir("generation") / "results.json").is_file():
+        runs = results("generation").get("painters", {}).get("runs", [])
+    for seed in range(len(runs), min(SEEDS, len(runs) + most)):
+        runs.append(train_small_painter(seed))
     return {"seeds": SEEDS, "budgets": list(PAINTER_BUDGETS), "runs": runs}
 
 
@@ -577,8 +582,11 @@ def digit_judge(x: torch.Tensor, labels: torch.Tensor, seed: int = 0) -> nn.Modu
     return model.eval()
 
 
-def make_digits(steps: int = 1500, n: int = 500) -> dict:
-    """Generated digits beside real ones: judged, their distance to the training set, and the Fréchet distance."""
+def make_digits(keep: Path, minutes: float, steps: int = 800, n: int = 400) -> dict:
+    """Generated digits beside real ones: judged, their distance to the training set, and the Fréchet distance.
+
+    Training stops after `minutes`, with its state in `keep`; the same call goes on from there.
+    """
     torch.set_num_threads(1)
     images, digits = read_images("real")
     train, _, test = split_images("real", len(images))
@@ -590,8 +598,23 @@ def make_digits(steps: int = 1500, n: int = 500) -> dict:
     model, draws = DigitFlow(), torch.Generator().manual_seed(3)
     average = ExponentialAverage(model, 0.998)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
-    start, known, of = time.process_time(), x[train], labels[train]
-    for step in range(steps):
+    known, of, first, before = x[train], labels[train], 0, 0.0
+    if keep.is_file():
+        kept = torch.load(keep, weights_only=True)
+        model.load_state_dict(kept["model"])
+        average.model.load_state_dict(kept["average"])
+        optimizer.load_state_dict(kept["optimizer"])
+        draws.set_state(kept["draws"])
+        first, before = kept["step"], kept["seconds"]
+    average.num_updates = first
+    start, clock = time.process_time(), time.perf_counter()
+    for step in range(first, steps):
+        if time.perf_counter() - clock > 60 * minutes:
+            seconds = before + time.process_time() - start
+            state = {"model": model.state_dict(), "average": average.model.state_dict(), "step": step}
+            state |= {"optimizer": optimizer.state_dict(), "draws": draws.get_state(), "seconds": seconds}
+            torch.save(state, keep)
+            raise SystemExit(f"digits: at step {step} of {steps}; call it again to go on")
         rows = torch.randint(len(known), (64,), generator=draws)
         clean, given = known[rows], of[rows].clone()
         given[torch.rand(64, generator=draws) < DROPPED] = 10
@@ -604,7 +627,7 @@ def make_digits(steps: int = 1500, n: int = 500) -> dict:
         wrong.square().mean().backward()
         optimizer.step()
         average.update(model)
-    seconds = time.process_time() - start
+    seconds = before + time.process_time() - start
     flat = lambda z: z.flatten(1).numpy() / 2 + 0.5  # noqa: E731
     nearest = lambda z: np.array(  # noqa: E731
         [np.sqrt(((flat(known) - row) ** 2).mean(axis=1).min()) for row in flat(z)]
@@ -674,7 +697,7 @@ TABLES = {
     "flow": make_flow,
     "painters": make_painters,
     "steps": make_steps,
-    "digits": make_digits,
+    "digits": lambda: make_digits(Path("generation_digits.pt"), math.inf),
     "challenge": make_challenge,
 }
 
@@ -686,6 +709,7 @@ def main() -> None:
     parser.add_argument("--train", type=Path, help="train the painter; its state is kept in this file")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--chunk", type=float, default=math.inf, help="minutes of this call; the same again goes on")
+    parser.add_argument("--keep", type=Path, default=Path("generation_digits.pt"), help="state of unfinished digits")
     parser.add_argument("--measure", action="store_true", help="train nothing: measure the stored model again")
     options = parser.parse_args()
     if options.train is not None:
@@ -695,7 +719,11 @@ def main() -> None:
         stored = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
         save(Painter.from_pretrained(folder), stored["training"], folder)
         return
-    make_tables("generation", TABLES, options.tables, packages=("torch", "numpy"))
+    tables = dict(TABLES)
+    if options.chunk != math.inf:
+        tables["digits"] = lambda: make_digits(options.keep, options.chunk)
+        tables["painters"] = lambda: make_painters(1)
+    make_tables("generation", tables, options.tables, packages=("torch", "numpy"))
 
 
 if __name__ == "__main__":
