@@ -13,9 +13,8 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import platform  # noqa: E402
+import functools  # noqa: E402
 import sys  # noqa: E402
-import time  # noqa: E402
 from itertools import combinations  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -24,7 +23,8 @@ from sklearn.linear_model import LogisticRegression  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.functional import cross_entropy, rms_norm  # noqa: E402
 
-from mmcourse.datasets import load, mood, results, save_results  # noqa: E402
+from mmcourse.authoring.tables import make_tables  # noqa: E402
+from mmcourse.datasets import load, mood  # noqa: E402
 from mmcourse.torch import fusion as F  # noqa: E402
 from mmcourse.torch.attention import MultiHeadAttention  # noqa: E402
 from mmcourse.torch.encoders import AudioEncoder, ImageEncoder, MultimodalClassifier, TextEncoder  # noqa: E402
@@ -84,7 +84,7 @@ def encoders(names=NAMES, width=32, scale=True):
 
 
 def build(method, seed):
-    """An untrained model: one modality, or all fused by `method` ("… + dropout": with modality dropout)."""
+    """An untrained model: one modality, or all fused by `method` ("… + dropout": modality dropout, null tokens)."""
     torch.manual_seed(seed)
     method, *dropout = method.split(" + ")
     dims = [32] * 3
@@ -775,19 +775,13 @@ PARTS = {
 }
 
 
-def main(wanted=()):
-    """Measure all, or only the parts named, and store; what a part takes is added to `seconds`."""
-    torch.set_num_threads(1)
-    data = {split: load("mood", split) for split in ("train", "validation", "test")}
-    figures = results("sentiment") if wanted else {"seconds": 0}
-    for part in wanted or PARTS:
-        start = time.process_time()
-        figures[part] = PARTS[part](data)
-        figures["seconds"] += round(time.process_time() - start)
-        print(part, figures["seconds"], "s", str(figures[part])[:3000], flush=True)
-        figures["made_with"] = f"Python {platform.python_version()}, PyTorch {torch.__version__}, {platform.machine()}"
-        save_results("sentiment", figures)
+@functools.cache
+def splits():
+    """`mood`, read once."""
+    return {split: load("mood", split) for split in ("train", "validation", "test")}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    torch.set_num_threads(1)
+    tables = {name: lambda part=part: part(splits()) for name, part in PARTS.items()}
+    make_tables("sentiment", tables, sys.argv[1:], packages=("numpy", "torch", "scikit-learn"))
