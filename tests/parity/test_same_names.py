@@ -73,6 +73,7 @@ ONLY = {
             "check_settings",
         },
         "diffusion.py": {"ExponentialAverage", "flow_matching_loss", "sample_flow"},  # training and sampling
+        "explain.py": {"layer_gradients"},  # hooks; in Keras, a model with two outputs does it
         "fusion/sums.py": {"linears"},
         "lora.py": {"LoRALinear", "add_lora", "fold_lora", "lora_state_dict"},  # work on a model of Part 4
     },
@@ -85,6 +86,7 @@ ONLY = {
     "frameworks": {  # PyTorch and Keras have it, NumPy does not: what carries weights, settings or gradients
         "convolution.py": {"pair"},
         "encoders.py": {"MultimodalClassifier", "read_batch"},
+        "explain.py": {"saliency"},
         "transformer.py": {"Block", "Stack"},
         "fusion/products.py": {"elementwise_product"},
         "fusion/sums.py": {"Fusion", "apply"},

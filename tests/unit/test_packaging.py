@@ -85,7 +85,9 @@ def test_constraints_are_exact_sorted_and_public():
 def test_what_is_installed_here_is_what_is_pinned():
     """Every package that the extras bring is pinned: else two installs on two days differ."""
     elsewhere = {
-        str(Requirement(line)) for extra in ("bench", "pretrained", "reference", "gpu") for line in EXTRAS[extra]
+        str(Requirement(line))
+        for extra in ("bench", "pretrained", "reference", "explain", "gpu")
+        for line in EXTRAS[extra]
     }
     asked = [r for r in requirements() if str(r) not in elsewhere]  # these are installed by who wants them
     pinned, seen, waiting = pins(), set(), {(canonicalize_name(r.name), frozenset(r.extras)) for r in asked}
@@ -165,16 +167,19 @@ def test_no_pin_refuses_a_python_that_the_course_allows(python: str):
 def asked_by_all() -> list[Requirement]:
     """What `all` asks for, the extras that are installed separately left out."""
     elsewhere = {
-        str(Requirement(line)) for extra in ("bench", "pretrained", "reference", "gpu") for line in EXTRAS[extra]
+        str(Requirement(line))
+        for extra in ("bench", "pretrained", "reference", "explain", "gpu")
+        for line in EXTRAS[extra]
     }
     return [r for r in requirements() if str(r) not in elsewhere]
 
 
 def test_extras_are_the_promised_ones_and_all_is_their_sum():
-    named = {"torch", "keras", "lab", "test", "classroom", "bench", "pretrained", "reference", "gpu", "all"}
+    named = {"torch", "keras", "lab", "test", "classroom", "bench", "pretrained", "reference", "explain", "gpu", "all"}
     assert set(EXTRAS) == named
     assert (
-        Requirement(EXTRAS["all"][0]).extras == set(EXTRAS) - {"all", "bench", "pretrained", "reference", "gpu"}
+        Requirement(EXTRAS["all"][0]).extras
+        == set(EXTRAS) - {"all", "bench", "pretrained", "reference", "explain", "gpu"}
         and len(EXTRAS["all"]) == 1
     )
 
