@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["NAMES", "figures"]
 
-NAMES = ("clip", "captioning", "vlm", "detection", "speech_to_text", "video", "chat", "generation")
+NAMES = ("clip", "captioning", "vlm", "detection", "speech_to_text", "video", "language_model", "chat", "generation")
 
 
 def figures(lesson: str, n: int = 1000) -> dict[str, Any]:

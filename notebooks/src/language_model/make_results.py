@@ -1,0 +1,576 @@
+"""Train the shipped language model, and the long runs of its lesson.
+
+    python notebooks/src/language_model/make_results.py --train --minutes 5.5   # a model with tied weights
+    python notebooks/src/language_model/make_results.py --go-on --minutes 3.3   # untied and trained on: the shipped one
+    python notebooks/src/language_model/make_results.py --measure               # only figures and card of the stored one
+    python notebooks/src/language_model/make_results.py scaling                 # one table of results.json, or several
+
+- `scaling`: four sizes of one model, each for the same time, excess over the exact entropy on the way, three seeds;
+- `apart`: one part exchanged (norm, positions, feed-forward, tied weights), two budgets, five seeds;
+- `induction`: one and two layers on random sequences that come twice, five seeds, and a fixed period as a control;
+- `reviews`: real sentences as bytes and as byte-pair tokens, beside counting and compressors, three seeds;
+- `lengths`: positions beyond those of training, rotary and learned, on the same sentences, three seeds.
+
+Everything drawn by chance comes from the seed; another processor or another PyTorch rounds differently. `reviews` and
+`lengths` need the film reviews (fetched once, 1.2 MB).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import json
+import lzma
+import math
+import time
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from mmcourse.authoring.tables import make_tables
+from mmcourse.datasets import data_dir, reviews, vocabulary
+from mmcourse.datasets.scenes import texts
+from mmcourse.figures import language_model as figures
+from mmcourse.io import atomic_write
+from mmcourse.preprocess.bpe import BPETokenizer
+from mmcourse.preprocess.ngram import InterpolatedNgram
+from mmcourse.torch.gpt import SPECIAL, CausalLM, nats_of, pad_right
+
+SEED = 0
+PIECES = [*SPECIAL, *(vocabulary.id_of(word) for word in texts.vocabulary_words())]
+LABEL = {word: 3 + i for i, word in enumerate(texts.vocabulary_words())}
+BOS, EOS = 1, 2
+
+
+# ---------------------------------------------------------------- data and one step
+def rows_of(found: list[list[str]]) -> list[list[int]]:
+    """Labels of texts, with beginning and end."""
+    return [[BOS, *(LABEL[word] for word in words), EOS] for words in found]
+
+
+NUM_TEXTS = 120_000
+KEEP: Path | None = None  # a file in which the training texts are kept, so that several calls draw them once
+
+
+@cache
+def training_rows() -> list[list[int]]:
+    """The training texts of all runs."""
+    if KEEP is not None and KEEP.is_file():
+        flat = np.load(KEEP)
+        ends = np.flatnonzero(flat == EOS) + 1
+        return [part.tolist() for part in np.split(flat, ends[:-1])]
+    rows = rows_of(texts.draw_texts(NUM_TEXTS, [SEED, 3]))
+    if KEEP is not None:
+        np.save(KEEP, np.concatenate(rows))
+    return rows
+
+
+def batch_loss(model: CausalLM, rows: list[list[int]], groups: int = 2) -> torch.Tensor:
+    """Mean nats per piece over all pieces of all rows; in groups of about the same length, so little is padded."""
+    rows = sorted(rows, key=len)
+    size = -(-len(rows) // groups)
+    total: torch.Tensor | float = 0.0
+    for start in range(0, len(rows), size):
+        ids = pad_right(rows[start : start + size])
+        logits = model(ids[:, :-1])
+        labels = ids[:, 1:].reshape(-1)
+        total = total + F.cross_entropy(logits.flatten(0, 1), labels, ignore_index=0, reduction="sum")
+    return total / sum(len(row) - 1 for row in rows)  # type: ignore[return-value]
+
+
+def make_optimizer(model: CausalLM, rate: float) -> torch.optim.AdamW:
+    """AdamW; matrices decay, gains do not."""
+    decays = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim == 1]
+    groups = [{"params": decays, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+
+
+def update(model: CausalLM, optimizer: torch.optim.Optimizer, loss: torch.Tensor, rate: float) -> None:
+    """One step at this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+
+
+@cache
+def judged(n: int = 200, seed: int = 30_008) -> tuple[list[list[int]], float]:
+    """Validation texts as labels, and their exact nats per piece."""
+    found = texts.draw_texts(n, seed)
+    exact = np.concatenate([-texts.log_probs(words) for words in found])
+    return rows_of(found), float(exact.mean())
+
+
+def excess(model: torch.nn.Module) -> float:
+    """Nats per piece above the exact ones, on the validation texts."""
+    rows, exact = judged()
+    model.eval()
+    found = torch.cat(nats_of(model, rows)).double().mean().item() - exact
+    model.train()
+    return found
+
+
+# ---------------------------------------------------------------- the shipped model
+TEXTS_PER_STEP, HIGHEST = 64, 5e-3
+
+
+def untied(model: CausalLM) -> CausalLM:
+    """The same function with an output matrix of its own, which begins as a copy of the embedding."""
+    found = CausalLM(**{**model.config, "tie": False})
+    found.load_state_dict({**model.state_dict(), "head.weight": model.embedding.weight.detach().clone()})
+    return found
+
+
+def train(model: CausalLM, minutes: float, steps: int, before: dict | None = None) -> tuple[CausalLM, dict]:
+    """Train for `steps` steps, or `minutes` if that is sooner; each text comes once before one comes again.
+
+    `before` : what an earlier call returned about the same model
+    """
+    before = before or {"steps": 0, "pieces": 0, "cpu seconds": 0, "curve": []}
+    optimizer = make_optimizer(model, HIGHEST)
+    every = training_rows()
+    rng, order = np.random.default_rng([SEED, 2, before["steps"]]), []
+    started, losses, curve = time.perf_counter(), [], list(before["curve"])
+    cpu = time.process_time() - before["cpu seconds"]
+    progress, step, first, pieces = 0.0, 0, before["steps"], before["pieces"]
+    while progress < 1:
+        progress = max((step + 1) / steps, (time.perf_counter() - started) / 60 / minutes)
+        if len(order) < TEXTS_PER_STEP:
+            order = rng.permutation(len(every)).tolist()
+        rows = [every[order.pop()] for _ in range(TEXTS_PER_STEP)]
+        pieces += sum(len(row) - 1 for row in rows)
+        rate = HIGHEST * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+        loss = batch_loss(model, rows)
+        update(model, optimizer, loss, rate)
+        losses.append(loss.item())
+        step += 1
+        if step % 500 == 0 or progress >= 1 or step in (1, 50):
+            row = {"step": first + step, "loss": float(np.mean(losses[-50:])), "excess": excess(model)}
+            curve.append({key: round(value, 4) for key, value in row.items()})
+            curve[-1] |= {"cpu seconds": round(time.process_time() - cpu), "pieces": pieces}
+            print(curve[-1], flush=True)
+    training = {
+        "seed": SEED,
+        "steps": first + step,
+        "tied for steps": before["steps"],
+        "texts": len(every),
+        "texts per step": TEXTS_PER_STEP,
+        "pieces": pieces,
+        "highest rate": HIGHEST,
+        "cpu seconds": round(time.process_time() - cpu),
+        "curve": curve,
+    }
+    return model.eval(), training
+
+
+CARD = """\
+# Model card: language_model
+
+Continues short texts about things with shapes and colors: a causal Transformer of Llama's kind (RMSNorm, rotary positions,
+SwiGLU), {layers} blocks of width {dim}. {weights:,} weights as float16, loaded by safetensors only:
+
+```python
+from mmcourse.torch.gpt import CausalLM
+model = CausalLM.from_pretrained("language_model")
+model.generate(["a small red star is"], method="sample")
+```
+
+Its softmax is over the {pieces} pieces of the course's vocabulary that its texts can have, not over 1,280.
+
+## Data
+{num_texts:,} texts drawn from the grammar of `mmcourse/datasets/scenes/texts.py`; {train_pieces:,} pieces were read. Test texts are drawn
+with another seed. The grammar gives the exact probability of every word, and the exact entropy: {entropy_per_text:.3f} nats per text of
+{pieces_per_text:.2f} pieces, {entropy_per_piece:.4f} per piece. No sentence that a person wrote is in it.
+
+## Training
+`notebooks/src/language_model/make_results.py --train`, seed {seed}: {steps:,} steps of {batch} texts with AdamW, warm-up and a cosine;
+{cpu:,} CPU seconds of one thread. For the first {tied:,} steps the output matrix was the embedding's; then it became a copy of it, which was
+trained by itself, with a new warm-up and cosine. Another processor or another PyTorch rounds differently.
+
+| step | CPU seconds | loss, nats per piece | above the exact entropy (200 validation texts) |
+|---|---|---|---|
+{curve}
+
+## Measured
+On 1,000 test texts, from the stored weights (`mmcourse figures language_model`).
+
+| figure | reached | aim | limit |
+|---|---|---|---|
+| perplexity above the exact one | **{excess_perplexity:.4f}** | 0.03 | 0 |
+| nats per piece | {nats_per_piece:.4f} | – | {exact_nats_per_piece:.4f} |
+| sampled texts that the grammar can write, to the last word | {sampled_grammatical:.3f} | – | 1 |
+
+95 % interval of the first: {excess_low:.4f} to {excess_high:.4f} (over texts; one training run). Where only one word can stand, it loses
+{excess_where_forced:.4f} nats per piece; elsewhere {excess_where_open:.4f}.
+{verdict} All figures: `figures.json`.
+
+## Files
+- `model.safetensors` SHA-256 {sha256}
+- `config.json` widths of the model and the ids of its pieces
+
+## License and limits
+CC BY 4.0, the mmcourse authors. It knows one grammar with {words} words, and nothing of the world. For lessons only.
+"""
+
+
+def verdict(found: dict) -> str:
+    """Whether the aim is reached."""
+    return "The aim is reached." if found["excess_perplexity"] <= 0.03 else "The aim is not reached."
+
+
+def write_card(folder: Path, model: CausalLM, stored: dict) -> None:
+    """README.md from the figures."""
+    found, training = stored["figures"], stored["training"]
+    curve = "\n".join(
+        f"| {row['step']:,} | {row['cpu seconds']} | {row['loss']:.3f} | {row['excess']:.4f} |"
+        for row in training["curve"]
+    )
+    card = CARD.format(
+        layers=model.config["num_layers"],
+        dim=model.config["dim"],
+        pieces=len(model.config["pieces"]),
+        words=len(texts.vocabulary_words()),
+        num_texts=training["texts"],
+        tied=training["tied for steps"],
+        train_pieces=training["pieces"],
+        seed=training["seed"],
+        steps=training["steps"],
+        batch=training["texts per step"],
+        cpu=training["cpu seconds"],
+        curve=curve,
+        verdict=verdict(found),
+        sha256=stored["sha256"],
+        **found,
+    )
+    atomic_write(folder / "README.md", card)
+
+
+def save(model: CausalLM, training: dict, folder: Path) -> None:
+    """Weights, figures of what was stored, card."""
+    model.save_pretrained(folder)
+    model = CausalLM.from_pretrained(folder)
+    stored = {
+        "figures": figures.compute(1000, model),
+        "figures_200": figures.compute(200, model),
+        "training": training,
+        "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+        "made_with": f"torch {torch.__version__.split('+')[0]}, one thread",
+    }
+    atomic_write(folder / "figures.json", json.dumps(stored, indent=1) + "\n")
+    write_card(folder, model, stored)
+    print(json.dumps(stored["figures"], indent=1))
+
+
+# ---------------------------------------------------------------- scaling
+SIZES = ((8, 1), (16, 2), (32, 2), (64, 3))  # width, blocks
+SECONDS = 12.0  # per run
+SCALING_SEEDS = 3
+GRID = [20_000 * 2**k for k in range(12)]  # pieces read at which a run is measured
+
+
+def effective_weights(model: CausalLM) -> int:
+    """Weights that multiply a vector for each piece: the blocks, and the tied embedding once, as the head."""
+    return model.num_weights() + model.embedding.weight.numel()
+
+
+def one_size(dim: int, num_layers: int, seed: int, seconds: float = SECONDS) -> dict:
+    """Constant learning rate after a warm-up, measured on the way by averaged weights: one run serves all budgets."""
+    torch.manual_seed(seed)
+    model = CausalLM(PIECES, dim, num_layers, 2 if dim < 32 else 4, -(-8 * dim // 3 // 4) * 4)
+    averaged = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.98))
+    rate = 0.024 / math.sqrt(dim)
+    optimizer = make_optimizer(model, rate)
+    rng = np.random.default_rng([seed, 4])
+    rows, points, read, step = training_rows(), [], 0, 0
+    spent = 0.0
+    while spent < seconds and len(points) < len(GRID):
+        begun = time.perf_counter()
+        chosen = [rows[i] for i in rng.integers(len(rows), size=48).tolist()]
+        update(model, optimizer, batch_loss(model, chosen, 1), rate * min(1.0, (step + 1) / 50))
+        averaged.update_parameters(model)
+        read += sum(len(row) - 1 for row in chosen)
+        step += 1
+        spent += time.perf_counter() - begun
+        if read >= GRID[len(points)]:
+            points.append([read, round(excess(averaged.module), 5)])
+    return {"weights": effective_weights(model), "steps": step, "seconds": round(spent, 1), "points": points}
+
+
+def scaling() -> dict:
+    """Four sizes, three seeds: [pieces read, excess in nats per piece]."""
+    found: dict = {"seconds per run": SECONDS, "texts per step": 48, "runs": {}}
+    for dim, num_layers in SIZES:
+        runs = [one_size(dim, num_layers, seed) for seed in range(SCALING_SEEDS)]
+        found["runs"][f"{dim} x {num_layers}"] = runs
+        print(dim, num_layers, runs[0]["weights"], [run["points"][-1] for run in runs], flush=True)
+    return found
+
+
+# ---------------------------------------------------------------- one part exchanged
+VARIANTS = {
+    "all new": {},
+    "LayerNorm": {"norm": "layer"},
+    "learned positions": {"positions": "learned"},
+    "GELU": {"feed_forward": "gelu", "hidden": 132},  # about as many weights
+    "untied": {"tie": False},
+}
+BUDGETS = (80, 240)
+
+
+def short_run(seed: int, steps: int, **parts) -> tuple[float, int]:
+    """Excess in nats per piece after so many steps, the rate falling to 0; and how many weights."""
+    torch.manual_seed(seed)
+    model = CausalLM(PIECES, 32, 2, 4, **{"hidden": 88, "max_length": 64, **parts})
+    optimizer = make_optimizer(model, 6e-3)
+    rng = np.random.default_rng([seed, 5])
+    rows = training_rows()
+    for step in range(steps):
+        chosen = [rows[i] for i in rng.integers(len(rows), size=48).tolist()]
+        rate = 6e-3 * min(1.0, (step + 1) / 30, (steps - step) / (0.7 * steps))
+        update(model, optimizer, batch_loss(model, chosen, 1), rate)
+    return excess(model), model.num_weights(embedding=True)
+
+
+def apart() -> dict:
+    """Each variant, two budgets, five seeds."""
+    found: dict = {"steps": list(BUDGETS), "texts per step": 48, "weights": {}}
+    for name, parts in VARIANTS.items():
+        for steps in BUDGETS:
+            runs = [short_run(seed, steps, **parts) for seed in range(5)]
+            found.setdefault(name, {})[str(steps)] = [round(value, 5) for value, _ in runs]
+            found["weights"][name] = runs[0][1]
+        print(name, found[name], flush=True)
+    return found
+
+
+# ---------------------------------------------------------------- copying in context
+NUM_SYMBOLS, PERIODS, FIXED = 16, (6, 14), 10
+
+
+def repeated(rng: np.random.Generator, b: int, period: int) -> torch.Tensor:
+    """Random symbols, and the same again: (b, 1 + 2 period), `<bos>` first."""
+    once = 3 + rng.integers(NUM_SYMBOLS, size=(b, period))
+    return torch.from_numpy(np.concatenate([np.ones((b, 1), int), once, once], axis=1))
+
+
+def copy_run(seed: int, num_layers: int, fixed: bool = False, steps: int = 1200) -> dict:
+    """Nats per symbol of the first and of the second copy (its first symbol left out), at the end and on the way.
+
+    With learned positions and an output matrix of its own, in which copying is found soon.
+    """
+    torch.manual_seed(seed)
+    pieces = [*SPECIAL, *range(3, 3 + NUM_SYMBOLS)]
+    model = CausalLM(pieces, 32, num_layers, 2, 84, positions="learned", tie=False, max_length=2 * PERIODS[1] + 1)
+    optimizer = make_optimizer(model, 8e-3)
+    rng = np.random.default_rng([seed, 6])
+    curve = []
+    for step in range(steps + 1):
+        if step % 100 == 0:
+            first, second = [], []
+            for period in (FIXED,) if fixed else (7, 10, 13):
+                ids = repeated(np.random.default_rng([7, period]), 100, period)
+                with torch.no_grad():
+                    nats = F.cross_entropy(model(ids[:, :-1]).transpose(1, 2), ids[:, 1:], reduction="none")
+                first.append(nats[:, :period].mean().item())
+                second.append(nats[:, period + 1 :].mean().item())
+            curve.append([step, round(float(np.mean(first)), 4), round(float(np.mean(second)), 4)])
+        ids = repeated(rng, 64, FIXED if fixed else int(rng.integers(PERIODS[0], PERIODS[1] + 1)))
+        loss = F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].reshape(-1))
+        update(model, optimizer, loss, 8e-3 * min(1.0, (step + 1) / 50, (steps + 1 - step) / (0.5 * steps)))
+    return {"first": curve[-1][1], "second": curve[-1][2], "curve": curve}
+
+
+def induction() -> dict:
+    """Layer counts and the control, five seeds each."""
+    found: dict = {"symbols": NUM_SYMBOLS, "chance": math.log(NUM_SYMBOLS), "periods": list(PERIODS)}
+    for name, num_layers, fixed, steps in (
+        ("2 layers", 2, False, 1200),
+        ("1 layer", 1, False, 1200),
+        ("1 layer, period fixed", 1, True, 600),
+    ):
+        found[name] = [copy_run(seed, num_layers, fixed, steps) for seed in range(5)]
+        print(name, [run["second"] for run in found[name]], flush=True)
+    return found
+
+
+# ---------------------------------------------------------------- real sentences
+CONTEXT = 128
+
+
+@cache
+def review_bytes() -> tuple[bytes, bytes]:
+    """Training and test sentences, one per line, as UTF-8."""
+    return tuple("\n".join(reviews.load(split).column("words")).encode() for split in ("train", "test"))  # type: ignore
+
+
+def windows(labels: np.ndarray, rng: np.random.Generator, b: int, n: int) -> torch.Tensor:
+    """b pieces of a long stream, n + 1 labels each: packed, so nothing is padded."""
+    starts = rng.integers(0, len(labels) - n - 1, size=b)
+    return torch.from_numpy(labels[starts[:, None] + np.arange(n + 1)])
+
+
+@torch.no_grad()
+def stream_nats(model: CausalLM, labels: np.ndarray, n: int) -> float:
+    """All nats of a stream; each label sees at least n / 2 before it (but at the start)."""
+    model.eval()
+    half, total = n // 2, 0.0
+    ids = torch.from_numpy(np.concatenate([[BOS], labels]))
+    starts = list(range(0, max(1, len(ids) - 1 - half), half))
+    for at in range(0, len(starts), 64):
+        rows = [ids[s : s + n + 1] for s in starts[at : at + 64]]
+        width = max(map(len, rows))
+        padded = torch.stack([F.pad(row, (0, width - len(row))) for row in rows])
+        logits = model(padded[:, :-1])
+        nats = F.cross_entropy(logits.transpose(1, 2), padded[:, 1:], reduction="none")
+        for s, row, original in zip(starts[at : at + 64], nats, rows, strict=True):
+            total += row[(0 if s == 0 else half) : len(original) - 1].double().sum().item()
+    model.train()
+    return total
+
+
+def stream_model(labels: np.ndarray, size: int, seed: int, seconds: float) -> tuple[CausalLM, int]:
+    """A language model of a stream of labels (3 and above), trained for some seconds; and how many steps."""
+    torch.manual_seed(seed)
+    model = CausalLM([*SPECIAL, *range(3, size)], 64, 3, 4, 172)
+    optimizer = make_optimizer(model, 4e-3)
+    rng = np.random.default_rng([seed, 7])
+    started, progress, step = time.perf_counter(), 0.0, 0
+    while progress < 1:
+        progress = (time.perf_counter() - started) / seconds
+        ids = windows(labels, rng, 16, CONTEXT)
+        loss = F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].reshape(-1))
+        update(model, optimizer, loss, 4e-3 * min(1.0, (step + 1) / 50) * max(0.02, min(1.0, (1 - progress) / 0.6)))
+        step += 1
+    return model, step
+
+
+def compressed(compress, train: bytes, test: bytes) -> dict:
+    """Bits per byte of the test text alone, and of what it adds to the training text."""
+    alone = len(compress(test))
+    return {
+        "alone": 8 * alone / len(test),
+        "after training text": 8 * (len(compress(train + test)) - len(compress(train))) / len(test),
+    }
+
+
+def real(seconds: float = 32.0) -> dict:
+    """Bits per byte of the test sentences, by language models, counting, and compressors."""
+    train, test = review_bytes()
+    bits = lambda nats: nats / math.log(2) / len(test)  # noqa: E731
+    found: dict = {"train bytes": len(train), "test bytes": len(test), "seconds per run": seconds}
+    found["gzip"] = compressed(lambda data: gzip.compress(data, 9), train, test)
+    found["xz"] = compressed(lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME), train, test)
+    as_bytes = [np.frombuffer(part, np.uint8).astype(np.int64) + 3 for part in (train, test)]
+    for order in (1, 3, 5, 6):
+        counted = InterpolatedNgram(as_bytes[0].tolist(), 259, order, 0.75)
+        found[f"bytes, {order}-gram"] = bits(counted.nats(as_bytes[1].tolist()).sum())
+    print(found, flush=True)
+    tokenizer = BPETokenizer.train(train.decode().split("\n"), 1000)
+    number = {token: 4 + i for i, token in enumerate(tokenizer.tokens)}
+    as_tokens = []
+    for part in (train, test):
+        row = []
+        for line in part.decode().split("\n"):
+            row += [number.get(token, 3) for token in tokenizer.tokenize(line)]
+            row.append(EOS)
+        as_tokens.append(np.array(row, np.int64))
+    unknown = int((as_tokens[1] == 3).sum())
+    size = 4 + len(tokenizer.tokens)
+    found["tokens"] = {"size": size, "test tokens": len(as_tokens[1]), "unknown in test": unknown}
+    counted = InterpolatedNgram(as_tokens[0].tolist(), size, 3, 0.75)
+    found["tokens, 3-gram"] = bits(counted.nats(as_tokens[1].tolist()).sum())
+    for name, labels, count in (("bytes", as_bytes, 259), ("tokens", as_tokens, size)):
+        runs = []
+        for seed in range(3):
+            model, steps = stream_model(labels[0], count, seed, seconds)
+            nats = stream_nats(model, labels[1], CONTEXT)
+            runs.append({"steps": steps, "perplexity": math.exp(nats / len(labels[1])), "bits per byte": bits(nats)})
+        found[f"{name}, language model"] = runs
+        found[f"{name}, weights"] = model.num_weights(embedding=True)
+        print(name, runs, flush=True)
+    return found
+
+
+# ---------------------------------------------------------------- beyond the training length
+SHORT, LONG = 64, 256
+
+
+def lengths() -> dict:
+    """Nats per byte by position, of models that were trained with 64 positions."""
+    train, test = ([byte + 3 for byte in part] for part in review_bytes())
+    stream, judged_on = np.array(train), np.array(test)
+    rows = torch.from_numpy(windows(judged_on, np.random.default_rng(8), 160, LONG).numpy())
+    found: dict = {"trained with": SHORT}
+    for kind in ("rotary", "learned"):
+        runs = []
+        for seed in range(3):
+            torch.manual_seed(seed)
+            model = CausalLM([*SPECIAL, *range(3, 259)], 48, 2, 4, 128, positions=kind, max_length=LONG)
+            optimizer = make_optimizer(model, 5e-3)
+            rng = np.random.default_rng([seed, 9])
+            for step in range(400):
+                ids = windows(stream, rng, 16, SHORT)
+                loss = F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].reshape(-1))
+                update(model, optimizer, loss, 5e-3 * min(1.0, (step + 1) / 50, (400 - step) / 200))
+            model.eval()
+            with torch.no_grad():
+                parts = [
+                    F.cross_entropy(model(part[:, :-1]).transpose(1, 2), part[:, 1:], reduction="none")
+                    for part in rows.split(40)
+                ]
+            nats = torch.cat(parts).mean(dim=0)  # (LONG,)
+            edges = [(0, 16), (16, 32), (32, 64), (64, 96), (96, 128), (128, 192), (192, 256)]
+            runs.append({f"{a}-{b}": round(nats[a:b].mean().item(), 4) for a, b in edges})
+        found[kind] = runs
+        print(kind, runs, flush=True)
+    return found
+
+
+TABLES = {"scaling": scaling, "apart": apart, "induction": induction, "reviews": real, "lengths": lengths}
+
+
+def main() -> None:
+    """Train, measure, or make tables."""
+    global KEEP
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", help="tables to make; without --train or --measure: all")
+    parser.add_argument("--train", action="store_true")
+    parser.add_argument(
+        "--go-on", action="store_true", help="train the stored model on, with an output matrix of its own"
+    )
+    parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--minutes", type=float, default=6.0)
+    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--hidden", type=int, default=172)
+    parser.add_argument("--keep", type=Path, default=None, help="a file in which the training texts are kept (.npy)")
+    parser.add_argument("--out", type=Path, default=data_dir() / "models" / "language_model")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    KEEP = options.keep
+    stored = options.out / "figures.json"
+    if options.train:
+        torch.manual_seed(SEED)
+        model = CausalLM(PIECES, options.dim, options.layers, 4, options.hidden)
+        save(*train(model, options.minutes, options.steps), options.out)
+    if options.go_on:
+        before = json.loads(stored.read_text(encoding="utf-8"))["training"]
+        model = untied(CausalLM.from_pretrained(options.out)).train()
+        save(*train(model, options.minutes, options.steps, before), options.out)
+    if options.measure:
+        training = json.loads(stored.read_text(encoding="utf-8"))["training"]
+        save(CausalLM.from_pretrained(options.out), training, options.out)
+    if options.tables or not (options.train or options.go_on or options.measure):
+        make_tables("language_model", TABLES, options.tables, ("numpy", "torch"))
+
+
+if __name__ == "__main__":
+    main()
