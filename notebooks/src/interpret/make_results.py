@@ -1,0 +1,652 @@
+"""Long runs of lesson interpret.
+
+- `pointing`: 100 questions about colors to the shipped VLM: every map against exact boxes, with chance, the center, and a
+  map that only looks for contrast; which thing the answer hangs on, by rendering the scene without each thing;
+- `hiding`: the hottest cells replaced by gray, black or the true background, 30 questions;
+- `attention`: how many answers change when attention to the picture is shuffled, 60 questions, five seeds;
+- `sanity`: weights randomized from the top, five seeds; and heads trained on shuffled labels, five seeds;
+- `shortcut`: ten heads trained with a mark that agrees with the label in 80 % of the pictures, ten with a mark that says
+  nothing: which maps tell them apart?
+- `games`: the three Shapley games of the trimodal model and of the exact table, all 36 cells.
+
+`make results interpret`: about five minutes of one processor. `python make_results.py pointing` (or other names) makes only
+these tables.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.stats import rankdata, spearmanr
+from torch import nn
+from torch.nn import functional as F
+
+from mmcourse import datasets, pretrained, runtime
+from mmcourse.authoring.tables import make_tables
+from mmcourse.datasets import mood, vocabulary
+from mmcourse.datasets.scenes import questions, world
+from mmcourse.datasets.scenes.drawing import box, draw
+from mmcourse.evaluate.explanations import center_map, energy_inside, inside, pointing_game, replacement_curve
+from mmcourse.numpy.explain import shapley
+from mmcourse.torch.clip import CLIP, prepare_images
+from mmcourse.torch.decoding import KVCache
+from mmcourse.torch.explain import attention_rollout, grad_cam, integrated_gradients, layer_gradients, saliency
+from mmcourse.torch.vlm import VLM, prompt_ids
+
+ASKED, HIDDEN, GAPS = 100, 30, 4  # questions of `pointing`, of `hiding`, and of the gaps
+STARS = 12  # pictures of `sanity`
+
+
+# ---------------------------------------------------------------- the VLM and its questions
+class Asked:
+    """Questions about the color of a thing, with at least two things in the picture, answered by the shipped VLM."""
+
+    def __init__(self, seed: int, number: int) -> None:
+        self.model = VLM.from_pretrained("vlm").eval().requires_grad_(False)
+        self.scenes, self.texts, self.answers, self.targets = [], [], [], []
+        index = 0
+        while len(self.scenes) < number:
+            question, text, answer, scene = questions.ask(seed, index, kind="colour")
+            index += 1
+            if len(scene.things) >= 2:
+                match = [i for i, thing in enumerate(scene.things) if questions.matches(thing, question.about[0])]
+                self.scenes.append(scene)
+                self.texts.append(text)
+                self.answers.append(answer)
+                self.targets.append(match[0])
+        self.images = np.stack([draw(scene) for scene in self.scenes])
+        self.boxes = np.array([box(s.things[i]) for s, i in zip(self.scenes, self.targets, strict=True)])
+        self.said = self.model.answer(self.images, self.texts, max_length=8)
+        prompts = [prompt_ids(text, self.model.num_visual) for text in self.texts]
+        self.ids = torch.full((number, max(map(len, prompts))), vocabulary.PAD)
+        for row, prompt in zip(self.ids, prompts, strict=True):
+            row[: len(prompt)] = torch.tensor(prompt)
+        self.last = torch.tensor([len(prompt) - 1 for prompt in prompts])
+        self.words = torch.tensor([vocabulary.encode(said)[0] for said in self.said])
+        self.rows = torch.arange(number)
+
+    def logit(self, x: torch.Tensor) -> torch.Tensor:
+        """The logit of the word that was answered, from pictures (b, 3, 64, 64)."""
+        hidden = self.model.language.hidden_states(self.model.embed(self.ids, self.model.encode_image(x)), KVCache())
+        return self.model.language.to_logits(hidden[self.rows, self.last])[self.rows, self.words]
+
+    @torch.no_grad()
+    def log_p(self, images: np.ndarray) -> np.ndarray:
+        """log p of the word that was answered, from pictures as `draw` gives them or floats from 0 to 1."""
+        x = prepare_images(images)
+        hidden = self.model.language.hidden_states(self.model.embed(self.ids, self.model.encode_image(x)), KVCache())
+        logits = self.model.language.to_logits(hidden[self.rows, self.last])
+        return logits.log_softmax(dim=-1)[self.rows, self.words].numpy()
+
+    def attention(self, x: torch.Tensor, permute: int | None = None, seed: int = 0):
+        """Attention of all blocks (layers, b, heads, n, n) with a graph, and the logits at the end of the prompt.
+
+        `permute`: in this block the answer's attention to the picture is shuffled among its 64 tokens (-1: in all).
+        """
+        model = self.model
+        x = model.embed(self.ids, model.encode_image(x)) + model.language.positions[: self.ids.shape[1]]
+        n, generator = x.shape[1], torch.Generator().manual_seed(seed)
+        future = torch.ones(n, n, dtype=torch.bool).triu(1)
+        kept = []
+        for layer, block in enumerate(model.language.blocks):
+            attention, h = block.attention, block.norm1(x)
+            q = attention.split(attention.q_proj(h))
+            k, v = attention.keys_and_values(h)
+            scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+            weights = scores.masked_fill(future, -torch.inf).softmax(dim=-1)
+            if permute in (layer, -1):
+                weights = weights.clone()
+                for row, last in enumerate(self.last.tolist()):
+                    order = 1 + torch.randperm(64, generator=generator)
+                    weights[row, :, last, 1:65] = weights[row, :, last, order]
+            kept.append(weights)
+            x = x + attention.out_proj((weights @ v).transpose(1, 2).flatten(2))
+            x = x + block.down(F.gelu(block.up(block.norm2(x))))
+        return kept, model.language.to_logits(model.language.norm(x[self.rows, self.last]))
+
+
+BASELINES = {
+    "gray": lambda x: torch.full_like(x, 0.5),
+    "black": torch.zeros_like,
+    "white": torch.ones_like,
+    "mean color": lambda x: x.mean(dim=(2, 3), keepdim=True).expand_as(x),
+    "blurred": lambda x: F.avg_pool2d(F.pad(x, (8, 8, 8, 8), mode="reflect"), 17, 1),
+}
+
+
+def pooled(maps: torch.Tensor) -> torch.Tensor:
+    """(b, 64, 64) → mean of each of the 8 × 8 cells."""
+    return F.avg_pool2d(maps[:, None], 8)[:, 0]
+
+
+def maps_of(asked: Asked, x: torch.Tensor, steps: int = 16) -> dict[str, torch.Tensor]:
+    """Every explanation of every answer, float (b, 8, 8)."""
+    rows, number = asked.rows, len(x)
+    found = {"saliency": pooled(saliency(asked.logit, x).abs().amax(dim=1))}
+    found["gradient × input"] = pooled((saliency(asked.logit, x) * x).sum(dim=1).abs())
+    for name, make in BASELINES.items():
+        found[f"IG, {name}"] = pooled(integrated_gradients(asked.logit, x, make(x), steps).sum(dim=1).abs())
+    for name, layer in (("16 × 16", asked.model.vision.stem[2]), ("8 × 8", asked.model.vision.stem[3])):
+        heat = grad_cam(*layer_gradients(asked.logit, layer, x))
+        found[f"Grad-CAM, {name}"] = F.avg_pool2d(heat[:, None], heat.shape[-1] // 8)[:, 0]
+    weights, logits = asked.attention(x.detach().requires_grad_())
+    score = logits[rows, asked.words].sum()
+    slopes = torch.autograd.grad(score, weights)
+    for layer in range(4):
+        to_picture = weights[layer].detach().mean(dim=1)[rows, asked.last, 1:65]
+        found[f"attention, block {layer + 1}"] = to_picture.unflatten(1, (8, 8))
+    of_all = torch.stack([w.detach().mean(dim=1) for w in weights])
+    found["attention rollout"] = attention_rollout(of_all)[rows, asked.last, 1:65].unflatten(1, (8, 8))
+    total = torch.zeros(number, 64)
+    for w, slope in zip(weights, slopes, strict=True):
+        total += (w * slope).detach().relu().mean(dim=1)[rows, asked.last, 1:65]
+    found["gradient × attention"] = total.unflatten(1, (8, 8))
+    return found
+
+
+def occlusion(asked: Asked, images: np.ndarray) -> np.ndarray:
+    """Fall of log p when one cell is painted gray, (b, 8, 8)."""
+    start = asked.log_p(images)
+    heat = np.zeros((len(images), 8, 8))
+    for i in range(8):
+        for j in range(8):
+            hidden = images.copy()
+            hidden[:, 8 * i : 8 * i + 8, 8 * j : 8 * j + 8] = 128
+            heat[:, i, j] = start - asked.log_p(hidden)
+    return heat
+
+
+def effects(asked: Asked) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By rendering again: fall of log p without each thing (b, 4, NaN where none); which answers change."""
+    number = len(asked.scenes)
+    fall, changed, recolored = (np.full((number, 4), np.nan) for _ in range(3))
+    start = asked.log_p(asked.images)
+    for place in range(4):
+        rows = [r for r, scene in enumerate(asked.scenes) if place < len(scene.things)]
+        without, other = asked.images.copy(), asked.images.copy()
+        for r in rows:
+            scene = asked.scenes[r]
+            without[r] = render_without(scene, place)
+            other[r] = draw(recolor(scene, place))
+        end = asked.log_p(without)
+        said = asked.model.answer(without, asked.texts, max_length=8)
+        said_other = asked.model.answer(other, asked.texts, max_length=8)
+        for r in rows:
+            fall[r, place] = start[r] - end[r]
+            changed[r, place] = said[r] != asked.said[r]
+            wanted = world.COLORS[recolor(asked.scenes[r], place).things[place].color]
+            own = place == asked.targets[r]
+            recolored[r, place] = said_other[r] == (wanted if own else asked.said[r])
+    return fall, changed, recolored
+
+
+def render_without(scene: world.Scene, *places: int) -> np.ndarray:
+    """The same scene without these things. They are moved out of sight, so that tints and noise stay as they are."""
+    things = [replace(t, x=-60, y=-60) if i in places else t for i, t in enumerate(scene.things)]
+    return draw(replace(scene, things=tuple(things)))
+
+
+def recolor(scene: world.Scene, place: int) -> world.Scene:
+    """The same scene with one thing in the next color that no other thing has."""
+    taken = {thing.color for thing in scene.things}
+    color = scene.things[place].color
+    while color in taken:
+        color = (color + 1) % len(world.COLORS)
+    things = list(scene.things)
+    things[place] = replace(things[place], color=color)
+    return replace(scene, things=tuple(things))
+
+
+def names_the_cause(maps: np.ndarray, asked: Asked, fall: np.ndarray) -> np.ndarray:
+    """Whether the thing with the most heat per pixel is the one whose removal costs most, float (b,)."""
+    hits = np.zeros(len(maps))
+    for row, scene in enumerate(asked.scenes):
+        boxes = np.array([box(thing) for thing in scene.things])
+        repeated = np.repeat(maps[row][None], len(boxes), axis=0)
+        big = repeated.repeat(8, axis=1).repeat(8, axis=2)
+        within = inside(boxes, 64, 64, 64)
+        heat = (big * within).sum(axis=(1, 2)) / within.sum(axis=(1, 2))
+        best = heat == heat.max()
+        hits[row] = best[np.nanargmax(fall[row][: len(boxes)])] / best.sum()
+    return hits
+
+
+def interval(values: np.ndarray) -> list[float]:
+    """Mean and half of its 95 % interval over samples."""
+    values = np.asarray(values, float)
+    return [round(float(values.mean()), 4), round(float(1.96 * values.std(ddof=1) / len(values) ** 0.5), 4)]
+
+
+def make_pointing() -> dict:
+    """{explanation: {"points": [mean, ±], "energy": [mean, ±], "cause": [mean, ±]}}, and what rendering says."""
+    asked = Asked(seed=71, number=ASKED)
+    x = prepare_images(asked.images)
+    maps = {name: heat.numpy() for name, heat in maps_of(asked, x, steps=8).items()}
+    maps["occlusion"] = occlusion(asked, asked.images)
+    gray = np.abs(x.numpy() - 0.5).sum(axis=1)
+    maps["contrast with gray, no model"] = gray.reshape(ASKED, 8, 8, 8, 8).mean(axis=(2, 4))
+    maps["center"] = center_map(ASKED, 8, 8)
+    maps["chance"] = np.ones((ASKED, 8, 8))
+    fall, changed, recolored = effects(asked)
+    own = np.eye(4, dtype=bool)[asked.targets]
+    others = ~own & ~np.isnan(fall)
+    table: dict = {}
+    for name, heat in maps.items():
+        table[name] = {
+            "points": interval(pointing_game(heat, asked.boxes, 64)),
+            "energy": interval(energy_inside(heat, asked.boxes, 64)),
+            "cause": interval(names_the_cause(heat, asked, fall)),
+        }
+        print(name, table[name], flush=True)
+    gaps = {}
+    for name in ("gray", "black", "blurred"):
+        make = BASELINES[name]
+        with torch.no_grad():
+            delta = asked.logit(x) - asked.logit(make(x))
+        gaps[name] = {"delta": round(float(delta.mean()), 3)}
+        part = slice(0, GAPS)
+        small = copy.copy(asked)
+        for key in ("ids", "last", "words"):
+            setattr(small, key, getattr(asked, key)[part])
+        small.rows = torch.arange(GAPS)
+        for steps in (8, 32, 128):
+            total = integrated_gradients(small.logit, x[part], make(x[part]), steps).sum(dim=(1, 2, 3))
+            gap = (total - delta[part]).abs()
+            gaps[name][f"{steps} steps"] = [round(float(gap.max()), 3), round(float(gap.mean()), 3)]
+        print(name, gaps[name], flush=True)
+    return {
+        "n": ASKED,
+        "right": float(np.mean(np.array(asked.said) == asked.answers)),
+        "maps": table,
+        "gaps": gaps,
+        "things": round(float((~np.isnan(fall)).sum(axis=1).mean()), 3),
+        "changes without it": float(changed[own].mean()),
+        "changes without another": float(changed[others].mean()),
+        "follows its color": float(recolored[own].mean()),
+        "keeps its answer": float(recolored[others].mean()),
+        "others": int(others.sum()),
+        "cause is the thing": float(np.mean(np.nanargmax(np.nan_to_num(fall, nan=-99), axis=1) == asked.targets)),
+    }
+
+
+def make_hiding() -> dict:
+    """{fill: {explanation: mean p of the answer by share of hidden cells, and the mean over shares}}."""
+    asked = Asked(seed=72, number=HIDDEN)
+    x = prepare_images(asked.images)
+    maps = {"saliency": pooled(saliency(asked.logit, x).abs().amax(dim=1)).numpy()}
+    for name in ("gray", "black"):
+        parts = integrated_gradients(asked.logit, x, BASELINES[name](x), 8).sum(dim=1)
+        maps[f"IG, {name}"] = pooled(parts.abs()).numpy()
+    weights = asked.attention(x)[0][1].mean(dim=1)[asked.rows, asked.last, 1:65].detach()
+    maps["attention, block 2"] = weights.unflatten(1, (8, 8)).numpy()
+    maps["random"] = np.random.default_rng(0).random((HIDDEN, 8, 8))
+    maps["the thing's own box"] = inside(asked.boxes, 64, 64, 64).reshape(HIDDEN, 8, 8, 8, 8).mean(axis=(2, 4))
+    images = asked.images
+    empty = np.stack([render_without(scene, *range(len(scene.things))) for scene in asked.scenes])
+    fills = {"gray": np.full_like(images, 128), "black": np.zeros_like(images), "true background": empty}
+    shares = [0, 0.05, 0.1, 0.2, 0.4]
+    table: dict = {"n": HIDDEN, "shares": shares}
+    for fill_name, fill in fills.items():
+        table[fill_name] = {}
+        for name, heat in maps.items():
+            curve = np.exp(replacement_curve(asked.log_p, images, heat, fill, shares))
+            row = {"p": curve.mean(axis=0).round(4).tolist(), "area": interval(curve.mean(axis=1))}
+            table[fill_name][name] = row
+            print(fill_name, name, row, flush=True)
+    return table
+
+
+def make_attention() -> dict:
+    """How many answers change when the answer's attention to the picture is shuffled among its tokens; five seeds."""
+    asked = Asked(seed=73, number=60)
+    x = prepare_images(asked.images)
+    table: dict = {"n": 60}
+    with torch.no_grad():
+        weights, logits = asked.attention(x)
+        said = logits.argmax(dim=-1)
+        assert (said == asked.words).all()
+        to_picture = torch.stack([w.mean(dim=1)[asked.rows, asked.last, 1:65].sum(dim=-1).mean() for w in weights])
+        table["share to the picture"] = [round(float(v), 4) for v in to_picture]
+        table["share to <bos>"] = [round(float(w.mean(dim=1)[asked.rows, asked.last, 0].mean()), 4) for w in weights]
+        for name, layer in [(f"block {i + 1}", i) for i in range(4)] + [("all blocks", -1)]:
+            table[name] = []
+            for seed in range(5):
+                _, other = asked.attention(x, permute=layer, seed=seed)
+                table[name].append(round(float((other.argmax(dim=-1) != said).float().mean()), 4))
+            print(name, table[name], flush=True)
+    return table
+
+
+# ---------------------------------------------------------------- is there a star?
+STAR = world.SHAPES.index("star")
+
+
+def star_scenes(seed: int, number: int) -> tuple[list[world.Scene], np.ndarray]:
+    """Scenes with two or three things, every second one with exactly one star; labels (n,)."""
+    scenes, labels, index = [], [], 0
+    while len(scenes) < number:
+        scene = world.make(seed, index)
+        index += 1
+        stars = sum(thing.shape == STAR for thing in scene.things)
+        if len(scene.things) in (2, 3) and stars == len(scenes) % 2:
+            scenes.append(scene)
+            labels.append(stars)
+    return scenes, np.array(labels)
+
+
+def with_mark(images: np.ndarray, marked: np.ndarray) -> np.ndarray:
+    """A small light square in the lower left corner of some pictures."""
+    images = images.copy()
+    images[marked.astype(bool), 56:62, 2:8] = 235
+    return images
+
+
+class StarNet(nn.Module):
+    """CLIP's convolutions, frozen, and a head that is trained: convolution, mean over all places, one logit."""
+
+    def __init__(self, stem: nn.Module) -> None:
+        super().__init__()
+        self.stem = stem
+        self.conv = nn.Conv2d(128, 64, 3, padding=1)
+        self.out = nn.Linear(64, 1)
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """(b, 128, 8, 8) → logits (b,)."""
+        return self.out(self.conv(features).relu().mean(dim=(2, 3)))[:, 0]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stem(4 * (x - 0.5)))
+
+
+def train_head(features: torch.Tensor, labels: np.ndarray, stem: nn.Module, seed: int, steps: int = 250) -> StarNet:
+    """Adam, batches of 64, the learning rate falling to 0."""
+    torch.manual_seed(seed)
+    model = StarNet(stem)
+    parameters = [*model.conv.parameters(), *model.out.parameters()]
+    optimizer = torch.optim.Adam(parameters, 3e-3, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    targets = torch.from_numpy(labels).float()
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        rows = torch.randint(len(features), (64,), generator=generator)
+        loss = F.binary_cross_entropy_with_logits(model.head(features[rows]), targets[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return model.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def stem_features(stem: nn.Module, images: np.ndarray) -> torch.Tensor:
+    """(n, 128, 8, 8)."""
+    return torch.cat([stem(4 * (part - 0.5)) for part in prepare_images(images).split(250)])
+
+
+def guided(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Guided backpropagation: negative gradients are cut off at every ReLU, also on the way down."""
+    handles = []
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            handles.append(module.register_full_backward_hook(lambda m, into, out: (into[0].clamp(min=0),)))
+    gradient = saliency(model, x)
+    for handle in handles:
+        handle.remove()
+    return gradient
+
+
+def edges(x: torch.Tensor) -> torch.Tensor:
+    """How much the brightness changes from pixel to pixel: no model at all, (b, 64, 64)."""
+    gray = F.pad(x.mean(dim=1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+    dx = gray[:, :, 1:-1, 2:] - gray[:, :, 1:-1, :-2]
+    dy = gray[:, :, 2:, 1:-1] - gray[:, :, :-2, 1:-1]
+    return (dx.abs() + dy.abs())[:, 0]
+
+
+def star_maps(model: nn.Module, x: torch.Tensor) -> dict[str, np.ndarray]:
+    """Explanations of "there is a star", each at the resolution that it has."""
+    found = {
+        "saliency": saliency(model, x).abs().amax(dim=1),
+        "IG, gray": integrated_gradients(model, x, torch.full_like(x, 0.5), 8).sum(dim=1).abs(),
+        "guided backprop": guided(model, x).abs().amax(dim=1),
+        "Grad-CAM": grad_cam(*layer_gradients(model, model.conv, x)),
+        "gradient × input": (saliency(model, x) * (x - 0.5)).sum(dim=1).abs(),
+    }
+    return {name: heat.numpy() for name, heat in found.items()}
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean rank correlation of two sets of maps; a map that is the same everywhere has none: 0."""
+    values = []
+    for first, second in zip(a.reshape(len(a), -1), b.reshape(len(b), -1), strict=True):
+        if first.std() == 0 or second.std() == 0:
+            values.append(0.0)
+        else:
+            values.append(float(spearmanr(first, second).statistic))
+    return float(np.mean(values))
+
+
+def randomized(model: StarNet, depth: int, seed: int) -> StarNet:
+    """The last `depth` of six parts anew: out, conv, then the stem's blocks from the last to the first."""
+    torch.manual_seed(seed)
+    other = copy.deepcopy(model)
+    parts: list[nn.Module] = [other.out, other.conv, *list(other.stem)[::-1]]
+    for part in parts[:depth]:
+        for module in part.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                module.reset_parameters()
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+                module.reset_parameters()
+    return other.eval()
+
+
+def make_sanity() -> dict:
+    """Rank correlation with the maps of the trained model: {"weights": {map: {depth: [seed]}}, "labels": …}."""
+    stem = CLIP.from_pretrained("clip").vision.stem.eval().requires_grad_(False)
+    scenes, labels = star_scenes(81, 2000)
+    features = stem_features(stem, np.stack([draw(s) for s in scenes]))
+    test, test_labels = star_scenes(82, 400)
+    images = np.stack([draw(s) for s in test])
+    x = prepare_images(images)
+    with_star = np.flatnonzero(test_labels)[:STARS]
+    boxes = np.array([box(next(t for t in test[i].things if t.shape == STAR)) for i in with_star])
+    table: dict = {"n": STARS, "weights": {}, "labels": {}, "points": {}, "accuracy": []}
+    edge = edges(x[with_star]).numpy()
+    for seed in range(5):
+        model = train_head(features, labels, stem, seed, steps=120)
+        with torch.no_grad():
+            right = ((model(x) > 0).numpy() == test_labels).mean()
+        table["accuracy"].append(round(float(right), 4))
+        maps = star_maps(model, x[with_star])
+        for name, heat in maps.items():
+            hits = pointing_game(heat, boxes, 64).mean()
+            table["points"].setdefault(name, []).append(round(float(hits), 4))
+            table.setdefault("edges", {}).setdefault(name, []).append(
+                round(alike(heat, edge), 4) if heat.shape == edge.shape else 0.0
+            )
+        for depth in range(1, 7):
+            other = star_maps(randomized(model, depth, 100 + seed), x[with_star])
+            for name in maps:
+                row = table["weights"].setdefault(name, {}).setdefault(str(depth), [])
+                row.append(round(alike(maps[name], other[name]), 4))
+        shuffled = np.random.default_rng(seed).permutation(labels)
+        fooled = star_maps(train_head(features, shuffled, stem, seed, steps=120), x[with_star])
+        again = star_maps(train_head(features, labels, stem, seed + 50, steps=120), x[with_star])
+        for name in maps:
+            row = table["labels"].setdefault(name, {"shuffled labels": [], "another seed": []})
+            row["shuffled labels"].append(round(alike(maps[name], fooled[name]), 4))
+            row["another seed"].append(round(alike(maps[name], again[name]), 4))
+        print(seed, right, {k: v[-1] for k, v in table["points"].items()}, flush=True)
+    for name in table["weights"]:
+        print(name, table["weights"][name], table["labels"][name], table["edges"][name], flush=True)
+    table["edges points"] = round(float(pointing_game(edge, boxes, 64).mean()), 4)
+    table["chance"] = round(float(pointing_game(np.ones((STARS, 64, 64)), boxes, 64).mean()), 4)
+    table["center"] = round(float(pointing_game(center_map(STARS, 8, 8), boxes, 64).mean()), 4)
+    return table
+
+
+def auc(with_it: list[float], without: list[float]) -> float:
+    """Chance that a number of the first list is larger than one of the second."""
+    ranks = rankdata([*with_it, *without])[: len(with_it)]
+    m, n = len(with_it), len(without)
+    return float((ranks.sum() - m * (m + 1) / 2) / (m * n))
+
+
+def make_shortcut() -> dict:
+    """For each map: share of its heat at the mark, for ten models with the shortcut and ten without; and the AUC."""
+    stem = CLIP.from_pretrained("clip").vision.stem.eval().requires_grad_(False)
+    scenes, labels = star_scenes(83, 2000)
+    plain = np.stack([draw(s) for s in scenes])
+    both = [stem_features(stem, with_mark(plain, np.full(len(plain), m))) for m in (0, 1)]
+    test, test_labels = star_scenes(84, 200)
+    unmarked = np.stack([draw(s) for s in test])
+    marked = prepare_images(with_mark(unmarked, np.ones(200)))
+    x, rows = prepare_images(unmarked), np.arange(0, 200, 10)
+    corner = np.tile([0, 54, 10, 64], (len(rows), 1))
+    table: dict = {"n": len(rows), "models": 10, "agree": 0.8}
+    for kind, agreement in (("with", 0.8), ("without", 0.5)):
+        for seed in range(10):
+            rng = np.random.default_rng([seed, int(10 * agreement)])
+            mark = np.where(rng.random(len(labels)) < agreement, labels, 1 - labels)
+            features = torch.where(torch.from_numpy(mark == 1)[:, None, None, None], both[1], both[0])
+            model = train_head(features, labels, stem, seed)
+            with torch.no_grad():
+                change = model(marked) - model(x)
+                accuracy = [((model(z) > 0).numpy() == test_labels).mean() for z in (x, marked)]
+                flips = ((model(marked) > 0) != (model(x) > 0)).float().mean()
+            found = {"render without it": float(change.abs().mean()), "flips": float(flips)}
+            found["accuracy, no mark"], found["accuracy, mark"] = map(float, accuracy)
+            for name, heat in star_maps(model, marked[rows]).items():
+                found[name] = float(energy_inside(heat, corner, 64).mean())
+            for name, value in found.items():
+                table.setdefault(name, {}).setdefault(kind, []).append(round(value, 4))
+            print(kind, seed, found, flush=True)
+    for value in table.values():
+        if isinstance(value, dict):
+            value["auc"] = round(auc(value["with"], value["without"]), 4)
+    print({k: v["auc"] for k, v in table.items() if isinstance(v, dict)}, flush=True)
+    table["chance"] = round(100 / 64**2, 4)
+    return table
+
+
+# ---------------------------------------------------------------- three games
+def make_games() -> dict:
+    """Shapley values for p(positive) in each cell of the table: exact and of the shipped model, three games."""
+    test, model = datasets.load("mood", "test"), pretrained.load_trimodal()
+    vectors = encode_all(model, test)
+    cues = np.stack([np.array([mood.CUES[m].index(c) for c in test.meta[f"{m}_cue"]]) for m in mood.MODALITIES])
+    null = null_vectors(model)
+    table: dict = {"cells": {}}
+    for face in range(4):
+        for voice in range(3):
+            for words in range(3):
+                cell = (face, voice, words)
+                rows = np.flatnonzero((cues.T == cell).all(axis=1))[:20]
+                found = {
+                    "p": float(mood.JOINT[(slice(None), *cell)].sum()),
+                    "n": len(rows),
+                    "observational": shapley(exact_values(cell, "observational")).tolist(),
+                    "interventional": shapley(exact_values(cell, "interventional")).tolist(),
+                }
+                if len(rows):
+                    for game in ("observational", "interventional", "null"):
+                        values = model_values(model, vectors, cues, null, cell, rows, game)
+                        found[f"model, {game}"] = shapley(values).mean(axis=1).tolist()
+                table["cells"][" ".join(str(c) for c in cell)] = found
+    return table
+
+
+def exact_values(cell: tuple[int, int, int], game: str) -> np.ndarray:
+    """p(positive) of each coalition (8,), bit m for modality m: the others as they go with the known ones, or at random."""
+    joint, values = mood.JOINT, []
+    cues = joint.sum(axis=0)
+    for coalition in range(8):
+        index = tuple(cell[m] if coalition >> m & 1 else slice(None) for m in range(3))
+        if game == "observational":
+            both = joint[(slice(None), *index)].reshape(3, -1).sum(axis=1)
+            values.append(both[2] / both.sum())
+        else:
+            absent = tuple(1 + m for m in range(3) if not coalition >> m & 1)
+            hidden = tuple(m for m in range(3) if coalition >> m & 1)
+            weights = cues.sum(axis=hidden) if hidden else cues
+            posterior = (joint[2] / cues)[index]
+            values.append(float((posterior * weights).sum()) if absent else float(posterior))
+    return np.array(values, float)
+
+
+@torch.no_grad()
+def encode_all(model: nn.Module, ds) -> np.ndarray:
+    """The three vectors of each sample, after their normalization: float (n, 3, 32)."""
+    rows = []
+    for batch in ds.torch_loader(batch_size=250):
+        parts = []
+        for name, encoder in model.encoders.items():
+            vector = encoder(batch["inputs"][name], batch["padding_mask"].get(name))
+            parts.append(F.rms_norm(vector, vector.shape[-1:], eps=1e-5))
+        rows.append(torch.stack(parts, dim=1))
+    assert list(model.encoders) == list(mood.MODALITIES)
+    return torch.cat(rows).numpy()
+
+
+@torch.no_grad()
+def null_vectors(model: nn.Module) -> np.ndarray:
+    """What the encoders make of a black face, of silence and of no words: (3, 32)."""
+    inputs = {
+        "face": (torch.zeros(1, 3, 32, 32), None),
+        "voice": (torch.zeros(1, 50, 40), torch.ones(1, 50, dtype=torch.bool)),
+        "words": (torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.bool)),
+    }
+    parts = []
+    for name in mood.MODALITIES:
+        vector = model.encoders[name](*inputs[name])
+        parts.append(F.rms_norm(vector, vector.shape[-1:], eps=1e-5)[0])
+    return torch.stack(parts).numpy()
+
+
+@torch.no_grad()
+def positive(model: nn.Module, vectors: np.ndarray) -> np.ndarray:
+    """p(positive) from the three vectors, (n, 3, 32) → (n,)."""
+    joined = torch.from_numpy(vectors).flatten(1)
+    return model.logits(model.hidden(joined).relu()).softmax(dim=1)[:, 2].numpy()
+
+
+def model_values(model, vectors, cues, null, cell, rows, game: str, draws: int = 200, seed: int = 0) -> np.ndarray:
+    """The model's p(positive) of each coalition, for some samples of a cell: (8, n)."""
+    rng, values = np.random.default_rng(seed), []
+    for coalition in range(8):
+        known = np.array([coalition >> m & 1 for m in range(3)], bool)
+        if known.all():
+            values.append(positive(model, vectors[rows]))
+            continue
+        if game == "null":
+            other = np.broadcast_to(null, (1, 3, 32))
+        else:
+            fits = np.ones(len(vectors), bool)
+            if game == "observational":
+                fits = (cues[known] == np.array(cell)[known][:, None]).all(axis=0)
+            other = vectors[rng.choice(np.flatnonzero(fits), draws)]
+        mixed = np.where(known[None, None, :, None], vectors[rows][:, None], other[None])
+        values.append(positive(model, mixed.reshape(-1, 3, 32)).reshape(len(rows), -1).mean(axis=1))
+    return np.stack(values)
+
+
+if __name__ == "__main__":
+    runtime.setup(threads=1)
+    make_tables(
+        "interpret",
+        {
+            "games": make_games,
+            "shortcut": make_shortcut,
+            "sanity": make_sanity,
+            "pointing": make_pointing,
+            "hiding": make_hiding,
+            "attention": make_attention,
+        },
+        sys.argv[1:],
+        packages=("numpy", "torch"),
+    )
