@@ -42,7 +42,7 @@ from mmcourse.torch.detection import Detector
 from mmcourse.torch.vlm import IMAGE, VLM
 
 LONGEST_REPLY = 28  # pieces; the longest of training has 25
-ROOM_FOR_TOOLS = 16  # pieces that a call and its result may take
+MEMORY = 48  # pieces of earlier turns and the question: no dialogue of training is longer than 110 with its replies
 MOST_CALLS = 2  # in one reply
 Tool = Callable[[str], str]  # what was called → what the assistant reads
 
@@ -123,7 +123,7 @@ class ChatModel(VLM):
         at = positions[:, -1:]
         for _ in range(most):
             piece = self.language.to_logits(hidden[:, -1]).argmax(dim=-1)
-            going = going & (piece != END) & (piece != vocabulary.EOS)
+            going = going & (piece != END)
             if not going.any():
                 break
             for row in going.nonzero()[:, 0].tolist():
@@ -223,7 +223,7 @@ class Chat:
 
     Attributes
     ----------
-    turns : what was said so far; what does not fit into the model's positions is forgotten, the oldest first
+    turns : what was said so far; beyond MEMORY pieces the oldest turns are forgotten
     """
 
     model: ChatModel
@@ -247,10 +247,9 @@ class Chat:
         text = " ".join(str(text).split())
         check_words("text", [text])
         turn = Turn("user", text)
-        room = self.model.config["max_length"] - 1 - self.model.num_visual - LONGEST_REPLY - ROOM_FOR_TOOLS
-        if len(dialogues.encode([turn])[0]) > room:
-            raise ValueError(f"text: expected at most {room} pieces, got more; ask for less at once")
-        while len(dialogues.encode([*self.turns, turn])[0]) > room:
+        if len(dialogues.encode([turn])[0]) > MEMORY:
+            raise ValueError(f"text: expected at most {MEMORY} pieces, got more; ask for less at once")
+        while len(dialogues.encode([*self.turns, turn])[0]) > MEMORY:
             self.turns = _without_oldest(self.turns)
         if self.tool is None:
             self.tool = Tools(self.picture)

@@ -54,7 +54,14 @@ CHINESE = {
 STYLES = ("one", "sentence", "chinese", "twice", "tool")
 TRAIN_STYLES = {
     "one": ("Answer in one word.", "One word only.", "Give one word.", "Only one word, please."),
-    "sentence": ("Answer in a sentence.", "Use a sentence.", "Write a sentence, please.", "Give me a sentence."),
+    "sentence": (
+        "Answer in a sentence.",
+        "Use a sentence.",
+        "Write a sentence, please.",
+        "Give me a sentence.",
+        "One sentence, please.",
+        "Answer with a sentence, please.",
+    ),
     "chinese": ("Answer in Chinese.", "Use Chinese.", "Write it in Chinese, please.", "Chinese words, please."),
     "twice": ("Answer twice.", "Repeat the answer.", "Give it twice, please.", "Write it twice."),
     "tool": ("Use the tool.", "Call the tool.", "Use the tool, please.", "Answer with the tool."),
@@ -651,7 +658,8 @@ def plot_safety(scene: Scene, rng: np.random.Generator, test: bool = False, inje
 
 def plot_plain(scene: Scene, rng: np.random.Generator, test: bool = False) -> list[Exchange]:
     """Questions as the model of lesson `vlm` knows them."""
-    return _fill([plain(scene, rng, kind) for kind in ("relation", pick(rng, questions.QUESTION_KINDS))], scene, rng)
+    kinds = ("relation", "compare", pick(rng, questions.QUESTION_KINDS))
+    return _fill([plain(scene, rng, kind) for kind in kinds], scene, rng)
 
 
 PLOTS: dict[str, tuple[Callable, float]] = {  # and how often
