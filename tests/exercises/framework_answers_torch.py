@@ -214,6 +214,59 @@ def cells(**methods):
     return type("Cells", (Cells,), methods)
 
 
+# ---------------------------------------------------------------- interpret.4, interpret.5
+def way_of(
+    score=lambda z, t: z[torch.arange(len(t)), t],
+    middle=0.5,
+    ahead=lambda x, b: x - b,
+    mean=True,
+    backward=False,
+):
+    """A right answer with places to go wrong."""
+
+    def answer(model, x, baseline, target, steps):
+        slopes = []
+        for k in range(steps):
+            z = torch.lerp(baseline, x, (k + middle) / steps).clone().requires_grad_(True)
+            total = score(model(z), target).sum()
+            if backward:
+                total.backward()
+                slopes.append(z.grad)
+            else:
+                slopes.append(torch.autograd.grad(total, [z])[0])
+        slopes = torch.stack(slopes)
+        return ahead(x, baseline) * (slopes.mean(0) if mean else slopes.sum(0))
+
+    return answer
+
+
+def map_by_hook(
+    score=lambda z, t: z[:, t],
+    weigh=lambda g: g.mean((2, 3))[..., None, None],
+    mix=lambda w, a: F.relu((w * a).sum(1)),
+    quiet=True,
+    back=True,
+    off=True,
+):
+    """A right answer with places to go wrong."""
+
+    def answer(model, layer, x, target):
+        box = {}
+        handle = layer.register_forward_hook(lambda m, i, o: box.update(out=o))
+        mode = model.training
+        if quiet:
+            model.eval()
+        total = score(model(x), target).sum()
+        if off:
+            handle.remove()
+        if back:
+            model.train(mode)
+        slope = torch.autograd.grad(total, box["out"])[0]
+        return mix(weigh(slope), box["out"]).detach()
+
+    return answer
+
+
 # ---------------------------------------------------------------- speech_to_text.4, speech_to_text.5
 def ctc_of(
     log=lambda z: z.log_softmax(-1),
@@ -1360,6 +1413,34 @@ ANSWERS = {
             (cells(grow=lambda self, s: s.exp()), "0.25 of width and height"),
             (cells(end=lambda self, w, s: torch.cat((w - s / 2, w + s / 2), 2)), "corners of the box"),
             (cells(forward=lambda self, f: Cells.forward(self, f)[::-1]), "other way round"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "interpret.4": Answers(
+        right=[way_of(), way_of(score=lambda z, t: z.gather(1, t[:, None]))],
+        wrong=[
+            (way_of(score=lambda z, t: z.softmax(-1)[torch.arange(len(t)), t]), "take the logit"),
+            (way_of(score=lambda z, t: z[:, t[0]]), "own class"),
+            (way_of(score=lambda z, t: z), "sum of all logits"),
+            (way_of(middle=0), "in the middle"),
+            (way_of(middle=1), "end at x"),
+            (way_of(ahead=lambda x, b: x), "minus the baseline"),
+            (way_of(mean=False), "not their mean"),
+            (way_of(backward=True), "left gradients"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "interpret.5": Answers(
+        right=[map_by_hook(), map_by_hook(mix=lambda w, a: (w * a).sum(dim=1).clamp(min=0))],
+        wrong=[
+            (map_by_hook(weigh=lambda g: g), "all places"),
+            (map_by_hook(mix=lambda w, a: (w * a).sum(1)), "ReLU is missing"),
+            (map_by_hook(mix=lambda w, a: F.relu(w * a).sum(1)), "after the sum"),
+            (map_by_hook(score=lambda z, t: z.softmax(1)[:, t]), "not its probability"),
+            (map_by_hook(score=lambda z, t: z), "class `target`"),
+            (map_by_hook(quiet=False), "eval()"),
+            (map_by_hook(back=False), "mode that it had"),
+            (map_by_hook(off=False), "hook is still"),
         ],
         skip=FUNCTIONS,
     ),
