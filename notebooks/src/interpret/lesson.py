@@ -15,7 +15,7 @@
 # **Before this:** [vlm](vlm.ipynb) (the model that we explain), [cnn](cnn.ipynb), [attention](attention.ipynb),
 # [sentiment](sentiment.ipynb) (Shapley values of a whole test set; here it is one message at a time).
 #
-# **Time to read:** 80 minutes with the four blanks, then 100 for the [exercises](exercises/interpret.ipynb).
+# **Time to read:** 80 minutes with the four blanks, then 135 for the [exercises](exercises/interpret.ipynb).
 
 # %%
 from dataclasses import replace
