@@ -164,12 +164,12 @@ def use_hook(probe, answer, channels, classes, x, target, training, weights):
     }
 
 
-def draw_hook(g, b, side, channels, classes, training):
+def draw_hook(g, b, side, channels, classes, target, training):
     """Pictures, a class, and weights of a small network with batch normalization."""
     shapes = {"0.weight": (channels, 1, 1, 1), "3.weight": (channels, channels, 2, 2), "3.bias": (channels,)}
     shapes |= {"7.weight": (classes, channels), "7.bias": (classes,)}
     x = g.normal(size=(b, 1, side, side)).round(2).astype(np.float32)
-    return channels, classes, x, int(g.integers(classes)), training, drawn_weights(g, shapes)
+    return channels, classes, x, target, training, drawn_weights(g, shapes)
 
 
 hook = exercise(
@@ -223,11 +223,11 @@ print(kept[0].shape)
             training=True,
         ),
         part(
-            "a model in eval mode", weight=2, b=3, side=between(7, 9), channels=between(3, 5), classes=2, training=False
+            "a model in eval mode", weight=2, b=3, side=between(7, 9), channels=3, classes=2, target=0, training=False
         ),
-        part("one picture", b=1, side=6, channels=4, classes=between(2, 4), training=False),
+        part("one picture", b=1, side=6, channels=5, classes=between(2, 4), target=1, training=False),
     ],
-    own={"b": 1, "side": 3, "channels": 2, "classes": 2, "training": True},
+    own={"b": 1, "side": 3, "channels": 2, "classes": 2, "target": 1, "training": True},
     own_says="A model of your own",
     mistakes={
         "A channel has one weight: the mean over all places of its gradients.": "weights = gradients",
