@@ -218,8 +218,9 @@ print(kept[0].shape)
             weight=2,
             b=between(2, 3),
             side=8,
-            channels=between(3, 5),
+            channels=4,
             classes=3,
+            target=2,
             training=True,
         ),
         part(
