@@ -322,6 +322,71 @@ def halved(**parts):
     return type("Halved", (Halved,), parts)
 
 
+# ---------------------------------------------------------------- video.4, video.5
+class InTwo(nn.Module):
+    """A right answer with places to go wrong."""
+
+    pads, strides, act = ((0, 1, 1), (1, 0, 0)), ((1, 2, 2), 1), staticmethod(F.relu)
+
+    def __init__(self, i, m, o):
+        super().__init__()
+        self.a = nn.Conv3d(i, m, (1, 3, 3), self.strides[0], self.pads[0])
+        self.b = nn.Conv3d(m, o, (3, 1, 1), self.strides[1], self.pads[1])
+
+    def enter(self, x):
+        return x.permute(0, 2, 1, 3, 4)
+
+    def leave(self, y):
+        return y.permute(0, 2, 1, 3, 4)
+
+    def end(self, y):
+        return y
+
+    def forward(self, x):
+        return self.leave(self.end(self.b(self.act(self.a(self.enter(x))))))
+
+
+def in_two(**parts):
+    return type("InTwo", (InTwo,), parts)
+
+
+class AlongTime(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, d, heads, most):
+        super().__init__()
+        self.where = nn.Parameter(torch.randn(most, d) / 3)
+        self.look = nn.MultiheadAttention(d, heads, batch_first=True)
+
+    def place(self, x):
+        return x + self.where[: x.shape[1]].unsqueeze(1)
+
+    def rows(self, h):
+        return h.permute(0, 2, 1, 3).reshape(-1, h.shape[1], h.shape[3])
+
+    def back(self, y, h):
+        return y.reshape(h.shape[0], h.shape[2], h.shape[1], h.shape[3]).permute(0, 2, 1, 3)
+
+    def attend(self, r):
+        return self.look(r, r, r, need_weights=False)[0]
+
+    def add(self, x, h, y):
+        return h + y
+
+    def forward(self, x):
+        h = self.place(x)
+        return self.add(x, h, self.back(self.attend(self.rows(h)), h))
+
+
+def along_time(**parts):
+    return type("AlongTime", (AlongTime,), parts)
+
+
+def causally(self, r):
+    t = r.shape[1]
+    return self.look(r, r, r, attn_mask=torch.full((t, t), float("-inf")).triu(1), need_weights=False)[0]
+
+
 # ---------------------------------------------------------------- cnn.4, cnn.5
 class Padded(nn.Module):
     """A right answer with places to go wrong."""
@@ -1491,6 +1556,42 @@ ANSWERS = {
             (side_by_side(look=lambda s, h, m: s.att(h, h, h)[0]), "has no effect"),
             (side_by_side(forward=lambda s, x, m: s.ln(SideBySide.forward(s, x, m))), "normalized the sum"),
             (side_by_side({"batch_first": False}, look=lambda s, h, m: s.att(h, h, h)[0]), "batch_first"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "video.4": Answers(
+        right=[InTwo, in_two(enter=lambda self, x: x.transpose(2, 1), leave=lambda self, y: y.transpose(2, 1))],
+        wrong=[
+            (in_two(enter=lambda self, x: x.reshape(x.shape[0], x.shape[2], x.shape[1], *x.shape[3:])), "You reshape"),
+            (in_two(leave=lambda self, y: y), "Frames first"),
+            (in_two(strides=(1, 1)), "stride of 2 in height"),
+            (in_two(strides=(2, 1)), "stride in time"),
+            (in_two(pads=(1, (1, 0, 0))), "frames of zeros"),
+            (in_two(pads=((0, 1, 1), 0)), "Frames are lost"),
+            (in_two(act=staticmethod(lambda h: h)), "ReLU between"),
+            (in_two(act=staticmethod(F.gelu)), "GELU"),
+            (in_two(end=lambda self, y: y.relu()), "after the second"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "video.5": Answers(
+        right=[AlongTime, along_time(place=lambda self, x: x + self.where[None, : x.size(1), None, :])],
+        wrong=[
+            (along_time(place=lambda self, x: x + 0 * self.where.sum()), "order is lost"),
+            (along_time(place=lambda self, x: x + self.where[-x.shape[1] :].unsqueeze(1)), "first rows"),
+            (along_time(rows=lambda self, h: h.reshape(-1, h.shape[1], h.shape[3])), "mixes frames and places"),
+            (along_time(back=lambda self, y, h: y.reshape(h.shape)), "On the way back"),
+            (
+                along_time(rows=lambda self, h: h.flatten(0, 1), back=lambda self, y, h: y.reshape(h.shape)),
+                "within each frame",
+            ),
+            (
+                along_time(rows=lambda self, h: h.flatten(1, 2), back=lambda self, y, h: y.reshape(h.shape)),
+                "only the same place",
+            ),
+            (along_time(add=lambda self, x, h, y: y), "nothing is added"),
+            (along_time(add=lambda self, x, h, y: x + y), "positions included; yours"),
+            (along_time(attend=causally), "no causal mask"),
         ],
         skip=FUNCTIONS,
     ),
