@@ -728,7 +728,7 @@ with torch.no_grad():
         print(f"{name:13} outputs differ by {(in_order - reordered).abs().max():.4f}")
 
 # %% [markdown]
-# Now all ways in one table. Each network has three convolutions of widths 12, 24 and 48 (2-D within each frame, or 3-D), is trained on 3,000 films (mirrored at random in space and time, labels along) for 100 or 300 steps of 16, and tested on 500 new films. Five seeds; ± is a 95 % interval over them
+# Now all ways in one table. Each network has three convolutions of widths 12, 24 and 48 (2-D within each frame, or 3-D), is trained on 3,000 films (16 × 16 pixels, each pixel's mean over time taken away, mirrored at random in space and time with their labels) for 100 or 300 steps of 16, and tested on 500 new films. Five seeds; ± is a 95 % interval over them
 # (Student's t). One learning rate for all, not tuned.
 
 # %%
@@ -1162,7 +1162,7 @@ else:
 # </details>
 # <details><summary>6. The best offset is +3. What do you do with the sound?</summary>
 #
-# It is late by three frames: move it forward in time, so that what is heard in frame i + 3 is heard in frame i.
+# It is late by three frames: play it three frames earlier, so that what was heard in frame i + 3 is heard in frame i.
 # </details>
 
 # %% [markdown]

@@ -1,7 +1,7 @@
 """Train, save and measure the event model that is shipped in data/models/video, and the lesson's long runs.
 
     python notebooks/src/video/make_results.py                  # all tables of results.json
-    python notebooks/src/video/make_results.py networks         # one of them (or: in_step, offsets, faces, challenge)
+    python notebooks/src/video/make_results.py networks         # one of them (or: in_step, offsets, faces)
     python notebooks/src/video/make_results.py --train          # the shipped weights, their card and figures
     python notebooks/src/video/make_results.py --measure        # only the figures and the card of the stored weights
 
@@ -9,8 +9,7 @@
 - `in_step`: do these frames and this sound belong together? By exact patterns and by computed changes, for each window;
 - `offsets`: the offset of films found from 8 to 32 frames, and of films with a hum;
 - `faces`: ten recordings of one talking person (GRID): the offset between mouth and sound, with shifted and exchanged sound.
-  It needs the recordings and the program ffmpeg;
-- `challenge`: what simple ways reach in the open challenge, on the learner's own draw.
+  It needs the recordings and the program ffmpeg.
 
 Everything drawn by chance comes from seeds; another processor or another PyTorch rounds differently.
 """
@@ -516,12 +515,6 @@ def faces() -> dict:
             "sound": series[0][1].round(5).tolist(),
         },
     }
-
-
-# ---------------------------------------------------------------- challenge
-def challenge() -> dict:
-    """Scores of simple ways on the learner's own draw."""
-    raise SystemExit("challenge: not written yet")
 
 
 TABLES: dict[str, Callable[[], dict]] = {
