@@ -926,9 +926,9 @@ for d in (-1, 0, 1):
 # much the loudness differs. For this film:
 
 # %%
-change = synchrony.frame_change(seen)
+news = synchrony.frame_change(seen)
 clicks = synchrony.sound_change(heard, films.PER_FRAME)
-scores = synchrony.offset_scores(change[1:], clicks[1:], films.MOST_OFFSET)
+scores = synchrony.offset_scores(news[1:], clicks[1:], films.MOST_OFFSET)
 guessed = int(scores.argmax()) - films.MOST_OFFSET
 print(f"by changes: {guessed} frames; true: {blink.offset}")
 
@@ -937,8 +937,8 @@ print(f"by changes: {guessed} frames; true: {blink.offset}")
 def show_offset(offset=0):
     """Both curves with the sound moved back by this many frames."""
     fig, ax = plt.subplots(figsize=(7, 2.2))
-    at = np.arange(1, len(change))
-    picture, sound = change[1:] / change.max(), clicks[1:] / clicks.max()
+    at = np.arange(1, len(news))
+    picture, sound = news[1:] / news.max(), clicks[1:] / clicks.max()
     ax.step(at, picture, where="mid", color=plot.BLUE, label="picture")
     ax.step(at - offset, sound, where="mid", color=plot.ORANGE, ls="--", label="sound")
     r = scores[offset + films.MOST_OFFSET]
