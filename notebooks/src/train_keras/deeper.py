@@ -513,7 +513,7 @@ show_gap("exported model", served.serve(example), again(example), 1e-4)
 
 # %% [markdown]
 # ## What to remember
-# - Prove a translation in float64, from copied weights, on equal batches. Then the rest is rounding.
+# - Verify a port in float64, from copied weights, on equal batches. Then the rest is rounding.
 # - A gap at step 0: the model or the batch. A gap soon after: the optimizer.
 # - Shapes that fit prove nothing: gates, flattened channels and 'same' padding all fit.
 # - A saved model is not a saved run: order of data, random states, early stopping and exclusions from decay belong to it.

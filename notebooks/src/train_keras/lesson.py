@@ -1,15 +1,15 @@
 # %% [markdown]
 # # Training in Keras
-# *One call trains your model. You will write out what it does, take charge of every part of it, and find out why the same experiment can give other numbers in PyTorch.*
+# *One call trains your model. You will write out what it does, take charge of every part of it, and compare the same experiment with PyTorch, step by step.*
 #
 # {{budget}}
 #
 # **You will be able to**
 # - train with `compile` and `fit`, and write the loop inside `fit` yourself;
-# - build one multimodal model in three styles, and mask padding in it;
+# - build one multimodal model in two styles, and mask padding in it;
 # - feed it with `tf.data`, and watch, stop, save and resume it with callbacks;
 # - weight a rare class, and say what that does and does not improve;
-# - carry an experiment between PyTorch and Keras until the loss curves coincide.
+# - port an experiment between PyTorch and Keras, and verify that the loss curves coincide.
 #
 # **Before this:** [neural_networks](neural_networks.ipynb) (gradients, training), [fusion](fusion.ipynb), and
 # [train_pytorch](train_pytorch.ipynb), which does the same in the other framework.
@@ -118,8 +118,8 @@ print(f"always '{train.classes[majority]}': {(y_test == majority).mean():.3f}")
 
 # %% [markdown]
 # Nearly all that words can tell. In the rest of the lesson you open each of those calls and see what is inside.
-# (In lines with "expected … ± …", ± is the tolerance of the course's own check. Everywhere else ± is a 95 % interval over
-# five seeds by Student's t, which share one test set.)
+# (In lines with "expected … ± …", ± is the tolerance of the course's own check. Elsewhere ± is a 95 % interval by Student's t,
+# over five seeds that share one test set, or over five timings.)
 
 # %% [markdown]
 # ## 2 · The question
@@ -346,23 +346,25 @@ def small_reader():
 few_x, few_y = x_train["words"][:640], y_train[:640]
 by_hand, by_fit = small_reader(), small_reader()
 optimizer = keras.optimizers.SGD(0.5)
-optimizer.build(by_hand.trainable_variables)
+optimizer.build(by_hand.trainable_variables)  # a graph must not make new variables
+loss_fn = crossentropy()  # one object: a new one in each call would be traced anew
 compiled_step = tf.function(train_step)  # traced once, then run as a graph
 for start in range(0, 640, 32):
     batch = slice(start, start + 32)
-    compiled_step(by_hand, crossentropy(), optimizer, few_x[batch], few_y[batch])
+    compiled_step(by_hand, loss_fn, optimizer, few_x[batch], few_y[batch])
+print("20 steps, traced:", compiled_step.experimental_get_tracing_count(), "time")
 
 by_fit.compile(keras.optimizers.SGD(0.5), crossentropy())
 by_fit.fit(few_x, few_y, batch_size=32, shuffle=False, verbose=0)
 show_gap("weights after an epoch", by_hand.get_weights(), by_fit.get_weights())
 
 # %% [markdown]
-# Note three habits of `fit`. It **shuffles** arrays before each epoch unless you say `shuffle=False`. It computes one loss per epoch as the
-# mean over the epoch's batches, *while* the weights change, so it lags behind the validation loss. And like `tf.function` above, it turns the step into a graph at the first
+# Note three habits of `fit`. It **shuffles** arrays before each epoch unless you say `shuffle=False`. It reports one loss per epoch, the
+# mean over its samples *while* the weights change: not the loss of the model that the epoch ends with. And like `tf.function` above, it turns the step into a graph at the first
 # batch, which makes the first step slow. What the graph is worth, section 12 measures.
 
 # %% [markdown]
-# ## 4 · One model, three styles
+# ## 4 · One model, two styles
 # A face, a voice and words do not fit into one stack. In the **functional API** you start from `Input`s, which hold a shape and no data, and call layers on them. What comes out is a
 # graph that Keras can check, draw and save. This is ours:
 
@@ -403,7 +405,7 @@ draw.show(
 )
 
 # %% [markdown]
-# One layer is missing in Keras: a spoken message has a mean *and* a spread over time, and padding must count in neither. A layer of your own is a class with a `call`. Keras hands it
+# One layer we write ourselves: a spoken message has a mean *and* a spread over time, and padding must count in neither. A layer of your own is a class with a `call`. Keras hands it
 # the mask of its input by name, if `call` has an argument `mask`.
 #
 # **Your turn (blank 2).** Complete `call`: for each sample and feature, the mean and the standard deviation over the real steps only, side by side. Add 1e-5 to the variance before the root.
@@ -494,7 +496,7 @@ except ImportError:
     print("no picture: pydot and Graphviz are not installed here")
 
 # %% [markdown]
-# Where a forward pass needs `if`s and loops, **subclassing** is the third style: layers are made in `__init__`, and `call` is plain Python. Keras sees the
+# Where a forward pass needs `if`s and loops, **subclassing** is the other style: layers are made in `__init__`, and `call` is plain Python. Keras sees the
 # layers but not how they are connected, so it can neither draw the graph nor know shapes before the first batch. The same model again:
 
 
@@ -540,10 +542,12 @@ for layer in functional.layers:
     if layer.get_weights():
         getattr(subclassed, layer.name).set_weights(layer.get_weights())
 show_gap("logits of both styles", functional(batch), subclassed(batch))
+for net in (functional, subclassed):
+    print(f"{net.name:10}", [w.shape for w in net.get_weights() if w.ndim > 1][:4])
 
 # %% [markdown]
-# Weights were copied *by name*. `functional.get_weights()` and `subclassed.get_weights()` list them in different orders, and where shapes
-# happen to fit, nothing complains. Take the functional style where the graph is fixed, and subclass where it is not. They mix: any subclassed layer, like ours, works inside a functional model.
+# Weights were copied *by name*. `functional.get_weights()` and `subclassed.get_weights()` list them in different orders, as the last two
+# lines show. Take the functional style where the graph is fixed, and subclass where it is not. They mix: any subclassed layer, like ours, works inside a functional model.
 
 # %% [markdown]
 # ## 5 · Masks
@@ -599,8 +603,8 @@ for name, model in (("with a mask", reader), ("without", unmasked)):
     print(f"{name:12} the probabilities move {said}")
 
 # %% [markdown]
-# Wrong as that looks, a model can learn to live with padding, as long as it always comes in the same amount. Does the missing mask cost accuracy? We train on sentences from film reviews (section 13 has more on them), padded to 40 words
-# and to 160; they have 19 words on average.
+# That model was trained with a mask. Does it cost accuracy to train without one? We train on sentences from film reviews (section 13 has more on them), padded to 40 words
+# and to 160; they have 19 words on average. (20 epochs on 1,000 sentences, 6 on 8,494.)
 
 # %%
 mask_guess = widgets.guess(
@@ -623,11 +627,14 @@ for size in ("1000 sentences", "8494 sentences"):
 mask_guess.compare("more than 10 points")
 low = {key: mean - half for key, (mean, half) in mask_cost.items()}
 assert low["8494 sentences", 160] > 10 and low["1000 sentences", 160] > 0
+span = [mask_cost[size, 160] for size in ("1000 sentences", "8494 sentences")]
+span = [round(end) for mean, half in span for end in (mean - half, mean + half)]
+assert span == [2, 16, 10, 26]
 assert low["8494 sentences", 40] < 0 and low["1000 sentences", 40] < 0
 
 # %% [markdown]
-# With much padding the mask is worth a great deal, at both sizes of the training set: without it, the average is mostly padding, and 19 real words in 160 are drowned. (Differences are seed by seed.) With little padding, five seeds cannot tell the two apart.
-# And the model without a mask has a second fault that no accuracy shows: its answer depends on how long the *other* sentences of the batch are.
+# Padded to 160, at this number of epochs, training without a mask costs 2 to 16 points with 1,000 sentences and 10 to 26 with 8,494: of the 160 vectors in each average, some 140 are padding. Whether longer training, or a higher rate, closes the gap we did not test. With little padding, five seeds cannot tell the two apart. (Differences are seed by seed.)
+# And without a mask there is a second fault: where each batch is padded to its own longest sentence, an answer depends on the *other* sentences of the batch.
 
 # %% [markdown]
 # A mask is easily lost. A layer that has no `supports_masking` drops it, and from then on padding counts again. Keras warns once:
@@ -721,8 +728,8 @@ for inputs, target in make_pipeline(x_train, y_train, 64).take(1):
 
 # %% [markdown]
 # ### Is it faster?
-# Here 600 faces lie as PNG files in memory, to be decoded and enlarged. A stand-in for the model takes 8 ms per batch, in which this processor has nothing to do, as if a graphics card were at work. Each variant
-# is timed beside the first, in turn, five times.
+# Here 600 faces lie as PNG files in memory, to be decoded and enlarged. A stand-in for the model takes 8 ms per batch, in which this processor has nothing to do, as if a graphics card were at work. Each variant changes *one* thing
+# and is timed beside the first, in turn, five times.
 
 # %% tags=["free"]
 faces = tf.cast(255 * x_train["face"][:600], tf.uint8)
@@ -730,7 +737,7 @@ pngs = [tf.io.encode_png(face).numpy() for face in faces]
 
 
 def decode(png):
-    return tf.image.resize(tf.io.decode_png(png), (96, 96)) / 255
+    return tf.image.resize(tf.io.decode_png(png), (160, 160)) / 255
 
 
 def epoch_seconds(dataset):
@@ -742,12 +749,11 @@ def epoch_seconds(dataset):
 
 source = tf.data.Dataset.from_tensor_slices(pngs)
 AUTO = tf.data.AUTOTUNE
-decoded = source.map(decode).cache()
 variants = {
     "map, batch": source.map(decode).batch(50),
     "… with parallel map": source.map(decode, num_parallel_calls=AUTO).batch(50),
     "… with prefetch": source.map(decode).batch(50).prefetch(AUTO),
-    "… with cache and prefetch": decoded.batch(50).prefetch(AUTO),
+    "… with cache": source.map(decode).cache().batch(50),
 }
 first, *others = variants
 for dataset in variants.values():
@@ -761,8 +767,8 @@ for name in others:
     print(f"{name:26} {before:3.0f} → {after:3.0f} ms, saved {saved:3.0f} ± {half:.0f}")
 
 # %% [markdown]
-# Read your own numbers: those above come from a busy machine, and where the ± is larger than what was saved, no difference shows. **Prefetching** prepares the next batches while the model works on this one; it is meant to hide the decoding, and
-# can hide no more than the smaller of the two times. The cache is meant to save the decoding altogether, from the second epoch on. A parallel `map` can only help where there are cores to spare. Random augmentation
+# Read your own numbers: those above come from a busy machine, and where the ± is larger than what was saved, no difference shows. **Prefetching** prepares the next batches while the model works on this one; at best it saves the shorter of the two,
+# decoding or training. The cache saves the decoding, from the second epoch on. A parallel `map` needs cores to spare. Random augmentation
 # belongs *behind* the cache, or every epoch sees the same "random" picture.
 
 # %% [markdown]
@@ -831,7 +837,21 @@ class StopAtGoal(keras.callbacks.Callback):
 StopAtGoal = check("train_keras.blank.4", StopAtGoal)
 
 # %% [markdown]
-# Now the real run: all three modalities, all 6,000 messages, with everything on board.
+# Does it stop? The word model, with a goal that it can reach:
+
+# %% tags=["free"]
+net = small_reader()
+net.compile(keras.optimizers.Adam(0.01), crossentropy(), metrics=["accuracy"])
+log = net.fit(
+    x_train["words"], y_train, validation_data=(x_val["words"], y_val),
+    epochs=10, callbacks=[StopAtGoal(0.6)], verbose=0,
+)  # fmt: skip
+reached = log.history["val_accuracy"]
+print("validation accuracy by epoch:", [f"{a:.3f}" for a in reached])
+assert len(reached) < 10 and reached[-1] >= 0.6 > max([0, *reached[:-1]])
+
+# %% [markdown]
+# Now the real run: all three modalities, all 6,000 messages, and the callbacks of the table.
 
 # %% tags=["free"]
 keras.utils.set_random_seed(0)
@@ -849,7 +869,6 @@ callbacks = [
     keras.callbacks.ModelCheckpoint(best_file, "val_loss", save_best_only=True),
     keras.callbacks.CSVLogger(folder / "log.csv"),
     keras.callbacks.TensorBoard(folder / "logs", write_graph=False),
-    StopAtGoal(ceiling),
 ]
 run = model.fit(
     make_pipeline(x_train, y_train, 64),
@@ -875,7 +894,7 @@ axes[1].step(epochs, run.history["learning_rate"], color=plot.BLUE)
 axes[1].set(title="learning rate", xlabel="epoch", yscale="log")
 plot.show(
     fig,
-    alt="Left: training and validation loss fall; the best epoch is marked. Right: the learning rate falls in steps.",
+    alt="Left: training and validation loss fall; the best epoch is marked. Right: the learning rate, which falls where the validation loss has stopped improving.",
 )
 
 # %% tags=["target"]
@@ -960,10 +979,11 @@ for size in ("1000 sentences", "8494 sentences"):
 gain = {size: stopping[size, "test_accuracy"] for size in ("1000 sentences", "8494 sentences")}
 assert gain["8494 sentences"][0] - gain["8494 sentences"][1] > 0
 assert gain["1000 sentences"][0] - gain["1000 sentences"][1] < 0
+assert [round(100 * x, 1) for x in gain["8494 sentences"]] == [2.2, 0.6]
 
 # %% [markdown]
-# (best − last epoch, in brackets, seed by seed; the best epoch is chosen on validation sentences.) The *loss* is far lower at the best epoch, at both sizes. The *accuracy* gains about two points with all sentences, and with 1,000 no gain is shown: an overfitted model is above all
-# too sure of itself. So stop early if you need probabilities, and do not expect wonders if you need labels.
+# (best − last epoch, in brackets, seed by seed; the best epoch is chosen on validation sentences.) The *loss* is far lower at the best epoch, at both sizes. The *accuracy* gains 2.2 ± 0.6 points with all sentences, and with 1,000 no gain is shown.
+# So early stopping matters most where you need probabilities: the loss punishes answers that are sure and wrong, the accuracy counts them like any other error.
 
 # %% [markdown]
 # ### A schedule, and a power cut
@@ -983,35 +1003,50 @@ class PowerCut(keras.callbacks.Callback):
             raise InterruptedError
 
 
-def train_reader(backup, cut=False):
+def train_reader(backup, cut=False, fixed=False):
     net = small_reader()  # which also sets the seed
     net.compile(keras.optimizers.Adam(), crossentropy())
     schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 * 0.5**epoch)
-    used = [schedule, keras.callbacks.BackupAndRestore(backup)]
+    used = [schedule, keras.callbacks.BackupAndRestore(folder / backup)]
     used += [PowerCut()] if cut else []
-    log = net.fit(make_pipeline(few_x, few_y, 32), epochs=4, verbose=0, callbacks=used)
+    data = make_pipeline(few_x, few_y, 32)
+    if fixed:  # the same order in every epoch
+        data = tf.data.Dataset.from_tensor_slices((few_x, few_y)).batch(32)
+    log = net.fit(data, epochs=4, verbose=0, callbacks=used)
     return net, [round(rate, 5) for rate in log.history["learning_rate"]]
 
 
-whole, rates = train_reader(folder / "whole")
-try:
-    train_reader(folder / "cut", cut=True)
-except InterruptedError:
-    print("power cut in the third epoch")
-resumed, later_rates = train_reader(folder / "cut")  # what a new process would do
-again, _ = train_reader(folder / "again")
+def cut_and_resumed(backup, **options):
+    try:
+        train_reader(backup, cut=True, **options)
+    except InterruptedError:
+        print("power cut in the third epoch")
+    return train_reader(backup, **options)  # what a new process would do
+
+
+def apart(one, two):
+    pairs = zip(one.get_weights(), two.get_weights())
+    return max(np.abs(a - b).max() for a, b in pairs)
+
+
+whole, rates = train_reader("whole")
+resumed, later_rates = cut_and_resumed("cut")
+again, _ = train_reader("again")
 print("learning rates", rates, " after the cut", later_rates)
-gaps = {}
-for name, net in (("resumed", resumed), ("never cut, run again", again)):
-    pairs = zip(whole.get_weights(), net.get_weights())
-    gaps[name] = max(np.abs(a - b).max() for a, b in pairs)
+fixed_whole, _ = train_reader("fixed whole", fixed=True)
+fixed_resumed, _ = cut_and_resumed("fixed cut", fixed=True)
+gaps = {
+    "resumed": apart(whole, resumed),
+    "never cut, run again": apart(whole, again),
+    "resumed, data in a fixed order": apart(fixed_whole, fixed_resumed),
+}
 for name, gap in gaps.items():
-    print(f"{name:21}", "the same weights" if gap < 1e-6 else "other weights")
-assert gaps["resumed"] > 1e-3 and gaps["never cut, run again"] < 1e-6
+    print(f"{name:30}", "the same weights" if gap < 1e-6 else "other weights")
+assert gaps.pop("resumed") > 1e-3 and max(gaps.values()) < 1e-6
 resume_guess.compare("no")
 
 # %% [markdown]
-# The control in the last line shows that the difference is not chance: without a cut, the run repeats itself. Weights, optimizer and epoch came back; the *order of the data* began anew. Nor does `BackupAndRestore` keep the state of dropout, the history, or what early stopping had seen. The deeper notebook shows a
+# Two controls: without a cut, the run repeats itself, so the difference is not chance; and with data in a fixed order the resumed run ends with the same weights. So weights, optimizer and epoch came back, and the *order of the data* began anew. The deeper notebook shows a
 # resume that is exact.
 
 # %% [markdown]
@@ -1103,13 +1138,13 @@ assert np.isclose(in_torch, (w[labels] * each).sum() / w[labels].sum(), rtol=1e-
 
 # %% [markdown]
 # ### Measured
-# Film reviews again, with 470 positive and 4,233 negative sentences to train on, and a test set that has both equally often. Five ways: no weights; class weights; each positive sentence nine times (**oversampling**). And two controls: *the same weights, given to the
-# wrong sentences*, to see whether it is the class that matters or only larger steps; and *no weights at all*, but at the end the logits are corrected for how frequent each class was, $z_k - \ln(n_k / n)$.
+# Film reviews again, with 470 positive and 4,233 negative sentences to train on, and a test set that has both equally often. Beside no weights and class weights: each positive sentence nine times (**oversampling**), and as few negative sentences as positive ones (**undersampling**), for as many steps as the others;
+# and **logit adjustment**: *no weights at all*, but at the end the logits are corrected for how frequent each class was, $z_k - \ln(n_k / n)$. One control: *the same weights, given to the wrong sentences*. It shows whether it is the class that matters, or only larger steps. ("Epochs" are those of all 4,703 sentences.)
 
 # %%
 weights_guess = widgets.guess(
     "After 16 epochs, which has the best balanced accuracy (the mean of both recalls)?",
-    ["class weights", "oversampling", "the corrected logits", "no clear winner"],
+    ["class weights", "oversampling", "undersampling", "adjusted logits"],
 )
 
 # %% tags=["hide-input"]
@@ -1118,13 +1153,15 @@ METHODS = (
     "same weights, shuffled",
     "class weights",
     "oversampling",
+    "undersampling",
     "threshold moved",
 )
-TITLES = {"threshold moved": "no weights, logits corrected"}
+TITLES = {"threshold moved": "no weights, logits adjusted"}
+recalls = stored["weights"]["recalls"] | stored["sampling"]
 fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.6), sharey=True)
 for ax, budget in zip(axes, ("4 epochs", "16 epochs")):
     for row, name in enumerate(METHODS):
-        found = np.array(stored["weights"]["recalls"][name][budget])  # (seeds, 2)
+        found = np.array(recalls[name][budget])  # (seeds, 2)
         for k, color in ((0, plot.BLUE), (1, plot.ORANGE)):
             mean, half = mean_and_interval(found[:, k])
             ax.errorbar(
@@ -1144,42 +1181,36 @@ axes[0].set_yticks(-np.arange(len(METHODS)), [TITLES.get(name, name) for name in
 axes[0].legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1.0), ncol=2, fontsize=9)
 plot.show(
     fig,
-    alt="Recall of both classes for five ways of training, after 4 and after 16 epochs; the numbers stand below.",
+    alt="Recall of both classes for six ways of training, after 4 and after 16 epochs; the numbers stand below.",
 )
 
 # %% tags=["hide-input"]
-balanced = {
-    (name, budget): np.array(stored["weights"]["recalls"][name][budget]).mean(axis=1)
-    for name in METHODS
-    for budget in ("4 epochs", "16 epochs")
-}
-print("balanced accuracy              4 epochs           16 epochs")
-for name in METHODS:
-    said = ["{:.3f} ± {:.3f}".format(*mean_and_interval(balanced[name, b])) for b in ("4 epochs", "16 epochs")]
-    print(f"{TITLES.get(name, name):30}", "     ".join(said))
-print("\nseed by seed, in points         4 epochs          16 epochs")
+BUDGETS = ("4 epochs", "16 epochs")
+balanced = {(name, b): np.array(recalls[name][b]).mean(axis=1) for name in METHODS for b in BUDGETS}
+rare = {(name, b): np.array(recalls[name][b])[:, 1] for name in METHODS for b in BUDGETS}
+for title, found in (("balanced accuracy", balanced), ("recall of the rare class", rare)):
+    print(f"{title:30}   4 epochs          16 epochs")
+    for name in METHODS:
+        said = ["{:.3f} ± {:.3f}".format(*mean_and_interval(found[name, b])) for b in BUDGETS]
+        print(f"{TITLES.get(name, name):30}", "     ".join(said))
+    print()
+print("balanced accuracy, seed by seed, in points   4 epochs        16 epochs")
 differences = {}
 for one, two in (
     ("class weights", "no weights"),
     ("class weights", "same weights, shuffled"),
     ("class weights", "threshold moved"),
     ("class weights", "oversampling"),
+    ("undersampling", "threshold moved"),
 ):
     said = []
-    for b in ("4 epochs", "16 epochs"):
-        differences[two, b] = mean_and_interval(100 * (balanced[one, b] - balanced[two, b]))
-        said.append("{:+5.1f} ± {:.1f}".format(*differences[two, b]))
-    print(f"class weights − {TITLES.get(two, two):29}", "     ".join(said))
+    for b in BUDGETS:
+        differences[one, two, b] = mean_and_interval(100 * (balanced[one, b] - balanced[two, b]))
+        said.append("{:+5.1f} ± {:.1f}".format(*differences[one, two, b]))
+    print(f"{one} − {TITLES.get(two, two):29}", "     ".join(said))
 low = {key: mean - half for key, (mean, half) in differences.items()}
 high = {key: mean + half for key, (mean, half) in differences.items()}
-for b in ("4 epochs", "16 epochs"):
-    assert low["no weights", b] > 0 and low["same weights, shuffled", b] > 0
-    assert low["oversampling", b] > 0
-assert np.mean(stored["mask"]["8494 sentences"]["masked, 40"]) > 0.74
-assert differences["no weights", "4 epochs"][0] > 14 > 3 > differences["no weights", "16 epochs"][0]
-assert low["threshold moved", "4 epochs"] < 0 < high["threshold moved", "4 epochs"]
-assert high["threshold moved", "16 epochs"] < 0
-weights_guess.compare("the corrected logits")
+# @@ASSERTS@@
 
 # %% [markdown]
 # Read it slowly, for the usual advice is only half right.
@@ -1193,7 +1224,7 @@ weights_guess.compare("the corrected logits")
 
 # %% [markdown]
 # ## 9 · A training step of your own
-# When `fit` does nearly what you want, replace the step and keep the rest: data, callbacks, metrics. Your `train_step` from blank 1 becomes a method; `compute_loss` and `self.optimizer` come from `compile`. This one also clips and reports the norm of the gradient (**gradient clipping**, lesson [rnn](rnn.ipynb)).
+# When `fit` does nearly what you want, replace the step and keep the rest: data, callbacks, metrics. Your `train_step` from blank 1 becomes a method; `compute_loss` and `self.optimizer` come from `compile`. This one also clips and reports the norm of the gradient; what it returns is shown as it is, so of the *last batch*, not the epoch's mean (**gradient clipping**, lesson [rnn](rnn.ipynb)).
 
 
 # %%
@@ -1259,7 +1290,7 @@ for g in (1.0, 1e-6):
 # \text{Keras: } \; \eta\, \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \cdot \frac{m}{\sqrt v + \varepsilon}
 # = \eta\, \frac{\hat m}{\sqrt{\hat v} + \varepsilon / \sqrt{1 - \beta_2^t}}$$
 #
-# $\eta$ is the learning rate, $t$ the step from 1, $\beta_1 = 0.9$, $\beta_2 = 0.999$. PyTorch has algorithm 1 of the paper, Keras the shorter form from the end of its section 2. So *two* things differ: the value of $\varepsilon$, 1e-7 against 1e-8, and its place, which makes Keras's larger still in the beginning.
+# $\eta$ is the learning rate, $t$ the step from 1, $\beta_1 = 0.9$, $\beta_2 = 0.999$. PyTorch has algorithm 1 of the paper, Keras the shorter form from the end of its section 2. So two things differ: the value of $\varepsilon$, 1e-7 against 1e-8, and its place, which makes Keras's larger still in the beginning.
 
 # %% tags=["hide-input"]
 t = np.arange(1, 3001)
@@ -1300,8 +1331,8 @@ print("PyTorch and Keras       ", np.round(one_weight(1e-6), 3))
 assert np.allclose(one_weight(1e-6), by_hand, rtol=1e-4)
 
 # %% [markdown]
-# Setting `epsilon=1e-8` repairs the value, not the place. And Keras has one habit more: where a word occurs several times in a batch, its Adam squares each occurrence's gradient by itself, and PyTorch squares their sum. `mmcourse.training.keras.AdamW` is Keras's own
-# with the update in PyTorch's form. Sixty steps again, with only this changed:
+# Setting `epsilon=1e-8` repairs the value, not the place. And there is a third difference: where a word occurs several times in a batch, its Adam squares each occurrence's gradient by itself, and PyTorch squares their sum. `mmcourse.training.keras.AdamW` is Keras's own
+# with the update in PyTorch's form. Sixty steps again, with all three undone:
 
 # %% tags=["free"]
 from mmcourse.training.keras import AdamW
@@ -1346,21 +1377,19 @@ plot.show(
     "float64 many orders of magnitude smaller.",
 )
 
-# %%
-expect_within("float64: largest difference in 60 steps", gaps["float64"].max(), 0, 1e-6)
-expect_within(
-    "float32: largest difference in the first 5 steps",
-    gaps["float32"][:5].max(),
-    0,
-    1e-4,
-)
+# %% tags=["free"]
+for precision, gap in gaps.items():
+    print(f"{precision}: largest difference in 60 steps {gap.max():.0e}")
+assert gaps["float64"].max() < 1e-6 and gaps["float32"][:5].max() < 1e-4
 assert gaps["float32"].max() > 100 * gaps["float64"].max()
 assert naive_gap.max() > 1e4 * gaps["float64"].max()
 
 # %% [markdown]
-# Only the update was changed, and now the curves coincide: the update was the cause. In float32 they drift, though each step is right: sums are added in another order, the last digit differs, and training multiplies small differences.
+# Only the update was changed, and now the curves coincide: the update was the cause. In float32 they drift, though each step is right: the last digits differ, and the difference grows from step to step.
 #
-# Does it matter in the end? Five seeds in each framework from equal weights and batches, with the course's whole recipe made equal in both (weight decay, warm-up), at two budgets:
+# @@UPDATE@@
+#
+# And in the end, *once the optimizer is equal*? Five seeds in each framework from equal weights and batches, with the course's whole recipe in both (weight decay, warm-up), at two budgets:
 
 # %% tags=["hide-input"]
 apart = {}
@@ -1374,11 +1403,11 @@ for budget in ("2 epochs", "10 epochs"):
     assert abs(apart[budget][0]) + apart[budget][1] < 0.6
 
 # %% [markdown]
-# At neither budget do they differ by more than 0.6 points, and each interval has 0 in it. Neither framework is the better one.
+# With the optimizer made equal, five seeds show no difference larger than 0.6 points on this task, and each interval has 0 in it. What the two default Adams would do to the accuracy we did not measure.
 
 # %% [markdown]
 # ### A default that differs: batch normalization
-# Of the many defaults that differ, this one is easily overlooked. `momentum` is the share of the *new* batch in PyTorch (0.1), and the share of the *old* value in Keras (0.99). So Keras's running mean, which is used for validation and prediction, moves ten times more slowly.
+# **Batch normalization** brings each channel to mean 0 and spread 1: by the batch's own mean in training, and by a running mean in prediction. `momentum` is the share of the *new* batch in PyTorch (0.1), and the share of the *old* value in Keras (0.99). So Keras's running mean moves ten times more slowly. (`handled` takes PyTorch's ε, too.)
 
 # %%
 norm_guess = widgets.guess(
@@ -1408,7 +1437,7 @@ norm_guess.compare("about 1")
 assert np.isclose(means[0], means[2], rtol=1e-4) and 0.7 < means[1] < 1.2
 
 # %% [markdown]
-# So after a short training, validation can be bad though training is fine. All the others (repeated words, weight decay, GRU and LSTM, padding at stride 2, channel order, GELU, where weights start), each with a line that shows it and one that handles it, are in
+# So after a few batches the running mean, which prediction uses, is still near its start. All the others (repeated words, weight decay, GRU and LSTM, padding at stride 2, channel order, GELU, where weights start), each with a line that shows it and one that handles it, are in
 # [train_keras_deeper](train_keras_deeper.ipynb).
 
 # %% [markdown]
@@ -1428,7 +1457,7 @@ print(
 )
 
 # %% [markdown]
-# The file holds no code. Our own layer came back because it is *registered* under a name, and its `get_config` says how to make it. Without that, you would pass `custom_objects=`. What about a layer whose code *is* in the file?
+# This file holds no code. Our own layer came back because it is *registered* under a name, and its `get_config` says how to make it. Without that, you would pass `custom_objects=`. What about a layer whose code *is* in the file?
 
 # %%
 safe_guess = widgets.guess(
@@ -1447,7 +1476,7 @@ except ValueError as error:
 safe_guess.compare("refuses")
 
 # %% [markdown]
-# `safe_mode=True` is the default, since a Lambda from a stranger could run anything. Set it to False only for files that you wrote. Where only the numbers are wanted, `save_weights` and `load_weights` leave code out altogether, but the model must be built first:
+# `safe_mode=True` is the default, since a Lambda from a stranger could run anything. It is a protection, not a proof: holes were found in it (CVE-2025-1550, closed in Keras 3.9, and later ones). Keep Keras up to date, open no stranger's file, and set it to False only for files that you wrote. Where only the numbers are wanted, `save_weights` and `load_weights` leave code out altogether, but the model must be built first:
 
 # %%
 model.save_weights(folder / "only.weights.h5")
@@ -1465,7 +1494,7 @@ assert before > 0.01
 # %% tags=["free"]
 options = {
     "run_eagerly": {"run_eagerly": True},
-    "graph (default)": {"jit_compile": False},
+    "graph, no XLA": {"jit_compile": False},
     "graph, 10 steps": {"jit_compile": False, "steps_per_execution": 10},
     "XLA": {"jit_compile": True},
 }
@@ -1481,19 +1510,19 @@ for _ in range(5):
         start = time.perf_counter()
         nets[name].fit(few_x, few_y, batch_size=32, verbose=0)
         later[name].append(time.perf_counter() - start)
-base = np.array(later["graph (default)"])
+base = np.array(later["graph, no XLA"])
 for name in options:
     saved, half = mean_and_interval(1000 * (base - np.array(later[name])))
     print(
         f"{name:16} first epoch {first_epoch[name]:5.2f} s, "
         f"later {1000 * np.mean(later[name]):3.0f} ms; "
-        f"saved against the default {saved:+5.0f} ± {half:.0f} ms"
+        f"saved against the graph {saved:+5.0f} ± {half:.0f} ms"
     )
 
 # %% [markdown]
-# Those are the numbers of one busy machine, for a tiny model on a processor: that running eagerly is slower shows clearly, and the other differences are not larger than their ±. Measure on yours. `jit_compile="auto"`, the default, leaves the choice to Keras. `run_eagerly=True` is for debugging: there, `print` and a debugger work inside `train_step`.
+# Those are the numbers of one busy machine, for a tiny model on a processor: that running eagerly is slower shows clearly, and the other differences are not larger than their ±. Measure on yours. `jit_compile="auto"`, the default, means no XLA where there is only a processor. `run_eagerly=True` is for debugging: there, `print` and a debugger work inside `train_step`.
 #
-# On a graphics card, half precision halves the memory and speeds up matrix products. The policy `mixed_float16` computes in 16 bits and keeps the weights in 32. Its danger: gradients smaller than about 6e-8 become 0. So the loss is multiplied by a large number before the gradient is taken, and the gradient divided by it afterwards, in 32 bits: **loss scaling**.
+# On a graphics card, half precision can speed up matrix products, and activations take half the memory (not measured here). The policy `mixed_float16` computes in 16 bits and keeps the weights in 32. Its danger: gradients smaller than about 6e-8 become 0. So the loss is multiplied by a large number before the gradient is taken, and the gradient divided by it afterwards, in 32 bits: **loss scaling**.
 
 # %%
 tiny = 1e-8
@@ -1520,17 +1549,19 @@ print(
 )
 
 # %% [markdown]
-# `compile` has wrapped the optimizer by itself. The last layer stays in float32, since a softmax needs the digits. On newer cards `mixed_bfloat16` has the range of float32 and needs no scaling. (In a loop of your own, use `optimizer.scale_loss(loss)` before the gradient; the optimizer divides.)
+# `compile` has wrapped the optimizer by itself. We gave the last layer float32 by hand, so that the loss is computed in 32 bits. On newer cards `mixed_bfloat16` has the range of float32 and needs no scaling. (In a loop of your own, use `optimizer.scale_loss(loss)` before the gradient; the optimizer divides.)
 
 # %% [markdown]
 # ## 13 · At work: film reviews
-# 10,662 sentences from film reviews, each from a positive or a negative one (Pang and Lee 2005), written by people for people. `TextVectorization` turns strings into ids; its vocabulary is *adapted* on training sentences only, since what is learned from test sentences may leak.
+# 10,662 sentences from film reviews, each from a positive or a negative one (Pang and Lee 2005), written by people for people. `TextVectorization` turns strings into ids; its vocabulary is *adapted* on training sentences only.
 
 # %% tags=["real", "free"] needs=["rt-polarity"]
 from mmcourse.datasets import reviews
 
-film, film_test = reviews.load("train"), reviews.load("test")
-texts, film_labels = np.array(list(film.column("words"))), np.asarray(film.labels)
+film, film_val, film_test = map(reviews.load, ("train", "validation", "test"))
+texts, val_texts, test_texts = (
+    np.array(list(part.column("words"))) for part in (film, film_val, film_test)
+)
 vectorize = layers.TextVectorization(max_tokens=8000, output_sequence_length=40)
 vectorize.adapt(texts)
 
@@ -1545,13 +1576,11 @@ critic = keras.Sequential(
 )
 critic.compile("adam", "binary_crossentropy", metrics=["accuracy"])
 stop = keras.callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True)
-# validation_split takes the last rows, so shuffle first
-order = np.random.default_rng(0).permutation(len(texts))
 critic.fit(
-    np.asarray(vectorize(texts[order])), film_labels[order],
-    validation_split=0.1, batch_size=64, epochs=10, callbacks=[stop], verbose=2,
+    np.asarray(vectorize(texts)), np.asarray(film.labels),
+    validation_data=(np.asarray(vectorize(val_texts)), np.asarray(film_val.labels)),
+    batch_size=64, epochs=10, callbacks=[stop], verbose=2,
 )  # fmt: skip
-test_texts = np.array(list(film_test.column("words")))
 found = critic.evaluate(vectorize(test_texts), film_test.labels, verbose=0)
 print(f"test accuracy {found[1]:.3f}")
 
@@ -1567,7 +1596,7 @@ for sentence, p in zip(MINE, answers):
     print(f"{p:.2f} positive: {sentence}")
 
 # %% [markdown]
-# With the vectorizer inside, the model takes strings: what serves is what was trained. Write sentences of your own into `MINE`. How good is it, beside simpler models? (Stored runs, two sizes of training set, early stopping as above.)
+# With the vectorizer inside, the model takes strings, and training and use share one preprocessing. Write sentences of your own into `MINE`. How good is it, beside simpler models? (Stored runs, two sizes of training set; early stopping, and the linear model's C, by the validation sentences.)
 
 # %% tags=["hide-input"]
 table = stored["reviews"]
@@ -1611,7 +1640,7 @@ assert film_gain["convolution", "8494 sentences"][0] < film_gain["mean", "8494 s
 assert max(mean for mean, _ in film_gain.values()) < 1.3
 
 # %% [markdown]
-# All learn, and no network here beats a linear model on word counts. With all sentences both are below it on this test set, by one to two points; the ± covers the seeds only, and 1.3 points are one standard error from the choice of test sentences. `not bad at all` shows what all of them lack: they see words, hardly any order. Lesson
+# All learn, and neither network is shown to beat a linear model on word counts: with 1,000 sentences the mean of vectors is just about level with it, and with all sentences both are below it on this test set, by one to two points. (The ± covers the seeds only; 1.3 points are one standard error from the choice of test sentences.) `not bad at all` shows what a mean of vectors cannot use: the order of the words. Lesson
 # [bert](bert.ipynb) takes a pretrained encoder.
 
 # %% [markdown]
@@ -1626,11 +1655,11 @@ assert leak["8494 sentences"][0] - leak["8494 sentences"][1] > 0
 assert abs(leak["1000 sentences"][0]) < leak["1000 sentences"][1]
 
 # %% [markdown]
-# With all sentences the leak *looks* like an improvement of almost a point, with 1,000 there is none. The test labels were never touched, yet the score moved. On sentences that come in tomorrow nobody can adapt in advance, so such a number promises too much. Adapt on training sentences only.
+# With all sentences the score is a little higher, by less than one standard error of this test set; with 1,000 no difference shows. That proves no leak: no control tells it from just another vocabulary. Keep the rule for its reason: on sentences that come in tomorrow nobody can adapt in advance.
 
 # %% [markdown]
 # ## 14 · The course's wrapper, and full size
-# From here on, the course trains in Keras with `mmcourse.training.keras.fit`. It is Keras's own `fit` with a recipe around it: AdamW in PyTorch's form, warm-up and cosine, checkpoints that resume exactly. You have now met every part of it. Where a graphics card is
+# From here on, the course trains in Keras with `mmcourse.training.keras.fit`. It is Keras's own `fit` with a recipe around it: AdamW in PyTorch's form, warm-up and cosine, checkpoints that resume exactly. Weight decay, warm-up and cosine are those of [train_pytorch](train_pytorch.ipynb); the exact resume is in the deeper notebook. Where a graphics card is
 # at hand, the cell below trains a wider model in half precision.
 
 # %% tags=["free"]
@@ -1659,8 +1688,8 @@ else:
 # 1. `fit` is a loop around a training step: predict under a tape, loss, gradients, optimizer. Everything else is data or callbacks.
 # 2. Functional where the graph is fixed, subclassed where it is not. Masks travel with tensors until a layer drops them: test with extra padding.
 # 3. Cache before you shuffle, shuffle before you batch, prefetch last.
-# 4. Class weights move the balance between the classes. Compare them with a corrected threshold before you praise them.
-# 5. "Adam" is not one thing. Prove a translation in float64, from copied weights, on equal batches.
+# 4. Class weights move the balance between the classes. Compare them with adjusted logits before you praise them.
+# 5. "Adam" is not one thing. Verify a port in float64, from copied weights, on equal batches.
 #
 # ## 16 · Check yourself
 # <details><summary>1. Training loss is above validation loss in the first epoch. Is something wrong?</summary>
@@ -1673,11 +1702,11 @@ else:
 # </details>
 # <details><summary>3. A model with batch normalization trains well in Keras and validates badly after one short epoch; the PyTorch twin is fine. Why?</summary>
 #
-# Keras's running means move by 1 % per batch, PyTorch's by 10 %. After few batches they are still near their start. Set momentum=0.9.
+# Probably because Keras's running means move by 1 % per batch, PyTorch's by 10 %: after few batches they are still near their start. Try momentum=0.9.
 # </details>
 # <details><summary>4. Both first losses are 1.1021; after one step they are 1.0870 and 1.0868. Where do you look?</summary>
 #
-# At the optimizer first: model, weights and first batch gave equal losses. Then at the second batch.
+# At the optimizer first: model, weights and first batch probably agree, since they gave equal losses. Then at the second batch.
 # </details>
 # <details><summary>5. 900 samples of class 0 and 100 of class 1: which balanced weights? What is the mean weight over the samples?</summary>
 #
@@ -1694,7 +1723,7 @@ assert np.isclose((900 * 1000 / 1800 + 100 * 5) / 1000, 1)
 
 # %% [markdown]
 # ## 17 · Exercises and where next
-# [The exercises](exercises/train_keras.ipynb): settings translated between the frameworks, a GRU carried over, and when early stopping stops. Two are in Keras: a pooling layer that learns what to attend to and respects
+# [The exercises](exercises/train_keras.ipynb): settings translated between the frameworks, a GRU ported, and when early stopping stops. Two are in Keras: a pooling layer that learns what to attend to and respects
 # the mask, and a `train_step` that accumulates gradients. The last section is **an open challenge**: four classes, one of them very rare, scored by balanced accuracy.
 #
 # **Deeper:** [train_keras_deeper](train_keras_deeper.ipynb), every default that differs, and a resume that is exact.
