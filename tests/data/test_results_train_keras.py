@@ -34,6 +34,13 @@ def test_all_tables_are_there_with_every_seed(make, figures):
         assert {len(figures["reviews"][f"{size} sentences"][kind]) for kind in ("mean", "convolution")} == {make.SEEDS}
 
 
+def test_sampling_has_every_seed(make, figures):
+    for name in ("oversampling", "undersampling"):
+        assert [np.shape(figures["sampling"][name][f"{b} epochs"]) for b in make.WEIGHT_BUDGETS] == [
+            (make.SEEDS, 2)
+        ] * 2
+
+
 @pytest.mark.parametrize("budget", ["2 epochs", "10 epochs"])
 def test_both_frameworks_end_within_a_point(figures, budget):
     table = figures["frameworks"][budget]

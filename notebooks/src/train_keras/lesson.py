@@ -542,8 +542,8 @@ for layer in functional.layers:
     if layer.get_weights():
         getattr(subclassed, layer.name).set_weights(layer.get_weights())
 show_gap("logits of both styles", functional(batch), subclassed(batch))
-for net in (functional, subclassed):
-    print(f"{net.name:10}", [w.shape for w in net.get_weights() if w.ndim > 1][:4])
+for style, net in (("functional", functional), ("subclassed", subclassed)):
+    print(style, [w.shape for w in net.get_weights() if w.ndim > 1][:4])
 
 # %% [markdown]
 # Weights were copied *by name*. `functional.get_weights()` and `subclassed.get_weights()` list them in different orders, as the last two
@@ -629,11 +629,11 @@ low = {key: mean - half for key, (mean, half) in mask_cost.items()}
 assert low["8494 sentences", 160] > 10 and low["1000 sentences", 160] > 0
 span = [mask_cost[size, 160] for size in ("1000 sentences", "8494 sentences")]
 span = [round(end) for mean, half in span for end in (mean - half, mean + half)]
-assert span == [2, 16, 10, 26]
+assert span == [2, 15, 10, 26]
 assert low["8494 sentences", 40] < 0 and low["1000 sentences", 40] < 0
 
 # %% [markdown]
-# Padded to 160, at this number of epochs, training without a mask costs 2 to 16 points with 1,000 sentences and 10 to 26 with 8,494: of the 160 vectors in each average, some 140 are padding. Whether longer training, or a higher rate, closes the gap we did not test. With little padding, five seeds cannot tell the two apart. (Differences are seed by seed.)
+# Padded to 160, at this number of epochs, training without a mask costs 2 to 15 points with 1,000 sentences and 10 to 26 with 8,494: of the 160 vectors in each average, some 140 are padding. Whether longer training, or a higher rate, closes the gap we did not test. With little padding, five seeds cannot tell the two apart. (Differences are seed by seed.)
 # And without a mask there is a second fault: where each batch is padded to its own longest sentence, an answer depends on the *other* sentences of the batch.
 
 # %% [markdown]
@@ -728,16 +728,16 @@ for inputs, target in make_pipeline(x_train, y_train, 64).take(1):
 
 # %% [markdown]
 # ### Is it faster?
-# Here 600 faces lie as PNG files in memory, to be decoded and enlarged. A stand-in for the model takes 8 ms per batch, in which this processor has nothing to do, as if a graphics card were at work. Each variant changes *one* thing
+# Here 300 faces lie as PNG files in memory, to be decoded and enlarged. A stand-in for the model takes 8 ms per batch, in which this processor has nothing to do, as if a graphics card were at work. Each variant changes *one* thing
 # and is timed beside the first, in turn, five times.
 
 # %% tags=["free"]
-faces = tf.cast(255 * x_train["face"][:600], tf.uint8)
+faces = tf.cast(255 * x_train["face"][:300], tf.uint8)
 pngs = [tf.io.encode_png(face).numpy() for face in faces]
 
 
 def decode(png):
-    return tf.image.resize(tf.io.decode_png(png), (160, 160)) / 255
+    return tf.image.resize(tf.io.decode_png(png), (256, 256)) / 255
 
 
 def epoch_seconds(dataset):
@@ -750,10 +750,10 @@ def epoch_seconds(dataset):
 source = tf.data.Dataset.from_tensor_slices(pngs)
 AUTO = tf.data.AUTOTUNE
 variants = {
-    "map, batch": source.map(decode).batch(50),
-    "… with parallel map": source.map(decode, num_parallel_calls=AUTO).batch(50),
-    "… with prefetch": source.map(decode).batch(50).prefetch(AUTO),
-    "… with cache": source.map(decode).cache().batch(50),
+    "map, batch": source.map(decode).batch(25),
+    "… with parallel map": source.map(decode, num_parallel_calls=AUTO).batch(25),
+    "… with prefetch": source.map(decode).batch(25).prefetch(AUTO),
+    "… with cache": source.map(decode).cache().batch(25),
 }
 first, *others = variants
 for dataset in variants.values():
@@ -844,11 +844,11 @@ net = small_reader()
 net.compile(keras.optimizers.Adam(0.01), crossentropy(), metrics=["accuracy"])
 log = net.fit(
     x_train["words"], y_train, validation_data=(x_val["words"], y_val),
-    epochs=10, callbacks=[StopAtGoal(0.6)], verbose=0,
+    epochs=10, callbacks=[StopAtGoal(0.58)], verbose=0,
 )  # fmt: skip
 reached = log.history["val_accuracy"]
 print("validation accuracy by epoch:", [f"{a:.3f}" for a in reached])
-assert len(reached) < 10 and reached[-1] >= 0.6 > max([0, *reached[:-1]])
+assert len(reached) < 10 and reached[-1] >= 0.58 > max([0, *reached[:-1]])
 
 # %% [markdown]
 # Now the real run: all three modalities, all 6,000 messages, and the callbacks of the table.
@@ -1210,17 +1210,32 @@ for one, two in (
     print(f"{one} − {TITLES.get(two, two):29}", "     ".join(said))
 low = {key: mean - half for key, (mean, half) in differences.items()}
 high = {key: mean + half for key, (mean, half) in differences.items()}
-# @@ASSERTS@@
+for b in BUDGETS:
+    for other in ("no weights", "same weights, shuffled", "oversampling"):
+        assert low["class weights", other, b] > 0
+assert abs(differences["class weights", "no weights", "4 epochs"][0] - 15.3) < 0.1
+assert abs(differences["class weights", "no weights", "16 epochs"][0] - 2.1) < 0.1
+change = {name: balanced[name, "16 epochs"].mean() - balanced[name, "4 epochs"].mean() for name in METHODS}
+assert abs(change["no weights"] - 0.09) < 0.005 and abs(change["class weights"] + 0.04) < 0.005
+assert abs(differences["class weights", "threshold moved", "16 epochs"][0] + 2.1) < 0.1
+for pair in (("class weights", "threshold moved"), ("undersampling", "threshold moved")):
+    assert low[(*pair, "4 epochs")] < 0 < high[(*pair, "4 epochs")]
+assert low["undersampling", "threshold moved", "16 epochs"] > 0 > high["class weights", "threshold moved", "16 epochs"]
+assert abs(rare["undersampling", "16 epochs"].mean() - 0.64) < 0.005
+assert max(balanced[name, b].mean() for name in METHODS for b in BUDGETS) < 0.67
+assert np.mean(stored["mask"]["8494 sentences"]["masked, 40"]) > 0.745
+weights_guess.compare("undersampling")
 
 # %% [markdown]
-# Read it slowly, for the usual advice is only half right.
+# Read it slowly: "weight the rare class" is not the whole story.
 #
-# - Class weights help against doing nothing, at both budgets, and it *is* the class that matters: the same weights on the wrong sentences do nothing.
-# - Most of what they do is to move the line between the classes. An unweighted model whose logits are corrected afterwards finds the rare class no worse after 4 epochs and better after 16, and needs no second training.
-# - Their gain shrinks from fifteen points to two as training goes on. A network that has learned its training set by heart has almost no loss left to weight. Byrd and Lipton (2019) found the same in larger networks.
-# - No way makes up for sentences that are not there: with balanced data, the same model reaches 0.75 (section 5).
+# - Class weights beat no weights at both budgets, and it *is* the class that matters: the same weights on the wrong sentences gain nothing.
+# - Adjusting the logits of the *unweighted* model does no worse after 4 epochs (the difference is within its ±) and two points better after 16, without a second training. So a good part of what class weights do is to move the line between the classes.
+# - Their gain over no weights shrinks from fifteen points to two: mostly because the unweighted model catches up (+9 points), partly because the weighted one gets worse (−4). Byrd and Lipton (2019) saw the effect of such weights fade with training in larger networks.
+# - Undersampling throws most of the data away, and after 16 epochs it is ahead of all others here: it finds 64 % of the rare class.
+# - None of the six reaches the 0.75 of balanced data (section 5), which have nine times as many positive sentences.
 #
-# (This holds for this model and these data. All five use the same seeds and test set.)
+# (One model, one data set. All share seeds and test set.)
 
 # %% [markdown]
 # ## 9 · A training step of your own
@@ -1331,7 +1346,7 @@ print("PyTorch and Keras       ", np.round(one_weight(1e-6), 3))
 assert np.allclose(one_weight(1e-6), by_hand, rtol=1e-4)
 
 # %% [markdown]
-# Setting `epsilon=1e-8` repairs the value, not the place. And there is a third difference: where a word occurs several times in a batch, its Adam squares each occurrence's gradient by itself, and PyTorch squares their sum. `mmcourse.training.keras.AdamW` is Keras's own
+# Setting `epsilon=1e-8` repairs the value, not the place. And there is a third difference: where a word occurs several times in a batch, Keras's Adam squares each occurrence's gradient by itself, and PyTorch squares their sum. `mmcourse.training.keras.AdamW` is Keras's own
 # with the update in PyTorch's form. Sixty steps again, with all three undone:
 
 # %% tags=["free"]
@@ -1387,7 +1402,34 @@ assert naive_gap.max() > 1e4 * gaps["float64"].max()
 # %% [markdown]
 # Only the update was changed, and now the curves coincide: the update was the cause. In float32 they drift, though each step is right: the last digits differ, and the difference grows from step to step.
 #
-# @@UPDATE@@
+# Which of the three is it? In float64 again: `epsilon=1e-8` alone, and runs in which only one difference is left.
+
+
+# %% tags=["hide-input", "free"]
+class AddedUp(keras.optimizers.Adam):
+    """Keras's Adam, but gradients of a repeated word are added up before they are squared."""
+
+    def apply(self, grads, trainable_variables=None):
+        pairs = zip(grads, trainable_variables)
+        super().apply([ops.add(ops.zeros_like(v), g) for g, v in pairs], trainable_variables)
+
+
+parted = {"Keras's own Adam": naive_gap.max()}
+for name, make_optimizer in (
+    ("… with epsilon=1e-8", lambda: keras.optimizers.Adam(0.01, epsilon=1e-8)),
+    ("only the value of ε left", lambda: AdamW(0.01, weight_decay=0.0, epsilon=1e-7)),
+    ("only the place of ε left", lambda: AddedUp(0.01, epsilon=1e-8)),
+):
+    _, theirs = twins("float64")
+    losses = run_keras(theirs, make_optimizer())
+    parted[name] = np.abs(losses - curve["PyTorch", "float64"]).max()
+use("float32")
+for name, gap in parted.items():
+    print(f"{name:26} largest difference in 60 steps {gap:.3f}")
+assert min(parted.values()) > 0.01
+
+# %% [markdown]
+# In this run the value of ε alone, and its place alone, are each enough to part the curves, and `epsilon=1e-8` alone does not bring them together. (One start; the sizes are no shares of a sum, since training amplifies small differences. The share of the repeated words we did not isolate.)
 #
 # And in the end, *once the optimizer is equal*? Five seeds in each framework from equal weights and batches, with the course's whole recipe in both (weight decay, warm-up), at two budgets:
 
@@ -1553,7 +1595,7 @@ print(
 
 # %% [markdown]
 # ## 13 · At work: film reviews
-# 10,662 sentences from film reviews, each from a positive or a negative one (Pang and Lee 2005), written by people for people. `TextVectorization` turns strings into ids; its vocabulary is *adapted* on training sentences only.
+# 10,662 sentences from film reviews, each from a positive or a negative one (Pang and Lee 2005), written by people for people. `TextVectorization` turns strings into ids; its vocabulary is *adapted* on training sentences only: to those that come in tomorrow nobody can adapt in advance.
 
 # %% tags=["real", "free"] needs=["rt-polarity"]
 from mmcourse.datasets import reviews
@@ -1561,7 +1603,7 @@ from mmcourse.datasets import reviews
 film, film_val, film_test = map(reviews.load, ("train", "validation", "test"))
 texts, val_texts, test_texts = (
     np.array(list(part.column("words"))) for part in (film, film_val, film_test)
-)
+)  # fmt: skip
 vectorize = layers.TextVectorization(max_tokens=8000, output_sequence_length=40)
 vectorize.adapt(texts)
 
@@ -1640,22 +1682,8 @@ assert film_gain["convolution", "8494 sentences"][0] < film_gain["mean", "8494 s
 assert max(mean for mean, _ in film_gain.values()) < 1.3
 
 # %% [markdown]
-# All learn, and neither network is shown to beat a linear model on word counts: with 1,000 sentences the mean of vectors is just about level with it, and with all sentences both are below it on this test set, by one to two points. (The ± covers the seeds only; 1.3 points are one standard error from the choice of test sentences.) `not bad at all` shows what a mean of vectors cannot use: the order of the words. Lesson
+# All learn, and neither network is shown to beat a linear model on word counts: with 1,000 sentences the mean of vectors is 1.2 ± 1.2 points above it, and with all sentences both are below it on this test set, by one to two points. (The ± covers the seeds only; 1.3 points are one standard error from the choice of test sentences.) `not bad at all` shows what a mean of vectors cannot use: the order of the words. Lesson
 # [bert](bert.ipynb) takes a pretrained encoder.
-
-# %% [markdown]
-# And the rule about the vocabulary? We broke it on purpose, and adapted on training *and* test sentences:
-
-# %% tags=["hide-input"]
-leak = {}
-for size, row in stored["vocabulary"].items():
-    leak[size] = mean_and_interval(100 * (np.array(row["and test"]) - row["training only"]))
-    print(f"{size}: adapted on test sentences too, {leak[size][0]:+.1f} ± {leak[size][1]:.1f} points")
-assert leak["8494 sentences"][0] - leak["8494 sentences"][1] > 0
-assert abs(leak["1000 sentences"][0]) < leak["1000 sentences"][1]
-
-# %% [markdown]
-# With all sentences the score is a little higher, by less than one standard error of this test set; with 1,000 no difference shows. That proves no leak: no control tells it from just another vocabulary. Keep the rule for its reason: on sentences that come in tomorrow nobody can adapt in advance.
 
 # %% [markdown]
 # ## 14 · The course's wrapper, and full size

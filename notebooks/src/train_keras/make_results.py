@@ -8,10 +8,9 @@
 - `reviews`: majority, a linear model on word counts, the mean of word vectors, a convolution; two sizes of training set;
 - `vocabulary`: `TextVectorization` adapted on training sentences, and on training and test sentences;
 - `frameworks`: the course's model on `mood` in PyTorch and in Keras from equal weights and batches, two budgets;
-- `update`: sixty steps in float64 in both frameworks, with each of the three differences between their Adams undone;
 - `challenge`: what simple ways reach in the open challenge, on the learner's own draw.
 
-`make results train_keras`: about fourteen minutes of one processor. `python make_results.py weights` (or other names) makes
+`make results train_keras`: about twelve minutes of one processor. `python make_results.py weights` (or other names) makes
 only these tables. It needs the film reviews (fetched once, 1.2 MB).
 """
 
@@ -345,70 +344,6 @@ def make_frameworks(budgets=(2, 10)) -> dict:
     return found
 
 
-class AddedUp(keras.optimizers.Adam):
-    """Keras's Adam, but the gradients of a repeated word are added up before they are squared."""
-
-    def apply(self, grads, trainable_variables=None):
-        """A gradient that is a list of rows becomes a whole table."""
-        dense = [keras.ops.add(keras.ops.zeros_like(v), g) for g, v in zip(grads, trainable_variables, strict=True)]
-        super().apply(dense, trainable_variables)
-
-
-def sixty_steps(seed: int) -> dict[str, float]:
-    """The lesson's sixty steps in float64; the largest difference of the loss from PyTorch's, by Keras's optimizer."""
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    few = load("mood", "train").subset(np.arange(640))
-
-    def twins():
-        torch.manual_seed(seed)
-        made = []
-        for encoders, fusion in ((torch_encoders, torch_fusion), (keras_encoders, keras_fusion)):
-            parts = {"face": encoders.ImageEncoder(16), "voice": encoders.AudioEncoder(40, 16)}
-            parts["words"] = encoders.TextEncoder(len(few.vocabulary), 16)
-            made.append(encoders.MultimodalClassifier(parts, fusion.Concatenate([16] * 3, 64), classes=3))
-        made[1].build(None)
-        copy_weights(*made)
-        return made[0].double(), made[1]
-
-    ours, _ = twins()
-    adam, wanted = torch.optim.Adam(ours.parameters(), lr=0.01), []
-    loader = few.torch_loader(32, seed=seed, fixed_length=True)
-    for batch in [batch for _ in range(3) for batch in loader]:
-        for name in ("face", "voice"):
-            batch["inputs"][name] = batch["inputs"][name].double()
-        loss = torch.nn.functional.cross_entropy(ours(batch), batch["target"])
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        wanted.append(loss.item())
-
-    gaps = {}
-    for name, optimizer in (
-        ("Keras's Adam", keras.optimizers.Adam(0.01)),
-        ("ε = 1e-8", keras.optimizers.Adam(0.01, epsilon=1e-8)),
-        ("repeated words added up", AddedUp(0.01)),
-        ("ε = 1e-8, added up", AddedUp(0.01, epsilon=1e-8)),
-        ("PyTorch's form, ε = 1e-7", keras_train.AdamW(0.01, weight_decay=0.0, epsilon=1e-7)),
-        ("PyTorch's form, ε = 1e-8", keras_train.AdamW(0.01, weight_decay=0.0, epsilon=1e-8)),
-    ):
-        _, theirs = twins()
-        theirs.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        batches = few.tf_dataset(32, seed=seed, fixed_length=True)
-        losses = [float(theirs.train_on_batch(x, y)) for _ in range(3) for x, y in batches]
-        gaps[name] = float(f"{np.abs(np.subtract(losses, wanted)).max():.3g}")
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-    print(seed, gaps, flush=True)
-    return gaps
-
-
-def make_update() -> dict:
-    """{Keras's optimizer: [largest difference by seed]}."""
-    runs = [sixty_steps(seed) for seed in range(SEEDS)]
-    return {name: [run[name] for run in runs] for name in runs[0]}
-
-
 # ---------------------------------------------------------------- the open challenge
 def challenge() -> Challenge:
     """The challenge itself."""
@@ -470,7 +405,6 @@ PARTS: dict[str, Callable[[], dict]] = {
     "reviews": make_reviews,
     "vocabulary": make_vocabulary,
     "frameworks": make_frameworks,
-    "update": make_update,
     "challenge": make_challenge,
 }
 

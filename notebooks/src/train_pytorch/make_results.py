@@ -250,10 +250,10 @@ def make_real():
     return {**figures, **digit_runs("real", (3, 10))}
 
 
-def paired(source, names, read, budgets):
+def paired(names, read, budgets):
     """{"N epochs": [mean, half]}: share right of the five networks minus the linear model's, over the test samples."""
-    known, new = digits(source)
-    train_set, test = (load("avdigits", split, source=source) for split in ("train", "test"))
+    known, new = digits("embedded")
+    train_set, test = (load("avdigits", split) for split in ("train", "test"))
     inputs = [[averages(ds, 8)] if read == "8 averages" else [pixels(ds), averages(ds, 8)] for ds in (train_set, test)]
     right = linear_right(*(np.concatenate(parts, axis=1) for parts in inputs), train_set.labels, test.labels)
     figures = {}
@@ -266,17 +266,15 @@ def paired(source, names, read, budgets):
             with torch.no_grad():
                 share += (model(new).argmax(1) == new["target"]).numpy() / SEEDS
         figures[f"{epochs} epochs"] = [round(x, 4) for x in mean_and_interval(share - right)]
-    print(source, names, figures, flush=True)
+    print(names, figures, flush=True)
     return figures
 
 
 def make_paired():
     """Network minus linear model on the same test samples."""
-    both = ("image", "voice"), "pixels + 8 averages"
     return {
-        "image + voice": paired("embedded", *both, (5, 20)),
-        "voice": paired("embedded", ("voice",), "8 averages", (5, 20)),
-        "real, image + voice": paired("real", *both, (3, 10)),
+        "image + voice": paired(("image", "voice"), "pixels + 8 averages", (5, 20)),
+        "voice": paired(("voice",), "8 averages", (5, 20)),
     }
 
 
