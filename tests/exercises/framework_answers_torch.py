@@ -267,6 +267,50 @@ def map_by_hook(
     return answer
 
 
+# ---------------------------------------------------------------- generation.4, generation.5
+def flowing(
+    times=lambda t: t.view(-1, 1, 1, 1),
+    point=lambda c, n, t: t * c + (1 - t) * n,
+    hide=lambda d, k, y: torch.where(d, k, y),
+    target=lambda c, n, x: c - n,
+    loss=F.mse_loss,
+    seen=lambda x, c: x,
+):
+    """A right answer with places to go wrong."""
+
+    def answer(model, clean, labels, noise, t, dropped, num_classes):
+        x = point(clean, noise, times(t))
+        said = model(seen(x, clean), t, hide(dropped, num_classes, labels))
+        return loss(said, target(clean, noise, x))
+
+    return answer
+
+
+class Listening(nn.Module):
+    """A right answer with places to go wrong."""
+
+    act, start, rest = staticmethod(F.silu), True, staticmethod(lambda x, h: x)
+
+    def __init__(self, c, d):
+        super().__init__()
+        self.a, self.f, self.b = nn.Conv2d(c, c, 3, padding=1), nn.Linear(d, 2 * c), nn.Conv2d(c, c, 3, padding=1)
+        if self.start:
+            torch.nn.init.constant_(self.b.weight, 0.0)
+            torch.nn.init.constant_(self.b.bias, 0.0)
+
+    def mix(self, h, g, b):
+        return self.act(h + g * h + b)
+
+    def forward(self, x, c):
+        g, b = torch.tensor_split(self.f(c)[..., None, None], 2, dim=1)
+        h = self.a(x)
+        return self.rest(x, h) + self.b(self.mix(h, g, b))
+
+
+def listening(**parts):
+    return type("Listening", (Listening,), parts)
+
+
 # ---------------------------------------------------------------- speech_to_text.4, speech_to_text.5
 def ctc_of(
     log=lambda z: z.log_softmax(-1),
@@ -1506,6 +1550,39 @@ ANSWERS = {
             (map_by_hook(quiet=False), "eval()"),
             (map_by_hook(back=False), "mode that it had"),
             (map_by_hook(off=False), "hook is still"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "generation.4": Answers(
+        right=[flowing(), flowing(loss=lambda a, b: ((a - b) ** 2).sum() / a.numel())],
+        wrong=[
+            (flowing(times=lambda t: t.mean()), "one time for all"),
+            (flowing(point=lambda c, n, t: t * n + (1 - t) * c), "other way round"),
+            (flowing(point=lambda c, n, t: t**0.5 * c + (1 - t) ** 0.5 * n), "square roots"),
+            (flowing(hide=lambda d, k, y: y), "never dropped"),
+            (flowing(hide=lambda d, k, y: torch.where(d, y, k)), "exchanged"),
+            (flowing(hide=lambda d, k, y: torch.where(d, 0, y)), "class of its own"),
+            (flowing(hide=lambda d, k, y: torch.full_like(y, k) if d.any() else y), "all or none"),
+            (flowing(target=lambda c, n, x: n - c), "turned round"),
+            (flowing(target=lambda c, n, x: n), "velocity of the line"),
+            (flowing(loss=lambda a, b: ((a - b) ** 2).sum()), "sum"),
+            (flowing(seen=lambda x, c: c), "clean picture instead"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "generation.5": Answers(
+        right=[Listening, listening(act=staticmethod(lambda h: h * h.sigmoid()))],
+        wrong=[
+            (listening(mix=lambda s, h, g, b: F.silu(h + b * h + g)), "first half is γ"),
+            (listening(mix=lambda s, h, g, b: F.silu(g * h + b)), "1 + γ"),
+            (listening(mix=lambda s, h, g, b: F.silu(h + b)), "γ is missing"),
+            (listening(mix=lambda s, h, g, b: F.silu(h + g * h)), "β is missing"),
+            (listening(mix=lambda s, h, g, b: F.silu(h) * (1 + g) + b), "before γ and β"),
+            (listening(act=staticmethod(F.relu)), "ReLU"),
+            (listening(act=staticmethod(lambda h: h)), "SiLU is missing"),
+            (listening(rest=staticmethod(lambda x, h: 0 * x)), "residual connection"),
+            (listening(rest=staticmethod(lambda x, h: h)), "x itself is meant"),
+            (listening(start=False), "start at 0"),
         ],
         skip=FUNCTIONS,
     ),

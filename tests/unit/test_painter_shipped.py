@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmcourse.cli import app
-from mmcourse.datasets import data_dir
+from mmcourse.datasets import data_dir, results
 from mmcourse.datasets.scenes import icons
 from mmcourse.figures.generation import ask, nearest_distance, shares
 from mmcourse.torch.generation import Painter
@@ -83,3 +83,10 @@ def test_it_reads_the_caption(model: Painter):
     known, _, _ = icons.load(100, 40_001)
     assert nearest_distance(painted, known).min() > 0.02
     assert np.unique(model.paint(["a green star"] * 4), axis=0).shape[0] == 4
+
+
+def test_stored_runs_are_whole():
+    stored = results("generation")
+    assert {"gan", "flow", "painters", "steps"} <= set(stored)
+    for name in ("gan", "flow", "painters"):
+        assert stored[name]["seeds"] == 5 and len(stored[name]["budgets"]) == 2

@@ -10,10 +10,9 @@
   two budgets;
 - `painters`: five small painters of icons from five seeds, at two budgets: pairs that training had and pairs it never had;
 - `steps`: the shipped painter with 1 to 50 Euler steps, five draws of noise;
-- `digits`: people's handwritten digits: flow matching on 8,000 of them, judged by a network that was trained on real digits;
 - `challenge`: what simple ways reach in the open challenge.
 
-`make results generation` makes the tables, about ten minutes of one processor; the painter takes five more.
+`make results generation` makes the tables, about seven minutes of one processor; the painter takes five more.
 """
 
 from __future__ import annotations
@@ -33,14 +32,13 @@ from torch.nn import functional as F
 
 from mmcourse.authoring.tables import make_tables
 from mmcourse.datasets import data_dir, results
-from mmcourse.datasets.avdigits.images import read_images, split_images
 from mmcourse.datasets.scenes import icons
 from mmcourse.datasets.stored import lesson_dir
 from mmcourse.figures import generation as figures
 from mmcourse.io import atomic_write
-from mmcourse.torch.diffusion import ExponentialAverage, guide, sample_flow, time_embedding
+from mmcourse.torch.diffusion import ExponentialAverage, guide, time_embedding
 from mmcourse.torch.gan import discriminator_loss, generator_loss
-from mmcourse.torch.generation import NOTHING, Painter, UNet, from_pictures
+from mmcourse.torch.generation import NOTHING, Painter, from_pictures
 
 SEED = 0
 STEPS, BATCH, DROPPED = 2_400, 64, 0.1
@@ -544,126 +542,6 @@ def make_steps() -> dict:
     return found
 
 
-# ---------------------------------------------------------------- people's digits
-class DigitFlow(nn.Module):
-    """The velocity of digits (b, 1, 16, 16) given a label; label 10 means "no label"."""
-
-    def __init__(self, channels: tuple[int, int] = (24, 48), dim: int = 96) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(11, dim)
-        self.clock = nn.Sequential(nn.Linear(32, dim), nn.SiLU(), nn.Linear(dim, dim))
-        self.net = UNet(1, channels, dim)
-
-    def forward(self, x: torch.Tensor, t: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return self.net(x, F.silu(self.clock(time_embedding(t, 32, 100.0)) + self.embedding(labels)))
-
-
-def small_digits(images: np.ndarray) -> torch.Tensor:
-    """uint8 (n, 28, 28) → float (n, 1, 16, 16) from −1 to 1: means of 2 × 2 pixels, and a black pixel around."""
-    x = torch.from_numpy(images.astype(np.float32))[:, None] / 127.5 - 1
-    return F.pad(F.avg_pool2d(x, 2), (1, 1, 1, 1), value=-1.0)
-
-
-def digit_judge(x: torch.Tensor, labels: torch.Tensor, seed: int = 0) -> nn.Module:
-    """A small convolutional network trained on real digits."""
-    torch.manual_seed(seed)
-    model = nn.Sequential(
-        nn.Conv2d(1, 24, 3, padding=1), nn.BatchNorm2d(24), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(24, 48, 3, padding=1), nn.BatchNorm2d(48), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(48 * 16, 64), nn.ReLU(), nn.Linear(64, 10),
-    )  # fmt: skip
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    for _ in range(500):
-        rows = torch.randint(len(x), (64,))
-        loss = F.cross_entropy(model(x[rows]), labels[rows])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return model.eval()
-
-
-def make_digits(keep: Path, minutes: float, steps: int = 800, n: int = 400) -> dict:
-    """Generated digits beside real ones: judged, their distance to the training set, and the Fréchet distance.
-
-    Training stops after `minutes`, with its state in `keep`; the same call goes on from there.
-    """
-    torch.set_num_threads(1)
-    images, digits = read_images("real")
-    train, _, test = split_images("real", len(images))
-    x, labels = small_digits(images), torch.from_numpy(digits)
-    judge = digit_judge(x[train], labels[train])
-    with torch.no_grad():
-        real_right = (judge(x[test]).argmax(1) == labels[test]).float().mean().item()
-    torch.manual_seed(SEED)
-    model, draws = DigitFlow(), torch.Generator().manual_seed(3)
-    average = ExponentialAverage(model, 0.998)
-    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
-    known, of, first, before = x[train], labels[train], 0, 0.0
-    if keep.is_file():
-        kept = torch.load(keep, weights_only=True)
-        model.load_state_dict(kept["model"])
-        average.model.load_state_dict(kept["average"])
-        optimizer.load_state_dict(kept["optimizer"])
-        draws.set_state(kept["draws"])
-        first, before = kept["step"], kept["seconds"]
-    average.num_updates = first
-    start, clock = time.process_time(), time.perf_counter()
-    for step in range(first, steps):
-        if time.perf_counter() - clock > 60 * minutes:
-            seconds = before + time.process_time() - start
-            state = {"model": model.state_dict(), "average": average.model.state_dict(), "step": step}
-            state |= {"optimizer": optimizer.state_dict(), "draws": draws.get_state(), "seconds": seconds}
-            torch.save(state, keep)
-            raise SystemExit(f"digits: at step {step} of {steps}; call it again to go on")
-        rows = torch.randint(len(known), (64,), generator=draws)
-        clean, given = known[rows], of[rows].clone()
-        given[torch.rand(64, generator=draws) < DROPPED] = 10
-        noise = torch.randn(clean.shape, generator=draws)
-        t = torch.randn(64, generator=draws).sigmoid()
-        column = t[:, None, None, None]
-        wrong = model(column * clean + (1 - column) * noise, t, given) - (clean - noise)
-        optimizer.param_groups[0]["lr"] = learning_rate(step, step / steps)
-        optimizer.zero_grad()
-        wrong.square().mean().backward()
-        optimizer.step()
-        average.update(model)
-    seconds = before + time.process_time() - start
-    flat = lambda z: z.flatten(1).numpy() / 2 + 0.5  # noqa: E731
-    nearest = lambda z: np.array(  # noqa: E731
-        [np.sqrt(((flat(known) - row) ** 2).mean(axis=1).min()) for row in flat(z)]
-    )
-    found: dict = {"train": len(train), "test": len(test), "steps": steps, "cpu seconds": round(seconds), "n": n}
-    found["judge right on real test digits"] = round(real_right, 4)
-    found["nearest training, real test digits"] = [
-        round(float(v), 4) for v in np.quantile(nearest(x[test][:n]), [0, 0.01, 0.5])
-    ]
-    asked = torch.arange(n) % 10
-    for weight in (1.0, 2.0, 4.0):
-        with torch.no_grad():
-            noise = torch.randn(n, 1, 16, 16, generator=torch.Generator().manual_seed(4))
-
-            def velocity(z: torch.Tensor, t: torch.Tensor, w: float = weight) -> torch.Tensor:
-                free = average.model(z, t, torch.full_like(asked, 10))
-                return guide(free, average.model(z, t, asked), w)
-
-            painted = sample_flow(velocity, noise, 20).clamp(-1, 1)
-            right = (judge(painted).argmax(1) == asked).float().mean().item()
-        row = {"right": round(right, 4)}
-        row["nearest training"] = [round(float(v), 4) for v in np.quantile(nearest(painted), [0, 0.01, 0.5])]
-        row["frechet, pixels"] = round(figures.frechet(flat(painted), flat(x[test])), 3)
-        found[f"guidance {weight:g}"] = row
-        if weight == 2.0:
-            shown = [int(row) for row in range(10)]
-            levels = (flat(painted[shown]) * 255).round().astype(int).reshape(len(shown), 16, 16)
-            found["ten digits"] = ["".join(f"{value:02x}" for value in one.ravel()) for one in levels]
-            rows = [int(((flat(known) - flat(painted[[i]])) ** 2).mean(axis=1).argmin()) for i in shown]
-            near = (flat(known[rows]) * 255).round().astype(int).reshape(len(shown), 16, 16)
-            found["nearest training digits"] = ["".join(f"{value:02x}" for value in one.ravel()) for one in near]
-        print(weight, row, flush=True)
-    found["frechet, pixels, training against test"] = round(figures.frechet(flat(known[:n]), flat(x[test])), 3)
-    return found
-
-
 # ---------------------------------------------------------------- challenge
 def make_challenge() -> dict:
     """What simple ways reach on the learner's own draw."""
@@ -681,6 +559,9 @@ def make_challenge() -> dict:
         ways[f"copies and noise of {width:g}"] = known[rng.integers(len(known), size=1000)] + width * rng.normal(
             size=(1000, 2)
         )
+    hidden, truth = drawn.hidden, np.random.default_rng(2)
+    which = truth.choice(len(hidden), 1000, p=hidden[:, 3])
+    ways["the true distribution"] = hidden[which, :2] + hidden[which, 2:3] * truth.normal(size=(1000, 2))
     from sklearn.mixture import GaussianMixture
 
     for number in (10, 25, 40):
@@ -697,7 +578,6 @@ TABLES = {
     "flow": make_flow,
     "painters": make_painters,
     "steps": make_steps,
-    "digits": lambda: make_digits(Path("generation_digits.pt"), math.inf),
     "challenge": make_challenge,
 }
 
@@ -709,8 +589,6 @@ def main() -> None:
     parser.add_argument("--train", type=Path, help="train the painter; its state is kept in this file")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--chunk", type=float, default=math.inf, help="minutes of this call; the same again goes on")
-    parser.add_argument("--keep", type=Path, default=Path("generation_digits.pt"), help="state of unfinished digits")
-    parser.add_argument("--measure", action="store_true", help="train nothing: measure the stored model again")
     options = parser.parse_args()
     if options.train is not None:
         sys.exit(0 if train(options.train, options.steps, options.chunk) else 3)
@@ -721,7 +599,6 @@ def main() -> None:
         return
     tables = dict(TABLES)
     if options.chunk != math.inf:
-        tables["digits"] = lambda: make_digits(options.keep, options.chunk)
         tables["painters"] = lambda: make_painters(1)
     make_tables("generation", tables, options.tables, packages=("torch", "numpy"))
 
