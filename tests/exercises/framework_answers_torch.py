@@ -311,6 +311,67 @@ def listening(**parts):
     return type("Listening", (Listening,), parts)
 
 
+# ---------------------------------------------------------------- chat.4, chat.5
+def tuned(
+    before=1,
+    after=1,
+    mask=None,
+    every=False,
+    average=lambda nats, counts: nats[counts].sum() / max(1, int(counts.sum())),
+):
+    """A right answer with places to go wrong."""
+
+    def answer(z, ids, m):
+        n = ids.shape[1]
+        y = ids[:, after:] if before else ids
+        log_p = z[:, : n - before].log_softmax(-1) if before >= 0 else z[:, -before:].log_softmax(-1)
+        y = ids[:, :before] if before < 0 else y
+        counts = m[:, after:] if before > 0 else m[:, :before] if before < 0 else m
+        counts = counts if mask is None else mask(m)
+        counts = torch.ones_like(counts) if every else counts
+        nats = -log_p.gather(-1, y.unsqueeze(-1)).squeeze(-1)
+        return average(nats, counts)
+
+    return answer
+
+
+def by_dialogue(nats, counts):
+    rows = [n[c].sum() / max(1, int(c.sum())) for n, c in zip(nats, counts, strict=True)]
+    return torch.stack(rows).mean()
+
+
+def preferring(
+    per=lambda each, m: (each * m).sum(1),
+    use=True,
+    sign=1,
+    frozen=True,
+    quiet=True,
+    outside=False,
+    swap=False,
+    reduce=torch.mean,
+    shift=True,
+    mask=lambda m: m[:, 1:],
+):
+    """A right answer with places to go wrong."""
+
+    def answer(policy, reference, c, r, cm, rm, beta):
+        def total(model, ids, m):
+            z = model(ids).log_softmax(-1)
+            if not shift:
+                return per(z.gather(2, ids.unsqueeze(2)).squeeze(2), m.float())
+            return per(z[:, :-1].gather(2, ids[:, 1:].unsqueeze(2)).squeeze(2), mask(m).float())
+
+        if quiet:
+            reference.eval()
+        with torch.set_grad_enabled(not frozen):
+            base = total(reference, c, cm) - total(reference, r, rm)
+        h = total(policy, c, cm) - total(policy, r, rm) - (sign * base if use else 0)
+        h = -h if swap else h
+        return beta * reduce(-F.logsigmoid(h)) if outside else reduce(-F.logsigmoid(beta * h))
+
+    return answer
+
+
 # ---------------------------------------------------------------- speech_to_text.4, speech_to_text.5
 def ctc_of(
     log=lambda z: z.log_softmax(-1),
@@ -1583,6 +1644,39 @@ ANSWERS = {
             (listening(rest=staticmethod(lambda x, h: 0 * x)), "residual connection"),
             (listening(rest=staticmethod(lambda x, h: h)), "x itself is meant"),
             (listening(start=False), "start at 0"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "chat.4": Answers(
+        right=[tuned(), tuned(average=lambda nats, counts: (nats * counts).sum() / counts.sum().clamp(min=1))],
+        wrong=[
+            (tuned(before=0), "no shift"),
+            (tuned(before=2, after=2), "twice"),
+            (tuned(before=-1), "wrong way"),
+            (tuned(mask=lambda m: m[:, :-1]), "mask is not shifted"),
+            (tuned(every=True), "counts all"),
+            (tuned(average=lambda nats, counts: nats[counts].sum() / counts.numel()), "by the trained ones"),
+            (tuned(average=lambda nats, counts: nats[counts].sum()), "This is the sum"),
+            (tuned(average=by_dialogue), "each piece counts alike"),
+            (tuned(average=lambda nats, counts: nats[counts].mean()), "NaN"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "chat.5": Answers(
+        right=[preferring(), preferring(reduce=lambda x: x.sum() / len(x))],
+        wrong=[
+            (preferring(per=lambda each, m: (each * m).sum(1) / m.sum(1)), "mean over its pieces"),
+            (preferring(per=lambda each, m: (each * m).mean(1)), "padded length"),
+            (preferring(shift=False), "no shift"),
+            (preferring(per=lambda each, m: each.sum(1)), "Padding counts"),
+            (preferring(mask=lambda m: m[:, :-1]), "mask is not shifted"),
+            (preferring(use=False), "reference is missing"),
+            (preferring(sign=-1), "reference is added"),
+            (preferring(quiet=False), "dropout"),
+            (preferring(frozen=False), "gets a gradient"),
+            (preferring(swap=True), "exchanged"),
+            (preferring(outside=True), "inside"),
+            (preferring(reduce=torch.sum), "mean over pairs"),
         ],
         skip=FUNCTIONS,
     ),
