@@ -492,6 +492,65 @@ def causally(self, r):
     return self.look(r, r, r, attn_mask=torch.full((t, t), float("-inf")).triu(1), need_weights=False)[0]
 
 
+# ---------------------------------------------------------------- language_model.4, language_model.5
+class Gated(nn.Module):
+    """A right answer with places to go wrong."""
+
+    def __init__(self, dim, hidden, eps):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.gate = nn.Linear(dim, hidden, bias=False)
+        self.up = nn.Linear(dim, hidden, bias=False)
+        self.down = nn.Linear(hidden, dim, bias=False)
+
+    def normalize(self, x):
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
+
+    def inside(self, h):
+        return F.silu(self.gate(h)) * self.up(h)
+
+    def join(self, x, h, y):
+        return x + y
+
+    def forward(self, x):
+        h = self.normalize(x)
+        return self.join(x, h, self.down(self.inside(h)))
+
+
+class GatedByEinsum(Gated):
+    def normalize(self, x):
+        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square() / x.shape[-1]
+        return torch.einsum("bnd,d->bnd", x / (size + self.eps).sqrt(), self.weight)
+
+
+def gated(**methods):
+    return type("Gated", (Gated,), methods)
+
+
+def documents(
+    shift=1,
+    boundary=True,
+    padding=True,
+    score=lambda z: z.log_softmax(-1),
+    average=lambda nats, kept: (nats * kept).sum() / kept.sum(),
+):
+    """A right answer with places to go wrong."""
+
+    def answer(z, y, document):
+        n = y.shape[1] - shift
+        log_p = score(z[:, :n])
+        nats = -log_p.gather(2, y[:, shift:, None])[..., 0]
+        kept = torch.ones_like(nats, dtype=torch.bool)
+        if boundary:
+            kept = kept & (document[:, shift:] == document[:, :n])
+        if padding:
+            kept = kept & (document[:, shift:] != -1)
+        return average(nats, kept)
+
+    return answer
+
+
 # ---------------------------------------------------------------- cnn.4, cnn.5
 class Padded(nn.Module):
     """A right answer with places to go wrong."""
@@ -1677,6 +1736,45 @@ ANSWERS = {
             (preferring(swap=True), "exchanged"),
             (preferring(outside=True), "inside"),
             (preferring(reduce=torch.sum), "mean over pairs"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "language_model.4": Answers(
+        right=[Gated, GatedByEinsum],
+        wrong=[
+            (
+                gated(normalize=lambda self, x: F.layer_norm(x, x.shape[-1:], self.weight, None, self.eps)),
+                "subtract the mean",
+            ),
+            (
+                gated(normalize=lambda self, x: x / (x.pow(2).mean(-1, True).sqrt() + self.eps) * self.weight),
+                "inside the root",
+            ),
+            (gated(normalize=lambda self, x: F.rms_norm(x, x.shape[-1:], None, self.eps)), "weight of the norm"),
+            (gated(normalize=lambda self, x: x), "x itself"),
+            (gated(inside=lambda self, h: F.silu(self.up(h)) * self.gate(h)), "exchanged"),
+            (gated(inside=lambda self, h: torch.sigmoid(self.gate(h)) * self.up(h)), "silu(z)"),
+            (gated(inside=lambda self, h: F.relu(self.gate(h)) * self.up(h)), "silu(z)"),
+            (gated(inside=lambda self, h: F.silu(self.gate(h)) + self.up(h)), "not multiplied"),
+            (gated(join=lambda self, x, h, y: y), "residual"),
+            (gated(join=lambda self, x, h, y: h + y), "residual stream stays"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "language_model.5": Answers(
+        right=[documents(), documents(average=lambda nats, kept: torch.masked_select(nats, kept).mean())],
+        wrong=[
+            (documents(shift=0), "predicts what it reads"),
+            (documents(shift=2), "shift by two"),
+            (documents(boundary=False), "across two documents"),
+            (documents(padding=False), "Padding is predicted"),
+            (documents(score=lambda z: z.softmax(-1).log_softmax(-1)), "takes logits"),
+            (
+                documents(average=lambda nats, kept: ((nats * kept).sum(1) / kept.sum(1)).mean()),
+                "mean of the rows' means",
+            ),
+            (documents(average=lambda nats, kept: (nats * kept).sum()), "This is the sum"),
+            (documents(average=lambda nats, kept: (nats * kept).mean()), "number of all positions"),
         ],
         skip=FUNCTIONS,
     ),
