@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Interpret: why did it say that?
-# *A model answers, and you ask why. You draw heat maps in four ways, and then do what nearly nobody can do with real
+# *A model answers, and you ask why. You draw heat maps, and then do what is rarely possible with real
 # data: check each map against the truth, because the scene can be drawn again without the thing that the map points at.*
 #
 # {{budget}}
@@ -44,7 +44,7 @@ from mmcourse.torch.vlm import VLM, prompt_ids
 # %% [markdown]
 # ## 1 · An answer and its reason
 #
-# The course's vision–language model is asked about a scene that it has never seen. Then we ask *where in the picture the answer comes from*, in three lines that this lesson explains.
+# The course's vision–language model is asked about a scene that it has never seen. Then we ask *where in the picture the answer comes from*; this lesson explains how.
 
 # %%
 vlm = VLM.from_pretrained("vlm").eval().requires_grad_(False)
@@ -181,7 +181,7 @@ for value in (0.0, 0.5, 2.0):
     print(f"x = {value}: f = {f(value):.1f}, gradient = {slope(np.array(value)):.0f}")
 
 # %% [markdown]
-# At $x = 2$ the gradient is 0. But compared with $x = 0$, all of the score comes from $x$! The gradient says what a *small* change does here; the function is **saturated**. A softmax is saturated wherever it is sure: so explain the **logit** of a class, never its probability.
+# At $x = 2$ the gradient is 0. But compared with $x = 0$, all of the score comes from $x$! The gradient says what a *small* change does here; the function is **saturated**. A softmax is saturated wherever it is sure: so with *gradients*, explain the **logit** of a class, not its probability. (Where we *replace* things and compare, in sections 6, 7 and 10, a probability or its logarithm is fine.)
 #
 # The repair: walk from the **baseline picture** $x'$, which stands for "nothing there", to $x$, and collect the gradient on the way.
 
@@ -212,7 +212,7 @@ draw.show(
 #
 # $$\mathrm{IG}_i = (x_i - x'_i)\; \int_0^1 \frac{\partial F}{\partial x_i}\bigl(x' + \alpha (x - x')\bigr)\, d\alpha \;\approx\; (x_i - x'_i)\; \frac1m \sum_{k=0}^{m-1} \frac{\partial F}{\partial x_i}\Bigl(x' + \tfrac{k + 1/2}{m} (x - x')\Bigr)$$
 #
-# $F$ is the score, $\alpha$ the share of the way, $m$ the number of **steps**. Its great property is **completeness**: all parts together are $F(x) - F(x')$. So there is a test: the difference of both sides, the *completeness gap*, must be small.
+# $F$ is the score, $\alpha$ the share of the way, $m$ the number of **steps**. Its great property is **completeness**: all parts together are $F(x) - F(x')$. So there is a test: the difference of both sides, the *completeness gap*, must be small; below 5 % of $F(x) - F(x')$ is a fair rule.
 #
 # **Your turn (blank 1).** Write the sum on the right. `gradient` is a function of an array.
 # <details><summary>Hint</summary>
@@ -293,7 +293,7 @@ for b in gaps:
 print("8 steps miss more than 30 % of the difference, 128 steps less than 5 %")
 
 # %% [markdown]
-# With 8 steps the parts miss a large share of what they should sum to; 128 steps bring the gap down for each baseline. **Complete is not the same as right**, though: each baseline gives complete parts, and they differ. Which of these maps points at the right thing, section 6 measures.
+# With 8 steps the parts miss a large share of what they should sum to; the rule of 5 % took 128 steps. (The maps of section 6 were made with 8, which is why their sums are not shown; the map of section 1 has 16.) **Complete is not the same as right**, though: each baseline gives complete parts, and they differ. Which of these maps points at the right thing, section 6 measures.
 
 # %% [markdown]
 # ## 4 · Grad-CAM
@@ -423,7 +423,7 @@ fig = overlay(pictures, cam[:4], names, star_boxes)
 plot.show(fig, alt="Four scenes with a star, and Grad-CAM maps of 8 by 8 cells.")
 
 # %% [markdown]
-# Five ways to get it wrong, all of them reported by people who use libraries for it: the model is left in training mode, so that batch normalization mixes the samples; the map of the *predicted* class is read as the true one's; the layer stands behind the pooling; a map that is zero everywhere is divided by its largest value (0/0 gives NaN, and then any color); an in-place ReLU changes what the hook kept. And captum's `LayerGradCam` has **no ReLU** unless you say `relu_attributions=True`. Ours is equal to it with that flag (a test holds it).
+# Five ways to get it wrong, all of them reported by people who use libraries for it: the model is left in training mode, so that batch normalization mixes the samples; the map of the *predicted* class is read as the true one's; the layer stands behind the pooling; a map that is zero everywhere is divided by its largest value (0/0 gives NaN, and then any color); an in-place ReLU changes what the hook kept. Here the layer is `conv`, *before* its ReLU, as `layer_gradients` takes a module's output; the paper takes channels after it, and a negative channel with a negative weight is then no evidence. How much that changes was not tried. And captum's `LayerGradCam` has **no ReLU** unless you say `relu_attributions=True`. Ours is equal to it with that flag (a test holds it).
 
 # %% [markdown]
 # ## 5 · Attention is not an explanation (by itself)
@@ -437,7 +437,7 @@ print("attention", weights, "→ output", weights @ values)
 print("what each token gives:", (weights[:, None] * values).tolist())
 
 # %% [markdown]
-# The token with attention 0.9 gives nothing. **Second**, there are many layers, and in the deeper ones a position holds a mixture of others. **Attention rollout** (Abnar and Zuidema 2020) follows the way back: half of each layer's output comes by the residual connection, so each layer mixes with $\tfrac12(A + I)$, and layers multiply:
+# The token with attention 0.9 gives nothing. **Second**, there are many layers, and in the deeper ones a position holds a mixture of others. **Attention rollout** (Abnar and Zuidema 2020) follows the way back. It *assumes* that half of each layer's output comes by the residual connection, so that each layer mixes with $\tfrac12(A + I)$, and layers multiply:
 #
 # $$R = \tfrac12(A_L + I) \cdots \tfrac12(A_2 + I)\;\tfrac12(A_1 + I)$$
 #
@@ -471,7 +471,7 @@ assert max(single) < 0.1 and np.mean(of_attention["all blocks"]) > 0.5
 shuffled.compare("hardly any")
 
 # %% [markdown]
-# In any single block the map can be replaced by nonsense, and hardly an answer changes; in all four, most do. So *one* block's map does not explain the answer, however well it looks: the others carry it as well. (Jain and Wallace 2019 argued like this, for other models; Wiegreffe and Pinter 2019 answered that it depends on what one calls an explanation.)
+# In any single block the map can be replaced by nonsense, and hardly a *word* of the answers changes; in all four, most do. So *one* block's map does not explain the answer, however good it looks. Either the other blocks carry the information, or the question's own tokens had fetched it already (only the answer's position was shuffled): this test cannot tell. And a token is not quite a place: the convolutions before it have mixed neighbors. (Jain and Wallace 2019 argued like this, for other models; Wiegreffe and Pinter 2019 answered that it depends on what one calls an explanation.)
 
 # %% [markdown]
 # ## 6 · The pointing game, and the truth
@@ -605,7 +605,7 @@ assert pointing["follows its color"] > 0.9 and pointing["keeps its answer"] > 0.
 assert pointing["changes without another"] < 0.1 < pointing["changes without it"]
 
 # %% [markdown]
-# So the *truth about this model* is simple: its answer hangs on the thing asked about. And we can judge each map again, not by what the question means, but by what really moves the answer: **is the thing with most heat per pixel the one whose removal costs most?**
+# So the *truth about this model* is simple: its answer depends on the thing asked about; in all 100 cases that is the thing whose removal costs most. The target stays the same, then. But a map can be *read* in another way: not by its single hottest cell anywhere, but by its mean over each thing's box, the background left out. **Is the thing with most heat the cause?** (Chance is higher: one of two to four things.)
 
 # %% tags=["hide-input"]
 order = sorted(table, key=lambda name: -table[name]["cause"][0])
@@ -620,7 +620,7 @@ assert cause["attention rollout"] > 0.9 > cause["IG, black"] > cause["chance"] +
 assert cause["IG, gray"] > 0.85 and cause["occlusion"] < 0.75
 
 # %% [markdown]
-# Another order! Attention of the later blocks names the cause nearly always, and so does rollout, which "points nowhere": its hottest cell is elsewhere, but among the *things* it has the right one. **A score of an explanation answers one question only; choose the question first.** And remember section 5: attention names the cause, though no single block's attention is needed.
+# Another order, and only because the maps are read in another way! Attention of the later blocks names the cause nearly always, and so does rollout, which "points nowhere": its hottest cell is elsewhere, but among the *things* it has the right one. **How a map is read decides as much as how it is made; choose that first.** (100 of 100 means about 0.96 to 1.00.) And remember section 5: attention names the cause, though no single block's attention is needed.
 #
 # *Occlusion* (paint one cell gray, see how much log p falls) asks the model itself, and still misses often. A thing covers several cells, and hiding one of them leaves the others; so a small effect of one cell does not mean that the thing does not matter.
 
@@ -665,9 +665,9 @@ for fill in ("gray", "true background"):
         assert area[n][0] + area[n][1] < area["random"][0] - area["random"][1]
 
 # %% [markdown]
-# Look at the dotted line. With the *true background* put in place of a random fifth of the cells, the answer hardly suffers. With **black**, the same random fifth destroys it. For this model a black patch is no hiding place but a black *thing* (black is one of its eight colors), and a picture full of them is **off-distribution**: unlike anything in training. Every method looks good there, chance too. Gray is nearly as harmless as the truth here, because these backgrounds are grayish; in your photographs you do not have the true background to compare with. (Hooker et al. 2019 therefore *retrain* after hiding: ROAR.)
+# Look at the dotted line. With the *true background* put in place of a random fifth of the cells, the answer hardly suffers. With **black**, the same random fifth destroys it. A black patch may be read as a black *thing* (black is one of the eight colors), and a picture full of them is **off-distribution**: unlike anything in training. Every method looks good there, chance too. Gray costs no more than the true background here, probably since these backgrounds are grayish; in your photographs you do not have the true background to compare with. (Hooker et al. 2019 therefore *retrain* after hiding: ROAR.)
 #
-# With the true background, each of the four maps hides what matters much sooner than chance does. Among each other they cannot be ranked safely with 30 pictures: the intervals of their areas are about ± 0.1.
+# With the true background, each of the four maps hides what matters much sooner than chance does. Among each other they cannot be ranked safely with 30 pictures: the 95 % intervals of the areas under these curves are about ± 0.1.
 
 # %% [markdown]
 # ## 8 · Sanity checks
@@ -706,13 +706,16 @@ pixel_maps = [m for m in maps if m != "Grad-CAM"]
 assert min(first_part[m] for m in pixel_maps) > 0.7 > first_part["Grad-CAM"] + 0.3
 assert min(all_parts[m] for m in pixel_maps) > 0.2 and all_parts["Grad-CAM"] < 0.1
 assert min(after_lies[m] for m in pixel_maps) > 0.5
+for m in pixel_maps:
+    alive = [value for value in labels[m]["shuffled labels"] if value != 0]
+    assert len(alive) == 4 and 0.685 < np.mean(alive) < 0.756
 assert sum(value == 0 for value in labels["saliency"]["shuffled labels"]) == 1
 assert abs(after_lies["Grad-CAM"]) < 0.15 and min(repeated.values()) > 0.85
 
 # %% [markdown]
-# A new output layer, and **Grad-CAM** has lost most of its map; the four maps of pixels have hardly noticed. With *all* weights random, about a third of their similarity is still there: that part comes from the picture and the architecture, not from anything learned (and it is not simply edges: with an edge filter the maps correlate at about 0.1). And trained on shuffled labels, where there is nothing to know, they still look more than half alike. (The frozen convolutions are shared by all these heads, and that is just what the test shows: such a map may tell where *convolutions* respond, whatever the head makes of it. One of the five heads gave flat maps, which count as 0.) Training again with another seed gives nearly the same map in every method.
+# A new output layer, and **Grad-CAM** has lost most of its map; the four maps of pixels have hardly noticed. With *all* weights random, about a third of their similarity is still there: that part comes from the picture and the architecture, not from anything learned (and it is not simply edges: with an edge filter the maps correlate at about 0.1). And trained on shuffled labels, where there is nothing to know, they still look more than half alike. (The frozen convolutions are shared by all these heads, and that is just what the test shows: such a map may tell where *convolutions* respond, whatever the head makes of it. One of the five heads gave flat maps, which count as 0 in the table.) Another *head*, from another seed on the same convolutions, gives nearly the same map in every method. (A correlation with a flat map is undefined; without that head the pixel maps are still more alike, 0.69 to 0.75.)
 #
-# But passing is not the same as pointing. In the pointing game of this network, over these five seeds, integrated gradients find the star more often than Grad-CAM, whose cells are coarse:
+# But passing is not the same as pointing. In the pointing game of this network, over these five seeds and the same 12 pictures, integrated gradients find the star more often than Grad-CAM (whether its coarse cells are the reason was not tried):
 
 # %%
 for m in maps:
@@ -764,7 +767,7 @@ lost = np.mean(plain["without"]) - np.mean(plain["with"])
 assert -0.01 < lost < 0.03
 
 # %% [markdown]
-# Three maps are at chance: **saliency, gradient × input and guided backpropagation show heat in the corner of networks that hardly use the mark, too** (perhaps because it is sharp and light). Integrated gradients are better, but not safe. Grad-CAM told the groups apart without an error here, and so did the experiment: draw the picture with and without the mark, and compare the logits. And the accuracies? On pictures without the mark, the cheating networks are about a point worse. Nobody would have noticed. (Ten networks of each kind: an AUC between about 0.25 and 0.75 can be luck. And we knew where to look, in the corner, which is what one usually does *not* know.)
+# Three maps cannot be told from chance: **saliency, gradient × input and guided backpropagation show heat in the corner of networks that hardly use the mark, too** (perhaps because it is sharp and light). Integrated gradients are just above what luck can give. Grad-CAM told the groups apart without an error here, and so did the experiment: draw the picture with and without the mark, and compare the logits. And the accuracies? On pictures without the mark, the cheating networks are about a point worse. Nobody would have noticed. (The shortcut is a weak one: the mark changes three answers of a hundred. And Grad-CAM looks at the very layer that was trained, followed by a mean: its best case; no other architecture was tried. Ten networks of each kind: an AUC between about 0.25 and 0.75 can be luck. And we knew where to look, in the corner, which is what one usually does *not* know.)
 
 # %% [markdown]
 # ## 10 · Three games that are called Shapley
@@ -872,12 +875,17 @@ print(f"{'':16}{'face':>9}{'voice':>9}{'words':>9}{'sum':>9}")
 for game, parts in truth.items():
     told = "".join(f"{part:+9.3f}" for part in parts)
     print(f"{game:16}{told}{parts.sum():+9.3f}")
+smile = joint[2, 2].sum() / cues[2].sum()
+print(f"p(positive | smile) {smile:.2f}, p(positive) {joint[2].sum():.2f}")
+faces = zip(mood.CUES["face"], posterior[:, 0, 0])
+print("with each face:", ", ".join(f"{name} {p:.2f}" for name, p in faces))
+assert smile > joint[2].sum() and posterior[3, 0, 0] > 0.5 and posterior[2, 0, 0] == 0
 assert round(truth["observational"][0], 3) == 0.127
 assert round(truth["interventional"][0], 3) == -0.081
 face_part.compare("it depends on what exactly is asked")
 
 # %% [markdown]
-# **+0.127 and −0.081. Both are exact, and they have different signs.** To someone who must *guess*, a smile is good news when it is seen first: whoever smiles usually feels positive. But *exchange* the face and keep the rest: no other face would have been worse, and a smirk would have turned the unkind words around. Both sum to the same difference; neither is "the" importance of the face. (Frye et al. 2020 and Janzing et al. 2020 argue for different ones.)
+# **+0.127 and −0.081. Both are exact, and they have different signs.** To someone who must *guess*, a smile is good news when it is seen first: it raises p(positive). But *exchange* the face and keep the rest: with a smirk, p(positive) would have been high; with the smile it is exactly 0 (both are printed above). Both sum to the same difference, from p(positive) to this message's 0; neither is "the" importance of the face. (Frye et al. 2020 and Janzing et al. 2020 argue for different ones.)
 #
 # And the trained model of the first lesson, for the test messages of this cell? For the model, the unknown modalities are taken from other messages (200 draws): those with the same known cues, or any. And a third game, as it is often played: black face, silence, no words. (Stored.)
 
@@ -907,7 +915,7 @@ plot.show(fig, alt=f"Shapley values of face, voice and words for the model. {tol
 print(f"{found['n']} test messages with a smile, a sad voice and unkind words")
 
 # %% [markdown]
-# The model has learned the table so well that its two games come near the exact ones, and the face has the right sign in both. The *null* game agrees with neither: its black face is not "no face" but a picture that the model has never seen, and it answers all the same. Is that only this cell? All cells of the table that have test messages, the model against the truth:
+# The model has learned the table so well that its two games come near the exact ones, and the face has the right sign in both. The *null* game agrees with neither, and its three parts do not even sum to the same difference, as its "nothing known" is a black, silent message. Its black face is not "no face" but a picture that the model has never seen, and it answers all the same. Is that only this cell? All cells of the table that have test messages, the model against the truth:
 
 # %%
 cells = stored["games"]["cells"]
@@ -1055,7 +1063,7 @@ else:
 # %% [markdown]
 # ## 14 · What to remember
 #
-# - Explain the logit, in `eval()` mode; look at the completeness gap before you look at the map.
+# - With gradients, explain the logit, in `eval()` mode; look at the completeness gap before you look at the map.
 # - A baseline is a choice, and the result depends on it. So does what you put in the place of hidden cells.
 # - Give chance, the center and a map without a model beside every score of a map.
 # - A map is a hint where to experiment. Changing one thing and asking again is the experiment.
