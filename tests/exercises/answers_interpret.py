@@ -82,10 +82,10 @@ ANSWERS = {
         right=[map_of(), map_of(cut=lambda z: (z + np.abs(z)) / 2)],
         wrong=[
             (map_of(choose=lambda g, t: g[0]), "of one class"),
-            (map_of(weigh=lambda g: list(g)), "mean over all places"),
+            (map_of(weigh=lambda g: list(g)), "A channel has one weight"),
             (map_of(cut=lambda z: z), "ReLU is missing"),
             (map_of(cut=np.abs), "takes the size"),
-            (map_of(scale=False), "largest value"),
+            (map_of(scale=False), "Divide by the largest value"),
             (
                 map_of(mix=lambda a, c: sum(np.maximum(i * j, 0) for i, j in zip(a, c, strict=True))),
                 "after the sum",
@@ -97,7 +97,7 @@ ANSWERS = {
         right=[along(), lambda *a: [np.asarray(part) for part in along()(*a)]],
         wrong=[
             (only_here, "at x alone"),
-            (along(middle=0), "in the middle"),
+            (along(middle=0), "begin at the baseline itself"),
             (along(middle=1), "end at x itself"),
             (along(start=False), "does not begin"),
             (along(ahead=lambda x, b: x), "minus the baseline"),
