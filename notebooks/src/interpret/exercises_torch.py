@@ -144,7 +144,7 @@ def use_hook(probe, answer, channels, classes, x, target, training, weights):
     """The map; what is left behind."""
     torch = probe.torch
     nn = probe.torch.nn
-    body = nn.Conv2d(1, channels, 1), nn.BatchNorm2d(channels), nn.ReLU()
+    body = nn.Conv2d(1, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
     model = nn.Sequential(*body, nn.Conv2d(channels, channels, 2), nn.ReLU())
     model.append(nn.AdaptiveAvgPool2d(1)).append(nn.Flatten()).append(nn.Linear(channels, classes))
     with torch.no_grad():
