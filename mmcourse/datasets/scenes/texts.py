@@ -284,7 +284,7 @@ def join(words: Sequence[str]) -> str:
 @functools.cache
 def vocabulary_words() -> tuple[str, ...]:
     """Every word and sign that a text can have, in alphabetical order: all are pieces of the course's vocabulary."""
-    glue = "a an that is there are two three and the what colour".split()
+    glue = [*"a an that is there are two three and the what".split(), "colour"]
     names = [*COLORS, *SHAPES, *RELATIONS, "small", "large", "verb", "open", "things"]
     return tuple(
         sorted({word for name in names for entry in ENGLISH[name] for word in entry.lower().split()} | {*glue, *SIGNS})
