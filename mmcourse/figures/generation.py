@@ -42,8 +42,9 @@ def shares(pictures: np.ndarray, kinds: np.ndarray) -> dict[str, float]:
 def tone_spread(pictures: np.ndarray, kinds: np.ndarray) -> float:
     """Variety: how much the background (the four corners) differs among pictures of one kind, in levels of 256."""
     corners = pictures[:, [0, 0, -1, -1], [0, -1, 0, -1]].astype(float).mean(axis=(1, 2))
-    each = [corners[(kinds == kind).all(axis=1)].std(ddof=1) for kind in np.unique(kinds, axis=0)]
-    return float(np.nanmean(each))
+    groups = [corners[(kinds == kind).all(axis=1)] for kind in np.unique(kinds, axis=0)]
+    each = [group.std(ddof=1) for group in groups if len(group) > 1]
+    return float(np.mean(each)) if each else 0.0
 
 
 def nearest_distance(pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
