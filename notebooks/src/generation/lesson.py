@@ -347,7 +347,9 @@ assert same and torch.isclose(gan.largest_singular_value(weight, 200), exact, at
 
 # %%
 trials = stored["gan"]
-names = [name for name in trials if name not in ("seeds", "budgets")]
+names = ["minimax", "non-saturating", "hinge", "spectral norm", "orthogonal start"]
+names += ["batch of 512", "classes, concatenated", "classes, projected"]
+names += ["hinge and spectral norm", "all"]
 few, many = (str(steps) for steps in trials["budgets"])
 print(f"{'':24}{few + ' steps':>22}{many + ' steps':>22}")
 for name in names:
@@ -807,7 +809,7 @@ for name, pictures in (("live", mine), ("other real icons", real)):
     print(f"   {name}: median {np.median(to_train):.3f}, at least {to_train.min():.3f}")
 
 # %% [markdown]
-# After some seconds the colors are right, and most shapes; many pictures are not clean yet. It is the shipped painter's method, with less of everything: that one is wider and had 2,400 steps (222 CPU seconds). And neither copies: their nearest training picture is as far away as a new real icon's.
+# After some seconds the colors are right, and most shapes; many pictures are not clean yet. It is the shipped painter's method, with less of everything: that one is wider and had 2,400 steps (222 CPU seconds). And neither copies: their nearest training picture is at least as far away as a new real icon's.
 #
 # ### In Keras
 # Flow matching is a regression, so `fit` is all it takes. The ring of section 4 again; each point meets new noise and a new time in each epoch:
@@ -947,8 +949,8 @@ for steps in (5, 10, 20, 50):
 
 # %%
 by_steps = stored["steps"]
-for steps, values in by_steps["right"].items():
-    mean, half = mean_and_interval(values)
+for steps in sorted(by_steps["right"], key=int):
+    mean, half = mean_and_interval(by_steps["right"][steps])
     away = np.mean(by_steps["distance"][steps])
     print(f"{steps:>3} steps: right {mean:.2f} ± {half:.2f}", end=", ")
     print(f"distance to 100 steps {away:.3f}")
