@@ -1,14 +1,14 @@
 # %% [markdown]
 # # Language model: what comes next?
-# *You take BERT's blocks, change one mask, and get a model that writes. Because its texts come from a grammar whose every choice is known, you can say word by word how far it is from the best that is possible.*
+# *You take BERT's blocks, change one mask and the targets, and get a model that writes. Because its texts come from a grammar whose every choice is known, you can say word by word how far it is from the best that is possible.*
 #
 # {{budget}}
 #
 # **You will be able to**
 # - turn any text into inputs and targets, and train a causal language model on it;
-# - compute perplexity, bits per byte and the exact entropy, and say which of them may be compared;
-# - write RMSNorm, rotary positions and SwiGLU, and run your weights in `transformers`' Llama;
-# - generate with temperature, top k and top p, with a cache, in padded batches, and get the same text;
+# - compute perplexity, bits per byte and the exact entropy, turn one into another, and say which may be compared;
+# - write RMSNorm and SwiGLU, check rotary positions, and run the course's weights in `transformers`' Llama;
+# - read a sampling loop, turn temperature and top p, and check a cache and a padded batch against plain code;
 # - read a scaling curve, and say what it cannot show.
 #
 # **Before this:** [attention](attention.ipynb) (masks, rotary positions), [transformers](transformers.ipynb) (the block), [bert](bert.ipynb) (pre-training), [captioning](captioning.ipynb) (decoding, the cache).
@@ -56,6 +56,8 @@ for text in model.generate(beginnings, method="sample", generator=generator):
     print("·", text)
 
 # %% [markdown]
+# (In the texts that it read, *what* begins only a second sentence, never a whole text; so the third text here is a strange one.)
+#
 # **Your turn.** Put in a beginning of your own, with words that it knows (`texts.vocabulary_words()`).
 
 # %% tags=["free"]
@@ -63,14 +65,15 @@ mine = "a huge azure box is over"
 print(model.generate([mine])[0])
 
 # %% [markdown]
-# Nobody told it what a sentence is, or that the second one comes back to the first. But does it remember rightly? Here is a whole text (`texts.join` puts words together with their signs), with the probability that the model gave to each of the last words when it had read all before:
+# The second sentence of a text comes back to a thing of the first. Nobody told the model so. Does it remember correctly? Here is a whole text (`texts.join` puts words together with their signs), with the probability that the model gave to each of the last words when it had read all before, and beside it the exact one (section 5 computes it):
 
 # %% tags=["free"]
 first = "there are three things : a red box , a big azure star and a disc"
 words = f"{first} that is white . the star is azure .".split()
 (nats,) = model.nats([texts.join(words)])
-for word, value in list(zip(words, (-nats).exp().tolist()))[-5:]:
-    print(f"{word:7} p = {value:.3f}")
+sure = np.exp(texts.log_probs(words))
+for word, value, best in list(zip(words, (-nats).exp().tolist(), sure))[-5:]:
+    print(f"{word:7} p = {value:.3f}   exact {best:.3f}")
 
 # %% [markdown]
 # Whoever has read the first sentence is certain that the star is *azure*. The model is not. (Look at the second sentences above, too: not every color is the right one.) Is that a good model with a weakness, or a bad model? In this lesson you compute the best possible answer for every word, and find this weakness exactly.
@@ -104,10 +107,10 @@ unit_guess = widgets.guess(
 )
 
 # %% [markdown]
-# ## 3 · One mask changed
+# ## 3 · One mask and the targets
 
 # %% [markdown]
-# BERT hides a few words and guesses them from both sides. A **causal language model** guesses *every* word, from the left side only. What changes is one mask:
+# BERT hides a few words and guesses them from both sides. A **causal language model** guesses *every* word, from the left side only. What changes is one mask, and the targets: not the hidden words, but the next one at each position. The masks:
 
 # %% tags=["hide-input"]
 names = ["a", "red", "star", "."]
@@ -121,7 +124,7 @@ draw.show(
 )
 
 # %% [markdown]
-# With the causal mask, what comes out at a position depends on nothing to its right. So every position may be asked for the next word, all in one pass: a text of 20 words gives 21 guesses (the end is one), where BERT's 15 % give three. What each position reads, and what it shall say:
+# With the causal mask, what comes out at a position depends on nothing to its right. So every position may be asked for the next word, all in one pass: a text of 20 words gives 21 guesses (the end is one), where BERT's 15 % give three. What each position reads, and what it should predict:
 
 # %% tags=["hide-input"]
 reads = ["<bos>", "a", "red", "star", "."]
@@ -161,9 +164,9 @@ print("ids", ids, "  inputs and targets", *inputs_and_targets(ids))
 #
 # $$L = -\frac{1}{n}\sum_{t=1}^{n} \ln p(x_t \mid x_0, \ldots, x_{t-1})$$
 #
-# That is all: the probability of a whole text is the product of its words' probabilities given all before, whatever the text is (the chain rule), so $nL$ is −ln p of the text. This is **causal language modeling**; done on much text, before any task, it is the **pre-training** of lesson [bert](bert.ipynb) with another mask.
+# That is all: the probability of a whole text is the product of its words' probabilities given all before, whatever the text is (the chain rule), so $nL$ is −ln p of the text. This is **causal language modeling**; done on much text, before any task, it is the **pre-training** of lesson [bert](bert.ipynb) with another mask and other targets.
 #
-# Two checks that cost nothing. Before training, the model knows nothing, so the loss must be ln(number of tokens). And a word at the end must not change what was said at the beginning:
+# Two checks that cost nothing. Before training, the model knows nothing, so the loss must be near ln(number of tokens), a little above it, since its random scores are not all equal. And a word at the end must not change what was said at the beginning:
 
 # %%
 torch.manual_seed(0)
@@ -182,8 +185,8 @@ print(moved.numpy().round(3))
 assert moved[:8].max() == 0 and moved[8] > 0.01
 
 # %% [markdown]
-# ### What if the mask is off by one?
-# The commonest accident: a position sees the very word that it has to guess. Here the targets are left where they are (not shifted), which comes to the same. A hundred steps, right and wrong:
+# ### What if the targets are not shifted?
+# The commonest accident: a position sees the very word that it has to guess. A mask that is off by one does it, and so do targets that are left where they are, as here. A hundred steps, right and wrong:
 
 # %%
 rng = np.random.default_rng(0)
@@ -222,7 +225,7 @@ for name in ("shifted", "not shifted"):
 assert leaks["not shifted"] < 0.5 < 0.95 < leaks["shifted"]
 
 # %% [markdown]
-# A loss on its way to 0 is no triumph: it copies its input. Section 5 computes how low the loss *can* be, 0.95; below that line, something leaks.
+# A loss on its way to 0 is no triumph: it copies its input. Section 5 computes how low the loss *can* be: on fresh texts, on average, no honest model gets below 0.95. (A single batch may, by luck, and a *training* loss may, by memorizing. Not this far, after 100 steps: something leaks.)
 
 # %% [markdown]
 # ## 4 · From text to pieces
@@ -288,7 +291,7 @@ for word, value in zip([*some, "<eos>"], np.exp(exact)):
 print(f"\nln p of the whole text: {exact.sum():.3f}")
 
 # %% [markdown]
-# Where p is 1, the grammar leaves no choice: "an" must be followed by a color with a vowel, the star's color was said, the text must end. The average of −ln p over all texts is the **entropy** of the corpus, and no model can have a lower loss on average than that. It is a sum over all choices of the grammar, so we need no sample:
+# Where p is 1, the grammar leaves no choice: here at both periods, at *is* and at the end. After *an* only four words are left, 0.25 each. The returning color is certain once the sentence asks for a color; here it is 0.571, since the sentence might also have said where the star is (*is above*, *is over*, *is higher*). The average of −ln p over all texts is the **entropy** of the corpus, and no model can have a lower loss on average than that. It is a sum over all choices of the grammar, so we need no sample:
 #
 # $$H = -\sum_{\text{texts } x} p(x)\, \ln p(x)$$
 
@@ -380,12 +383,15 @@ draw.show(
 x = np.array([3.0, 4.0, 0.0, 0.0])
 mean_square = (x**2).mean()
 print(f"squares {x**2}, their mean {mean_square}, its root {math.sqrt(mean_square)}")
-print("x / root:", x / math.sqrt(mean_square), "  mean of squares now 1")
+y = x / math.sqrt(mean_square)
+print("x / root:", y, "  mean of squares now", (y**2).mean().round(3))
 
 # %% [markdown]
 # $$\mathrm{RMSNorm}(x) = \frac{x}{\sqrt{\frac{1}{d}\sum_i x_i^2 + \varepsilon}} \odot w$$
 #
-# **Your turn (blank 3).** For any array whose last axis are the vectors.
+# (⊙ multiplies value by value; $w$ are d learned scales; $\varepsilon$ is a tiny number that keeps a vector of zeros from a division by 0.)
+#
+# **Your turn (blank 3).** For any array whose last axis holds the vectors.
 # <details><summary>Hint</summary>
 #
 # `np.square(x).mean(axis=-1, keepdims=True)`, then ε, then the root.
@@ -405,7 +411,7 @@ rms_norm = check("language_model.blank.3", rms_norm)
 
 # %% [markdown]
 # ### SwiGLU
-# The block's MLP was: up, GELU, down. **SwiGLU** (Shazeer 2020) computes two projections of x and multiplies them value by value: values, and a **gate** that lets each of them pass more or less. silu(z) = z · sigmoid(z).
+# The block's MLP was: up, GELU, down. **SwiGLU** (Shazeer 2020) computes two projections of x and multiplies them value by value: values, and a **gate**, a number by which each of them is multiplied and which x itself decides. silu(z) = z · sigmoid(z).
 #
 # $$\mathrm{SwiGLU}(x) = W_\mathrm{down}\bigl(\mathrm{silu}(W_\mathrm{gate}\,x) \odot W_\mathrm{up}\,x\bigr)$$
 
@@ -559,7 +565,7 @@ assert gap < 1e-5 and gap_norm < 1e-5
 # At the bottom a table turns each token into a vector; at the top a matrix of the same shape turns a vector into scores of all tokens. **Weight tying** (Press and Wolf 2017) uses one table for both. GPT-2 does so, the larger Llamas do not; section 12 tries it.
 #
 # ### Put together
-# Here is the whole model, as one would write it today. Our blanks, with weights:
+# Here is the whole model, as one would write it today. PyTorch has RMSNorm and silu; the rotation is the course's, checked above:
 
 
 # %%
@@ -615,7 +621,8 @@ ids = batch_of(8)
 with torch.no_grad():
     gap = (hub_model(ids).logits - model(ids)).abs().max().item()
 size = sum(p.numel() for p in hub_model.parameters())
-print(f"{type(hub_model).__name__}, {size:,} weights: logits equal to 0.001:", end=" ")
+print(f"{type(hub_model).__name__}, {len(model.blocks)} blocks, {size:,} weights")
+print("logits equal to 0.001:", end=" ")
 print("yes" if gap < 1e-3 else f"no, {gap}")
 assert gap < 1e-3
 
@@ -623,7 +630,7 @@ assert gap < 1e-3
 # ## 7 · Train one
 
 # %% [markdown]
-# 400 steps of 48 texts that are drawn anew from 6,000, AdamW, a warm-up and a cosine. The texts of a batch are padded at the end; the causal mask keeps real tokens from seeing that, and `ignore_index` keeps it out of the loss. (On long real texts one **packs** instead: documents stand one after the other, and rows of equal length are cut from the stream. Section 11 does that.)
+# 400 steps of 48 texts that are drawn anew from 6,000, AdamW, a warm-up and a cosine. The texts of a batch are padded at the end; the causal mask keeps real tokens from seeing that, and `ignore_index` keeps it out of the loss. On the way it writes: `write` is the whole art of generation, draw a word, put it at the end, ask again. (On long real texts one **packs** instead: documents stand one after the other, and rows of equal length are cut from the stream. Section 11 does that.)
 
 
 # %%
@@ -641,6 +648,17 @@ def above_exact(network, number=300):
     """Nats per piece above the exact ones, on the first test texts."""
     found = np.concatenate(nats_of(network, tests[:number])).mean()
     return found - np.concatenate(exact_rows[:number]).mean()
+
+
+@torch.no_grad()
+def write(network, most=30):
+    """Draws one word after another, until <eos> or `most` of them."""
+    generator = torch.Generator().manual_seed(2)
+    ids = [1]  # <bos>
+    while ids[-1] != 2 and len(ids) <= most:
+        p = network(torch.tensor([ids]))[0, -1].softmax(-1)
+        ids.append(int(torch.multinomial(p, 1, generator=generator)))
+    return model.decode(ids[1:])
 
 
 # %% tags=["free", "once"]
@@ -663,6 +681,7 @@ for step in range(1, steps + 1):
     if step in (1, 50, 100, 200, 400):
         recent, above = np.mean(curve[-20:]), above_exact(small)
         print(f"step {step:3}  loss {recent:.3f}  above exact {above:.3f}")
+        print("   ", write(small))
 
 # %% tags=["hide-input", "free"]
 fig, ax = plt.subplots(figsize=(7, 2.8))
@@ -674,7 +693,7 @@ ax.legend()
 plot.show(fig, alt="The training loss falls from ln V towards the exact entropy, and stays above it.")
 
 # %% [markdown]
-# The curve flattens above the line. Is that the network's fault, or is the rest not learnable from 6,000 texts? Count instead: an **n-gram model** with **Kneser–Ney** smoothing looks at the last four words, and mixes all shorter contexts in (Kneser and Ney 1995). It reads the same 6,000 texts.
+# The curve flattens above the line. Is that the network's fault, or is the rest not learnable from 6,000 texts? Count instead: an **n-gram model** with **Kneser–Ney** smoothing looks at the last words (an n-gram at n − 1 of them), takes a little from each count, and gives that to the shorter contexts (Kneser and Ney 1995; you need not know how). It reads the same 6,000 texts. That does not answer the question, but it says what counting alone gets from them.
 
 # %% tags=["free"]
 stream = [x for row in train_rows for x in row]
@@ -730,32 +749,37 @@ for kind in ("open", "forced", "copied shape"):
     assert abs(by_model[at].mean() - truth[at].mean()) < 0.03
 
 # %% [markdown]
-# Counting is fine wherever the last words decide. Attention gets nearly all the rest: the shipped model is within 0.03 nats of the truth everywhere, but for the *color that comes back*. There it is far off. Look closer, by how many things (and so colors) the first sentence has:
+# Counting is fine wherever the last words decide. The network gets nearly all the rest: the shipped model is within 0.03 nats of the truth everywhere, but for the *color that comes back*. There it is far off. Look closer, at all 1,000 test texts in which every thing of the first sentence has a color of its own, by the number of things. Somebody who knows *which* colors were said, but guesses among them, loses ln k above the exact:
 
 # %% tags=["free"]
 gap_by_number = {}
+all_nats = nats_of(model, tests)
 for number in (2, 3):
     gaps = []
-    for one, row in zip(tests[:300], nats_of(model, tests[:300])):
-        names = sum(w in texts.SHAPE_OF for w in one[: one.index(".")])
-        at = [i for i, kind in enumerate(kinds_of(one)) if kind == "copied color"]
-        gaps += [row[i] for i in at if names == number]
+    for one, row, best in zip(tests, all_nats, exact_rows):
+        second = one.index(".") + 1
+        said = [w for w in one[:second] if w in texts.COLOR_WORDS]
+        things = sum(w in texts.SHAPE_OF for w in one[:second])
+        if things == len(said) == len(set(said)) == number:
+            at = [i for i in range(second, len(one)) if one[i] in texts.COLOR_WORDS]
+            gaps += [row[i] - best[i] for i in at]
     gap_by_number[number] = np.mean(gaps)
     half = 1.96 * np.std(gaps) / len(gaps) ** 0.5
-    print(f"{number} things: {np.mean(gaps):.3f} ± {half:.3f} nats", end=", ")
+    print(f"{number} things: {np.mean(gaps):.3f} ± {half:.3f} above exact", end=", ")
     print(f"n = {len(gaps)}; ln {number} = {math.log(number):.3f}")
 
 # %%
-assert 0.55 < gap_by_number[2] < 0.9 < gap_by_number[3] < 1.25
+assert all(abs(gap_by_number[k] - math.log(k)) < 0.05 for k in (2, 3))
 history = json.loads(card.read_text(encoding="utf-8"))["training"]
 tied = next(row for row in history["curve"] if row["step"] == history["tied for steps"])
 last = history["curve"][-1]
+print(f"trained on {history['texts']:,} texts")
 for row in (tied, last):
     above = row["excess"]
     print(f"after {row['step']:,} steps: {above:.4f} nats per piece above exact")
 
 # %% [markdown]
-# That is about the loss of somebody who knows *which colors* were said, and flips a coin (or rolls a die) for *whose* it is. The model copies a color, but does not **bind** it to its shape. An average of 1.04 times the best perplexity looks like an almost perfect model. Word by word, against the truth, one ability is missing altogether. (The two lines: its training with tied weights, and 1,921 further steps with an output matrix of its own. That did not bring it.)
+# Within 0.05 nats that is the loss of somebody who knows *which colors* were said, and guesses among them *whose* it is. The model copies a color, but as far as this loss shows, it does not **bind** it to its shape. A perplexity of 1.04 times the best looks like an almost perfect model. Word by word, against the truth, you see one ability that it has not learned. (The last two lines: its training with tied weights, and 1,921 further steps with an output matrix of its own. They did not take it past this loss.)
 
 # %% [markdown]
 # ## 8 · How much is enough?
@@ -780,7 +804,7 @@ ax.set(xlabel="training compute: 6 · weights · pieces read", ylabel="nats abov
 ax.legend(fontsize=8)
 plot.show(
     fig,
-    alt="Loss above the exact entropy against compute, on two logarithmic axes. Small models are best at little compute and flatten; larger ones overtake them.",
+    alt="Loss above the exact entropy against compute, on two logarithmic axes. Small models are best at little compute, flatten and end early; further right larger ones are lower.",
 )
 
 # %%
@@ -794,7 +818,7 @@ for name, several in runs.items():
     print(f"{number:9,}{done:8,.0f}{read:14,.0f}{mean:21.4f} ± {half:.4f}")
 
 # %% [markdown]
-# Why 6 · N · D? Each weight is used once per token in the forward pass, a multiplication and an addition: 2. The backward pass costs twice that: 4. So training takes about $C \approx 6ND$ operations for N weights and D tokens (attention itself left out). At a given compute, which size is best? Read the lower envelope of the curves: a given budget has its own best size, neither the smallest (it cannot get better) nor the largest (it has not read enough). That is **compute-optimal** training (Hoffmann et al. 2022, "Chinchilla").
+# Why 6 · N · D? In the forward pass each weight costs two operations per token, a multiplication and an addition. The backward pass costs twice that, four more. So training takes about $C \approx 6ND$ operations for N weights and D tokens (attention itself left out). At a given compute, which size is best? Read the lower envelope of the curves: the best of these sizes grows with the budget (the next cell prints it), since a small model stops getting better, and a large one has not read enough yet. (Part of this is the grid's doing: at each budget only two or three of the four sizes have a point at all. A small model's time is over, or a large one was not measured so early.) That is **compute-optimal** training (Hoffmann et al. 2022, "Chinchilla").
 #
 # ### The law
 # Kaplan et al. 2020 found that the loss of language models falls as a **power law** of compute; Hoffmann et al. add a floor that no model gets below, and fit that as well. Here the floor is known, the exact entropy, so we fit only what is left above it. It should be a straight line on two logarithmic axes, $\text{loss} - H = a\, C^{-\alpha}$. Take the best size at each of several budgets, for each seed, and fit:
@@ -836,7 +860,7 @@ print("predicted, by seed:", np.round(predicted, 3), f"  reached: {reached:.3f}"
 assert reached < min(predicted) < 2 * reached
 
 # %% [markdown]
-# What can four sizes and little more than one decade not show? Look at the picture: the curves fall steeply, then flatten near 0.2, then go on. A straight line through that is a line through a bend; the shipped model is better than all three lines predict, by less than a factor of two: one point, no proof. Nor is α a constant of nature: it belongs to this grammar, this network, this learning rate (one rule for all sizes). The envelope is only as good as the grid: the "best size" is one of four, and the largest was stopped before it could win. The interval says how much three *seeds* differ, not how wrong the straight line is. And no line in the picture says *what* is still missing: section 7 did.
+# What can four sizes and little more than one decade not show? Look at the picture: the curves fall steeply, then flatten near 0.2, then go on. A straight line through that is a line through a bend; the shipped model is better than all three lines predict, by less than a factor of two: one point, no proof. Nor is α a constant of nature: it belongs to this grammar, this network, this learning rate (one rule for all sizes). And each point comes from *one* long run, measured on the way (a constant learning rate after the warm-up, averaged weights), not from a run of its own whose learning rate falls to the end of just that budget. Hoffmann et al. found that this matters; which way it bends our curves, we have not measured. The shipped model was trained otherwise: its rate falls, and it has an output matrix of its own. The envelope is only as good as the grid: the "best size" is one of four, and the largest was stopped before it could win. The interval says how much three *seeds* differ, not how wrong the straight line is. And no line in the picture says *what* is still missing: section 7 did.
 #
 # ### On paper
 # Hoffmann et al. found about **20 tokens per weight** for their models and data. With $C = 6ND$ and a GPU that does $4 \cdot 10^{14}$ useful operations per second (an H100 at 40 % of its peak in bfloat16):
@@ -924,7 +948,7 @@ assert judged["temperature 2"] < judged["2, then top p 0.9"]
 assert judged["temperature 2"] < judged["temperature 1"] - 0.1
 
 # %% [markdown]
-# Whole texts are right about as often as the coin of the colors allows. The first sentence shows what the knobs do. Temperature 1 is the only setting that draws from what the model believes. At temperature 2, texts contain errors: an unlikely word anywhere spoils the text. Top p cuts off that tail, *after* the temperature: the nucleus of a flatter distribution is larger, so the order of the two matters (try it in [captioning](captioning.ipynb)'s exercises).
+# At temperature 1 nearly all first sentences are right, and fewer than half of the whole texts: most errors are in the second sentence (section 7 shows one kind). So the first sentence shows what the knobs do. Temperature 1 is the only setting that draws from what the model believes. At temperature 2, texts contain errors: an unlikely word anywhere spoils the text. Top p cuts off that tail, *after* the temperature: the nucleus of a flatter distribution is larger, so the order of the two matters (try it in [captioning](captioning.ipynb)'s exercises).
 #
 # ### The cache
 # Each new word needs the keys and values of all before it. They do not change, so they are kept (the **key–value cache** of [captioning](captioning.ipynb)). With rotary positions a key is stored *as it was rotated*. Same logits, fewer positions computed:
@@ -1019,16 +1043,18 @@ with torch.no_grad():
     single = [model(torch.tensor([model.encode(p)]))[0, -1] for p in prompts]
     right = torch.stack(single).log_softmax(-1)
 off = (right.exp() * (right - careless(prompts))).sum(-1).clamp(min=0)
-print("KL divergence of the careless batch, by prompt:", off.numpy().round(4))
+shown = "  ".join(f"{value:.6f}" for value in off.tolist())
+print("nats lost by the careless batch (KL divergence), by prompt:", shown)
+assert off[0] > 0.05 and off[1:].max() < 1e-3
 
 # %% [markdown]
-# The longest prompt is right: it has no padding. The shortest is clearly off: for it, the text no longer begins with *there are*. The one between is hardly touched. Nothing crashes, and whoever looks at one prompt may see nothing.
+# (The **KL divergence** is the mean of ln p of the right distribution minus ln p of the other; 0 if they are the same.) The longest prompt is right: it has no padding. The shortest, with the most padding, is clearly off: before its first word it reads a row of `<pad>`, which it never did in training. The one between is hardly touched; why, this cell does not show. Nothing crashes, and with one prompt at a time the bug is invisible.
 
 # %% [markdown]
 # ## 10 · Copying in context
 
 # %% [markdown]
-# How can *the star is …* find *azure*? The model has to look for an earlier *star*, and see which color stood beside it. The purest case: random symbols, then the same sequence again. In the first copy nothing can be guessed (ln 16 = 2.77 nats); in the second everything can, by whoever finds the last occurrence of the symbol just read, and says what came *after* it. A head that does so is an **induction head** (Olsson et al. 2022). It takes two steps: one layer lets each symbol note which symbol was before it, the next layer looks for a note that equals the present symbol.
+# How can *the star is …* find *azure*? The model has to look for an earlier *star*, and see which color stood beside it. The purest case: random symbols, then the same sequence again. In the first copy nothing can be guessed (ln 16 = 2.77 nats); in the second nearly everything can (a symbol that occurs twice leaves a choice), by whoever finds the last occurrence of the symbol just read, and says what came *after* it. A head that does so is an **induction head** (Olsson et al. 2022). It takes two steps: one layer lets each symbol note which symbol was before it, the next layer looks for a note that equals the present symbol.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -1040,7 +1066,7 @@ canvas.arrow(second.left, (165, 86))
 draw.show(canvas, alt="Layer 1 notes at q that b came before it. Layer 2, at the second b, finds that note and says q.")
 
 # %% [markdown]
-# If that is how it works, one layer should fail, whatever its training, and two should do. Stored runs, five seeds each; the length of the sequence varies from 6 to 14, so that "look ten back" does not do. And the control: with a *fixed* length, looking ten back is all that is needed, so one layer should suffice.
+# If that is how it works, one layer should fail, whatever its training, and two should do. Stored runs, five seeds each; the length of the sequence varies from 6 to 14, so that the rule "look ten back" fails. And the control: with a *fixed* length, looking ten back is all that is needed, so one layer should suffice.
 
 # %%
 copying = stored["induction"]
@@ -1102,12 +1128,15 @@ for one in test_texts(400, seed=77):
     trials += 1
 print(f"two colors exchanged, {trials} texts: one of them is said in {among}", end=", ")
 print(f"the right one in {followed}")
+share = followed / trials
+half = 1.96 * (share * (1 - share) / trials) ** 0.5
+print(f"share {share:.2f} ± {half:.2f}; a coin: 0.50")
 
 # %%
-assert among / trials > 0.9 and 0.3 < followed / trials < 0.75
+assert among / trials > 0.9 and abs(share - 0.5) < half
 
 # %% [markdown]
-# It always says one of the two, and hits the right one about as often as a coin. So this model has the first half of the skill (which colors were said: one look at the sentence) and not the second. Why it does not get there with a hundred thousand texts, this lesson cannot say; that two layers *can* do such things, the pure task shows. What matters more: it can be *seen*, word by word, and no average shows it.
+# It always says one of the two, and hits the right one no better than a coin, as far as so few texts can show: the interval holds 0.5, and a weak ability would hide in it. So this model has the first half of the skill (which colors were said), and of the second at most a little. Why four blocks and 120,000 texts do not get there, this lesson cannot say; the pure task shows only that two layers can learn a related, simpler skill (fetch what stood *after* an equal symbol). What matters more: it can be *seen*, word by word, and no average shows it.
 
 # %% [markdown]
 # ## 11 · On real sentences
@@ -1143,9 +1172,12 @@ for name, each in (("bytes", 1.0), ("tokens", per_piece)):
     steps = np.mean([run["steps"] for run in real[f"{name}, language model"]])
     read = steps * 16 * 128 * each / real["train bytes"]
     print(f"{name}: {each:.2f} bytes each, the training text was read {read:.1f} times")
+    per = np.mean([run["perplexity"] for run in real[f"{name}, language model"]])
+    bits = math.log2(per) / each
+    print(f"   bits per byte: log2({per:.1f}) / {each:.2f} = {bits:.2f}")
 
 # %% [markdown]
-# Perplexity 6.6 against 118, and yet the model of pieces is the better model of these reviews, by about 0.3 bits per byte. (In half a minute it also *reads* more: a piece is nearly three bytes. That is half of what pieces are for.) Both beat gzip. And both lose to counting (a 5-gram of bytes, which sees four bytes before, reaches 2.01, a 3-gram of pieces 1.86) and to xz once it has seen the training text. Networks that have read a text about once, on a shared laptop processor, are no match for a table of every short sequence in it. How the order turns with more text and compute, this table does not show.
+# The two perplexities alone do not say which is better; with one more number, the bytes per piece, they do. log₂ of the perplexity is bits per piece, divided by its bytes: log₂ 118 / 2.86 = 2.41 bits per byte against log₂ 6.6 = 2.72. So at half a minute of training each, the model of pieces is the better model of these reviews, by about 0.3 bits per byte. (In that time it also *reads* more: a piece is nearly three bytes. And only the blocks of the two networks are the same; their tables of tokens are not.) Both beat gzip, which looks back only 32 kilobytes, so that the training text hardly helps it. And both lose to xz once that has seen the training text (2.33), and to counting: a 5-gram of bytes, which sees four bytes before, reaches 2.01, a 3-gram of pieces 1.86. (All orders that were tried are in the table; a fair choice of one would be made on other text.) Networks that have read a text about once, on a shared laptop processor, are no match for a table of every short sequence in it. How the order turns with more text and compute, this table does not show.
 
 # %% [markdown]
 # ## 12 · Take it apart
@@ -1167,7 +1199,7 @@ for steps in ("80", "240"):
         print(f"   {name:20}{mean:+.4f} ± {half:.4f} {seen:13}({weights:+,} weights)")
 
 # %% [markdown]
-# Read the intervals first. RMSNorm against LayerNorm: no difference that five seeds can see; it is chosen because it is simpler. Learned against rotary positions: none either, on texts that are all shorter than the table. SwiGLU is ahead of GELU with as many weights at both budgets, by a little. Untied weights have a head start at 80 steps, and at 240 the interval holds 0: what one knob "buys" depends on when you look. At 80 steps alone you would have reported a gain (0.063, first block).
+# Read the intervals first. RMSNorm against LayerNorm: no difference that five seeds can see, and RMSNorm does less. Learned against rotary positions: none either, on texts that are all shorter than the table. SwiGLU is perhaps a little ahead of GELU with as many weights: of eight intervals, one that just misses 0 may be luck. Untied weights have a head start at 80 steps, and at 240 the interval holds 0: what one knob "buys" depends on when you look. At 80 steps alone you would have reported a gain (0.063, first block).
 
 # %% [markdown]
 # ### Beyond the training length
@@ -1190,7 +1222,7 @@ for kind in ("rotary", "learned"):
 assert beyond["rotary"] > beyond["learned"] > within + 0.5
 
 # %% [markdown]
-# Within the training length the rotary model is ahead on this text (three seeds, one budget). Beyond it, half as far again costs it little; past twice the length it is worse than the learned table, whose untrained rows fail at once but then get no worse. Rotary positions have a formula for every position, but the heads have never seen such offsets. "Rotary extrapolates" is half true at best; what is done in practice is to train on some long texts, or to stretch the angles (Press et al. 2022 show the problem, and another way).
+# Within the training length the rotary model is ahead on this text (three seeds, one budget). From 64 to 96, a little beyond, it loses 0.18 nats per byte (19 % more perplexity), the learned table 0.77, whose untrained rows fail at once but then get no worse. Past twice the length the rotary model is the worse of the two. Rotary positions have a formula for every position, but the heads have never seen such offsets. "Rotary extrapolates" is half true at best; what is done in practice is to train on some long texts, or to stretch the angles (Press et al. 2022 show the problem, and another way).
 
 # %% [markdown]
 # ## 13 · At full size
@@ -1213,7 +1245,9 @@ if os.environ.get("MMCOURSE_FULL_SIZE"):
     out = large.generate(**batch, max_new_tokens=20, do_sample=True, top_p=0.9)
     print(tokenizer.batch_decode(out, skip_special_tokens=True))
     review = "a gorgeous, witty, seductive movie."
-    ids = tokenizer(review, return_tensors="pt").input_ids
+    # a token before the text, so that its first piece is predicted, too
+    start = tokenizer.bos_token or tokenizer.eos_token
+    ids = tokenizer(start + review, return_tensors="pt").input_ids
     with torch.no_grad():
         nats = large(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
     print("bits per byte:", nats / math.log(2) / len(review.encode()))
@@ -1227,8 +1261,8 @@ else:
 # ## 14 · What to remember
 
 # %% [markdown]
-# - BERT with a causal mask is a language model: read ids[:-1], predict ids[1:], every position at once. The first loss is ln V; a loss below the entropy is a leak.
-# - Perplexity is e to the mean of −ln p over *tokens*; compare it only for one tokenizer and one text. Bits per byte compare everything.
+# - BERT's blocks with a causal mask and the next token as target are a language model: read ids[:-1], predict ids[1:], every position at once. The first loss is near ln V; an average loss below the entropy on fresh texts is a leak.
+# - Perplexity is e to the mean of −ln p over *tokens*; compare it only for one tokenizer and one text. Bits per byte compare models on the same text, whatever their tokenizers: log₂ of the perplexity, divided by the bytes per token.
 # - RMSNorm, rotary positions, SwiGLU: a few lines each. Pairs half-split or interleaved: weights know which.
 # - The cache and left padding change nothing, if positions and masks are right. Nothing crashes if they are wrong.
 # - An average near the best can hide an ability that is missing: look at kinds of words, against the truth.
@@ -1244,7 +1278,7 @@ else:
 # </details>
 # <details><summary>2. Model A has perplexity 12, model B 20. Which is better?</summary>
 #
-# It cannot be said before you know that they use the same tokenizer and the same text. Compare bits per byte.
+# It cannot be said before you know that they use the same tokenizer and the same text. Compare bits per byte on the same text.
 # </details>
 # <details><summary>3. A file of Llama weights loads without an error into your own model, and it writes nonsense. What may it be?</summary>
 #
