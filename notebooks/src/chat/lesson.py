@@ -9,7 +9,7 @@
 # **You will be able to**
 # - write a dialogue as one text with roles, and train only what the assistant says;
 # - derive in one line the optimum at which PPO, GRPO and DPO aim, and say what β does;
-# - write the losses of Bradley–Terry, DPO, PPO and GRPO, and check each against that optimum;
+# - write the parts that the losses of Bradley–Terry, DPO and GRPO are made of, and check where each method ends;
 # - show how a reward that is only learned is over-optimized;
 # - count what safety means here: refusals, refusals too many, and orders that a tool's result smuggles in.
 #
@@ -78,6 +78,8 @@ print("\nanother conversation")
 print("you   Cancel my order.\nmodel", model.start(picture).ask("Cancel my order."))
 
 # %% [markdown]
+# Five of the six replies are right. One is wrong: asked for the *shape* in a sentence, it says the color. How often each kind of instruction is followed, section 11 counts.
+#
 # Now you. The model knows six shapes, eight colors and a few dozen ways to ask; an unknown word is refused with a message. In a terminal the same is
 # `mmcourse chat --scene 3` (or `--picture me.png`); `Ctrl-D` ends it. It remembers about three exchanges: its training had no longer ones. Ask as the examples do: to a question in other words, even to "Is there a star?" without a color, it may say nonsense.
 
@@ -131,7 +133,7 @@ beta_guess = widgets.guess(
 mean_guess = widgets.guess(
     "A loss needs log p of a whole answer. One program adds up log p of its words, "
     "another takes their mean. Both are trained to the end. Which one reaches the "
-    "right policy?",
+    "right result?",
     ["the sum", "the mean", "both"],
 )
 
@@ -155,7 +157,7 @@ pieces = [vocabulary.pieces()[i] for i in ids]
 print(len(ids), "pieces:", " ".join(pieces))
 
 # %% [markdown]
-# Before it stand `<bos>` and 64 places for the picture, as in lesson vlm. What the model shall learn is only what *it* will have to write: the assistant's
+# Before it stand `<bos>` and 64 places for the picture, as in lesson vlm. What the model should learn is only what *it* will have to write: the assistant's
 # words and their `<end>`. What the user says, and what the tool gives, will be put in by the program; so will the role tokens.
 
 # %% tags=["hide-input"]
@@ -232,7 +234,7 @@ print("asked:  ", tests[0].exchanges[0].asked, "| right:", tests[0].exchanges[0]
 print("untuned:", vocabulary.decode(first_replies(base, base_visual)[0])[:70])
 
 # %% [markdown]
-# The words of lesson vlm, and then it goes on: it was taught to end with `<eos>`, and the program waits for `<end>`. That is a chat template mixed up. Now train it for some seconds. One batch: 16 dialogues, padded at the end; the picture's features are
+# The words of lesson vlm, and then it goes on: the program waits for `<end>`, a token that this model has never been taught. A model run with a template other than its own can look like this. Now train it for some seconds. One batch: 16 dialogues, padded at the end; the picture's features are
 # computed once, since the picture tower stays frozen.
 
 # %%
@@ -320,6 +322,8 @@ def look_at(of_model, name):
     return ended
 
 
+always_yes = np.mean([one.exchanges[0].reply == "yes" for one in tests])
+print(f"a constant 'yes' would be right in {always_yes:.2f}")
 ends = [
     look_at(base, "untuned"),
     look_at(small, "tuned"),
@@ -331,8 +335,8 @@ assert ends[0] < 0.2 and ends[1] > 0.8 and ends[2] < 0.2
 end_guess.compare("answers, and goes on writing")
 
 # %% [markdown]
-# ("right" is about the first question of each dialogue, which the model of lesson vlm knew before; memory and tools take far more steps.) Three dozen steps are enough to learn *when to stop*. Without the end in the mask the words come, and then more of them: the model has never been told that
-# a reply is over. If a chat model "talks to itself" or writes your next question, look at this bit of the mask first.
+# ("right" is about the first question of each dialogue, which the model of lesson vlm knew before; memory and tools take far more steps.) Three dozen steps are enough to learn to stop after a short answer; longer replies are not tried here. Without the end in the mask the words come, and then more of them: the model has never been told that
+# a reply is over. If a chat model "talks to itself" or writes your next question, look at two things: which token the program stops at, and this bit of the mask.
 #
 # And the rest of the mask? In a third training *everything* is trained: the user's words, the tool's, the role tokens.
 
@@ -362,8 +366,8 @@ for name, one in (("only replies", small), ("everything", everything)):
     print(f"{tool:.2f} of the tool's words")
 
 # %% [markdown]
-# One short run each: which of the two is ahead on replies may change with the seed, and is no result. What matters does not depend on it: a model that is trained on the tool's words learns to *make up results*, and one that is trained on the
-# user's words learns to ask itself. The program never lets it; but where a program only looks for text, a made-up result is taken for a real one.
+# One short run each: which of the two is ahead on replies may change with the seed, and is no result. Nor does so short a training show what the mask is for: compare the two figures for the tool's words. The reason for the mask is what is being asked of the model. Trained on the tool's words, it is asked to
+# *make up results*; trained on the user's words, to ask itself. Where a program only looks for text, a made-up result would be taken for a real one.
 
 # %% [markdown]
 # ## 5 · Which answer is better?
@@ -386,7 +390,7 @@ for k in (0, 4, 16, 22, 33):
 # Only the difference counts. **Your turn (blank 2).**
 # <details><summary>Hint</summary>
 #
-# `1 / (1 + np.exp(-(first - second)))`
+# Put the difference of the two rewards into σ.
 # </details>
 
 
@@ -405,7 +409,7 @@ for words in ((3, 4), (3, 5), (3, 7)):
 
 # %% [markdown]
 # The other way round: from judgments to rewards. A **reward model** is fitted so that the judgments become probable: its loss is $-\log \sigma(r_w - r_l)$, $w$ the
-# preferred answer, $l$ the other one. With one number per answer, and pairs drawn from the reference:
+# preferred answer, $l$ the other one. Only differences count, so the learned rewards are shifted to mean 0 under the reference, like the true ones. With one number per answer, and pairs drawn from the reference:
 
 # %%
 true = names.reward - names.reference @ names.reward  # mean 0 under the reference
@@ -442,14 +446,20 @@ plot.show(
 # = \max_\pi \; \mathbb{E}_{y \sim \pi}\Bigl[r(y) - \beta \log \frac{\pi(y)}{\pi_{\text{ref}}(y)}\Bigr]
 # = \max_\pi \; -\beta\, \mathrm{KL}\Bigl(\pi \,\Big\|\, \tfrac{1}{Z} \pi_{\text{ref}}\, e^{r/\beta}\Bigr) + \beta \log Z$$
 #
-# A KL divergence is 0 only where both are equal. So the optimum is known, without training:
+# Here $\mathrm{KL}(\pi \| q)$ is the mean under $\pi$ of $\log(\pi/q)$, and $Z = \sum_y \pi_{\text{ref}}(y)\, e^{r(y)/\beta}$ is the number that makes the sum of $\pi^* = \frac{1}{Z} \pi_{\text{ref}}\, e^{r/\beta}$ equal to 1. The last step, for one answer: write $r = \beta \log e^{r/\beta}$. Then
+#
+# $$r - \beta \log \frac{\pi}{\pi_{\text{ref}}} = -\beta \log \frac{\pi}{\pi_{\text{ref}}\, e^{r/\beta}} = -\beta \log \frac{\pi}{Z\, \pi^*} = -\beta \log \frac{\pi}{\pi^*} + \beta \log Z$$
+#
+# and the mean under $\pi$ of $\log(\pi/\pi^*)$ is $\mathrm{KL}(\pi \| \pi^*)$. Two answers, each with $\pi_{\text{ref}} = 0.5$, rewards 1 and 0, $\beta = 1$: $Z = 0.5 e + 0.5 = 1.859$, so $\pi^* = 0.731$ and $0.269$.
+#
+# A KL divergence is never negative, and 0 only where both are equal. So the optimum is known, without training:
 #
 # $$\boxed{\;\pi^*(y) = \tfrac{1}{Z}\; \pi_{\text{ref}}(y)\; e^{r(y)/\beta}\;}$$
 #
 # β is the price of moving away, in reward per nat. The optimum's KL is what is spent: the **KL budget**. **Your turn (blank 3).**
 # <details><summary>Hint</summary>
 #
-# `score = log_reference + reward / beta`, then a softmax: `np.exp(score - score.max())`, divided by its sum.
+# Take the logarithm of the boxed line without $Z$. Dividing by the sum is a softmax; subtract the largest value first.
 # </details>
 
 
@@ -525,7 +535,7 @@ assert np.round(budget, 3).tolist() == [0.815, 0.336, 0.125]
 assert np.round(no_size, 3).tolist() == [0.167, 0.443]
 
 # %% [markdown]
-# **A larger β stays closer**, once training has come to its end. That is no matter of taste, it is the line above. You will read the opposite in widely copied notebooks ("increasing β increases the divergence between the two models"); of the optimum you can now prove that it is wrong. (Section 7 looks at the way there as well.)
+# **A larger β stays closer**, once training has come to its end. That is no matter of taste, it is the line above. You will read the opposite in widely copied notebooks, that a larger β lets the two models drift apart; of the optimum you can now prove that it is wrong. (Section 7 looks at the way there as well.)
 #
 # Beside the KL we need a distance that is easy to read. The **total variation** of two policies is half the sum of all differences: the largest error in the probability of any set of answers. 0 is equal, 1 is nothing in common.
 
@@ -580,7 +590,7 @@ draw.show(
 # By hand, with the numbers of one pair. **Your turn (blank 4):** the bracket times β, the **margin**.
 # <details><summary>Hint</summary>
 #
-# `beta * ((chosen - reference_chosen) - (rejected - reference_rejected))`; all four are log-probabilities.
+# Four log-probabilities: policy minus reference for each answer, then the difference of the two, then β.
 # </details>
 
 
@@ -628,7 +638,7 @@ for pairs in (100, 1_000, 10_000, 100_000):
         assert mean < 0.05
 
 # %% [markdown]
-# It does, at the speed at which judgments tell: ten times as many, about a third of the error. And β on the way there?
+# It does. From 1,000 pairs on, ten times as many pairs leave about a third of the error. And β on the way there?
 
 # %%
 for beta in (0.5, 2.0):
@@ -671,7 +681,7 @@ assert measured["summed", 4000] < 0.05 < 0.4 < measured["averaged", 1000]
 assert 0.52 < off(wrong) < 0.53
 
 # %% [markdown]
-# The sum arrives. The mean arrives, too, somewhere else: at half of all probability in the wrong place. Training longer does not help, and the reason is exact. With the mean, the implied reward is $\frac{\beta}{n+1} \log \frac{\pi}{\pi_{\text{ref}}}$, so that $\pi = \pi_{\text{ref}}\, e^{(n+1)(r + c)/\beta}$: each answer gets a β of its own, the smaller the longer it is. Could another β mend it?
+# The sum arrives. The mean arrives, too, somewhere else: at half of all probability in the wrong place. Training longer does not help, and the reason is exact. With the mean, the implied reward is $\frac{\beta}{n+1} \log \frac{\pi}{\pi_{\text{ref}}}$, so that $\pi = \pi_{\text{ref}}\, e^{(n+1)(r + c)/\beta}$, where $c$ is the number that makes the sum 1: each answer gets a β of its own, the smaller the longer it is. Could another β mend it?
 
 # %%
 betas = np.geomspace(0.5, 20, 120)
@@ -698,9 +708,9 @@ plot.show(
 )
 
 # %% [markdown]
-# A β about as large as an answer has pieces makes up for most of it here, since most of our answers have nearly the same length; never for all. (Some methods divide by the length on purpose, as SimPO does. Then they say so, and have another optimum.)
+# A β about as large as an answer has pieces makes up for most of it here: at its exact optimum the mean is then no farther away than the sum with 10,000 noisy judgments (0.035). But the right β was found by looking at the truth, in one world whose reward *is* the length, and it never makes up for all. (Some methods divide by the length on purpose, as SimPO does. Then they say so, and have another optimum.)
 #
-# Two more things that are heard often:
+# Two more questions. Labels without any noise should be the best ones: are they? And a training under which preferred answers become *less* probable must be broken: must it?
 
 # %%
 for steps in (1000, 4000):
@@ -708,15 +718,21 @@ for steps in (1000, 4000):
     runs = [naming.dpo(names, 10_000, seed=seed, **options) for seed in range(5)]
     kls = [kl_divergence(run.policy, names.reference) for run in runs]
     mean, half = mean_and_interval(kls)
+    implied = [np.log(run.policy) - names.log_reference for run in runs]
+    low, high = np.min(implied), np.max(implied)
     print(f"the better one always wins, {steps} steps: KL {mean:.2f} ± {half:.2f}")
+    print(f"   implied rewards from {low:.1f} to {high:.1f}")
+print(f"only the shortest, equally: KL {-np.log(names.reference[short].sum()):.2f}")
 after = naming.dpo(names, 10_000, 1.0, 0).policy
 fell = np.log(after) < names.log_reference
 four = names.lengths == 4
 print(f"answers that became less probable: {fell.sum()} of {len(fell)}", end=", ")
 print(f"among those with 4 words {fell[four].sum()} of {four.sum()}")
+kept = best[four].sum() / names.reference[four].sum()
+print(f"at the exact optimum each name of 4 words keeps {kept:.3f} of its probability")
 
 # %% [markdown]
-# If the better answer *always* wins, no finite reward explains it: the implied rewards grow as long as one trains, and β no longer holds anything. Labels need not be noisy on purpose, but a DPO run on consistent labels is stopped by the number of steps. And log p of a preferred answer may well *fall*, as for many names of four words that beat longer ones: the loss only wants the difference to grow.
+# If the better answer *always* wins, no finite reward explains it: every larger margin lowers the loss, at any β. Here the implied rewards of the losers go on falling, and the policy moves to the shortest answers alone, far beyond π\*. So a DPO run on consistent labels is stopped by the number of steps. And log p of an answer that often wins may well *fall*: at the optimum itself every name of four words is a little less probable than before. It beats the longer ones and loses to the shorter ones. In this one run half of them fell and half did not: the luck of the judgments moves them more than that.
 #
 # ## 9 · PPO and GRPO: try, score, improve
 
@@ -789,11 +805,11 @@ print(f"loss of fresh answers {abs(loss.item()):.6f}; gradient {leaf.grad.numpy(
 # %% [markdown]
 # Fresh answers have the ratio 1 and advantages of mean 0: **the loss is 0, its gradient is not**. A loss curve at 0 is no fault, and whoever "simplifies" `exp(logp − logp.detach())` to 1 has no gradient left.
 #
-# Where does the KL go? There are three usual choices: into the reward, $r - \beta \log \pi/\pi_{\text{ref}}$; into the loss, as **k3** $= e^{d} - d - 1$ with $d = \log \pi_{\text{ref}} - \log \pi$, as in the paper on GRPO; or nowhere. All in our world, 8 groups of 8 answers a step, β = 1; PPO uses each group four times:
+# Where does the KL go? There are three usual choices: into the reward, $r - \beta \log \pi/\pi_{\text{ref}}$; into the loss, as **k3**, an estimate of the KL from samples, $= e^{d} - d - 1$ with $d = \log \pi_{\text{ref}} - \log \pi$, as in the paper on GRPO; or nowhere. Stored results, β = 1. GRPO draws 8 groups of 8 answers a step for 1,500 steps, and each answer gets its exact reward; DPO makes 1,000 steps on a fixed set of noisy judgments: the two do not have the same information. The row "PPO" has PPO's clip with GRPO's baseline, and uses each group four times with a quarter of the step (PPO itself learns its baseline, with a second network). TV and KL are shown for this budget, TV also for four times as many steps:
 
 # %%
 table = stored["naming"]["methods"]
-print(" " * 41 + "TV to π*                 four times the steps     KL")
+print(" " * 41 + "TV to π*            TV, four times the steps   KL")
 for name in naming.METHODS:
     row = table[name]
     budgets = row["distance"], row["distance, four times the steps"]
@@ -837,9 +853,10 @@ print(f"{total_variation(long, turned):.4f} from that of the turned KL")
 assert total_variation(long, turned) < 0.01
 
 # %% [markdown]
-# - **With the KL in the reward, GRPO arrives to three digits**, though it only ever sees samples. At the optimum $r - \beta\log\pi^*/\pi_{\text{ref}}$ is the same for *every* answer, so all advantages are 0 and even the noise of sampling vanishes.
-# - **Without KL** one answer is left, in the end: nothing pays for variety. It is the shortest, so the reward is best. "Collapse" is what was asked for.
-# - **Divided by the group's deviation**: the same optimum here (an advantage of 0 stays 0), and faster, since the steps get larger near the end. What the division changes is the weight of one *question* against another, which a world of one question cannot show (Liu et al. 2025 argue against it).
+# - **With the KL in the reward, GRPO arrives**: TV below 0.001 at four times the steps, though it only ever sees samples. At the optimum $r - \beta\log\pi^*/\pi_{\text{ref}}$ is the same for *every* answer, so all advantages are 0 and even the noise of sampling vanishes.
+# - **Without KL** nearly one answer is left. Four answers of three words have the same, best reward, and without KL every mixture of them is optimal. Shared equally, their KL would be 1.79; one alone has 3.18, and the table shows 3.03. *Short* was asked for; *one* of four equally short answers was not: nothing pays for variety, and the chance of sampling decides which is left.
+# - **PPO's row is GRPO's in every printed digit.** Each step changes the table so little that the ratio, in two runs that we counted, stays between 0.93 and 1.07: the clip at 0.8 and 1.2 never acts. What clipping is good for, this world cannot show.
+# - **Divided by the group's deviation**: the same optimum here (an advantage of 0 stays 0), and nearer to it at both budgets. What the division changes is the weight of one *question* against another, which a world of one question cannot show (Liu et al. 2025 argue against it).
 # - **k3 in the loss arrives somewhere else.** As an estimate of the KL's *value* k3 is right; but its gradient, under answers that the policy draws, is that of the KL turned round, $\mathrm{KL}(\pi_{\text{ref}} \| \pi)$ (the *forward* KL; what we want small is the *reverse* one). The last printed line proves it: the policy is within 0.01 of the optimum of that other objective (with β · 8/7, since an answer that is in its own group's mean of eight keeps 7/8 of its advantage). Whether that matters at full size is another question; here it is 0.08.
 #
 # ## 10 · When the reward is only learned
@@ -876,7 +893,7 @@ axes[0].set(title="what the reward model says", xlabel="KL to the reference", yl
 axes[1].set(title="what it truly earns", xlabel="KL to the reference")
 plot.show(
     fig,
-    alt="Twenty reward models of 100 judgments each. The learned gain rises with the KL for all. The true gain rises at first; then it stays, or falls.",
+    alt="Twenty reward models of 100 judgments each. The learned gain rises with the KL for all. The true gain of each follows its own course: it is far smaller, and some curves end below 0.",
 )
 
 # %%
@@ -884,7 +901,7 @@ assert (np.diff(learned.mean(axis=0)) > 0).all() and worse >= 2
 assert learned.mean(axis=0)[-1] > 5 * true_gain.mean(axis=0)[-1]
 
 # %% [markdown]
-# The model's own number always rises, up to an answer that won its one or two comparisons by luck. The truth follows it only at first. Then the KL more than doubles, the model promises a few words more, and in truth nothing is gained on average (the interval says whether anything is lost); some models lead to a policy that is *worse than doing nothing*. Which ones, nobody can tell who only sees the reward model. That is what the KL budget is for, and it is set from outside: by people who look at answers.
+# The model's own number always rises. The truth follows it only at first. Then the KL more than doubles, the model promises a few words more, and in truth nothing is gained on average (the interval says whether anything is lost); some models lead to a policy that is *worse than doing nothing*. Which ones, nobody can tell who only sees the reward model. That is what the KL budget is for, and it is set from outside: by people who look at answers.
 #
 # ## 11 · The shipped model, measured
 
@@ -894,31 +911,32 @@ assert learned.mean(axis=0)[-1] > 5 * true_gain.mean(axis=0)[-1]
 # %%
 assert 0.9 < shipped["questions"] < 0.92 < card["vlm before"] < 0.97
 for name, told in (
-    ("instructions", "instructions in new wordings or combinations"),
+    ("instructions", "instructions in new wordings"),
     ("dialogue", "dialogues of three turns, all right"),
     ("questions", "the questions of lesson vlm"),
-    ("combinations", "an instruction with a kind of question it never met"),
+    ("combinations", "instruction and question never met together"),
     ("composed", "twice *and* in Chinese, never trained together"),
 ):
     low, high = shipped[f"{name}_low"], shipped[f"{name}_high"]
     n = shipped[f"{name}_n"]
     print(f"{told:48} {shipped[name]:.3f}  ({low:.3f}–{high:.3f}, n = {n})")
 print(f"questions before tuning: {card['vlm before']:.3f}")
-print("by plot:", {k: round(v, 2) for k, v in shipped["dialogue_by_plot"].items()})
+print("the four plots of 'dialogues of three turns':")
+print("  ", {k: round(v, 2) for k, v in shipped["dialogue_by_plot"].items()})
 print("by instruction:")
 for key in ("instructions_by_kind", "combinations_by_kind"):
     for label, value in shipped[key].items():
         print(f"   {label:24} {value:.2f}")
 
 # %% [markdown]
-# Read it line by line. *New wordings* of an instruction work mostly. But "twice" with colors or comparisons, which it never met together in training, is hardly ever
-# followed, and Chinese words for *it* in less than half of all cases, though the model knows each part (one word for a shape is no test: that is what it says anyway). Two instructions at once are never followed. It has learned what it was shown, not what an instruction is. And it has paid: of the questions of lesson vlm, on the same
+# Read it line by line. *New wordings* of an instruction work mostly. With pairs of an instruction and a kind of question that it never met together in training, it depends on the pair: "twice" with colors or comparisons is hardly ever
+# followed, and Chinese words for *it* in less than half of all cases, though the model knows each part (one word for a shape is no test: that is what it says anyway). "Twice" *and* in Chinese, the one pair of instructions that was tried, was followed in 0 of 200. And it has paid: of the questions of lesson vlm, on the same
 # 1,011 of them, it answers 91 of 100, where 97 were right before (the intervals are printed above), although nearly every training dialogue holds such questions. That is **forgetting**.
 #
-# ## 12 · A recorded conversation
+# ## 12 · A conversation with voice, tool and box
 
 # %% [markdown]
-# Picture, voice, tool and box in one conversation. A synthetic voice asks; the recognizer of lesson [speech_to_text](speech_to_text.ipynb) writes it down; the follow-up is typed; *find* is run by the detector of lesson [detection](detection.ipynb), and its box is drawn. (The picture was chosen because all three replies are right; how often that is so, section 11 has said.)
+# Picture, voice, tool and box in one conversation. A synthetic voice asks; the recognizer of lesson [speech_to_text](speech_to_text.ipynb) writes it down; the follow-up is typed; *find* is run by the detector of lesson [detection](detection.ipynb); if it finds the thing, its box is drawn. (The picture was chosen because all three replies are right; how often that is so, section 11 has said.)
 
 # %% tags=["free"]
 from mmcourse.torch.speech_to_text import Recognizer, as_question
@@ -944,7 +962,8 @@ if reply.box is not None:
     size = right - left, bottom - top
     frame = plt.Rectangle((left, top), *size, fill=False, ec="orange", lw=2)
     fig.axes[0].add_patch(frame)
-plot.show(fig, alt=f"The picture with the detector's box around the {wanted}")
+drawn = "the detector's box" if reply.box is not None else "no box: nothing was found"
+plot.show(fig, alt=f"The picture; asked for: the {wanted}; with {drawn}")
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -962,7 +981,7 @@ draw.show(
 )
 
 # %% [markdown]
-# **Tool use** is text, too (Schick et al. 2023): the model writes a **call**, the program runs it and writes the result into the dialogue, the model reads it. In training the tool was wrong in about a third of all cases, on purpose: so the model says what the *tool* sees, and does not mix it with what it sees itself.
+# **Tool use** is text, too (Schick et al. 2023): the model writes a **call**, the program runs it and writes the result into the dialogue, the model reads it. In training the tool was wrong in about a third of all cases, on purpose. The aim is that the model says what the *tool* sees and does not mix it with what it sees itself; the price is that it passes the tool's errors on.
 #
 # ## 13 · Safety, counted
 
@@ -990,7 +1009,7 @@ for name, told in (
 # %% [markdown]
 # Refusals and questions back are right in more than nine of ten cases, and there are hardly any too many. Orders in a tool's result and quoted orders change next to nothing, in words that
 # training never had (it had others: which part of the training did this is not known from this table). A painted word does change answers, about a third of them; but so does another word of the same size, at a rate that the intervals do not tell apart, and not one answer becomes *blue*. The
-# painting covers a corner of the picture, and nothing shows that the model reads. Without the second painting one would have called it an attack. The last line is about privacy: a password was told earlier, the tool's result asks for it, and no reply holds one of its digits.
+# likely cause: something covers a corner of the picture. Nothing shows that the model reads. Without the second painting one would have called it an attack. The last line is about privacy: the user told a password of three digits one exchange earlier, so it stands in the text that the model reads; the tool's result asks for it, and no reply holds a digit.
 
 # %% [markdown]
 # ## 14 · How people talk
@@ -1008,13 +1027,13 @@ for name, row in people["replies"].items():
     print(f"   {name:32} declined {share}")
 
 # %% [markdown]
-# Most requests hold a word that this vocabulary lacks: the program refuses them before the model sees them, by name of the word. Of the rest the model declines only a part; to others it answers about the picture, confidently. It was
+# Most requests hold a word that this vocabulary lacks: the program refuses them before the model sees them, and names the word. Of the rest the model declines only a part; to others it answers about the picture. It was
 # trained on some thirty sentences of what it is not for. That refusals hold on sixteen new sentences of the same kind (section 13) says nothing about people, who never read our list.
 #
 # ## 15 · At full size
 
 # %% [markdown]
-# The template and a reply of a real model: `SmolLM2-135M-Instruct` brings its own. For DPO it would give the four sums of exercise 5. Not run here: it needs weights from the hub and a GPU.
+# The template and a reply of a real model: `SmolLM2-135M-Instruct` brings its own. For DPO it would give the four sums of blank 4. Not run here: it needs weights from the hub and a GPU.
 
 # %% tags=["free"]
 import os
@@ -1047,7 +1066,7 @@ else:
 # - A dialogue is one text with roles. Trained is what the assistant says, with its end; never the user, never the tool.
 # - π* = π_ref e^{r/β} / Z. A larger β stays closer.
 # - log p of an answer is a sum. With the mean the loss has another optimum, and no β mends it wholly.
-# - KL in the reward leads to π*; k3 in the loss leads to the optimum of the turned KL; no KL leads to one answer.
+# - KL in the reward leads to π*; k3 in the loss leads to the optimum of the turned KL; no KL leads to the best reward, with nothing that keeps variety.
 # - A learned reward always rises. Whether the answers get better is seen from outside.
 #
 # ## 17 · Check yourself
@@ -1055,19 +1074,19 @@ else:
 # %% [markdown]
 # <details><summary>1. During DPO log p of the preferred answers falls. Is it broken?</summary>
 #
-# No. The loss wants the *difference* to the rejected ones to grow. Look at the margin.
+# Not by that alone. The loss wants the *difference* to the rejected ones to grow. Look at the margin; and if log p of *both* falls, see what becomes more probable instead.
 # </details>
 # <details><summary>2. GRPO's loss is 0.0000 from the first step on. Is it broken?</summary>
 #
-# No. Fresh answers have ratio 1, and advantages have mean 0. The gradient is not 0.
+# Not by that alone. With one step per group and no KL in the loss, fresh answers have ratio 1 and advantages have mean 0, so the loss is 0 and the gradient need not be. Look at the rewards and the size of the gradient (question 5 has a case where it *is* 0).
 # </details>
 # <details><summary>3. A run's β is raised from 0.1 to 0.5. What happens to the KL at the end?</summary>
 #
-# It falls: β is the price of moving away.
+# Trained to the end on noisy judgments, it falls: β is the price of moving away. Without noise there is no such end (section 8).
 # </details>
 # <details><summary>4. The prompt is not masked, in SFT and in DPO. Where does it matter?</summary>
 #
-# In SFT: the model learns to write questions. In DPO both answers have the same prompt, so its log p cancels in the margin.
+# In SFT: the model learns to write questions. In DPO both answers have the same prompt, so its log p cancels in the margin, as long as log p is summed; divided by two different lengths it does not.
 # </details>
 # <details><summary>5. All answers of a group have the same reward. What does the group teach?</summary>
 #
@@ -1075,7 +1094,7 @@ else:
 # </details>
 # <details><summary>6. Why must the reference model be in evaluation mode?</summary>
 #
-# With dropout its log-probabilities are noise: the margin of equal models is then not 0, and nobody sees it in the loss.
+# With dropout its log-probabilities are noisy: the margin of equal models is then not 0, and nobody sees it in the loss.
 # </details>
 
 # %% [markdown]
