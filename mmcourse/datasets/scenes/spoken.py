@@ -22,15 +22,18 @@ from .speech import GAP, SAMPLE_RATE, VoiceBank, say, voices
 
 __all__ = [
     "GAP",
+    "QUESTION_WORDS",
     "SAMPLE_RATE",
     "VoiceBank",
+    "add_noise",
+    "full_voices",
+    "join",
     "say",
     "spoken_captions",
     "spoken_questions",
     "spoken_words",
     "transcript",
 ]
-__all__ += ["QUESTION_WORDS", "add_noise", "full_voices", "join"]
 
 # every word of a question that no caption has, of all eight kinds
 QUESTION_WORDS: tuple[str, ...] = tuple(sorted({*scenes.QUESTION_WORDS, "size"} - set(captions.vocabulary())))
