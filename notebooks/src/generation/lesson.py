@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Generation: draw me an orange star
 # *Noise goes in, and out comes the picture that you asked for. You build the two ways in which this is done, a game between two networks and the removal of
-# noise step by step, train both, and measure what such models can draw, what they copy, and what they refuse to imagine.*
+# noise step by step, train both, and measure what such models can draw, what they copy, and whether they combine what they never saw together.*
 #
 # {{budget}}
 #
@@ -9,7 +9,7 @@
 # - write the losses of a GAN, say what its best discriminator answers, and count what its generator forgets;
 # - add noise in one line, and take it away by DDIM or by flow matching;
 # - build a U-Net that listens to a caption, train it, and steer it by classifier-free guidance;
-# - judge pictures: right or wrong, varied or not, new or copied; and see how a Fréchet distance is fooled;
+# - judge pictures: right or wrong, varied or not, new or copied; and say what a Fréchet distance measures and what it needs;
 # - say what a watermark can and cannot do.
 #
 # **Before this:** [attention](attention.ipynb) (softmax of scores, weighted means), [vision](vision.ipynb) (convolutions, residual connections), [fusion](fusion.ipynb) (FiLM), [clip](clip.ipynb) (`scenes`, pairs never seen).
@@ -36,6 +36,7 @@ from mmcourse.figures.generation import ask, nearest_distance, shares
 from mmcourse.numpy import diffusion
 from mmcourse.torch import gan
 from mmcourse.torch.diffusion import ExponentialAverage, sample_flow, time_embedding
+from mmcourse.torch.diffusion import guide as guided
 from mmcourse.torch.generation import Painter, from_pictures, to_pictures
 
 stored = results("generation")
@@ -131,9 +132,9 @@ fig = plot.images(shown, titles=["real", "real", "real", "the mean of all"], col
 plot.show(fig, alt="Three orange stars, and the mean: a blurred star on even gray.")
 
 # %% [markdown]
-# The mean has a *lower* error than any real star, and is no orange star that anybody ever drew: no texture, blurred edges. We want one of the possible pictures, each as often as it is. So a generative model needs a source of chance, and a way from chance to pictures.
+# The mean has a *lower* error than any real star, and is no orange star that anybody ever drew: no texture, blurred edges. We want one of the possible pictures, each with its right frequency. So a generative model needs a source of randomness, and a way from randomness to pictures.
 #
-# **One way, in short.** A **variational autoencoder** (VAE; Kingma and Welling 2014) has an encoder that makes of a picture a normal distribution over a short vector, the **latent** z, and a decoder that makes a picture of z. Two terms are added: how well the picture comes back, and how far the encoder's distribution is from a standard normal one (KL divergence), so that afterwards z can be drawn from that.
+# **One way, in short.** A **variational autoencoder** (VAE; Kingma and Welling 2014) has two networks. The encoder turns a picture into a mean and a spread; a short vector, the **latent** z, is drawn from them, and the decoder turns z back into a picture. The loss has two terms: how well the picture comes back, and how far the encoder's distribution is from a standard normal one (KL divergence), so that new pictures can be made from standard normal z.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -159,7 +160,7 @@ for mu, sigma in ((0.0, 1.0), (2.0, 1.0), (2.0, 0.1)):
     print(f"μ = {mu}, σ = {sigma}: KL = {kl:.3f} nats")
 
 # %% [markdown]
-# What z leaves open, the decoder fills with a mean, by squared error: the blur of the last picture. We build no VAE here. Large systems use its two halves to make pictures small, and draw the latents with what this lesson builds (latent diffusion, section 15).
+# Under squared error, the decoder answers with the mean of all pictures that z leaves possible: the blur of the last picture. We build no VAE here. Large systems use its two halves to make pictures small, and draw the latents with what this lesson builds (latent diffusion, section 15).
 
 # %% [markdown]
 # ## 4 · A game of two
@@ -314,7 +315,7 @@ for ax, (name, points) in zip(axes, drawn.items()):
 plot.show(fig, alt="Four scatter plots: the real ring of eight groups, and what three generators draw.")
 
 # %% [markdown]
-# These are single runs; section 5 has five of each. Early, the generator has found a few groups only. A generator that stays so suffers from **mode collapse**: nothing in its loss says how *varied* it must be, only that each sample must pass.
+# Early, hardly any point is in a group; later all eight groups are found, and many points still lie between them. These are single runs: section 5 has five of each, from another start (biases of 0, for one), and there 500 steps find fewer groups. A generator that leaves groups out suffers from **mode collapse**: nothing in its loss says how *varied* it must be, only that each sample must pass. Section 5 shows it.
 #
 # ## 5 · What BigGAN added
 
@@ -323,7 +324,7 @@ plot.show(fig, alt="Four scatter plots: the real ring of eight groups, and what 
 #
 # - **hinge loss**: the critic stops caring once real samples score above 1 and generated ones below −1;
 # - **spectral normalization**: each weight matrix of the critic is divided by its largest singular value, so that its score cannot jump;
-# - **classes**: generator and critic are told which kind is meant; here four classes of two opposite groups each. In the generator, each class has its own scale and shift (FiLM again). In the critic, the label is either joined to the input, or a class embedding is multiplied with the features: a **projection discriminator** (Miyato and Koyama 2018);
+# - **classes**: generator and critic are told which kind is meant; here four classes of two opposite groups each. In the generator, each class has its own scale and shift (FiLM again). In the critic, the label is either concatenated to the input, or a class embedding is multiplied with the features: a **projection discriminator** (Miyato and Koyama 2018);
 # - a **large batch**; an **orthogonal start** of the weights;
 # - an **exponential moving average** (EMA) of the generator's weights: it is what one draws with;
 # - the **truncation trick**: noise from a narrower range than in training.
@@ -374,12 +375,12 @@ plot.show(fig, alt="Groups found by each variant of the GAN, five seeds, two bud
 # %% [markdown]
 # Read the two numbers separately: how many groups are found, and how many points are in one at all.
 #
-# - Given time, every variant without classes and without *hinge and spectral norm together* finds nearly all groups. What they lack is sharpness: a quarter to two thirds of the points lie between the groups.
-# - **Classes** help sharpness most. But if the label is merely joined to the critic's input, groups are lost: of the two groups of a class, some generators draw one. That *is* mode collapse, and sharpness does not show it: such a GAN has the best share of all. The projection discriminator keeps the groups.
-# - A larger batch helps sharpness here, too. For the orthogonal start and for the hinge loss, the interval of the difference (below) contains 0.
-# - Spectral normalization makes it *worse* at these budgets, most of all with the hinge loss: a critic that may not be steep cannot separate groups as narrow as ours. It was made for networks that are deep and unstable; ours is neither.
+# - At 2000 steps, every variant but two finds all groups or nearly all. What those without classes lack is sharpness: a quarter to two thirds of their points lie between the groups.
+# - The three variants with **classes** have the largest shares (0.90 to 0.94), but they are also given labels, which the others lack. If the label is merely concatenated to the critic's input, groups are lost: 5.8 of eight are left, on average. That *is* mode collapse, and the share of points does not show it. With the projection discriminator nearly all groups stay.
+# - A batch of 512 helps sharpness here, too, with eight times as many samples. For minimax, hinge and the orthogonal start, the interval of the difference (below) contains 0. So the flat gradient of section 4 was not seen to matter on this ring.
+# - Spectral normalization costs sharpness at 2000 steps, most of all with the hinge loss; at 500 no difference is seen. (*all*, which contains both, has 0.91.) It was made for deep and unstable networks; ours is small. Why it hurts here was not tested.
 #
-# So tricks that were measured on photographs need not help on your data. Measure each, with several seeds: the differences paired by seed, at the larger budget:
+# So tricks that were measured on photographs need not help on your data. (One learning rate for all was used here; each variant might do better with its own.) Measure each, with several seeds: the differences paired by seed, at the larger budget:
 
 # %%
 plain = trials["non-saturating"][many]
@@ -407,7 +408,7 @@ for limit in ("1", "0.5", "0.2"):
     print(f"{np.mean(cut['inside']):.3f}, spread {np.mean(cut['spread']):.2f}")
 
 # %% [markdown]
-# A narrower range of noise makes the samples less varied, as promised. It does not make them better here: with very little noise fewer of them are in a group. (BigGAN's samples of photographs did get better.) And the average of the weights is not far from the last ones, since this training is short.
+# A narrower range of noise makes the samples less varied, as promised. It does not make them better here: with a very narrow range, fewer points are in a group. (BigGAN's samples of photographs did get better.) And the average of the weights is not far from the last ones.
 #
 # GANs draw in one step, fast. Training is a game without a loss that falls; nothing tells you when to stop but the samples. What follows is a plain regression.
 
@@ -485,7 +486,7 @@ ax.legend(fontsize=9)
 plot.show(fig, alt="Share of signal power against time: the linear schedule falls sooner than the cosine one.")
 
 # %% [markdown]
-# The linear schedule has destroyed most of the picture half way, and spends the rest on nearly pure noise (Nichol and Dhariwal 2021 measured it; the cosine schedule is their answer). Both must end *near* 0 but never at 0: then $x_0$ could not be computed back, and NaN follows.
+# The linear schedule has destroyed most of the picture half way, and spends the rest on nearly pure noise (Nichol and Dhariwal 2021 measured it; the cosine schedule is their answer). If the network says ε, $\bar\alpha$ must not be exactly 0: $x_0$ would be divided by 0. That is why both end *near* 0. With the other targets below it may be 0.
 #
 # **What should the network say?** The noise ε, the clean picture $x_0$, or something between? By hand, with one number:
 
@@ -501,7 +502,7 @@ back = signal * x - level * v
 print(f"it says v = 0.6 ε − 0.8 x₀ = {v:.1f}:   x₀ = 0.6 x − 0.8 v = {back:.1f}")
 
 # %% [markdown]
-# x and the answer are two linear equations for the two unknowns, so any such target can be turned into any other: the three are one. What differs is how errors are weighted: at high noise, an error in ε becomes an error in $x_0$ that is $\sqrt{1-\bar\alpha}/\sqrt{\bar\alpha}$ times as large.
+# x and the answer are two linear equations for the two unknowns, so any such target can be turned into any other (except ε into $x_0$ at $\bar\alpha = 0$, and $x_0$ into ε at $\bar\alpha = 1$): the three hold the same information. What differs is how errors are weighted: at high noise, an error in ε becomes an error in $x_0$ that is $\sqrt{1-\bar\alpha}/\sqrt{\bar\alpha}$ times as large.
 
 # %%
 arrays = rng.normal(size=(2, 5))
@@ -555,7 +556,7 @@ print("equal to PyTorch's attention:", "yes" if same else "no")
 assert same
 
 # %% [markdown]
-# No network can have a lower training loss than this one. Let it draw: 200 training icons, 12 starts of pure noise, 50 steps (the steps are those of section 8).
+# No network without captions can have a lower training loss than this one. Let it draw: 200 training icons, 12 starts of pure noise, 50 steps (an **Euler step** adds velocity · Δt to x; here t is the share of picture, 1 − t that of noise. Section 8 explains both).
 
 # %%
 bank = train_pictures[::21][:200].reshape(200, -1) / 127.5 - 1
@@ -579,22 +580,21 @@ perfect_guess.compare("copies of its training pictures")
 assert distance.max() < 0.003 < 0.02 < of_new.min()
 
 # %% [markdown]
-# It copies: **memorization** is giving back training samples instead of new ones, and here it is the optimum. The lowest loss belongs to a machine that repeats its training set. And our trained painter? Let both take noise away, from pictures of the training set and from new ones (t = 0.7: seven parts picture, three parts noise):
+# It copies: **memorization** is giving back training samples instead of new ones, and here it is the optimum. The lowest loss belongs to a machine that repeats its training set. And our trained painter? Let both take noise away, both without captions, from pictures of the training set (the shipped painter was trained on these same `train_pictures`) and from new ones. One amount of noise, t = 0.7: seven parts picture, three parts noise.
 
 # %% tags=["free"]
-fresh, fresh_captions, _ = icons.load(2, 79)
+fresh, _, _ = icons.load(2, 79)
 t, bank = 0.7, from_pictures(train_pictures).flatten(1).numpy().astype(float)
-sets = {"training": (train_pictures[::50], train_captions[::50])}
-sets["new"] = (fresh, fresh_captions)
+sets = {"training": train_pictures[::50], "new": fresh}
 wrong = {}
-for name, (pictures, captions) in sets.items():
+for name, pictures in sets.items():
     clean = from_pictures(pictures)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(5))
     x = t * clean + (1 - t) * noise
     flat, truth = x.flatten(1).numpy().astype(float), clean.flatten(1).numpy()
     exact = diffusion.optimal_denoiser(flat, bank, t, 1 - t)
     with torch.no_grad():
-        velocity = painter(x, torch.full((len(x),), t), captions)
+        velocity = painter(x, torch.full((len(x),), t), [""] * len(x))
     learned = (x + (1 - t) * velocity).flatten(1).numpy()
     for who, found in (("optimum", exact), ("painter", learned)):
         wrong[who, name] = ((found - truth) ** 2).mean()
@@ -602,11 +602,11 @@ for who in ("optimum", "painter"):
     print(f"{who}: error on training pictures {wrong[who, 'training']:.4f}", end=", ")
     print(f"on new ones {wrong[who, 'new']:.4f}")
 assert wrong["optimum", "training"] < 0.0001 < wrong["painter", "new"]
-assert wrong["painter", "new"] < 0.7 * wrong["optimum", "new"]
+assert wrong["painter", "new"] < 0.9 * wrong["optimum", "new"]
 assert wrong["painter", "new"] < 1.3 * wrong["painter", "training"]
 
 # %% [markdown]
-# The optimum knows its training pictures by heart and fails on new ones. The painter has a *higher* training loss, and is as good on new pictures as on old ones. It is not at the optimum: a convolutional network of this size does not look pictures up (what it does instead, Kadkhodaie et al. 2024 and Kamb and Ganguli 2024 ask), and that is what leaves room for new pictures. So "lower training loss" is no promise of better ones.
+# The optimum knows its training pictures by heart, and on new ones its error is larger than the painter's. The painter's error on training pictures is *higher*, and it is about as good on new pictures as on old ones. It is not at the optimum, and that leaves room for new pictures. Why it does not copy is an open question: capacity, training time and the number of pictures may all play a part (Kadkhodaie et al. 2024 and Kamb and Ganguli 2024 study it; nothing of this was varied here). So "lower training loss" is no promise of better pictures.
 
 # %% [markdown]
 # ## 8 · Flow matching
@@ -698,7 +698,7 @@ class Block(nn.Module):
         self.film = nn.Linear(dim, 2 * c_out)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
         self.shortcut = nn.Conv2d(c_in, c_out, 1)
-        nn.init.zeros_(self.conv2.weight)  # a new block passes on what comes in
+        nn.init.zeros_(self.conv2.weight)  # at first only the shortcut counts
 
     def forward(self, x, condition):
         gamma, beta = self.film(condition)[:, :, None, None].chunk(2, dim=1)
@@ -748,7 +748,7 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
 clean_all, kinds_all = from_pictures(train_pictures), torch.from_numpy(train_kinds)
 nothing = torch.tensor([len(SHAPES), len(COLORS)])
 losses = []
-for step in range(301):
+for step in range(251):
     rows = torch.randint(len(clean_all), (64,))
     clean, kinds = clean_all[rows], kinds_all[rows].clone()
     kinds[torch.rand(64) < 0.1] = nothing
@@ -768,7 +768,7 @@ for step in range(301):
 # %% tags=["free"]
 @torch.no_grad()
 def paint_small(network, kinds, weight=2.0, seed=0):
-    """20 Euler steps with guidance."""
+    """20 Euler steps with guidance (section 10)."""
     kinds = torch.as_tensor(kinds)
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(len(kinds), 3, 16, 16, generator=generator)
@@ -776,7 +776,7 @@ def paint_small(network, kinds, weight=2.0, seed=0):
 
     def velocity(x, t):
         without, given = network(x, t, free), network(x, t, kinds)
-        return without + weight * (given - without)
+        return guided(without, given, weight)
 
     return to_pictures(sample_flow(velocity, start, 20))
 
@@ -809,7 +809,7 @@ for name, pictures in (("live", mine), ("other real icons", real)):
     print(f"   {name}: median {np.median(to_train):.3f}, at least {to_train.min():.3f}")
 
 # %% [markdown]
-# After some seconds the colors are right, and most shapes; many pictures are not clean yet. It is the shipped painter's method, with less of everything: that one is wider and had 2,400 steps (222 CPU seconds). And neither copies: their nearest training picture is at least as far away as a new real icon's.
+# After some seconds the colors are right, and about half of the shapes; most pictures are not clean yet. The shipped painter uses the same method, but is wider and had 2,400 steps (222 CPU seconds). The live network's pictures are farther from the training set than new icons are, but unclean pictures would be so anyway; for the shipped painter see section 13.
 #
 # ### In Keras
 # Flow matching is a regression, so `fit` is all it takes. The ring of section 4 again; each point meets new noise and a new time in each epoch:
@@ -852,13 +852,13 @@ modes, hit = count_modes(torch.tensor(x))
 print(f"{modes} of 8 groups, {hit:.2f} of the points in a group")
 
 # %% [markdown]
-# All groups, with no game and no trick: each training point is shown, and squared error forgets none. What it cannot do in a few seconds is to be sharp: points between the groups remain, where velocities of different groups are averaged by a network that is too smooth.
+# All groups, in a plain regression, with no game and no trick (one run). It is not sharp after a few seconds: many points lie between the groups.
 
 # %% [markdown]
 # ## 9 · Samplers
 
 # %% [markdown]
-# Whoever has a denoiser still has to choose how to walk: a **sampler**. **DDPM** (Ho et al. 2020) removes a little noise and adds new noise at each step. **DDIM** (Song et al. 2020) computes the clean picture and puts *the same* noise back, in a smaller part, so it can take long strides. The Euler steps of a flow you know. One DDIM step by hand:
+# Whoever has a denoiser still has to choose how to walk: a **sampler**. **DDPM** (Ho et al. 2020) removes a little noise and adds new noise at each step. **DDIM** (Song et al. 2020) computes the clean picture and puts *the same* noise back, in a smaller part, so it can take long strides. Euler steps, for a flow, you know from section 7. One DDIM step by hand:
 
 # %%
 now, following = 0.36, 0.64  # ᾱ of this step, and of the step that is visited next
@@ -937,7 +937,7 @@ for name in ("DDPM", "DDIM", "flow"):
     print(line)
 
 # %% [markdown]
-# With two steps, no sampler finds the bells. From five on, the flow's straight lines have the smallest error of the three here, and DDPM the largest: the noise that it adds at each step must be taken away again. With 200 steps all are close. (With other data, schedules or trained networks the order may differ.)
+# With two steps, no sampler finds the bells. From 5 to 50 steps, the flow has the smallest error of the three here, and DDPM the largest: the noise that it adds at each step must be taken away again. With 200 steps all are close. (Path, schedule and spacing of the steps all differ between them, and with other data or trained networks the order may differ, too.)
 
 # %%
 for steps in (5, 10, 20, 50):
@@ -957,7 +957,7 @@ for steps in sorted(by_steps["right"], key=int):
 assert np.mean(by_steps["right"]["1"]) < 0.6 < 0.99 < np.mean(by_steps["right"]["3"])
 
 # %% [markdown]
-# In one step, less than half of the pictures are right: the mean velocity at pure noise leads to a mean. Three steps suffice for the *right* thing, twenty for a picture that hardly changes any more. What is cheap here is dear for a photograph: every step is one pass through the whole network, two with guidance. (So people train models that need one to four steps.)
+# In one step, less than half of the pictures are right: the mean velocity at pure noise leads to a mean. Three steps suffice for the *right* thing, twenty for a picture that hardly changes any more. What is cheap here is expensive for a photograph: every step is one pass through the whole network, two with guidance. (So people train models that need one to four steps.)
 
 # %% [markdown]
 # ## 10 · Guidance
@@ -1012,7 +1012,7 @@ def show_guidance(weight=2.0):
 widgets.slider(show_guidance, weight=[0.0, 0.5, 1.0, 2.0, 4.0, 8.0])
 
 # %% [markdown]
-# Truth against variety, counted, for 1,000 captions (one training, the shipped one; real icons below):
+# Agreement with the caption against variety, counted, for 1,000 captions (one training, the shipped one; real icons below):
 
 # %%
 print("weight   right   shape right   contrast   spread of backgrounds")
@@ -1021,7 +1021,7 @@ for weight, row in [*shipped["by_guidance"].items(), ("real", shipped["real"])]:
     print(f"         {row['contrast']:.3f}      {row['tone_spread']:.1f}")
 
 # %% [markdown]
-# The shipped painter needs no guidance to be right. What guidance does can be seen all the same: contrast rises above that of real icons, backgrounds become more alike, and at 4 some pictures are no longer clean, their colors beyond what the renderer draws. It pays where a network is still weak. Small painters, each from another seed, after some hundred steps (section 11 says more of them); share of right pictures, pairs of training:
+# The shipped painter needs no guidance to be right. What guidance does can be seen all the same: contrast rises above that of real icons, backgrounds become more alike, and at 4 some pictures are no longer right although every shape is. Does it help where a network is less well trained? Small painters, each from another seed, after some hundred steps (section 11 says more of them); share of right pictures, pairs of training:
 
 # %%
 runs = stored["painters"]["runs"]
@@ -1046,7 +1046,7 @@ print(f"{small_budgets[1]} steps, right: {mean:+.3f} ± {half:.3f}")
 assert mean - half > 0
 
 # %% [markdown]
-# It helps: where the network is unsure, more of the pictures are right.
+# At 600 steps guidance 2 helps. At 200 hardly anything is right with any weight, and for the shipped painter nothing is left to gain.
 
 # %% [markdown]
 # ### What does guidance sample?
@@ -1110,7 +1110,7 @@ right = {w: np.mean(of[f"guidance {w}"]["right"]) for w in "124"}
 assert max(no_drop) < 0.1 < 0.9 < right["1"] < right["2"] > right["4"]
 
 # %% [markdown]
-# At guidance 2 the groups have shrunk by about a third: more truth for less variety, as in the theory above. And the average of the weights (EMA), with guidance 1, paired by seed:
+# At guidance 2 the groups have shrunk by about a third: more agreement with the class for less variety, as in the theory above. And the average of the weights (EMA), with guidance 1, paired by seed:
 
 # %%
 for steps in (short, long):
@@ -1122,7 +1122,7 @@ for steps in (short, long):
     print(f"difference {gain:+.3f} ± {half:.3f}")
 
 # %% [markdown]
-# A flow's loss is noisy, since noise and times are drawn anew at each step, so its last weights are a random pick around the goal. Their moving average is better on average, at both budgets; with five seeds, the interval of the gain still just contains 0. It costs one more copy of the weights, and nearly everybody draws with it.
+# A flow's loss is noisy, since noise and times are drawn anew at each step, so its last weights jump about from step to step. Their moving average is better on average, at both budgets; with five seeds, the interval of the gain still just contains 0. It costs one more copy of the weights, and nearly everybody samples with it.
 
 # %% [markdown]
 # ## 11 · Text → picture, judged
@@ -1156,7 +1156,7 @@ share = shares(painter.paint(captions, seed=8), asked)["right"]
 expect_within("right, 42 captions of seen pairs", share, 0.97, 0.05)
 
 # %% [markdown]
-# **It draws a red star.** Asked, it joins a color and a shape that it never saw together. Left alone, it does not: of 1,000 pictures without any caption, hardly one clean picture is of the six missing pairs (by color and shape alone it would be one of eight). So the caption's words act separately; the data's joint distribution is learned as well.
+# **It draws a red star.** Asked, it combines a color and a shape that it never saw together. Left alone, it does not: of 1,000 pictures without any caption, hardly one clean picture is of the six missing pairs (by color and shape alone it would be one of eight). So the caption's words act separately; the data's joint distribution is learned as well.
 
 # %%
 star_guess.compare("a red star")
@@ -1166,7 +1166,7 @@ print(f"six pairs of 48 are {6 / 48:.3f}")
 assert alone < 0.03 and shipped["picture_right_unseen"] > 0.9
 
 # %% [markdown]
-# That was one training. And when does it learn to join? Small painters from several seeds, each with pictures of its own, at two budgets (guidance 2; six shapes, so guessing gives 0.17):
+# That was one training. And when does it learn to combine? Small painters from several seeds, each with pictures of its own, at two budgets (guidance 2; six shapes, so guessing gives 0.17):
 
 # %%
 print(f"{len(runs)} seeds")
@@ -1187,7 +1187,7 @@ for steps in small_budgets:
     assert gap - half > 0
 
 # %% [markdown]
-# Colors come first, shapes later, and the shape of a pair never seen last of all: half way through training, a small painter asked for a red star draws something red, but often of another shape. Whoever measured there would have to conclude that such models cannot compose. (An early version of this lesson did: 61 CPU seconds, one seed, and the sentence "it will not draw a red star".) With more training and a wider network the gap is gone. "It cannot" is often "it cannot *yet*": compare at two budgets. Here, to be fair, everything else is easy: one thing, two words, and all colors and shapes known.
+# Colors come first, shapes later, and the shape of a pair never seen last of all. At 200 steps the shapes of unseen pairs are at chance; at 600 about half are right, and the gap to seen pairs is still there. In the one larger, longer training that we shipped no gap was left; which of the two closed it was not tested. Whoever measured only at 200 steps could conclude that such models cannot combine. "It cannot" may be "it cannot *yet*": compare at two budgets. Here, to be fair, everything else is easy: one thing, two words, and all colors and shapes known.
 
 # %% [markdown]
 # ## 12 · How good is a set of pictures?
@@ -1261,7 +1261,7 @@ best_drawn = min(shipped["frechet_by_guidance"].values())
 assert shipped["frechet_of_training"] < 0.2 * best_drawn
 
 # %% [markdown]
-# Copies of training pictures are as near to the test set as other real pictures, more than ten times as near as anything that the painter draws. A machine that has learned nothing and copies wins. (Among the painter's own sets, guidance 2 is nearest, and no caption at all farthest.)
+# Training pictures *are* real pictures, so it had to be so: copies of them are as near to the test set as other real pictures, more than ten times as near as anything that the painter draws. A machine that has learned nothing and copies wins. (Among the painter's own sets, guidance 2 is nearest, and no caption at all farthest.)
 
 # %% [markdown]
 # ## 13 · New, or copied?
@@ -1276,7 +1276,7 @@ for name, key in (("painter", ""), ("new real icons", "_of_real")):
     print(f"median {median:.3f}")
 
 # %% [markdown]
-# The painter's pictures are as far from the training set as new real icons are, apart from a slightly smaller median. No copies. (That it has no copies of *whole pictures* says nothing about copied parts.)
+# The painter's pictures are as far from the training set as new real icons are, apart from a slightly smaller median. No copies by this pixel distance. (A shifted or mirrored copy would not be found, nor would copied parts.)
 
 # %% [markdown]
 # ### People's digits
@@ -1380,13 +1380,13 @@ fig = plot.images(squares, columns=10, size=0.72)
 plot.show(fig, alt="Above: ten digits that were written, 0 to 9. Below each: the nearest training digit.")
 
 # %% [markdown]
-# New digits, none of them a copy: they are not nearer to the training set than other people's real digits. But look at the judge. With guidance 2 it reads the *generated* digits more reliably than real ones. They are not more real than real. They are more *typical*: with guidance, digits of one kind differ less from one another. A judge that is pleased is not enough; that is why variety is counted, too. (One training, live; its digits differ a little from machine to machine.)
+# By this distance none of them is a copy: they are not nearer to the training digits than real digits that were held out (mostly by the same writers). That alone is no proof of quality: noise is far from the training set, too. And look at the judge. With guidance 2 it reads the *generated* digits more reliably than real ones. They are not more real than real. They are more *typical*: with guidance, digits of one kind differ less from one another. A judge that is pleased is not enough; that is why variety is counted, too. (One training, live; its digits differ a little from machine to machine.)
 
 # %% [markdown]
 # ## 14 · Honest use
 
 # %% [markdown]
-# Models like these draw faces of people who do not exist, and of people who do. A **watermark** is a mark that the eye does not see and a program finds. The simplest: add a secret pattern of −8 and +8 levels (of 256) to each picture, and later correlate with it.
+# Models like these draw faces of people who do not exist, and of people who do. A **watermark** is a mark that the eye hardly sees and a program finds. The simplest: add a secret pattern of −8 and +8 levels (of 256) to each picture, and later correlate with it.
 
 
 # %% tags=["free"]
@@ -1419,7 +1419,7 @@ for name, pictures in attacked.items():
     print(f"{name:22} mean z {z.mean():5.1f}; found (z > 4) in {(z > 4).mean():.2f}")
 
 # %% [markdown]
-# The pattern survives noise and blurring. Mirroring hides it: pattern and key no longer lie on each other. (On 16 × 16 pixels it takes ±8 levels, which a sharp eye can see; a photograph has a thousand times as many pixels, and needs far less.) So a mark that is found says which program drew a picture. A mark that is missing proves *nothing*: it can be removed, and honest tools are not the only ones.
+# The pattern survives noise and blurring. Mirroring hides it: pattern and key no longer lie on each other. (On 16 × 16 pixels it takes ±8 levels, which a sharp eye can see; a photograph has a thousand times as many pixels, and needs far less.) A mark that is found says that somebody who had the pattern put it there: the same pattern is in every picture, so the mean of many marked ones could reveal it, and then anybody could put it on a photograph. (And 42 unmarked pictures say little about how rare false alarms are.) A mark that is missing proves *nothing*: it can be removed, and many tools add none.
 #
 # In plain words:
 # - Do not draw a real person without their consent, and label what is drawn. Being *able* to draw something is no permission.
@@ -1442,7 +1442,7 @@ else:
     print("not run: no GPU here (AutoPipelineForText2Image, stabilityai/sd-turbo)")
 
 # %% [markdown]
-# What happens to input that was never meant?
+# What happens with unsuitable input?
 
 # %%
 for wrong in (
@@ -1462,9 +1462,9 @@ for wrong in (
 # %% [markdown]
 # - Squared error wants the mean; a generative model wants one of the possible samples. GANs get there by a game, diffusion by many small means.
 # - A GAN's best discriminator is p / (p + q). Its generator may forget whole groups; BigGAN's tricks are remedies, and each must be measured.
-# - Noise, clean sample, v and velocity are one answer in four spellings. Flow matching is a regression on straight lines.
-# - The lowest possible loss belongs to a copying machine, an attention layer over the training set. New pictures come from what the network *cannot* do.
-# - Guidance trades variety for truth and samples no named density; a Fréchet distance needs many samples and does not see copies.
+# - Noise, clean sample, v and velocity are four forms of one answer. Flow matching is a regression on straight lines.
+# - The lowest possible loss belongs to a copying machine, an attention layer over the training set. A trained network that draws new pictures is *not* at that optimum.
+# - Guidance trades variety for agreement with the caption, up to a point (too much costs both), and samples no named density; a Fréchet distance needs many samples and does not see copies.
 
 # %% [markdown]
 # ## 17 · Check yourself
@@ -1482,13 +1482,13 @@ for wrong in (
 #
 # (x − √0.75 · ε) / 0.5.
 # </details>
-# <details><summary>4. Your diffusion model reaches nearly zero training loss at high noise. Should you be glad?</summary>
+# <details><summary>4. At t = 0.7 your model's error is 0.0001 on training pictures and 0.014 on held-out ones. Should you be glad?</summary>
 #
-# No. Only by knowing the training pictures by heart can that be reached: compare with held-out pictures, and look for copies.
+# No. That gap is memorization: look for copies.
 # </details>
 # <details><summary>5. A program's guidance_scale of 0 draws what was asked. How can that be?</summary>
 #
-# It counts from the conditional velocity: its 0 is our 1.
+# Either it counts from the conditional velocity (its 0 is our 1), or, as in `diffusers`, guidance is switched off for values up to 1 and the conditional prediction is used. Look it up.
 # </details>
 # <details><summary>6. A paper reports FID 9 from 5,000 samples, yours is 8 from 50,000. Who is better?</summary>
 #
