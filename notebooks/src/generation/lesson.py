@@ -747,7 +747,7 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
 clean_all, kinds_all = from_pictures(train_pictures), torch.from_numpy(train_kinds)
 nothing = torch.tensor([len(SHAPES), len(COLORS)])
 losses = []
-for step in range(201):
+for step in range(401):
     rows = torch.randint(len(clean_all), (64,))
     clean, kinds = clean_all[rows], kinds_all[rows].clone()
     kinds[torch.rand(64) < 0.1] = nothing
@@ -760,7 +760,7 @@ for step in range(201):
     optimizer.step()
     average.update(model)
     losses.append(loss.item())
-    if step % 50 == 0:
+    if step % 100 == 0:
         print(f"step {step:3}  loss {np.mean(losses[-50:]):.3f}")
 
 
@@ -808,7 +808,7 @@ for name, pictures in (("live", mine), ("other real icons", real)):
     print(f"   {name}: median {np.median(to_train):.3f}, at least {to_train.min():.3f}")
 
 # %% [markdown]
-# After some seconds the colors are right, and about a third of the shapes (guessing gives a sixth); most pictures are not clean yet. The shipped painter uses the same method, but is wider and had 2,400 steps (222 CPU seconds). The live network's pictures are farther from the training set than new icons are, but unclean pictures would be so anyway; for the shipped painter see section 13.
+# After some seconds the colors are right, and most shapes (guessing gives a sixth); many pictures are not clean yet. The shipped painter uses the same method, but is wider and had 2,400 steps (222 CPU seconds). The live network's pictures are farther from the training set than new icons are, but unclean pictures would be so anyway; for the shipped painter see section 13.
 #
 # ### In Keras
 # Flow matching is a regression, so `fit` is all it takes. The ring of section 4 again; each point meets new noise and a new time in each epoch:
