@@ -33,11 +33,13 @@ def with_fresh(**others):
     return draw
 
 
-def case(title, name, draw, call=None):
+def case(title, name, draw, call=None, tags=frozenset()):
     """One function; `call` picks an output where there are several."""
     numpy_call = plain if call is None else lambda f, inputs, p, options: call(f(**inputs))
     if call is None:
-        return ParityCase(title, f"diffusion.{name}", f"diffusion.{name}", draw, count=0, numpy_call=numpy_call)
+        return ParityCase(
+            title, f"diffusion.{name}", f"diffusion.{name}", draw, count=0, numpy_call=numpy_call, tags=tags
+        )
     framework = lambda layer, inputs: call(layer(**inputs))  # noqa: E731
     return ParityCase(
         title,
@@ -48,6 +50,7 @@ def case(title, name, draw, call=None):
         numpy_call=numpy_call,
         torch_call=framework,
         keras_call=framework,
+        tags=tags,
     )
 
 
@@ -64,7 +67,7 @@ FORMULAS = [
         "the noise of a v-prediction", "clean_and_noise", pair("x", "prediction", **BOTH, target="v"),
         lambda found: found[1],
     ),
-    case("optimal denoiser", "optimal_denoiser", noisy_and_data),
+    case("optimal denoiser", "optimal_denoiser", noisy_and_data, tags=frozenset({"mixes"})),
     case("DDIM step", "ddim_step", pair("x", "noise", **STEP)),
     case("DDIM step with new noise", "ddim_step", with_fresh(**STEP, eta=0.7)),
     case("DDPM step", "ddpm_step", with_fresh(**STEP)),

@@ -51,7 +51,7 @@ def samples_independent(forward: Forward, inputs: dict[str, Any]) -> None:
     before, after = forward(inputs), forward(changed(inputs, other))
     size = len(next(v for v in flatten(inputs).values() if isinstance(v, np.ndarray)))
     for k, y in before.items():
-        assert len(y) == size and y.ndim < 2 + max(v.ndim for v in flatten(inputs).values()), (
+        assert len(y) == size and y.ndim < 2 + max(np.ndim(v) for v in flatten(inputs).values()), (
             f"output of shape {y.shape}"
         )
         assert np.abs(after[k][1:] - y[1:]).max() < TIGHT, "a sample's output depends on another sample"

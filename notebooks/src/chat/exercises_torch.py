@@ -221,7 +221,7 @@ print("logits of 3 pieces:", tuple(model(torch.tensor([[1, 2, 3]])).shape))
         part("one pair", b=1, size=between(5, 7), dim=3, longer=1),
         part("longer answers", b=2, size=5, dim=2, longer=4),
     ],
-    own={"b": 1, "size": 4, "dim": 2, "longer": 1},
+    own={"b": 1, "size": 6, "dim": 2, "longer": 2},
     own_says="A pair of your own",
     mistakes={
         "log p of an answer is a sum; you took the mean over its pieces.": edit(

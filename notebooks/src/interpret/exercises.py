@@ -317,7 +317,7 @@ games = exercise(
         says("Return (observational, interventional).", mistake="other way"),
         example("""
 joint = np.array([[[0.3, 0.1], [0.1, 0.0]], [[0.1, 0.0], [0.1, 0.3]]])  # 2 labels, 2 faces, 2 words
-cues = joint.sum(axis=0)
+cues = joint[0] + joint[1]
 print("p(label 1 | face 0) =", joint[1, 0].sum() / cues[0].sum())
 print("mean over all words  =", (joint[1, 0] / cues[0] * cues.sum(axis=0)).sum())
 """),

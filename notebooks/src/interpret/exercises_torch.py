@@ -200,11 +200,11 @@ hook = exercise(
         says("The map is not scaled, and has no gradient.", mistake="not scaled"),
         example("""
 torch.manual_seed(0)
-layer, kept = nn.Conv2d(1, 2, 3), []
-handle = layer.register_forward_hook(lambda module, inputs, output: kept.append(output))
+layer, kept = nn.Conv2d(1, 2, 3), {}
+handle = layer.register_forward_hook(lambda layer, given, made: kept.update(output=made))
 layer(torch.zeros(1, 1, 5, 5))
 handle.remove()
-print(kept[0].shape)
+print(kept["output"].shape)
 """),
     ],
     hints=[
