@@ -323,7 +323,7 @@ def chat(
         talk = ChatModel.from_pretrained("chat").start(pixels)
     except (OSError, ValueError) as error:
         fail(one_line(str(error)))
-    print(f"About {picture or f'scene {scene}'}. Ask for example: What colour is the star? Ctrl-D ends.", flush=True)
+    print(f"About {picture or f'scene {scene}'}. Ask for example: What do you see? Ctrl-D ends.", flush=True)
     prompt = "> " if sys.stdin.isatty() else ""
     while True:
         try:

@@ -6,7 +6,7 @@
 
     model = ChatModel.from_pretrained("chat")
     chat = model.start(picture)
-    chat.ask("What colour is the star?")  # Reply(text='red', …)
+    chat.ask("What color is the star?")  # Reply(text='red', …)
     chat.ask("What is left of it?")
     chat.ask("How many stars are there? Use the tool.").calls  # [("count stars", "two")]
 

@@ -1682,7 +1682,7 @@ else:
 # %% [markdown]
 # [The exercises](exercises/captioning.ipynb): one step of beam search, a loss that rewards truth, a decoding step with a cache, BLEU of a corpus, and an open challenge: the judge of left and right that this model is not.
 #
-# **Where next:** lesson *vlm*, in which a language model gets the picture as pieces of its own and answers questions. · **Back to:** [clip](clip.ipynb).
+# **Where next:** lesson [vlm](vlm.ipynb), in which a language model gets the picture as pieces of its own and answers questions. · **Back to:** [clip](clip.ipynb).
 #
 # ## Sources
 # Captioners: Vinyals et al. 2015, arXiv 1411.4555 (Show and Tell) · Xu et al. 2015, arXiv 1502.03044 (with attention). Training: Williams and Zipser 1989, *Neural Computation* (teacher forcing) · Ranzato et al. 2016, arXiv 1511.06732 (exposure bias) · Rennie et al. 2017, arXiv 1612.00563 (self-critical) · Jordan et al. 2024, *Muon*. Decoding: Holtzman et al. 2019,

@@ -1103,7 +1103,7 @@ else:
 # %% [markdown]
 # [The exercises](exercises/chat.ipynb): the mask of a dialogue with a tool, DPO from four sums and group advantages by hand; the masked loss and DPO with a frozen reference in PyTorch; and an open challenge: the best policy from few judgments.
 #
-# **Where next:** lesson *generation*, where the answer is a picture. · **Back to:** [vlm](vlm.ipynb), [detection](detection.ipynb), [speech_to_text](speech_to_text.ipynb).
+# **Where next:** lesson [generation](generation.ipynb), where the answer is a picture. · **Back to:** [vlm](vlm.ipynb), [detection](detection.ipynb), [speech_to_text](speech_to_text.ipynb).
 #
 # ## Sources
 # Bradley and Terry 1952 (rank analysis of paired comparisons) · Ouyang et al. 2022, arXiv 2203.02155 (InstructGPT) · Rafailov et al. 2023, arXiv 2305.18290 (DPO) · Azar et al. 2023, arXiv 2310.12036 (IPO: what labels without noise do) · Schulman et al. 2017, arXiv 1707.06347 (PPO) · Schulman 2020, *Approximating KL divergence* (k3) ·

@@ -1262,7 +1262,7 @@ else:
 # [The exercises](exercises/clip.ipynb): recall when several answers are right, the loss with hard negatives, the sigmoid loss, and an open challenge: two spaces to be aligned, with a score
 # to beat.
 #
-# **Where next:** lesson *captioning*. Its decoder does not get one vector per picture; it attends to the grid of features while it writes, and the likelihood that it gives to a sentence can judge the
+# **Where next:** lesson [captioning](captioning.ipynb). Its decoder does not get one vector per picture; it attends to the grid of features while it writes, and the likelihood that it gives to a sentence can judge the
 # same foils. · **Back to:** [attention](attention.ipynb).
 #
 # ## Sources

@@ -1619,7 +1619,7 @@ else:
 # %% [markdown]
 # [The exercises](exercises/detection.ipynb): GIoU by hand, the best matching, average precision, the matched loss and the head of a detector in PyTorch, and an open challenge: detection in the dark.
 #
-# **Where next:** lesson *speech_to_text*, where it is not known *when* each letter is said. · **Back to:** [vlm](vlm.ipynb), [clip](clip.ipynb).
+# **Where next:** lesson [speech_to_text](speech_to_text.ipynb), where it is not known *when* each letter is said. · **Back to:** [vlm](vlm.ipynb), [clip](clip.ipynb).
 #
 # ## Sources
 # Carion et al. 2020, arXiv 2005.12872 (DETR) · Rezatofighi et al. 2019, arXiv 1902.09630 (GIoU) · Kuhn 1955 (the Hungarian method) · Lin et al. 2014, arXiv 1405.0312 (COCO) · Tian et al. 2019, arXiv 1904.01355 (FCOS) ·

@@ -1303,7 +1303,7 @@ else:
 # %% [markdown]
 # [The exercises](exercises/language_model.ipynb): bits per byte, rotary positions behind a cache and left padding by hand; half a block of Llama and the loss of packed documents in PyTorch; and an open challenge: a language with a memory.
 #
-# **Where next:** lesson *chat*, where a model that continues becomes one that answers. · **Back to:** [bert](bert.ipynb), [captioning](captioning.ipynb), [attention](attention.ipynb).
+# **Where next:** lesson [chat](chat.ipynb), where a model that continues becomes one that answers. · **Back to:** [bert](bert.ipynb), [captioning](captioning.ipynb), [attention](attention.ipynb).
 #
 # ## Sources
 # Radford et al. 2018, 2019 (GPT, GPT-2) · Touvron et al. 2023, arXiv 2302.13971 (Llama) · Zhang and Sennrich 2019, arXiv 1910.07467 (RMSNorm) · Su et al. 2021, arXiv 2104.09864 (rotary positions) · Shazeer 2020, arXiv 2002.05202 (gated feed-forward) · Press and Wolf 2017, arXiv 1608.05859 (tied embeddings) ·

@@ -1204,7 +1204,7 @@ for wrong in (
 # %% [markdown]
 # [The exercises](exercises/speech_to_text.ipynb): the forward algorithm, greedy decoding and the word error rate by hand; a loss with the right lengths and a layer that padding cannot change, in PyTorch; and an open challenge: read what a bad recognizer heard.
 #
-# **Where next:** lesson *video*, where pictures move and sound and picture must be brought in step. · **Back to:** [audio](audio.ipynb), [vlm](vlm.ipynb), [captioning](captioning.ipynb).
+# **Where next:** lesson [video](video.ipynb), where pictures move and sound and picture must be brought in step. · **Back to:** [audio](audio.ipynb), [vlm](vlm.ipynb), [captioning](captioning.ipynb).
 #
 # ## Sources
 # Graves et al. 2006, *Connectionist temporal classification* (ICML) · Hannun 2017, *Sequence modeling with CTC* (Distill) · Hannun et al. 2014, arXiv 1408.2873 (prefix beam search) · Zeyer et al. 2021, arXiv 2105.14849 (why CTC is peaky) ·

@@ -1173,7 +1173,7 @@ else:
 # %% [markdown]
 # [The exercises](exercises/video.ipynb): indices of frames, the offset by correlation and the greedy summary by hand; a (2+1)D block and attention along time in PyTorch; and an open challenge: how late is the sound?
 #
-# **Where next:** lesson *language_model*, where order is everything. · **Back to:** [cnn](cnn.ipynb), [attention](attention.ipynb), [multimodal_data](multimodal_data.ipynb), [speech_to_text](speech_to_text.ipynb).
+# **Where next:** lesson [language_model](language_model.ipynb), where order is everything. · **Back to:** [cnn](cnn.ipynb), [attention](attention.ipynb), [multimodal_data](multimodal_data.ipynb), [speech_to_text](speech_to_text.ipynb).
 #
 # ## Sources
 # Lucas and Kanade 1981, *An iterative image registration technique* (IJCAI) · Ji et al. 2013, *3D convolutional neural networks for human action recognition* (PAMI) · Tran et al. 2015, arXiv 1412.0767 (C3D) · Carreira and Zisserman 2017, arXiv 1705.07750 (I3D, Kinetics) · Tran et al. 2018, arXiv 1711.11248 (R(2+1)D) · Wang et al. 2016, arXiv 1608.00859 (temporal segments) ·

@@ -1479,7 +1479,7 @@ else:
 # [The exercises](exercises/vlm.ipynb): labels of a dialogue with several turns, LoRA merged, pixel shuffle, a judge of who looks, and an open challenge: teach the model to say that there is none.
 # Without a check: add an RMS norm to the visual tokens of `SmallVLM` (its sizes are in section 10), train it again, and compare.
 #
-# **Where next:** lesson *detection*, in which the answer is a place. · **Back to:** [captioning](captioning.ipynb), [clip](clip.ipynb).
+# **Where next:** lesson [detection](detection.ipynb), in which the answer is a place. · **Back to:** [captioning](captioning.ipynb), [clip](clip.ipynb).
 #
 # ## Sources
 # Liu et al. 2023, arXiv 2304.08485 and 2310.03744 (LLaVA) · Beyer et al. 2024, arXiv 2407.07726 (PaliGemma) · Alayrac et al. 2022, arXiv 2204.14198 (Flamingo) · Li et al. 2023, arXiv 2301.12597 (BLIP-2) · Hu et al. 2022, arXiv 2106.09685 (LoRA) · Goyal et al. 2017, arXiv 1612.00837 (VQA v2: balanced pairs) ·
