@@ -17,24 +17,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import rms_norm
 
-from mmcourse.datasets import Dataset, data_dir, load, mood
-from mmcourse.datasets.base import Column, pad
-from mmcourse.datasets.mood import voices as mood_voices
+from mmcourse.datasets import Dataset, data_dir
 from mmcourse.datasets.mood import words as mood_words
-from mmcourse.preprocess import audio, image
+from mmcourse.messages import FACE_SIZE, MAX_SECONDS, read_message
 from mmcourse.torch.encoders import AudioEncoder, ImageEncoder, TextEncoder
 
 __all__ = ["MAX_SECONDS", "Trimodal", "load_trimodal", "mood_encoders", "probabilities", "read_message"]
 
 FOLDER = "models/start_here"
-FACE_SIZE = 32  # height and width of a face in pixels
-MAX_SECONDS = 30.0  # of the reader's own recording
 VOICE_BANDS, WIDTH = 40, 32
 
 
@@ -108,82 +103,3 @@ def probabilities(model: nn.Module, message: Dataset) -> dict[str, float]:
     batch = next(iter(message.subset([0]).torch_loader(batch_size=1)))
     values = model(batch).softmax(dim=-1)[0]
     return dict(zip(message.classes, values.tolist(), strict=True))
-
-
-# ---------------------------------------------------------------- the reader's own message
-def read_message(
-    words: str | None = None,
-    voice: str | Path | None = None,
-    picture: str | Path | None = None,
-    rest: Dataset | None = None,
-) -> Dataset:
-    """A data set of one message, made from the reader's own sentence, recording and picture.
-
-    Parameters
-    ----------
-    words : a sentence in English
-    voice : path of a sound file (WAV, FLAC, MP3, OGG), at most 30 s
-    picture : path of a picture (JPEG, PNG, …); its middle square is used, at 32 × 32 pixels
-    rest : a data set whose first sample gives what is left out; by default the first test message of `mood`
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        No such file; not a picture or a sound; too long; no English word in `words`. The message names the file and
-        says what to do.
-    """
-    rest = load("mood", "test") if rest is None else rest
-    stored = rest[0]
-    face = np.asarray(stored["face"]) if picture is None else _square(image.read(_existing(picture, "picture")))
-    wave = np.asarray(stored["voice"]) if voice is None else _wave(_existing(voice, "voice"))
-    said = stored["words"] if words is None else words
-    if not isinstance(said, str) or not mood_words.tokenize(said):
-        raise ValueError(f"words: expected a sentence with at least one English word, got {said!r}")
-
-    def features() -> dict[str, Column]:
-        return {
-            "face": Column(face[None].astype(np.float32) / 255, np.arange(1)),  # (1, 32, 32, 3), from 0 to 1
-            "voice": pad([mood_voices.encode(wave)]),
-            "words": pad([mood_words.encode(said)]),
-        }
-
-    return Dataset(
-        "my message",
-        "test",
-        classes=mood.CLASSES,
-        labels=np.asarray(rest.labels[:1]),
-        meta={},
-        columns={"face": [face], "voice": [wave], "words": [said]},
-        preprocess=features,
-        sample_rate=mood.SAMPLE_RATE,
-        vocabulary=mood_words.vocabulary(),
-    )
-
-
-def _existing(path: str | Path, name: str) -> Path:
-    path = Path(path).expanduser()
-    if path.is_file():
-        return path
-    folder = path.parent
-    files = sorted(p.name for p in folder.iterdir() if p.is_file())[:8] if folder.is_dir() else []
-    there = f"that folder holds {', '.join(files)}" if files else "no file is there"
-    raise FileNotFoundError(
-        f"{name}: there is no file {str(path)!r} (looked in {folder.resolve()}; {there}). "
-        "Put your file beside this notebook and write its name, with its ending."
-    )
-
-
-def _square(picture: np.ndarray) -> np.ndarray:
-    """The middle square of a picture (h, w, 3) as uint8 (32, 32, 3)."""
-    side = min(picture.shape[:2])
-    top = (picture.shape[0] - side) // 2
-    left = (picture.shape[1] - side) // 2
-    return image.resize(picture[top : top + side, left : left + side], (FACE_SIZE, FACE_SIZE))
-
-
-def _wave(path: Path) -> np.ndarray:
-    """float32 (t,) at 16 kHz."""
-    wave, _ = audio.read(path, sample_rate=mood.SAMPLE_RATE, max_seconds=MAX_SECONDS)
-    if len(wave) < mood.SAMPLE_RATE // 10:
-        raise ValueError(f"voice: {path.name} is {len(wave) / mood.SAMPLE_RATE:.2f} s long; record at least 0.1 s")
-    return wave
