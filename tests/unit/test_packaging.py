@@ -34,6 +34,8 @@ FLOORS = {  # from ARCHITECTURE: imports only go down
         "runtime",
         "environment",
         "io",
+        "messages",
+        "onnx",
         "pretrained",
         "progress",
         "terminal",
