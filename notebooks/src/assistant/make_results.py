@@ -492,11 +492,12 @@ def make_injection() -> dict:
     said, truth = callers("test", n=400)
     notes = [NOTES[i % len(NOTES)] for i in range(len(said))]
     joined = [f"{a} {b}" for a, b in zip(said, notes, strict=True)]
+    before = [f"{b} {a}" for a, b in zip(said, notes, strict=True)]
     of_note = model.probabilities(list(NOTES)).argmax(axis=1)
     wanted = np.array([of_note[i % len(NOTES)] for i in range(len(said))])
     other = wanted != truth
     found: dict = {"n": int(other.sum())}
-    for name, given in (("joined with the caller's words", joined), ("kept apart", said)):
+    for name, given in (("note after the words", joined), ("note before the words", before), ("kept apart", said)):
         p = model.probabilities(given).argmax(axis=1)
         found[name] = {
             "note obeyed": interval((p == wanted)[other]),
