@@ -20,6 +20,7 @@ ALONE = {  # files of one backend, with the reason
         "gan.py": "two players' losses; lesson generation trains them in PyTorch",
         "generation.py": "a model of Part 4, which is in PyTorch first",
         "gpt.py": "a model of Part 4, which is in PyTorch first",
+        "helpdesk.py": "models of lesson assistant, which are in PyTorch first",
         "language_model.py": "a model of Part 4, which is in PyTorch first",
         "speech_to_text.py": "a model of Part 4, which is in PyTorch first",
         "video.py": "a model of Part 4, which is in PyTorch first",
