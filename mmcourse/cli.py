@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from mmcourse.classroom.commands import classroom
+from mmcourse.classroom.commands import classroom, term
 from mmcourse.environment import expand_home, make_output_printable, use_writable_caches
 from mmcourse.terminal import cell_progress, error_console, fail, one_line, show, table
 
@@ -473,8 +473,9 @@ class HomeCommand(TyperCommand):
         return context
 
 
-app.registered_commands += classroom.registered_commands  # release, grade, hub, submit
-for command in [*app.registered_commands, *data.registered_commands]:
+app.registered_commands += classroom.registered_commands  # release, grade, slides, hub, submit
+app.add_typer(term, name="term")
+for command in [*app.registered_commands, *data.registered_commands, *term.registered_commands]:
     command.cls = HomeCommand
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The instructor's commands: release · grade · hub, and the student's `submit`. `mmcourse/cli.py` takes them in."""
+"""The instructor's commands: release · grade · slides · term · hub, and the student's submit; `cli.py` has them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from mmcourse.terminal import fail, progress_bar, show, table, visible
 
 classroom = typer.Typer()
+term = typer.Typer(no_args_is_help=True, help="For instructors: plans for a term.")
 
 
 @classroom.command()
@@ -57,10 +58,21 @@ def grade(
     secret: Annotated[Path | None, typer.Option(metavar="FILE", help="The class's secret, without a release.")] = None,
     hidden_seed: Annotated[str, typer.Option(help="Fix the hidden inputs; drawn anew for each regrade.")] = "",
     lower: Annotated[bool, typer.Option("--lower", help="A regrade may lower points that were returned.")] = False,
+    due: Annotated[str, typer.Option(metavar="TIME|FILE", help="Deadline, or a TOML file with the policy.")] = "",
+    zone: Annotated[str, typer.Option("--time-zone", help="Of the deadline, such as Asia/Shanghai.")] = "",
+    late_days: Annotated[int, typer.Option(min=0, max=365, help="Free late days of each student.")] = 0,
+    penalty: Annotated[float, typer.Option(min=0, max=100, help="Percent off per further day.")] = 10.0,
+    late_used: Annotated[
+        list[Path] | None, typer.Option(metavar="CSV", help="late.csv of earlier homework: days that are spent.")
+    ] = None,
+    times: Annotated[Path | None, typer.Option(metavar="CSV", help="student,time: instead of the files' own.")] = None,
+    gradebook: Annotated[str, typer.Option(metavar="moodle|canvas", help="Also write that gradebook's file.")] = "",
+    roster: Annotated[Path | None, typer.Option(metavar="CSV", help="Names and numbers for the gradebook.")] = None,
 ) -> None:
     """Grade a class: each submission in a sandbox, judged from outside. Stopped and started again, it goes on."""
-    from mmcourse.classroom.feedback import return_feedback, write_reports
+    from mmcourse.classroom.feedback import return_feedback, write_gradebook, write_reports
     from mmcourse.classroom.grade import grade as run
+    from mmcourse.classroom.grade import with_lateness
     from mmcourse.classroom.release import is_own_release
     from mmcourse.classroom.sandbox import Limits, NoSandbox
     from mmcourse.classroom.untrusted import Unreadable
@@ -68,6 +80,8 @@ def grade(
     limits = Limits(total=seconds, cpu=int(seconds) + 1, memory_mb=memory)
     settings: dict[str, Any] = {"limits": limits, "unsafe": unsafe, "jobs": jobs, "dask": dask}
     settings |= {"secret": secret, "hidden_seed": hidden_seed, "lower": lower}
+    deadline = _late_policy(due, zone, late_days, penalty, times, late_used or [])
+    book = _gradebook_people(gradebook, roster)
     if back and not back.is_dir():  # asked before the long part
         fail(
             f"--return {back}: no such folder; expected one with a folder for each student, such as {back}/ada/. "
@@ -79,7 +93,10 @@ def grade(
             folder, release = _handed_in(folder), folder
         with progress_bar("submissions") as progress:
             graded = run(folder, out, release, progress=progress, **settings)
+        if deadline:
+            graded = with_lateness(graded, *deadline)
         summary = write_reports(graded, out)
+        imported = write_gradebook(graded, out, gradebook, book) if gradebook else None
         returned = return_feedback(out, back, graded) if back else []
     except Unreadable as error:
         fail(f"--return {back}: {error}")
@@ -92,8 +109,49 @@ def grade(
     students = len({record["student"] for record in graded.records})
     print(f"{len(graded.records)} submissions of {students} students, {graded.done_now} graded now")
     print(f"Grades: {(out / 'grades.csv').resolve()}\nSummary: {summary.resolve()}")
+    if deadline:
+        late = sum(x.days > 0 for x in graded.late.values())
+        print(f"Late: {late} of {len(graded.late)} submissions: {(out / 'late.csv').resolve()}")
+    if imported:
+        print(f"Gradebook for {gradebook.capitalize()}: {imported[0].resolve()}\n{imported[1]}")
     if back:
         print(f"Returned to {len(returned)} students: {back.resolve()}")
+
+
+def _late_policy(
+    due: str, zone: str, late_days: int, penalty: float, times: Path | None, used: list[Path]
+) -> tuple[Any, ...] | None:
+    """(policy, hand-in times, days spent before), or None without a deadline; leaves with one line if it is wrong."""
+    from mmcourse.classroom import late
+
+    if not due:
+        if zone or late_days or times or used:
+            fail("--time-zone, --late-days, --late-used and --times need a deadline: --due '2027-03-01 23:59'")
+        return None
+    try:
+        if Path(due).is_file():
+            if zone or late_days:
+                fail(f"--due {due}: a policy's file says its own time_zone and late_days; leave the options out")
+            policy = late.read_policy(Path(due))
+        else:
+            policy = late.make_policy(due, zone=zone, late_days=late_days, penalty=penalty)
+        return policy, late.read_times(times, policy.zone) if times else {}, late.read_used(used)
+    except (OSError, ValueError) as error:
+        fail(str(error))
+
+
+def _gradebook_people(kind: str, roster: Path | None) -> Any:
+    """Names and numbers for a gradebook, read before the long part; leaves with one line if they are wrong."""
+    from mmcourse.classroom.gradebook import KINDS, read_people
+
+    if kind and kind not in KINDS:
+        fail(f"--gradebook {kind}: expected {' or '.join(KINDS)}")
+    if roster and not kind:
+        fail("--roster belongs to --gradebook moodle or --gradebook canvas")
+    try:
+        return read_people(roster) if roster else None
+    except (OSError, ValueError) as error:
+        fail(str(error))
 
 
 def _handed_in(release: Path) -> Path:
@@ -116,6 +174,44 @@ def _handed_in(release: Path) -> Path:
             f"mmcourse grade handed_in --release {release}"
         )
     return students
+
+
+@classroom.command()
+def slides(
+    lessons: Annotated[list[str], typer.Argument(metavar="SLUG…", help="Lessons by slug or number, or all.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the decks.")] = Path("slides"),
+) -> None:
+    """Slides for a lecture from a built lesson: its drawings, charts, formulas, guesses. One HTML file, no network."""
+    from mmcourse.authoring import select
+    from mmcourse.classroom.slides import write_decks
+
+    try:
+        chosen = select(lessons)
+        if "all" in lessons:
+            chosen = [lesson for lesson in chosen if lesson.notebook.is_file()]
+        written = [path for lesson in chosen for path in write_decks(lesson, to)]
+    except (OSError, ValueError) as error:
+        fail(str(error))
+    for path in written:
+        print(path.resolve())
+    print("Arrow keys move, n shows the notes, d changes light and dark, p prints (or saves as PDF).")
+
+
+@term.command()
+def plan(
+    weeks: Annotated[int, typer.Option(help="12 or 24.")] = 12,
+    format: Annotated[str, typer.Option(help="md, or csv for a spreadsheet.")] = "md",
+) -> None:
+    """Print a plan for a term: lessons, reading, exercises and assessment of each week, with counted hours."""
+    from mmcourse.classroom import plans
+
+    found = plans.plans()
+    if weeks not in found:
+        fail(f"--weeks {weeks}: there is a plan for {' and for '.join(map(str, sorted(found)))} weeks")
+    if format not in ("md", "csv"):
+        fail(f"--format {format}: expected md or csv")
+    chosen = found[weeks]
+    print(plans.as_markdown(chosen) if format == "md" else plans.as_csv(chosen), end="")
 
 
 @classroom.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,10 @@ from markupsafe import Markup, escape
 
 from mmcourse.classroom.challenges import arrays_digest
 from mmcourse.classroom.grade import Graded, write_returned
+from mmcourse.classroom.gradebook import Person, gradebook, items
+from mmcourse.classroom.late import as_csv as late_csv
+from mmcourse.classroom.leaderboard import FILE, PAGE, boards, own_pseudonym
+from mmcourse.classroom.leaderboard import as_csv as leaderboard_csv
 from mmcourse.classroom.release import EVERYONE
 from mmcourse.classroom.similarity import similar_pairs
 from mmcourse.classroom.submission import code_cells, is_reserved
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = ("student", "exercise", "points", "max", "seconds", "status")
+LATE_COLUMNS = ("points_before", "days_late", "percent_off", "handed_in")  # where there is a deadline
 SIGNS = {"passed": "✓", "partial": "◐", "wrong": "✗", "not attempted": "○", "stopped": "■", "not handed in": "–"}
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -45,8 +50,13 @@ def write_reports(graded: Graded, out: Path) -> Path:
 
     Pages of students who are no longer in the class are removed: nobody is to get them by a later return.
     """
-    table = rows(graded)
+    table = counted(graded)
     atomic_write(out / "grades.csv", as_csv(table), private=True)
+    if graded.late:
+        atomic_write(out / "late.csv", late_csv(graded.late), private=True)
+    else:
+        (out / "late.csv").unlink(missing_ok=True)
+    write_leaderboard(graded, out)
     pages = private_folder(out / "feedback")
     students = list(dict.fromkeys(row[0] for row in table))
     for student in students:
@@ -113,15 +123,67 @@ def rows(graded: Graded) -> list[tuple[Any, ...]]:
     return sorted(found, key=lambda row: row[:2])
 
 
-def as_csv(table: Iterable[tuple[Any, ...]]) -> str:
+def counted(graded: Graded) -> list[tuple[Any, ...]]:
+    """The rows with the points that count: what being late costs is taken off, and told in further columns."""
+    if not graded.late:
+        return rows(graded)
+    lessons = {x.id: x.id if x.is_challenge else x.lesson for x in graded.release.exercises}
+    table = []
+    for student, exercise, points, *others in rows(graded):
+        late = graded.late.get((student, lessons.get(exercise, "")))
+        off = (points, late.days, late.percent_off, late.handed_in) if late else (points, 0, 0.0, "")
+        table.append((student, exercise, round(points * (late.share if late else 1), 2), *others, *off))
+    return table
+
+
+def write_leaderboard(graded: Graded, out: Path) -> None:
+    """`leaderboard.csv` and `.html`, to be shown to the class; removed where nobody handed a challenge in."""
+    found = boards(graded)
+    if not found:
+        for name in (FILE, PAGE):
+            (out / name).unlink(missing_ok=True)
+        return
+    page = environment().get_template("leaderboard.html").render(boards=found, width=46)
+    atomic_write(out / FILE, leaderboard_csv(found), private=True)
+    atomic_write(out / PAGE, page, private=True)
+
+
+def write_gradebook(
+    graded: Graded, out: Path, kind: str, people: Mapping[str, Person] | None = None
+) -> tuple[Path, str]:
+    """Write `gradebook_moodle.csv` or `gradebook_canvas.csv`; returns it and how it is imported.
+
+    Whoever is on the roster has a line; who handed in and is not on it has none.
+
+    Raises
+    ------
+    ValueError
+        As in `gradebook.gradebook`.
+    """
+    lessons = {x.id: x.lesson for x in graded.release.exercises}
+    table = counted(graded)
+    only = None if graded.release.students == EVERYONE else graded.release.students
+    path = out / f"gradebook_{kind}.csv"
+    atomic_write(path, gradebook(kind, table, lessons, people, only), private=True)
+    most = ", ".join(f"{name} ({worth:g})" for name, worth in items(table, lessons).items())
+    how = {
+        "moodle": f"First make these grade items there, with the maximum in parentheses: {most}. Then Grades > Import "
+        "> CSV file, map ID number (or Email address) to the user's field of that name, and each column to its item.",
+        "canvas": f"Grades > Import. Canvas makes what is missing as assignments of so many points: {most}.",
+    }
+    return path, how[kind]
+
+
+def as_csv(table: Sequence[tuple[Any, ...]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *table])
+    headings = COLUMNS + (LATE_COLUMNS if table and len(table[0]) > len(COLUMNS) else ())
+    csv.writer(text, lineterminator="\n").writerows([headings, *table])
     return text.getvalue()
 
 
 # ---------------------------------------------------------------- pages
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """Templates that escape whatever is put into them."""
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -147,9 +209,11 @@ def student_page(student: str, graded: Graded) -> str:
     """What one student is told: points, the parts by name, and advice."""
     records = [record for record in graded.records if record["student"] == student]
     problems = [(file, why) for who, file, why in graded.problems if who == student]
-    template = _environment().get_template("student.html")
+    template = environment().get_template("student.html")
     return template.render(
-        student=student, records=records, problems=problems, signs=SIGNS, told=_told, width=46
+        student=student, records=records, problems=problems, signs=SIGNS, told=_told, width=46,
+        late={x["lesson"]: graded.late[student, x["lesson"]] for x in records if (student, x["lesson"]) in graded.late},
+        pseudonym=own_pseudonym(student, graded),
     )  # fmt: skip
 
 
@@ -165,7 +229,7 @@ def _told(parts: Sequence[Sequence[Any]]) -> Iterator[tuple[str, bool, str]]:
 def summary_page(graded: Graded, table: list[tuple[Any, ...]], figure: bytes) -> str:
     """Distribution, what went wrong most often, who looks alike, and what could not be graded."""
     return (
-        _environment()
+        environment()
         .get_template("summary.html")
         .render(
             figure=base64.b64encode(figure).decode(),
@@ -174,6 +238,8 @@ def summary_page(graded: Graded, table: list[tuple[Any, ...]], figure: bytes) ->
             alike=alike_rows(graded),
             problems=[*graded.problems, *library_rows(graded)],
             students=student_rows(table),
+            late=[(student, lesson, x) for (student, lesson), x in sorted(graded.late.items()) if x.days],
+            boards=boards(graded, named=True),
             width=62,
         )
     )

@@ -20,7 +20,9 @@ from mmcourse.authoring.catalogue import Lesson, lessons, select
 from mmcourse.datasets import data_dir
 
 LEFT_OUT = {"__pycache__", ".ipynb_checkpoints"}
-PAGES = {"similarity.py", "cli.py", "doctor.py", "feedback.py", "templates"}  # they show grades and decide none
+# They show grades and decide none.
+PAGES = {"similarity.py", "cli.py", "doctor.py", "feedback.py", "templates", "slides.py", "plans.py", "plans.toml"}
+PAGES |= {"gradebook.py", "leaderboard.py", "late.py", "personal.py", "dry_run.py"}
 NO_CODE = (".md", ".part", ".pyc")
 SITES = ("site-packages", "dist-packages")
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -21,6 +22,7 @@ from mmcourse.classroom.challenges import class_inputs, require_same_inputs, sco
 from mmcourse.classroom.executor import execute
 from mmcourse.classroom.fingerprint import code_version
 from mmcourse.classroom.hidden import TestCase, TestResult, grade_parts, parts, score
+from mmcourse.classroom.late import Late, Policy, lateness
 from mmcourse.classroom.release import EVERYONE, Exercise, Release, inputs_kept, read_release, unreleased
 from mmcourse.classroom.sandbox import Limits, Stopped, require
 from mmcourse.classroom.seal import (
@@ -124,7 +126,7 @@ def grade_challenge(task: ChallengeTask) -> dict[str, Any]:
     parts = [[f"{challenge.score_name} {step:g} or more", 1.0, ok, ""] for step, ok in zip(steps, reached, strict=True)]
     share = challenge.points_of(score) / challenge.points if score is not None else 0.0
     graded = {"id": x.id, "title": x.title, "points": round(x.points * share, 2), "max": x.points, "note": note}
-    graded |= {"seconds": round(time.monotonic() - start, 2), "parts": parts}
+    graded |= {"seconds": round(time.monotonic() - start, 2), "parts": parts, "score": score}
     graded["status"] = "passed" if all(reached) else "partial" if any(reached) else "wrong"
     record = {"key": task.key, "student": task.student, "lesson": task.lesson, "exercises": [graded]}
     record |= {"handed_in": task.handed_in, "code": task.code, "hidden_seed": task.hidden_seed}
@@ -256,6 +258,7 @@ class Graded:
     done_now: int
     changes: list[Change] = field(default_factory=list)
     key: str = ""  # what the results are sealed with
+    late: dict[tuple[str, str], Late] = field(default_factory=dict)  # by student and lesson, where there is a deadline
 
 
 def grade(
@@ -312,6 +315,7 @@ def grade(
     hidden = tuple(str(path.resolve()) for path in (folder, out, release) if path)
     seed = (hidden_seed or secrets.token_hex(8), bool(hidden_seed))
     tasks = [_task_of(one, plan, limits, unsafe, hidden, seed) for one in submissions if not one.problem]
+    when = {f"{one.student}__{one.lesson}.json": one.when for one in submissions if not one.problem}
     before = {_place(task): read_sealed(journal / _place(task), key, "record") for task in tasks}
     records = {place: record for place, record in before.items() if record}
     waiting = [task for task in tasks if not _still_holds(before[_place(task)], task, lower)]
@@ -322,6 +326,7 @@ def grade(
         place = f"{record['student']}__{record['lesson']}.json"
         record = json.loads(json.dumps(record))
         changes += settle(record, before[place], returned.get(record["student"], {}), lower)
+        record["when"] = when[place]
         write_sealed(journal / place, key, "record", record)
         records[place] = record
         progress(done, len(tasks))
@@ -330,6 +335,20 @@ def grade(
     problems += _not_lowered(records.values())
     ordered = [record for _, record in sorted(records.items())]
     return Graded(ordered, problems, submissions, plan, len(waiting), sorted(changes), key)
+
+
+def with_lateness(
+    graded: Graded,
+    policy: Policy,
+    times: dict[tuple[str, str], datetime] | None = None,
+    used: dict[str, int] | None = None,
+) -> Graded:
+    """The same with what being late costs; points in the journal stay as they were earned."""
+    now = {(one.student, one.lesson): one.when for one in graded.submissions if not one.problem}
+    places = [(record["student"], record["lesson"]) for record in graded.records]
+    stored = {(record["student"], record["lesson"]): record.get("when", 0.0) for record in graded.records}
+    handed = [(*place, now.get(place, stored[place])) for place in places]
+    return replace(graded, late=lateness(handed, policy, times, used))
 
 
 def _opened(folder: Path, out: Path, plan: Release | None, secret: Path | None) -> tuple[str, str]:

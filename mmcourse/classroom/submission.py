@@ -25,7 +25,7 @@ MOST_PARTS = 1_000_000  # lists and objects of a notebook's JSON: each costs its
 # Folders and files that the tools themselves write: who had such a name could pass for the course.
 RESERVED = {"everyone", "feedback", "feedback.html", "grades.csv", "hub", "instructor", "journal", "points.csv"}
 RESERVED |= {"release", "release.json", "results", "solutions", "students", "submissions", "submitted", "summary.html"}
-RESERVED |= {"accounts.csv", "roster.csv", "source", "summary.png"}
+RESERVED |= {"accounts.csv", "roster.csv", "source", "summary.png", "late.csv", "leaderboard.csv", "statistics.csv"}
 _ARCHIVES = {
     b"\x1f\x8b": "compressed with gzip",
     b"PK": "a ZIP archive",
@@ -61,6 +61,7 @@ class Submission:
     challenge: str = ""  # "cnn.challenge", where it is a file of arrays; `lesson` says the same
     data: bytes = b""  # of such a file
     ending: str = ""
+    when: float = 0.0  # of the file, in seconds since 1970
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def read(student: str, file: File, lessons: list[str]) -> Submission:
         lesson = lesson_of(file.path, cells, lessons)
         if not holds_answers(cells, lesson):
             raise Unreadable(NO_ANSWERS.format(lesson=lesson))
-        return Submission(student, file.path, lesson, cells, mark=mark_of(book))
+        return Submission(student, file.path, lesson, cells, mark=mark_of(book), when=file.when)
     except Unreadable as error:
         return Submission(student, file.path, named, problem=str(error))
 
@@ -223,7 +224,7 @@ def read_challenge(student: str, file: File, lessons: list[str]) -> Submission:
         read_arrays(file.data, ending, challenge.hand_in)
     except Unreadable as error:
         return Submission(student, file.path, id, problem=str(error), challenge=id)
-    return Submission(student, file.path, id, challenge=id, data=file.data, ending=ending)
+    return Submission(student, file.path, id, challenge=id, data=file.data, ending=ending, when=file.when)
 
 
 NO_ANSWERS = (

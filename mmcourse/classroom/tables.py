@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ _ERROR_VALUES = re.compile(r"#(N/A|NAME\?|REF!|VALUE!|DIV/0!|NUM!|NULL!|#+)")
 
 
 # ---------------------------------------------------------------- tables
-def read_table(path: Path, *columns: str) -> Iterator[tuple[int, dict[str, str]]]:
+def read_table(path: Path, *columns: str, optional: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, row) of a CSV file with these columns, each cell stripped of blanks around it; empty lines are skipped.
 
     The separator may be a comma, a semicolon or a tab; headings may be in any letter case; other columns are ignored.
+    Columns in `optional` are read where they are there.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def read_table(path: Path, *columns: str) -> Iterator[tuple[int, dict[str, str]]
         For the first line that cannot be read safely, with what is wrong and what to do.
     """
     lines = _lines(path)
-    first, separator, headings = _heading(path, lines, columns)
+    first, separator, headings = _heading(path, lines, columns, optional)
     for number, line in lines[first:]:
         cells = _cells(path, number, line, separator)
         if not any(cells):
@@ -52,7 +53,7 @@ def read_table(path: Path, *columns: str) -> Iterator[tuple[int, dict[str, str]]
                 f"{path}, line {number}: has {len(cells)} of {len(headings)} cells, {missing[0]!r} is missing; "
                 "complete the line or delete it"
             )
-        wanted = {name: row[name] for name in columns}
+        wanted = {name: row[name] for name in [*columns, *(x for x in optional if x in row)]}
         for name, text in wanted.items():
             if fault := _spreadsheet_fault(text):
                 raise ValueError(f"{path}, line {number}: {name} {visible(text)!r} {fault}")
@@ -80,7 +81,9 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     return list(enumerate(re.split(r"\r\n|\r|\n", text), start=1))
 
 
-def _heading(path: Path, lines: list[tuple[int, str]], columns: tuple[str, ...]) -> tuple[int, str, list[str]]:
+def _heading(
+    path: Path, lines: list[tuple[int, str]], columns: tuple[str, ...], optional: Sequence[str] = ()
+) -> tuple[int, str, list[str]]:
     """(lines up to the first row, separator, headings) of a table that has these columns."""
     first = next((k for k, (_, line) in enumerate(lines) if line.strip()), 0)
     declared = re.fullmatch(r'"?sep=([,;\t|])"?', lines[first][1].strip())  # a line that one spreadsheet writes
@@ -93,6 +96,8 @@ def _heading(path: Path, lines: list[tuple[int, str]], columns: tuple[str, ...])
         if declared or separator == "," or separator in line
     ]
     separator, headings = max(candidates, key=lambda made: (sum(name in made[1] for name in columns), len(made[1])))
+    if doubled := [name for name in optional if headings.count(name) > 1]:
+        raise ValueError(f"{path}, line {number}: several columns are called {doubled[0]!r}; keep one")
     for name in columns:
         if headings.count(name) > 1:
             raise ValueError(f"{path}, line {number}: {headings.count(name)} columns are called {name!r}; keep one")

@@ -29,11 +29,12 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class File:
-    """One file as it was read: its place below the student's folder, and its bytes or what is wrong with it."""
+    """One file as it was read: its place below the student's folder, its bytes or what is wrong with it, its time."""
 
     path: Path
     data: bytes = b""
     problem: str = ""
+    when: float = 0.0  # seconds since 1970 of its last change, as the file system says
 
 
 @contextlib.contextmanager
@@ -95,7 +96,7 @@ def _walk(folder: int, below: Path, depth: int, left: _Left) -> Iterator[File]:
                 raise Unreadable(f"left out: the folder holds more than {MOST_BYTES_IN_ALL >> 20} MB")
             data = read_file(name, folder, owner)
             left.size -= len(data)
-            yield File(below / name, data)
+            yield File(below / name, data, when=_when(name, folder))
         except Unreadable as error:
             yield File(below / name, problem=str(error))
     if len(names) > MOST_FILES:
@@ -110,6 +111,13 @@ def _walk(folder: int, below: Path, depth: int, left: _Left) -> Iterator[File]:
                 yield from _walk(inner, below / name, depth + 1, left)
         except Unreadable as error:  # it is no folder any more
             yield File(below / name, problem=str(error))
+
+
+def _when(name: str, folder: int) -> float:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
+    except OSError:
+        return 0.0
 
 
 def _is_folder(name: str, folder: int) -> bool:
