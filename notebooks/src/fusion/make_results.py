@@ -25,9 +25,8 @@ from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from mmcourse.authoring.real import data_folder  # noqa: E402
 from mmcourse.authoring.tables import make_tables  # noqa: E402
-from mmcourse.datasets import load, mood  # noqa: E402
+from mmcourse.datasets import chest, load, mood  # noqa: E402
 from mmcourse.torch import encoders  # noqa: E402
 from mmcourse.torch import fusion as torch_fusion  # noqa: E402
 from mmcourse.training import torch as training  # noqa: E402
@@ -327,11 +326,8 @@ INSIDE = ("record", "picture", "early: one model on both", "stacking: linear")  
 
 def read_chest() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pixels (n, 4096) from 0 to 1, record (n, 4), pneumonia or not (n,), patient (n,)."""
-    folder = data_folder()
-    if folder is None or not (folder / "nih_chest_1000.npz").is_file():
-        raise FileNotFoundError("nih_chest_1000.npz is not in the folder of real data: set MMCOURSE_REAL_DATA")
-    stored = np.load(folder / "nih_chest_1000.npz")
-    return stored["X"].reshape(len(stored["y"]), -1) / 255, stored["rec"], stored["y"].astype(int), stored["pid"]
+    found = chest.read()
+    return found.image.reshape(len(found.label), -1) / 255, found.record, found.label, found.patient
 
 
 def on_pictures(x: np.ndarray, fitted_on: np.ndarray) -> np.ndarray:
