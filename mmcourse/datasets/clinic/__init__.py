@@ -140,7 +140,7 @@ def _samples(split: str, site: str, n: int, seed: int) -> tuple[Cells, np.ndarra
 def _measured(cues: Cells, gaps: str, split: str, site: str, seed: int) -> np.ndarray:
     """Whether the blood test was done, int64 (n,)."""
     luck = _rng(1, split, site, seed).random(len(cues["crp"]))
-    return (luck >= p_not_measured(gaps, cues["fever"], cues["crp"])).astype(np.int64)
+    return (luck >= p_not_measured(gaps, cues["disease"], cues["fever"], cues["crp"])).astype(np.int64)
 
 
 @functools.lru_cache(maxsize=8)

@@ -39,15 +39,16 @@ FEVER = np.array([[0.15, 0.10], [0.65, 0.30]])  # p(fever | disease, group)
 LOW_OXYGEN = np.array([0.12, 0.50])  # p(· | disease), and so on
 HIGH_CRP = np.array([0.20, 0.70])
 PREVIOUS = np.array([0.25, 0.40])
+NOT_ORDERED = np.array([[0.60, 0.35], [0.20, 0.10]])  # p(test not done | disease, crp) where gaps are MNAR
 
 Cells = dict[str, np.ndarray]
 
 
-def p_not_measured(gaps: str, fever: np.ndarray, crp: np.ndarray) -> np.ndarray:
+def p_not_measured(gaps: str, disease: np.ndarray, fever: np.ndarray, crp: np.ndarray) -> np.ndarray:
     """p(the test was not done), arrays of the same shape.
 
     MCAR: a coin decides. MAR: whoever has a fever, which is in the record, is tested more often. MNAR: it depends on
-    the value that is not there, since a doctor who suspects an infection orders the test, and is usually right.
+    what is not in the record, the value itself and a doctor's suspicion, who sees more of a patient than eight numbers.
     """
     if gaps not in GAPS:
         raise ValueError(f"gaps: expected one of {', '.join(GAPS)}, got {gaps!r}")
@@ -55,7 +56,7 @@ def p_not_measured(gaps: str, fever: np.ndarray, crp: np.ndarray) -> np.ndarray:
         return np.full(np.shape(crp), 0.5)
     if gaps == "MAR":
         return np.where(np.asarray(fever) == 1, 0.1, 0.56)
-    return np.where(np.asarray(crp) == 1, 0.15, 0.6)
+    return NOT_ORDERED[np.asarray(disease), np.asarray(crp)]
 
 
 def check_site(site: str) -> str:
@@ -83,7 +84,7 @@ def _table(site: str, gaps: str) -> Cells:
     p = p * _of(LOW_OXYGEN[ill], cells["oxygen"])
     p = p * _of(HIGH_CRP[ill], cells["crp"])
     p = p * _of(PREVIOUS[ill], cells["previous"])
-    p = p * _of(1 - p_not_measured(gaps, cells["fever"], cells["crp"]), cells["measured"])
+    p = p * _of(1 - p_not_measured(gaps, cells["disease"], cells["fever"], cells["crp"]), cells["measured"])
     cells["test"] = np.where(cells["measured"] == 1, cells["crp"], 2)
     cells["p"] = p
     for array in cells.values():
