@@ -12,7 +12,7 @@ from .stored import lesson_dir, results, save_results
 __all__ = ["NAMES", "SPLITS", "Column", "Dataset", "Features", "IndexedView", "LazySequence", "data_dir", "load", "pad"]
 __all__ += ["lesson_dir", "results", "save_results", "sources"]
 
-NAMES = ("avdigits", "clinic", "helpdesk", "mood", "scenes")
+NAMES = ("avdigits", "clinic", "helpdesk", "mood", "road", "scenes")
 
 
 def load(name: str, split: str = "train", **options: Any) -> Dataset:
@@ -20,7 +20,7 @@ def load(name: str, split: str = "train", **options: Any) -> Dataset:
 
     Parameters
     ----------
-    name : "avdigits", "clinic", "helpdesk", "mood" or "scenes"
+    name : "avdigits", "clinic", "helpdesk", "mood", "road" or "scenes"
     split : "train", "validation" or "test"
     options : of that data set; see `load` in its module, such as `mmcourse.datasets.clinic`
 

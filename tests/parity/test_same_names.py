@@ -22,6 +22,7 @@ ALONE = {  # files of one backend, with the reason
         "gpt.py": "a model of Part 4, which is in PyTorch first",
         "helpdesk.py": "models of lesson assistant, which are in PyTorch first",
         "language_model.py": "a model of Part 4, which is in PyTorch first",
+        "road.py": "the model of lesson driving, which is in PyTorch first",
         "speech_to_text.py": "a model of Part 4, which is in PyTorch first",
         "video.py": "a model of Part 4, which is in PyTorch first",
         "vlm.py": "a model of Part 4, which is in PyTorch first",
@@ -53,6 +54,15 @@ ONLY = {
             "spaced_timesteps",
         },
         "encoders.py": {"audio_features", "image_features"},  # forward_features() of the class
+        "geometry.py": {  # what draws scenes and reads logs, before there is a model
+            "ego_speed",
+            "in_view",
+            "invert_rigid",
+            "range_rate",
+            "ray_box",
+            "rigid",
+            "rotation",
+        },
         "layers.py": {"sigmoid"},
         "preferences.py": {"kl_divergence", "optimal_policy", "total_variation"},  # where all answers can be listed
         "losses.py": {"log_softmax"},
