@@ -4,7 +4,7 @@
 # holds what it was made from; without it, or when it tells of another Python or folder, .venv is made anew.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-browser lint types build results bench bench-speed mutants hub clean
+.PHONY: help setup lab test test-browser lint types build results bench bench-speed bench-serve serve mutants hub clean
 SHELL := /bin/sh
 BIN := .venv/bin
 JOBS ?= 2
@@ -20,7 +20,9 @@ help:
 	  'make results sentiment   make a lesson'"'"'s stored figures of long runs anew' \
 	  'make bench    training speed side by side: ours, a bare loop, Lightning, Keras (benchmarks/)' \
 	  'make bench-speed  what the course promises about its own speed, measured (ARGS="scenes log_mel")' \
-	  'make mutants  each mistake put into a formula on purpose, and the check that notices it' \
+	  'make bench-serve  the service under load: latency, goodput, cold start, memory (refuses a busy machine)' \
+  'make serve    the model behind a page and an HTTP service (ARGS="--port 8080")' \
+  'make mutants  each mistake put into a formula on purpose, and the check that notices it' \
 	  'make hub      a JupyterHub to try a class on this machine (ARGS="--dir class --students ada,ben")' \
 	  'make clean    remove .venv, dist and caches'
 
@@ -100,6 +102,12 @@ bench: setup
 
 bench-speed: setup
 	@$(BIN)/python -m benchmarks.speed $(ARGS)
+
+bench-serve: setup
+	@$(BIN)/python -m benchmarks.serve $(ARGS)
+
+serve: setup
+	@$(BIN)/mmcourse serve $(ARGS)
 
 mutants: setup
 	@$(BIN)/python tests/parity/test_fusion_mutants.py

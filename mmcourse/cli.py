@@ -1,4 +1,4 @@
-"""The command line: lab · progress · run · doctor · data · chat · build, classroom. Commands import what they need."""
+"""The command line: lab · progress · run · doctor · data · chat · serve · build, classroom. Commands import what they need."""
 
 from __future__ import annotations
 
@@ -343,6 +343,28 @@ def chat(
         for call, result in reply.calls:
             print(f"  [tool] {call}: {result}")
         print(reply.text, flush=True)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    model: Annotated[
+        str, typer.Option(metavar="FILE", help="Another ONNX file, such as model.int8.onnx.")
+    ] = "model.onnx",
+    review: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep 1 % of consenting requests, 30 days.")
+    ] = None,
+    settle: Annotated[float, typer.Option(min=0, help="Seconds between not ready and closing the port.")] = 1.0,
+) -> None:
+    """Put the course's first model behind a page and an HTTP service. Ctrl-C ends it, after the last answer."""
+    require("fastapi", "uvicorn", "onnxruntime", "prometheus_client", "python_multipart", extra="serve")
+    from mmcourse.serve.server import serve as run_service
+
+    try:
+        run_service(host, port, model, review, settle)
+    except OSError as error:
+        fail(one_line(str(error)))
 
 
 @data.command("list")

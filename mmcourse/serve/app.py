@@ -1,0 +1,468 @@
+"""The service: routes, and the way of a request through limits, decode worker, batcher and model.
+
+The event loop only moves bytes. Decoding runs in one worker thread, the model in another; how many requests may be inside
+is counted at the door, before a body is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import jinja2
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from mmcourse import __version__
+from mmcourse.serve import limits as checks
+from mmcourse.serve.batcher import Batcher, Busy, TooLate
+from mmcourse.serve.limits import LIMITS, Limits
+from mmcourse.serve.metrics import Metrics
+from mmcourse.serve.model import Model, answer, face_map, occluded, readable_stand_ins, self_test
+from mmcourse.serve.problems import Problem
+from mmcourse.serve.records import Log, ReviewSample
+
+__all__ = ["Service", "create_app"]
+
+PAGE = Path(__file__).with_name("page")
+CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+BARE_ANSWER = "<!doctype html><title>mmcourse</title><p>{{ label or detail }}</p>"
+LANGUAGES = ("en", "zh")
+
+
+class Service:
+    """One model and all that stands in front of it.
+
+    Parameters
+    ----------
+    load : makes the model; called in a thread, so that `/live` answers meanwhile
+    limits, log, review : see `limits` and `records`
+    check : says why the model must not serve, or ""
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Model],
+        limits: Limits = LIMITS,
+        log: Log | None = None,
+        review: ReviewSample | None = None,
+        check: Callable[[Model], str] = self_test,
+    ) -> None:
+        self.load, self.limits, self.check = load, limits, check
+        self.log, self.review, self.metrics = log or Log(), review or ReviewSample(), Metrics()
+        self.model: Model | None = None
+        self.not_ready = "the model is not loaded yet"
+        self.leaving = False  # shutting down soon: not ready any more, requests are still answered
+        self.draining = False  # nothing new is taken
+        self.inside = 0
+        self._decoder = ThreadPoolExecutor(1, "decode")
+        self._computer = ThreadPoolExecutor(1, "model")
+        self.batcher = Batcher(self._predict, limits.max_batch, limits.inside, self.metrics.batch.observe)
+        self._starting: asyncio.Task | None = None
+
+    # ------------------------------------------------------------ life
+    async def start(self) -> None:
+        """Load, warm and test the model."""
+        loop = asyncio.get_running_loop()
+        try:
+            model = await loop.run_in_executor(self._computer, self.load)
+            why = await loop.run_in_executor(self._computer, self.check, model)
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+        else:
+            self.model = model
+        self.not_ready = why
+
+    def start_soon(self) -> None:
+        """`start` in the background."""
+        self._starting = asyncio.create_task(self.start())
+
+    async def drain(self) -> None:
+        """Answer what is inside, refuse what comes now; at most `drain_seconds`."""
+        self.draining = True
+        end = time.monotonic() + self.limits.drain_seconds
+        while self.inside and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+
+    def close(self) -> None:
+        """Stop the workers."""
+        self._decoder.shutdown(wait=False, cancel_futures=True)
+        self._computer.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests may come."""
+        return not (self.not_ready or self.leaving or self.draining)
+
+    # ------------------------------------------------------------ one request
+    def enter(self) -> None:
+        """Count a request in, or refuse it: before its body is read, so that a refusal costs nothing."""
+        if self.draining or self.not_ready:
+            self.metrics.refused.labels("draining").inc()
+            raise Problem("busy", self.not_ready or "The service is shutting down.", retry_after=5)
+        if self.inside >= self.limits.inside:
+            self.metrics.refused.labels("busy").inc()
+            raise Problem("busy", "Too many requests are being worked on.", retry_after=1)
+        self.inside += 1
+        self.metrics.inside.set(self.inside)
+
+    def leave(self) -> None:
+        """Count it out."""
+        self.inside -= 1
+        self.metrics.inside.set(self.inside)
+        self.metrics.waiting.set(self.batcher.waiting)
+
+    async def read(self, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
+        """Raw modalities, and the other form fields (lang, consent)."""
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind not in ("application/json", "multipart/form-data", "application/x-www-form-urlencoded"):
+            raise Problem("unsupported-type", "Send application/json or multipart/form-data.")
+        try:
+            async with asyncio.timeout(self.limits.body_seconds):
+                stated = request.headers.get("content-length")
+                body = await checks.read_body(request.stream(), stated, self.limits)
+        except TimeoutError:
+            raise Problem("too-slow", "The body did not arrive in time.") from None
+        if kind == "application/json":
+            parse = partial(checks.parse_json, body, self.limits)
+            return await asyncio.get_running_loop().run_in_executor(self._decoder, parse), {}
+        if kind == "application/x-www-form-urlencoded":  # a form without files
+            return _split(_fields(body))
+        return await self._read_form(request, body)
+
+    async def _read_form(self, request: Request, body: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+        async def whole() -> AsyncIterator[bytes]:
+            yield body
+
+        size = self.limits.body_bytes
+        parser = MultiPartParser(request.headers, whole(), max_files=2, max_fields=8, max_part_size=size)
+        parser.spool_max_size = size  # in memory: the file system may be read-only
+        try:
+            form = await parser.parse()
+        except (MultiPartException, KeyError, ValueError):
+            raise Problem("bad-request", "The form cannot be read.") from None
+        files: dict[str, Any] = {}
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                if name not in ("face", "voice"):
+                    raise Problem("invalid-input", "Files go into the fields face and voice.", name[:40])
+                files[name] = await value.read()
+        raw, other = _split([(name, value) for name, value in form.multi_items() if isinstance(value, str)])
+        return raw | files, other
+
+    async def understand(self, raw: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        """The decoded message, and what the model takes: computed in the decode worker."""
+
+        def work() -> tuple[dict[str, Any], Any]:
+            message = checks.decode(raw, self.limits)
+            assert self.model is not None
+            return message, self.model.prepare(message)
+
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, work)
+
+    async def _predict(self, prepared: list[Any]) -> Any:
+        assert self.model is not None
+        return await asyncio.get_running_loop().run_in_executor(self._computer, self.model.predict, prepared)
+
+    async def compute(self, prepared: Any, timeout: float, explain: bool) -> tuple[Any, list | None]:
+        """Logits (3,), and the face's map where it is asked for."""
+        try:
+            logits = await self.batcher.submit(prepared, timeout)
+            if not explain or "face" not in prepared:
+                return logits, None
+            async with asyncio.timeout(timeout):  # all cells in one batch
+                every = await self._predict([prepared, *occluded(prepared)])
+            return logits, face_map(every)
+        except (TooLate, TimeoutError):
+            raise Problem("deadline", "There was no answer before the deadline.") from None
+        except Busy as busy:
+            raise Problem("busy", "Too many requests are being worked on.", retry_after=busy.retry_after) from None
+
+    def timeout(self, request: Request) -> float:
+        """Seconds that the client gives us: its header X-Timeout-Ms, at most our own limit."""
+        asked = request.headers.get("x-timeout-ms", "")
+        if not asked:
+            return self.limits.timeout
+        if not re.fullmatch(r"[0-9]{1,6}", asked):
+            raise Problem("bad-request", "X-Timeout-Ms: expected whole milliseconds.", "X-Timeout-Ms")
+        return min(int(asked) / 1000, self.limits.timeout)
+
+
+def _fields(body: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(body.decode(), max_num_fields=8)
+    except ValueError:
+        raise Problem("bad-request", "The form cannot be read.") from None
+
+
+def _split(fields: list[tuple[str, str]]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Modalities, and the other fields of a form."""
+    raw: dict[str, Any] = {name: value for name, value in fields if name == "words"}
+    return raw, {name: value[:40] for name, value in fields if name not in checks.MODALITIES}
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of `work`; if the client hangs up first, it is cancelled: what nobody waits for is not computed."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(request.receive())  # the body was read: what comes next is the end
+    await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        gone.cancel()
+        return task.result()
+    task.cancel()
+    raise Problem("gone", "The client hung up.")
+
+
+# ---------------------------------------------------------------- the answer as a page
+def wants_html(request: Request) -> bool:
+    """Whether the client prefers a page: a form sent without JavaScript."""
+    accept = request.headers.get("accept", "")
+    found = [kind.split(";")[0].strip() for kind in accept.split(",")]
+    order = [kind for kind in found if kind in ("text/html", "application/json", "application/problem+json")]
+    return bool(order) and order[0] == "text/html"
+
+
+def render(lang: str, answer: dict[str, Any] | None, problem: dict[str, Any] | None) -> str:
+    """`answer.html` with an answer or a problem, everything escaped."""
+    environment = jinja2.Environment(autoescape=True)
+    template = PAGE / "answer.html"
+    text = template.read_text(encoding="utf-8") if template.is_file() else BARE_ANSWER
+    return environment.from_string(text).render(lang=lang, **(answer or problem or {}))
+
+
+# ---------------------------------------------------------------- the app
+def create_app(service: Service) -> FastAPI:
+    """All routes of a service."""
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        if service.model is None:
+            service.start_soon()
+        yield
+        await service.drain()
+        service.close()
+
+    app = FastAPI(title="mmcourse", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app.state.service = service
+    app.add_middleware(_Headers)
+
+    async def handle(request: Request, route: str) -> Response:
+        started = time.perf_counter()
+        given = request.headers.get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        line: dict[str, Any] = {"request_id": request_id, "route": route, "status": 200}
+        lang, entered = "en", False
+        try:
+            service.enter()
+            entered = True
+            timeout = service.timeout(request)
+            raw, other = await service.read(request)
+            lang = other.get("lang", "en") if other.get("lang") in LANGUAGES else "en"
+            line |= {"bytes": sum(map(len, raw.values())) if _countable(raw) else 0}
+            message, prepared = await service.understand(raw)
+            left = timeout - (time.perf_counter() - started)
+            if left <= 0:
+                raise Problem("deadline", "There was no answer before the deadline.")
+            logits, shown = await unless_gone(request, service.compute(prepared, left, route == "explain"))
+            body = answer(logits, message)
+            assert service.model is not None
+            model = {"name": service.model.name, "sha256": service.model.sha256}
+            body |= {"model": model, "request_id": request_id}
+            if route == "explain":
+                body["face_map"] = shown
+            line |= {"present": [name for name in message], "model": service.model.sha256[:12]}
+            service.metrics.said(list(message), body["label"], max(body["probabilities"].values()))
+            service.review.keep(other.get("consent") == "yes", request_id, raw, body)
+            if wants_html(request):
+                response: Response = HTMLResponse(render(lang, body, None))
+            else:
+                response = JSONResponse(body)
+        except Exception as error:
+            problem = error if isinstance(error, Problem) else Problem("failed", "An error of ours; it was logged.")
+            line |= {"status": problem.status, "kind": problem.kind}
+            line["field"] = problem.field if problem.field in (*checks.MODALITIES, None) else "other"
+            if not isinstance(error, Problem):
+                line["kind"] = f"failed: {type(error).__name__}"  # never its text: it may quote the input
+            response = problem_response(request, problem, lang)
+        finally:
+            if entered:
+                service.leave()
+        took = time.perf_counter() - started
+        service.metrics.done(route, response.status_code, took)
+        service.log.write(**line, ms=round(took * 1000, 1))
+        response.headers["X-Request-ID"] = request_id
+        return response
+
+    body_schema = {"requestBody": _request_body()}
+
+    @app.post("/v1/predict", openapi_extra=body_schema, responses=_responses())
+    async def predict(request: Request) -> Response:
+        """How a message of words, a face, a voice, or any of them, feels."""
+        return await handle(request, "predict")
+
+    @app.post("/v1/explain", openapi_extra=body_schema, responses=_responses())
+    async def explain(request: Request) -> Response:
+        """The same, and which parts of the face the answer depends on."""
+        return await handle(request, "explain")
+
+    @app.get("/v1/model.onnx")
+    async def model_file(request: Request) -> Response:
+        """The model itself, for the page that runs it in the browser."""
+        path = getattr(service.model, "path", None)
+        if path is None:
+            raise HTTPException(404)
+        tag = f'"{service.model.sha256}"' if service.model else ""
+        headers = {"ETag": tag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return FileResponse(path, media_type="application/octet-stream", headers=headers)
+
+    @app.get("/v1/stand_ins.json")
+    async def stand_ins() -> Response:
+        """What stands in for missing parts, for the page that runs the model in the browser."""
+        if service.model is None:
+            raise HTTPException(404)
+        return JSONResponse(readable_stand_ins(service.model))
+
+    @app.get("/live")
+    async def live() -> dict[str, str]:
+        """The process runs and its event loop turns. It says nothing about the model: restarting would not help."""
+        return {"status": "live"}
+
+    @app.get("/ready")
+    async def ready() -> Response:
+        """Whether requests may come: loaded, warmed, self-test right, not shutting down."""
+        if service.ready:
+            return JSONResponse({"status": "ready"})
+        why = service.not_ready or "shutting down"
+        return JSONResponse({"status": "not ready", "why": why}, 503)
+
+    @app.get("/version")
+    async def version() -> dict[str, Any]:
+        """What exactly runs here."""
+        model = {"name": service.model.name, "sha256": service.model.sha256} if service.model else None
+        git = os.environ.get("MMCOURSE_GIT") or None
+        return {"mmcourse": __version__, "git": git, "model": model, "data_card": "data/mood/README.md"}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """For Prometheus."""
+        service.metrics.waiting.set(service.batcher.waiting)
+        return Response(service.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return _static("index.html")
+
+    @app.get("/static/{name}", include_in_schema=False)
+    async def static(name: str) -> Response:
+        return _static(name)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        kinds = {404: "not-found", 405: "method-not-allowed"}
+        kind = kinds.get(error.status_code, "bad-request")
+        service.metrics.done("other", error.status_code, 0.0)
+        return problem_response(request, Problem(kind, "See /openapi.json for what there is."), "en")
+
+    return app
+
+
+def _countable(raw: dict[str, Any]) -> bool:
+    return all(isinstance(value, str | bytes) for value in raw.values())
+
+
+def problem_response(request: Request, problem: Problem, lang: str) -> Response:
+    """The problem as JSON, or as a page for a form without JavaScript."""
+    headers = {"Retry-After": f"{problem.retry_after:.0f}"} if problem.retry_after else None
+    if wants_html(request):
+        return HTMLResponse(render(lang, None, problem.body()), problem.status, headers=headers)
+    return JSONResponse(problem.body(), problem.status, headers=headers, media_type="application/problem+json")
+
+
+def _static(name: str) -> Response:
+    """A file of the page, with the headers that the page's own table gives."""
+    try:
+        from mmcourse.serve import page
+    except ImportError:
+        page = None  # type: ignore[assignment]
+    found = page.find(name) if page else None
+    if found is None:
+        raise HTTPException(404)
+    headers = {"Content-Security-Policy": page.csp(name), "Cache-Control": "no-cache"}
+    return FileResponse(found, media_type=page.media_type(name), headers=headers)
+
+
+class _Headers:
+    """Adds the headers of safety to every answer."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                there = {name.lower() for name, _ in message["headers"]}
+                for name, value in (*HEADERS.items(), ("Content-Security-Policy", CSP)):
+                    if name.lower().encode() not in there:
+                        message["headers"].append((name.lower().encode(), value.encode()))
+            await send(message)
+
+        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+# ---------------------------------------------------------------- OpenAPI
+def _request_body() -> dict[str, Any]:
+    base64 = {"type": "string", "format": "byte"}
+    picture = {"type": "object", "nullable": True, "properties": {"png_base64": base64}}
+    sound = {"type": "object", "nullable": True, "properties": {"wav_base64": base64}}
+    words = {"type": "string", "nullable": True, "maxLength": LIMITS.characters}
+    properties = {"words": words, "face": picture, "voice": sound}
+    example = {"words": "What a lovely evening!", "face": None, "voice": None}
+    file = {"type": "string", "format": "binary"}
+    form = {"words": {"type": "string"}, "face": file, "voice": file, "lang": {"type": "string", "enum": ["en", "zh"]}}
+    return {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "object", "properties": properties}, "example": example},
+            "multipart/form-data": {"schema": {"type": "object", "properties": form}},
+        },
+    }
+
+
+def _responses() -> dict[int | str, dict[str, Any]]:
+    example = {
+        "label": "positive",
+        "probabilities": {"negative": 0.05, "neutral": 0.05, "positive": 0.9},
+        "logits": [-1.0, -1.0, 1.9],
+        "present": {"words": True, "face": False, "voice": False},
+        "missing": ["face", "voice"],
+        "model": {"name": "model.onnx", "sha256": "…"},
+        "request_id": "…",
+    }
+    trouble = Problem("invalid-input", "Expected a sentence with at least one English word.", "words").body()
+    found: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"example": example}}}}
+    for status in (400, 408, 413, 415, 422, 503, 504):
+        kind = {"application/problem+json": {"example": trouble}} if status == 422 else {"application/problem+json": {}}
+        found[status] = {"description": "a problem (RFC 9457)", "content": kind}
+    return found
