@@ -1,4 +1,4 @@
-"""The command line: lab · progress · run · doctor · data · chat · serve · build, classroom. Commands import what they need."""
+"""The command line: lab, progress, run, doctor, data, chat, serve, build, classroom. Each loads what it needs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The service: routes, and the way of a request through limits, decode worker, batcher and model.
 
-The event loop only moves bytes. Decoding runs in one worker thread, the model in another; how many requests may be inside
-is counted at the door, before a body is read.
+The event loop only moves bytes. Decoding runs in one worker thread, the model in another; how many requests may be
+inside is counted at the door, before a body is read.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import os
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -151,7 +152,7 @@ class Service:
         return await self._read_form(request, body)
 
     async def _read_form(self, request: Request, body: bytes) -> tuple[dict[str, Any], dict[str, str]]:
-        async def whole() -> AsyncIterator[bytes]:
+        async def whole() -> AsyncGenerator[bytes, None]:
             yield body
 
         size = self.limits.body_bytes
@@ -403,10 +404,10 @@ def problem_response(request: Request, problem: Problem, lang: str) -> Response:
 def _static(name: str) -> Response:
     """A file of the page, with the headers that the page's own table gives."""
     try:
-        from mmcourse.serve import page
+        page = import_module("mmcourse.serve.page")
     except ImportError:
-        page = None  # type: ignore[assignment]
-    found = page.find(name) if page else None
+        raise HTTPException(404) from None
+    found = page.find(name)
     if found is None:
         raise HTTPException(404)
     headers = {"Content-Security-Policy": page.csp(name), "Cache-Control": "no-cache"}

@@ -1,7 +1,7 @@
 """Micro-batching that waits for nobody: while the model works, requests gather; what has gathered is the next batch.
 
-With one client each batch is one request and nothing waits. Under load batches grow by themselves. The queue has an end:
-who finds it full is refused at once.
+With one client each batch is one request and nothing waits. Under load batches grow by themselves. The queue has an
+end: who finds it full is refused at once.
 """
 
 from __future__ import annotations

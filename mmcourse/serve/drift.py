@@ -120,6 +120,7 @@ def stream(name: str, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]
     """n messages of a stream as a monitor gets them: "face", "voice", "words" (cues) and "brightness"; and "label"."""
     chosen = STREAMS[name]
     cells = rng.choice(chosen.joint.size, size=n, p=chosen.joint.ravel() / chosen.joint.sum())
-    drawn = dict(zip(("label", *mood.MODALITIES), np.unravel_index(cells, chosen.joint.shape), strict=True))
+    indices = np.unravel_index(cells, chosen.joint.shape)
+    drawn: dict[str, np.ndarray] = dict(zip(("label", *mood.MODALITIES), indices, strict=True))
     drawn["brightness"] = rng.normal(chosen.brightness, 1.0, n)
     return drawn

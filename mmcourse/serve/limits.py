@@ -1,7 +1,7 @@
 """What may come in, checked before it is decoded: bytes, depth, kind, pixels, seconds, characters.
 
-The order matters. A file's first bytes say what it is, whatever its name says; its header says how large it will be; only
-then is it decoded, by the course's own loaders, which do not believe the header either.
+The order matters. A file's first bytes say what it is, whatever its name says; its header says how large it will be;
+only then is it decoded, by the course's own loaders, which do not believe the header either.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A load generator of the open kind: requests start when they are meant to, whether or not earlier ones are answered.
 
-Latency counts from the *intended* start. A client that waits for an answer before it asks again (closed) stops asking just
-while the service is stuck, and never measures it: coordinated omission (Tene).
+Latency counts from the *intended* start. A client that waits for an answer before it asks again (closed) stops asking
+just while the service is stuck, and never measures it: coordinated omission (Tene).
 """
 
 from __future__ import annotations

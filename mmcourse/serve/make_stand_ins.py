@@ -4,8 +4,9 @@
 
     python -m mmcourse.serve.make_stand_ins
 
-The model was trained on whole messages. A message that lacks a part is answered with the mean probability over 16 training
-messages' parts in its place. Which 16 (of 16 random draws) validation messages decide; test messages give the figures.
+The model was trained on whole messages. A message that lacks a part is answered with the mean probability over 16
+training messages' parts in its place. Which 16 (of 16 random draws), validation messages decide; test
+messages give the figures.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def main() -> None:
         score = float(np.mean(list(accuracies(model, known, labels).values())))
         if score > best[0]:
             best = score, chosen
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for k, message in enumerate(best[1]):
         arrays[f"face{k}"] = (message["face"] * 255).round().astype(np.uint8)
         arrays[f"voice{k}"] = message["voice"].astype(np.float16)

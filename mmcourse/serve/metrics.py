@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from mmcourse.serve.slo import SLOW
@@ -19,7 +21,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        options = {"registry": self.registry}
+        options: dict[str, Any] = {"registry": self.registry}
         self.requests = Counter("mmcourse_requests", "Requests by route and status.", ["route", "code"], **options)
         self.answered = Counter("mmcourse_answered", "Requests for an answer, for the objective.", **options)
         self.good = Counter("mmcourse_good", f"Of these, answered without a fault of ours in {SLOW} s.", **options)

@@ -1,4 +1,4 @@
-"""The model behind a small interface: `prepare` one message (in the decode worker), `predict` a list of prepared ones."""
+"""The model behind a small interface: `prepare` one message (decode worker), `predict` a list of prepared ones."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class OnnxModel:
     """The course's trimodal model in ONNX Runtime; no PyTorch.
 
     The model was trained on whole messages. Zeros in place of what is missing is something that it has never seen: with
-    words alone it is then right less often than chance. So a missing part is filled in with those of `stand_ins`, training
-    messages, one after the other, and the probabilities are averaged (`make_stand_ins` measures what that is worth).
+    words alone it is then right less often than chance. So a missing part is filled in with those of `stand_ins`,
+    training messages, one after the other, and the probabilities are averaged (`make_stand_ins` measures its worth).
     """
 
     def __init__(
@@ -149,7 +149,7 @@ def occluded(prepared: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
 
 
 def face_map(logits: np.ndarray) -> list[list[float]]:
-    """How much of the answer's log-odds is lost with each cell, from 0 to 1; the first row of logits is the whole face."""
+    """How much of the answer's log-odds each cell holds, from 0 to 1; the first row of logits is the whole face's."""
     label = int(logits[0].argmax())
     others = np.delete(np.arange(logits.shape[1]), label)
     margin = logits[:, label] - np.log(np.exp(logits[:, others]).sum(axis=1))

@@ -1,4 +1,4 @@
-"""What is written down: one JSON line a request without any content, and, only where somebody consents, a sample to review."""
+"""What is written down: a JSON line a request without content, and, where somebody consents, a sample to review."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Log:
 
 
 class ReviewSample:
-    """Keeps some consenting requests to be looked at, and deletes them after `keep_days`. Off unless a folder is given."""
+    """Keeps some consenting requests to be looked at, and deletes them after `keep_days`. Off without a folder."""
 
     def __init__(
         self,

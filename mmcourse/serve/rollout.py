@@ -66,8 +66,8 @@ def _tests() -> dict[str, SPRT]:
 class Rollout:
     """The state of a rollout: feed it what the new model did, and ask which share of requests it gets.
 
-    In each stage every test must say "good" before the next stage begins with fresh tests. One "bad" returns the share to
-    0 for good, `stopped` says why. The chance to stop a good model is α *per stage*, so a whole rollout has α / stages.
+    In each stage every test must say "good" before the next stage begins with fresh tests. One "bad" returns the share
+    to 0 for good, `stopped` says why. The chance to stop a good model is about α in each stage.
     """
 
     stage: int = 0

@@ -1,7 +1,7 @@
 """Run the service: uvicorn, and a shutdown that loses nothing.
 
-SIGTERM makes `/ready` say no. For `settle` seconds requests are still answered, so that whoever balances load can notice;
-then the port is closed, and what is inside is answered.
+SIGTERM makes `/ready` say no. For `settle` seconds requests are still answered, so that whoever balances load can
+notice; then the port is closed, and what is inside is answered.
 """
 
 from __future__ import annotations

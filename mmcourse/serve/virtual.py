@@ -11,7 +11,7 @@ __all__ = ["VirtualLoop", "run_virtual"]
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps to the next timer. For code that waits by timers only, not for threads or sockets."""
+    """An event loop whose clock jumps to the next timer: for code that waits by timers, not for threads or sockets."""
 
     def __init__(self) -> None:
         super().__init__()

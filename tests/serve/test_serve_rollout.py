@@ -1,4 +1,4 @@
-"""A model that is three points worse is stopped, an equal one goes on: over many seeds. And alerts on synthetic series."""
+"""A model that is three points worse is stopped, an equal one goes on, over many seeds; alerts on synthetic series."""
 
 from __future__ import annotations
 

@@ -1,0 +1,133 @@
+"""The service under load on a quiet machine: `make bench-serve` prints the table and stores it with date and machine.
+
+Starts `mmcourse serve` in a process of its own and asks over HTTP on this machine. A busy machine is refused: with
+`--busy` it is measured all the same, and nothing is stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from benchmarks.__main__ import busy
+from mmcourse.serve.load import Report, closed_loop, open_loop
+
+HERE = Path(__file__).parent
+
+
+def message() -> dict:
+    """A whole message: words, a face as PNG, 2 s of voice as WAV."""
+    import io
+
+    import soundfile
+    from PIL import Image
+
+    from mmcourse.serve.model import synthetic_message
+
+    parts, face, voice = synthetic_message(), io.BytesIO(), io.BytesIO()
+    Image.fromarray(parts["face"]).save(face, "PNG")
+    soundfile.write(voice, np.tile(parts["voice"], 4), 16_000, format="WAV", subtype="PCM_16")
+    encode = {"face": ("png_base64", face), "voice": ("wav_base64", voice)}
+    found = {name: {key: base64.b64encode(data.getvalue()).decode()} for name, (key, data) in encode.items()}
+    return {"words": parts["words"], **found}
+
+
+async def measure(address: str, pid: int, n: int) -> dict[str, float]:
+    """Every figure of the running service."""
+    import psutil
+
+    process = psutil.Process(pid)
+    body = message()
+    limits = httpx.Limits(max_connections=400, max_keepalive_connections=400)
+    async with httpx.AsyncClient(base_url=address, timeout=30, limits=limits) as client:
+
+        async def send(i: int) -> int:
+            try:
+                return (await client.post("/v1/predict", json=body)).status_code
+            except httpx.HTTPError:
+                return 0
+
+        await closed_loop(send, 4, 200)  # warm
+        found: dict[str, float] = {"rss_mb_before": process.memory_info().rss / 1e6}
+        alone = await closed_loop(send, 1, 300)
+        full = await closed_loop(send, 48, n)
+        capacity = full.goodput
+        found |= {"p50_alone_ms": 1000 * alone.latency_at(50), "capacity_per_s": capacity}
+        found["throughput_over_one_client"] = capacity / alone.goodput
+        at70 = await open_loop(send, 0.7 * capacity, n)
+        found |= {"p50_70_ms": 1000 * at70.latency_at(50), "p99_70_ms": 1000 * at70.latency_at(99)}
+        once = await open_loop(send, capacity, n)
+        live: list[float] = []
+
+        async def probe() -> None:
+            while True:
+                start = time.perf_counter()
+                await client.get("/live")
+                live.append(time.perf_counter() - start)
+                await asyncio.sleep(0.02)
+
+        task = asyncio.create_task(probe())
+        twice = await open_loop(send, 2 * capacity, n)
+        task.cancel()
+        found["live_p99_ms"] = 1000 * float(np.quantile(live, 0.99))
+        found["goodput_twice_over_once"] = twice.goodput / once.goodput
+        found |= _refused(twice)
+        for _ in range(3):
+            await closed_loop(send, 16, n)
+        found["rss_mb_after"] = process.memory_info().rss / 1e6
+    return found
+
+
+def _refused(report: Report) -> dict[str, float]:
+    """How fast it says no."""
+    refused = report.latency[report.status == 503]
+    return {"refused_share": float(len(refused) / len(report.status))} | (
+        {"refusal_p50_ms": 1000 * float(np.median(refused))} if len(refused) else {}
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench-serve")
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument(
+        "--busy", action="store_true", help="measure although the machine does other things; stores nothing"
+    )
+    options = parser.parse_args()
+    if (why := busy(1)) and not options.busy:
+        raise SystemExit(f"The machine is not quiet: {why}. Wait for it, or say --busy (nothing is stored then).")
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "mmcourse", "serve", "--port", "0", "--settle", "0"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[2]
+        while httpx.get(f"{address}/ready").status_code != 200:
+            time.sleep(0.02)
+        cold = time.perf_counter() - start
+        found = {"cold_start_s": cold} | asyncio.run(measure(address, process.pid, options.requests))
+    finally:
+        process.terminate()
+        process.wait(20)
+    for name, value in found.items():
+        print(f"{name:28} {value:10.2f}")
+    if not options.busy:
+        machine = f"{platform.machine()}, {os.cpu_count()} cores"
+        told = {"date": date.today().isoformat(), "machine": machine, "requests": options.requests, **found}
+        (HERE / "serve.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
