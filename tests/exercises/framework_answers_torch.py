@@ -214,6 +214,41 @@ def cells(**methods):
     return type("Cells", (Cells,), methods)
 
 
+# ---------------------------------------------------------------- assistant.4, assistant.5
+def mean_of_words(pool=None, last=lambda z: z):
+    """A right answer with places to go wrong."""
+
+    class Pooled(nn.Module):
+        def __init__(self, num_words, width, num_intents):
+            super().__init__()
+            self.words = nn.Embedding(num_words, width)
+            self.out = nn.Linear(width, num_intents)
+
+        def forward(self, ids):
+            there = (ids != 0)[:, :, None]
+            v = self.words(ids)
+            if pool is None:
+                h = v.masked_fill(~there, 0.0).sum(1) / there.sum(1).clamp_min(1)
+            else:
+                h = pool(v, there)
+            return last(self.out(h))
+
+    return Pooled
+
+
+def loss_of_hypotheses(
+    weigh=lambda s: s - s.logsumexp(1, keepdim=True), mix=lambda w, p: (w + p).logsumexp(1), mean=torch.mean
+):
+    """A right answer with places to go wrong."""
+
+    def answer(logits, scores, labels):
+        nats = logits - logits.logsumexp(2, keepdim=True)
+        own = torch.stack([row[:, y] for row, y in zip(nats, labels.tolist(), strict=True)])
+        return mean(-mix(weigh(scores), own))
+
+    return answer
+
+
 # ---------------------------------------------------------------- interpret.4, interpret.5
 def way_of(
     score=lambda z, t: z[torch.arange(len(t)), t],
@@ -1642,6 +1677,28 @@ ANSWERS = {
             (cells(grow=lambda self, s: s.exp()), "0.25 of width and height"),
             (cells(end=lambda self, w, s: torch.cat((w - s / 2, w + s / 2), 2)), "corners of the box"),
             (cells(forward=lambda self, f: Cells.forward(self, f)[::-1]), "other way round"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "assistant.4": Answers(
+        right=[mean_of_words(), mean_of_words(pool=lambda v, t: (v * t).sum(1) / t.sum(1).float().clamp(min=1.0))],
+        wrong=[
+            (mean_of_words(pool=lambda v, t: v.mean(1)), "padding takes part"),
+            (mean_of_words(pool=lambda v, t: v.sum(1) / t.sum(1).clamp_min(1)), "before you sum"),
+            (mean_of_words(pool=lambda v, t: (v * t).mean(1)), "number of its own words"),
+            (mean_of_words(pool=lambda v, t: (v * t).sum(1)), "sum of vectors"),
+            (mean_of_words(last=lambda z: z.softmax(1)), "belongs to the loss"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "assistant.5": Answers(
+        right=[loss_of_hypotheses(), loss_of_hypotheses(weigh=lambda s: F.log_softmax(s, dim=-1))],
+        wrong=[
+            (loss_of_hypotheses(weigh=lambda s: s), "not normalized"),
+            (loss_of_hypotheses(weigh=lambda s: 0 * s - math.log(s.shape[1])), "count alike"),
+            (loss_of_hypotheses(mix=lambda w, p: p[torch.arange(len(p)), w.argmax(1)]), "only the best"),
+            (loss_of_hypotheses(mix=lambda w, p: (w.exp() * p).sum(1)), "outside the sum"),
+            (loss_of_hypotheses(mean=torch.sum), "not the sum"),
         ],
         skip=FUNCTIONS,
     ),
