@@ -72,7 +72,7 @@ mean_model = exercise(
         ),
         says("and a linear layer to `num_intents` logits.", mistake="softmax belongs"),
         says("`forward(ids)` takes the *mean* of the vectors of each sentence,", mistake="a sum"),
-        says("over its real words only: the padding has no say in the sum,", mistake="padding"),
+        says("over its real words only: the padding has no say in the sum,", mistake="before you sum"),
         says("nor in the number that you divide by.", mistake="divide by the number of its own words"),
         says("A sentence without words has mean 0, not NaN.", ignored="count = mask.sum(dim=1)"),
         says("It returns logits (b, num_intents).", mistake="softmax belongs"),

@@ -13,7 +13,7 @@
 #
 # **Before this:** [speech_to_text](speech_to_text.ipynb) (the recognizer), [sentiment](sentiment.ipynb) (sarcasm), [evaluate](evaluate.ipynb) (calibration, ROC curves), [chat](chat.ipynb) (tools, injection).
 #
-# **Time to read:** 85 minutes with the four blanks, then 120 for the [exercises](exercises/assistant.ipynb).
+# **Time to read:** 85 minutes with the four blanks, then 105 for the [exercises](exercises/assistant.ipynb).
 
 # %%
 import re
@@ -462,8 +462,9 @@ def show_noise(noise=0.5):
         ax.bar(range(5), values, yerr=spread, color=COLORS, error_kw={"linewidth": 1})
         ax.set_xticks(range(5), ["text", "1-best", "3", "10", "all"], fontsize=8)
         for i, value in enumerate(values):
-            style = {"ha": "center", "va": "bottom", "fontsize": 8}
-            ax.text(i, spread[i] + value, f"{value:.2f}", **style)
+            style = {"ha": "center", "va": "bottom", "fontsize": 7.5}
+            digits = 3 if name == "cost" else 2
+            ax.text(i, spread[i] + value, f"{value:.{digits}f}", **style)
         ax.set_title(name, fontsize=10, loc="left", fontweight="normal")
         ax.set_ylim(0, 1.2 * max(values))
     told = "; ".join(
@@ -950,6 +951,16 @@ print(f"{'both, CLIP: do they match?':42} {similar[0]:.3f} ± {similar[1]:.3f}")
 # ## 11 · Questions about a picture, answered by a program
 #
 # "How many red stars are on the sign?" could go to a vision–language model. Or the sentence is turned into a **program**, which is run on the facts. This is **semantic parsing**. A grammar accepts whole sentences only, and *"I cannot parse this"* is an answer.
+
+# %% tags=["hide-input"]
+steps_ = ["filter(red)", "filter(star)", "count", "two"]
+colors = ["blue", "blue", "blue", "green"]
+boxes = [draw.box("how many red stars are there", color="gray")]
+boxes += [draw.box(name, color=color) for name, color in zip(steps_, colors)]
+draw.show(
+    draw.row(*boxes, arrows=True),
+    alt="A question becomes a program: filter red, filter star, count; the answer: two.",
+)
 
 # %%
 scene = next(s for s in (world.make(90, i) for i in range(50)) if len(s.things) == 4)
