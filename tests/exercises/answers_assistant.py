@@ -84,7 +84,7 @@ ANSWERS = {
         right=[by_price(), lambda *a: [np.asarray(x) for x in by_price()(*a)]],
         wrong=[
             (by_price(limit=lambda w, r: -1), "never refuses"),
-            (by_price(limit=lambda w, r: 0.5), "0.5"),
+            (by_price(limit=lambda w, r: 0.5), "0.5 whatever"),
             (by_price(score=lambda p: np.diff(np.sort(p, axis=1)[:, -2:], axis=1)[:, 0]), "margin"),
             (by_price(limit=lambda w, r: r / w), "refuse / wrong itself"),
             (by_price(refused=lambda r: 0), "cost nothing"),
