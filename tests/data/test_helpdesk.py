@@ -207,7 +207,7 @@ def test_what_is_no_question_is_not_parsed():
         "a red star",
     ):
         assert programs.parse(text) is None, text
-    assert programs.parse("What color is the star?") == programs.parse("what colour is the star")
+    assert programs.parse("What color is the star?") == programs.parse("What colour is the star")
 
 
 def test_a_question_without_an_answer_says_why():
