@@ -25,7 +25,8 @@ BRITISH = re.compile(
 NOT_BRITISH = re.compile(r"(?i)premis|promis|exercis|raise|noise|precis|otherwise|tokens?is\b|equalis\b")
 # Texts, keys and kinds of the data set `scenes`, and a vocabulary that holds both spellings.
 DATA_WORDS = re.compile(
-    r"colour-shape|[\"'`]colour[\"'`]|What colour is the|the colour (?:of the|of my|to)\b|the wrong colour|\| colour \||can circles colour crosses"
+    r"colour-shape|[\"'`]colour[\"'`]|What colour is the|the colour (?:of the|of my|to)\b|the wrong colour|"
+    r"\| colour \||can circles colour crosses"
 )
 DATA_FILES = ("data/vocabulary/", "mmcourse/datasets/vocabulary.py", "tests/exercises/blind/")
 DATA_FILES += ("tests/unit/test_english.py", "tests/unit/colab.json")
