@@ -80,7 +80,7 @@ def parse(text: str) -> Question | None:
 
 
 def steps(program: Question) -> list[str]:
-    """The program in words, one step a line, as it is run."""
+    """The program in words, one step per line, as it is run."""
 
     def wanted(look: Look) -> str:
         shape = "any shape" if look[0] is None else world.SHAPES[look[0]]
