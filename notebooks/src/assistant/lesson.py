@@ -498,7 +498,7 @@ hypotheses_guess.compare("mostly the knowledge of one's own doubt")
 #
 # $$\text{answer if } \max_y p(y \mid x) \ge 1 - c, \text{ else refuse}$$
 #
-# This is a **reject option**. Note what the threshold is: no "0.5 sounds sure", but a price. With c = 0.2 it is 0.8.
+# A classifier that may refuse to answer, at a price, has a **reject option**. Note what the threshold is: no "0.5 sounds sure", but a price. With c = 0.2 it is 0.8.
 #
 # **Your turn (blank 3).** `p` (n, k), the refusal's cost `c`. Return the label of each, or −1 for refused.
 # <details><summary>Hint</summary>
@@ -581,7 +581,7 @@ new = gru["AUROC, new topic, p(out_of_scope)"][0]
 assert known > 0.98 and new < 0.85
 
 # %% [markdown]
-# A trained "out of scope" class finds the topic that it was trained on nearly without error. On a new topic it is far worse, and how bad hangs on the seed; so is 1 − max p, which on the known topic tells next to nothing, since this model is hardly ever in doubt about what it was trained on. **One good number on the known topic is no evidence about the next caller.** So: many topics in that class, and a measurement on topics that it has never seen.
+# A trained "out of scope" class finds the topic that it was trained on nearly without error. On a new topic it is far worse, and how bad hangs on the seed; 1 − max p is no better, and on the known topic it tells next to nothing. **One good number on the known topic is no evidence about the next caller.** So: many topics in that class, and a measurement on topics that it has never seen.
 
 # %% [markdown]
 # ## 7 · Errors multiply
@@ -640,7 +640,7 @@ assert all(abs(saved[line][0]) < saved[line][1] for line in LINES[:2])
 assert saved["0 dB"][0] > saved["0 dB"][1]
 
 # %% [markdown]
-# In a good line nothing is shown to be gained; in a bad one (0 dB) the cost falls clearly. With weak recognizers the accuracy rises, too: what the network hears is vague, and several hypotheses of one intent outvote one of another.
+# In a good line nothing is shown to be gained; in a bad one (0 dB) the cost falls clearly, and here the accuracy rises, too.
 #
 # What about training the intent model on text *as it is heard*, errors and all? On the channel at noise 0.3, five seeds:
 
@@ -950,7 +950,7 @@ print(f"{'both, CLIP: do they match?':42} {similar[0]:.3f} ± {similar[1]:.3f}")
 # %% [markdown]
 # ## 11 · Questions about a picture, answered by a program
 #
-# "How many red stars are on the sign?" could go to a vision–language model. Or the sentence is turned into a **program**, which is run on the facts. This is **semantic parsing**. A grammar accepts whole sentences only, and *"I cannot parse this"* is an answer.
+# "How many red stars are on the sign?" could go to a vision–language model. Or the sentence is turned into a small program, and the program is run on the facts. Turning sentences into something that can be run is called **semantic parsing**. A grammar accepts whole sentences only, and *"I cannot parse this"* is an answer.
 
 # %% tags=["hide-input"]
 steps_ = ["filter(red)", "filter(star)", "count", "two"]
@@ -1017,10 +1017,11 @@ for text, (parsed, said_) in interface["strange"].items():
 # %% [markdown]
 # ## 12 · Text that gives orders
 #
-# A customer's picture holds a note: *"I want my money back"*. If the assistant joins all text that it sees, the note becomes an order (**prompt injection**, lesson [chat](chat.ipynb); Greshake et al. 2023). Text in a picture, in a transcript of somebody else, on a web page: it is **data**. 400 callers, each with such a note (stored):
+# A customer's picture holds a note: *"I want my money back"*. If the assistant joins all text that it sees, the note becomes an order (**prompt injection**, lesson [chat](chat.ipynb); Greshake et al. 2023). Text in a picture, in a transcript of somebody else, on a web page: it is **data**. Callers whose own wish is another, each with such a note (stored):
 
 # %% tags=["hide-input"]
 injection = stored["injection"]
+print(f"{injection['n']} callers")
 for name in ("note after the words", "note before the words", "kept apart"):
     row = injection[name]
     print(f"{name:22} caller understood {row['caller understood'][0]:.3f}", end="")
@@ -1030,9 +1031,9 @@ assert injection["kept apart"]["note obeyed"][0] < 0.02
 assert injection["note before the words"]["note obeyed"][0] > 0.9
 
 # %% [markdown]
-# After the caller's words, the note does little harm to *this* model, by luck: its mean of states hardly hears what comes last. Put before them, the note is obeyed nearly always. Nobody should depend on such luck.
+# After the caller's words, the note does little harm to *this* model; put before them, it is obeyed nearly always. An attacker tries both.
 #
-# Three defenses, from weak to strong: filter (attackers rephrase); keep the *channels apart*, so that only the caller's own words can become an intent; and let no effect happen without the caller's "yes" (section 9). The last two need no cleverness of the model.
+# Three defenses, from weak to strong: filter (attackers rephrase); keep the *channels apart*, so that only the caller's own words can become an intent; and let no effect happen without the caller's "yes" (section 9). The last two need no cleverness of the model. And a limit on how many calls one number may make per minute keeps a patient attacker slow.
 #
 # The other leak is the log. What people say to a help desk is personal. **Redaction** replaces what identifies somebody before anything is written down; do not keep the voice at all (it identifies a person better than a name).
 
