@@ -10,6 +10,7 @@ import pytest
 from mmcourse.datasets import SPLITS, data_dir, helpdesk, load
 from mmcourse.datasets.helpdesk import channel, chinese, grammar, posts, programs, speech, tone
 from mmcourse.datasets.scenes import questions, world
+from mmcourse.evaluate.words import edit_distance
 
 RNG = np.random.default_rng
 
@@ -62,6 +63,11 @@ def test_the_channel_is_a_distribution_and_hears_as_it_says():
         channel.confusion(1.0)
     with pytest.raises(ValueError, match="pizza"):
         channel.ids("a pizza")
+
+
+def test_edits_are_the_edit_distance_of_letters():
+    for a, b in (("four", "for"), ("red", "refund"), ("star", "stars"), ("", "no"), ("it", "")):
+        assert channel.edits(a, b) == edit_distance(list(a), list(b))
 
 
 def test_marginalizing_over_all_hypotheses_is_bayes_rule():

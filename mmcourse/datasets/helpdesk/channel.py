@@ -11,19 +11,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmcourse.evaluate.words import edit_distance
-
 from . import grammar
 
 LIKENESS = 7.0  # how strongly a wrong word resembles the right one
 NOISE = 0.3  # chance that a word is heard as another one
 
 
+def edits(said: str, heard: str) -> int:
+    """The fewest letters to change, drop or add."""
+    row = list(range(len(heard) + 1))
+    for i, letter in enumerate(said, 1):
+        above, row = row, [i]
+        for j, other in enumerate(heard, 1):
+            row.append(min(above[j - 1] + (letter != other), above[j] + 1, row[j - 1] + 1))
+    return row[-1]
+
+
 @functools.cache
 def similarity() -> np.ndarray:
     """p(heard | said, another word is heard), float64 (v, v): rows sum to 1, zeros on the diagonal."""
     words = grammar.vocabulary()
-    distance = np.array([[edit_distance(list(a), list(b)) / max(len(a), len(b)) for b in words] for a in words], float)
+    distance = np.array([[edits(a, b) / max(len(a), len(b)) for b in words] for a in words], float)
     weights = np.exp(-LIKENESS * distance)
     np.fill_diagonal(weights, 0.0)
     return weights / weights.sum(axis=1, keepdims=True)
