@@ -1,0 +1,84 @@
+"""Write the pages from their template and texts, and what the scripts must know of the model's inputs.
+
+::
+
+    python -m mmcourse.serve.page.make_pages
+
+The files are committed, so that a service starts without making them; a test says when they are stale.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import jinja2
+from markupsafe import Markup
+
+from mmcourse.serve.page import FOLDER
+
+PAGES, LANGUAGES = ("index", "browser"), ("en", "zh")
+
+
+def link(page: str, lang: str) -> str:
+    """Address of a page in a language."""
+    if (page, lang) == ("index", "en"):
+        return "/"
+    return f"/static/{file_name(page, lang)}"
+
+
+def file_name(page: str, lang: str) -> str:
+    """`index.html`, `index.zh.html` and so on."""
+    return f"{page}.html" if lang == "en" else f"{page}.{lang}.html"
+
+
+def texts(lang: str) -> dict[str, str]:
+    """All texts in one language, by key."""
+    everything = tomllib.loads((FOLDER / "texts.toml").read_text(encoding="utf-8"))
+    return {key: values[lang] for key, values in everything.items()}
+
+
+def for_scripts(words: dict[str, str]) -> Markup:
+    """The texts that scripts use, as JSON that cannot end its own element."""
+    own = {key: value for key, value in words.items() if key.startswith("js_")}
+    own |= {key: words[key] for key in ("negative", "neutral", "positive", "words", "face", "voice")}
+    return Markup(json.dumps(own, ensure_ascii=False).replace("<", "\\u003c"))
+
+
+def html(page: str, lang: str) -> str:
+    """One page."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    template = environment.from_string((FOLDER / "page.html.jinja").read_text(encoding="utf-8"))
+    words = texts(lang)
+    return template.render(page=page, lang=lang, t=words, texts=for_scripts(words), link=link)
+
+
+def preprocessing() -> dict:
+    """Settings, vocabulary and training statistics that turn a message into the model's inputs."""
+    from mmcourse.datasets import mood
+    from mmcourse.datasets.mood import voices, words
+
+    return {
+        "classes": list(mood.CLASSES),
+        "face": {"size": 32},
+        "voice": {
+            "sample_rate": mood.SAMPLE_RATE,
+            "n_fft": voices.N_FFT,
+            "hop_length": voices.HOP,
+            "n_mels": voices.N_MELS,
+            "top_db": voices.FLOOR,
+            "spread": [float(f"{value:.8g}") for value in voices._spread()],
+        },
+        "words": list(words.vocabulary()),
+    }
+
+
+def files() -> dict[str, str]:
+    """Everything this script writes: name → text."""
+    made = {file_name(page, lang): html(page, lang) for page in PAGES for lang in LANGUAGES}
+    return made | {"preprocess.json": json.dumps(preprocessing(), indent=1) + "\n"}
+
+
+if __name__ == "__main__":
+    for name, text in files().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
