@@ -1,6 +1,6 @@
-"""A service as the pages know it, with a model of a few random numbers: for tests of the pages alone.
+"""A service as the pages know it, without limits, batches and stand-ins: for tests of the pages alone.
 
-It reads messages with the course's own Python, and keeps what it was sent, so that a test can look.
+It keeps what it was sent, so that a test can look, and refuses when it is told to.
 """
 
 from __future__ import annotations
@@ -13,93 +13,34 @@ import time
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from jinja2 import Environment
-from onnx import TensorProto, helper, numpy_helper
 
-from mmcourse.datasets.mood import CLASSES, voices, words
+from mmcourse.datasets.mood import CLASSES
+from mmcourse.messages import make_batch
+from mmcourse.onnx import load_trimodal
 from mmcourse.preprocess import audio, image
 from mmcourse.serve import page
 
-NAMES = ("face", "voice", "words")
 
-
-def small_model(seed: int = 0) -> bytes:
-    """face (1, 3, 32, 32), voice (1, t, 40), words (1, l), present (1, 3) → logits (1, 3): each part linear."""
-    rng = np.random.default_rng(seed)
-    weights = {
-        "w_face": rng.standard_normal((3072, 3), np.float32) / 20,
-        "w_voice": rng.standard_normal((40, 3), np.float32) / 4,
-        "table": rng.standard_normal((len(words.vocabulary()), 3), np.float32),
-        "shape": np.array([1, 3072], np.int64),
-        "columns": np.arange(3, dtype=np.int64),
+def read(message: dict[str, Any]) -> dict[str, Any]:
+    """Files as what the model reads: {"words": str, "face": pixels, "voice": samples}, those that are there."""
+    decoders = {
+        "words": lambda sentence: sentence,
+        "face": image.read,
+        "voice": lambda data: audio.read(data, sample_rate=16000, max_seconds=15)[0],
     }
-    node = helper.make_node
-    nodes = [
-        node("Reshape", ["face", "shape"], ["flat"]),
-        node("MatMul", ["flat", "w_face"], ["face_logits"]),
-        node("Abs", ["voice"], ["loud"]),
-        node("ReduceMean", ["loud"], ["mean_voice"], axes=[1], keepdims=0),
-        node("MatMul", ["mean_voice", "w_voice"], ["voice_logits"]),
-        node("Gather", ["table", "words"], ["vectors"]),
-        node("ReduceMean", ["vectors"], ["words_logits"], axes=[1], keepdims=0),
-        *[node("Slice", ["present", f"from{k}", f"to{k}", "axis"], [f"there_{name}"]) for k, name in enumerate(NAMES)],
-        *[node("Mul", [f"{name}_logits", f"there_{name}"], [f"part_{name}"]) for name in NAMES],
-        node("Sum", [f"part_{name}" for name in NAMES], ["logits"]),
-    ]
-    weights |= {"axis": np.array([1])} | {f"from{k}": np.array([k]) for k in range(3)}
-    weights |= {f"to{k}": np.array([k + 1]) for k in range(3)}
-    inputs = [
-        helper.make_tensor_value_info("face", TensorProto.FLOAT, [1, 3, 32, 32]),
-        helper.make_tensor_value_info("voice", TensorProto.FLOAT, [1, "t", 40]),
-        helper.make_tensor_value_info("words", TensorProto.INT64, [1, "l"]),
-        helper.make_tensor_value_info("present", TensorProto.FLOAT, [1, 3]),
-    ]
-    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3])]
-    graph = helper.make_graph(
-        nodes, "small", inputs, outputs, [numpy_helper.from_array(v, k) for k, v in weights.items()]
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
-
-
-def features(message: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The model's inputs of {"words": str, "face": bytes, "voice": bytes}, those that are there."""
-    inputs = {
-        "face": np.zeros((1, 3, 32, 32), np.float32),
-        "voice": np.zeros((1, 1, 40), np.float32),
-        "words": np.zeros((1, 1), np.int64),
-        "present": np.array([[name in message for name in NAMES]], np.float32),
-    }
-    if "face" in message:
-        inputs["face"][0] = small_face(message["face"]).astype(np.float32).transpose(2, 0, 1) / 255
-    if "voice" in message:
-        wave, _ = audio.read(message["voice"], sample_rate=16000, max_seconds=15)
-        inputs["voice"] = voices.encode(wave)[None]
-    if "words" in message:
-        inputs["words"] = words.encode(message["words"])[None]
-    return inputs
-
-
-def small_face(data: bytes) -> np.ndarray:
-    """The middle square of a picture, uint8 (32, 32, 3)."""
-    picture = image.read(data)
-    side = min(picture.shape[:2])
-    top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
-    return image.resize(picture[top : top + side, left : left + side], (32, 32))
+    return {name: decoders[name](value) for name, value in message.items()}
 
 
 class FakeService:
     """The application, and what it was sent last."""
 
     def __init__(self) -> None:
-        self.model = small_model()
-        self.session = onnxruntime.InferenceSession(self.model)
+        self.runner = load_trimodal()
+        self.model = self.runner.path.read_bytes()
         self.received: list[dict[str, Any]] = []
         self.refuse: dict[str, Any] | None = None  # a problem to answer with
         self.app = FastAPI()
@@ -117,14 +58,14 @@ class FakeService:
         return FileResponse(path, media_type=page.media_type(name), headers=headers)
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
-        logits = self.session.run(None, features(message))[0][0].astype(float)
+        logits = self.runner.logits(make_batch([read(message)]))[0].astype(float)
         powers = np.exp(logits - logits.max())
         shares = dict(zip(CLASSES, (powers / powers.sum()).tolist(), strict=True))
         present = {name: name in message for name in ("words", "face", "voice")}
         return {
             "label": max(shares, key=shares.__getitem__), "probabilities": shares, "logits": logits.tolist(),
             "present": present, "missing": [name for name, there in present.items() if not there],
-            "model": {"name": "small", "sha256": hashlib.sha256(self.model).hexdigest()}, "request_id": "test-1",
+            "model": {"name": "model.onnx", "sha256": hashlib.sha256(self.model).hexdigest()}, "request_id": "test-1",
         }  # fmt: skip
 
     async def predict(self, request: Request) -> Response:

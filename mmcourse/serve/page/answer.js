@@ -3,7 +3,7 @@ import { element, text } from "./texts.js";
 
 const CLASSES = ["negative", "neutral", "positive"];
 const percent = (p) => `${(100 * p).toFixed(1)} %`;
-const list = (names) => names.map((name) => text(name)).join(text("js_comma"));
+const list = (names) => names.map((name) => text(`js_${name}`)).join(text("js_comma"));
 
 export function showAnswer(answer) {
   const best = answer.label;

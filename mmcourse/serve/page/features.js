@@ -47,13 +47,6 @@ function resizeWeights(n, size) {
   });
 }
 
-// (size, size, 3) of 0 to 255 → (3, size, size) of 0 to 1
-export function channelsFirst(face, size) {
-  const out = new Float32Array(face.length);
-  for (let i = 0; i < size * size; i++) for (let c = 0; c < 3; c++) out[c * size * size + i] = face[3 * i + c] / 255;
-  return out;
-}
-
 // ---- voice: log-mel frames (t, bands), less their mean, over the training voices' spread
 export function voiceFrames(wave, { sample_rate, n_fft, hop_length, n_mels, top_db, spread }) {
   const bank = melBank(sample_rate, n_fft, n_mels), bins = n_fft / 2 + 1;
@@ -77,7 +70,7 @@ export function voiceFrames(wave, { sample_rate, n_fft, hop_length, n_mels, top_
     for (let i = m; i < levels.length; i += n_mels) mean += (levels[i] = Math.max(levels[i], floor)) / frames;
     for (let i = m; i < levels.length; i += n_mels) out[i] = (levels[i] - mean) / spread[m];
   }
-  return { data: out, frames };
+  return out;
 }
 
 // Triangles that are equally wide in mel (Slaney's scale), each of the same area.

@@ -17,6 +17,7 @@ export function prepareForm(answer) {
   preparePicture();
   prepareVoice();
   document.querySelectorAll("[data-script]").forEach((part) => { part.hidden = false; });
+  document.querySelectorAll("[data-no-script]").forEach((part) => { part.hidden = true; });
   const form = element("message"), button = element("ask"), status = element("status");
   form.hidden = false;
   let busy = false;
