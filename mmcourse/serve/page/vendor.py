@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 LOCK = Path(__file__).with_name("web.lock.json")
@@ -111,7 +112,7 @@ def _member(archive: Path, name: str) -> bytes:
             if file is None:
                 raise FetchError(f"{archive.name}: {name} is no plain file, or too large")
             return file.read()
-    except (KeyError, tarfile.TarError, OSError) as error:
+    except (KeyError, EOFError, tarfile.TarError, zlib.error, OSError) as error:
         raise FetchError(f"{archive.name}: {name} cannot be read ({error})") from None
 
 
