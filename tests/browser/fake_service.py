@@ -5,18 +5,14 @@ It keeps what it was sent, so that a test can look, and refuses when it is told 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import socket
-import threading
-import time
 from typing import Any
 
 import numpy as np
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from jinja2 import Environment
+from running_app import running
 
 from mmcourse.datasets.mood import CLASSES
 from mmcourse.messages import make_batch
@@ -94,17 +90,6 @@ class FakeService:
         headers = {"Content-Security-Policy": page.csp("answer.html")}
         return HTMLResponse(template.render(**values, lang=form.get("lang", "en")), status, headers=headers)
 
-    @contextlib.contextmanager
     def running(self):
         """The address of the service, on a free port of this machine."""
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(self.app, port=port, log_level="error", lifespan="off"))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        end = time.monotonic() + 20
-        while not server.started and time.monotonic() < end:
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{port}"
-        server.should_exit = True
-        thread.join(10)
+        return running(self.app)

@@ -1,20 +1,16 @@
 """The pages of the service in a real browser: with mouse, keyboard, camera and microphone, and without each of them."""
 
 import base64
-import contextlib
 import io
 import json
-import os
-import shutil
 
-import jupyterlab_page as lab
 import numpy as np
 import pytest
 import soundfile
 from fake_service import FakeService
 from page_rules import broken_rules, overflow
-from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from page_visits import SENTENCE, answered, give, png, press, some_face, tab_to, wav
+from playwright.sync_api import expect
 
 from mmcourse.datasets import load
 from mmcourse.datasets.mood import voices, words
@@ -23,99 +19,23 @@ from mmcourse.preprocess import audio, image
 from mmcourse.serve.page import make_pages, vendor
 
 pytestmark = pytest.mark.xdist_group("browser")
-SENTENCE = "What a lovely dinner that was."
 SUBSETS = [("words", "face", "voice"), ("words",), ("face",), ("voice",), ("face", "voice"), ("words", "face")]
 PAGES = [("index", "en"), ("index", "zh"), ("browser", "en"), ("browser", "zh")]
 
 
 @pytest.fixture(scope="module")
-def service():
-    """A service whose `received` and `refuse` a test may use; its address is `url`."""
+def running_fake():
     fake = FakeService()
     with fake.running() as fake.url:
         yield fake
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    """Chromium with a camera that shows a test picture and a microphone that says the sentence of `mood`."""
-    found = next(filter(None, map(shutil.which, lab.CHROMIUM)), None)
-    if not found:
-        message = f"no browser: none of {', '.join(lab.CHROMIUM)} is on PATH; `apt-get install chromium`"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    said = tmp_path_factory.mktemp("sound") / "said.wav"
-    soundfile.write(said, np.tile(voices.waves("test")[0], 4), 16000, subtype="PCM_16")
-    devices = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={said}"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=[*lab.ARGUMENTS, *devices])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def visit(chromium, service):
-    """visit("index", "zh", width=320, …) → the open page. At the end: no other host was asked, nothing was blocked."""
-    service.received.clear()
-    service.refuse = None
-    asked, said = [], []
-    with contextlib.ExitStack() as stack:
-
-        def open_page(page="index", lang="en", allow=("microphone", "camera"), **settings):
-            size = {"width": settings.pop("width", 768), "height": 900}
-            context = chromium.new_context(viewport=size, permissions=list(allow), **settings)
-            stack.callback(context.close)
-            context.on("request", lambda request: asked.append(request.url))
-            opened = context.new_page()
-            opened.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-            opened.on("pageerror", lambda error: said.append(str(error)))
-            opened.goto(service.url + make_pages.link(page, lang))
-            if settings.get("java_script_enabled", True):
-                expect(opened.locator("#open-camera")).to_be_visible()
-            return opened
-
-        yield open_page
-    assert asked and not [url for url in asked if not url.startswith((service.url + "/", "blob:"))]
-    assert not [text for text in said if "status of" not in text], said  # the browser logs each refused request
-
-
-def answered(page) -> str:
-    """Wait until the answer is there and has the focus; its first line."""
-    page.wait_for_function("() => document.activeElement.id === 'verdict'", timeout=20_000)
-    return page.locator("#verdict").inner_text()
-
-
-def press(page, key: str, times: int = 1) -> None:
-    for _ in range(times):
-        page.keyboard.press(key)
-
-
-def tab_to(page, target: str) -> None:
-    """Press Tab until the element with this id has the focus, as a reader without a mouse does."""
-    for _ in range(40):
-        if page.evaluate("() => document.activeElement.id") == target:
-            return
-        page.keyboard.press("Tab")
-    raise AssertionError(f"Tab never comes to #{target}")
-
-
-def png(pixels: np.ndarray, mode: str = "PNG", **options) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, mode, **options)
-    return out.getvalue()
-
-
-def wav(wave: np.ndarray, rate: int = 16000, **options) -> bytes:
-    out = io.BytesIO()
-    soundfile.write(out, wave, rate, format=options.pop("format", "WAV"), **options)
-    return out.getvalue()
-
-
-def some_face(size: tuple[int, int] = (48, 40)) -> np.ndarray:
-    return np.random.default_rng(3).integers(0, 256, (*size, 3), dtype=np.uint8)
-
-
-def give(page, field: str, data: bytes, name: str, kind: str) -> None:
-    page.set_input_files(f"#{field}", {"name": name, "mimeType": kind, "buffer": data})
+def service(running_fake):
+    """A service whose `received` and `refuse` a test may use; its address is `url`."""
+    running_fake.received.clear()
+    running_fake.refuse = None
+    return running_fake
 
 
 # ---------------------------------------------------------------- what a reader does
