@@ -327,7 +327,7 @@ def in_page(page, file: str, code: str, *values):
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000])
 def test_resampling_is_the_courses(visit, rate):
-    wave = np.random.default_rng(rate).standard_normal(3000) * 0.2
+    wave = np.random.default_rng(rate).standard_normal(1000) * 0.2
     code = "(module, wave, rate) => [...module.resample(wave, rate, 16000)]"
     found = np.array(in_page(visit(), "resample.js", code, wave.tolist(), rate))
     expected = audio.resample(wave, rate, 16000)
@@ -366,7 +366,7 @@ def test_features_are_the_courses(visit):
     for sentence in (SENTENCE, "It's WONDERFUL, isn't it? naïve zebra", "'"):
         code = "(module, sentence, vocabulary) => module.wordNumbers(sentence, vocabulary)"
         assert in_page(page, "features.js", code, sentence, settings["words"]) == words.encode(sentence).tolist()
-    for size in ((32, 32), (20, 31), (100, 75), (256, 256)):
+    for size in ((32, 32), (20, 31), (100, 75)):
         face = some_face(size)
         rgba = np.concatenate([face, np.full((*size, 1), 255, np.uint8)], axis=2)
         code = "(module, data, height, width) => [...module.squareFace({data, width, height}, 32)]"
