@@ -91,8 +91,11 @@ def use_writable_caches() -> list[str]:
         chosen = os.environ.get(name, "")
         if _writable(Path(chosen).expanduser()) if chosen else home_writable:
             continue
-        target = cache_folder() / folder
-        target.mkdir(parents=True, exist_ok=True)
+        try:
+            target = cache_folder() / folder
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError:  # nothing at all can be written, as in a read-only container: what needs no cache still runs
+            return changed
         os.environ[name] = str(target)
         changed.append(name)
     return changed

@@ -151,6 +151,18 @@ def test_caches_go_where_one_can_write(tmp_path: Path):
     assert private.stat().st_mode & 0o777 == 0o700
 
 
+def test_where_nothing_at_all_can_be_written_a_command_still_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", NOWHERE)
+    for name in (*environment.CACHES, "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")
+
+    def nowhere() -> str:
+        raise FileNotFoundError("no usable temporary directory")
+
+    monkeypatch.setattr(environment.tempfile, "gettempdir", nowhere)
+    assert environment.use_writable_caches() == []
+
+
 def test_a_folder_that_somebody_else_prepared_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", NOWHERE)
     monkeypatch.setenv("XDG_CACHE_HOME", "")
