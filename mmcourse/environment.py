@@ -86,7 +86,7 @@ def use_writable_caches() -> list[str]:
     with a message that names no cache, and no kernel starts.
     """
     home_writable = _writable(Path.home() / ".cache") if _home() else False
-    changed = []
+    changed: list[str] = []
     for name, folder in CACHES.items():
         chosen = os.environ.get(name, "")
         if _writable(Path(chosen).expanduser()) if chosen else home_writable:
