@@ -24,6 +24,8 @@ def test_what_make_pages_writes_is_up_to_date(name):
     made = make_pages.files()[name]
     if name.endswith(".json"):
         written, made = json.loads(written), json.loads(made)
+    if name == "preprocess.json":  # sums round differently from machine to machine
+        assert written["voice"].pop("spread") == pytest.approx(made["voice"].pop("spread"), rel=1e-5)
     assert written == made, "run python -m mmcourse.serve.page.make_pages"
 
 
