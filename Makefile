@@ -4,7 +4,7 @@
 # holds what it was made from; without it, or when it tells of another Python or folder, .venv is made anew.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-browser lint types build results bench bench-speed bench-serve serve mutants hub clean
+.PHONY: help setup lab test test-browser lint types build results bench bench-speed bench-serve serve serve-web mutants hub clean
 SHELL := /bin/sh
 BIN := .venv/bin
 JOBS ?= 2
@@ -21,6 +21,7 @@ help:
 	  'make bench    training speed side by side: ours, a bare loop, Lightning, Keras (benchmarks/)' \
 	  'make bench-speed  what the course promises about its own speed, measured (ARGS="scenes log_mel")' \
 	  'make bench-serve  the service under load: latency, goodput, cold start, memory (refuses a busy machine)' \
+  'make serve-web  fetch what the service'"'"'s second page runs the model with (npm, checked by hash)' \
   'make serve    the model behind a page and an HTTP service (ARGS="--port 8080")' \
   'make mutants  each mistake put into a formula on purpose, and the check that notices it' \
 	  'make hub      a JupyterHub to try a class on this machine (ARGS="--dir class --students ada,ben")' \
@@ -108,6 +109,9 @@ bench-serve: setup
 
 serve: setup
 	@$(BIN)/mmcourse serve $(ARGS)
+
+serve-web: setup
+	@$(BIN)/python -m mmcourse.serve.page
 
 mutants: setup
 	@$(BIN)/python tests/parity/test_fusion_mutants.py
