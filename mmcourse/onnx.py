@@ -13,6 +13,7 @@ Import it as ``from mmcourse import onnx``; the package `onnx`, which reads and 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ class OnnxModel:
     classes = mood.CLASSES
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before it is loaded: it would report to its makers
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 
 import numpy as np
 import pytest
@@ -12,14 +11,12 @@ from page_rules import broken_rules, overflow
 from page_visits import SENTENCE, answered, give, png, press, some_face, tab_to, wav
 from playwright.sync_api import expect
 
-from mmcourse.datasets import load
 from mmcourse.datasets.mood import voices, words
 from mmcourse.messages import encode
 from mmcourse.preprocess import audio, image
-from mmcourse.serve.page import make_pages, vendor
+from mmcourse.serve.page import make_pages
 
 pytestmark = pytest.mark.xdist_group("browser")
-SUBSETS = [("words", "face", "voice"), ("words",), ("face",), ("voice",), ("face", "voice"), ("words", "face")]
 PAGES = [("index", "en"), ("index", "zh"), ("browser", "en"), ("browser", "zh")]
 
 
@@ -381,49 +378,6 @@ def test_features_are_the_courses(visit):
         found = in_page(page, "features.js", code, np.asarray(wave, float).tolist(), settings["voice"])
         expected = voices.encode(np.asarray(wave, np.float32))
         assert np.abs(np.array(found).reshape(expected.shape) - expected).max() < 2e-4
-
-
-@pytest.fixture(scope="module")
-def runtime():
-    """onnxruntime-web in its folder; skips where it is not there and cannot be fetched."""
-    try:
-        return vendor.fetch()
-    except (vendor.FetchError, OSError) as error:
-        pytest.skip(f"onnxruntime-web is needed for this test: {error}")
-
-
-def test_the_browser_answers_as_the_service_does(visit, service, runtime):
-    page, messages, differences = visit("browser"), load("mood", "test"), []
-    for k, subset in enumerate(
-        (("words", "face", "voice"), ("words",), ("face",), ("voice",), ("face", "voice"), ("words", "face"))
-    ):
-        sample, message = messages[7 * k], {}
-        page.reload()
-        if "words" in subset:
-            message["words"] = sample["words"]
-            page.fill("#words", sample["words"])
-        if "face" in subset:
-            large = image.resize(np.asarray(sample["face"]), (80, 97))
-            message["face"] = png(large)
-            give(page, "face", message["face"], "me.png", "image/png")
-            expect(page.locator("#picture")).to_be_visible()
-        if "voice" in subset:
-            rate = 48000 if k else 16000
-            message["voice"] = wav(audio.resample(np.asarray(sample["voice"]), 16000, rate), rate)
-            give(page, "voice", message["voice"], "me.wav", "audio/wav")
-        page.click("#ask")
-        answered(page)
-        found = json.loads(page.locator("#answer").get_attribute("data-logits"))
-        expected = service.answer(message)
-        differences.append(np.abs(np.array(found) - expected["logits"]).max())
-        assert page.locator("tr.best").get_attribute("id") == f"row-{expected['label']}"
-        assert page.locator("#fingerprint").text_content() == expected["model"]["sha256"]
-    assert max(differences) <= 1e-4, differences
-    assert not service.received, "nothing was sent"
-    page.check("#compare")
-    page.click("#ask")
-    expect(page.locator("#comparison")).to_contain_text("The service says the same", timeout=20_000)
-    assert len(service.received) == 1
 
 
 def test_without_the_runtime_the_second_page_says_what_to_do(visit, monkeypatch, tmp_path):
