@@ -24,10 +24,10 @@ pytestmark = pytest.mark.xdist_group("browser")
 SUBSETS = [s for size in (3, 2, 1) for s in itertools.combinations(("words", "face", "voice"), size)]
 
 
-@pytest.fixture(scope="module", params=["model.onnx", "model.int8.onnx"])
+@pytest.fixture(scope="module")
 def service(request):
     """The service with one of its two models, ready."""
-    made = Service(lambda: OnnxModel(request.param))
+    made = Service(lambda: OnnxModel(getattr(request, "param", "model.onnx")))
     with running(create_app(made), lifespan="on") as made.url:
         end = time.monotonic() + 30
         while not made.ready and time.monotonic() < end:
@@ -112,6 +112,7 @@ def test_a_form_without_javascript_is_answered(visit, service, lang):
         ("voice", b"no sound", "Expected a sound: WAV or FLAC."),
         ("voice", wav(np.zeros(100)), "Expected at least 0.1 seconds of sound."),
     ],
+    ids=["no sound", "too short"],
 )
 def test_what_the_service_refuses_is_said_beside_the_field(visit, service, field, data, problem):
     page = visit()
@@ -130,6 +131,7 @@ def test_a_flac_file_and_a_jpeg_are_taken(visit, service):
     assert page.locator("#used").inner_text() == "The model used: face, voice."
 
 
+@pytest.mark.parametrize("service", ["model.onnx", "model.int8.onnx"], indirect=True)
 def test_the_browser_answers_as_the_service_does(visit, service):
     """Whole messages and all six subsets, in which training messages' parts take the place of what is missing."""
     try:
@@ -148,7 +150,6 @@ def test_the_browser_answers_as_the_service_does(visit, service):
         differences[subset] = float(np.abs(found - expected).max())
         assert page.locator("tr.best").get_attribute("id") == f"row-{CLASSES[expected.argmax()]}"
     assert page.locator("#fingerprint").text_content() == service.model.sha256
-    print(service.model.name, differences)
     assert max(differences.values()) <= 1e-4, differences
     page.check("#compare")
     page.click("#ask")
