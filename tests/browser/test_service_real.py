@@ -7,8 +7,6 @@ import time
 import httpx
 import numpy as np
 import pytest
-from mmcourse.serve.app import Service, create_app
-from mmcourse.serve.model import CLASSES, OnnxModel
 from page_rules import broken_rules
 from page_visits import SENTENCE, answered, give, png, some_face, wav
 from playwright.sync_api import expect
@@ -18,6 +16,8 @@ from mmcourse.datasets import load
 from mmcourse.datasets.mood import voices
 from mmcourse.preprocess import audio, image
 from mmcourse.serve import page as pages
+from mmcourse.serve.app import Service, create_app
+from mmcourse.serve.model import CLASSES, OnnxModel
 from mmcourse.serve.page import vendor
 
 pytestmark = pytest.mark.xdist_group("browser")
