@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mmcourse
-from mmcourse.exercise.registry import is_written
+from mmcourse.exercise.registry import bank, is_written
 
 _NAME = re.compile(r"(\d\d)_([a-z0-9_]+)$")
 _DEEPER = "_deeper"
+BANK_NUMBER = "90"  # of every lesson in an instructor's bank; the map does not come so far
+BUILT = ".built"  # in a bank: its notebooks
 SOURCES = ("lesson.py", "exercises.py")  # a folder of notebooks/src with one of these is a lesson
 
 
@@ -98,6 +100,34 @@ class Lesson:
         return lesson + deeper + ([self.exercise, self.solution] if self.has_exercises else [])
 
 
+@dataclass(frozen=True)
+class BankLesson(Lesson):
+    """Exercises of an instructor's own: `folder` is the bank, SLUG/exercises.py lies in it, nothing in the course."""
+
+    @property
+    def home(self) -> Path:
+        return self.folder / self.slug
+
+    @property
+    def notebook(self) -> Path:
+        return self.folder / BUILT / f"{self.name}.ipynb"
+
+    @property
+    def exercise(self) -> Path:
+        return self.folder / BUILT / "exercises" / f"{self.name}.ipynb"
+
+    @property
+    def solution(self) -> Path:
+        return self.folder / BUILT / "solutions" / f"{self.name}.ipynb"
+
+
+def bank_lessons() -> list[Lesson]:
+    """The lessons of the bank that this process uses, in order of slug; none without one."""
+    folder = bank()
+    slugs = sorted(p.parent.name for p in folder.glob("*/exercises.py") if is_written(p)) if folder else []
+    return [BankLesson(BANK_NUMBER, slug, slug.replace("_", " ").capitalize(), folder) for slug in slugs if folder]
+
+
 def notebooks_dir(root: Path | str | None = None) -> Path:
     """Folder of the notebooks: the repository's, or the one shipped inside an installed wheel."""
     if root is not None:
@@ -134,7 +164,8 @@ def lessons(root: Path | str | None = None) -> list[Lesson]:
     found = {slug: places[slug] for slug in sources}
     for match in built:
         found.setdefault(match[2], places.get(match[2], match[1]))
-    return [_lesson(folder, number, slug) for slug, number in sorted(found.items(), key=lambda item: item[1])]
+    course = [_lesson(folder, number, slug) for slug, number in sorted(found.items(), key=lambda item: item[1])]
+    return course + (bank_lessons() if root is None else [])
 
 
 def lesson_numbers(root: Path | str | None = None) -> dict[str, str]:

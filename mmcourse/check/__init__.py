@@ -16,12 +16,12 @@ from types import ModuleType
 
 from mmcourse.check.blanks import blank
 from mmcourse.check.challenges import challenge_inputs, save_hand_in
-from mmcourse.check.core import Result, check, exercises, info, judge
+from mmcourse.check.core import Result, check, exercises, graded_by_instructor, info, judge
 from mmcourse.exercise.compare import assert_close, call, to_numpy
 from mmcourse.exercise.verdict import CheckFailed, NotAttempted
 
 __all__ = ["CheckFailed", "NotAttempted", "Result", "assert_close", "blank", "call", "check", "exercises", "info"]
-__all__ += ["challenge_inputs", "judge", "save_hand_in", "to_numpy"]
+__all__ += ["challenge_inputs", "graded_by_instructor", "judge", "save_hand_in", "to_numpy"]
 
 
 class _Callable(ModuleType):

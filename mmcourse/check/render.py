@@ -15,6 +15,7 @@ _LOOK = {
     "passed": ("✓", "0, 158, 115"),
     "wrong": ("✗", "213, 94, 0"),
     "not attempted yet": ("○", "120, 120, 120"),
+    "graded later": ("→", "0, 114, 178"),
     "unknown exercise": ("?", "204, 121, 167"),
 }
 # *one word or more*, but neither 2*3*4 nor (*args, *rest)

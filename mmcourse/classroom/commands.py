@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +15,7 @@ import typer
 from mmcourse.terminal import fail, progress_bar, show, table, visible
 
 classroom = typer.Typer()
-term = typer.Typer(no_args_is_help=True, help="For instructors: plans for a term.")
+term = typer.Typer(no_args_is_help=True, help="For instructors: plans for a term, and a dry run of one.")
 
 
 @classroom.command()
@@ -24,8 +26,10 @@ def release(
     points: Annotated[str, typer.Option(help="fusion.1=2,fusion.2=3, or a CSV file: exercise,points.")] = "",
     secret: Annotated[Path | None, typer.Option(help="The course's secret; made once by default.")] = None,
     format: Annotated[str, typer.Option(help="mmcourse, or nbgrader for its source/ folder.")] = "mmcourse",
+    bank: Annotated[Path | None, typer.Option(metavar="DIR", help="Your own exercises: DIR/SLUG/exercises.py.")] = None,
 ) -> None:
     """Hand out exercises: a notebook for each student, the solutions, and a table of points."""
+    _use_bank(bank, verify=True)
     from mmcourse.authoring.source import SourceError
     from mmcourse.classroom.release import release as make
 
@@ -68,6 +72,13 @@ def grade(
     times: Annotated[Path | None, typer.Option(metavar="CSV", help="student,time: instead of the files' own.")] = None,
     gradebook: Annotated[str, typer.Option(metavar="moodle|canvas", help="Also write that gradebook's file.")] = "",
     roster: Annotated[Path | None, typer.Option(metavar="CSV", help="Names and numbers for the gradebook.")] = None,
+    bank: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Your own exercises, if the release has some.")
+    ] = None,
+    delete: Annotated[
+        str, typer.Option("--delete-personal-data", metavar="STUDENT|all", help="Grade nothing: list what is theirs.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Delete what --delete-personal-data lists.")] = False,
 ) -> None:
     """Grade a class: each submission in a sandbox, judged from outside. Stopped and started again, it goes on."""
     from mmcourse.classroom.feedback import return_feedback, write_gradebook, write_reports
@@ -80,6 +91,9 @@ def grade(
     limits = Limits(total=seconds, cpu=int(seconds) + 1, memory_mb=memory)
     settings: dict[str, Any] = {"limits": limits, "unsafe": unsafe, "jobs": jobs, "dask": dask}
     settings |= {"secret": secret, "hidden_seed": hidden_seed, "lower": lower}
+    _use_bank(bank)
+    if yes and not delete:
+        fail("--yes belongs to --delete-personal-data STUDENT, or all")
     deadline = _late_policy(due, zone, late_days, penalty, times, late_used or [])
     book = _gradebook_people(gradebook, roster)
     if back and not back.is_dir():  # asked before the long part
@@ -91,6 +105,9 @@ def grade(
         named_twice = release is not None and release.resolve() == folder.resolve()  # then it is read with care
         if named_twice or (release is None and is_own_release(folder)):
             folder, release = _handed_in(folder), folder
+        if delete:
+            _delete(delete, yes, folder, out, release, back, secret)
+            return
         with progress_bar("submissions") as progress:
             graded = run(folder, out, release, progress=progress, **settings)
         if deadline:
@@ -116,6 +133,44 @@ def grade(
         print(f"Gradebook for {gradebook.capitalize()}: {imported[0].resolve()}\n{imported[1]}")
     if back:
         print(f"Returned to {len(returned)} students: {back.resolve()}")
+
+
+def _delete(who: str, yes: bool, *folders: Path | None) -> None:
+    """List what is held of a student or of all, and delete it where that was asked for."""
+    from mmcourse.classroom.personal import deletion
+
+    handed_in, out, release, back, secret = folders
+    assert handed_in and out
+    made = deletion(who, handed_in, out, release, back, secret)
+    for line in made.lines():
+        print(visible(line))
+    for path in made.kept:
+        print(f"mmcourse: {visible(str(path))} is not the course's own and stays", file=sys.stderr)
+    of = "all students" if who == "all" else who
+    if not yes:
+        print(f"This is what the course holds of {of}. Nothing was deleted; --yes deletes it.")
+        return
+    left = made.run()
+    for path in left:
+        print(f"mmcourse: {visible(str(path))} still holds a name; look at it", file=sys.stderr)
+    print(f"Deleted: {len(made.gone)} files and folders of {of}.")
+    if not left:
+        print("Searched what is left: no name is in it.")
+    print("Not the course's, so still there: your roster, your own policy files, your platform's copies, backups.")
+    if who != "all":
+        print("Run the same command without these options to make summary, leaderboard and gradebook again.")
+
+
+def _use_bank(folder: Path | None, verify: bool = False) -> None:
+    """Open an instructor's bank; leaves with one line if it cannot be used."""
+    if folder is None:
+        return
+    from mmcourse.classroom.bank import open_bank
+
+    try:
+        open_bank(folder, verify=verify)
+    except (OSError, ValueError) as error:
+        fail(str(error))
 
 
 def _late_policy(
@@ -212,6 +267,46 @@ def plan(
         fail(f"--format {format}: expected md or csv")
     chosen = found[weeks]
     print(plans.as_markdown(chosen) if format == "md" else plans.as_csv(chosen), end="")
+
+
+@term.command("dry-run")
+def dry_run(
+    to: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the made-up class.")],
+    log: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the log there.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 2,
+) -> None:
+    """Play a whole term with 30 made-up students: hand out, collect, grade, mend, regrade, return, delete."""
+    from mmcourse.classroom.dry_run import dry_run as play
+    from mmcourse.io import atomic_write
+
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+        lines.append(line)
+
+    try:
+        play(to, _run_here, say, jobs)
+    except (OSError, ValueError) as error:
+        fail(str(error))
+    if log:
+        atomic_write(log, "\n".join(lines) + "\n")
+
+
+def _run_here(arguments: list[str]) -> str:
+    """Run one of these commands in this process; returns what it printed.
+
+    Raises
+    ------
+    ValueError
+        It failed; the message is what it said.
+    """
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        status = typer.main.get_command(classroom).main(arguments, prog_name="mmcourse", standalone_mode=False)
+    if status:
+        raise ValueError(f"mmcourse {arguments[0]} failed: {said.getvalue().strip()}")
+    return said.getvalue()
 
 
 @classroom.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 import mmcourse
-from mmcourse.authoring.catalogue import Lesson, lessons, select
+from mmcourse.authoring.catalogue import BankLesson, Lesson, lessons, select
 from mmcourse.datasets import data_dir
 
 LEFT_OUT = {"__pycache__", ".ipynb_checkpoints"}
@@ -52,6 +52,9 @@ def data_files() -> Iterator[tuple[str, Path]]:
 
 def source_files(lesson: Lesson) -> Iterator[tuple[str, Path]]:
     """(name, file) below notebooks/src, without what belongs to other lessons: exercises, hidden tests, variants."""
+    if isinstance(lesson, BankLesson):
+        yield from ((f"bank/{name}", path) for name, path in _files(lesson.home))
+        return
     others = {other.slug for other in lessons()} - {lesson.slug}
     for name, path in _files(lesson.folder / "src"):
         if Path(name).parts[0] not in others:

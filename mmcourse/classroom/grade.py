@@ -18,6 +18,8 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from mmcourse.authoring import select
+from mmcourse.authoring.catalogue import lessons
+from mmcourse.check import info
 from mmcourse.classroom.challenges import class_inputs, require_same_inputs, score_file
 from mmcourse.classroom.executor import execute
 from mmcourse.classroom.fingerprint import code_version
@@ -39,6 +41,7 @@ from mmcourse.classroom.students import identify
 from mmcourse.classroom.submission import Submission, collect
 from mmcourse.exercise import find_challenge
 from mmcourse.exercise.challenge import SCORE_SECONDS
+from mmcourse.exercise.registry import bank
 from mmcourse.io import private_folder, remove_stale_parts
 
 USUAL = Limits()
@@ -298,7 +301,11 @@ def grade(
         For settings that cannot be; the message says what to do.
     """
     require(unsafe)
+    if bank() and dask:
+        raise ValueError("--bank: the workers of a Dask cluster have no bank; grade on this machine with --jobs")
     plan = read_release(release) if release else None
+    if plan:
+        _require_known(plan)
     known = plan.lessons if plan else tuple(lesson.name for lesson in select(["all"]) if lesson.exercise.is_file())
     key, class_secret = _opened(folder, out, plan, secret)
     journal = private_folder(out / "journal")
@@ -310,9 +317,9 @@ def grade(
     submissions = [_gradable(one, plan) for one in submissions]
     if release and plan:
         _require_same_inputs(release, plan)
-    lessons = {one.lesson for one in submissions if one.lesson and not one.challenge}
-    plan = plan or unreleased(sorted(lessons), class_secret)
-    hidden = tuple(str(path.resolve()) for path in (folder, out, release) if path)
+    handed = {one.lesson for one in submissions if one.lesson and not one.challenge}
+    plan = plan or unreleased(sorted(handed), class_secret)
+    hidden = tuple(str(path.resolve()) for path in (folder, out, release, bank()) if path)
     seed = (hidden_seed or secrets.token_hex(8), bool(hidden_seed))
     tasks = [_task_of(one, plan, limits, unsafe, hidden, seed) for one in submissions if not one.problem]
     when = {f"{one.student}__{one.lesson}.json": one.when for one in submissions if not one.problem}
@@ -337,6 +344,19 @@ def grade(
     return Graded(ordered, problems, submissions, plan, len(waiting), sorted(changes), key)
 
 
+def _require_known(plan: Release) -> None:
+    """ValueError where a release holds exercises that are not here: they are in a bank."""
+    known = {lesson.name for lesson in lessons()}
+    for x in plan.exercises:
+        if x.lesson not in known:
+            raise ValueError(f"{x.id}: not an exercise of the course; give the bank that it is from: --bank DIR")
+        if not x.is_challenge:
+            try:
+                info(x.id)
+            except ValueError:
+                raise ValueError(f"{x.id}: was released, and is in {x.lesson} no longer; put it back") from None
+
+
 def with_lateness(
     graded: Graded,
     policy: Policy,
@@ -358,15 +378,21 @@ def _opened(folder: Path, out: Path, plan: Release | None, secret: Path | None) 
         raise FileNotFoundError(f"{folder}: expected a folder with one folder for each student, such as {folder}/ada/")
     if here == inside or here in inside.parents:
         raise ValueError(f"--out {out}: holds the class's own folder; choose another folder for the results")
+    key, owner = open_key(folder, plan, secret)
+    token = open_results(out, key, owner)
+    if plan:
+        return key, plan.secret
+    return key, hmac_digest(key, "class", "" if secret else token).hex()
+
+
+def open_key(folder: Path, plan: Release | None, secret: Path | None) -> tuple[str, str]:
+    """The key that a class's results are sealed with, and which class they are of, in words."""
     if plan and secret:
         raise ValueError("--secret: a release has its own secret; leave it out")
     if plan:
-        key = hmac_digest(plan.key, "results").hex()
-        open_results(out, key, f"the release {plan.fingerprint}")
-        return key, plan.secret
-    key = hmac_digest(stretched(typed_secret(secret)) if secret else instructor_key(), "results").hex()
-    token = open_results(out, key, str(inside))
-    return key, hmac_digest(key, "class", "" if secret else token).hex()
+        return hmac_digest(plan.key, "results").hex(), f"the release {plan.fingerprint}"
+    key = stretched(typed_secret(secret)) if secret else instructor_key()
+    return hmac_digest(key, "results").hex(), str(folder.resolve())
 
 
 def _task_of(

@@ -11,8 +11,8 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 
 from mmcourse import __version__
 from mmcourse.authoring import Lesson, select
-from mmcourse.authoring.catalogue import lesson_numbers
+from mmcourse.authoring.catalogue import BankLesson, lesson_numbers
 from mmcourse.authoring.source import CHECK, Source, exercise_text, read, without_badge
 from mmcourse.check import info
 from mmcourse.classroom.challenges import inputs_file
@@ -64,6 +64,7 @@ class Release:
     exercises: tuple[Exercise, ...]
     cells: dict[str, str]
     made_by: str = f"mmcourse {__version__}"
+    variants: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)  # kept when a student is deleted
 
     @property
     def lessons(self) -> tuple[str, ...]:
@@ -78,6 +79,8 @@ class Release:
 
     @cached_property
     def _given(self) -> dict[str, dict[str, dict[str, Any]]]:
+        if self.variants:
+            return self.variants
         students = [] if self.students == EVERYONE else self.students
         return {exercise: assign(self.key, exercise, students, space(t)) for exercise, t in self.cells.items()}
 
@@ -103,7 +106,15 @@ class Release:
         """What release.json holds: everything but the secret, of which it keeps a fingerprint."""
         told = {name: getattr(self, name) for name in ("made_by", "format", "students", "cells")}
         told["exercises"] = [x._asdict() for x in self.exercises]
+        if self.variants:
+            told["variants"] = self.variants
         return told | {"secret_fingerprint": self.fingerprint}
+
+    def without(self, students: Collection[str]) -> Release:
+        """The same for the others, whose numbers stay what they were."""
+        kept = tuple(student for student in self.students if student not in students)
+        given = {x: {s: dict(v) for s, v in table.items() if s in kept} for x, table in self._given.items()}
+        return replace(self, students=kept, variants=given)
 
 
 # ---------------------------------------------------------------- making one
@@ -155,7 +166,7 @@ def release(
 
 
 def _with_sources(lesson: Lesson) -> Lesson:
-    if not (lesson.folder / "src").is_dir():
+    if not (lesson.folder / "src").is_dir() and not isinstance(lesson, BankLesson):
         raise FileNotFoundError("a release is made from the exercises' sources: run this in a clone of the repository")
     if not lesson.has_exercises or not lesson.exercise.is_file():
         raise ValueError(f"lesson {lesson.name} has no built exercises; leave it out, or run `mmcourse build`")
@@ -230,9 +241,12 @@ def _save(nb: NotebookNode, path: Path) -> None:
 def student_notebook(lesson: Lesson, source: Source, made: Release, student: str) -> NotebookNode:
     """One student's blank notebook, with the student's own values, without outputs."""
     variants = {x.id: made.variant(student, x.id) for x in made.exercises if x.lesson == lesson.name}
-    measured = nbformat.read(lesson.exercise, as_version=4).metadata.mmcourse
+    private = isinstance(lesson, BankLesson)  # nobody has measured it
+    measured = {} if private else nbformat.read(lesson.exercise, as_version=4).metadata.mmcourse
     nb = exercise_text(filled(source, variants), SLUG, measured, lesson_numbers(), solved=False)
     nb.cells[0].source = without_badge(nb.cells[0].source)
+    if private:
+        nb.cells = as_private(nb.cells, lesson.slug)
     worth = {x.id: x.points for x in made.exercises if x.lesson == lesson.name}
     for cell in nb.cells:
         if cell.cell_type == "markdown":
@@ -241,6 +255,22 @@ def student_notebook(lesson: Lesson, source: Source, made: Release, student: str
     own["variants"] = {x: v for x, v in variants.items() if v}
     nb.metadata["mmcourse"] = nbformat.from_dict(own)
     return nb
+
+
+def as_private(cells: list[NotebookNode], slug: str) -> list[NotebookNode]:
+    """A bank's notebook for a student: no links to a lesson that is in no course, checks that know who grades."""
+    card = re.sub(r"\*\*Budget:\*\* not measured yet\s*", "", cells[0].source)
+    cells[0].source = re.sub(r"\*\*Lesson\*\*: \[[^\]]*\]\([^)]*\) · ", "", card).replace(
+        "It says what is wrong, not only that it is.",
+        "These exercises are your instructor's own: they are judged later.",
+    )
+    note = nbformat.v4.new_code_cell(
+        f'from mmcourse.check import graded_by_instructor\n\ngraded_by_instructor("{slug}")', id="graded-later"
+    )
+    last = cells[-1]
+    if last.source.startswith("## Done?"):
+        last.source = "## Done?\n\nRun the whole notebook once more from the top, save it, and hand it in."
+    return [*cells[:2], note, *cells[2:]]
 
 
 def filled(source: Source, variants: dict[str, dict[str, Any]]) -> Source:
@@ -287,7 +317,8 @@ def read_release(folder: Path) -> Release:
         exercises = tuple(_exercise(x) for x in told["exercises"])
         students = tuple(map(str, told["students"]))
         cells = {str(name): str(text) for name, text in told["cells"].items()}
-        made = Release(str(told["format"]), key, students, exercises, cells, str(told["made_by"]))
+        variants = {str(x): dict(table) for x, table in told.get("variants", {}).items()}
+        made = Release(str(told["format"]), key, students, exercises, cells, str(told["made_by"]), variants)
         fingerprint = told["secret_fingerprint"]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: damaged ({error}); make the release again with the same secret") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from mmcourse.exercise.exercise import Exercise, make_exercise
 
 FRAMEWORKS = ("torch", "keras")
 PACKAGE = Path(mmcourse.__file__).parent
+BANK = "MMCOURSE_BANK"  # an instructor's own folder of exercises; set by `--bank`, so that workers see it too
 
 
 @dataclass
@@ -156,6 +158,23 @@ def folder() -> Path:
     return sources if sources.is_dir() else PACKAGE / "_lessons"
 
 
+def bank() -> Path | None:
+    """An instructor's own folder of exercises, where this process uses one: DIR/SLUG/exercises.py."""
+    return Path(os.environ[BANK]) if os.environ.get(BANK) else None
+
+
+def home(slug: str) -> Path:
+    """The folder with a lesson's exercises: the course's own, or the bank's where the course has none."""
+    own, private = folder() / slug, bank()
+    return private / slug if private and not own.is_dir() and (private / slug).is_dir() else own
+
+
+def forget() -> None:
+    """Read every exercise anew when it is asked for: files or the bank may have changed."""
+    _begun.cache_clear()
+    _lessons.clear()
+
+
 def is_written(path: Path) -> bool:
     """Whether this exercises.py holds exercises; one that begins no `lesson(...)` holds blanks of the lesson only."""
     return path.is_file() and bool(re.search(r"^lesson\(", path.read_text(encoding="utf-8"), re.MULTILINE))
@@ -163,13 +182,14 @@ def is_written(path: Path) -> bool:
 
 def slugs() -> list[str]:
     """Lessons with exercises, in order of name."""
-    return sorted(path.parent.name for path in folder().glob("*/exercises.py") if is_written(path))
+    found = [*folder().glob("*/exercises.py"), *(private.glob("*/exercises.py") if (private := bank()) else [])]
+    return sorted({path.parent.name for path in found if is_written(path)})
 
 
 @cache
 def _begun(slug: str) -> Lesson | None:
     """A lesson with the exercises that need no framework; None where there are none."""
-    return load(folder() / slug / "exercises.py", frameworks=False) if slug in slugs() else None
+    return load(home(slug) / "exercises.py", frameworks=False) if slug in slugs() else None
 
 
 def without_frameworks(slug: str) -> list[Exercise]:
@@ -182,7 +202,7 @@ def find_lesson(slug: str) -> Lesson | None:
     """All exercises of a lesson, those in frameworks included; None where there are none."""
     found = _begun(slug)
     if found:
-        _load_frameworks(found, folder() / slug)
+        _load_frameworks(found, home(slug))
     return found
 
 
@@ -239,7 +259,7 @@ def find(id: str) -> Exercise | None:
     found = _begun(slug)
     if found is None:
         return None
-    _load_frameworks(found, folder() / slug, id)
+    _load_frameworks(found, home(slug), id)
     return next((x for x in found.exercises if x.id == id), None)
 
 
@@ -275,7 +295,7 @@ def framework_headings(slug: str) -> list[Heading]:
     """The exercises of a lesson that need a framework, read from the text of their files: no framework is loaded."""
     found = []
     for framework in FRAMEWORKS:
-        path = folder() / slug / f"exercises_{framework}.py"
+        path = home(slug) / f"exercises_{framework}.py"
         if not path.is_file():
             continue
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

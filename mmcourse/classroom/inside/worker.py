@@ -75,7 +75,8 @@ def stub() -> types.ModuleType:
             return None
 
     made = Silent("mmcourse.check")
-    made.__dict__["check"] = made.__dict__["save_hand_in"] = lambda *_, **__: None
+    for name in ("check", "save_hand_in", "graded_by_instructor"):
+        made.__dict__[name] = lambda *_, **__: None
     made.__dict__["challenge_inputs"] = _no_inputs
     return made
 
