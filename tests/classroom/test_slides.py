@@ -156,6 +156,7 @@ def test_the_command_writes_what_it_says(tmp_path: Path):
     assert CliRunner().invoke(app, ["slides", "nonsense"]).exit_code == 2
 
 
+@pytest.mark.serial
 def test_in_a_browser_nothing_is_cut_and_nothing_is_asked_of_the_network(tmp_path: Path):
     """Arrow keys, every slide fits, notes, one page for each slide in print."""
     sync = pytest.importorskip("playwright.sync_api")
