@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from torch import nn
 from torch.nn import functional as F
 
 from mmcourse import draw, plot, widgets
@@ -43,7 +44,7 @@ from mmcourse.datasets.scenes.drawing import draw as draw_scene
 from mmcourse.evaluate import expect_within
 from mmcourse.evaluate.words import align, word_error_rate
 from mmcourse.runtime import how_to_install, is_installed
-from mmcourse.torch.helpdesk import HelpdeskRecognizer, IntentModel, encode
+from mmcourse.torch.helpdesk import HelpdeskRecognizer, encode
 
 # %% [markdown]
 # ## 1 · The phone rings
@@ -193,7 +194,7 @@ for a, b in wrong[:3]:
 expect_within("WER of 300 test callers", wer, 0.026, 0.015)
 
 # %% [markdown]
-# It is the recognizer of lesson [speech_to_text](speech_to_text.ipynb): the same convolutions with another last layer, for the words of this shop, trained further for about a minute (its card, `data/models/helpdesk`, says how). (Its voices are synthetic, and every word was recorded by itself: people are harder. Section 14.)
+# It is the recognizer of lesson [speech_to_text](speech_to_text.ipynb): the same convolutions with another last layer, for the words of this shop, trained further; the card in `data/models/helpdesk` says how. Its voices are synthetic, and every word was recorded by itself. People are harder: section 14.
 
 # %% [markdown]
 # ## 4 · Intent and slots
@@ -229,6 +230,9 @@ draw.show(made, alt=f"The words “{example.text}”; the slots {told} are marke
 
 
 # %%
+PLURALS = dict(zip(grammar.SLOTS["shapes"], world.SHAPES))  # "stars" → "star"
+
+
 def slots(text, way="denials"):
     """Color, size, number and shape of a text."""
     if way == "denials":
@@ -243,7 +247,6 @@ def slots(text, way="denials"):
     return found
 
 
-PLURALS = dict(zip(grammar.SLOTS["shapes"], world.SHAPES))
 print("the color is right in   seen templates   unseen templates")
 for way in ("first", "last", "denials"):
     rates = []
@@ -259,14 +262,37 @@ for way in ("first", "last", "denials"):
 # The first mention is right in all templates that were looked at, and wrong in all of the others ("not red, I want blue"). A rule that was made for the examples at hand passes on the examples at hand.
 
 # %% [markdown]
-# Now the intent model in PyTorch: embeddings, a GRU, the mean of its states. `encode` gives ids with 0 after the end, so the mean must leave the padding out.
+# Now the intent model in PyTorch: embeddings, a GRU, the mean of its states. `encode` gives ids with 0 after the end of shorter sentences, so the mean must leave the padding out.
+
+
+# %%
+class IntentNet(nn.Module):
+    """Ids of words (b, l), 0 after the end → a logit for each intent (b, 13)."""
+
+    def __init__(self, num_words, width=64, num_intents=13):
+        super().__init__()
+        self.embedding = nn.Embedding(num_words, width, padding_idx=0)
+        self.gru = nn.GRU(width, width, batch_first=True)
+        self.to_intent = nn.Linear(width, num_intents)
+
+    def forward(self, ids):
+        mask = (ids > 0).float()[..., None]  # (b, l, 1)
+        states, _ = self.gru(self.embedding(ids))  # (b, l, width)
+        mean = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+        return self.to_intent(mean)
+
+
+@torch.no_grad()
+def probabilities(texts):
+    """p(intent | text) of the trained model, (n, 13)."""
+    return model(encode(texts)).double().softmax(dim=-1).numpy()
 
 
 # %% tags=["free"]
 def train_intents(texts, labels, epochs=8, seed=0):
     """The intent model after training."""
     torch.manual_seed(seed)
-    model = IntentModel(len(helpdesk.vocabulary()))
+    model = IntentNet(len(helpdesk.vocabulary()))
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
     ids, target = encode(texts), torch.from_numpy(labels)
     steps = epochs * -(-len(ids) // 64)
@@ -287,7 +313,7 @@ def train_intents(texts, labels, epochs=8, seed=0):
 
 
 model = train_intents(train_texts, train_labels)
-p_text = model.probabilities(test_texts)
+p_text = probabilities(test_texts)
 intent_accuracy = (p_text.argmax(axis=1) == test_labels).mean()
 print(f"{sum(p.numel() for p in model.parameters()):,} weights")
 print(f"a model that knows nothing begins at ln {len(INTENTS)} = {np.log(13):.3f} nats")
@@ -349,10 +375,16 @@ unseen = models["trained on true text"]["unseen templates"]
 linear_unseen = models["TF-IDF, trained on true text"]["unseen templates"]
 print(f"paraphrases that training never had: GRU {unseen[0]:.3f} ± {unseen[1]:.3f},")
 print(f"   TF-IDF {linear_unseen[0]:.3f} ± {linear_unseen[1]:.3f} (ceiling 1)")
+seen_words = {word for text in grammar.texts() for word in text.split()}
+new_words = {word for text in grammar.texts("unseen") for word in text.split()}
+said_words = [w for s in grammar.sentences("unseen") for w in s.text.split()]
+known_share = np.mean([word in seen_words for word in said_words])
+print(f"their words that training has: {known_share:.2f}; it lacks", end=" ")
+print(", ".join(sorted(new_words - seen_words)))
 assert gru["true text"][0] > 0.93 and max(unseen[0], linear_unseen[0]) < 0.85
 
 # %% [markdown]
-# On sentences of the templates that training had, both are at the ceiling (a thousand callers may lie a little above it, by luck). On *paraphrases* they fall far, though every word is known. **A test set made of the same templates as the training set measures memory.** Split by template, or by speaker, or by whatever your product will meet anew.
+# On sentences of the templates that training had, both are at the ceiling (a thousand callers may lie a little above it, by luck). On *paraphrases* they fall far, though nearly all of their words are known. **A test set made of the same templates as the training set measures how well the templates are remembered; it says nothing about new ones.** Split by template, or by speaker, or by whatever your product will meet anew.
 
 # %% [markdown]
 # ## 5 · A recognizer whose errors are known
@@ -368,7 +400,7 @@ for word in ("four", "cancel", "red"):
     print(f"p(heard | {word}): {told}")
 
 # %% [markdown]
-# Bayes' rule turns it round. p(text | heard) is proportional to how often the text is said, times p(heard | text). Take something that was heard, and list the **hypotheses**: texts that may have been said, with their probabilities. A list of the best few is an **n-best list**.
+# Bayes' rule turns this around. p(text | heard) is proportional to how often the text is said, times p(heard | text). Take something that was heard, and list the **hypotheses**: texts that may have been said, with their probabilities. A list of the best few is an **n-best list**.
 
 # %%
 rng = np.random.default_rng(8)
@@ -443,7 +475,7 @@ print(f"difference from Bayes' rule on the whole table: {gap:.0e}")
 assert gap < 1e-12
 
 # %% [markdown]
-# With *all* hypotheses nothing is lost at all: the sum is exactly the posterior given the sound. Now what is that worth? 4,000 callers through the channel, at four noise levels (stored). **Move the slider.**
+# With *all* hypotheses nothing is lost at all: the sum is exactly the posterior given the sound. Now what is that worth? 4,000 callers through the channel, at four noise levels (stored). Besides the accuracy you see the log loss (lesson [evaluate](evaluate.ipynb)) and a *cost per caller*: 1 for a wrong intent; 0.2 for a caller who is handed to a person because the model is in doubt, which section 6 explains. **Move the slider.**
 
 # %% tags=["hide-input"]
 by_noise = stored["channel"]
@@ -465,13 +497,12 @@ def show_noise(noise=0.5):
             style = {"ha": "center", "va": "bottom", "fontsize": 7.5}
             digits = 3 if name == "cost" else 2
             ax.text(i, spread[i] + value, f"{value:.{digits}f}", **style)
-        ax.set_title(name, fontsize=10, loc="left", fontweight="normal")
+        title = "cost per caller" if name == "cost" else name
+        ax.set_title(title, fontsize=10, loc="left", fontweight="normal")
         ax.set_ylim(0, 1.2 * max(values))
-    told = "; ".join(
-        f"{way}: {parts[way]['accuracy'][0]:.3f}, cost {parts[way]['cost'][0]:.3f}"
-        for way in SHOWN  # accuracy and cost
-    )
-    plot.show(fig, alt=f"Noise {noise}. {told}.")
+    both_of = {w: (parts[w]["accuracy"][0], parts[w]["cost"][0]) for w in SHOWN}
+    told = "; ".join(f"{w} {a:.3f} and {c:.3f}" for w, (a, c) in both_of.items())
+    plot.show(fig, alt=f"Noise {noise}. Accuracy and cost per caller: {told}.")
 
 
 widgets.slider(show_noise, noise=LEVELS)
@@ -489,7 +520,7 @@ for noise in LEVELS:
 hypotheses_guess.compare("mostly the knowledge of one's own doubt")
 
 # %% [markdown]
-# The **accuracy** hardly moves: the likeliest text mostly has the likeliest intent. What the 1-best throws away is the *doubt*: it is as sure when it is wrong as when it is right, so its log loss is far higher, and it cannot refuse where it should. "Cost" is that of the next section: 1 for a wrong intent, 0.2 for asking a person. And with 10 hypotheses instead of all 2,530 texts nearly everything is back.
+# The **accuracy** hardly moves: the likeliest text mostly has the likeliest intent. What the 1-best throws away is the *doubt*. It is more sure when it is wrong (section 6 prints how sure), its log loss is far higher, and it cannot refuse where it should. With 10 hypotheses nearly all that the 1-best loses *against all hypotheses* is back. Not against the exact words: most of that loss stays, since the noise took it, and no method brings it back.
 
 # %% [markdown]
 # ## 6 · Refuse, at a price
@@ -500,6 +531,25 @@ hypotheses_guess.compare("mostly the knowledge of one's own doubt")
 #
 # A classifier that may refuse to answer, at a price, has a **reject option**. Note what the threshold is: no "0.5 sounds sure", but a price. With c = 0.2 it is 0.8.
 #
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+shown_p = [("0.55", "a person: 0.2 < 0.45", "gray")]
+shown_p.append(("0.75", "a person: 0.2 < 0.25", "gray"))
+shown_p.append(("0.93", "answer: 0.07 < 0.2", "green"))
+for k, (value, note, color) in enumerate(shown_p):
+    start = canvas.place(draw.box(f"max p = {value}"), x=0, y=64 * k)
+    cost_box = draw.box(f"1 − {value} = {1 - float(value):.2f}", note="if it answers")
+    cost = canvas.place(cost_box, x=150, y=64 * k)
+    end = canvas.place(draw.box(note, color=color), x=330, y=64 * k)
+    canvas.arrow(start, cost)
+    canvas.arrow(cost, end)
+draw.show(
+    canvas,
+    alt="Three callers with max p 0.55, 0.75 and 0.93 and a price of 0.2 for a person. "
+    "The first two go to a person, the third is answered.",
+)
+
+# %% [markdown]
 # **Your turn (blank 3).** `p` (n, k), the refusal's cost `c`. Return the label of each, or −1 for refused.
 # <details><summary>Hint</summary>
 #
@@ -532,10 +582,14 @@ for text in noisy:
     one_best.append(channel.given_texts()[place])
 one_best = np.array(one_best)
 ways = {"1-best": one_best, "all hypotheses": exact}
+certain = (one_best.max(axis=1) > 0.99).mean()
+print(f"1-best: p above 0.99 for {certain:.2f} of the callers")
 for name, p in ways.items():
     never = mean_cost(p.argmax(axis=1), test_labels, 0.2)
     chow = mean_cost(answer_or_refuse(p, 0.2), test_labels, 0.2)
-    print(f"{name:15} never refusing {never:.3f}   Chow's rule {chow:.3f}")
+    print(f"{name:15} never refusing {never:.3f}   Chow's rule {chow:.3f}", end="")
+    missed = p.argmax(axis=1) != test_labels
+    print(f"   mean max p where it is wrong {p.max(axis=1)[missed].mean():.2f}")
 
 # %% [markdown]
 # Is 1 − c really the best threshold? Try them all, for any price. **Move the slider.**
@@ -567,11 +621,15 @@ def show_refusals(c=0.2):
 widgets.slider(show_refusals, c=(0.05, 0.5, 0.05))
 
 # %% [markdown]
-# For the exact posterior the minimum lies at Chow's line, up to chance. For the 1-best curve there is no good threshold at all: it says "1.00" for nearly everything.
+# For the exact posterior the minimum lies at Chow's line, up to chance. Refusing helps the 1-best a little, too: it can still refuse texts that belong to two intents. But no threshold brings it to the other curve, since it is certain of nearly all other texts.
 #
 # **Out of scope** is a measurement of its own: callers who want something that no intent covers. Two scores are in use: 1 − max p, and the probability of a class `out_of_scope` that was trained on examples. Those examples are about *something*. In training they describe pictures; the unseen templates bring another topic (things that move, how many there are). AUROC (lesson [evaluate](evaluate.ipynb)) of both scores, GRU, five seeds:
 
 # %% tags=["hide-input"]
+unseen_callers = load("helpdesk", "test", templates="unseen")
+OUTSIDE = INTENTS.index("out_of_scope")
+for name, labels_ in (("known", test_labels), ("new", unseen_callers.labels)):
+    print(f"{name} topic: {(labels_ == OUTSIDE).sum()} of {len(labels_)} out of scope")
 for topic in ("known topic", "new topic"):
     for score in ("p(out_of_scope)", "1 − max p"):
         mean, half = gru[f"AUROC, {topic}, {score}"][:2]
@@ -581,7 +639,7 @@ new = gru["AUROC, new topic, p(out_of_scope)"][0]
 assert known > 0.98 and new < 0.85
 
 # %% [markdown]
-# A trained "out of scope" class finds the topic that it was trained on nearly without error. On a new topic it is far worse, and how bad hangs on the seed; 1 − max p is no better, and on the known topic it tells next to nothing. **One good number on the known topic is no evidence about the next caller.** So: many topics in that class, and a measurement on topics that it has never seen.
+# A trained "out of scope" class finds the topic that it was trained on nearly without error. On a new topic it is far worse, and how bad depends on the seed. Between it and 1 − max p no difference is shown there; on the known topic, 1 − max p tells next to nothing. **One good number on the known topic is no evidence about the next caller.** So: many topics in that class, and a measurement on topics that it has never seen.
 
 # %% [markdown]
 # ## 7 · Errors multiply
@@ -613,18 +671,27 @@ told = "; ".join(f"{line}: task {t:.2f}" for line, t in zip(LINES, tasks))
 plot.show(fig, alt=f"Sentences, intents, slots and tasks right, by noise. {told}.")
 
 # %%
+gaps = {}
 for line in LINES:
     row = speech[line]
     task, product = row["task, 1-best"][0], row["product, 1-best"]
-    print(f"{line:6} intent × slots = {product:.3f}, both right {task:.3f}; ", end="")
-    print(f"grammar as language model: {row['task, grammar'][0]:.3f}")
+    a, b = row["intent, 1-best"][0], row["slots, 1-best"][0]
+    cells = {(1, 1): task, (1, 0): a - task, (0, 1): b - task, (0, 0): 1 - a - b + task}
+    square = sum(p * ((i - a) * (j - b)) ** 2 for (i, j), p in cells.items())
+    half = 1.96 * ((square - (task - product) ** 2) / speech["n"]) ** 0.5
+    gaps[line] = (task - product, half)
+    print(f"{line:6} intent × slots {product:.3f}, both right {task:.3f} ", end="")
+    print(f"(difference {task - product:+.3f} ± {half:.3f}); ", end="")
+    print(f"with the grammar {row['task, grammar'][0]:.3f}")
 for line in LINES[:3]:
     row = speech[line]
-    assert row["product, 1-best"] < row["task, 1-best"][0] < row["task, grammar"][0]
+    assert row["task, 1-best"][0] < row["task, grammar"][0]
+assert all(abs(gaps[line][0]) < gaps[line][1] for line in ("clean", "-5 dB"))
+assert all(gaps[line][0] > gaps[line][1] for line in ("10 dB", "0 dB"))
 assert speech["-5 dB"]["task, grammar"][0] < speech["-5 dB"]["task, 1-best"][0]
 
 # %% [markdown]
-# ("Slots" are right if *all* slots of the sentence are; a sentence without any counts as right if none is found.) In the first three lines the product of the stages is a little below the end figure: errors come together, as a spoiled sentence spoils both, so multiplying is pessimistic here. And the repair with the largest effect is not a better intent model: it is telling the *recognizer* what callers can say (the grammar as a language model in the beam search, lesson [speech_to_text](speech_to_text.ipynb)). In the last line it is the other way round: where hardly anything can be heard, the grammar invents a sentence.
+# ("Slots" are right if *all* slots of the sentence are; a sentence without any counts as right if none is found.) At 10 and 0 dB the product of the stages is a little below the end figure: errors come together, so multiplying is pessimistic there. (In the clean line and in the last one the difference is within chance.) And the repair with the largest effect is not a better intent model: it is telling the *recognizer* what callers can say (the grammar as a language model in the beam search, lesson [speech_to_text](speech_to_text.ipynb)). In the last line it is the other way round: where hardly anything can be heard, the grammar invents a sentence.
 #
 # And the ten best hypotheses of this recognizer, instead of one? Here p(h | x) comes from a network, not from a table:
 
@@ -640,7 +707,7 @@ assert all(abs(saved[line][0]) < saved[line][1] for line in LINES[:2])
 assert saved["0 dB"][0] > saved["0 dB"][1]
 
 # %% [markdown]
-# In a good line nothing is shown to be gained; in a bad one (0 dB) the cost falls clearly, and here the accuracy rises, too.
+# In a good line nothing is shown to be gained; in a bad one (0 dB) the cost falls clearly, and here the accuracy rises too.
 #
 # What about training the intent model on text *as it is heard*, errors and all? On the channel at noise 0.3, five seeds:
 
@@ -735,7 +802,7 @@ for name in KNOWN:
 assert filed["words"]["upset filed as praise"][0] == 1
 
 # %% [markdown]
-# The same table gives the *priority* of an answer: sort the queue by p(upset), not by who shouts.
+# In the last orange bar (voice and record) the cost is above that of the voice alone. With 255 callers these intervals overlap, and the likelier label does not look at costs at all; the least expected cost does, and there both together are the cheapest. The same table gives the *priority* of an answer: sort the queue by p(upset).
 
 # %% [markdown]
 # ## 9 · The reply
@@ -766,15 +833,15 @@ NEEDS = {"order": ["shape"], "change_color": ["color"], "exchange": ["shape"]}
 EFFECTS = {"order", "change_color", "change_size", "cancel", "refund"}
 EFFECTS |= {"exchange", "address"}
 TEMPLATES = {
-    "order": "You order {number} {size} {color} {shape}, right?",
+    "order": "You order this: {number} {size} {color} {shape}. Right?",
     "change_color": "I change the color to {color}, right?",
     "change_size": "I change the size to {size}, right?",
-    "cancel": "I cancel your order of the {color} {shape}, right?",
+    "cancel": "I cancel this: {size} {color} {shape}. Right?",
     "refund": "I send your money back, right?",
     "exchange": "You send the {shape} back and get a {color} one, right?",
     "address": "I send a form for your new address, right?",
     "track": "Your order is on its way.",
-    "broken": "I am sorry about the {shape}. We send a new one.",
+    "broken": "I am sorry about this ({shape}). We send a new one.",
     "wrong_item": "I am sorry. Please keep it, the right one is coming.",
     "feedback": "Thank you.",
     "human": "I put you through to a person.",
@@ -830,7 +897,7 @@ class Dialogue:
             found = {**found, **slots(text)}
             if name in found:
                 return self.go_on(intent, found, confidence=1.0)
-        p = model.probabilities([text])[0]
+        p = probabilities([text])[0]
         return self.go_on(INTENTS[p.argmax()], slots(text), p.max())
 
     def go_on(self, intent, found, confidence):
@@ -850,7 +917,7 @@ class Dialogue:
         return " ".join(filled.split())
 
 
-EMPTY = {"number": "", "size": "", "color": "", "shape": "sign"}
+EMPTY = {"number": "", "size": "", "color": "", "shape": "your order"}
 
 # %% tags=["free"]
 talk = Dialogue()
@@ -934,6 +1001,20 @@ for ax, post in zip(axes, shown):
 told = "; ".join(f"“{p.words}”, {posts.LABELS[p.label]}" for p in shown[:4])
 plot.show(fig, alt=f"Four posts: {told}.")
 
+# %% tags=["hide-input"]
+agree = [["praise", "complaint"], ["complaint", "praise"]]
+rows_ = ["came: star", "came: box"]
+boxes = []
+for row_name, row_ in zip(rows_, agree):
+    cells_ = [draw.box(w, color="green" if w == "praise" else "orange") for w in row_]
+    boxes.append(draw.row(draw.label(row_name), *cells_, gap=18))
+head_ = draw.label("                         ordered: star        ordered: box")
+draw.show(
+    draw.column(head_, *boxes, gap=10),
+    alt="A table of two by two: praise where what came is what was ordered, complaint "
+    "else. Each row and each column holds one of both.",
+)
+
 # %%
 for name, value in posts.ceilings().items():
     print(f"best accuracy from {name:16} {value:.3f}")
@@ -945,7 +1026,7 @@ similar = post["both, CLIP's similarity"]
 print(f"{'both, CLIP: do they match?':42} {similar[0]:.3f} ± {similar[1]:.3f}")
 
 # %% [markdown]
-# Each alone is at chance, *by construction*: what is ordered and what comes are drawn alike for praise and complaint. The information lies in the agreement (synergy, lesson [sentiment](sentiment.ipynb)). So a linear model that gets both vectors side by side learns nothing, either: it can only add. CLIP (lesson [clip](clip.ipynb)) was trained to say whether a picture and words belong together, and needs no training here, only a threshold from the validation posts. And "great" proves nothing: half of the posts with it are complaints.
+# Each alone is at chance, *by construction*: what is ordered and what comes are drawn alike for praise and complaint. The information lies in the agreement (synergy, lesson [sentiment](sentiment.ipynb)). So a linear model that gets both vectors side by side learns nothing, either: it can only add, and in the table above no sum of a number per row and a number per column is high on one diagonal and low on the other. CLIP (lesson [clip](clip.ipynb)) was trained to say whether a picture and words belong together, and needs no training here, only a threshold from the validation posts. And "great" proves nothing: half of the posts with it are complaints.
 
 # %% [markdown]
 # ## 11 · Questions about a picture, answered by a program
@@ -959,7 +1040,7 @@ boxes = [draw.box("how many red stars are there", color="gray")]
 boxes += [draw.box(name, color=color) for name, color in zip(steps_, colors)]
 draw.show(
     draw.row(*boxes, arrows=True),
-    alt="A question becomes a program: filter red, filter star, count; the answer: two.",
+    alt="A question becomes a program: filter red, filter star, count. Answer: two.",
 )
 
 # %%
@@ -1006,13 +1087,15 @@ for name in WAYS:
     print(f"{name:34} {mean:.3f} ± {half:.3f}   worst: {worst[1]} {worst[0]:.2f}")
 facts_, seen_, vlm_ = (interface[name]["all"][0] for name in WAYS)
 assert facts_ == 1 and seen_ < vlm_
+refused_ = sum(said_[0] == "(" for _, said_ in interface["strange"].values())
+assert refused_ == 1
 assert all(parsed is None for parsed, _ in interface["strange"].values())
 print("\nand sentences that are no question about the picture:")
 for text, (parsed, said_) in interface["strange"].items():
     print(f"   {text:57} program: {parsed or 'cannot parse'}; model: {said_}")
 
 # %% [markdown]
-# On the scene's facts the program is never wrong. On what the *detector* sees it is, and more often than the vision–language model: a chain is as good as its facts, here boxes and the color at their middle. So why the program? It cites, and it knows what is no question: the model has an answer to "cancel my order" (unless it meets a word that it lacks), and the program has none. The price is that it understands one grammar, to the letter.
+# On the scene's facts the program is never wrong. On what the *detector* sees (its boxes and shapes; the color is read at the middle of each box) it is, and on the same 600 questions more often than the vision–language model: a chain is as good as its facts. So why the program? It cites, and it can decline: of six sentences, chosen by hand, that ask nothing about the picture, it parses none; the model answers all but one, in which it meets a word that it lacks. The price is that it understands one grammar, to the letter.
 
 # %% [markdown]
 # ## 12 · Text that gives orders
@@ -1033,7 +1116,7 @@ assert injection["note before the words"]["note obeyed"][0] > 0.9
 # %% [markdown]
 # After the caller's words, the note does little harm to *this* model; put before them, it is obeyed nearly always. An attacker tries both.
 #
-# Three defenses, from weak to strong: filter (attackers rephrase); keep the *channels apart*, so that only the caller's own words can become an intent; and let no effect happen without the caller's "yes" (section 9). The last two need no cleverness of the model. And a limit on how many calls one number may make per minute keeps a patient attacker slow.
+# Four defenses: filter (attackers rephrase); limit how many calls one number may make per minute (that only slows); keep the *channels apart*, so that only the caller's own words can become an intent; and let no effect happen without the caller's "yes" (section 9). The last two do not depend on how clever the model is.
 #
 # The other leak is the log. What people say to a help desk is personal. **Redaction** replaces what identifies somebody before anything is written down; do not keep the voice at all (it identifies a person better than a name).
 
@@ -1112,7 +1195,7 @@ for threshold, (kept, refused) in clinc["by threshold"].items():
 # %% [markdown]
 # Even where the data set's own column says WER 0, something is lost: the column need not come from the recognizer whose text the model read. Before you blame a model, ask which text it got.
 #
-# SNIPS (Coucke et al. 2018) looks solved by a linear model; CLINC150 (Larson et al. 2019), with 150 intents and callers who want something else, is not. Softmax is no certainty: even out of scope, some get p > 0.5. And the threshold is a *price*, chosen on validation data, never on the test set: each row trades right answers for refusals.
+# SNIPS (Coucke et al. 2018) looks solved by a linear model; CLINC150 (Larson et al. 2019), with 150 intents and callers who want something else, is not. Softmax is no certainty: even out of scope, some get p > 0.5. And the threshold is a *price*: each row trades right answers for refusals. (The rows are shown on the test set; choose on validation data.)
 #
 # **Sarcasm and feelings of people** were measured in lesson [sentiment](sentiment.ipynb), section "on people". Its stored figures, with what must stand beside them:
 
@@ -1205,19 +1288,53 @@ for name, p in (("NumPy", in_numpy), ("PyTorch", in_torch), ("Keras", from_keras
 # %% [markdown]
 # ## 16 · One page for the shop
 #
-# The shop asked: *may a machine answer our calls?* The page that you hand over has a decision, figures with their n, what was not measured, and when to look again.
+# The shop asked: *may a machine answer our calls?* First measure the decision that you will recommend: the grammar in the recognizer, ten hypotheses, marginalized, Chow's rule at a price of 0.2. What share of the callers is then served alone, how many of those wrongly (intent or a slot), and what does a call cost, beside "a person for all" and "the machine for all"? 400 callers, noise at 10 dB:
 
-# %% tags=["hide-input"]
-line = speech["10 dB"]
+# %% tags=["free"]
+from mmcourse.datasets.scenes.spoken import add_noise
+from mmcourse.torch.helpdesk import word_sequences
+
+N, PRICE = 400, 0.2
+some = callers.subset(np.arange(300, 300 + N))
+noisy_waves = add_noise(list(some.column("speech")), 10.0, seed=5)
+settings = {"language_model": word_sequences(), "weight": 1.0, "end": 0}
+p_calls, task_right = [], []
+for wave, text, label in zip(noisy_waves, some.column("words"), some.labels):
+    hyps = recognizer.hypotheses(wave, 10, beam_width=10, cutoff=-7.0, **settings)
+    heard_texts, weights = zip(*hyps)
+    p = marginalize(np.log(np.array(weights) + 1e-12), probabilities(heard_texts))
+    same = slots(heard_texts[0]) == slots(text)
+    p_calls.append(p)
+    task_right.append(p.argmax() == label and same)
+p_calls, task_right = np.array(p_calls), np.array(task_right)
+served = answer_or_refuse(p_calls, PRICE) >= 0
+call_cost = np.where(served, ~task_right, PRICE)
+
+
+def with_interval(values):
+    """Mean ± half of the 95 % interval, as text."""
+    values = np.asarray(values, float)
+    half = 1.96 * values.std(ddof=1) / len(values) ** 0.5
+    return f"{values.mean():.3f} ± {half:.3f}"
+
+
+print(f"served alone: {with_interval(served)}   (n = {N})")
+print(f"wrong, of those served: {with_interval(~task_right[served])}")
+print(f"cost per call: {with_interval(call_cost)}; a person for all {PRICE}; ", end="")
+print(f"the machine for all {with_interval(~task_right)}")
+assert call_cost.mean() < min(PRICE, (~task_right).mean())
+
+# %% tags=["hide-input", "free"]
 page = [
     "REPORT: an assistant for the shop's calls",
     "",
     "Decision. It answers callers alone where max p ≥ 0.8; others go to a person.",
     "It repeats every order, change, cancellation and refund back before it acts.",
     "",
-    f"On 600 test callers with noise at 10 dB: intent and slots right "
-    f"{line['task, grammar'][0]:.2f} ± {line['task, grammar'][1]:.2f}",
-    f"   with the grammar in the recognizer, {line['task, 1-best'][0]:.2f} without it.",
+    f"Measured on {N} test callers, noise at 10 dB:",
+    f"   served alone {with_interval(served)},",
+    f"   wrong among those (intent or a detail) {with_interval(~task_right[served])},",
+    f"   cost per call {with_interval(call_cost)}; with a person for all {PRICE}.",
     f"Callers who say 'great': {by_label:.0%} of the upset ones would be filed as",
     f"   praise by the likelier label, {by_cost:.0%} by expected cost.",
     f"Paraphrases that it was never taught: intent {unseen[0]:.2f}. Its weakest point.",

@@ -10,6 +10,7 @@
 - `posts`: posts by words alone, picture alone, both, CLIP zero-shot;
 - `interface`: 600 questions about scenes: the program on facts, on what the detector sees, and the VLM;
 - `injection`: notes in pictures that hold orders, to an assistant that joins all text and to one that keeps channels apart;
+- `challenge`: what simple ways reach in the open challenge;
 - `real`: SLURP, CLINC150, SNIPS (need the folder of real data);
 - `recognizers`: pocketsphinx, free and with a grammar, and Whisper tiny, on 60 of our sentences and on a real speech.
 
@@ -696,7 +697,40 @@ def sphinx(grammar_text: str | None = None):
     return write
 
 
+# ---------------------------------------------------------------- the challenge's simple ways
+def make_challenge() -> dict:
+    """Scores of logistic regression on which words occur, with and without Chow's rule, on three draws."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("assistant_exercises", Path(__file__).with_name("exercises.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: dict = {"never refusing": [], "Chow's rule": []}
+    for seed in range(3):
+        drawn = module.draw_challenge(np.random.default_rng(seed))
+        train, test = bags(drawn.inputs["train_words"]), bags(drawn.inputs["test_words"])
+        p = LogisticRegression(max_iter=500).fit(train, drawn.inputs["train_intents"]).predict_proba(test)
+        said = p.argmax(axis=1)
+        for name, decisions in (
+            ("never refusing", said),
+            ("Chow's rule", np.where(p.max(axis=1) >= 1 - module.PRICE, said, -1)),
+        ):
+            score = module.value_of_decisions({"decisions": decisions}, drawn.inputs, drawn.hidden)
+            found[name].append(round(score, 4))
+    print(found)
+    return found
+
+
+def bags(ids: np.ndarray) -> np.ndarray:
+    """Ids (n, l), 0 after the end → which words occur, (n, 100)."""
+    rows = np.zeros((len(ids), 100))
+    for row, words in zip(rows, ids, strict=True):
+        row[words[words > 0]] = 1
+    return rows
+
+
 PARTS = {
+    "challenge": make_challenge,
     "channel": make_channel,
     "models": make_models,
     "speech": make_speech,
