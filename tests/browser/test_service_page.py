@@ -50,7 +50,7 @@ def test_without_a_mouse_all_three_are_given_and_the_answer_is_read(visit, servi
     assert (sheet_pixels(page) == before).all(), "the pen is up"
     page.keyboard.press(" ")
     press(page, "ArrowRight", 6)
-    expect(page.locator("#pen")).to_have_text("Pen down, column 20, row 24 of 32.")
+    expect(page.locator("#pen")).to_have_text("Pen down, column 20, row 23 of 32.")
     page.keyboard.press(" ")
     drawn = sheet_pixels(page)
     changed = np.argwhere((drawn != before).any(-1))
@@ -153,6 +153,20 @@ def test_a_pointer_draws_and_undo_takes_it_back(visit):
     page.click("#close-drawing")
     expect(page.locator("#open-drawing")).to_be_focused()
     expect(page.locator("#picture-name")).to_have_text("Your picture: the middle square of the drawing")
+
+
+def test_what_is_sent_is_the_last_line_that_was_drawn(visit, service):
+    """A picture takes its time to be encoded: an older one neither replaces a newer one nor is sent in its place."""
+    page = visit()
+    page.locator("#open-drawing").press("Enter")
+    page.evaluate("""() => {
+        const press = (key) => sheet.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        const sheet = document.getElementById("sheet");
+        ["ArrowLeft", " ", ..."ArrowRight,".repeat(9).split(",").slice(0, 9), "ArrowUp", " "].forEach(press);
+        document.getElementById("message").requestSubmit();
+    }""")
+    answered(page)
+    assert (image.read(service.received[-1]["face"]) == sheet_pixels(page)).all()
 
 
 def test_large_files_are_made_smaller_before_they_are_sent(visit, service):

@@ -30,7 +30,7 @@ export function prepareForm(answer) {
     button.setAttribute("aria-disabled", "true"); // and not `disabled`, which would take the focus away
     status.textContent = text("js_asking");
     try {
-      if (!words && !faceFile() && !(await voiceFile())) throw new Problem(null, text("js_nothing"));
+      if (!words && !(await faceFile()) && !(await voiceFile())) throw new Problem(null, text("js_nothing"));
       await answer(words);
     } catch (error) {
       element("answer").hidden = true;

@@ -4,6 +4,7 @@ import { prepareSheet } from "./sheet.js";
 
 const LARGEST = 1_000_000, MOST_PIXELS = 4_000_000, LONGEST = 4096, SMALLER = 512; // bytes; pixels
 let chosen = null; // {file, name}
+let latest = 0, working = Promise.resolve(); // pictures are read one after the other; an older one never replaces a newer
 let stream = null;
 
 const show = (id, open) => {
@@ -29,14 +30,23 @@ function square(source, width, height, canvas) {
 const toFile = (canvas, name) =>
   new Promise((resolve) => canvas.toBlob((blob) => resolve(new File([blob], name, { type: "image/png" }))));
 
-async function choose(file, name) {
-  let bitmap;
+// Show a picture and keep it for sending; `making` is its file, or a promise of it.
+function choose(making, name) {
+  working = read(making, name, ++latest);
+  return working;
+}
+
+async function read(making, name, turn) {
+  let file, bitmap;
   try {
+    file = await making;
     bitmap = await decode(file);
   } catch {
+    if (turn !== latest) return;
     clear();
     return problem("face", text("js_not_a_picture"));
   }
+  if (turn !== latest) return bitmap.close();
   problem("face", "");
   const preview = element("preview");
   square(bitmap, bitmap.width, bitmap.height, preview);
@@ -44,6 +54,7 @@ async function choose(file, name) {
     const small = new OffscreenCanvas(SMALLER, SMALLER); // what is sent is what the model needs, and not more
     square(bitmap, bitmap.width, bitmap.height, small);
     file = new File([await small.convertToBlob()], "face.png", { type: "image/png" });
+    if (turn !== latest) return;
   }
   chosen = { file, name };
   const words = text("js_picture", { name });
@@ -53,6 +64,7 @@ async function choose(file, name) {
 }
 
 function clear() {
+  latest++;
   chosen = null;
   problem("face", "");
   element("picture").hidden = true;
@@ -86,18 +98,22 @@ async function take() {
   canvas.width = canvas.height = 256;
   square(video, video.videoWidth, video.videoHeight, canvas);
   element("face").value = "";
-  await choose(await toFile(canvas, "face.png"), text("js_from_camera"));
+  await choose(toFile(canvas, "face.png"), text("js_from_camera"));
   closeCamera();
   element("remove-face").focus();
 }
 
-// The file to send, or null.
-export const faceFile = () => chosen?.file ?? null;
+// The file to send, or null; waits for a picture that is still being read.
+export async function faceFile() {
+  await working;
+  return chosen?.file ?? null;
+}
 
 // The picture's pixels (h, w, 4), as the service reads them from the same file; null where there is no face.
 export async function facePixels() {
-  if (!chosen) return null;
-  const bitmap = await decode(chosen.file);
+  const file = await faceFile();
+  if (!file) return null;
+  const bitmap = await decode(file);
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height), context = canvas.getContext("2d");
   context.fillStyle = "#fff";
   context.fillRect(0, 0, bitmap.width, bitmap.height);
@@ -112,9 +128,9 @@ export function preparePicture() {
   element("close-camera").addEventListener("click", () => { closeCamera(); element("open-camera").focus(); });
   element("take").addEventListener("click", take);
   element("remove-face").addEventListener("click", () => { element("face").value = ""; clear(); element("face").focus(); });
-  const sheet = prepareSheet(async () => {
+  const sheet = prepareSheet(() => {
     element("face").value = "";
-    await choose(await toFile(element("sheet"), "drawing.png"), text("js_from_drawing"));
+    choose(toFile(element("sheet"), "drawing.png"), text("js_from_drawing"));
   });
   element("open-drawing").addEventListener("click", () => {
     const open = element("drawing").hidden;

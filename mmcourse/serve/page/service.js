@@ -4,7 +4,7 @@ import { faceFile } from "./picture.js";
 import { Problem, voiceFile } from "./voice.js";
 
 export async function askService(address, words) {
-  const form = new FormData(), face = faceFile(), voice = await voiceFile();
+  const form = new FormData(), face = await faceFile(), voice = await voiceFile();
   if (words) form.append("words", words);
   if (face) form.append("face", face);
   if (voice) form.append("voice", voice);

@@ -2,38 +2,52 @@
 import { element, text } from "./texts.js";
 
 const SIZE = 256, CELL = SIZE / 32, BRUSH = 14;
-const COLORS = { mouth: "#a83232", dark: "#26201e", skin: "#f1c29b", light: "#ffffff" };
+const COLORS = { mouth: "#8a191e", dark: "#26201e", skin: "#f1c29b", light: "#ffffff" };
 
-// A face as the course draws them, with everything but the mouth: that is the reader's.
+// A face as the course draws them, with everything but the mouth: that is the reader's. Lengths are pixels of the small
+// face, from its middle.
 function face(context) {
+  const skin = "#e0ac7d", shade = "#c19369", hair = "#523422";
+  context.fillStyle = "#bcc3cc";
+  context.fillRect(0, 0, SIZE, SIZE);
+  context.save();
+  context.translate(SIZE / 2, SIZE / 2);
+  context.scale(CELL, CELL);
   const disc = (color, x, y, a, b) => {
     context.fillStyle = color;
     context.beginPath();
     context.ellipse(x, y, a, b, 0, 0, 2 * Math.PI);
     context.fill();
   };
-  context.fillStyle = "#c8cdd6";
-  context.fillRect(0, 0, SIZE, SIZE);
-  disc("#6f8fb5", 128, 280, 104, 64); // shirt
-  disc("#52341f", 128, 112, 94, 106); // hair
-  disc("#e8b58c", 128, 132, 80, 94); // head
-  context.fillStyle = "#52341f";
+  const box = (color, x, y, width, height) => {
+    context.fillStyle = color;
+    context.fillRect(x, y, width, height);
+  };
+  disc("#7f9cc0", 0, 19, 13, 8); // shirt
+  box(shade, -3.2, 7, 6.4, 6); // neck
+  for (const side of [-1, 1]) disc(shade, 9.8 * side, 0.5, 1.7, 2.4); // ears
+  disc(hair, 0, -1.6, 11, 12.3);
+  context.save();
   context.beginPath();
-  context.ellipse(128, 78, 82, 42, 0, Math.PI, 2 * Math.PI); // fringe
-  context.fill();
+  context.rect(-16, -7.5, 32, 32); // below the fringe
+  context.clip();
+  disc(skin, 0, 0, 9.8, 11.5);
+  context.restore();
+  disc("#bc9069", 0, 1.8, 0.9, 1.3); // nose
   for (const side of [-1, 1]) {
-    disc("#ffffff", 128 + 34 * side, 122, 13, 10);
-    disc("#3a2a20", 128 + 34 * side, 122, 7, 8);
-    context.fillRect(128 + 34 * side - 15, 98, 30, 6); // brow
+    disc("#fafaf8", 4.3 * side, -1.2, 2.2, 1.9);
+    disc("#3a2d28", 4.3 * side, -1.2, 1.2, 1.5);
+    disc("#e8e8e8", 4.3 * side - 0.4 * side, -1.7, 0.45, 0.45);
+    box("#311f14", 4.3 * side - 2.5, -5.65, 5, 1.5); // brow
   }
-  disc("#cf9a70", 128, 150, 8, 9); // nose
+  context.restore();
 }
 
 export function prepareSheet(changed) {
   const sheet = element("sheet"), context = sheet.getContext("2d", { willReadFrequently: true });
   const cross = element("cross").getContext("2d");
   const before = []; // what Undo goes back to
-  let pen = { x: SIZE / 2, y: 0.72 * SIZE, down: false };
+  let pen = { x: SIZE / 2, y: SIZE / 2 + 6.2 * CELL, down: false };
   let drawn = false;
 
   const color = () => COLORS[document.querySelector("input[name=color]:checked").value];
