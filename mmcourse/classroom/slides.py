@@ -188,6 +188,15 @@ def _choices(call: ast.Call, said: str) -> tuple[str, ...]:
     return _split(said)
 
 
+def _whole(options: tuple[str, ...], answer: str) -> tuple[str, ...]:
+    """Options that were cut at commas of their own, put together again: as many pieces each as the answer has."""
+    size = len(_split(answer))
+    if size == 1 or answer in options or len(options) % size:
+        return options
+    joined = tuple(", ".join(options[i : i + size]) for i in range(0, len(options), size))
+    return joined if answer in joined else options
+
+
 def _split(said: str) -> tuple[str, ...]:
     return tuple(re.split(r", (?![^(]*\))", said))
 
@@ -302,7 +311,8 @@ def _questions(part: Section, asked_in: dict[Asked, Section], answers: dict[str,
 
 def _asking(asked: Asked, part: Section, answers: dict[str, str], where: str = "") -> Iterator[Slide]:
     """The question, and the answer on the next slide, where the lesson gives one."""
-    asking = f"<p class='ask'>{inline(asked.question)}</p>{_options(asked.options)}"
+    options = _whole(asked.options, answers.get(asked.question, ""))
+    asking = f"<p class='ask'>{inline(asked.question)}</p>{_options(options)}"
     notes = f"<p>{escape(where)}Let everyone decide before you go on.</p>"
     yield Slide("question", f"Your guess? {_topic(part)}", asking, notes)
     if known := answers.get(asked.question):

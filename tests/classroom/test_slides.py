@@ -182,3 +182,13 @@ def test_in_a_browser_nothing_is_cut_and_nothing_is_asked_of_the_network(tmp_pat
         pages = page.pdf(prefer_css_page_size=True).count(b"/Type /Page\n")
         browser.close()
     assert asked == [deck.as_uri()] and pages in (0, number)
+
+
+def test_options_with_commas_are_put_together_by_the_answer():
+    cut = ("kind words", "smirk to smile", "unkind words", "smile to frown")
+    assert slides._whole(cut, "unkind words, smile to frown") == (
+        "kind words, smirk to smile",
+        "unkind words, smile to frown",
+    )
+    assert slides._whole(("a", "b"), "b") == ("a", "b")
+    assert slides._whole(("a", "b", "c"), "x, y") == ("a", "b", "c"), "nothing fits: as it was"
