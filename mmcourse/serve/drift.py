@@ -43,7 +43,7 @@ def mmd2(x: np.ndarray, y: np.ndarray, width: float | None = None) -> float:
 def bbse(confusion: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Weights q(y) / p(y) of a label shift, from predictions alone (Lipton 2018): solve C w = q̂.
 
-    confusion : p(predicted i, label j) on labelled old data, (k, k), sums to 1
+    confusion : p(predicted i, label j) on labeled old data, (k, k), sums to 1
     predicted : share of each predicted class on new data, (k,)
     """
     weights = np.linalg.solve(np.asarray(confusion, float), np.asarray(predicted, float))
@@ -52,7 +52,7 @@ def bbse(confusion: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 # ---------------------------------------------------------------- how many labels
 def power(n: int, alarm_at: int, accuracy: float) -> float:
-    """Chance that at most `alarm_at` of n labelled answers are right: exact, binomial."""
+    """Chance that at most `alarm_at` of n labeled answers are right: exact, binomial."""
     from scipy.stats import binom
 
     return float(binom.cdf(alarm_at, n, accuracy))

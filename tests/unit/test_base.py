@@ -253,7 +253,7 @@ def test_both_frameworks_agree_on_mood():
 
 
 def test_names_and_splits_are_checked():
-    with pytest.raises(ValueError, match="avdigits, mood"):
+    with pytest.raises(ValueError, match="avdigits, .*mood"):
         load("moods")
     for split in ("dev", "Train", ""):
         with pytest.raises(ValueError, match=", ".join(SPLITS)):
