@@ -41,12 +41,12 @@ class _Loader(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        with _no_stderr():
+        with no_stderr():
             self._loader.exec_module(module)
 
 
 @contextmanager
-def _no_stderr() -> Iterator[None]:
+def no_stderr() -> Iterator[None]:
     """Nothing reaches file descriptor 2, where C++ writes."""
     sys.stderr.flush()
     kept = os.dup(2)

@@ -16,7 +16,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FILES = ("exercises.py", "exercises_torch.py", "exercises_keras.py")
-READ_BY_LESSONS = ("results.json", "tune_search.py")  # whole; pyproject.toml names them for the wheel
+# whole; pyproject.toml names them for the wheel
+READ_BY_LESSONS = ("results.json", "scale_keras.py", "scale_ray.py", "scale_train.py", "tune_search.py")
 
 
 class ExercisesHook(BuildHookInterface):

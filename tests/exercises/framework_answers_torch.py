@@ -302,6 +302,89 @@ def map_by_hook(
     return answer
 
 
+# ---------------------------------------------------------------- scale.4, scale.5
+def run_again(same=True, back=True, order=reversed, arrives=lambda o, g: g, entered=lambda k, x: k, quiet=False):
+    """A right answer with places to go wrong."""
+
+    def answer(blocks, x, loss_of):
+        stops, dice = [x], []
+        for block in blocks:
+            dice.append(torch.get_rng_state())
+            stops.append(block(stops[-1]).detach() if not torch.is_grad_enabled() else with_no_grad(block, stops[-1]))
+        end = torch.get_rng_state()
+        top = stops[-1].clone().requires_grad_(True)
+        loss = loss_of(top)
+        slope = torch.autograd.grad(loss, top)[0]
+        for k in order(list(range(len(blocks)))):
+            leaf = entered(stops[k], x).clone().requires_grad_(True)
+            if same:
+                torch.set_rng_state(dice[k])
+            if quiet:
+                blocks[k].eval()
+            out = blocks[k](leaf)
+            blocks[k].train()
+            torch.autograd.backward(out, arrives(out, slope))
+            slope = leaf.grad
+        if back:
+            torch.set_rng_state(end)
+        return loss.detach(), slope
+
+    return answer
+
+
+def with_no_grad(block, x):
+    with torch.no_grad():
+        return block(x)
+
+
+def plainly(blocks, x, loss_of):
+    x = x.clone().requires_grad_(True)
+    y = x
+    for block in blocks:
+        y = block(y)
+    loss = loss_of(y)
+    loss.backward()
+    return loss.detach(), x.grad
+
+
+def made_equal(
+    share=lambda n, counts, models: n / sum(counts),
+    again=lambda found, counts, known: found,
+    first=False,
+    zeros=False,
+    before=False,
+    after=lambda norm, m: min(1.0, m / norm),
+    told=lambda norm, m: norm,
+):
+    """A right answer with places to go wrong."""
+
+    def answer(models, counts, max_norm):
+        if before:
+            for model in models:
+                nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+        lists = [list(model.parameters()) for model in models]
+        for i in range(len(lists[0])):
+            row = [group[i] for group in lists]
+            known = [k for k, p in enumerate(row) if p.grad is not None]
+            if not known:
+                if zeros:
+                    for p in row:
+                        p.grad = torch.zeros_like(p)
+                continue
+            found = sum(share(counts[k], counts, models) * row[k].grad for k in known)
+            found = again(found, counts, known)
+            for p in row[:1] if first else row:
+                p.grad = found.clone()
+        norm = sum(float((p.grad**2).sum()) for p in lists[0] if p.grad is not None) ** 0.5
+        for group in lists:
+            for p in group:
+                if p.grad is not None:
+                    p.grad = p.grad * after(norm, max_norm)
+        return told(norm, max_norm)
+
+    return answer
+
+
 # ---------------------------------------------------------------- generation.4, generation.5
 def flowing(
     times=lambda t: t.view(-1, 1, 1, 1),
@@ -1727,6 +1810,38 @@ ANSWERS = {
             (map_by_hook(quiet=False), "eval()"),
             (map_by_hook(back=False), "mode that it had"),
             (map_by_hook(off=False), "hook is still"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "scale.4": Answers(
+        right=[run_again(), run_again(arrives=lambda o, g: g.clone())],
+        wrong=[
+            (plainly, "kept at once"),
+            (run_again(same=False), "another dropout"),
+            (run_again(back=False), "goes back"),
+            (run_again(order=list), "from the last"),
+            (run_again(arrives=lambda o, g: torch.ones_like(o)), "gradient that arrives"),
+            (run_again(entered=lambda k, x: x), "not on x"),
+            (run_again(quiet=True), "without dropout"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "scale.5": Answers(
+        right=[made_equal(), made_equal(told=lambda norm, m: torch.tensor(norm))],
+        wrong=[
+            (made_equal(share=lambda n, counts, models: 1 / len(models)), "mean of means"),
+            (made_equal(share=lambda n, counts, models: 1.0), "sum of all ranks"),
+            (made_equal(share=lambda n, counts, models: n / counts[0]), "rank 0"),
+            (made_equal(first=True), "in every replica"),
+            (
+                made_equal(again=lambda f, counts, known: f * sum(counts) / sum(counts[k] for k in known)),
+                "counts as 0",
+            ),
+            (made_equal(zeros=True), "stays None"),
+            (made_equal(before=True), "Clip the whole"),
+            (made_equal(after=lambda norm, m: 1.0), "not clipped"),
+            (made_equal(after=lambda norm, m: m / norm), "only ever shorter"),
+            (made_equal(told=lambda norm, m: min(norm, m)), "before clipping"),
         ],
         skip=FUNCTIONS,
     ),

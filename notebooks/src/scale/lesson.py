@@ -1,0 +1,1249 @@
+# %% [markdown]
+# # Scale: beyond one process
+# *You train one model in many ways: in pieces, in two processes, with its weights cut in two, with a worker killed on the way. Each time you show that the result is the same to the twelfth digit. Only then do you ask what it costs.*
+#
+# {{budget}}
+#
+# **You will be able to**
+# - predict the bytes of a training run, and compare them with the measured peak;
+# - split a batch over steps and processes without changing its gradient, and find the bug that so many libraries had;
+# - trade memory for time by recomputing activations;
+# - read data larger than memory, and resume at the very sample where you stopped;
+# - launch several processes from a notebook so that they always end, and say when one machine is no longer enough.
+#
+# **Before this:** [train_pytorch](train_pytorch.ipynb) (accumulation, mixed precision, checkpoints),
+# [multimodal_data](multimodal_data.ipynb) (loaders and masks).
+#
+# **Time to read:** 90 minutes with the four blanks, then 125 for the [exercises](exercises/scale.ipynb).
+
+# %%
+import inspect
+import sys
+import tempfile
+import time
+import tracemalloc
+import warnings
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from scipy.stats import spearmanr
+from torch import nn
+from torch.nn import functional as F
+
+from mmcourse import draw, plot, widgets
+from mmcourse.check import check
+from mmcourse.datasets import lesson_dir, load, results
+from mmcourse.evaluate import mean_and_interval
+from mmcourse.runtime import is_installed
+from mmcourse.training.scale import batches, cost, launch, memory, stream
+
+torch.set_num_threads(1)
+stored = results("scale")
+
+# %% [markdown]
+# ## 1 · Two processes, one result
+#
+# The trimodal model of the first lesson (face, voice, words), untrained, in float64: five steps over 297 messages, in batches of 64. The last batch has 41, an *odd* number, on purpose. First in one process. The training loop is in `scale_train.py` beside this notebook, since several processes will import it.
+
+# %%
+sys.path.insert(0, str(lesson_dir("scale")))
+import scale_train
+
+scratch = tempfile.TemporaryDirectory()
+folder = Path(scratch.name)
+scale_train.save_data(folder, load("mood", "train").subset(range(297)))
+data = scale_train.load_data(folder)
+model = scale_train.new_model()
+scale_train.train(model, data)
+one_process = scale_train.weights_of(model)
+print(sum(p.numel() for p in model.parameters()), "weights, one process: done")
+
+# %% [markdown]
+# Now **two processes**, each with half of every batch. `torchrun` starts them, and while they run, one of them will be killed. (About 20 seconds: most of it is importing PyTorch, four times.)
+
+# %% tags=["free"]
+started = time.perf_counter()
+script = scale_train.__file__
+launched = launch.torchrun(script, [folder], processes=2, restarts=1, timeout=300)
+report = launched.result
+print(f"{report['processes']} processes, {time.perf_counter() - started:.0f} s")
+
+
+# %%
+def compare(name, weights=None):
+    """Largest difference between these weights and those of the one process."""
+    weights = weights or load_file(folder / f"{name}.safetensors")
+    gap = scale_train.largest_difference(one_process, weights)
+    told = "at most 1e-12" if gap <= 1e-12 else f"{gap:.0e}"
+    print(f"{name:28} largest difference of a weight: {told}")
+    return gap
+
+
+assert compare("exact") <= 1e-12
+
+# %% [markdown]
+# Same weights. That is the rule of this lesson: **first the equality, then the speed.** With float64 and a tiny model an equality can be shown on two cores in seconds. Many papers and libraries trained for months with a gradient that was subtly wrong, since the loss went down all the same.
+
+# %% [markdown]
+# ## 2 · The question
+#
+# **Record three guesses.**
+
+# %%
+odd_batch = widgets.guess(
+    "Two processes have 21 and 20 messages. Each computes the mean loss of its own "
+    "messages, and the two gradients are averaged. Compared with one process:",
+    ["the same", "a little different", "different only without Adam"],
+)
+
+# %%
+adam_bytes = widgets.guess(
+    "A model has 1 GB of weights in float32. How many GB does training with Adam need, before it has seen any data?",
+    [1, 2, 4, 8],
+)
+
+# %%
+kept_part = widgets.guess(
+    "Sixteen equal blocks in a row. You keep only what enters each block, and compute "
+    "the rest again in the backward pass. How much longer does a step take?",
+    ["about a third", "twice as long", "four times"],
+)
+
+# %% [markdown]
+# ## 3 · Where do the bytes go?
+#
+# Measure first. Training holds four things in memory:
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+parts = [("weights", "P numbers", "blue"), ("gradients", "P numbers", "orange")]
+parts += [("Adam's two means", "2 P numbers", "green")]
+parts += [("activations", "batch × what each\nsample leaves behind", "pink")]
+placed = []
+for name, note, color in parts:
+    made = draw.box(name, note=note, color=color, height=68)
+    if placed:
+        placed.append(canvas.place(made, right_of=placed[-1], gap=16))
+    else:
+        placed.append(canvas.place(made))
+canvas.frame(placed[:3], label="4 P numbers, whatever the batch", padding=10)
+draw.show(
+    canvas,
+    alt="Four boxes: weights P numbers, gradients P, Adam's two means 2 P, together "
+    "4 P whatever the batch; activations grow with the batch.",
+)
+
+# %% [markdown]
+# **Activations** are what the forward pass keeps for the backward pass. A linear layer keeps its input, because the gradient of its weights is (input)ᵀ · (gradient of the output). By hand, for a network of two layers, 3 → 4 → 4 with ReLU, and a batch of 5:
+
+# %%
+num_weights = (3 * 4 + 4) + (4 * 4 + 4)
+kept = 5 * 3 + 5 * 4 + 5 * 4  # the input, and what comes out of each ReLU
+print("weights:", num_weights, "numbers")
+print("weights, gradients, Adam:", 4 * num_weights * 4, "bytes in float32")
+print("activations:", kept, "numbers,", 4 * kept, "bytes")
+
+# %% [markdown]
+# In general, with $P$ weights, batch size $b$ and $a$ numbers kept per sample, all of 4 bytes:
+#
+# $$\text{bytes} = \underbrace{4P}_{\text{weights}} + \underbrace{4P}_{\text{gradients}} + \underbrace{8P}_{\text{Adam}} + \underbrace{4\,b\,a}_{\text{activations}}$$
+#
+# **Your turn (blank 1).** Write the sum.
+# <details><summary>Hint</summary>
+#
+# 16 bytes per weight, and 4 for each number that a sample leaves behind.
+# </details>
+
+
+# %%
+def bytes_of_training(num_weights, batch, kept_per_sample):
+    """Bytes of a training run in float32 with Adam."""
+    # BEGIN SOLUTION
+    fixed = 4 * num_weights + 4 * num_weights + 8 * num_weights
+    return fixed + 4 * batch * kept_per_sample
+    # END SOLUTION
+
+
+bytes_of_training = check("scale.blank.1", bytes_of_training)
+adam_bytes.compare(bytes_of_training(1, 0, 0) // 4)
+
+# %% [markdown]
+# Does PyTorch agree? `memory.saved_bytes` asks it what the forward pass keeps, and `memory.peak_bytes` reads the **peak memory** off the allocator: the most that was held at any moment of two training steps, from an empty start.
+
+
+# %%
+def network(width, layers=8):
+    """Linear and ReLU in turn."""
+    parts = []
+    for _ in range(layers):
+        parts += [nn.Linear(width, width), nn.ReLU()]
+    return nn.Sequential(*parts)
+
+
+def two_steps(width, x):
+    """A function that makes a network and trains it for two steps."""
+
+    def run():
+        net = network(width)
+        optimizer = torch.optim.Adam(net.parameters())
+        for _ in range(2):
+            optimizer.zero_grad()
+            net(x).square().mean().backward()
+            optimizer.step()
+
+    return run
+
+
+torch.manual_seed(0)
+net, x = network(256), torch.randn(64, 256)
+saved = memory.saved_bytes(lambda: net(x).square().mean(), net)
+print("kept, by hand:", 4 * 64 * 256 * 9, "bytes; PyTorch says", saved)
+
+# %% tags=["free"]
+two_steps(64, torch.randn(8, 64))()  # the first step ever loads libraries
+rows, shapes = [], []
+print("width  batch   predicted   measured peak")
+for width, batch in ((256, 16), (256, 1024), (512, 64), (512, 4096)):
+    given = torch.randn(batch, width)
+    num_weights = sum(p.numel() for p in network(width).parameters())
+    predicted = bytes_of_training(num_weights, batch, 8 * width)
+    measured = memory.peak_bytes(two_steps(width, given))
+    rows.append((predicted / 1e6, measured / 1e6))
+    shapes.append(f"width {width}\nbatch {batch}")
+    ratio = measured / predicted
+    first_part = f"{width:5}  {batch:5} {predicted / 1e6:8.1f} MB"
+    print(f"{first_part} {measured / 1e6:12.1f} MB   ×{ratio:.2f}")
+    assert 0.75 < ratio < 1.3
+
+# %% tags=["hide-input", "free"]
+fig, ax = plt.subplots(figsize=(7, 3))
+for shift, column, label in ((-0.2, 0, "predicted"), (0.2, 1, "measured peak")):
+    values = [row[column] for row in rows]
+    ax.bar(np.arange(len(rows)) + shift, values, 0.38, label=label)
+    for i, value in enumerate(values):
+        ax.text(i + shift, value, f"{value:.1f}", ha="center", va="bottom", fontsize=9)
+ax.set_xticks(range(len(rows)), shapes)
+ax.set_ylabel("MB")
+ax.set_title("Bytes of two training steps", loc="left", fontsize=11)
+ax.legend(fontsize=9)
+told = "; ".join(f"{p:.1f} and {m:.1f} MB" for p, m in rows)
+plot.show(fig, alt=f"Predicted and measured bytes for four sizes: {told}.")
+
+# %% [markdown]
+# The input itself was there before and is not counted, so each of the eight layers keeps its output: $a = 8 \cdot \text{width}$. The sum is right to about a quarter. Two things make it inexact, in opposite directions. Too low, because operations need a little room while they run (Adam holds two arrays of a layer's size for a moment, and a gradient of an activation is as large as the activation). Too high, because not everything is there *at the same time*: when the last gradient arrives, the activations are gone.
+#
+# **Move the sliders**: a model of 7 billion weights on a card of 80 GB. Which of the knobs bring it below the line?
+
+# %% tags=["hide-input"]
+
+
+def show_budget(weights="float32", optimizer="adam", batch=8, processes=1):
+    """The budget of a language model of 7 billion weights, 32 layers of width 4096."""
+    half = weights == "bfloat16"
+    kept = 32 * 2048 * 4096 * 17 * batch  # 32 layers, about 17 numbers in each
+    kept *= 2 if half else 4
+    options = {"master": half, "shards": processes}
+    budget = memory.training_bytes(7 * 10**9, kept, optimizer, weights, **options)
+    names = ["parameters", "gradients", "optimizer", "activations"]
+    values = [getattr(budget, name) / 1e9 for name in names]
+    fig, ax = plt.subplots(figsize=(7, 1.9))
+    left = 0.0
+    for name, value, color in zip(names, values, plot.COLORS):
+        ax.barh(0, value, left=left, color=color, label=f"{name} {value:.0f}")
+        left += value
+    ax.axvline(80, color="black", linestyle=":")
+    ax.text(80, 0.62, " 80 GB", fontsize=9, va="bottom")
+    ax.set_yticks([])
+    ax.set_ylim(-0.6, 0.9)
+    ax.set_xlabel(f"GB per process; in all {left:.0f}")
+    ax.legend(fontsize=8, ncol=4, loc="upper center", bbox_to_anchor=(0.5, 1.35))
+    told = ", ".join(f"{n} {v:.0f}" for n, v in zip(names, values))
+    plot.show(fig, alt=f"Gigabytes per process: {told}.")
+
+
+widgets.slider(
+    show_budget,
+    weights=["float32", "bfloat16"],
+    optimizer=["sgd", "momentum", "adam"],
+    batch=[1, 2, 4, 8],
+    processes=[1, 2, 4, 8, 16],
+)
+
+# %% [markdown]
+# Two surprises. Weights in bfloat16 do not help with what Adam holds: 16-bit weights need a float32 **master copy** (section 8), so 16 bytes per weight stay 16. And cutting over processes helps with everything *but* the activations. (17 numbers per position, width and layer is a rule of thumb for a transformer block without its attention scores; 2,048 positions.)
+#
+# ### And the seconds?
+# A processor can multiply only as fast as numbers arrive. **Arithmetic intensity** is the number of operations per byte moved. For $(b \times n)\cdot(n \times n)$ it is about $2bn^2 / 4(n^2 + 2bn)$: small where the batch is small.
+
+# %% tags=["free"]
+print("batch   operations per byte   µs per sample")
+weight = torch.randn(512, 512)
+per_sample = []
+for batch in (1, 8, 64, 512):
+    given = torch.randn(batch, 512)
+    intensity = 2 * batch * 512**2 / (4 * (512**2 + 2 * batch * 512))
+    times = []
+    for _ in range(30):  # the first ones warm up; the median forgets them
+        begin = time.perf_counter()
+        given @ weight
+        times.append(time.perf_counter() - begin)
+    per_sample.append(1e6 * np.median(times) / batch)
+    print(f"{batch:5} {intensity:16.1f} {per_sample[-1]:18.2f}")
+
+# %% [markdown]
+# A larger batch costs less *per sample*, until the processor is busy all the time. That is why one wants large batches, and why they are split when they do not fit. (On a GPU, time only after `torch.cuda.synchronize()`: its work is queued, and the clock would stop too early.)
+
+# %% [markdown]
+# ## 4 · The mean of means is not the mean
+#
+# A batch that does not fit is split: into **micro-batches** one after the other (**gradient accumulation**), or over processes. Five numbers, the loss $(w - x)^2$, at $w = 0$; the gradient of one sample is $-2x$:
+
+# %%
+samples = np.array([1.0, 2.0, 3.0, 10.0, 20.0])
+gradient = -2 * samples
+whole = gradient.mean()
+first, second = gradient[:3].mean(), gradient[3:].mean()
+print("whole batch:", whole)
+print("parts of 3 and 2:", first, "and", second)
+print("mean of the means:", (first + second) / 2)
+print("3/5 and 2/5 of them:", 3 / 5 * first + 2 / 5 * second)
+assert np.isclose(3 / 5 * first + 2 / 5 * second, whole)
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+one = canvas.place(draw.box("part 1", note="3 samples: mean −4", color="blue"))
+made = draw.box("part 2", note="2 samples: mean −30", color="blue")
+two = canvas.place(made, below=one)
+total = canvas.place(
+    draw.box("gradient", note="−14.4, as in one batch", color="green"),
+    right_of=[one, two],
+    gap=130,
+)
+canvas.arrow(one, total, label="× 3/5")
+canvas.arrow(two, total, label="× 2/5")
+draw.show(
+    canvas,
+    alt="Part 1 with three samples and mean minus 4 is multiplied by three fifths, "
+    "part 2 with two samples and mean minus 30 by two fifths; the sum is minus 14.4.",
+)
+
+# %% [markdown]
+# With $n_k$ samples in part $k$ and $N$ in all:
+#
+# $$g = \sum_k \frac{n_k}{N}\, g_k \qquad g_k:\ \text{gradient of part } k\text{'s mean loss}$$
+#
+# If the loss is a mean over *tokens*, then $n_k$ counts the tokens that are not masked, not the sequences.
+#
+# **Your turn (blank 2).** `gradients` is (k, d), `counts` (k,).
+# <details><summary>Hint</summary>
+#
+# Turn `counts` into an array, divide by its sum, and multiply each row of `gradients` by its share.
+# </details>
+
+
+# %%
+def combine(gradients, counts):
+    """The gradient of the whole batch, (d,)."""
+    # BEGIN SOLUTION
+    counts = np.asarray(counts, dtype=float)
+    shares = counts / counts.sum()  # (k,)
+    return (shares[:, None] * gradients).sum(axis=0)
+    # END SOLUTION
+
+
+combine = check("scale.blank.2", combine)
+
+# %%
+parts = np.array([[first], [second]])
+print("combined:", combine(parts, [3, 2]), "package:", batches.combine(parts, [3, 2]))
+
+# %% [markdown]
+# Now the real model. Each batch in three micro-batches (the 41 become 14, 14 and 13), for five steps of AdamW. In the loop, the loss of a part is its *sum* divided by everybody's number:
+
+# %%
+print(inspect.getsource(scale_train.loss_of))
+
+# %%
+accumulated = scale_train.new_model()
+scale_train.train(accumulated, data, micros=3)
+weights = scale_train.weights_of(accumulated)
+assert compare("accumulated in three", weights) <= 1e-12
+
+# %% [markdown]
+# **Accumulation ≡ big batch.** (With batch normalization it would not be: each part has its own mean and variance. And a *sum* of losses without any division is the other classic mistake.)
+
+# %% [markdown]
+# ## 5 · Several processes
+#
+# **Data parallel** training: every process has the whole model and its own share of each batch. After the backward pass the gradients are averaged over processes, an operation called **all-reduce**; then each takes the same step, so that the models stay equal. PyTorch's `DistributedDataParallel` (**DDP**) does this while the backward pass still runs (Li et al. 2020). The number of a process is its **rank**, how many there are the **world size**.
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+ranks = []
+for rank, number in ((0, 21), (1, 20)):
+    made = draw.box(f"rank {rank}: {number} messages", note="own copy of the model")
+    place = canvas.place(made, y=rank * 110)
+    back = canvas.place(draw.box("gradient", color="orange"), right_of=place, gap=50)
+    canvas.arrow(place, back)
+    ranks.append(back)
+made = draw.box("all-reduce", note="add, divide by 2", color="green")
+middle = canvas.place(made, right_of=ranks, gap=70)
+for rank, back in enumerate(ranks):
+    canvas.arrow(back, middle)
+    made = draw.box("same step")
+    step = canvas.place(made, right_of=middle, gap=70, y=(-55, 55)[rank])
+    canvas.arrow(middle, step)
+draw.show(
+    canvas,
+    alt="Two ranks with 21 and 20 messages and a copy of the model each compute a "
+    "gradient; all-reduce averages the two; both take the same step.",
+)
+
+# %% [markdown]
+# DDP divides by the number of *processes*. So the loop multiplies each loss by the world size and divides by everybody's number of samples (`* world / number` above). What if it does not? The launch of section 1 trained four ways:
+
+# %%
+gaps = {name: compare(name) for name in ("exact", "no_sync", "mean of means", "sum")}
+assert max(gaps["exact"], gaps["no_sync"]) <= 1e-12
+assert 1e-5 < gaps["mean of means"] < gaps["sum"]
+odd_batch.compare("a little different")
+
+# %% [markdown]
+# - *exact*: divided by everybody's number. **DDP ≡ one process.**
+# - *no_sync*: three micro-batches in each of two processes; gradients are exchanged only at the last (`model.no_sync()` before).
+# - *mean of means*: each process divides by its own number. One step of five was odd, and 21 and 20 differ little, so the difference is small: no loss curve would show it. With sequences of very different lengths it is large.
+# - *sum*: no division at all. Adam hides it almost completely, since it does not care about the length of a gradient; it is the small ε, and clipping or weight decay, that see it.
+#
+# The same mistake was reported in fairseq, PyTorch, transformers (twice, in 2019 and 2024), torchtune and others: it comes back with every generation of libraries.
+#
+# ### The data of each process
+# `DistributedSampler` gives each rank its rows. Two traps:
+
+# %%
+from torch.utils.data import DistributedSampler
+
+sampler = DistributedSampler(range(297), num_replicas=2, rank=0, seed=0)
+epoch_0, epoch_1 = list(sampler), list(sampler)
+print("second epoch in the same order:", epoch_0 == epoch_1)
+sampler.set_epoch(1)
+print("after set_epoch(1):", epoch_0 == list(sampler))
+
+rows = []
+for rank in (0, 1):
+    rows += list(DistributedSampler(range(297), 2, rank, shuffle=False))
+twice = [row for row in set(rows) if rows.count(row) > 1]
+print(f"297 samples became {len(rows)}; counted twice: {twice}")
+assert epoch_0 == epoch_1 and len(rows) == 298 and twice == [0]
+
+# %% [markdown]
+# Without `set_epoch` every epoch has the same order. And 297 does not divide by 2, so one sample is given twice: harmless in training, wrong in a *measurement*. For validation, let each rank count its own rows and right answers (`rank::world`, no padding), and add the counts.
+#
+# ### Killed, and the same result
+# At the end of the launch, rank 1 killed itself before step 3 (`SIGKILL`, as a machine that loses power). `torchrun` noticed, ended the others, and started all of them again (`--max-restarts=1`): an **elastic restart**. They read the last checkpoint, of weights *and* Adam's means *and* the step, and went on:
+
+# %%
+print("restarts:", report["restarts"], "· went on at step", report["resumed at step"])
+same = report["pid of rank 0"] == report["pid of rank 0, later"]
+print("rank 0 is", "the same process" if same else "another process than before")
+assert compare("killed") <= 1e-12 and report["restarts"] == 1 and not same
+
+# %% [markdown]
+# Rank 0 writes the file, to disk first, and all others wait at a **barrier**: nobody goes on before it is complete. Without the barrier, a rank may be a step ahead of the file. And only rank 0 prints: *one voice*.
+#
+# ### A launch that always ends
+# In a notebook a hanging launch is worse than a failed one. `launch.torchrun` runs this command:
+
+# %%
+print("torchrun", " ".join(launch.torchrun_arguments(processes=2, restarts=1)))
+print("           scale_train.py FOLDER")
+
+# %% [markdown]
+# `127.0.0.1:0` is this machine and any free port (two launches at once do not meet); the backend is **gloo**, which needs no GPU (on GPUs: **nccl**); each process gets one thread; there is a timeout; and launcher and workers are one process group, so that ending one ends all. With 8 GPUs it is the same script: `--nproc-per-node=8`, and `init_process_group("nccl")`.
+
+# %% [markdown]
+# ## 6 · Who holds what: FSDP
+#
+# In DDP every process holds all 4 P numbers. That is a waste: while a layer runs, the others' weights lie idle. **FSDP** (fully sharded data parallel; Zhao et al. 2023, and ZeRO, Rajbhandari et al. 2019) cuts every weight along its first axis. Each process keeps its **shard**, with its gradients and its Adam means. A layer is *gathered* when it runs and let go again; gradients are summed and cut at once (**reduce-scatter**).
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+left = []
+for rank in (0, 1):
+    made = draw.box(f"rank {rank}", note="its half of every weight", color="blue")
+    left.append(canvas.place(made, y=rank * 90))
+whole_layer = canvas.place(
+    draw.box("layer, whole", note="for its own forward\nor backward", color="green"),
+    right_of=left,
+    gap=110,
+)
+for place in left:
+    canvas.arrow(place, whole_layer, label="gather")
+for rank in (0, 1):
+    note = f"own Adam step on rank {rank}"
+    made = draw.box("half of the gradient", note=note, color="orange")
+    place = canvas.place(made, right_of=whole_layer, gap=130, y=(-45, 45)[rank])
+    canvas.arrow(whole_layer, place, label="scatter")
+draw.show(
+    canvas,
+    alt="Two ranks hold half of every weight each. A layer is gathered for its forward "
+    "or backward pass; each rank gets half of the summed gradient and takes its own "
+    "Adam step.",
+)
+
+# %% [markdown]
+# Two lines make it so (the second version of the interface, `fully_shard`): the inner modules first, then the whole.
+
+# %%
+print(inspect.getsource(scale_train.shard))
+
+# %%
+held = report["numbers held by rank 0"]
+total = sum(p.numel() for p in model.parameters())
+print(f"rank 0 holds {held} of {total} numbers")
+assert held == 48_674 and compare("fsdp") <= 1e-12
+
+# %% [markdown]
+# **FSDP ≡ DDP ≡ one process.** A little more than half, because an axis of odd length cannot be halved.
+#
+# One trap: the **gradient norm** for clipping must be everybody's. A shard's own norm is too small, so that each rank would clip by another factor:
+
+# %%
+own = report["gradient norm, rank 0's shard"]
+everybody = report["gradient norm, all"]
+print(f"norm of rank 0's shard {own:.3f}, of the whole gradient {everybody:.3f}")
+part = scale_train.take(data, torch.arange(scale_train.BATCH))
+fresh = scale_train.new_model()
+scale_train.loss_of(fresh(part), part["target"], scale_train.BATCH, 1).backward()
+grads = [p.grad for p in fresh.parameters()]
+print(f"in one process {float(torch.nn.utils.get_total_norm(grads)):.3f}")
+assert np.isclose(everybody, float(torch.nn.utils.get_total_norm(grads)), rtol=1e-12)
+
+# %% [markdown]
+# A checkpoint of sharded weights is written by *all* ranks, each its own part (**distributed checkpoint**). It was saved by two processes. Load it in one:
+
+# %%
+import torch.distributed.checkpoint as dcp
+
+empty = {name: torch.zeros_like(p) for name, p in model.state_dict().items()}
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # "assuming the intent is to load in one process"
+    dcp.load({"model": empty}, checkpoint_id=folder / "sharded", no_dist=True)
+print(len(list((folder / "sharded").glob("*.distcp"))), "files, one from each rank")
+assert compare("saved by 2, loaded by 1", empty) <= 1e-12
+
+# %% [markdown]
+# ## 7 · Compute it again: activation checkpointing
+#
+# Activations are often the largest part. **Activation checkpointing** keeps only what *enters* each segment of layers, and runs the segment again when its gradient is due (Chen et al. 2016).
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+row_of = []
+for i in range(4):
+    color = "blue" if i % 2 == 0 else "gray"
+    note = "kept" if i % 2 == 0 else "forgotten"
+    made = draw.box(f"layer {i + 1}", note=f"input {note}", color=color)
+    if row_of:
+        row_of.append(canvas.place(made, right_of=row_of[-1], gap=34))
+        canvas.arrow(row_of[-2], row_of[-1])
+    else:
+        row_of.append(canvas.place(made))
+canvas.frame(row_of[:2], label="segment 1", padding=9)
+canvas.frame(row_of[2:], label="segment 2: run again first", padding=9)
+draw.show(
+    canvas,
+    alt="Four layers in two segments. The inputs of layers 1 and 3 are kept, those of "
+    "2 and 4 forgotten. In the backward pass segment 2 is run again first.",
+)
+
+# %% [markdown]
+# With $L$ equal layers in segments of $s$, there are $L/s$ inputs to keep, and one segment at a time is whole: $L/s + s$ instead of $L$, least at $s = \sqrt L$. The price is a second forward pass. A backward pass costs about two forwards, so the step becomes $(1+1+2)/(1+2) = 4/3$ as long.
+#
+# `memory.recompute` is this in 25 lines (an `autograd.Function`); PyTorch's own is `torch.utils.checkpoint.checkpoint(block, x, use_reentrant=False)`. Sixteen blocks, *with dropout*, in float64 and with an odd batch:
+
+# %%
+from torch.utils.checkpoint import checkpoint
+
+torch.manual_seed(0)
+blocks = nn.Sequential()
+for _ in range(16):
+    inner = nn.Linear(128, 128), nn.GELU(), nn.Dropout(0.5), nn.Linear(128, 128)
+    blocks.append(nn.Sequential(*inner))
+blocks = blocks.double()
+given = torch.randn(257, 128, dtype=torch.float64)
+
+
+def forward(segment=None, how=memory.recompute):
+    """The loss; segments of blocks are recomputed unless `segment` is None."""
+    torch.manual_seed(1)  # the same dropout in each comparison
+    y = given
+    if segment is None:
+        return blocks(y).square().mean()
+    for start in range(0, 16, segment):
+        y = how(blocks[start : start + segment], y)
+    return y.square().mean()
+
+
+def gradients(segment=None, how=memory.recompute):
+    """All gradients, as one vector."""
+    blocks.zero_grad()
+    forward(segment, how).backward()
+    return torch.cat([p.grad.flatten() for p in blocks.parameters()])
+
+
+plain = gradients()
+library = gradients(4, lambda block, y: checkpoint(block, y, use_reentrant=False))
+no_random_state = {"use_reentrant": False, "preserve_rng_state": False}
+forgotten = gradients(4, lambda block, y: checkpoint(block, y, **no_random_state))
+for name, found in (("recompute, segments of 4", gradients(4)), ("PyTorch's", library)):
+    gap = float((found - plain).abs().max() / plain.abs().max())
+    print(f"{name:26} relative difference at most 1e-12: {gap <= 1e-12}")
+    assert gap <= 1e-12
+gap = float((forgotten - plain).norm() / plain.norm())
+print(f"without the random state   relative difference {gap:.2f}")
+assert gap > 0.02
+
+# %% [markdown]
+# **Checkpointing ≡ plain**, dropout included, because the state of the random numbers is kept and set again. Switch that off (`preserve_rng_state=False`) and the second forward draws *another* dropout: the gradient belongs to a network that never ran. No error, no warning.
+
+# %% tags=["free"]
+segments = [None, 16, 8, 4, 2, 1]
+gradients()  # gradients exist from here on, so that only activations are new
+blocks.zero_grad(set_to_none=False)
+peaks = []
+for segment in segments:
+    peaks.append(memory.peak_bytes(lambda s=segment: forward(s).backward()) / 1e6)
+rounds = []
+for _ in range(7):  # in turn, so that a busy moment hits all alike
+    times = []
+    for segment in segments:
+        begin = time.perf_counter()
+        forward(segment).backward()
+        times.append(time.perf_counter() - begin)
+    rounds.append(times)
+seconds = np.median(rounds, axis=0)
+for segment, peak, second in zip(segments, peaks, seconds):
+    name = "all kept" if segment is None else f"segments of {segment}"
+    print(f"{name:15} peak {peak:5.1f} MB, time × {second / seconds[0]:.2f}")
+kept_part.compare("about a third")
+assert min(peaks) < 0.45 * peaks[0]
+
+# %% tags=["hide-input", "free"]
+fig, axes = plt.subplots(1, 2, figsize=(7.4, 2.9))
+names = ["all\nkept"] + [str(s) for s in segments[1:]]
+ratios = [s / seconds[0] for s in seconds]
+for ax, values, title, form in (
+    (axes[0], peaks, "Peak of the activations, MB", "{:.1f}"),
+    (axes[1], ratios, "Time of a step, relative", "{:.2f}"),
+):
+    ax.bar(range(len(values)), values)
+    for i, value in enumerate(values):
+        ax.text(i, value, form.format(value), ha="center", va="bottom", fontsize=9)
+    ax.set_xticks(range(len(values)), names)
+    ax.set_xlabel("blocks in a segment")
+    ax.set_title(title, loc="left", fontsize=10.5, fontweight="normal")
+    ax.margins(y=0.15)
+told = "; ".join(f"{n}: {p:.0f} MB".replace("\n", " ") for n, p in zip(names, peaks))
+plot.show(fig, alt=f"Peak memory by segment length: {told}.")
+
+# %% [markdown]
+# One segment of all 16 saves nothing: when it is run again, everything is there at once. Short segments save most here, since each block has four layers inside: keeping its input is cheap, and forgetting its inside saves much. That is the usual choice, one segment per transformer block.
+
+# %% [markdown]
+# ## 8 · Mixed precision
+#
+# [train_pytorch](train_pytorch.ipynb) has autocast and the `GradScaler`. Here is why some things must stay in float32. Sixteen bits can be spent on *range* or on *digits*:
+
+# %%
+print(f"{'':10}{'largest':>10}{'smallest':>10}{'1 + ? is more than 1':>24}")
+for kind in (torch.float32, torch.bfloat16, torch.float16):
+    info = torch.finfo(kind)
+    name = str(kind).split(".")[1]
+    smallest = info.smallest_normal * info.eps
+    print(f"{name:10}{info.max:10.1e}{smallest:10.1e}{info.eps:24.1e}")
+
+# %% [markdown]
+# ### Range: a gradient that vanishes, and loss scaling
+# float16 ends at about $6 \cdot 10^{-8}$. A gradient of $10^{-8}$ becomes 0 (**underflow**). **Loss scaling**: multiply the loss by a large number, and divide the gradient by it later, in float32.
+
+
+# %%
+def gradient_in_float16(scale):
+    """Gradient of loss = 1e-4 · (x · w) with x = 1e-4, which is 1e-8."""
+    x = torch.tensor(1e-4, dtype=torch.float16)
+    w = torch.ones((), dtype=torch.float16, requires_grad=True)
+    loss = (x * w) * (1e-4 * scale)
+    loss.backward()
+    return w.grad.float().item() / scale
+
+
+for scale in (1, 1024, 65536):
+    print(f"scale {scale:6}: gradient {gradient_in_float16(scale):.2e}")
+assert gradient_in_float16(1) == 0 and abs(gradient_in_float16(1024) / 1e-8 - 1) < 0.02
+
+# %% [markdown]
+# bfloat16 has float32's range and needs no scaling. Two orders matter in the loop: *unscale before you clip*, and skip the step if a gradient is infinite.
+#
+# ### Digits: sums and small steps
+# What must stay in float32?
+
+# %%
+ones = torch.tensor(0.0, dtype=torch.bfloat16)
+for _ in range(1000):
+    ones += 1
+print("a thousand ones, added in bfloat16:", ones.item())
+weight = torch.tensor(1.0, dtype=torch.bfloat16)
+print("1 + 0.001 in bfloat16:", (weight + 0.001).item())
+print("exp(12) in float16:", torch.tensor(12.0, dtype=torch.float16).exp().item())
+assert ones.item() == 256 and (weight + 0.001).item() == 1
+
+# %% [markdown]
+# - **Sums** (losses, means, norms, the denominator of a softmax): bfloat16 has 8 digits of binary; at 256 the next number is 258, and adding 1 changes nothing.
+# - **Weights**: a step of 0.001 on a weight of 1 is lost. So the optimizer keeps a float32 **master copy**; only the products are in 16 bits. That is what autocast does.
+# - **Exponentials** in float16: subtract the largest value first, or stay in float32.
+#
+# Does it matter for a result? A small network on the vectors of `mood`, five seeds, two learning rates, two budgets (stored):
+
+# %% tags=["hide-input"]
+precision = stored["precision"]
+ways = ["float32", "bfloat16 by autocast", "bfloat16 throughout"]
+rates = ["0.0001", "0.001"]
+cells, labels = [], []
+for way in ways:
+    row = []
+    for rate in rates:
+        for epochs in ("4", "16"):
+            row.append(np.mean(precision["accuracy"][f"{way}, {rate}"][epochs]))
+    cells.append(row)
+columns = [f"rate {rate}\n{e} epochs" for rate in rates for e in (4, 16)]
+fig = plot.matrix(cells, "Test accuracy, mean of five seeds", ways, columns, form=".3f")
+told = "; ".join(f"{w}: {np.round(r, 3).tolist()}" for w, r in zip(ways, cells))
+plot.show(fig, alt=f"Accuracy by kind of number, rate and epochs. {told}.")
+
+# %%
+table = precision["accuracy"]
+for rate in rates:
+    for epochs in ("4", "16"):
+        base = np.array(table[f"float32, {rate}"][epochs])
+        for way in ways[1:]:
+            found = np.array(table[f"{way}, {rate}"][epochs])
+            gain, half = mean_and_interval(found - base)
+            told = f"{gain:+.3f} ± {half:.3f}"
+            print(f"rate {rate:6}, {epochs:>2} epochs: {way:21} − float32: {told}")
+            if "autocast" in way or rate == "0.001":
+                assert abs(gain) < half + 0.005
+            else:
+                assert gain + half < 0
+
+# %% [markdown]
+# - **Autocast costs nothing that five seeds can show**: weights and Adam's means are in float32, only the products in 16 bits.
+# - **bfloat16 throughout** is clearly behind at the small rate, most of all at the small budget: steps of about 0.0001 are lost on weights a thousand times as large.
+# - Is that the reason? If so, a rate ten times as large must help. It does: at 0.001 the differences are within their intervals. So "bfloat16 is as good" and "bfloat16 is worse" are both true, at some rate and budget.
+
+# %% [markdown]
+# ## 9 · `torch.compile`
+#
+# `torch.compile(model)` records the operations of a call as a **graph** and makes faster code from it. The graph holds for inputs like those that it saw; **guards** check that before each call, and if one fails, it is **recompiled**. How often? We count, with a backend of our own that compiles nothing. Batch sizes as at the end of an epoch:
+
+# %%
+import torch._dynamo
+
+torch._dynamo.reset()
+graphs = []
+
+
+def counting(graph, inputs):
+    """A backend that only counts."""
+    graphs.append(graph)
+    return graph.forward
+
+
+torch.manual_seed(0)
+small = nn.Sequential(nn.Linear(32, 32), nn.GELU(), nn.Linear(32, 3)).double()
+watched = torch.compile(small, backend=counting)
+numbers = torch.randn(64, 32, dtype=torch.float64)
+for size in (64, 64, 41, 64, 41, 37):
+    watched(numbers[:size])
+    print(f"batch of {size}: {len(graphs)} graph(s) so far")
+
+# %% [markdown]
+# The first batch gives a graph for exactly 64; the odd last batch a second one, for *any* size; after that nothing is compiled again. Had we used `dynamic=False`, each new size would compile anew. Equality, with the same steps of the compiler but without its C++ (`aot_eager`), on the odd batch:
+
+# %%
+traced = torch.compile(small, backend="aot_eager")
+ends = []
+for run in (small, traced):
+    small.zero_grad()
+    run(numbers[:41]).square().mean().backward()
+    ends.append(torch.cat([p.grad.flatten() for p in small.parameters()]))
+gap = float((ends[0] - ends[1]).abs().max())
+print("compiled and eager, largest difference at most 1e-12:", gap <= 1e-12)
+assert gap <= 1e-12
+
+# %% [markdown]
+# And with the usual backend, which writes C++ and needs a compiler on the machine (stored, one CPU core, four layers of 128 in float64, batch of 64):
+
+# %%
+found = stored["compile"]
+for name in ("eager", "compiled"):
+    one_row = found[name]
+    first, later = one_row["first step, s"], one_row["later step, ms"]
+    print(f"{name:9} first step {first:6.2f} s, later {later:.2f} ms")
+print("largest difference at most 1e-12:", found["largest difference"] <= 1e-12)
+saved_ms = found["eager"]["later step, ms"] - found["compiled"]["later step, ms"]
+if saved_ms > 0:
+    steps = 1000 * found["compiled"]["first step, s"] / saved_ms
+    print(f"compiling has paid off after {steps:,.0f} steps")
+else:
+    print("compiling never pays off here")
+assert found["largest difference"] <= 1e-12 and found["graphs so far"][-1] == 2
+
+# %% [markdown]
+# **Compiled ≡ eager.** Whether it is worth it is a matter of counting steps. On two cores with small layers it often is not; on a GPU, where many small operations wait for memory, it often is. Measure without the first step.
+
+# %% [markdown]
+# ## 10 · Data larger than memory
+#
+# Put the samples into **shards**: files of a few hundred to a few thousand samples that are read from beginning to end, which is what disks and networks are good at. Inside memory there is only a **shuffle buffer**: each sample that is read goes in, and one drawn by chance comes out.
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+shards_drawn = []
+for i in range(4):
+    color = "blue" if i % 2 == 0 else "orange"
+    place = canvas.place(draw.box(f"shard {i}", color=color), y=i * 52)
+    shards_drawn.append(place)
+readers = []
+for rank, color in ((0, "blue"), (1, "orange")):
+    made = draw.box(f"rank {rank}", note="its own shards", color=color)
+    place = canvas.place(made, right_of=shards_drawn, gap=90, y=(-52, 52)[rank])
+    readers.append(place)
+for i, place in enumerate(shards_drawn):
+    canvas.arrow(place, readers[i % 2])
+for rank, place in enumerate(readers):
+    made = draw.box("buffer", note="shuffles", color="green")
+    pool = canvas.place(made, right_of=place)
+    batch_box = canvas.place(draw.box("batches"), right_of=pool)
+    canvas.arrow(place, pool)
+    canvas.arrow(pool, batch_box)
+draw.show(
+    canvas,
+    alt="Four shards. Shards 0 and 2 go to rank 0, 1 and 3 to rank 1. Each rank has a "
+    "buffer that shuffles, and gives batches.",
+)
+
+# %% [markdown]
+# **WebDataset** is such a format, and a simple one: a tar file, with the files of a sample side by side. We write two sets of faces and voices from `mood`, one ten times as large as the other:
+
+# %%
+source = load("mood", "train")
+columns = source.features().columns
+
+
+def samples_of(number):
+    """Samples as dicts: a key, a face, a voice, a label."""
+    face, voice = columns["face"], columns["voice"]
+    for i in range(number):
+        yield {
+            "key": f"{i:06d}",
+            "face": face.store[face.index[i]],  # (32, 32, 3)
+            "voice": voice.store[voice.index[i]].astype(np.float16),  # (126, 40)
+            "target": int(source.labels[i]),
+        }
+
+
+for name, number in (("small", 300), ("large", 3000)):
+    stream.write_tar_shards(samples_of(number), folder / name, per_shard=150)
+    size = sum(path.stat().st_size for path in (folder / name).iterdir()) / 1e6
+    print(f"{name}: {number} samples, {number // 150} shards, {size:.0f} MB")
+
+# %% [markdown]
+# ### Flat memory
+# Read both, batch by batch, and look at the most that Python and NumPy held at once:
+
+
+# %%
+def read_all(name):
+    """Keys in the order of reading, and the peak of memory in MB."""
+    reader = stream.ShardStream(stream.TarShards(folder / name), 50, buffer=100)
+    tracemalloc.start()
+    keys = [sample["key"] for batch in reader for sample in batch]
+    peak = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    return keys, peak
+
+
+keys_small, peak_small = read_all("small")
+keys_large, peak_large = read_all("large")
+print(f"{len(keys_large) // len(keys_small)} times the samples, memory ", end="")
+print("flat" if peak_large < 1.3 * peak_small and peak_large < 10 else "grows")
+assert peak_large < 1.3 * peak_small and peak_large < 10
+assert sorted(keys_large) == [f"{i:06d}" for i in range(3000)]
+
+# %% tags=["free"]
+print(f"peak: small set {peak_small:.1f} MB, large set {peak_large:.1f} MB")
+
+# %% [markdown]
+# What is in memory is the buffer, one batch and one sample, however large the set is.
+#
+# ### How well is it shuffled?
+# The order is a mixture of two draws: the shards, and the buffer. How much of the order on disk is left? The **rank correlation** between place on disk and place in the epoch is 1 if nothing is shuffled, and near 0 if everything is. Here the shards stay in order, to see the buffer alone:
+
+# %% tags=["hide-input"]
+
+
+def order_left(buffer, shuffle_shards):
+    """Size of the rank correlation, 3,000 samples, mean of five seeds."""
+    found = []
+    for seed in range(5):
+        lengths = [150] * 20 if shuffle_shards else [3000]
+        keys = list(stream.read_order(lengths, seed=seed, buffer=buffer))
+        places = [shard * 150 + row for shard, row in keys]
+        found.append(abs(spearmanr(places, range(len(places))).statistic))
+    return float(np.mean(found))
+
+
+buffers = [0, 30, 100, 300, 1000, 3000]
+fig, ax = plt.subplots(figsize=(6.4, 3))
+for shuffled, label in ((False, "shards in order"), (True, "shards shuffled")):
+    values = [order_left(buffer, shuffled) for buffer in buffers]
+    ax.plot(range(len(buffers)), values, marker="o", label=label)
+    for i, value in enumerate(values):
+        up = "bottom" if not shuffled else "top"
+        height = value + (0.03 if up == "bottom" else -0.03)
+        ax.text(i, height, f"{value:.2f}", ha="center", va=up, fontsize=8)
+    if not shuffled:
+        in_order = values
+ax.set_xticks(range(len(buffers)), buffers)
+ax.set_ylim(-0.15, 1.15)
+ax.set_xlabel("samples in the buffer, of 3,000")
+ax.set_ylabel("order that is left")
+ax.legend(fontsize=9)
+ax.set_title("Correlation with the order on disk (5 seeds)", loc="left", fontsize=11)
+told = "; ".join(f"{b}: {v:.2f}" for b, v in zip(buffers, in_order))
+plot.show(fig, alt=f"Rank correlation by buffer, shards in order: {told}.")
+assert in_order[0] > 0.999 and in_order[2] > 0.95 and in_order[-1] < 0.1
+
+# %% [markdown]
+# A buffer of 100 shuffles almost nothing of 3,000: each sample moves by about a hundred places. Shuffling the shards does most of the work. But it cannot separate the samples *within* a shard: if a shard holds one speaker, so does every batch. Hence shuffle once, well, **before you write the shards**.
+#
+# ### Each shard to one reader
+# With several processes, and in each several loader workers, every shard must go to exactly one of them. Forget the workers, and each of them reads everything: every sample comes as often as there are workers, and nothing complains.
+#
+# **Your turn (blank 3).** `order` is the shuffled list of shards, the same everywhere.
+# <details><summary>Hint</summary>
+#
+# `order[rank::world]` is what this process reads. Its workers divide *that* in the same way.
+# </details>
+
+
+# %%
+def shards_of(order, rank, world, worker, workers):
+    """The shards that this worker of this process reads, as a list."""
+    # BEGIN SOLUTION
+    mine = order[rank::world]
+    return list(mine[worker::workers])
+    # END SOLUTION
+
+
+shards_of = check("scale.blank.3", shards_of)
+
+# %%
+order = list(range(20))
+owners = {}
+for rank in (0, 1):
+    for worker in (0, 1, 2):
+        owners[rank, worker] = shards_of(order, rank, 2, worker, 3)
+        print(f"rank {rank}, worker {worker}: {owners[rank, worker]}")
+given_once = sorted(sum(owners.values(), []))
+print("each shard once:", given_once == order, "· shards per reader:", end=" ")
+print(sorted({len(mine) for mine in owners.values()}))
+
+# %% [markdown]
+# Some readers have 4 shards and some 3. Then one rank has batches left when the other has none: **it waits for a gradient that never comes**, and the run hangs. Make the number of shards a multiple of ranks × workers, or let every rank stop at the smallest number of batches.
+#
+# ### Stop and resume at the very sample
+# The order is computed from (seed, epoch, rank, worker), so a stream's state is three numbers. To resume, compute the order again, skip what was given, *and put into the buffer what waited there*:
+
+# %%
+reader = stream.ShardStream(stream.TarShards(folder / "large"), 64, buffer=300, seed=3)
+running = iter(reader)
+for _ in range(17):
+    next(running)
+state = reader.state_dict()
+print("state:", state)
+rest = [sample["key"] for batch in running for sample in batch]
+
+again = stream.ShardStream(stream.TarShards(folder / "large"), 64, buffer=300)
+again.load_state_dict(state)
+resumed = [sample["key"] for batch in again for sample in batch]
+said = "the same" if resumed == rest else "others"
+print(f"{len(rest)} samples left; a new stream gives {said}, in the same order")
+print("in the last batch:", len(rest) % 64)
+assert resumed == rest and len(rest) == 3000 - 17 * 64
+
+# %% [markdown]
+# ### Other readers, other formats
+# The `webdataset` package reads the same files; **Parquet**, the format of tables, has **row groups**, which are shards inside one file; and a **memory-mapped** array lets the system load what is touched. Same stream, same order:
+
+# %% tags=["real"] needs=["webdataset", "pyarrow"]
+shards = stream.TarShards(folder / "large")
+if is_installed("webdataset"):
+    import webdataset
+
+    paths = [str(path) for path in shards.paths[:2]]
+    theirs = webdataset.WebDataset(paths, shardshuffle=False).decode()
+    ours = [sample for i in (0, 1) for sample in shards.read(i)]
+    pairs = list(zip(ours, theirs))
+    equal = all((a["face"] == b["face.npy"]).all() for a, b in pairs)
+    print(f"webdataset: {len(pairs)} samples, equal to ours: {equal}")
+else:
+    print("webdataset is not installed: not compared here")
+if is_installed("pyarrow"):
+    stream.write_parquet(samples_of(3000), folder / "large.parquet", per_group=150)
+    groups = stream.ParquetShards(folder / "large.parquet")
+    table_stream = stream.ShardStream(groups, 50, buffer=100)
+    keys = [sample["key"] for batch in table_stream for sample in batch]
+    print("Parquet: same order:", keys == keys_large)
+else:
+    print("pyarrow is not installed: not compared here")
+np.save(folder / "faces.npy", np.stack([s["face"] for s in samples_of(3000)]))
+mapped = np.load(folder / "faces.npy", mmap_mode="r")
+blocks_of_rows = stream.ArrayShards({"face": mapped}, 150)
+array_stream = stream.ShardStream(blocks_of_rows, 50, buffer=100)
+keys = [sample["key"] for batch in array_stream for sample in batch]
+print("memory-mapped: same order:", keys == keys_large)
+
+# %% [markdown]
+# ## 11 · What does it cost?
+#
+# Count operations first. A linear layer (n_in → n_out) does one multiplication and one addition for each weight and sample: $2\,b\,n_{in} n_{out}$ **FLOPs** (floating-point operations). The backward pass does it twice more: for the gradient of the weights, and of the input.
+#
+# **Your turn (blank 4).**
+# <details><summary>Hint</summary>
+#
+# Forward and backward are three products of the same size, each of 2 operations per weight and sample.
+# </details>
+
+
+# %%
+def linear_flops(batch, n_in, n_out):
+    """Operations of a training step of a linear layer, forward and backward."""
+    # BEGIN SOLUTION
+    forward = 2 * batch * n_in * n_out
+    return 3 * forward
+    # END SOLUTION
+
+
+linear_flops = check("scale.blank.4", linear_flops)
+
+# %% [markdown]
+# For a transformer with $N$ weights and $D$ tokens that gives the famous $6ND$ (Kaplan et al. 2020; without embeddings and attention scores). For the trimodal model, layer by layer, beside PyTorch's own counter (layers that read the data need no gradient of their input: two products, not three):
+
+# %%
+one_batch = scale_train.take(data, torch.arange(64))
+first_layers = ("encoders.face.convolutions.0", "encoders.voice.frames")
+ours = cost.training_flops(model, lambda: model(one_batch), first_layers)
+target = one_batch["target"]
+theirs = cost.torch_flops(lambda: F.cross_entropy(model(one_batch), target).backward())
+six = cost.transformer_flops(sum(p.numel() for p in model.parameters()), 64)
+print(f"counted by us: {ours:,}   by PyTorch: {theirs:,}")
+print(f"6 · weights · samples: {six:,.0f}, {ours / six:.1f} times too few")
+assert ours == theirs
+
+# %% [markdown]
+# Exactly equal. $6ND$ is far off here, because a convolution uses each weight at many places, and an embedding is not multiplied at all. Use it for transformers.
+#
+# ### Energy, and an honest ± factor
+# Where the processor has an energy counter (Linux, `/sys/class/powercap`), read it. Elsewhere it is an estimate, and an estimate says how far off it may be. Watch out for tools that print twelve digits: in a virtual machine they often multiply a constant power by the time.
+
+# %% tags=["free"]
+with cost.EnergyMeter() as meter:
+    scale_train.train(scale_train.new_model(), data)
+print(meter.report())
+carbon = cost.emissions(meter.energy, 400, grid_factor=2)
+print("CO₂ on a grid of 400 g per kWh:", carbon)
+
+# %% [markdown]
+# And a large one: 7 billion weights, 10¹² tokens, on cards that could do 10¹⁵ operations a second and reach 40 % of that, at 700 W with cooling and hosts on top, and 2 dollars an hour. Each number has its own factor, and factors multiply:
+
+# %%
+flops = cost.Estimate(cost.transformer_flops(7e9, 1e12), 1.2, "FLOP")
+seconds_ = flops * cost.Estimate(1 / (0.4 * 1e15), 1.5, "s")
+hours = cost.Estimate(seconds_.value / 3600, seconds_.factor, "card hours")
+print("compute:", flops)
+print("time:", hours)
+print("energy:", hours * cost.Estimate(1.0, 1.4, "kWh"))
+print("money:", hours * cost.Estimate(2.0, 1.5, "dollars"))
+
+# %% [markdown]
+# The brackets say what we know. Report a run like this: operations (counted how), hardware and hours, energy (measured or estimated, with the factor), grid, and what was *not* counted: failed runs, searches, the making of the machines (Strubell et al. 2019; Lacoste et al. 2019).
+
+# %% [markdown]
+# ## 12 · In Keras
+#
+# `tf.distribute.MirroredStrategy` is Keras's data parallel training on one machine with TensorFlow: everything inside `strategy.scope()` is mirrored. Without two GPUs, cut one CPU into two logical devices, before TensorFlow starts:
+#
+# ```python
+# cpu = tf.config.list_physical_devices("CPU")[0]
+# tf.config.set_logical_device_configuration(
+#     cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+# strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+# with strategy.scope():
+#     model = ...
+#     model.compile(...)
+# model.fit(data)
+# ```
+#
+# `scale_keras.py` ran this against one device, in float64 (stored):
+
+# %%
+in_keras = stored["keras"]
+print("Keras", in_keras["keras"], "and TensorFlow", in_keras["tensorflow"])
+for name, found in in_keras.items():
+    if isinstance(found, float):
+        told = "at most 1e-12" if found <= 1e-12 else f"{found:.0e}"
+        print(f"{name:36} largest difference {told}")
+print("loop, odd batch, losses by sample:")
+print("   ", in_keras["loop, odd batch, losses by sample"].split(":  ")[-1].strip())
+print("keras.distribution on TensorFlow begins with:")
+print("   ", in_keras["keras.distribution on TensorFlow"])
+
+# %%
+right = ("fit, even batches", "loop, odd batch, divided by all")
+for name in (*right, "accumulation, 20 + 20"):
+    assert in_keras[name] <= 1e-12
+for name in ("fit, odd last batch", "accumulation, 21 + 20"):
+    assert in_keras[name] > 1e-6
+assert "21 and 20" in in_keras["loop, odd batch, losses by sample"]
+assert "DO NOT USE" in in_keras["keras.distribution on TensorFlow"]
+
+# %% [markdown]
+# - **Two logical CPUs ≡ one**, as long as batches are even.
+# - With an odd last batch, `fit` runs, and averages 21 and 20 alike: the mean of means again. So does `gradient_accumulation_steps`. Use `drop_remainder=True`, or sum losses and divide by everybody's number in a step of your own, which is exact.
+# - It **crashes** where vectors of unequal length are added: `strategy.reduce("SUM", losses, axis=None)` on losses by sample, 21 and 20. (With an even batch it runs, and adds losses of *different* samples.) Reduce to one number in each replica first.
+# - `keras.distribution`, the newer interface (`DataParallel`, `ModelParallel`), is complete **on the JAX backend only**. On TensorFlow it can be imported, and its own file warns against it.
+
+# %% [markdown]
+# ## 13 · Where you outgrow one machine
+#
+# Not by taste: by a sign that you measure. And whatever comes next, the equality must still hold, and there must be a way back.
+#
+# | sign to measure | first, on one machine | next engine | equality that must still hold | way back |
+# |---|---|---|---|---|
+# | weights + Adam + activations > memory | bf16, checkpointing, accumulation | FSDP2 by `torchrun` | FSDP ≡ DDP ≡ one process, float64, odd batch | save as one file: 2 processes → 1 |
+# | an epoch takes more than a day | profile, loader, `compile` | several nodes: `torchrun` + Slurm or Kubernetes | same weights with 1 node and with 2 | `--nnodes=1`, resume |
+# | data > disk, or the loader takes > 30 % of a step | shards, Parquet, more workers | object storage with WebDataset; Ray Data | each sample once; exact resume | same shards in a local folder |
+# | more than 50 trials to run | Optuna in two processes | Ray Tune, Dask | same trial, same score by seed | the objective is a plain function |
+# | slow answers at 70 % load | batching, ONNX, int8 | several replicas; Ray Serve, KServe, Triton | same answers for the same inputs | the model is one file |
+# | more than one team, or audits | one repository | Kubernetes, a model registry | cards, hashes and seeds agree | run from the repository |
+#
+# (Serving is the subject of lesson *deploy*.)
+#
+# ### Ray, for real
+# **Ray** runs Python functions and objects (**actors**) in other processes and on other machines. `scale_ray.py` lets two actors compute the gradients of a small network's steps, combined with $n_k/N$; then again, and kills one before step 3. The weights lie with the caller, so a new actor takes over (stored; the tests of the course run it):
+
+# %%
+ray_report = stored["ray"]
+print("Ray", ray_report["ray"])
+for name in ("two actors", "one killed"):
+    one_run = ray_report[name]
+    worst = max(one_run["largest difference by step"])
+    told = "at most 1e-12" if worst <= 1e-12 else f"{worst:.0e}"
+    print(f"{name}: {one_run['actors lost']} lost, from one process {told}")
+    assert worst <= 1e-12
+print("Ray Data gives the same batches:", ray_report["same batches"])
+
+# %% [markdown]
+# ### The launch file of a cluster
+# On several nodes one `torchrun` starts on each, and they meet at the first one's address. `launch.render_slurm` writes the file for **Slurm**, `launch.render_kubernetes` that for **Kubernetes** (an indexed Job, and a headless Service that gives its pods names). Both come from the same arguments as our launch in section 1:
+
+# %%
+job = launch.Job(nodes=2, processes=8)
+print(launch.render_slurm(job))
+
+# %% [markdown]
+# Nobody has a cluster at hand to find a typing mistake. A **dry run** checks without one: the shell syntax, the fields, nodes × processes = GPUs, and the endpoint.
+
+# %%
+text = launch.render_slurm(job)
+print("Slurm:", launch.check_slurm(text, job) or "nothing wrong")
+manifest = launch.render_kubernetes(job)
+print("Kubernetes:", launch.check_kubernetes(manifest, job) or "nothing wrong")
+broken = text.replace('"$HEAD:29500"', "localhost:29500")
+broken = broken.replace("#SBATCH --nodes=2", "#SBATCH --nodes=1")
+for fault in launch.check_slurm(broken, job):
+    print("broken:", fault)
+
+# %% [markdown]
+# ## 14 · At full size
+#
+# The same script on a machine with 8 GPUs, and Ray on a cluster. Neither was run for this course; the equalities above were, on two CPU cores.
+#
+# ```bash
+# torchrun --nproc-per-node=8 scale_train.py /data/run       # init_process_group("nccl")
+# sbatch course.sbatch                                       # section 13
+# ray start --head; python scale_ray.py /data/run            # ray.init("auto")
+# ```
+#
+# In Hugging Face's `accelerate` the loop keeps its form (`prepare`, `backward`); its `gradient_accumulation_steps` divides by *steps*, so with unequal parts give it the sum of losses over everybody's number, as here:
+#
+# ```python
+# accelerator = Accelerator(gradient_accumulation_steps=4, mixed_precision="bf16")
+# model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+# for batch in loader:
+#     with accelerator.accumulate(model):
+#         accelerator.backward(loss_sum(model, batch) * 4 * world / number)
+#         optimizer.step(); optimizer.zero_grad()
+# ```
+
+# %% [markdown]
+# ## 15 · What to remember
+#
+# - First the equality (float64, a few steps, an odd last batch), then the speed.
+# - Training with Adam holds 16 bytes per weight; activations grow with the batch, and are what recomputing saves.
+# - Parts of a batch are weighted by $n_k/N$. The mean of means is wrong, quietly.
+# - Every shard to exactly one reader; order from seed, epoch, rank and worker; then a stream's state is three numbers.
+# - An energy figure without "measured" or a ± factor is not a figure.
+
+# %% [markdown]
+# ## 16 · Check yourself
+#
+# <details><summary>1. A model has 3 GB of weights in float32. It does not fit on a card of 24 GB with Adam, though 3 is much less than 24. Why?</summary>
+#
+# Weights, gradients and Adam's two means are 12 GB; the rest is activations. Try a smaller batch with accumulation, or recompute.
+# </details>
+# <details><summary>2. Your loss differs in the fourth digit between one and two GPUs. A colleague says: floating-point noise. How do you find out?</summary>
+#
+# Run both in float64 for five steps with an odd last batch. Noise shrinks to 1e-15; a wrong weight does not.
+# </details>
+# <details><summary>3. You train with checkpointing and dropout, and gradient checks fail only in training mode. What is missing?</summary>
+#
+# The random state: the second forward must draw the same dropout (`preserve_rng_state=True`).
+# </details>
+# <details><summary>4. Eight loader workers, four shards. What happens?</summary>
+#
+# Four workers have nothing to read. And if shards are split by rank only, all eight read the same samples.
+# </details>
+# <details><summary>5. The run hangs at the end of each epoch on two GPUs, never on one. What do you look at first?</summary>
+#
+# The number of batches on each rank: one has more, and waits in the all-reduce.
+# </details>
+# <details><summary>6. A tool says: 0.000417365912 kWh. Do you report it?</summary>
+#
+# Only after you know whether a counter was read. If it is a constant times the time, say so and give a factor.
+# </details>
+
+# %% [markdown]
+# ## 17 · Exercises and where next
+#
+# [The exercises](exercises/scale.ipynb): gradients of unequal shards, a stream resumed exactly, *does it fit?*, two in PyTorch (recompute a block; synchronize replicas), and an open challenge: which activations to keep under a budget of bytes.
+#
+# **Where next:** lesson *compress*. · **Back to:** [train_pytorch](train_pytorch.ipynb), [multimodal_data](multimodal_data.ipynb), [interpret](interpret.ipynb).
+#
+# ## Sources
+# Li et al. 2020, arXiv 2006.15704 (PyTorch distributed data parallel) · Zhao et al. 2023, arXiv 2304.11277 (FSDP) · Rajbhandari et al. 2019, arXiv 1910.02054 (ZeRO) · Chen et al. 2016, arXiv 1604.06174 (recomputation, sublinear memory) · Micikevicius et al. 2017, arXiv 1710.03740 (mixed precision, loss scaling) · Kaplan et al. 2020, arXiv 2001.08361 (6ND) · Strubell et al. 2019, arXiv 1906.02243; Lacoste et al. 2019, arXiv 1910.09700 (energy and CO₂).
+# Mean of means in libraries: pytorch/pytorch #67253, huggingface/transformers #34191, pytorch/torchtune #1875. Random state and checkpointing: allenai/OLMo #702. Duplicates in validation: pytorch/pytorch #25162.
