@@ -56,7 +56,7 @@ def draw_parts(g, ranks, micros, d, counts, limit):
             tokens[-1, -1] = 0
     whole = (tokens[:, :, None] * gradients).sum(axis=(0, 1)) / tokens.sum()
     norm = float(np.sqrt((whole**2).sum()))
-    return gradients, tokens, round(norm * (0.3 if limit == "clipped" else 3.0), 3)
+    return gradients, tokens, round(norm * (0.3 if limit == "clipped" else 1000.0), 3)
 
 
 def clipped(vector, max_norm):
@@ -183,7 +183,7 @@ def draw_stream(g, shards, workers, batch, taken, epoch, equal):
     """Lengths of shards, and how far a loop has come; nobody has run out."""
     per = 4 * batch
     lengths = [per if equal else per + int(g.integers(0, 3)) for _ in range(shards)]
-    return lengths, int(g.integers(1, 100)), epoch, workers, batch, taken
+    return lengths, int(g.integers(1, 100_000)), epoch, workers, batch, taken
 
 
 def skip_then_shuffle(lengths, seed, epoch, workers, batch, taken):
@@ -269,7 +269,7 @@ print("order of 5 shards:", np.random.default_rng([7, 0]).permutation(5))
         part("nothing taken yet", shards=4, workers=2, batch=2, taken=0, epoch=between(1, 3), equal=True),
         part("first epoch", shards=5, workers=2, batch=4, taken=2, epoch=0, equal=False),
     ],
-    own={"shards": 2, "workers": 2, "batch": 1, "taken": 3, "epoch": 1, "equal": True},
+    own={"shards": 4, "workers": 2, "batch": 1, "taken": 3, "epoch": between(1, 9), "equal": False},
     own_says="A stream of your own",
     mistakes={
         "Every worker reads the same shards: each sample comes several times.": "mine = order",
@@ -344,13 +344,13 @@ fits = exercise(
         context("**Write** `training_bytes(widths, batch, half, shards)`: the bytes that one process needs. Count:"),
         says("all weights, biases too,", mistake="biases"),
         says("a gradient for each,", mistake="gradients are missing"),
-        says("Adam's *two* means, in float32 (4 bytes);", mistake="two means"),
+        says("Adam's *two* means, in float32 (4 bytes);", mistake="not one"),
         says("the input of each layer, kept for every sample of the batch.", mistake="Activations are missing"),
         says(
             "With `half`, weights, gradients and activations are in bfloat16 (2 bytes), else in float32;",
             mistake="2 bytes",
         ),
-        says("and then the optimizer also keeps a float32 master copy of the weights.", mistake="master copy"),
+        says("and then the optimizer also keeps a float32 master copy of the weights.", mistake="12 bytes"),
         says(
             "Weights, gradients and all that the optimizer keeps are cut over `shards` processes,", mistake="cut over"
         ),
@@ -383,10 +383,10 @@ print("weights:", 8 * 16 + 16 + 16 * 3 + 3, " kept per sample:", 8 + 16)
             "fixed = size * num_weights + size * num_weights + 4 * num_weights + master"
         ),
         "The gradients are missing: one for each weight.": "fixed = size * num_weights + 8 * num_weights + master",
-        "Adam's means stay in float32, 4 bytes each.": (
-            "fixed = size * num_weights + size * num_weights + 2 * size * num_weights + master"
-        ),
-        "With 16-bit weights the optimizer also keeps a master copy in float32.": "master = 0",
+        "With `half`, the optimizer keeps 12 bytes per weight: Adam's means in float32, and a master copy.": [
+            "fixed = size * num_weights + size * num_weights + 2 * size * num_weights + master",
+            "master = 0",
+        ],
         "With `half` a weight takes 2 bytes.": "size = 4",
         "Weights, gradients and the optimizer's numbers are cut over the processes: divide by `shards`.": (
             "return fixed + activations"

@@ -128,7 +128,10 @@ again = exercise(
         says("Afterwards, random numbers go on as if nothing had been run twice.", mistake="goes back"),
         says(
             "Every parameter's `.grad` is filled, as by `backward`.",
-            ignored="gradient, = torch.autograd.grad(out, again, gradient)",
+            ignored=edit(
+                "        out.backward(gradient)\n        gradient = again.grad\n",
+                "        (gradient,) = torch.autograd.grad(out, again, gradient)\n",
+            ),
         ),
         says("Return (loss, gradient of x).", ignored="return loss.detach(), gradient[:1]"),
         example("""

@@ -12,8 +12,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import numpy as np
+import tensorflow as tf
 
 TWO = ["CPU:0", "CPU:1"]
 BATCH, N = 64, 297  # four batches of 64, and an odd one of 41
@@ -105,7 +105,7 @@ def main():
     try:
         by_loop(keras, two, N, "losses by sample")
         report["loop, odd batch, losses by sample"] = "no error"
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if "shape" in line.lower()]
         report["loop, odd batch, losses by sample"] = (lines or [f"{type(error).__name__}: {error}"])[0][:160]
     from keras.src.backend.tensorflow import distribution_lib

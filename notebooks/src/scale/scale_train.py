@@ -178,13 +178,25 @@ def restarts():
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
+def join_group(backend="gloo"):
+    """(rank, world size), once all processes have found one another; "nccl" on GPUs.
+
+    `dist.init_process_group("gloo")` alone finds the addresses that workers before a restart left in torchrun's store.
+    """
+    from torch.distributed.rendezvous import rendezvous
+
+    store, rank, world = next(rendezvous("env://"))
+    store = dist.PrefixStore(f"life {restarts()}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world)
+    return rank, world
+
+
 def main(folder):
     """All ways, in one launch."""
     from torch.nn.parallel import DistributedDataParallel as DDP
 
     torch.set_num_threads(1)
-    dist.init_process_group("gloo")  # "nccl" on GPUs
-    rank, world = dist.get_rank(), dist.get_world_size()
+    rank, world = join_group()
     data, report_path = load_data(folder), Path(folder) / "report.json"
     if restarts() == 0:
         report = {"seconds": {}, "pid of rank 0": os.getpid()}
