@@ -111,7 +111,7 @@ ANSWERS = {
             (counted(states=4), "two means"),
             (counted(gradient=False), "gradients are missing"),
             (counted(master=0), "12 bytes"),
-            (counted(half_size=4), "2 bytes"),
+            (counted(half_size=4), "takes 2 bytes"),
             (counted(cut="none"), "cut over"),
             (counted(cut="all"), "not cut"),
         ],

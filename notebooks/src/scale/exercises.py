@@ -348,7 +348,7 @@ fits = exercise(
         says("the input of each layer, kept for every sample of the batch.", mistake="Activations are missing"),
         says(
             "With `half`, weights, gradients and activations are in bfloat16 (2 bytes), else in float32;",
-            mistake="2 bytes",
+            mistake="takes 2 bytes",
         ),
         says("and then the optimizer also keeps a float32 master copy of the weights.", mistake="12 bytes"),
         says(

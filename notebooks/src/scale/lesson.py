@@ -86,7 +86,7 @@ def compare(name, weights=None):
 assert compare("exact") <= 1e-12
 
 # %% [markdown]
-# Same weights. That is the rule of this lesson: **first the equality, then the speed.** With float64 and a tiny model an equality can be shown on two cores in seconds. Many papers and libraries trained for months with a gradient that was subtly wrong, since the loss went down all the same.
+# Same weights. That is the rule of this lesson: **first the equality, then the speed.** With float64 and a tiny model an equality can be shown on two cores in seconds. Libraries in wide use had a gradient that was subtly wrong for years, since the loss went down all the same (section 5).
 
 # %% [markdown]
 # ## 2 · The question
@@ -296,7 +296,7 @@ for batch in (1, 8, 64, 512):
     print(f"{batch:5} {intensity:16.1f} {per_sample[-1]:18.2f}")
 
 # %% [markdown]
-# A larger batch costs less *per sample*, up to the point where the processor is busy all the time. That is why one wants large batches, and why they are split when they do not fit. (On a GPU, time only after `torch.cuda.synchronize()`: its work is queued, and the clock would stop too early.)
+# A larger batch costs less *per sample*, up to the point where the processor is busy all the time. That is why one wants large batches, and why they are split when they do not fit. Which operation takes the time, the profiler of [train_pytorch](train_pytorch.ipynb) says. (On a GPU, time only after `torch.cuda.synchronize()`: its work is queued, and the clock would stop too early.)
 
 # %% [markdown]
 # ## 4 · The mean of means is not the mean
@@ -417,7 +417,7 @@ odd_batch.compare("a little different")
 # - *exact*: divided by everybody's number. **DDP ≡ one process.**
 # - *no_sync*: three micro-batches in each of two processes; gradients are exchanged only at the last (`model.no_sync()` before).
 # - *mean of means*: each process divides by its own number. One step of five was odd, and 21 and 20 differ little, so the difference is small: no loss curve would show it. With sequences of very different lengths it is large.
-# - *sum*: no division at all. Adam hides it almost completely, since it does not care about the length of a gradient; it is the small ε, and clipping or weight decay, that see it.
+# - *sum*: no division at all, so the gradient is about 32 times too long. Adam divides by the gradient's own size; the run does not explode, and that hides the mistake. Clipping would see it at once.
 #
 # The same mistake was reported in fairseq, PyTorch, transformers (twice, in 2019 and 2024), torchtune and others: it comes back with every generation of libraries.
 #
@@ -786,7 +786,7 @@ print("compiled and eager, largest difference at most 1e-12:", gap <= 1e-12)
 assert gap <= 1e-12
 
 # %% [markdown]
-# And with the usual backend, which writes C++ and needs a compiler on the machine (stored, one CPU core, four layers of 128 in float64, batch of 64):
+# And with the usual backend, which writes C++ and needs a compiler on the machine (stored, one CPU core, four layers of 128 in float64, batch of 41):
 
 # %%
 found = stored["compile"]
@@ -1254,4 +1254,4 @@ for fault in launch.check_slurm(broken, job):
 #
 # ## Sources
 # Li et al. 2020, arXiv 2006.15704 (PyTorch distributed data parallel) · Zhao et al. 2023, arXiv 2304.11277 (FSDP) · Rajbhandari et al. 2019, arXiv 1910.02054 (ZeRO) · Chen et al. 2016, arXiv 1604.06174 (recomputation, sublinear memory) · Micikevicius et al. 2017, arXiv 1710.03740 (mixed precision, loss scaling) · Korthikanti et al. 2022, arXiv 2205.05198 (bytes of activations) · Kaplan et al. 2020, arXiv 2001.08361 (6ND) · Strubell et al. 2019, arXiv 1906.02243; Lacoste et al. 2019, arXiv 1910.09700 (energy and CO₂).
-# Mean of means in libraries: pytorch/pytorch #67253, huggingface/transformers #34191, pytorch/torchtune #1875. Random state and checkpointing: allenai/OLMo #702. Duplicates in validation: pytorch/pytorch #25162.
+# Mean of means in libraries: pytorch/pytorch #67253, huggingface/transformers #608 and #34191, facebookresearch/fairseq #494, pytorch/torchtune #1875. Random state and checkpointing: allenai/OLMo #702. Duplicates in validation: pytorch/pytorch #25162.
