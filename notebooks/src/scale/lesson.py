@@ -524,7 +524,7 @@ print(f"in one process {float(torch.nn.utils.get_total_norm(grads)):.3f}")
 assert np.isclose(everybody, float(torch.nn.utils.get_total_norm(grads)), rtol=1e-12)
 
 # %% [markdown]
-# A checkpoint of sharded weights is written by *all* ranks, each its own part (**distributed checkpoint**). It was saved by two processes. Load it in one:
+# A checkpoint of sharded weights is written by *all* ranks, each its own part (**distributed checkpoint**). It was saved by two processes. Load it in one. (Its index is a pickle, so load only what you or your colleagues saved.)
 
 # %%
 import torch.distributed.checkpoint as dcp
@@ -786,10 +786,11 @@ print("compiled and eager, largest difference at most 1e-12:", gap <= 1e-12)
 assert gap <= 1e-12
 
 # %% [markdown]
-# And with the usual backend, which writes C++ and needs a compiler on the machine (stored, one CPU core, four layers of 128 in float64, batch of 41):
+# And with the usual backend, which writes C++ and needs a compiler on the machine (stored, one CPU core, four layers of 128 in float64):
 
 # %%
 found = stored["compile"]
+print("batch of", found["batch"])
 for name in ("eager", "compiled"):
     one_row = found[name]
     first, later = one_row["first step, s"], one_row["later step, ms"]
