@@ -152,7 +152,7 @@ def test_accumulation_equals_the_big_batch_with_an_odd_part():
     net.zero_grad()
     parts = [((x[i : i + 16], y[i : i + 16]), len(x[i : i + 16])) for i in range(0, 41, 16)]
     mean = batches.accumulate(net, lambda m, p: nn.functional.cross_entropy(m(p[0]), p[1], reduction="sum"), parts)
-    assert (net.weight.grad - wanted).abs().max() <= 1e-12 and mean == pytest.approx(float(big), abs=1e-12)
+    assert (net.weight.grad - wanted).abs().max() <= 1e-12 and mean == pytest.approx(float(big.detach()), abs=1e-12)
 
 
 # ---------------------------------------------------------------- cost

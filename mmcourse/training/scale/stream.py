@@ -229,6 +229,11 @@ def read_order(
 
 def batches_by_worker(batches: int, per_worker: Sequence[int]) -> list[int]:
     """How many of a loader's first `batches` batches came from each worker: in turn, without those that have ended."""
+    return _deal(batches, per_worker)[0]
+
+
+def _deal(batches: int, per_worker: Sequence[int]) -> tuple[list[int], int]:
+    """Batches from each worker, and whose turn it is."""
     taken = [0] * len(per_worker)
     worker = 0
     for _ in range(min(batches, sum(per_worker))):
@@ -236,7 +241,7 @@ def batches_by_worker(batches: int, per_worker: Sequence[int]) -> list[int]:
             worker = (worker + 1) % len(per_worker)
         taken[worker] += 1
         worker = (worker + 1) % len(per_worker)
-    return taken
+    return taken, worker
 
 
 class ShardStream(torch.utils.data.IterableDataset):
@@ -285,7 +290,9 @@ class ShardStream(torch.utils.data.IterableDataset):
     def __iter__(self) -> Iterator[list[Sample]]:
         worker, workers = _worker()
         per_worker = [self.num_batches(w, workers) for w in range(workers)]
-        skip = batches_by_worker(self.start, per_worker)[worker] * self.batch_size
+        taken, turn = _deal(self.start, per_worker)
+        worker = (worker + turn) % workers  # a new loader begins with its worker 0, whoever's turn it was
+        skip = taken[worker] * self.batch_size
         batch: list[Sample] = []
         for sample in self._samples(skip, worker, workers):
             batch.append(sample)
