@@ -12,7 +12,7 @@ from mmcourse.authoring.real import data_folder
 from mmcourse.datasets.helpdesk import channel, grammar, posts, tone
 
 STORED = datasets.results("assistant")
-NEEDED = {"channel", "models", "speech", "tone", "posts", "interface", "injection", "real", "recognizers"}
+NEEDED = {"channel", "models", "speech", "tone", "posts", "interface", "injection", "real", "recognizers", "challenge"}
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,12 @@ def test_real_tables_again(script):
     assert len(recordings) > 10_000 and round(right, 2) == 0.85
     texts, names = script.read_snips(folder, "validate")
     assert len(texts) == STORED["real"]["snips"]["n"] and len(set(names)) == 7
+
+
+def test_the_challenge_is_above_simple_ways():
+    never, chow = (np.mean(STORED["challenge"][name]) for name in ("never refusing", "Chow's rule"))
+    assert abs(never - 0.58) < 0.02 and abs(chow - 0.78) < 0.01
+    assert max(STORED["challenge"]["Chow's rule"]) < 0.8
 
 
 def test_sarcasm_costs_less_by_expected_cost():
