@@ -220,7 +220,8 @@ resume = exercise(
             "`np.random.default_rng([seed, epoch, w]).permutation(samples)`.",
             mistake="same for each worker",
         ),
-        says("Both orders change with the epoch.", mistake="The epoch"),
+        says("The order of the shards changes with the epoch,", mistake="The shards come in the same order"),
+        says("and so does the shuffling.", mistake="Each worker shuffles in the same way"),
         context(
             "Then it gives batches of `batch` samples. The loop takes batches from the workers in turn: 0, 1, …, 0, 1, …"
         ),
@@ -279,10 +280,12 @@ print("order of 5 shards:", np.random.default_rng([7, 0]).permutation(5))
         "The shuffling inside is the same for each worker: w belongs to the seed.": (
             "samples = np.random.default_rng([seed, epoch]).permutation(own)"
         ),
-        "The epoch belongs to the seed of both orders: without it every epoch is the same.": [
-            edit("default_rng([seed, epoch]).permutation(len(", "default_rng([seed, 0]).permutation(len("),
-            "samples = np.random.default_rng([seed, 0, worker]).permutation(own)",
-        ],
+        "The shards come in the same order in every epoch: the epoch belongs to that seed, too.": edit(
+            "default_rng([seed, epoch]).permutation(len(", "default_rng([seed, 0]).permutation(len("
+        ),
+        "Each worker shuffles in the same way in every epoch: the epoch belongs to this seed, too.": (
+            "samples = np.random.default_rng([seed, 0, worker]).permutation(own)"
+        ),
         "`taken` are the batches of all workers together: worker w gave only every `workers`-th.": "given = taken",
         "The batches do not divide evenly: the first workers gave one more.": "given = taken // workers",
         "These are the samples already given: what comes after them is wanted.": edit(
@@ -518,7 +521,8 @@ def draw_challenge(g):
     size = np.where(large, size * 3, size)
     milliseconds = rng.integers(1, 20, size=size.shape)
     budget = np.rint(size.sum(axis=1) * rng.uniform(0.4, 0.6, size=NUM_CHAINS)).astype(int)
-    return Drawn({"megabytes": size, "milliseconds": milliseconds, "budget": budget}, budget)
+    inputs = {"megabytes": size, "milliseconds": milliseconds, "budget": budget}
+    return Drawn(inputs, milliseconds.sum(axis=1))
 
 
 def plan_cost(keep, size, milliseconds):
@@ -537,11 +541,9 @@ def plan_cost(keep, size, milliseconds):
 def time_saved(arrays, inputs, hidden):
     """Share of the forward time that is not computed twice, mean over the chains; 0 for a plan over its budget."""
     found = []
-    for keep, size, spent, budget in zip(
-        arrays["keep"], inputs["megabytes"], inputs["milliseconds"], hidden, strict=True
-    ):
-        peak, again = plan_cost(keep, size, spent)
-        found.append(1 - again / spent.sum() if peak <= budget else 0.0)
+    for k, keep in enumerate(arrays["keep"]):
+        peak, again = plan_cost(keep, inputs["megabytes"][k], inputs["milliseconds"][k])
+        found.append(1 - again / hidden[k] if peak <= inputs["budget"][k] else 0.0)
     return float(np.mean(found))
 
 
