@@ -385,6 +385,60 @@ def made_equal(
     return answer
 
 
+# ---------------------------------------------------------------- medical.4, medical.5
+def gappy(
+    center=lambda x, m: x - m,
+    spread=lambda x, s: x / s,
+    fill=lambda ok, z, w: torch.where(ok, z, w.expand_as(z)),
+    flags=lambda ok: ok.float(),
+    join=lambda z, f: torch.cat((z, f), -1),
+    act=F.relu,
+    keep="buffer",
+):
+    """A right answer with places to go wrong."""
+
+    class Encoder(nn.Module):
+        def __init__(self, mean, std, width):
+            super().__init__()
+            if keep == "buffer":
+                self.register_buffer("mean", mean)
+                self.register_buffer("std", std)
+            elif keep == "parameter":
+                self.mean, self.std = nn.Parameter(mean.clone()), nn.Parameter(std.clone())
+            else:
+                self.mean, self.std = mean, std
+            self.instead = nn.Parameter(torch.zeros(mean.shape))
+            self.hidden = nn.Linear(2 * mean.shape[0], width)
+
+        def forward(self, record):
+            ok = record == record
+            z = fill(ok, spread(center(record, self.mean), self.std), self.instead)
+            return act(self.hidden(join(z, flags(ok).to(z.dtype))))
+
+    return Encoder
+
+
+def clipped(
+    length=lambda g: g.pow(2).sum(1, keepdim=True).sqrt(),
+    shrink=lambda g, n, c: torch.where(n > c, g * c / n.clamp(min=1e-9), g),
+    noisy=lambda s, e, c, b: s + c * e,
+    divide=lambda s, b: s / b,
+):
+    """A right answer with places to go wrong."""
+
+    def answer(gradients, clip, noise):
+        safe = shrink(gradients, length(gradients), clip)
+        return divide(noisy(safe.sum(0), noise, clip, len(gradients)), len(gradients))
+
+    return answer
+
+
+def clipped_late(gradients, clip, noise):
+    total = gradients.sum(0)
+    total = total * min(1.0, clip / float(total.norm()))
+    return (total + clip * noise) / len(gradients)
+
+
 # ---------------------------------------------------------------- generation.4, generation.5
 def flowing(
     times=lambda t: t.view(-1, 1, 1, 1),
@@ -1842,6 +1896,34 @@ ANSWERS = {
             (made_equal(after=lambda norm, m: 1.0), "not clipped"),
             (made_equal(after=lambda norm, m: m / norm), "only ever shorter"),
             (made_equal(told=lambda norm, m: min(norm, m)), "before clipping"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "medical.4": Answers(
+        right=[gappy(), gappy(act=lambda x: x.clamp(min=0))],
+        wrong=[
+            (gappy(center=lambda x, m: x), "Subtract the mean"),
+            (gappy(spread=lambda x, s: x), "Divide by `std`"),
+            (gappy(fill=lambda ok, z, w: torch.nan_to_num(z)), "learned"),
+            (gappy(flags=lambda ok: 1 - ok.float()), "flag"),
+            (gappy(join=lambda z, f: torch.cat((f, z), -1)), "flags come after"),
+            (gappy(act=lambda x: x), "ReLU"),
+            (gappy(keep="plain"), "not saved"),
+            (gappy(keep="parameter"), "not parameters"),
+        ],
+    ),
+    "medical.5": Answers(
+        right=[clipped(), clipped(noisy=lambda s, e, c, b: torch.add(s, e, alpha=c))],
+        wrong=[
+            (clipped_late, "not their sum"),
+            (clipped(shrink=lambda g, n, c: g), "Nothing is clipped"),
+            (clipped(shrink=lambda g, n, c: g / n.clamp(min=1e-9) * c), "stays as it is"),
+            (clipped(shrink=lambda g, n, c: g.clamp(-c, c)), "each number by itself"),
+            (clipped(length=lambda g: g.abs().sum(1, keepdim=True)), "sum of sizes"),
+            (clipped(noisy=lambda s, e, c, b: s), "noise is missing"),
+            (clipped(noisy=lambda s, e, c, b: s + e), "multiplied by `clip`"),
+            (clipped(noisy=lambda s, e, c, b: s + b * c * e), "added once"),
+            (clipped(divide=lambda s, b: s), "number of patients"),
         ],
         skip=FUNCTIONS,
     ),
