@@ -1,0 +1,61 @@
+"""Lesson speech_to_text's stored runs: what they hold, and the parts that they are made with."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmcourse.datasets import results
+
+pytest.importorskip("torch")
+SOURCE = Path(__file__).resolve().parents[2] / "notebooks" / "src" / "speech_to_text" / "make_results.py"
+
+
+@pytest.fixture(scope="module")
+def made():
+    spec = importlib.util.spec_from_file_location("speech_to_text_results", SOURCE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_letters_spell_the_digits_with_spaces_between(made):
+    labels = made.labels_of([3, 0], made.LETTERS)
+    assert "".join(made.LETTERS[label - 1] for label in labels) == "three zero"
+    assert made.labels_of([3, 0], made.DIGITS) == [4, 1]
+    assert made.steps_needed(labels) == len("three zero") + 1, "a blank between the two e"
+
+
+def test_what_is_no_digit_becomes_the_nearest(made):
+    assert made.nearest_digits("sevn tree foor") == "seven three four"
+    assert made.nearest_digits("") == ""
+
+
+def test_every_speaker_is_unseen_once_and_all_runs_are_stored(made):
+    stored = results("speech_to_text")["digits"]
+    assert sorted(name for fold in stored["unseen"] for name in fold) == sorted(
+        ["george", "jackson", "lucas", "nicolas", "theo", "yweweler"]
+    )
+    for writer in made.WRITERS:
+        for steps in stored["steps"]:
+            runs = stored["runs"][f"{writer}, {steps} steps"]
+            assert len(runs) == len(stored["unseen"])
+            assert all(0 <= run["wer, nearest digit"] <= run["wer"] + 0.1 for run in runs)
+            assert all(run["without a path"] == 0 for run in runs), "with pauses, every string fits"
+
+
+def test_a_larger_budget_helped_every_writer():
+    runs = results("speech_to_text")["digits"]["runs"]
+    for writer in ("words, 40 ms", "letters, 40 ms", "letters, 20 ms"):
+        few, many = ([run["wer"] for run in runs[f"{writer}, {steps} steps"]] for steps in (120, 300))
+        assert np.mean(many) < np.mean(few)
+
+
+def test_both_real_recognizers_heard_each_person():
+    stored = results("speech_to_text")["real_recognizers"]
+    names = set(results("speech_to_text")["digits"]["unseen"][0])
+    for name in ("Whisper tiny", "pocketsphinx", "pocketsphinx, digits only"):
+        assert names <= set(stored[name]) and len(stored[name]) == 6
