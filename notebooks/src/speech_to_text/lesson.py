@@ -1151,10 +1151,11 @@ for name in names:
 mean_of = {name: np.mean([packaged[name][p] for p in people_]) for name in names}
 free, told_digits = mean_of["pocketsphinx"], mean_of["pocketsphinx, digits only"]
 assert mean_of["Whisper tiny"] < told_digits < free
-assert max(packaged["Whisper tiny"], key=packaged["Whisper tiny"].get) == "nicolas"
+rates_ = sorted(packaged["Whisper tiny"][person] for person in people_)
+assert rates_[-2] <= 0.2 and rates_[-1] > 0.5
 
 # %% [markdown]
-# Ten strings of a person are few, so read only what is large. Whisper hears five of the six nearly without error, from recordings of telephone quality that it never saw; one person it mostly does not understand, and that one is hard for the others as well. Free, pocketsphinx writes as many errors as words (a rate above 1 is possible: it inserts). *Told what can be said*, the same program makes about a third of the errors: knowing the task is worth a lot here. Whisper needed no such help.
+# Ten strings of a person are few, so read only what is large. Whisper hears five of the six well (at most one word in five wrong), from recordings of telephone quality; one person it mostly does not understand. Free, pocketsphinx writes as many errors as words (a rate above 1 is possible: it inserts). *Told what can be said*, the same program makes about a third of the errors: knowing the task is worth a lot here. Whisper needed no such help.
 
 # %% [markdown]
 # ## 11 · While the sound comes in
