@@ -1135,7 +1135,7 @@ for steps in budgets:
 # %% [markdown]
 # As they come, the letters lose clearly, at both budgets. Nearly all of that is spelling: exchange each written word for the digit with the fewest edits (a **lexicon** of ten words), and at the larger budget no difference to words is left that three pairs of people could show. Letters at 20 ms a step need longer to learn. Section 5's warning does not bite here: with pauses, all strings fit. And people differ far more than methods do (the dots): say who was unseen, and how many.
 #
-# What do two recognizers say that were trained on hundreds of people and more? Pocketsphinx (hidden Markov models, its own English model, 29 MB), free and told that only digits come, and Whisper *tiny*, on ten strings of each person (stored):
+# What do two recognizers say that were trained on far more speech? Pocketsphinx (hidden Markov models, its own English model, 29 MB), free and told that only digits come, and Whisper *tiny*, on ten strings of each person (stored):
 
 # %% tags=["hide-input"]
 packaged = results("speech_to_text")["real_recognizers"]
