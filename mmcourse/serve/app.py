@@ -261,6 +261,7 @@ def create_app(service: Service) -> FastAPI:
             service.start_soon()
         yield
         await service.drain()
+        await service.batcher.close()
         service.close()
 
     app = FastAPI(title="mmcourse", version=__version__, lifespan=life, docs_url=None, redoc_url=None)

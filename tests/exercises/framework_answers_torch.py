@@ -249,6 +249,43 @@ def loss_of_hypotheses(
     return answer
 
 
+# ---------------------------------------------------------------- deploy.4, deploy.5
+def shifted(
+    guess=lambda z, k: torch.eye(k)[z.argmax(-1)],
+    table=lambda p, t: p.T @ t / len(t),
+    today=lambda z, k: torch.eye(k)[z.argmax(-1)].mean(0),
+    solve=torch.linalg.solve,
+    cut=lambda w: torch.where(w > 0, w, torch.zeros_like(w)),
+    mix=lambda z, w: z.softmax(1) * w,
+    norm=lambda p: p / p.sum(1)[:, None],
+):
+    """A right answer with places to go wrong."""
+
+    def answer(old_logits, old_labels, new_logits):
+        k = old_logits.shape[-1]
+        confusion = table(guess(old_logits, k), torch.eye(k)[old_labels])
+        weights = cut(solve(confusion, today(new_logits, k)))
+        return weights, norm(mix(new_logits, weights))
+
+    return answer
+
+
+def discrepancy(
+    kernel=lambda d, w: torch.exp(-d / (2 * w * w)),
+    own=lambda k: (k.sum() - k.trace()) / (len(k) * (len(k) - 1)),
+    join=lambda a, b, c: a + b - 2 * c,
+):
+    """A right answer with places to go wrong."""
+
+    def answer(x, y, width):
+        def table(a, b):
+            return kernel(((a.unsqueeze(1) - b.unsqueeze(0)) ** 2).sum(2), width)
+
+        return join(own(table(x, x)), own(table(y, y)), table(x, y).mean())
+
+    return answer
+
+
 # ---------------------------------------------------------------- interpret.4, interpret.5
 def way_of(
     score=lambda z, t: z[torch.arange(len(t)), t],
@@ -1924,6 +1961,33 @@ ANSWERS = {
             (clipped(noisy=lambda s, e, c, b: s + e), "multiplied by `clip`"),
             (clipped(noisy=lambda s, e, c, b: s + b * c * e), "added once"),
             (clipped(divide=lambda s, b: s), "number of patients"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "deploy.4": Answers(
+        right=[shifted(), shifted(solve=lambda c, q: torch.linalg.pinv(c) @ q)],
+        wrong=[
+            (shifted(guess=lambda z, k: z.softmax(1)), "not probabilities"),
+            (shifted(table=lambda p, t: (p.T @ t).T / len(t)), "turned round"),
+            (shifted(table=lambda p, t: p.T @ t / t.sum(0)), "sums to 1 only in parts"),
+            (shifted(today=lambda z, k: z.softmax(1).mean(0)), "predicted today"),
+            (shifted(cut=lambda w: w), "below 0"),
+            (shifted(mix=lambda z, w: z.softmax(1)), "not corrected"),
+            (shifted(norm=lambda p: p), "sum to 1 in each row"),
+            (shifted(mix=lambda z, w: (z * w).softmax(1)), "not to logits"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "deploy.5": Answers(
+        right=[discrepancy(), discrepancy(kernel=lambda d, w: (-0.5 * (d / w**2)).exp())],
+        wrong=[
+            (discrepancy(kernel=lambda d, w: torch.exp(-d.clamp(min=1e-12).sqrt() / (2 * w**2))), "squared distance"),
+            (discrepancy(kernel=lambda d, w: torch.exp(-d / (2 * w))), "2 · width²"),
+            (discrepancy(kernel=lambda d, w: torch.exp(-d / w**2)), "2 · width²"),
+            (discrepancy(own=lambda k: k.mean()), "diagonal is still"),
+            (discrepancy(own=lambda k: (k.sum() - len(k)) / len(k) ** 2), "as many pairs"),
+            (discrepancy(join=lambda a, b, c: a + b - c), "count twice"),
+            (discrepancy(join=lambda a, b, c: torch.relu(a + b - 2 * c)), "below 0"),
         ],
         skip=FUNCTIONS,
     ),
