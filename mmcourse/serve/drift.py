@@ -60,10 +60,16 @@ def power(n: int, alarm_at: int, accuracy: float) -> float:
 
 def labels_needed(good: float, bad: float, false_alarms: float = 0.05, wanted: float = 0.8) -> tuple[int, int]:
     """The fewest labels n, and the alarm limit, with at most this rate of false alarms and at least this power."""
-    for n in range(1, 10_001):
-        limits = [k for k in range(n + 1) if power(n, k, good) <= false_alarms]
-        if limits and power(n, limits[-1], bad) >= wanted:
-            return n, limits[-1]
+    from scipy.stats import binom
+
+    sizes = np.arange(1, 10_001)
+    limits = binom.ppf(false_alarms, sizes, good)
+    limits = np.where(
+        binom.cdf(limits, sizes, good) <= false_alarms, limits, limits - 1
+    )  # the largest within the budget
+    found = np.flatnonzero((limits >= 0) & (binom.cdf(limits, sizes, bad) >= wanted))
+    if len(found):
+        return int(sizes[found[0]]), int(limits[found[0]])
     raise ValueError(f"more than 10,000 labels are needed to tell {good:.3f} from {bad:.3f}")
 
 
