@@ -286,6 +286,58 @@ def discrepancy(
     return answer
 
 
+# ---------------------------------------------------------------- driving.4, driving.5
+def gated_votes(
+    squash=torch.sigmoid,
+    keep=lambda g, m: torch.where(m, g, torch.zeros_like(g)),
+    add=lambda g, z: torch.einsum("bm,bmc->bc", g, z),
+    finish=lambda total, prior, z: total + prior,
+):
+    """A right answer with places to go wrong."""
+
+    class Gated(nn.Module):
+        def __init__(self, num_sensors, num_classes, context_size):
+            super().__init__()
+            self.gate = nn.Linear(context_size, num_sensors)
+            self.prior = nn.Parameter(torch.zeros(num_classes))
+
+        def forward(self, logits, context, modality_mask):
+            raw = self.gate(context)
+            gates = keep(squash(raw), modality_mask) if keep != "before" else squash(raw * modality_mask)
+            return finish(add(gates, logits), self.prior, logits)
+
+    return Gated
+
+
+def scattering(
+    down=torch.floor,
+    axes=(0, 1),
+    middle=True,
+    border="drop",
+    mean=True,
+    read=lambda f: f,
+    last=False,
+):
+    """A right answer with places to go wrong."""
+
+    def answer(points, features, rows, columns, cell):
+        r = down(points[:, axes[0]] / cell).long()
+        c = down(points[:, axes[1]] / cell).long() + (columns // 2 if middle else 0)
+        f = read(features)
+        if border == "drop":
+            good = (r >= 0) & (r < rows) & (c >= 0) & (c < columns)
+            r, c, f = r[good], c[good], f[good]
+        else:
+            r, c = r.clamp(0, rows - 1), c.clamp(0, columns - 1)
+        match = (torch.arange(rows * columns)[:, None] == (r * columns + c)[None]).to(f.dtype)
+        if last:
+            order = torch.arange(1, len(r) + 1)
+            match = (match * order == (match * order).amax(1, keepdim=True).clamp(min=1)).to(f.dtype)
+        total = match @ f
+        count = match.sum(1, keepdim=True).clamp(min=1) if mean is True else torch.tensor(float(mean or 1))
+        return (total / count).T.unflatten(1, (rows, columns))
+
+
 # ---------------------------------------------------------------- interpret.4, interpret.5
 def way_of(
     score=lambda z, t: z[torch.arange(len(t)), t],
@@ -1873,6 +1925,33 @@ ANSWERS = {
             (loss_of_hypotheses(mix=lambda w, p: p[torch.arange(len(p)), w.argmax(1)]), "only the best"),
             (loss_of_hypotheses(mix=lambda w, p: (w.exp() * p).sum(1)), "outside the sum"),
             (loss_of_hypotheses(mean=torch.sum), "not the sum"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "driving.4": Answers(
+        right=[gated_votes(), gated_votes(add=lambda g, z: (z * g.unsqueeze(-1)).sum(1))],
+        wrong=[
+            (gated_votes(squash=lambda z: z.softmax(-1)), "compete"),
+            (gated_votes(squash=lambda z: z), "no sigmoid"),
+            (gated_votes(squash=lambda z: z.sigmoid().mean(0, keepdim=True).expand_as(z)), "own context"),
+            (gated_votes(keep=lambda g, m: g), "still votes"),
+            (gated_votes(keep="before"), "half open"),
+            (gated_votes(add=lambda g, z: (g[..., None] * z).mean(1)), "mean over the sensors"),
+            (gated_votes(finish=lambda t, p, z: t), "prior is missing"),
+            (gated_votes(finish=lambda t, p, z: t + z.shape[1] * p), "counts once"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "driving.5": Answers(
+        right=[scattering(), scattering(read=lambda f: 1.0 * f)],
+        wrong=[
+            (scattering(down=torch.trunc), "toward zero"),
+            (scattering(axes=(1, 0)), "x and y are exchanged"),
+            (scattering(middle=False), "middle of the grid"),
+            (scattering(border="clamp"), "moved to the border"),
+            (scattering(mean=False), "sum of a cell"),
+            (scattering(last=True), "last point"),
+            (scattering(read=lambda f: f.detach()), "gradient is lost"),
         ],
         skip=FUNCTIONS,
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from mmcourse.numpy.geometry import (
@@ -14,7 +16,7 @@ from mmcourse.numpy.geometry import (
 )
 
 from .table import MODALITIES, WEATHERS
-from .world import CELL, CLOCK, COLUMNS, ROWS, SIZES, World, cell_of
+from .world import CELL, CLOCK, COLUMNS, FASTEST, ROWS, SIZES, World, cell_of
 
 HEIGHT, WIDTH = 32, 96
 INTRINSICS = np.array([[48.0, 0.0, 48.0], [0.0, 48.0, 12.0], [0.0, 0.0, 1.0]])
@@ -58,24 +60,31 @@ def ego_pose(speed: float, yaw_rate: float, time: float) -> np.ndarray:
     return rigid(rotation(yaw=yaw), np.array([forward * np.cos(yaw / 2), forward * np.sin(yaw / 2), 0.0]))
 
 
-Box = tuple[np.ndarray, np.ndarray, float, int, int]  # center, size, yaw, class, place
+@dataclass(frozen=True)
+class Box:
+    """A thing as one sensor sees it, in the car's frame at its time; nothing here depends on what it truly is."""
+
+    center: np.ndarray
+    size: np.ndarray
+    yaw: float
+    kind: int
+    place: int
+    velocity: np.ndarray
 
 
 def boxes(world: World, i: int, sensor: str) -> list[Box]:
-    """What one sensor sees of scene i, in the car's frame at that sensor's time: (center, size, yaw, class, place)."""
+    """What one sensor makes of the places of scene i."""
     says = world.says[i, :, MODALITIES.index(sensor)]
     time = CLOCK[sensor]
     ego_from_world = invert_rigid(ego_pose(world.ego_speed[i], world.yaw_rate[i], time))
     found = []
     for k in np.flatnonzero(world.there[i] & (says > 0)):
-        kind, yaw = says[k], world.heading[i, k]
-        if (kind == 1) != (world.classes[i, k] == 1):  # taken for a car, or a car taken for another
-            yaw = yaw + np.pi / 2
-        moved = world.places[i, k] + time * world.speed[i, k] * np.array(
-            [np.cos(world.heading[i, k]), np.sin(world.heading[i, k])]
-        )
+        kind = int(says[k])
+        yaw = float(world.heading[i, k]) + (0.0 if kind == 1 else np.pi / 2)
+        velocity = world.pace[i, k] * FASTEST[kind] * np.array([np.cos(yaw), np.sin(yaw)])
+        moved = world.places[i, k] + time * velocity
         center = ego_from_world[:3, :3] @ np.array([*moved, SIZES[kind, 2] / 2]) + ego_from_world[:3, 3]
-        found.append((center, SIZES[kind], float(yaw - world.yaw_rate[i] * time), int(kind), int(k)))
+        found.append(Box(center, SIZES[kind], yaw - float(world.yaw_rate[i]) * time, kind, int(k), velocity))
     return found
 
 
@@ -83,7 +92,8 @@ def cast(origin: np.ndarray, rays: np.ndarray, azimuths: np.ndarray, found: list
     """Distance to the nearest box of each ray, (rows, columns), inf for none; and which box, -1 for none."""
     distance = np.full(rays.shape[:2], np.inf, np.float32)
     which = np.full(rays.shape[:2], -1)
-    for number, (center, size, yaw, _, _) in enumerate(found):
+    for number, thing in enumerate(found):
+        center, size, yaw = thing.center, thing.size, thing.yaw
         x, y = center[0] - origin[0], center[1] - origin[1]
         reach = np.hypot(size[0], size[1]) / 2 / max(np.hypot(x, y), 2.0)
         near = np.abs(azimuths - np.arctan2(y, x)) < np.arcsin(min(reach, 0.99)) + 0.02
@@ -130,10 +140,10 @@ def camera(world: World, i: int, rng: np.random.Generator) -> np.ndarray:
     found = boxes(world, i, "camera")
     distance, which = cast(CAMERA_AT, PIXEL_RAYS, PIXEL_AZIMUTHS, found)
     picture = GROUND.copy()
-    for number, (_, size, _, kind, place) in enumerate(found):
+    for number, thing in enumerate(found):
         hit = which == number
-        height = (CAMERA_AT[2] + PIXEL_RAYS[hit, 2] * distance[hit]) / size[2]
-        picture[hit] = _paint(kind, height, world.color[i, place])
+        height = (CAMERA_AT[2] + PIXEL_RAYS[hit, 2] * distance[hit]) / thing.size[2]
+        picture[hit] = _paint(thing.kind, height, world.color[i, thing.place])
     depth = np.minimum(distance, GROUND_DISTANCE)[..., None]
     weather = WEATHERS[world.weather[i]]
     if weather == "fog":
@@ -154,7 +164,7 @@ def lidar(world: World, i: int, rng: np.random.Generator) -> np.ndarray:
     """Points of scene i in the lidar's own frame at its own time: float32 (p, 4), x, y, z and reflectance."""
     found = boxes(world, i, "lidar")
     distance, which = cast(LIDAR_AT, BEAM_RAYS, BEAM_AZIMUTHS, found)
-    kinds = np.array([0, *(kind for _, _, _, kind, _ in found)])
+    kinds = np.array([0, *(thing.kind for thing in found)])
     distance = np.minimum(distance, LIDAR_GROUND)
     reflectance = REFLECTANCE[kinds[which + 1]]
     back = distance < 60.0
@@ -168,9 +178,9 @@ def lidar(world: World, i: int, rng: np.random.Generator) -> np.ndarray:
 def radar(world: World, i: int, rng: np.random.Generator) -> np.ndarray:
     """Detections of scene i: float32 (k, 4): range (m), azimuth (rad, to the left), range rate (m/s), strength (dB)."""
     found = boxes(world, i, "radar")
-    centers = np.array([center[:2] for center, *_ in found]).reshape(-1, 2)
-    kinds = np.array([kind for _, _, _, kind, _ in found], int)
-    moving = world.velocity()[i][[place for *_, place in found]].reshape(-1, 2)
+    centers = np.array([thing.center[:2] for thing in found]).reshape(-1, 2)
+    kinds = np.array([thing.kind for thing in found], int)
+    moving = np.array([thing.velocity for thing in found]).reshape(-1, 2)
     angle = rng.uniform(-FIELD, FIELD, CLUTTER)
     away = rng.uniform(5.0, 40.0, CLUTTER)
     posts = np.stack([away * np.cos(angle), away * np.sin(angle)], axis=1)

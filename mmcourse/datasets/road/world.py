@@ -14,6 +14,7 @@ ROWS, COLUMNS = 16, 16  # the bird's-eye view: 0 to 32 m ahead, 16 m to the left
 NEAR, FAR = 7.0, 30.0
 #                    length width height, meters; by class, as in CLASSES ("nothing" has none)
 SIZES = np.array([[0.0, 0.0, 0.0], [3.8, 1.7, 1.5], [1.7, 0.5, 1.75], [0.5, 0.5, 1.75]])
+FASTEST = np.array([0.0, 14.0, 6.0, 1.8])  # m/s, by class
 CLOCK = {"camera": 0.0, "lidar": -0.05, "radar": -0.02}  # seconds, from the camera's shutter
 
 
@@ -28,8 +29,8 @@ class World:
     classes : int (n, MOST), what stands there
     says : int (n, MOST, 3), which class each sensor makes of it, in the order of MODALITIES
     places : float (n, MOST, 2)
-    heading : float (n, MOST), radians, of each sensor's version: a cyclist crosses, a car goes along
-    speed : float (n, MOST), m/s along the heading
+    heading : float (n, MOST), radians: along the road, to and fro; what a sensor takes for no car crosses it
+    pace : float (n, MOST), 0 to 1, the speed as a share of the fastest of the class that a sensor makes of it
     color : float (n, MOST, 3)
     ego_speed, yaw_rate : float (n,), m/s and rad/s
     """
@@ -40,14 +41,10 @@ class World:
     says: np.ndarray
     places: np.ndarray
     heading: np.ndarray
-    speed: np.ndarray
+    pace: np.ndarray
     color: np.ndarray
     ego_speed: np.ndarray
     yaw_rate: np.ndarray
-
-    def velocity(self) -> np.ndarray:
-        """float (n, MOST, 2), over ground."""
-        return self.speed[..., None] * np.stack([np.cos(self.heading), np.sin(self.heading)], axis=-1)
 
     def cells(self) -> np.ndarray:
         """int64 (n, MOST), the bird's-eye cell of each place, row · COLUMNS + column; -1 where there is no place."""
@@ -83,18 +80,14 @@ def draw_world(n: int, rng: np.random.Generator) -> World:
     places, there = draw_places(n, rng)
     classes = rng.choice(4, size=(n, MOST), p=PRIOR)
     says = draw_says(classes, np.broadcast_to(weather[:, None], classes.shape), rng)
-    crosses = rng.choice([-1.0, 1.0], size=(n, MOST)) * np.pi / 2 + rng.normal(0, 0.2, (n, MOST))
-    along = rng.choice([0.0, np.pi], size=(n, MOST)) + rng.normal(0, 0.08, (n, MOST))
-    heading = np.where(classes == 1, along, crosses)
-    fastest = np.array([0.0, 14.0, 6.0, 1.8])[classes]
     return World(
         weather=weather,
         there=there,
         classes=classes,
         says=says,
         places=places,
-        heading=heading,
-        speed=rng.uniform(0.0, 1.0, (n, MOST)) * fastest,
+        heading=rng.choice([0.0, np.pi], size=(n, MOST)) + rng.normal(0, 0.1, (n, MOST)),
+        pace=rng.uniform(0.0, 1.0, (n, MOST)),
         color=rng.uniform(0.0, 1.0, (n, MOST, 3)),
         ego_speed=rng.uniform(2.0, 20.0, n),
         yaw_rate=rng.uniform(-0.15, 0.15, n),
