@@ -52,7 +52,7 @@ class Trimodal(nn.Module):
     def __init__(self, encoders: dict[str, nn.Module], hidden: int = 128, classes: int = 3) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict(encoders)
-        self.hidden = nn.Linear(WIDTH * len(encoders), hidden)
+        self.hidden = nn.Linear(sum(encoder.width for encoder in encoders.values()), hidden)
         self.logits = nn.Linear(hidden, classes)
 
     def forward(self, batch: dict[str, Any]) -> torch.Tensor:

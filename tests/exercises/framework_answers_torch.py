@@ -528,6 +528,65 @@ def clipped_late(gradients, clip, noise):
     return (total + clip * noise) / len(gradients)
 
 
+# ---------------------------------------------------------------- compress.4, compress.5
+class Rounding(nn.Module):
+    """A right answer with places to go wrong."""
+
+    top = staticmethod(lambda w: w.abs().max(1, keepdim=True)[0])
+    levels = staticmethod(lambda bits: 2 ** (bits - 1) - 1)
+    cut = staticmethod(torch.round)
+    back = staticmethod(lambda w, r: (r - w).detach() + w)
+    given = staticmethod(lambda x: x)
+    bias = True
+
+    def __init__(self, inputs, outputs, bits):
+        super().__init__()
+        self.layer, self.n = nn.Linear(inputs, outputs), self.levels(bits)
+
+    def forward(self, x):
+        w = self.layer.weight
+        s = self.top(w.detach()) / self.n
+        y = self.given(x) @ self.back(w, self.cut(w / s) * s).T
+        return y + self.layer.bias if self.bias else y + 0 * self.layer.bias.detach()
+
+
+def rounding(**parts):
+    return type("Rounding", (Rounding,), {k: staticmethod(v) if callable(v) else v for k, v in parts.items()})
+
+
+def teaching(
+    quiet=True,
+    apart=True,
+    power=2,
+    kl=lambda q, p: F.kl_div(q, p, reduction="batchmean"),
+    hot=(True, True),
+    ce=F.cross_entropy,
+    weigh=lambda a: (1 - a, a),
+    clear=True,
+    go=True,
+    give=lambda loss: loss.item(),
+):
+    """A right answer with places to go wrong."""
+
+    def answer(student, teacher, optimizer, x, labels, temperature, alpha):
+        if quiet:
+            teacher.eval()
+        wanted = teacher(x).detach() if apart else teacher(x)
+        z = student(x)
+        p = (wanted / (temperature if hot[0] else 1)).softmax(1)
+        q = (z / (temperature if hot[1] else 1)).log_softmax(1)
+        a, b = weigh(alpha)
+        loss = a * ce(z, labels) + b * temperature**power * kl(q, p)
+        if clear:
+            optimizer.zero_grad()
+        loss.backward()
+        if go:
+            optimizer.step()
+        return give(loss)
+
+    return answer
+
+
 # ---------------------------------------------------------------- generation.4, generation.5
 def flowing(
     times=lambda t: t.view(-1, 1, 1, 1),
@@ -2067,6 +2126,40 @@ ANSWERS = {
             (discrepancy(own=lambda k: (k.sum() - len(k)) / len(k) ** 2), "as many pairs"),
             (discrepancy(join=lambda a, b, c: a + b - c), "count twice"),
             (discrepancy(join=lambda a, b, c: torch.relu(a + b - 2 * c)), "below 0"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "compress.4": Answers(
+        right=[Rounding, rounding(back=lambda w, r: w - (w - r).detach())],
+        wrong=[
+            (rounding(back=lambda w, r: r), "No gradient reaches"),
+            (rounding(back=lambda w, r: w), "not rounded"),
+            (rounding(top=lambda w: w.abs().max()), "one scale for all"),
+            (rounding(levels=lambda bits: 2 ** (bits - 1)), "number of codes"),
+            (rounding(levels=lambda bits: 127), "Use `bits`"),
+            (rounding(top=lambda w: w.max(1, keepdim=True)[0]), "largest magnitude"),
+            (rounding(cut=torch.floor), "to the nearest"),
+            (rounding(given=torch.round), "Inputs"),
+            (rounding(bias=False), "bias is missing"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "compress.5": Answers(
+        right=[teaching(), teaching(kl=lambda q, p: (p * (p.log() - q)).sum() / len(p))],
+        wrong=[
+            (teaching(quiet=False), "eval()"),
+            (teaching(apart=False), "teacher has changed"),
+            (teaching(power=0), "T² is missing"),
+            (teaching(power=1), "not T"),
+            (teaching(kl=lambda q, p: F.kl_div(p.log(), q.exp(), reduction="batchmean")), "order"),
+            (teaching(kl=lambda q, p: F.kl_div(q, p, reduction="mean")), "divides by the classes"),
+            (teaching(kl=lambda q, p: F.kl_div(q, p, reduction="sum")), "sum over the batch"),
+            (teaching(hot=(False, True)), "Both"),
+            (teaching(ce=lambda z, y: F.cross_entropy(z.softmax(1), y)), "labels' part"),
+            (teaching(weigh=lambda a: (a, 1 - a)), "exchanged"),
+            (teaching(clear=False), "Old gradients"),
+            (teaching(go=False), "did not step"),
+            (teaching(give=lambda loss: loss), "plain number"),
         ],
         skip=FUNCTIONS,
     ),

@@ -1,0 +1,1348 @@
+# %% [markdown]
+# # Compress: smaller, faster, and still right?
+# *A trained model is not yet a product. You take the course's model out of PyTorch, write its weights with 8 bits, prune it, teach a student in its place, and measure at every step what changed: the answers, the time, the bytes.*
+#
+# {{budget}}
+#
+# **You will be able to**
+# - export a model to a file that runs without PyTorch, and prove that it answers the same;
+# - quantize by hand, and say where the error comes from;
+# - predict whether int8 will make a model faster or slower;
+# - train with quantization, prune, and distill a student;
+# - tell a real change from noise, and choose what to ship.
+#
+# **Before this:** [start_here](start_here.ipynb) (the model), [train_pytorch](train_pytorch.ipynb), [evaluate](evaluate.ipynb) (McNemar's test, intervals).
+#
+# **Time to read:** 75 minutes with the five blanks, then 145 for the [exercises](exercises/compress.ipynb).
+
+# %% [markdown]
+# ## 1 · An answer without PyTorch
+#
+# The model of the first lesson, as one file. `mmcourse.onnx` needs NumPy and a small program that runs such files, called ONNX Runtime; PyTorch is not even loaded.
+
+# %%
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mmcourse import onnx
+from mmcourse.datasets import data_dir, load, mood, results
+
+test = load("mood", "test")
+small = onnx.load_trimodal()
+messages = [{m: test[i][m] for m in mood.MODALITIES} for i in range(3)]
+probabilities = small.probabilities(messages)
+for message, p in zip(messages, probabilities):
+    said = small.classes[p.argmax()]
+    print(f"{said:9} {p.max():.2f}   {message['words']}")
+print(f"{small.path.name}: {small.path.stat().st_size / 1e3:.0f} kB")
+print("PyTorch is loaded:", "torch" in sys.modules)
+assert "torch" not in sys.modules
+
+# %% [markdown]
+# The same voices and faces go in as in the first lesson, and the same probabilities come out (to the sixth digit; section 4 shows it). The file is 402 kB. Could it be 150? 30? And what would it cost?
+
+# %% [markdown]
+# ## 2 · The question
+#
+# **Record three guesses.** You will measure all of them.
+
+# %%
+from mmcourse import widgets
+
+int8_time = widgets.guess(
+    "All layers of this model are written as 8-bit integers instead of 32-bit floats. "
+    "On a processor with fast 8-bit instructions, one message then takes …",
+    ["less time", "about the same time", "more time"],
+)
+
+# %%
+most_harm = widgets.guess(
+    "Which of these changes the most of the model's answers?",
+    [
+        "8-bit weights",
+        "half of all weights set to 0",
+        "a face read as blue-green-red instead of red-green-blue",
+    ],
+)
+
+# %%
+best_teacher = widgets.guess(
+    "A small student learns from 300 messages. Its targets are the labels; or the "
+    "probabilities of a trained teacher; or the exact probabilities, which we know. "
+    "How much of the gain over labels needs the teacher to be exact?",
+    ["hardly any", "about half", "nearly all"],
+)
+
+# %% [markdown]
+# ## 3 · The ladder
+#
+# From notebook to product a model climbs a ladder, and on each **rung** it is another program: other code, other number formats, other libraries. So on each rung we ask the same questions.
+
+# %% tags=["hide-input"]
+import matplotlib.pyplot as plt
+
+from mmcourse import draw, plot
+
+canvas = draw.Canvas()
+steps = [("PyTorch", "eager", "blue"), ("torch.export", "one graph", "blue")]
+steps += [("ONNX", "one file", "orange"), ("ONNX Runtime", "runs it", "orange")]
+steps += [("int8", "152 kB", "green"), ("student, int8", "smaller", "green")]
+placed = []
+for name, note, color in steps:
+    part = draw.box(name, note=note, color=color)
+    if placed:
+        placed.append(canvas.place(part, right_of=placed[-1], gap=20))
+        canvas.arrow(placed[-2], placed[-1])
+    else:
+        placed.append(canvas.place(part))
+below = draw.box("pre-processing", note="pixels, frames, word ids", color="gray")
+prepared = canvas.place(below, below=placed[0], gap=30)
+canvas.arrow(prepared, placed[0])
+draw.show(
+    canvas,
+    alt="Six boxes with arrows: PyTorch, torch.export, ONNX, ONNX Runtime, int8, a "
+    "student in int8. Below the first, pre-processing: every rung stands on it.",
+)
+
+# %% [markdown]
+# - **Largest difference** of the logits: is it rounding (0.000001), or something else?
+# - **Agreement**: the share of messages with the same answer as before.
+# - **Accuracy**, with an interval, and whether its *change* is beyond noise. Both models answer the same messages, so we look only at messages that exactly one of them gets right, and ask how surprising their split would be for a fair coin. That is McNemar's test, from lesson [evaluate](evaluate.ipynb).
+#
+# **Your turn (blank 1).** Ten messages, two models.
+# <details><summary>Hint</summary>
+#
+# `(first == second).mean()`. Only the first is right where `(first == labels) & (second != labels)`.
+# </details>
+
+
+# %%
+def compare(labels, first, second):
+    """Agreement, how many only the first gets right, how many only the second."""
+    # BEGIN SOLUTION
+    agreement = (first == second).mean()
+    only_first = ((first == labels) & (second != labels)).sum()
+    only_second = ((second == labels) & (first != labels)).sum()
+    return agreement, only_first, only_second
+    # END SOLUTION
+
+
+from mmcourse.check import check
+
+compare = check("compress.blank.1", compare)
+ten = np.array([0, 0, 1, 2, 2, 1, 0, 2, 1, 0])
+before = np.array([0, 0, 1, 2, 2, 0, 0, 2, 2, 0])
+after = np.array([0, 1, 1, 2, 2, 2, 0, 2, 1, 0])
+agreement, lost, won = compare(ten, before, after)
+right = [(said == ten).mean() for said in (before, after)]
+print(f"accuracy before {right[0]:.1f}, after {right[1]:.1f}")
+print(f"agreement {agreement:.1f}; only before right: {lost}, only after: {won}")
+
+# %% [markdown]
+# The accuracy is the same, and yet three of ten answers changed: one right to wrong, one wrong to right, one wrong to wrong. **Equal accuracy is not equality.** That is why agreement has a column of its own.
+
+# %% [markdown]
+# ## 4 · Export: what tracing freezes
+#
+# To leave Python, a model has to become data: a list of operations and their inputs, a **graph**. `torch.export` runs the model once with *example inputs* and records what it does. This is **tracing**, and whatever is a Python value at that moment is frozen into the graph.
+
+# %%
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmcourse.torch.export import quiet_export
+
+
+class Pairs(nn.Module):
+    """Puts frames together in pairs: (batch, frames) → (batch, pairs, 2)."""
+
+    def forward(self, x):
+        fill = -x.shape[1] % 2  # 1 for an odd number of frames: a Python number
+        return F.pad(x, (0, fill)).unflatten(1, (-1, 2))
+
+
+def try_shape(program, *shape):
+    """Whether a graph takes an input of this shape."""
+    try:
+        return f"works, {tuple(program(torch.zeros(*shape)).shape)}"
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0][:60]}"
+
+
+fixed = torch.export.export(Pairs(), (torch.zeros(2, 6),)).module()
+print("example (2, 6), nothing said about shapes")
+for shape in ((2, 6), (3, 6), (2, 5)):
+    print(f"   {shape}: {try_shape(fixed, *shape)}")
+
+# %% [markdown]
+# Traced with a batch of two, the graph takes a batch of two, forever. So we say which sizes are open (**dynamic shapes**):
+
+# %%
+batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=3)
+shapes = ({0: batch, 1: frames},)
+try:
+    torch.export.export(Pairs(), (torch.zeros(2, 6),), dynamic_shapes=shapes)
+except Exception as error:
+    lines = str(error).splitlines()
+    print(lines[0].split("!")[0])
+    print(next(line.strip()[:78] for line in lines[1:] if line.strip()))
+
+# %% [markdown]
+# Good: it refuses, instead of freezing in silence. An even length was traced, so `fill` was 0, and an odd length would need another graph. Our audio encoder has exactly this line. The cure is to write it without a Python number: take every second frame, starting at 0 and at 1.
+
+
+# %%
+class OpenPairs(nn.Module):
+    """The same, for any number of frames."""
+
+    def forward(self, x):
+        first = x[:, ::2]
+        second = F.pad(x, (0, 1))[:, 1::2]  # as many, whether the number is odd or even
+        return torch.stack([first, second], dim=-1)
+
+
+free = torch.export.export(OpenPairs(), (torch.zeros(2, 6),), dynamic_shapes=shapes)
+for shape in ((2, 6), (3, 6), (2, 5), (7, 101)):
+    print(f"{shape}: {try_shape(free.module(), *shape)}")
+x = torch.arange(10.0).reshape(2, 5)
+assert torch.equal(Pairs()(x), OpenPairs()(x))
+
+# %% [markdown]
+# Three more things freeze. **The mode**: exported in training mode, dropout stays alive in the graph, and the same input gets different answers. **An example batch of one**: a size of 1 is taken for a constant. **Branches**: `if x.mean() > 0` depends on the data, and cannot be recorded at all. Here is the first:
+
+# %%
+torch.manual_seed(0)
+net = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5))
+ones = torch.ones(2, 4)
+for mode in (True, False):
+    graph = torch.export.export(net.train(mode), (ones,)).module()
+    same = torch.equal(graph(ones), graph(ones))
+    name = "training" if mode else "evaluation"
+    print(f"exported in {name} mode: the same answer twice? {same}")
+
+# %% [markdown]
+# Now the course's own model. Batch size and lengths are open; padding masks and **presence** (which of face, voice, words a message has) are inputs, so that no caller can forget to mask; pre-processing stays outside. `to_onnx` then writes the graph in **ONNX**, a format that many programs read, with its weights inside the one file.
+
+# %%
+import tempfile
+
+from mmcourse.evaluate import expect_within
+from mmcourse.pretrained import load_trimodal
+from mmcourse.torch.export import export_program, to_onnx
+
+eager = load_trimodal()
+program = export_program(eager)
+folder = Path(tempfile.mkdtemp())
+to_onnx(program, folder / "model.onnx")
+again = onnx.load_trimodal(folder / "model.onnx")
+sizes = [1, 7, 92, 400]  # batches of several sizes, not only the example's
+edges = np.cumsum([0, *sizes])
+batches = []
+for start, stop in zip(edges, edges[1:]):
+    batches += test.subset(range(start, stop)).batches(stop - start)
+labels = test.labels[: edges[-1]]
+
+
+def torch_inputs(batch):
+    """A NumPy batch as the PyTorch model takes it: colors first."""
+    parts = ("inputs", "padding_mask")
+    made = {k: {m: torch.from_numpy(v) for m, v in batch[k].items()} for k in parts}
+    made["inputs"]["face"] = made["inputs"]["face"].permute(0, 3, 1, 2)
+    return made
+
+
+@torch.no_grad()
+def by_eager(batch):
+    return eager(torch_inputs(batch)).numpy()
+
+
+in_torch = np.concatenate([by_eager(b) for b in batches])
+in_onnx = np.concatenate([again.logits(b) for b in batches])
+apart = np.abs(in_torch - in_onnx).max()
+assert apart < 1e-4 and (in_torch.argmax(1) == in_onnx.argmax(1)).all()
+print(f"{len(labels)} messages in batches of {sizes}: every answer the same")
+expect_within("largest difference of logits, times 1,000:", 1e3 * apart, 0.0, 0.05)
+
+# %% [markdown]
+# ## 5 · Fewer bits, by hand
+#
+# A float has 32 bits. An 8-bit integer can be one of 256 **codes**, from −128 to 127. **Quantization** lays these codes like a ruler over the range of the numbers: the distance between two marks is the **scale** $s$, and the code that stands for 0 is the **zero point** $z$.
+
+# %%
+numbers = np.array([-0.9, -0.304, 0.0, 0.417, 1.65])
+low, high = numbers.min(), numbers.max()
+s = (high - low) / 255
+z = round(-128 - low / s)
+codes = np.clip(np.round(numbers / s) + z, -128, 127).astype(int)
+back = s * (codes - z)
+print(f"s = ({high} − ({low})) / 255 = {s:.4f}, z = round(−128 − ({low}) / s) = {z}")
+print("numbers", numbers)
+print("codes  ", codes)
+print("back   ", back.round(4))
+print("error  ", np.abs(back - numbers).round(4), "at most s/2 =", (s / 2).round(4))
+assert (np.abs(back - numbers) <= s / 2 + 1e-12).all() and back[2] == 0
+
+# %% tags=["hide-input"]
+places = [draw.matrix(numbers[None], title="numbers", form=".3f")]
+places += ["÷ s, round, + z →", draw.matrix(codes[None], title="codes, 1 byte each")]
+draw.show(
+    draw.column(
+        draw.row(*places, gap=10),
+        draw.row(
+            draw.matrix(codes[None], title="codes"),
+            "→ − z, × s →",
+            draw.matrix(back[None], title="back again", form=".2f"),
+            gap=10,
+        ),
+    ),
+    alt="Five numbers become five codes between -128 and 127, and five numbers again, "
+    "each within half a scale of what it was; 0 comes back as exactly 0.",
+)
+
+# %% [markdown]
+# **Affine quantization** writes each number as a rounded multiple of the scale, moved by the zero point (Jacob et al. 2018). For $b$ bits, with codes from $q_0 = -2^{b-1}$ to $q_1 = 2^{b-1}-1$:
+#
+# $$s = \frac{\max - \min}{q_1 - q_0} \qquad z = \mathrm{round}(q_0 - \min / s) \qquad q = \mathrm{clip}\bigl(\mathrm{round}(x/s) + z,\ q_0,\ q_1\bigr) \qquad \hat x = s\,(q - z)$$
+#
+# Rounding moves a number by at most half a mark, so $|\hat x - x| \le s/2$ inside the range; outside, the number is clipped. Two details matter:
+# - **0 must have an exact code.** Padding is 0, ReLU makes zeros. So the range is stretched until it holds 0.
+# - **Symmetric quantization** sets $z = 0$ and $s = \max|x| / q_1$: a little coarser, but products need no correction by z. It is the usual choice for weights.
+#
+# **Your turn (blank 2).** The scale and the zero point of a range.
+# <details><summary>Hint</summary>
+#
+# `first, last = -2 ** (bits - 1), 2 ** (bits - 1) - 1`. Stretch: `low = min(low, 0.0)`, `high = max(high, 0.0)`. Then the two formulas above.
+# </details>
+
+
+# %%
+def affine_parameters(low, high, bits=8):
+    """Scale and zero point of a range; 0 is in it."""
+    # BEGIN SOLUTION
+    first, last = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = (high - low) / (last - first)
+    return scale, round(first - low / scale)
+    # END SOLUTION
+
+
+affine_parameters = check("compress.blank.2", affine_parameters)
+
+# %% [markdown]
+# **Your turn (blank 3).** And the codes of an array.
+# <details><summary>Hint</summary>
+#
+# `np.round(x / scale)` first, then add z, then `np.clip`; end with `.astype(int)`.
+# </details>
+
+
+# %%
+def quantize(x, scale, zero_point, bits=8):
+    """Codes of an array."""
+    # BEGIN SOLUTION
+    first, last = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    return np.clip(np.round(x / scale) + zero_point, first, last).astype(int)
+    # END SOLUTION
+
+
+quantize = check("compress.blank.3", quantize)
+
+# %%
+heights = np.array([0.2, 0.5, 1.0])  # a range without 0
+for name, low in (("as it is", 0.2), ("stretched to 0", 0.0)):
+    s = (1.0 - low) / 255
+    z = round(-128 - low / s)
+    zero = s * (np.clip(np.round(0 / s) + z, -128, 127) - z)
+    print(f"{name:15} z = {z:5}: padding of 0 comes back as {zero:.3f}")
+
+# %% [markdown]
+# Without the stretch, z lies outside the codes, and a padding of 0 comes back as 0.2. How far do 8 bits, or 3, get with real weights? **Move the slider.**
+
+# %% tags=["hide-input"]
+weights = eager.hidden.weight.detach().numpy().astype(np.float64)  # (128, 96)
+
+
+def show_bits(bits=4):
+    """Weights and the marks they are rounded to."""
+    s, z = affine_parameters(weights.min(), weights.max(), bits)
+    rounded = s * (quantize(weights, s, z, bits) - z)
+    fig, axes = plt.subplots(1, 2, figsize=(7.4, 2.7))
+    axes[0].hist(weights.ravel(), 80, color="#0072B2")
+    if bits <= 5:
+        for mark in np.unique(rounded):
+            axes[0].axvline(mark, color="#D55E00", linewidth=0.6)
+    axes[0].set_title("weights, and where they may lie", fontsize=10)
+    axes[1].hist((rounded - weights).ravel() / s, 40, color="#999999")
+    axes[1].set_title("rounding error, in units of s", fontsize=10)
+    for ax in axes:
+        ax.set_yticks([])
+    error = np.sqrt(np.square(rounded - weights).mean() / np.square(weights).mean())
+    typical = np.sqrt(np.square(rounded - weights).mean()) / s
+    told = f"{bits} bits, {2**bits} codes, s = {s:.4f}, relative error {error:.1%}, "
+    told += f"typical error {typical:.3f} s"
+    plot.show(fig, alt=f"Histograms of weights and errors: {told}.")
+    print(told)
+
+
+widgets.slider(show_bits, bits=(2, 8))
+
+# %% [markdown]
+# Every bit fewer doubles $s$. The error is spread evenly within ± half a mark, so its typical size (root of the mean square) is $s/\sqrt{12} \approx 0.289\,s$.
+
+# %% [markdown]
+# ## 6 · One outlier, and everybody pays
+#
+# One scale for a whole array (**per tensor**) is set by its largest value. One scale for each output (**per channel**) is set by the largest value of that row.
+
+# %%
+rows = np.array([[0.02, -0.01, 0.03], [2.0, -1.0, 3.0]])
+
+
+def symmetric(x, axis=None):
+    """Numbers after 8 bits, symmetric; a scale for all or for each row."""
+    scale = np.abs(x).max(axis=axis, keepdims=True) / 127
+    return scale, scale * quantize(x, scale, 0)
+
+
+for name, axis in (("per tensor", None), ("per channel", 1)):
+    scale, back = symmetric(rows, axis)
+    print(f"{name:12} scales {scale.ravel().round(5)}")
+    print(f"{'':12} first row back {back[0].round(4)} (was {rows[0]})")
+
+# %% [markdown]
+# Per tensor, the small row comes back as 0.024, 0 and 0.024: its numbers are smaller than one mark. Weights are known beforehand, so scales per channel cost nothing. **Activations** are another matter: in a matrix product, all inputs of an output are added up, so they need a common scale.
+#
+# Here is a model that is *exactly the same function*, and yet quantizes badly. Multiply the incoming weights of the most active hidden unit by 1,000 and divide its outgoing weights by 1,000. ReLU lets the factor through (for c > 0, relu(c·x) = c·relu(x)), so no answer changes. Then quantize the hidden activations to 8 bits, one scale for all:
+
+# %%
+from mmcourse.torch.compress import fake_quantize
+
+
+@torch.no_grad()
+def joined_vectors(batches):
+    """What the three encoders hand to the hidden layer: (n, 96)."""
+    rows = []
+    for batch in map(torch_inputs, batches):
+        parts = []
+        for name, encoder in eager.encoders.items():
+            mask = batch["padding_mask"].get(name)
+            vector = encoder(batch["inputs"][name], mask)
+            parts.append(F.rms_norm(vector, vector.shape[-1:], eps=1e-5))
+        rows.append(torch.cat(parts, dim=-1))
+    return torch.cat(rows)
+
+
+train = load("mood", "train")
+x_train = joined_vectors(train.subset(range(1000)).batches(250))
+x_test = joined_vectors(test.batches(250))
+layers = (eager.hidden.weight, eager.hidden.bias, eager.logits.weight)
+w_in, bias, w_out = (w.detach() for w in layers)
+loudest = (x_train @ w_in.T + bias).amax(dim=0).argmax()
+
+
+def head(x, factor=1.0, calibration=None):
+    """Logits; one hidden unit is scaled, activations are quantized where told so."""
+    scale = torch.ones(128)
+    scale[loudest] = factor
+    h = ((x @ w_in.T + bias) * scale).relu()
+    if calibration is not None:
+        seen = ((calibration @ w_in.T + bias) * scale).relu()
+        s = seen.max() / 255
+        h = fake_quantize(h, s, -128)  # 0 has the lowest code: nothing is below it
+    return h @ (w_out / scale).T + eager.logits.bias.detach()
+
+
+plain = head(x_test).argmax(1)
+same_answers = {}
+for factor in (1, 10, 100, 1000):
+    as_float = (head(x_test, factor).argmax(1) == plain).float().mean()
+    as_int8 = (head(x_test, factor, x_train).argmax(1) == plain).float().mean()
+    same_answers[factor] = as_int8.item()
+    assert as_float > 0.999
+    told = f"float {as_float:.3f}, 8 bits {as_int8:.3f}"
+    print(f"unit times {factor:4}: agreement {told}")
+
+# %% [markdown]
+# As floats nothing changes. With 8 bits, the one large unit takes all the codes in the end, and the other 127 are rounded to a few values. Large language models grow such **outlier** channels by themselves (Dettmers et al. 2022). One cure is to undo the factor before quantizing, by moving scale between neighboring layers.
+
+# %% [markdown]
+# ## 7 · When are the ranges measured?
+#
+# The ranges of weights are known. Those of activations depend on the input, and there are three ways to get them:
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+kinds = [
+    ("dynamic", "each call measures\nits own input:\nneeds no data", "blue"),
+    ("static", "measured once, on a\ncalibration set:\nneeds messages", "orange"),
+    ("in training", "the network learns\nwith the rounding:\nneeds training", "green"),
+]
+previous = None
+for name, note, color in kinds:
+    part = draw.box(name, note=note, color=color)
+    where = {"right_of": previous, "gap": 24} if previous else {}
+    previous = canvas.place(part, **where)
+draw.show(
+    canvas,
+    alt="Three ways: dynamic, each call measures its own input; static, measured once "
+    "on a calibration set; in training, the network learns with rounding.",
+)
+
+# %% [markdown]
+# **Dynamic quantization** measures the ranges anew in each call, and needs no data. But look at what "its own input" means: the whole *batch*. So in the shipped int8 file, an answer depends a little on who else is in the batch:
+
+# %% tags=["free"]
+int8 = onnx.load_trimodal("model.int8.onnx")
+mixed = next(test.batches(100))
+ten_alone = list(test.subset(range(10)).batches(1))
+for name, session in (("float32", small), ("int8, dynamic", int8)):
+    together = session.logits(mixed)[:10]
+    alone = np.concatenate([session.logits(b) for b in ten_alone])
+    apart = np.abs(together - alone).max()
+    print(f"{name:14} alone or among 100: logits apart by {apart:.1e}")
+    assert (apart < 1e-4) == (name == "float32")
+
+# %% [markdown]
+# It rarely changes an answer, but it is a new property: a service that batches requests would give the same message different logits on different days. **Static quantization** does not have it. Its ranges come from a **calibration set**, and that has to look like the real inputs. Which of these do you trust?
+
+# %% tags=["free"]
+dummy = {"inputs": {}, "padding_mask": {}}  # black, silent, one unknown word
+dummy["inputs"]["face"] = np.zeros((1, 32, 32, 3), np.float32)
+dummy["inputs"]["voice"] = np.zeros((1, 50, 40), np.float32)
+dummy["inputs"]["words"] = np.ones((1, 5), np.int64)
+for name, length in (("voice", 50), ("words", 5)):
+    dummy["padding_mask"][name] = np.ones((1, length), bool)
+sets = {"a dummy message": joined_vectors([dummy]), "1 message": x_train[:1]}
+sets |= {"10 messages": x_train[:10], "1,000 messages": x_train}
+as_floats = head(x_test)
+largest_error = {}
+for name, chosen in sets.items():
+    found = head(x_test, calibration=chosen)
+    agree = (found.argmax(1) == plain).float().mean()
+    largest_error[name] = (found - as_floats).abs().max().item()
+    top = (chosen @ w_in.T + bias).max()
+    told = f"logits off by up to {largest_error[name]:.2f}, agreement {agree:.3f}"
+    print(f"{name:16} range up to {top:4.1f}, {told}")
+assert largest_error["1,000 messages"] < largest_error["1 message"]
+
+# %% [markdown]
+# The range of the dummy message (what a script often feeds in, to have something) is too short, and everything beyond it is clipped. Calibrate on *training or validation* messages, some hundred of them, never on the test set: its ranges would leak into the model that is tested on it.
+
+# %% [markdown]
+# ## 8 · The ladder, climbed
+#
+# All of it in one table, made once with one thread (stored). The function is the course's `parity_ladder`; "+/−" counts the messages that only this rung, or only the first one, gets right; p is McNemar's. Kilobytes are of the files to ship, megabytes the peak of a process that answers one message. (The eager model has the smaller file because its weights are stored as float16.)
+
+# %%
+from mmcourse.evaluate.ladder import Rung, ladder_table, parity_ladder
+
+stored = results("compress")
+memory = stored["memory"]
+rungs = {row["name"]: row for row in stored["ladder"]["small"]}
+for name, row in rungs.items():
+    row["memory"] = memory.get(name)
+print(ladder_table(list(rungs.values()), timing=False))
+
+# %%
+n = 1500
+print("change of accuracy against eager, with its 95 % interval (paired):")
+for name in ("int8, dynamic", "int8, all layers", "int8, static", "student"):
+    won, lost = rungs[name]["only_this"], rungs[name]["only_first"]
+    half = 1.96 * np.sqrt(won + lost - (won - lost) ** 2 / n) / n
+    print(f"{name:18}{(won - lost) / n:+.4f} ± {half:.4f}")
+print(f"the messages and their pre-processing alone: {memory['data alone']} MB")
+assert memory["eager"] > 1.8 * memory["ONNX Runtime"]
+student_row = rungs["student"]
+assert (student_row["only_this"], student_row["only_first"]) == (22, 58)
+assert student_row["p"] < 0.001 and round(1 - student_row["agreement"], 2) == 0.06
+
+# %% [markdown]
+# Read the table from above. Export and ONNX Runtime change the logits in the sixth digit and no answer. The int8 rungs change a few answers in a thousand. McNemar says little about so few (three messages that fall to one side could not give a p below 0.25); what bounds the harm is the interval of the difference, printed below the table. **The student is another matter**: it answers 6 % of the messages differently, it alone is right on 22 and the model alone on 58, and that is not chance. Its file is a tenth of the size, and it costs two points of accuracy; whether that is a good trade is your decision, but now you know the price.
+#
+# The memory: leaving PyTorch halves it, and compression hardly touches it, since most of it is programs and data, not the 97,187 numbers.
+#
+# **And the time?** One message at a time; the median of ONNX Runtime as float32 is 1.
+#
+# How these times are taken matters as much as what they are: a tenth as many calls first, thrown away (they allocate memory and choose code); one thread, said so; many calls, and from them the median (p50) and **p99**, the time that one call in a hundred exceeds; not the mean. A product is judged by its p99, which hangs on whatever else the machine does; so here are the medians, and p99 stands in the live table below.
+
+# %%
+alone = {r["name"]: r for r in stored["ladder"]["small, single messages"]}
+base = alone["ONNX Runtime"]["p50"]
+for name, row in alone.items():
+    print(f"{name:24}{row['p50'] / base:6.2f}")
+assert alone["eager"]["p50"] > 3 * base
+assert alone["int8, all layers"]["p50"] > 1.1 * base
+assert alone["int8, dynamic"]["p50"] > 0.95 * base
+int8_time.compare("more time")
+
+# %% [markdown]
+# (Measured on a server processor, AMD EPYC, with the fast 8-bit instructions that the guess spoke of: AVX-512 VNNI.) Leaving PyTorch makes this model about four times as fast. **int8 does not make it faster.** With all layers in int8 ("int8, all layers" is what ONNX Runtime's `quantize_dynamic(source, target)` gives without further settings) it is *slower*; with the convolutions left as floats ("int8, dynamic", the shipped file) it takes about the same time. Live, on your machine:
+
+# %% tags=["free"]
+student_folder = data_dir() / "models" / "student"
+live = [
+    Rung("eager", by_eager),
+    Rung("ONNX Runtime", small.logits, [small.path]),
+    Rung("int8, dynamic", int8.logits, [int8.path]),
+]
+for name in ("model.onnx", "model.int8.onnx"):
+    path = student_folder / name
+    kind = "student" if name == "model.onnx" else "student, int8"
+    live.append(Rung(kind, onnx.load_trimodal(path).logits, [path]))
+torch.set_num_threads(1)
+live_rows = parity_ladder(live, batches, labels, timed=batches[0], calls=100)
+print(ladder_table(live_rows))
+
+# %%
+wide = {n: {r["name"]: r for r in stored["ladder"]["wide"][n]} for n in ("1", "64")}
+for n, w in wide.items():
+    factor = w["ONNX Runtime"]["p50"] / w["int8, dynamic"]["p50"]
+    assert factor > 1.5
+    print(f"wide model, {n:>2} at a time: int8 {factor:.1f} times as fast as float32")
+print(ladder_table(list(wide["1"].values()), timing=False))
+
+# %% [markdown]
+# The **wide model** has 2.2 million numbers: three hidden layers of 1,024 on the same 96 encoder outputs, trained for two epochs. It is wider than this task needs; it is here because its time goes into matrix products, as in a large model. There, int8 wins. Same format, same library, same processor, same call.
+
+# %% [markdown]
+# **And pre-processing?** It is a rung, too: the program that serves the model reads pictures and sound with other code than the one that trained it. The *float* file, with small faults in what goes in (stored):
+
+# %% tags=["hide-input"]
+faults = stored["ladder"]["pre-processing"]
+names = [row["name"] for row in faults]
+changed = [100 * (1 - row["agreement"]) for row in faults]
+changed_int8 = 100 * (1 - rungs["int8, dynamic"]["agreement"])
+names_all = ["int8, dynamic (for comparison)", *names[1:]]
+values = [changed_int8, *changed[1:]]
+fig, ax = plt.subplots(figsize=(7, 3.3))
+y = np.arange(len(values))[::-1]
+colors = ["#009E73", *["#D55E00"] * (len(values) - 1)]
+ax.barh(y, values, color=colors)
+for at, value in zip(y, values):
+    ax.text(value + 0.5, at, f"{value:.1f} %", va="center", fontsize=9)
+ax.set_yticks(y, names_all)
+ax.set_xlim(0, max(values) * 1.15)
+ax.set_xlabel("answers changed, % of 1,500 test messages")
+told = "; ".join(f"{n}: {v:.1f} %" for n, v in zip(names_all, values))
+plot.show(fig, alt=f"Answers changed by faulty pre-processing. {told}.")
+
+# %%
+below = [row["p"] < 0.01 / 7 for row in faults[1:]]
+assert sum(below) == 4
+for row in faults:
+    p = f"p = {row['p']:.2f}" if row["p"] >= 0.01 else "p < 0.01"
+    told = f"{row['accuracy']:.3f}, {p}"
+    print(f"{row['name']:24} agreement {row['agreement']:.3f}, accuracy {told}")
+
+# %% [markdown]
+# Seven faults were tried, so a fault counts only with p below 0.01 / 7; four of them pass that. None of them raises an error, and each of these four costs more than everything that int8 did.
+
+# %% [markdown]
+# ## 9 · Why slower, why faster?
+#
+# Two explanations for the small model: "8-bit arithmetic is slow here", or "the additional work around it is". The second one can be counted. To quantize an input dynamically, the graph needs more **nodes**: find the range, divide, round, multiply, convert back.
+
+# %%
+from collections import Counter
+
+from onnx import load as load_graph
+
+for name in ("model.onnx", "model.int8.onnx"):
+    graph = load_graph(small.path.with_name(name)).graph
+    nodes = Counter(node.op_type for node in graph.node)
+    products = sum(nodes[k] for k in ("Gemm", "MatMul", "MatMulInteger", "Conv"))
+    print(f"{name:16} {sum(nodes.values()):3} nodes, {products} of them products")
+
+# %% [markdown]
+# If the nodes around the products are to blame, then int8 must lose for narrow layers and win for wide ones: their number stays the same, while the products grow with the square of the width. Two layers of each width, same graph (stored; medians of three rounds, the lines show the smallest and the largest):
+
+# %% tags=["hide-input"]
+by_width = stored["widths"]
+widths = sorted(int(k) for k in by_width if k.isdigit())
+fig, (left, ax) = plt.subplots(1, 2, figsize=(7.8, 3.2))
+for key, color, name in (
+    ("float ms", "#999999", "float32"),
+    ("int8 ms", "#009E73", "int8"),
+):
+    times = [by_width[str(w)]["1"][key] for w in widths]
+    left.plot(widths, times, "o-", color=color, label=name)
+left.set_title("one message: milliseconds", fontsize=10, loc="left")
+left.set_yscale("log")
+left.legend(fontsize=8)
+for batch_size, color in ((1, "#0072B2"), (64, "#D55E00")):
+    found = [by_width[str(w)][str(batch_size)] for w in widths]
+    middle = [f["times faster"] for f in found]
+    ax.plot(widths, middle, "o-", color=color, label=f"batch of {batch_size}")
+    for w, f in zip(widths, found):
+        ax.plot([w, w], [f["from"], f["to"]], color=color, linewidth=1)
+ax.axhline(1, color="black", linewidth=0.8)
+ax.set_yscale("log", base=2)
+ax.set_yticks([0.5, 1, 2, 4, 8], ["½", "1", "2", "4", "8"])
+ax.set_title("float32 time / int8 time", fontsize=10, loc="left")
+ax.legend(fontsize=8)
+for each in (left, ax):
+    each.set_xscale("log", base=2)
+    each.set_xticks(widths, [str(w) for w in widths], fontsize=8)
+    each.set_xlabel("width")
+told = []
+for w in widths:
+    one, many = (by_width[str(w)][b]["times faster"] for b in ("1", "64"))
+    told.append(f"width {w}: {one} and {many}")
+told = "; ".join(told)
+plot.show(fig, alt=f"How many times faster int8 is, batch of 1 and of 64. {told}.")
+
+# %%
+narrow, broad = by_width["32"]["1"], by_width["2048"]["1"]
+assert narrow["to"] < 1 < broad["from"]
+print("width 32, batch of 1: int8 takes longer in every round")
+print("width 2048, batch of 1: int8 takes less time in every round")
+
+# %% [markdown]
+# That fits the count of nodes. It does not prove it: caches, and which routine the library chooses, change with the width as well. For *how much* faster it can get, count what has to be moved and what has to be computed. A layer of width $d$ with a batch of $n$ reads $d^2$ weights and makes $2nd^2$ operations. With one message that is half an operation per byte of float weights, and a processor can do far more than it can read: the time is that of *reading*, and a quarter of the bytes can take a quarter of the time. With many messages the weights are read once for all of them, and the time is that of *computing*; then int8 helps only as far as the processor has instructions for it. This picture is called the **roofline model**.
+
+# %%
+head_ = f"{'width':>6}{'messages':>9}{'float bytes':>13}{'int8 bytes':>12}"
+print(head_ + f"{'operations per float byte':>27}")
+for d, n in ((128, 1), (1024, 1), (1024, 64)):
+    print(f"{d:6}{n:9}{4 * d * d:13,}{d * d:12,}{2 * n * d * d / (4 * d * d):27.1f}")
+
+# %% [markdown]
+# The weights of width 128 (65 kB) stay in the processor's fast caches anyway, so there is little to gain. And *more* than a factor of four, as at width 2,048? That is possible where the int8 weights fit into a cache and the float weights do not; whether it is the reason here, we did not test. And *convolutions*? Section 15 measures a network that is made of them.
+
+# %% [markdown]
+# ## 10 · Fewer than 8 bits: train with the rounding
+#
+# Below 8 bits, answers begin to change. **Quantization-aware training** (QAT) puts the rounding into the training: each step computes with rounded weights, so that the loss sees them. But rounding has gradient 0 almost everywhere, and nothing would ever learn. The **straight-through estimator** (Bengio et al. 2013) is a bold repair: forward, round; backward, pretend that you did not.
+
+# %% tags=["hide-input"]
+forward = draw.row(
+    draw.box("w"),
+    draw.box("round to codes", color="orange"),
+    draw.box("loss"),
+    arrows=True,
+)
+backward = draw.row(
+    draw.box("gradient of the loss"),
+    draw.box("× 1 (clipped: × 0)", color="green"),
+    draw.box("gradient of w"),
+    arrows=True,
+)
+draw.show(
+    draw.column(
+        draw.label("forward: w is rounded"),
+        forward,
+        draw.label("backward: as if it were not"),
+        backward,
+        gap=12,
+    ),
+    alt="Forward, the weight is rounded before the loss. Backward, the gradient passes "
+    "the rounding as if it were the identity, except where the weight was clipped.",
+)
+
+# %% [markdown]
+# In PyTorch it is one line: `inside + (rounded - inside).detach()`. Its value is `rounded`, but the gradient sees only `inside`.
+#
+# **Your turn (blank 4).** Symmetric, for a tensor `w` with `bits` bits and a given `scale`. Weights beyond the range are clipped to $\pm q_1 s$ with $q_1 = 2^{b-1}-1$, and get no gradient.
+# <details><summary>Hint</summary>
+#
+# `inside = w.clamp(-last * scale, last * scale)`; `rounded = torch.round(inside / scale) * scale`.
+# </details>
+
+
+# %%
+def fake_quantized(w, scale, bits):
+    """w rounded to symmetric codes; the gradient goes straight through."""
+    # BEGIN SOLUTION
+    last = 2 ** (bits - 1) - 1
+    inside = w.clamp(-last * scale, last * scale)
+    rounded = torch.round(inside / scale) * scale
+    return inside + (rounded - inside).detach()
+    # END SOLUTION
+
+
+fake_quantized = check("compress.blank.4", fake_quantized)
+w = torch.tensor([0.26, -0.7, 1.9], requires_grad=True)
+seen = fake_quantized(w, 0.5, 3)
+seen.sum().backward()
+print("w       ", w.detach().numpy(), "→", seen.detach().numpy())
+print("gradient", w.grad.numpy())
+plain_gradient = torch.autograd.grad(torch.round(w / 0.5).sum(), w)[0]
+print("gradient of torch.round alone:", plain_gradient.numpy())
+
+# %% [markdown]
+# Does QAT help, or just the additional training? That needs a control. The trained model, its weights at 2 to 8 bits; QAT for two epochs; and the **control**: the same two epochs without rounding, then quantized. Five seeds (stored). The scores are *expected* accuracies: since we know the exact posterior, each answer counts with the exact probability that it is right, which removes the noise of the labels.
+
+# %% tags=["hide-input"]
+from mmcourse.evaluate import mean_and_interval
+
+bits_table = stored["bits"]
+fig, ax = plt.subplots(figsize=(7, 3.4))
+levels = [8, 6, 5, 4, 3, 2]
+for kind, color in (("tensor", "#999999"), ("channel", "#0072B2")):
+    line = [bits_table[f"{b} {kind}"]["expected"] for b in levels]
+    ax.plot(levels, line, "o-", color=color, label=f"per {kind}, no training")
+for kind, color, name in (("control", "#E69F00", "control"), ("qat", "#009E73", "QAT")):
+    runs = [[r["expected"] for r in bits_table[f"{b} {kind}"]] for b in (4, 3, 2)]
+    found = [mean_and_interval(values) for values in runs]
+    means, halves = zip(*found)
+    ax.errorbar((4, 3, 2), means, halves, fmt="s--", color=color, capsize=3, label=name)
+ax.axhline(mood.bayes_accuracy(), color="black", linestyle=":", linewidth=1)
+ax.text(8, mood.bayes_accuracy() + 0.008, "ceiling", fontsize=8)
+ax.invert_xaxis()
+ax.set_xlabel("bits per weight")
+ax.set_ylabel("expected accuracy")
+ax.legend(fontsize=8)
+plot.show(fig, alt="Expected accuracy by bits per weight; the numbers are below.")
+
+# %%
+for b in levels:
+    told = f"per tensor {bits_table[f'{b} tensor']['expected']:.3f}"
+    told += f", per channel {bits_table[f'{b} channel']['expected']:.3f}"
+    for kind in ("control", "qat"):
+        if f"{b} {kind}" in bits_table:
+            values = [r["expected"] for r in bits_table[f"{b} {kind}"]]
+            mean, half = mean_and_interval(values)
+            told += f", {kind} {mean:.3f} ± {half:.3f}"
+    print(f"{b} bits: {told}")
+
+# %%
+qat_gain = {}
+for b in (4, 3, 2):
+    pairs = zip(bits_table[f"{b} qat"], bits_table[f"{b} control"])
+    gains = [one["expected"] - other["expected"] for one, other in pairs]
+    qat_gain[b] = mean_and_interval(gains)
+    print(f"{b} bits: QAT minus control {qat_gain[b][0]:+.3f} ± {qat_gain[b][1]:.3f}")
+assert qat_gain[2][0] - qat_gain[2][1] > 0.15
+assert all(abs(qat_gain[b][0]) < qat_gain[b][1] for b in (3, 4))
+
+# %% [markdown]
+# (Means over five seeds with 95 % intervals, Student's t; each difference is taken seed by seed.)
+#
+# The gray and blue points are one rounding each of one trained model; QAT and control are five seeds. At 8 bits nothing happens. With 4 and 3 bits a scale per channel is enough: both kinds of training end a little *below* the untrained rounding, and QAT is not better than its control. (So two more epochs at this learning rate seem to cost a little.) **At 2 bits (three values per weight: −s, 0, s) everything depends on it**: rounded without training, the model loses a fifth of its accuracy; with QAT almost nothing. And the control refutes the cheap explanation: the same two epochs *without* rounding do not help at 2 bits. QAT finds weights that survive the rounding; more training does not.
+
+# %% [markdown]
+# ## 11 · Fewer weights
+#
+# **Pruning** sets weights to 0, by default those with the smallest magnitude (Han et al. 2015). By hand, half of six weights:
+
+# %%
+from mmcourse.numpy.compress import keep_largest
+
+six = np.array([[0.9, -0.1, 0.4], [0.05, -0.6, 0.2]])
+keep = keep_largest(six, 0.5)
+print(keep.astype(int), "\n", np.where(keep, six, 0))
+
+# %% tags=["hide-input"]
+pruned = stored["pruning"]
+shares = [0.5, 0.7, 0.8, 0.9, 0.95, 0.98]
+fig, ax = plt.subplots(figsize=(7, 3.2))
+largest = [pruned[str(k)]["magnitude"]["expected"] for k in shares]
+ax.plot(range(6), largest, "o-", color="#0072B2", label="smallest weights removed")
+
+
+def runs_of(share, kind):
+    """Mean and interval over five seeds."""
+    return mean_and_interval([r["expected"] for r in pruned[str(share)][kind]])
+
+
+chance = [runs_of(k, "random") for k in shares]
+ax.errorbar(
+    range(6),
+    [m for m, _ in chance],
+    [h for _, h in chance],
+    fmt="o-",
+    color="#999999",
+    capsize=3,
+    label="random weights removed",
+)
+tuned = [runs_of(k, "tuned") for k in shares[2:]]
+ax.errorbar(
+    range(2, 6),
+    [m for m, _ in tuned],
+    [h for _, h in tuned],
+    fmt="s--",
+    color="#009E73",
+    capsize=3,
+    label="smallest, and two more epochs",
+)
+ax.set_xticks(range(6), [f"{k:.0%}" for k in shares])
+ax.set_xlabel("weights set to 0")
+ax.set_ylabel("expected accuracy")
+ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.85))
+told = "; ".join(f"{k:.0%}: {v:.3f}" for k, v in zip(shares, largest))
+plot.show(fig, alt=f"Expected accuracy by share removed, smallest first: {told}.")
+
+# %%
+print(f"{'':12}{'bytes':>9}{'zipped':>9}")
+print(f"{'as trained':12}{pruned['bytes'][0]:9,}{pruned['bytes'][1]:9,}")
+for k in (0.5, 0.9):
+    size = pruned[str(k)]["bytes"]
+    print(f"{k:4.0%} zeros  {size[0]:9,}{size[1]:9,}")
+    assert size[0] == pruned["bytes"][0] and size[1] < pruned["bytes"][1]
+for n in (64, 32, 16, 8):
+    row = pruned[f"{n} units"]
+    mean, half = mean_and_interval([r["expected"] for r in row["tuned"]])
+    told = f"cut {row['cut']['expected']:.3f}, two more epochs {mean:.3f} ± {half:.3f}"
+    print(f"{n:3} of 128 hidden units: {4 * row['numbers']:7,} bytes, {told}")
+
+# %% tags=["free"]
+import copy
+
+from mmcourse.torch.compress import keep_largest as keep_largest_in_torch
+
+half = copy.deepcopy(eager)
+matrices = [p for p in half.parameters() if p.ndim > 1]
+everything = torch.cat([p.detach().flatten() for p in matrices])
+kept = keep_largest_in_torch(everything, 0.5).split([p.numel() for p in matrices])
+with torch.no_grad():
+    for p, mask in zip(matrices, kept):
+        p.mul_(mask.view_as(p))
+    said = np.concatenate([half(torch_inputs(b)).argmax(1) for b in test.batches(250)])
+changed_by = {"half of all weights set to 0": (said != plain.numpy()).mean()}
+changed_by["8-bit weights"] = 1 - rungs["int8, dynamic"]["agreement"]
+changed_by["face read as BGR"] = 1 - faults[1]["agreement"]
+for name, share in changed_by.items():
+    print(f"{name:30} changes {share:.1%} of the answers")
+assert max(changed_by, key=changed_by.get) == "face read as BGR"
+most_harm.compare("a face read as blue-green-red instead of red-green-blue")
+
+# %% [markdown]
+# **A zero takes as much space as any number.** The file has the same size, a matrix product does the same work; only zipping finds the zeros (or a format that stores positions, which cost bytes of their own). *Structured* pruning removes whole units, so that the matrices really become smaller, and ordinary code faster. In this model most weights are elsewhere (the face's layer alone has 65,568 of 97,187), so cutting hidden units saves little: look where the weights are before you cut.
+#
+# (A note on a famous idea: the *lottery ticket hypothesis* says that a pruned network, set back to its first weights, can learn as well as the whole one. Frankle and Carbin 2019 showed it for small networks; it does not make anything faster by itself, and we did not test it here.)
+
+# %% [markdown]
+# ## 12 · Distillation: a student in its place
+#
+# Instead of shrinking the model, train a small one to answer like it. A label says "positive". A teacher says "positive 0.8, neutral 0.15, negative 0.05": more about this message than the label does. **Distillation** trains a small model, the **student**, on both: the labels and the probabilities of a **teacher** (Hinton et al. 2015).
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+message_ = canvas.place(draw.box("message", color="gray"))
+old = canvas.place(draw.box("teacher", note="frozen"), right_of=message_, gap=50)
+soft_ = draw.box("probabilities", note="of the teacher")
+soft_ = canvas.place(soft_, right_of=old, gap=40)
+new = canvas.place(draw.box("student", note="learns", color="green"), below=old, gap=34)
+answer_ = draw.box("probabilities", note="of the student", color="green")
+answer_ = canvas.place(answer_, right_of=new, gap=40)
+loss_ = canvas.place(draw.box("loss", color="orange"), right_of=soft_, gap=70)
+label_ = canvas.place(draw.box("label", color="gray"), right_of=loss_, gap=60)
+arrows_ = [(message_, old), (old, soft_), (message_, new), (new, answer_)]
+for start_, end_ in [*arrows_, (answer_, loss_)]:
+    canvas.arrow(start_, end_)
+canvas.arrow(soft_, loss_, label="α")
+canvas.arrow(label_, loss_, label="1 − α")
+draw.show(
+    canvas,
+    alt="A message goes to the frozen teacher and to the student. The loss compares "
+    "the student's answer with the teacher's probabilities and with the label.",
+)
+
+# %% [markdown]
+# The loss has a part for the label $y$ and a part for the teacher:
+#
+# $$L = (1-\alpha)\,\mathrm{CE}(y, q) + \alpha\,T^2\,\mathrm{KL}\bigl(p^{(T)}\,\|\,q^{(T)}\bigr) \qquad p^{(T)} = \mathrm{softmax}(\text{teacher}/T),\quad q^{(T)} = \mathrm{softmax}(\text{student}/T)$$
+#
+# The **temperature** $T$ flattens both, so that small probabilities are seen. Why $T^2$?
+
+# %%
+from mmcourse.numpy.compress import distillation_loss as loss_in_numpy
+
+teacher = np.array([[4.0, 1.0, 0.0]])
+student = np.array([[1.0, 1.0, 0.0]])
+steps_ = np.eye(3) * 1e-5
+for temperature in (1, 2, 4, 8, 16):
+    slope = []
+    for step in steps_:
+        given = (teacher, [0], temperature, 1.0)
+        ends = [loss_in_numpy(student + k * step, *given) for k in (1, -1)]
+        slope.append((ends[0] - ends[1]) / 2e-5)
+    size = np.linalg.norm(slope)
+    without = size / temperature**2
+    print(f"T = {temperature:2}: gradient {size:.4f}, without T² {without:.4f}")
+
+# %% [markdown]
+# Without the factor, a temperature of 16 would make the gradient more than a hundred times smaller, and the labels' part would drown the teacher's. With it, the size levels off, so you can change T without changing the learning rate.
+#
+# **Your turn (blank 5).** In PyTorch. `F.kl_div(log_q, p, reduction="batchmean")` is the KL divergence: the *student's* logarithms come first, and only "batchmean" divides by the number of messages ("mean" divides by classes as well).
+# <details><summary>Hint</summary>
+#
+# `p = F.softmax(teacher.detach() / T, dim=-1)`; the `detach` keeps the gradient out of the teacher.
+# </details>
+
+
+# %%
+def distillation_loss(student, teacher, labels, T=2.0, alpha=0.9):
+    """(1 − α) cross-entropy + α T² KL(teacher ‖ student), mean over the messages."""
+    # BEGIN SOLUTION
+    hard = F.cross_entropy(student, labels)
+    p = F.softmax(teacher.detach() / T, dim=-1)
+    log_q = F.log_softmax(student / T, dim=-1)
+    soft = F.kl_div(log_q, p, reduction="batchmean")
+    return (1 - alpha) * hard + alpha * T**2 * soft
+    # END SOLUTION
+
+
+distillation_loss = check("compress.blank.5", distillation_loss)
+
+# %% [markdown]
+# Now a student, live: the same architecture with narrow layers, on 1,000 messages; once from labels, once from the probabilities of the trained teacher. It has a thirteenth of the numbers.
+
+# %% tags=["free"]
+from time import perf_counter
+
+from mmcourse.pretrained import Trimodal
+from mmcourse.torch.encoders import AudioEncoder, ImageEncoder, TextEncoder
+
+
+def small_student():
+    """Three narrow encoders and 16 hidden units."""
+    encoders = {
+        "face": ImageEncoder(8, channels=(4, 8)),
+        "voice": AudioEncoder(40, 8, channels=8),
+        "words": TextEncoder(len(train.vocabulary), 8),
+    }
+    return Trimodal(encoders, hidden=16)
+
+
+def count(model):
+    """Numbers in a model."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+some = train.subset(range(1000))
+start = perf_counter()
+for kind, alpha in (("labels", 0.0), ("teacher", 1.0)):
+    torch.manual_seed(0)
+    pupil = small_student()
+    optimizer = torch.optim.AdamW(pupil.parameters(), lr=3e-3)
+    loader = some.torch_loader(batch_size=64, seed=0)
+    for epoch in range(10):
+        pupil.train()
+        for part in loader:
+            with torch.no_grad():
+                target = eager(part)
+            given = (target, part["target"])
+            loss = distillation_loss(pupil(part), *given, T=1.0, alpha=alpha)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    pupil.eval()
+    with torch.no_grad():
+        said = np.concatenate([pupil(torch_inputs(b)).argmax(1) for b in batches])
+    score = (said == labels).mean()
+    print(f"{kind:8} loss at the end {loss:.2f}, accuracy {score:.3f}")
+print(f"{count(pupil):,} numbers instead of {count(eager):,}", end="; ")
+print(f"{perf_counter() - start:.0f} s for both")
+
+# %% [markdown]
+# One seed and 500 messages decide nothing. The stored experiment below does.
+#
+# **Which teacher?** In `mood` we know the truth: p(feeling | face, voice, words), exactly, from the table that the data were drawn from. So beside the trained teacher there is a *perfect* one, and we can take distillation apart. The students here are still simpler, so that hundreds can be trained: one hidden layer of 16 on 96 fixed features (principal components of the face in 16 × 16 pixels, eight time averages of the voice, and counted words; no label was used for them). They learn from n messages, with five kinds of targets:
+#
+# - **labels**;
+# - the teacher's **answers** (its most likely class, as if it were a label), and its **probabilities**;
+# - the exact **answers** (the most likely class by the table), and the exact **probabilities**.
+#
+# Answers against probabilities shows what soft targets add; trained against exact shows what the teacher's errors cost. (The trained teacher has seen 6,000 labels, so at small n it also brings in what it learned there.) Eight seeds, the same n messages for all kinds, after 300 and after 1,200 steps (stored).
+
+# %% tags=["hide-input"]
+kinds = ["labels", "teacher answers", "teacher", "exact answers", "exact"]
+amounts = [100, 300, 1000, 6000]
+distilled = stored["distill"]
+grid = {(n, kind): distilled[f"{n} {kind}"] for n in amounts for kind in kinds}
+budgets = distilled["budgets"]
+colors = dict(zip(kinds, ["#999999", "#56B4E9", "#0072B2", "#E69F00", "#D55E00"]))
+
+
+def gain(n, kind, other, budget=1):
+    """Mean difference of two kinds of targets, seed by seed, with its interval."""
+    one, two = (np.array(grid[n, k]["expected"][budget]) for k in (kind, other))
+    return mean_and_interval(one - two)
+
+
+fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.4), sharey=True)
+for i, ax in enumerate(axes):
+    for shift, kind in enumerate(kinds[1:]):
+        found = [gain(n, kind, "labels", i) for n in amounts]
+        at = np.arange(4) + 0.1 * (shift - 1.5)
+        style = {"color": colors[kind], "capsize": 2, "markersize": 4, "label": kind}
+        means, halves = zip(*found)
+        ax.errorbar(at, means, halves, fmt="o", **style)
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_xticks(range(4), [f"{n:,}" for n in amounts])
+    ax.set_xlabel("messages")
+    ax.set_title(f"{budgets[i]:,} steps", fontsize=10, loc="left")
+axes[0].set_ylabel("gain over labels")
+axes[0].legend(fontsize=8, loc="upper right")
+plot.show(
+    fig,
+    alt="Gain in expected accuracy over labels, by number of messages and kind of "
+    "target, after two budgets; the numbers are printed below.",
+)
+
+# %%
+print(f"{'messages':>9}" + "".join(f"{kind:>17}" for kind in kinds))
+for n in amounts:
+    cells = [mean_and_interval(grid[n, kind]["expected"][1]) for kind in kinds]
+    print(f"{n:>9}" + "".join(f"{m:9.3f} ± {h:.3f}" for m, h in cells))
+
+
+# %%
+pairs = [("teacher", "labels"), ("exact", "teacher")]
+pairs += [("exact answers", "labels"), ("exact", "exact answers")]
+for i, steps in enumerate(budgets):
+    print(f"{steps:>5} steps" + "".join(f"{f'{a} − {b}':>24}" for a, b in pairs))
+    for n in amounts:
+        told = [gain(n, *pair, i) for pair in pairs]
+        print(f"{n:>11}" + "".join(f"{f'{m:+.3f} ± {h:.3f}':>24}" for m, h in told))
+
+# %% [markdown]
+# Is that so only because these students are so simple? The ladder's student, which sees whole pictures and all frames, from 6,000 messages; five seeds (stored):
+
+# %%
+whole_students = stored["distill_cnn"]
+for i, steps in enumerate(whole_students["budgets"]):
+    three = ("labels", "teacher", "exact")
+    scored = {k: whole_students[k]["expected"][i] for k in three}
+    told = [f"{k} {np.mean(v):.3f}" for k, v in scored.items()]
+    for one, other in (("teacher", "labels"), ("exact", "teacher")):
+        differences = np.subtract(scored[one], scored[other])
+        mean, half = mean_and_interval(differences)
+        told.append(f"{one} − {other} {mean:+.3f} ± {half:.3f}")
+        assert mean > 0 and (mean > half) == ((i, one) == (0, "teacher"))
+    print(f"{steps} steps: " + ", ".join(told))
+
+# %% tags=["hide-input"]
+for n in amounts:  # what the text below says
+    mean, half = gain(n, "teacher", "labels", 0)
+    assert mean - half > 0
+for i in (0, 1):
+    mean, half = gain(300, "exact", "teacher", i)
+    assert mean < 0
+mean, half = gain(6000, "exact", "teacher", 1)
+assert mean - half > 0
+share = mean / gain(6000, "exact", "labels", 1)[0]
+assert 0.1 < share < 0.3
+assert gain(6000, "exact answers", "labels", 1)[0] > 0.02
+assert gain(100, "exact", "teacher", 1)[0] + gain(100, "exact", "teacher", 1)[1] < 0
+best_teacher.compare("hardly any")
+print(f"6,000 messages, 1,200 steps: {share:.0%} of the gain needs the exact teacher")
+
+# %% [markdown]
+# (Means over eight seeds, 95 % intervals by Student's t; differences are taken seed by seed. These students are simple and stay far below the ceiling; read the differences, not the levels.)
+#
+# - **A teacher's probabilities are better than labels**, for every number of messages at the shorter budget. At the longer one they still are with 100, 300 and 6,000 messages; with 1,000 the interval holds 0.
+# - **Hardly any of it needs the teacher to be exact.** With 300 messages the perfect teacher is no better than the trained one. Only with 6,000 messages and the longer budget does perfection show, as about a fifth of the gain.
+# - **What is the gain made of?** With 6,000 messages, replacing each label by the most likely answer already gives most of it: a label is a random draw, and the table's answer is not. The probabilities beyond that ("dark knowledge", as Hinton called it) add less than these eight seeds can show.
+# - **The ladder's student** shows the same signs and smaller differences: after 200 steps the teacher's gain over labels keeps its interval above 0; the others hold 0, and with five seeds that is all there is to say.
+# - One surprise: with 100 messages and the longer budget, the trained teacher is *better* than the perfect one. The exact probabilities contain zeros, which the trained teacher's never do, and it sees the actual picture and sound; we did not test which of these it is.
+
+# %% [markdown]
+# ## 13 · Which answers did the bits change?
+#
+# An int8 model that changes two answers of 1,500 looks harmless. But *which* two? With the exact posterior each **flip** can be classed: was it near a tie (the two best classes within 0.1), or did a message that is clear to everyone get a worse answer? 3,000 validation and test messages, weights at 8 to 3 bits (stored):
+
+# %%
+flips = stored["flips"]
+print(f"near ties: {flips['near ties']} of {flips['messages']} messages")
+head_ = f"{'':17}{'flips':>6}{'near a tie':>12}{'worse':>7}{'better':>8}"
+print(head_ + f"{'expected accuracy':>20}")
+levels_ = ["8 bits", "6 bits", "5 bits", "4 bits", "3 bits"]
+for name in (*levels_, "model.int8.onnx"):
+    row = flips[name]
+    told = f"{row['flips']:6}{row['near a tie']:12}{row['worse']:7}{row['better']:8}"
+    print(f"{name:17}{told}{row['change of expected accuracy']:+20.4f}")
+assert flips["8 bits"]["flips"] <= 3
+assert abs(flips["8 bits"]["change of expected accuracy"]) < 1e-3
+assert flips["3 bits"]["worse"] > 2 * flips["3 bits"]["better"]
+
+# %% [markdown]
+# At 8 bits, two or three of 3,000 answers change, and for the *true* probabilities the changes cancel: they cost less than a thousandth. Two things are worth seeing. Not every flip lies near a tie of the truth: the model has ties of its own, where *it* is unsure though the cues are clear, and those flips can be harmful or lucky. At 4 bits luck even prevails (2 for the worse, 7 for the better); at 3 bits it is over: 15 for the worse, 6 for the better.
+
+# %% [markdown]
+# ## 14 · In the packages
+#
+# ONNX Runtime's weights are your formula. From the shipped int8 file, the codes of the hidden layer, and yours from the float file:
+
+# %%
+from onnx.numpy_helper import to_array
+
+graphs = {}
+for name in ("model.onnx", "model.int8.onnx"):
+    tensors = load_graph(small.path.with_name(name)).graph.initializer
+    graphs[name] = {t.name: to_array(t) for t in tensors}
+stem = "model.hidden.weight_Transposed"
+theirs = graphs["model.int8.onnx"][f"{stem}_quantized"].T.astype(int)
+w = graphs["model.onnx"]["model.hidden.weight"].astype(np.float64)  # (128, 96)
+scale = np.abs(w).max(axis=1, keepdims=True) / 127
+mine = quantize(w, scale, 0)
+gap = np.abs(scale[:, 0] / graphs["model.int8.onnx"][f"{stem}_scale"] - 1).max()
+other = (mine != theirs).sum()
+print(f"codes that differ from ONNX Runtime's: {other} of {w.size}")
+assert gap < 1e-6 and (mine != theirs).mean() < 0.001
+
+# %% [markdown]
+# **Keras** has both steps built in: `quantize("int8")` turns dense layers into int8 ones, and `export(format="litert")` writes a file for **LiteRT**, the runtime on phones. The head of our model in Keras, from the same weights:
+
+# %% tags=["free"]
+from mmcourse.quiet import quiet_tensorflow
+
+quiet_tensorflow()
+import contextlib
+import io
+
+import keras
+
+
+def keras_head():
+    """96 → 128 → 3, with our weights."""
+    made = keras.Sequential(
+        [
+            keras.Input((96,)),
+            keras.layers.Dense(128, activation="relu"),
+            keras.layers.Dense(3),
+        ]
+    )
+    out_bias = eager.logits.bias.detach()
+    made.set_weights([w.numpy() for w in (w_in.T, bias, w_out.T, out_bias)])
+    return made
+
+
+as_float, as_int8 = keras_head(), keras_head()
+with quiet_export():
+    as_int8.quantize("int8")
+logits = as_float.predict(x_test.numpy(), verbose=0)
+rounded = as_int8.predict(x_test.numpy(), verbose=0)
+in_bytes = [sum(np.asarray(w).nbytes for w in m.weights) for m in (as_float, as_int8)]
+same = (logits.argmax(1) == rounded.argmax(1)).mean()
+parity = np.abs(logits - head(x_test).numpy()).max()
+print(f"Keras and PyTorch apart by {parity:.1e}")
+print(f"int8 in Keras: {in_bytes[0]:,} → {in_bytes[1]:,} bytes, agreement {same:.4f}")
+assert parity < 1e-4 and same > 0.99
+
+# %% tags=["real", "free"] needs=["ai_edge_litert"]
+from mmcourse.runtime import how_to_install, is_installed
+
+if is_installed("ai_edge_litert"):
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    with contextlib.redirect_stdout(io.StringIO()), quiet_export():
+        as_float.export(folder / "head.tflite", format="litert")
+    interpreter = Interpreter(
+        str(folder / "head.tflite"),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    entry = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(entry, x_test.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(entry, x_test.numpy())
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    size = (folder / "head.tflite").stat().st_size
+    apart = np.abs(found - logits).max()
+    print(f"LiteRT: {size:,} bytes, apart from Keras by {apart:.1e}")
+    assert apart < 1e-4
+else:
+    print("not run here: to install it,", how_to_install("export"))
+
+# %% [markdown]
+# **torchao** is PyTorch's own package for this: `quantize_(model, Int8WeightOnlyConfig())` replaces the weights in place. It is made for large models that are then compiled. Its int8 scale is max|w| / 127.5 instead of / 127; with that, its weights are your formula, too. On our small model, without compiling:
+
+# %%
+slower = alone["torchao, weights only"]["p50"] / alone["eager"]["p50"]
+print(f"torchao int8, not compiled: {slower:.1f} times as long as eager (stored)")
+assert slower > 1.1
+
+# %% [markdown]
+# (The older `torch.ao.quantization` is deprecated; do not start with it.)
+
+# %% [markdown]
+# ## 15 · On photographs
+#
+# EfficientNet-Lite0, trained on ImageNet, on 120 crops of three photographs that come with Python packages: a network made of convolutions. Dynamic int8, and static int8 with 30 other crops for calibration (stored):
+
+# %%
+photos = stored["photos"]
+for kind in ("float", "dynamic", "static"):
+    row = photos[kind]
+    told = f"agreement {row['agreement']:.3f}, {row['times faster']:.2f} times as fast"
+    print(f"{kind:8} {row['bytes'] / 1e6:5.1f} MB, {told} as float32")
+assert photos["dynamic"]["times faster"] < 0.6
+assert photos["static"]["times faster"] > 1.2
+assert max(photos[k]["agreement"] for k in ("dynamic", "static")) < 0.6
+
+# %% [markdown]
+# Here both things that int8 can do are seen at once. As *dynamic* int8, this network of convolutions is more than twice as **slow**; as *static* int8 it is faster than float32. And both change about half of the answers! Eight bits were harmless in our small model, and are not in this one. Networks like this one, with a separate small kernel for each channel, are known to be hard to quantize after training (Nagel et al. 2021 treat them at length); the cures are those of this lesson: better ranges, sensitive layers left as floats, or training with the rounding. Which of them would help here, we did not test. Without a column for agreement you would have seen a smaller file and a better time, and shipped it.
+
+# %% [markdown]
+# ## 16 · At full size
+#
+# The same two calls, on a model of any size: `torch.onnx.export(program, dynamo=True)` and `quantize_dynamic`. If the weights of a speech recognizer are on this machine (nothing is downloaded), this cell writes its encoder with 8 bits and compares the sizes:
+
+# %% tags=["free"]
+from huggingface_hub import try_to_load_from_cache
+
+hub_name = "openai/whisper-tiny.en"
+needed = ("config.json", "model.safetensors")
+if all(isinstance(try_to_load_from_cache(hub_name, f), str) for f in needed):
+    from transformers import WhisperModel
+
+    whisper = WhisperModel.from_pretrained(hub_name, local_files_only=True).eval()
+    matrices = [p for p in whisper.encoder.parameters() if p.ndim > 1]
+    numbers_ = sum(p.numel() for p in matrices)
+    print(f"{4 * numbers_ / 1e6:.0f} MB as float32, {numbers_ / 1e6:.0f} MB as int8")
+else:
+    print(f"not run: {hub_name} is not on this machine")
+
+# %% [markdown]
+# ## 17 · What to remember
+#
+# - On every rung: largest difference, agreement, accuracy with an interval, McNemar, p50 and p99, bytes. Equal accuracy is not equality.
+# - Tracing freezes Python values: open the shapes, use evaluation mode, and test on batches that differ from the example.
+# - q = clip(round(x/s) + z): the error is at most s/2, zero must be exact, one outlier sets the scale for all.
+# - int8 saves bytes always, and time only where reading or multiplying weights is what takes the time. Measure.
+# - Pre-processing is a rung of the ladder, and faults there can cost more than all compression.
+
+# %% [markdown]
+# ## 18 · Check yourself
+#
+# <details><summary>1. A model has the same accuracy before and after export, 0.923. Is the export right?</summary>
+#
+# Not shown. Look at agreement and at the largest difference of the logits: different answers can be right equally often.
+# </details>
+# <details><summary>2. Your ONNX file works with the example and fails with a batch of one. What happened?</summary>
+#
+# A size was frozen in tracing. Say which axes are open, and trace with sizes that differ from 1.
+# </details>
+# <details><summary>3. Numbers lie between −0.5 and 2.05, 8 bits. What are s and the largest error?</summary>
+#
+# s = 2.55 / 255 = 0.01; the error is at most 0.005.
+# </details>
+# <details><summary>4. You quantize a model of width 64 to int8, and it gets slower. A bug?</summary>
+#
+# No. The weights fit into the cache anyway, and the nodes that quantize the inputs cost more than the products save.
+# </details>
+# <details><summary>5. You set 90 % of the weights to 0 and the file has the same size. Why?</summary>
+#
+# A zero is stored like any number. Zip it, store positions, or remove whole units.
+# </details>
+# <details><summary>6. In distillation, why must the teacher be in evaluation mode and detached?</summary>
+#
+# With dropout its targets would be noise, and without `detach` the loss could be lowered by making the *teacher* answer like the student.
+# </details>
+
+# %% [markdown]
+# ## 19 · Exercises and where next
+#
+# [The exercises](exercises/compress.ipynb): quantization per channel and the distillation loss by hand, *ship or not?*, a straight-through layer and a distillation step in PyTorch, and an open challenge: a matrix in 4 bits.
+#
+# **Where next:** lesson *deploy*, which serves this file. · **Back to:** [start_here](start_here.ipynb), [train_pytorch](train_pytorch.ipynb), [evaluate](evaluate.ipynb).
+#
+# ## Sources
+# Jacob et al. 2018, arXiv 1712.05877 (affine quantization, training with it) · Krishnamoorthi 2018, arXiv 1806.08342 (per channel, per tensor) · Nagel et al. 2021, arXiv 2106.08295 (a white paper on quantization) · Bengio et al. 2013, arXiv 1308.3432 (straight-through estimator) · Dettmers et al. 2022, arXiv 2208.07339 (outlier channels) · Hinton et al. 2015, arXiv 1503.02531 (distillation) ·
+# Han et al. 2015, arXiv 1506.02626 (magnitude pruning) · Li et al. 2017, arXiv 1608.08710 (structured pruning) · Frankle and Carbin 2019, arXiv 1803.03635 (lottery tickets) · McNemar 1947 (paired answers) · Williams et al. 2009, *Roofline* · Wilson 1927 (intervals of shares).
+# Photographs: china.jpg © danielbuechele, flower.jpg © vultilion, both CC BY 2.0; grace_hopper.jpg, US Navy, public domain.
