@@ -30,6 +30,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual seconds since the loop was made."""
         return self._now
 
+    def block(self, seconds: float) -> None:
+        """What computing inside the event loop does: the time passes, and nobody else gets a turn."""
+        self._now += seconds
+
 
 def run_virtual(main: Callable[[], Awaitable[Any]]) -> Any:
     """Run a coroutine function to its end in virtual time. Also works in a notebook, whose own loop is running."""
