@@ -26,7 +26,6 @@ ALONE = {  # files of one backend, with the reason
         "speech_to_text.py": "a model of Part 4, which is in PyTorch first",
         "video.py": "a model of Part 4, which is in PyTorch first",
         "vlm.py": "a model of Part 4, which is in PyTorch first",
-        "export.py": "writes the first lesson's model, which is in PyTorch, as ONNX",
         "model_files.py": "saves and loads the models of Part 4",
         "efficientnet.py": "a network that others trained; its weights are PyTorch's",
         "minilm.py": "a network that others trained; its weights are PyTorch's",

@@ -36,7 +36,7 @@ from mmcourse.evaluate.ladder import Rung, latencies, parity_ladder, peak_memory
 from mmcourse.pretrained import Trimodal, load_trimodal
 from mmcourse.torch.compress import affine_parameters, distillation_loss, fake_quantize, keep_largest
 from mmcourse.torch.encoders import AudioEncoder, ImageEncoder, TextEncoder
-from mmcourse.torch.export import export_program, export_trimodal, quantize_onnx, quiet_export, to_onnx
+from mmcourse.training.export import export_program, export_trimodal, quantize_onnx, quiet_export, to_onnx
 
 SEEDS = range(5)
 NUMBERS = (100, 300, 1000, 6000)  # of training messages
