@@ -608,7 +608,7 @@ challenge(
         f"`brightness` that of the pictures. Of the first {LABELS} messages of each day you have the true label, `labels`. The "
         "model that serves answers with the most probable label, `mood.JOINT.argmax(axis=0)[face, voice, words]`, and it will not be changed. `calm_cues` and `calm_brightness` are 20 days "
         "without drift.",
-        "On each day all is as before, or one of the lesson's streams A to E is live; you are not told which. Ring on the days "
+        "On each day all is as before, or one of the lesson's streams A to E is live; which one, you have to find out. Ring on the days "
         "when the model is *worse than it was* (D and E), and on no other: A, B and C do no harm.",
         f"Hand in `alarm`, integers ({DAYS},), 1 for an alarm. The score is the share of harmful days with an alarm, less the share "
         "of harmless days with one. An input monitor alone (PSI of all cues, calm days' largest value) reaches about 0.",
