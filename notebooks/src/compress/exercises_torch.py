@@ -200,10 +200,10 @@ def use_step(probe, answer, d, classes, x, labels, temperature, alpha, weights):
     given = torch.as_tensor(np.array(labels), dtype=torch.int64)
     loss = answer(student, teacher, optimizer, probe.tensor(x), given, float(temperature), float(alpha))
     yield {
-        "the loss": np.array(float(loss)),
+        "the loss": np.array(float(loss.detach() if torch.is_tensor(loss) else loss)),
         "the student's weights after the step": probe.array(student.weight),
         "the student's bias after the step": probe.array(student.bias),
-        "the change of the teacher's weights": np.array(float((teacher[1].weight - before).abs().sum())),
+        "the change of the teacher's weights": np.array(float((teacher[1].weight.detach() - before).abs().sum())),
         "whether the loss is a plain number": np.array(float(isinstance(loss, float))),
     }
 

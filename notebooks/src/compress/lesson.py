@@ -1340,7 +1340,7 @@ else:
 #
 # [The exercises](exercises/compress.ipynb): quantization per channel and the distillation loss by hand, *ship or not?*, a straight-through layer and a distillation step in PyTorch, and an open challenge: a matrix in 4 bits.
 #
-# **Where next:** lesson *deploy*, which serves this file. · **Back to:** [start_here](start_here.ipynb), [train_pytorch](train_pytorch.ipynb), [evaluate](evaluate.ipynb).
+# **Where next:** [deploy](deploy.ipynb), which serves this file. · **Back to:** [start_here](start_here.ipynb), [train_pytorch](train_pytorch.ipynb), [evaluate](evaluate.ipynb).
 #
 # ## Sources
 # Jacob et al. 2018, arXiv 1712.05877 (affine quantization, training with it) · Krishnamoorthi 2018, arXiv 1806.08342 (per channel, per tensor) · Nagel et al. 2021, arXiv 2106.08295 (a white paper on quantization) · Bengio et al. 2013, arXiv 1308.3432 (straight-through estimator) · Dettmers et al. 2022, arXiv 2208.07339 (outlier channels) · Hinton et al. 2015, arXiv 1503.02531 (distillation) ·
