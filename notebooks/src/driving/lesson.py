@@ -769,7 +769,7 @@ print("One frame tells little; twenty tell nearly all, except in fog")
 # - One frame says little, whoever looks: about seven frozen cameras of a hundred. No network changes that.
 # - Twenty *independent* frames say nearly everything. (At 10 frames a second, neighbors repeat each other: twenty of those are two seconds, and far less than twenty. And 1 % false alarms *per decision* is a lot if you decide every second: exercise 3.)
 # - In fog a frozen camera can hardly be told: the camera says "nothing" anyway.
-# - Counting how often camera and lidar disagree, a detector that anyone would write first, finds a little more than half of what is possible at 20 frames, less at 5, nearly all at 50. (It is not told the weather; the best detector is.)
+# - Counting how often camera and lidar disagree, a detector that anyone would write first, finds a little more than half of what is possible at 20 frames, less at 5, nearly all at 50. (It does not know the weather; the best detector does.)
 #
 # To decide at every moment, **CUSUM** (Page 1954) keeps $S_t = \max(0,\ S_{t-1} + \text{score}_t)$ and raises the alarm when $S$ passes a threshold: it forgets old evidence for "working" by itself. **Drag the slider:** the camera freezes at frame 40 of a clear drive.
 
