@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -109,6 +110,15 @@ def scenes() -> float:
     return 500 / seconds(draw)
 
 
+def drawn(name: str) -> float:
+    """Validation samples of a data set that are drawn, with their features, in a second on one core."""
+    from mmcourse.datasets import load
+
+    begin = f"import numpy as np; from mmcourse.datasets import load, {name}; "
+    work = begin + f"d = load({name!r}, 'validation'); d.features().batch(np.arange(len(d)))"
+    return len(load(name, "validation")) / (core_seconds(work) - core_seconds(begin))
+
+
 def log_mel() -> float:
     """Our log-mel of 1,000 clips of a second, as a share of Librosa's time."""
     import librosa
@@ -177,6 +187,9 @@ PROMISES = [
     Promise("mood_batch", "the first batch of mood", "core-s", 5.0, first_batch_of_mood),
     Promise("avdigits", 'a process that loads ("avdigits", "train")', "core-s", 2.0, load_avdigits),
     Promise("scenes", "scenes drawn on one core", "a second", 1000, scenes, at_least=True),
+    Promise("road", "samples of road drawn on one core", "a second", 500, partial(drawn, "road"), at_least=True),
+    Promise("clinic", "samples of clinic on one core", "a second", 500, partial(drawn, "clinic"), at_least=True),
+    Promise("helpdesk", "samples of helpdesk on one core", "a second", 500, partial(drawn, "helpdesk"), at_least=True),
     Promise("log_mel", "log-mel beside Librosa's", "× its time", 1.05, log_mel),
     Promise("megabyte", "a line of a megabyte, tokenized", "s", 60, tokenize_a_megabyte),
     Promise("convolution", "NumPy convolution beside PyTorch's", "× its time", 10, convolution),

@@ -142,6 +142,7 @@ def setup(threads: int | None = None, needs: Iterable[str] = ()) -> str:
         "TF_ENABLE_ONEDNN_OPTS": "0",  # sums in the same order each time
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # PyTorch needs room on the same card
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TRANSFORMERS_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",  # or it warns after every fork

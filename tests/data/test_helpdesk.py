@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 
 import numpy as np
 import pytest
@@ -134,13 +133,10 @@ def test_samples_are_what_the_loader_promises(split):
     assert set(data.meta["tone_cue"]) <= set(tone.VOICES) and set(data.meta["record"]) <= set(tone.RECORDS)
 
 
-def test_no_voice_is_in_two_splits_and_draws_are_fast():
-    started = time.perf_counter()
+def test_no_voice_is_in_two_splits():
     data = {split: load("helpdesk", split) for split in SPLITS}
     for split in data.values():
         split.features().batch(np.arange(len(split)))
-    seconds = time.perf_counter() - started
-    assert 6000 / seconds > 500, f"{6000 / seconds:.0f} samples per second"
     voices = [set(split.meta["speaker"]) for split in data.values()]
     assert [len(v) for v in voices] == [10, 3, 3] and len(set.union(*voices)) == 16
     share = np.bincount(data["train"].labels, minlength=13) / 4000

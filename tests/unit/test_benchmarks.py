@@ -16,6 +16,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # Limits on what hostile input may cost, time-outs and waiting: behavior, not speed.
 CLOCKS = {"test_hostile.py", "hostile.py", "test_frameworks.py", "test_seat.py", "test_download.py", "test_hub.py"}
 CLOCKS |= {"test_results_tune.py", "jupyterlab_page.py", "__main__.py", "test_cli.py", "test_io.py", "test_clues.py"}
+CLOCKS |= {"test_container.py", "test_scale_launch.py"}
 
 
 def test_each_measure_has_a_name_of_its_own_and_says_what_it_measures():

@@ -551,7 +551,7 @@ challenge(
     title="Risks for another hospital",
     statement=[
         f"`records` ({NUM_HERE}, {NUM_FIELDS}) with gaps (−9 stands there) and `ill` ({NUM_HERE},) are of one hospital, where 15 % are ill. "
-        f"`elsewhere` ({NUM_THERE}, {NUM_FIELDS}) are records of another one, where 3 % are ill; who, you are not told.",
+        f"`elsewhere` ({NUM_THERE}, {NUM_FIELDS}) are records of another one, where 3 % are ill; which of them, you do not know.",
         "The last field says which machine was used. At the first hospital it goes with the disease, at the other it does not. "
         "The other fields, and their gaps, mean the same in both.",
         "Predict `probabilities`, floats (6000,), for the other hospital.",
