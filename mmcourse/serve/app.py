@@ -7,6 +7,7 @@ inside is counted at the door, before a body is read.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import time
@@ -14,13 +15,14 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import jinja2
+import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.datastructures import UploadFile
@@ -75,7 +77,9 @@ class Service:
         self.not_ready = "the model is not loaded yet"
         self.leaving = False  # shutting down soon: not ready any more, requests are still answered
         self.draining = False  # nothing new is taken
+        self.reading = 0  # their bodies are still coming
         self.inside = 0
+        self.explaining = 0
         self._decoder = ThreadPoolExecutor(1, "decode")
         self._computer = ThreadPoolExecutor(1, "model")
         self.batcher = Batcher(self._predict, limits.max_batch, limits.inside, self.metrics.batch.observe)
@@ -89,7 +93,7 @@ class Service:
             model = await loop.run_in_executor(self._computer, self.load)
             why = await loop.run_in_executor(self._computer, self.check, model)
         except Exception as error:
-            why = f"{type(error).__name__}: {error}"
+            why = f"the model could not be loaded ({type(error).__name__})"  # its text may name paths
         else:
             self.model = model
         self.not_ready = why
@@ -102,7 +106,7 @@ class Service:
         """Answer what is inside, refuse what comes now; at most `drain_seconds`."""
         self.draining = True
         end = time.monotonic() + self.limits.drain_seconds
-        while self.inside and time.monotonic() < end:
+        while (self.inside or self.reading) and time.monotonic() < end:
             await asyncio.sleep(0.01)
 
     def close(self) -> None:
@@ -116,20 +120,34 @@ class Service:
         return not (self.not_ready or self.leaving or self.draining)
 
     # ------------------------------------------------------------ one request
-    def enter(self) -> None:
-        """Count a request in, or refuse it: before its body is read, so that a refusal costs nothing."""
+    def enter(self, explain: bool = False) -> None:
+        """Let a request's body be read, or refuse it before that, so that a refusal costs nothing."""
         if self.draining or self.not_ready:
             self.metrics.refused.labels("draining").inc()
             raise Problem("busy", self.not_ready or "The service is shutting down.", retry_after=5)
-        if self.inside >= self.limits.inside:
+        self._refuse_if_full(explain)
+        if self.reading >= self.limits.reading:
             self.metrics.refused.labels("busy").inc()
-            raise Problem("busy", "Too many requests are being worked on.", retry_after=1)
+            raise Problem("busy", "Too many bodies are being read.", retry_after=1)
+        self.reading += 1
+
+    def admit(self, explain: bool = False) -> None:
+        """Count a request in, once its body is here: who sends slowly takes no place from those who do not."""
+        self.reading -= 1
+        self._refuse_if_full(explain)
         self.inside += 1
+        self.explaining += explain
         self.metrics.inside.set(self.inside)
 
-    def leave(self) -> None:
+    def _refuse_if_full(self, explain: bool) -> None:
+        if self.inside >= self.limits.inside or (explain and self.explaining >= self.limits.explaining):
+            self.metrics.refused.labels("busy").inc()
+            raise Problem("busy", "Too many requests are being worked on.", retry_after=1)
+
+    def leave(self, explain: bool = False) -> None:
         """Count it out."""
         self.inside -= 1
+        self.explaining -= explain
         self.metrics.inside.set(self.inside)
         self.metrics.waiting.set(self.batcher.waiting)
 
@@ -138,6 +156,9 @@ class Service:
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind not in ("application/json", "multipart/form-data", "application/x-www-form-urlencoded"):
             raise Problem("unsupported-type", "Send application/json or multipart/form-data.")
+        charset = re.search(r"charset\s*=\s*[\"']?([^\s;\"']+)", request.headers.get("content-type", ""), re.IGNORECASE)
+        if charset and charset[1].lower() not in ("utf-8", "utf8"):  # the client names the decoder, and some are slow
+            raise Problem("unsupported-type", "Send UTF-8.")
         try:
             async with asyncio.timeout(self.limits.body_seconds):
                 stated = request.headers.get("content-length")
@@ -171,10 +192,12 @@ class Service:
         raw, other = _split([(name, value) for name, value in form.multi_items() if isinstance(value, str)])
         return raw | files, other
 
-    async def understand(self, raw: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-        """The decoded message, and what the model takes: computed in the decode worker."""
+    async def understand(self, raw: dict[str, Any], end: float) -> tuple[dict[str, Any], Any]:
+        """The decoded message, and what the model takes: computed in the decode worker, unless `end` has passed."""
 
         def work() -> tuple[dict[str, Any], Any]:
+            if time.perf_counter() > end:  # it waited for the worker until nobody waited for it
+                raise Problem("deadline", "There was no answer before the deadline.")
             message = checks.decode(raw, self.limits)
             assert self.model is not None
             return message, self.model.prepare(message)
@@ -188,12 +211,15 @@ class Service:
     async def compute(self, prepared: Any, timeout: float, explain: bool) -> tuple[Any, list | None]:
         """Logits (3,), and the face's map where it is asked for."""
         try:
+            started = time.perf_counter()
             logits = await self.batcher.submit(prepared, timeout)
             if not explain or "face" not in prepared:
                 return logits, None
-            async with asyncio.timeout(timeout):  # all cells in one batch
-                every = await self._predict([prepared, *occluded(prepared)])
-            return logits, face_map(every)
+            async with asyncio.timeout(timeout - (time.perf_counter() - started)):
+                rows, found = [prepared, *occluded(prepared)], []
+                for first in range(0, len(rows), self.limits.max_batch):  # other requests come in between
+                    found.append(await self._predict(rows[first : first + self.limits.max_batch]))
+            return logits, face_map(np.concatenate(found))
         except (TooLate, TimeoutError):
             raise Problem("deadline", "There was no answer before the deadline.") from None
         except Busy as busy:
@@ -243,12 +269,17 @@ def wants_html(request: Request) -> bool:
     return bool(order) and order[0] == "text/html"
 
 
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
+    """`answer.html`, compiled once: a refusal must be cheap, also as a page."""
+    path = PAGE / "answer.html"
+    text = path.read_text(encoding="utf-8") if path.is_file() else BARE_ANSWER
+    return jinja2.Environment(autoescape=True).from_string(text)
+
+
 def render(lang: str, answer: dict[str, Any] | None, problem: dict[str, Any] | None) -> str:
     """`answer.html` with an answer or a problem, everything escaped."""
-    environment = jinja2.Environment(autoescape=True)
-    template = PAGE / "answer.html"
-    text = template.read_text(encoding="utf-8") if template.is_file() else BARE_ANSWER
-    return environment.from_string(text).render(lang=lang, **(answer or problem or {}))
+    return _template().render(lang=lang, **(answer or problem or {}))
 
 
 # ---------------------------------------------------------------- the app
@@ -267,21 +298,27 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(title="mmcourse", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
     app.state.service = service
     app.add_middleware(_Headers)
+    kept: dict[str, bytes] = {}
 
     async def handle(request: Request, route: str) -> Response:
         started = time.perf_counter()
         given = request.headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         line: dict[str, Any] = {"request_id": request_id, "route": route, "status": 200}
-        lang, entered = "en", False
+        lang, entered, arrived = "en", False, started
         try:
-            service.enter()
-            entered = True
-            timeout = service.timeout(request)
-            raw, other = await service.read(request)
+            service.enter(route == "explain")
+            try:
+                timeout = service.timeout(request)
+                raw, other = await service.read(request)
+            except BaseException:
+                service.reading -= 1
+                raise
+            service.admit(route == "explain")
+            entered, arrived = True, time.perf_counter()
             lang = other.get("lang", "en") if other.get("lang") in LANGUAGES else "en"
             line |= {"bytes": sum(map(len, raw.values())) if _countable(raw) else 0}
-            message, prepared = await service.understand(raw)
+            message, prepared = await service.understand(raw, started + timeout)
             left = timeout - (time.perf_counter() - started)
             if left <= 0:
                 raise Problem("deadline", "There was no answer before the deadline.")
@@ -308,9 +345,9 @@ def create_app(service: Service) -> FastAPI:
             response = problem_response(request, problem, lang)
         finally:
             if entered:
-                service.leave()
+                service.leave(route == "explain")
         took = time.perf_counter() - started
-        service.metrics.done(route, response.status_code, took)
+        service.metrics.done(route, response.status_code, time.perf_counter() - arrived)
         service.log.write(**line, ms=round(took * 1000, 1))
         response.headers["X-Request-ID"] = request_id
         return response
@@ -344,7 +381,9 @@ def create_app(service: Service) -> FastAPI:
         """What stands in for missing parts, for the page that runs the model in the browser."""
         if service.model is None:
             raise HTTPException(404)
-        return JSONResponse(readable_stand_ins(service.model))
+        if "stand_ins" not in kept:  # the same for as long as the process lives
+            kept["stand_ins"] = json.dumps(readable_stand_ins(service.model)).encode()
+        return Response(kept["stand_ins"], media_type="application/json")
 
     @app.get("/live")
     async def live() -> dict[str, str]:

@@ -34,12 +34,15 @@ class Limits:
     json_depth: int = 8
     picture_pixels: int = 4_000_000
     picture_side: int = 4096
+    picture_scans: int = 100  # of a JPEG: each is a pass over all pixels, and an empty one takes ten bytes
     sound_seconds: float = 15.0
     sound_rates: tuple[int, int] = (8_000, 48_000)
     sound_channels: int = 2
     characters: int = 2_000
-    inside: int = 64  # requests that are being read, decoded, computed; one more is refused
+    reading: int = 128  # requests whose bodies are still coming; one more is refused
+    inside: int = 64  # requests that are being decoded, computed; one more is refused
     max_batch: int = 16
+    explaining: int = 2  # requests for a map: each is 65 messages or more
     timeout: float = 5.0  # seconds, where the client names no deadline
     drain_seconds: float = 10.0
 
@@ -65,7 +68,7 @@ def _too_large(limits: Limits) -> Problem:
     return Problem("too-large", f"The body may have at most {limits.body_bytes:,} bytes.")
 
 
-STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # possessive: nothing is kept to go back to
 NOT_BRACKETS = re.compile(rb"[^\[\]{}]+")
 
 
@@ -93,7 +96,9 @@ def parse_json(data: bytes, limits: Limits = LIMITS) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Problem("invalid-input", "Expected a JSON object with words, face, voice.")
     if unknown := sorted(set(found) - set(MODALITIES)):
-        raise Problem("invalid-input", f"Unknown field; known are {', '.join(MODALITIES)}.", unknown[0][:40])
+        name = unknown[0][:40]  # it may hold what no answer can be written with, such as half a surrogate pair
+        field = name if name.isascii() and name.isprintable() else None
+        raise Problem("invalid-input", f"Unknown field; known are {', '.join(MODALITIES)}.", field)
     raw: dict[str, Any] = {}
     for name, key in (("words", None), ("face", "png_base64"), ("voice", "wav_base64")):
         value = found.get(name)
@@ -174,6 +179,8 @@ def _face(data: bytes, limits: Limits) -> np.ndarray:
     if max(width, height) > limits.picture_side or width * height > limits.picture_pixels:
         told = f"At most {limits.picture_pixels // 10**6} megapixels and {limits.picture_side} pixels a side."
         raise Problem("too-large", told, "face")
+    if sniff(data) == "jpeg" and data.count(b"\xff\xda") > limits.picture_scans:
+        raise Problem("invalid-input", f"A JPEG may have at most {limits.picture_scans} scans.", "face")
     try:
         return image.read(data, max_pixels=limits.picture_pixels)
     except InputError:

@@ -40,13 +40,15 @@ class Metrics:
             self.predicted.labels(label)
 
     def done(self, route: str, code: int, seconds: float) -> None:
-        """Count a request that is over."""
+        """Count a request that is over; `seconds` from the moment when its whole body was here."""
         route = route if route in ROUTES else "other"
         self.requests.labels(route, str(code if code in CODES else code // 100 * 100)).inc()
         if route != "other":
             self.seconds.observe(seconds)
+            if 400 <= code < 500:  # the client's fault: neither good nor bad
+                return
             self.answered.inc()
-            if code < 500 and seconds <= SLOW:  # a bad request is the client's fault
+            if code < 400 and seconds <= SLOW:
                 self.good.inc()
 
     def said(self, present: list[str], label: str, confidence: float) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -48,12 +49,15 @@ class ReviewSample:
         self.folder = private_folder(folder) if folder else None
         self.share, self.keep_days, self.clock = share, keep_days, clock
         self._rng = np.random.default_rng(seed)
+        self._cleaned = clock()
 
     def keep(self, consent: bool, request_id: str, raw: dict[str, Any], answer: dict[str, Any]) -> bool:
         """Store a request if its sender agreed and chance takes it; whether it was stored."""
         if self.folder is None or not consent or self._rng.random() >= self.share:
             return False
-        home = private_folder(self.folder / request_id)
+        if self.clock() - self._cleaned > 86_400:
+            self.delete_old()
+        home = private_folder(self.folder / uuid.uuid4().hex)  # not the client's id: two may send the same
         for name, value in raw.items():
             atomic_write(home / name, value.encode() if isinstance(value, str) else value, private=True)
         atomic_write(home / "answer.json", json.dumps(answer), private=True)
@@ -64,6 +68,7 @@ class ReviewSample:
         """Delete what is older than `keep_days`; how many requests that were."""
         if self.folder is None:
             return 0
+        self._cleaned = self.clock()
         old = [p for p in self.folder.iterdir() if p.stat().st_mtime < self.clock() - self.keep_days * 86_400]
         for home in old:
             for file in home.iterdir():

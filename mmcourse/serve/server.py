@@ -57,7 +57,11 @@ def serve(
     review: Path | None = None,
     settle: float = 1.0,
 ) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT.
+
+    On this machine only, unless `host` says otherwise. Before strangers put a proxy in front: connections that send
+    nothing are not counted here.
+    """
 
     def load() -> Model:
         return OnnxModel(model, threads=int(os.environ.get("MMCOURSE_SERVE_THREADS", "1")))
@@ -72,7 +76,6 @@ def serve(
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=int(LIMITS.drain_seconds),
-        limit_concurrency=16 * LIMITS.inside,
         server_header=False,
         ws="none",
     )

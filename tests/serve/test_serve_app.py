@@ -218,7 +218,8 @@ def test_an_explanation_has_a_map_in_0_to_1_and_none_without_a_face():
             files = {"face": ("x", png(np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype(np.uint8)))}
             found = (await client.post("/v1/explain", files=files)).json()["face_map"]
             assert np.shape(found) == (8, 8) and np.min(found) >= 0 and np.max(found) <= 1
-            assert service.model.batches[-1] == 65, "one batch"
+            cells = service.model.batches[1:]
+            assert sum(cells) == 65 and max(cells) == service.limits.max_batch, "others are answered in between"
             answer = (await client.post("/v1/explain", json={"words": "lovely"})).json()
             assert answer["face_map"] is None and answer["label"]
 
@@ -294,7 +295,7 @@ def test_a_model_that_cannot_be_loaded_is_said():
 
         service = Service(broken, log=Log(io.StringIO()))
         await service.start()
-        assert "no such file" in service.not_ready
+        assert "FileNotFoundError" in service.not_ready and "no such file" not in service.not_ready
 
     run(main)
 
@@ -328,7 +329,7 @@ def test_metrics_stay_below_a_hundred_series_whatever_comes():
             codes = {s.labels["code"] for s in found["mmcourse_requests"].samples if s.name.endswith("_total")}
             assert {"200", "404", "413", "415", "422"} <= codes
             values = {s.name: s.value for s in series if not s.labels}
-            assert values["mmcourse_seconds_count"] == values["mmcourse_answered_total"]
+            assert 1 <= values["mmcourse_answered_total"] < values["mmcourse_seconds_count"], "the client's faults"
             assert values["mmcourse_inside"] == values["mmcourse_waiting"] == 0.0
 
     run(main)
@@ -372,7 +373,8 @@ def test_review_needs_consent_and_forgets_after_thirty_days(tmp_path):
             assert not list(review.folder.iterdir())
             files = {"face": ("x", FACE)}
             kept = await client.post("/v1/predict", data={"words": "lovely", "consent": "yes"}, files=files)
-            home = review.folder / kept.json()["request_id"]
+            (home,) = review.folder.iterdir()
+            assert home.name != kept.json()["request_id"], "a client could choose another's"
             assert sorted(p.name for p in home.iterdir()) == ["answer.json", "face", "words"]
             assert home.stat().st_mode & 0o077 == 0
 
