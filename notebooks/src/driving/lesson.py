@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Driving: three sensors, one road
 # *Camera, lidar and radar look at the same street, each from its own place, at its own time, and each fails in its own way. You bring
-# them to one grid, fuse them, and measure every step against the best that is possible.*
+# them to one grid, fuse them, and measure the fusion against the best that is possible.*
 #
 # {{budget}}
 #
@@ -102,7 +102,7 @@ alt = "A gray picture of an empty road; lidar points and radar detections from a
 plot.show(fig, alt=alt)
 
 # %% [markdown]
-# The camera sees an empty road, whatever is there. Lidar and radar do not agree either, and the fused answer follows the radar here, as light does not get through fog. Not all of it is right, and yet nobody can do better on average, as you will see. This lesson builds the fusion, and all that has to be right before it: places, clocks, and knowing when a sensor lies.
+# The camera sees an empty road, whatever is there. Lidar and radar do not agree either. Not all of the fused answers are right, and yet nobody can do better on average, as you will see. This lesson builds the fusion, and all that has to be right before it: places, clocks, and knowing when a sensor lies.
 #
 # `road` is a world whose rules are known. Class, weather and what each sensor *makes of* a place (its **reading**) come from a table of probabilities; then pixels and beams are drawn to match. So the best possible accuracy is an exact number, for every set of sensors in every weather. The sensors' errors are a convenient fiction, and no number on `road` says how safely something drives.
 
@@ -165,7 +165,7 @@ draw.show(
 #
 # $$\begin{pmatrix} R & t \\ 0 & 1\end{pmatrix}\begin{pmatrix} x \\ 1 \end{pmatrix} = \begin{pmatrix} Rx + t \\ 1\end{pmatrix}\qquad \begin{pmatrix} R & t \\ 0 & 1\end{pmatrix}^{-1} = \begin{pmatrix} R^\top & -R^\top t \\ 0 & 1\end{pmatrix}$$
 #
-# Read names from right to left, and equal names must meet: `camera_from_ego @ ego_from_world @ world_from_ego_then @ ego_from_lidar`. **Ego** is the car that carries the sensors. Where a sensor is mounted and how it is turned is its **extrinsic calibration**; $K$, which holds focal length and picture center, is the **intrinsic** one. One point, with every value:
+# Read names from right to left, and equal names must meet: `camera_from_ego @ ego_from_world @ world_from_ego_then @ ego_then_from_lidar` (`ego_from_lidar` in code: mountings do not change). **Ego** is the car that carries the sensors. Where a sensor is mounted and how it is turned is its **extrinsic calibration**; $K$, which holds focal length and picture center, is the **intrinsic** one. One point, with every value (the world is the car's frame at the shutter, so the third arrow changes nothing; the camera is mounted 1.5 m ahead and 1.5 m up; $K$ has focal length 48 and center (48, 12), in pixels):
 
 # %%
 speed, late = 20.0, -0.05  # m/s; the lidar fired 50 ms before the shutter
@@ -190,7 +190,7 @@ print("K x              ", scaled)
 print("pixel (u, v)     ", scaled[:2] / scaled[2], " depth", scaled[2])
 
 # %% [markdown]
-# Watch the axes: the car's are forward, left, up; the camera's are right, down, ahead. And watch the clock: at 20 m/s, the 50 ms are a whole meter. (So are, for a planner, 50 ms of computing: at 20 m/s a *latency* of 100 ms is 2 m of road.) Leave out the motion, and all is right until the car moves.
+# Watch the axes: the car's are forward, left, up; the camera's are right, down, ahead. And watch the clock: at 20 m/s, the 50 ms are a whole meter. Leave out the motion, and all is right until the car moves.
 #
 # The last arrow is the **projection** (Hartley and Zisserman 2004): multiply by $K$, divide by the third number, the **depth**.
 #
@@ -256,7 +256,7 @@ def overlay(yaw_degrees=0, clock_ms=0):
 widgets.slider(overlay, yaw_degrees=[0, 1, 2, 5, 8], clock_ms=[-200, -100, 0, 50, 100])
 
 # %% [markdown]
-# One degree is easily overlooked, and yet at 30 m it is half a meter. The course's geometry is in `mmcourse.numpy.geometry`, and projection and fusion also in PyTorch and Keras; one line against SciPy and PyTorch:
+# One degree is easily overlooked, and yet at 30 m it is half a meter. The course's geometry is in `mmcourse.numpy.geometry`, and projection and fusion also in PyTorch and Keras; against SciPy and PyTorch:
 
 # %%
 from scipy.spatial.transform import Rotation
@@ -301,7 +301,7 @@ else:
 behind.compare("about as many as right ones")
 
 # %% [markdown]
-# The points from behind are mirrored through the camera, and since the lidar sees all around, there are many: from six tenths of the right ones to as many, in three frames. And seven pixels of 1,242 look *nearly right*, which is the worst kind of wrong: the authors of BEVFusion once found wrong camera matrices in their own training, which had cost 0.1 to 0.2 points of their score (issue 388 of its repository). **A metric that does not notice a bug is no test of it.** Look at an overlay, and test the geometry by itself.
+# The points from behind are mirrored through the camera, and since the lidar sees all around, there are many: from six tenths of the right ones to as many, in three frames. And an error of seven pixels can look *nearly right*: the authors of BEVFusion once found wrong camera matrices in their own training, which had cost 0.1 to 0.2 points of their score (issue 388 of its repository). **A metric that does not notice a bug is no test of it.** Look at an overlay, and test the geometry by itself.
 
 # %% [markdown]
 # ## 4 · Readings, and how to add them
@@ -361,7 +361,7 @@ for there in ([True, True, True], [False, True, True], [False, False, False]):
 # %% [markdown]
 # ## 5 · The best that can be done
 #
-# From the table, the exact ceiling of every subset in every weather: whoever sees some readings and the weather says the likeliest class, and no model can be right more often.
+# From the table, the exact ceiling of every subset in every weather: whoever sees some readings and the weather says the likeliest class, and no model can be right more often on average.
 
 # %% tags=["hide-input"]
 subsets = list(road.ceilings())
@@ -424,12 +424,12 @@ assert here["vote"] + 0.015 < here["vote, best of ten searches"] < here["all tol
 gate_wins.compare("it changes whom to believe")
 
 # %% [markdown]
-# All figures are exact for the table. *blind*: the best that anything can do without the weather. *vote*: the sum of votes of maximum likelihood, in which the camera's vote knows the weather; no sum has a smaller **log loss** (the mean of −log p of the true class). *searched*: the best vote that ten searches for *accuracy* found. *all told*: Bayes, the weather known, an upper limit for every gate (a gate with one factor per sensor and class may stay below it).
+# All figures are exact for the table. *blind*: the best that anything can do without the weather, not sums only (so in the fog of `road` it is above the vote). *vote*: the sum of votes of maximum likelihood, in which the camera's vote knows the weather; no sum has a smaller **log loss** (the mean of −log p of the true class). *searched*: the best vote that ten searches for *accuracy* found. *all told*: Bayes, the weather known, an upper limit for every gate (a gate with one factor per sensor and class may stay below it).
 # - **Noise** in the camera, or a **blind** camera that says "nothing" whatever is there: a gate wins nothing. The camera's vote sees the fog, and keeps quiet.
-# - **The fog of `road`** also scatters the lidar, and *the lidar cannot see that*. In clear air the lidar is to be believed rather than the radar; in fog, the radar. The vote of maximum likelihood, which is what training looks for, loses two points and much log loss.
+# - **The fog of `road`** also scatters the lidar, and *the lidar cannot see that*. In clear air the lidar is to be believed rather than the radar; in fog, the radar. The vote of maximum likelihood, which is what training looks for, loses 2.4 points and 0.046 of log loss.
 # - But look at *searched*: some sum gets within half a point of that limit in *accuracy*! Maximum likelihood does not choose it, since its log loss cannot be better than the vote's.
 #
-# So a gate helps where **one sensor's context must change another sensor's weight**, and even there more for good *probabilities* than for accuracy. It is not enough that fog "biases" a sensor: that was our own first guess, and the table refuted it. (That the lidar cannot see the fog is a rule of `road`; a real lidar partly can.)
+# So a gate *can* win only where **one sensor's context must change another sensor's weight**. (Guess 3 means votes of maximum likelihood. That the lidar cannot see the fog is a rule of `road`; a real lidar partly can.)
 
 # %% [markdown]
 # ## 6 · The bird's-eye view
@@ -485,7 +485,7 @@ for height, at in zip((0.4, 1.0, 1.6), index[cell]):
 print(f"cells that the camera sees: {seen.any(axis=1).sum()} of 256")
 
 # %% [markdown]
-# The network, in PyTorch. The three branches are in `mmcourse.torch.road` (a CNN of two layers with the lifting, and a CNN of two layers for each grid); the fusion is written here. The **context** is what the picture as a whole looks like: fog, night, or clear.
+# The network, in PyTorch. The three branches are in `mmcourse.torch.road` (a CNN of two layers with the lifting, and a CNN of two layers for each grid); the fusion is written here. The **context**, eight numbers, is meant to hold what the picture as a whole looks like: fog, night, or clear.
 
 
 # %%
@@ -558,7 +558,7 @@ for w in road.WEATHERS:
 expect_within("accuracy (ceiling 0.851)", right[place].mean(), 0.82, 0.025)
 
 # %% [markdown]
-# Near the ceiling, with about 14,000 weights. (The ceiling holds for the table; on the places of one test set, chance adds or takes a point.) A ceiling is an *alarm*, too: when `road` was made, a network with radar alone passed its ceiling by two points. The cause was a leak: things moved at the speed of what they *truly* were, whatever the radar took them for, and radar measures speed. Which fusion is better? Five networks of each kind (four for the vote), stored: the same branches, the same steps; *concatenate* is one small network on all features and the context. *best rule* is Bayes on the readings of all three sensors, the weather given.
+# Near the ceiling, with about 14,000 weights. (The ceiling holds for the table; on the places of one test set, chance adds or takes a point.) A ceiling is an *alarm*, too: when `road` was made, a network with radar alone passed its ceiling. The cause was a leak: things moved at the speed of what they *truly* were, whatever the radar took them for, and radar measures speed. Which fusion is better? Five networks of each kind (of the vote only four seeds were run), stored: the same branches, the same steps; *concatenate* is one small network on all features and the context. *best rule* is Bayes on the readings of all three sensors, the weather given.
 
 # %% tags=["hide-input"]
 kinds = ["vote", "gate", "concatenate"]
@@ -596,7 +596,7 @@ assert 0.008 < differences["gate"][0] < 0.024 and foggy_gain > 0.03
 assert np.mean(accuracy["concatenate"]["all"]) < possible[place].mean()
 
 # %% [markdown]
-# "best rule" is the exact table on the readings of these very test places. The gate beats the vote by about one and a half points (four paired seeds; the table's limit was two and a half), and nearly all of it comes from the fog. A network that may combine everything does at least as well, and comes nearest to the best rule; it also has more weights, and we did not separate the two. All were trained with the same settings.
+# "best rule" is the exact table on the readings of these very test places. The gate beats the vote by about one and a half points (four paired seeds; the table's limit was 2.4), by the means nearly all of it in fog (no interval). The network that may combine everything is ahead of the gate with each of the five seeds; it also has more weights, and we did not separate the two. All were trained with the same settings.
 
 # %% [markdown]
 # ## 7 · Failure that is announced
@@ -662,9 +662,9 @@ assert zeros < dropped - 0.02 and abs(plain - with_dropout) < 0.02
 print(f"the mask gives back {masked - zeros:.3f}, dropout {dropped - masked:.3f} more")
 
 # %% [markdown]
-# **Zero is not "missing".** An empty grid is a perfectly good measurement of an empty road, and the network believes it. (A user of BEVFusion reported the same: issue 571 of its repository.) Most comes back with the mask alone, the rest with sensor dropout in training, which costs about half a point with all sensors there.
+# **Zero is not "missing".** An empty grid is a perfectly good measurement of an empty road, and here zeros do worst. (A user of BEVFusion reported the same: issue 571 of its repository.) The mask gives most of it back, sensor dropout in training a part of the rest; 0.027 to the ceiling stay lost. With all sensors there, dropout costs a little: less accuracy with each of the five seeds.
 #
-# In the chart, lidar and radar without the camera fall most short in fog: nobody tells them the weather. There our ceiling is not quite fair: it knows.
+# In fog each of the five networks is *better with the radar alone* (mean 0.72) than with all three (0.70), and better without the lidar: the case section 5 warned of. The gate does not silence it enough. Lidar + radar fall most short of their ceiling, which knows the weather: not quite fair, since nobody tells them.
 
 # %% [markdown]
 # ## 8 · Failure that is silent
@@ -767,9 +767,9 @@ print("One frame tells little; twenty tell nearly all, except in fog")
 
 # %% [markdown]
 # - One frame says little, whoever looks: about seven frozen cameras of a hundred. No network changes that.
-# - Twenty *independent* frames say nearly everything. (At 10 frames a second, neighbors repeat each other: twenty of those are two seconds, and far less than twenty. And 1 % false alarms *per decision* is a lot if you decide every second: exercise 3.)
+# - Twenty *independent* frames say nearly everything in clear air and at night. (*any weather* draws the weather afresh for each frame, unlike a drive. At 10 frames a second, neighbors tell less. And 1 % false alarms *per decision* is a lot if you decide every second: exercise 3.)
 # - In fog a frozen camera can hardly be told: the camera says "nothing" anyway.
-# - Counting how often camera and lidar disagree, a detector that anyone would write first, finds a little more than half of what is possible at 20 frames, less at 5, nearly all at 50. (It does not know the weather; the best detector does.)
+# - Counting how often camera and lidar disagree, a detector that anyone would write first, finds 0.52 at 20 frames where 0.94 is possible, the weather drawn afresh in both. (It does not know the weather; the best detector does.)
 #
 # To decide at every moment, **CUSUM** (Page 1954) keeps $S_t = \max(0,\ S_{t-1} + \text{score}_t)$ and raises the alarm when $S$ passes a threshold: it forgets old evidence for "working" by itself. **Drag the slider:** the camera freezes at frame 40 of a clear drive.
 
@@ -803,7 +803,7 @@ widgets.slider(cusum_drive, threshold=[2, 4, 6, 8], seed=[0, 1, 2, 3])
 # %% [markdown]
 # ## 9 · A wrong calibration
 #
-# Somebody bumps into the lidar, and its calibration is off by an angle θ. Its points for a place at distance d land d · sin θ to the side. Beyond half a cell, one meter, the place gets what the lidar reads of its *empty neighbor*. Suppose exactly that, and a fusion that does not know: the accuracy follows from the table, and so does the angle from which the lidar does harm, where it would be better to unplug it.
+# Somebody bumps into the lidar, and its calibration is off by an angle θ. Its points for a place at distance d land d · sin θ to the side. Beyond half a cell, one meter, the place gets what the lidar reads at an *empty place*. Suppose exactly that, and a fusion that does not know: the accuracy follows from the table, and so does the angle from which the lidar does harm, where it would be better to unplug it.
 
 # %%
 tables_of = road.SENSORS
@@ -860,14 +860,14 @@ assert values[angles.index(8.0)] < bare and clocks[0] < values[0]
 print(f"one degree costs the network {values[0] - values[angles.index(1.0)]:.3f}")
 
 # %% [markdown]
-# One degree costs next to nothing: *no accuracy on a test set will tell you*. The table expected harm from about three degrees; the networks cross their line later, between five and about eight. (We did not test why; one candidate is that things cover more than one cell and a network sees neighboring cells.) This is a silent failure, too; one could look for it as in section 8, by comparing sensors that should agree, such as lidar edges and picture edges (not tried here).
+# With cells of 2 m, one degree costs next to nothing: *accuracy does not tell you*. The table expected harm from about three degrees; the networks' mean crosses their line later, between five and eight. (Why was not tested.) This is a silent failure, too.
 #
-# Ignoring the 50 ms between the clocks costs something as well, at speeds up to 20 m/s.
+# Ignoring the 50 ms between the clocks costs each of the five networks something as well, about a point on average.
 
 # %% [markdown]
 # ## 10 · What a miss costs
 #
-# A pedestrian who is missed is not a car that is imagined. First, then, not one accuracy but **recall** for each class, by distance and weather (stored, five networks with gates):
+# Missing a pedestrian is worse than imagining a car. First, then, not one accuracy but **recall** for each class, by distance and weather (stored, five networks with gates):
 
 # %% tags=["hide-input"]
 recalls = stored["gate"]["recall"]
@@ -886,7 +886,7 @@ assert (ped < car).all() and ped[1] < ped[0] - 0.1
 print(f"pedestrians in fog: {ped[1]:.2f}, cars in clear air: {car[0]:.2f}")
 
 # %% [markdown]
-# One number hides a lot. Then: what do you *do*? The car can go on, slow down or brake, and each action has a **cost** for each class. The table below is made up for this lesson; in a real project it is *the* document that engineers, lawyers and managers must sign. The best action has the least **expected cost**, $\sum_y p(y \mid z)\, C(a, y)$.
+# One number hides a lot. (Counts, intervals and false alarms are not shown; why near cyclists are missed more than those in the middle was not tested.) Then: what do you *do*? The car can go on, slow down or brake, and each action has a **cost** for each class. The table below is made up for this lesson; in a real project it is *the* document that engineers, lawyers and managers must sign. The best action has the least **expected cost**, $\sum_y p(y \mid z)\, C(a, y)$.
 
 # %%
 ACTIONS = ("go on", "slow down", "brake")
@@ -992,7 +992,7 @@ else:
     print("not run here: the comma2k19 minute is not in the folder of real data")
 
 # %% [markdown]
-# On this road **most of what a radar sees drives along with you**: only one detection in seven stands still, and "most votes" finds how fast the traffic comes nearer, which is slowly. What stands still is what approaches fastest, if nothing comes the other way. So take the *fastest* group of votes: within a fraction of a meter per second in three quarters of the seconds, and badly wrong in the others (one minute of one drive). A method for "a static world" needs a check that the world *is* static; a speed that jumps by 15 m/s in a second is such a check.
+# On this road **most of what this radar reports does not stand still**: by a rough count (without the angle), only about one detection in seven does, and "most votes" is far off. If nothing comes the other way, what stands still approaches fastest. So take the *fastest* group of votes: within 1 m/s in three quarters of the seconds; how wrong in the others is not shown (one minute of one drive). A method for "a static world" needs a check that the world *is* static; a speed that jumps as no car can is a sign that it is not.
 
 # %% [markdown]
 # ## 12 · "Stop behind that one"
@@ -1098,7 +1098,7 @@ for name, median in zip(("one fits", "two or more fit", "none fits"), medians):
 assert medians[2] > 0.85 and medians[1] > 0.75
 
 # %% [markdown]
-# A model that must always point goes in *every* case where it should ask, two thirds of these commands. And its *share is a poor measure of doubt*: even where nothing fits, the surest box usually has more than four fifths. (It was trained on phrases that mean one thing; whether that is the reason was not tried.) The threshold that was cheapest here lets the car go in few cases only. Listing what is there and **counting what fits** made no wrong stop in these 150 either (which still allows about two in a hundred), and goes more often, with the same detector. **Refusing is a skill of its own: measure it on cases where refusal is right.**
+# A model that must always point goes in *every* case where it should ask, two thirds of these commands. And its *share is a poor measure of doubt*: even where nothing fits, the surest box usually has more than four fifths. The threshold that was cheapest here lets the car go in few cases only. Listing what is there and **counting what fits** made no wrong stop in these 150 either (which still allows about two in a hundred), and goes more often, with the same detector. **Refusing is a skill of its own: measure it on cases where refusal is right.**
 
 # %% [markdown]
 # ## 13 · In Keras
@@ -1115,7 +1115,7 @@ assert medians[2] > 0.85 and medians[1] > 0.75
 # model = keras.Model([votes, there, context], fused)
 # ```
 #
-# And the parity of what you wrote in blank 2, in one line:
+# And what you wrote in blank 2, against PyTorch:
 
 # %%
 rng = np.random.default_rng(0)
@@ -1130,7 +1130,7 @@ print("blank 2 = mmcourse.torch.geometry to 1e-12")
 # %% [markdown]
 # ## 14 · At full size
 #
-# nuScenes (Caesar et al. 2020) has six cameras, one lidar and five radars; its small part, 10 scenes, is read by the package `nuscenes-devkit`. Its loader does the five steps of section 3, with both ego poses. With the data on this machine (nothing is downloaded), the same view:
+# nuScenes (Caesar et al. 2020) has six cameras, one lidar and five radars; its small part, 10 scenes, is read by the package `nuscenes-devkit`. Its `map_pointcloud_to_image` does the steps of section 3, with both ego poses. The cell below does *not*: with the data on this machine (nothing is downloaded), it only reads one sweep.
 
 # %% tags=["free"]
 from importlib import import_module
@@ -1149,16 +1149,16 @@ else:
     print("not run: nuScenes is not on this machine")
 
 # %% [markdown]
-# This cell was never run on nuScenes. BEVFusion does at full size what you built; PointPillars is such a lidar branch; TransFuser fuses by attention instead. They are implemented in large frameworks (mmdetection3d, OpenPCDet) that need a graphics card.
+# This cell was never run on nuScenes, and its view would be turned by 90°: that lidar has x to the right and y ahead, and the cell takes the course's mounting instead of `calibrated_sensor`. BEVFusion fuses in one such view at full size (its lifting predicts depth); PointPillars is such a lidar branch; TransFuser fuses by attention instead. They are implemented in large frameworks (mmdetection3d, OpenPCDet) that need a graphics card.
 
 # %% [markdown]
 # ## 15 · One page for the one who decides
 #
 # > **Should the fleet's fusion get a gate that sees the weather?**
 # >
-# > *On the simulated road, yes: one to two points of accuracy, nearly all of it in fog (four paired seeds, interval above zero), somewhat less than the table of errors had promised. One network on all features does at least as well. On a fleet whose fog blinds only the camera, it would bring nothing, by the table; so measure first, by weather, which sensor is right where two disagree.*
+# > *On the simulated road, the fusion should see the weather. A gate is one way (+0.015 ± 0.007 over votes, four paired seeds), one network on all features another (+0.022 ± 0.007), with the same settings; in fog, the gate still loses to radar alone. On a fleet whose fog blinds only the camera, it would bring nothing, by the table; so measure first, by weather, which sensor is right where two disagree.*
 # >
-# > *Before that: masks instead of zeros for a broken sensor; sensor dropout in training; a check of the calibration (one degree is invisible in accuracy, about eight make the lidar useless); an alarm for a frozen camera (20 independent frames find it, but not in fog); actions by cost.*
+# > *Before that: masks instead of zeros for a broken sensor; sensor dropout in training; a check of the calibration (one degree is invisible in accuracy with cells of 2 m, about eight make the lidar useless); an alarm for a frozen camera (20 independent frames find it in clear air or at night, not in fog); actions by cost.*
 # >
 # > *Not shown: anything about real roads. The errors are independent by construction, places are given, the classes are four.*
 
@@ -1167,7 +1167,7 @@ else:
 #
 # - Write every frame and every clock into the names of your matrices; test the depth; look at an overlay.
 # - Log-odds add up; the prior counts once; a missing sensor adds nothing, and zeros are not "missing".
-# - Compute what a gate can win before you build one: it wins where one sensor's context must change another's weight.
+# - Compute what a gate can win before you build one: it can win only where one sensor's context must change another's weight.
 # - Announced failures need training for them; silent ones need sensors compared with each other, and time.
 # - Report recall by class, distance and weather; act on expected cost.
 
