@@ -83,7 +83,7 @@ print(f"the trained model finds {found} of {test_y.sum()} ill visits")
 assert right - (test_y == 0).mean() < 0.02 and found < test_y.sum() / 2
 
 # %% [markdown]
-# Only 6 of 100 are ill, so calling everybody healthy is right in 94 of 100 cases, and finds nobody. With such **class imbalance**, accuracy says next to nothing. And yet the model is far from useless, as you will see: it was only asked the wrong question.
+# Only 6 of 100 are ill, so calling everybody healthy is right in 94 of 100 cases, and finds nobody. With such **class imbalance**, accuracy says next to nothing. Yet the model is far from useless, as you will see: it was only asked the wrong question.
 #
 # ## 2 · Three questions
 #
@@ -141,7 +141,7 @@ draw.show(
 )
 
 # %% [markdown]
-# Right decisions shall cost nothing. With risk $p$, calling the patient costs on average $(1-p)\,c_{FP}$, not calling $p\,c_{FN}$. Calling is cheaper if $p\,c_{FN} > (1-p)\,c_{FP}$, that is, if
+# Assume that right decisions cost nothing. With risk $p$, calling the patient costs on average $(1-p)\,c_{FP}$, not calling $p\,c_{FN}$. Calling is cheaper if $p\,c_{FN} > (1-p)\,c_{FP}$, that is, if
 #
 # $$p > t = \frac{c_{FP}}{c_{FP} + c_{FN}}$$
 #
@@ -163,7 +163,7 @@ print(f"everybody called: cost {everybody:.3f}; nobody: {19 * test_y.mean():.3f}
 assert ((19 * (test_y & ~called) + (called & (test_y == 0))).mean()) < everybody
 
 # %% [markdown]
-# The same model, the same probabilities, another threshold: now it is worth something.
+# The same model, the same probabilities, another threshold: from hardly better than calling everybody to less than half the cost.
 
 # %% [markdown]
 # ## 4 · How good is the order?
@@ -214,11 +214,11 @@ for t, false_rate, true_rate in zip(cut, fpr, tpr):
     print(f"threshold {t:4.1f}   {rates}")
 
 # %% [markdown]
-# The ROC curve does not know how rare the disease is. **Precision** does: of those who are called, how many are ill? Precision against recall is the PR curve, and its summary is **average precision**
+# **Precision**: of those who are called, how many are ill? Precision against recall is the PR curve, and its summary is **average precision**
 #
 # $$\mathrm{AP} = \sum_k (R_k - R_{k-1})\, P_k$$
 #
-# with $P_k$ and $R_k$ the precision and the recall at the $k$-th *different* score, from the highest down. A guess has the prevalence, not 0.5. And no trapezoids: between two points, precision does not follow a straight line (Davis and Goadrich 2006).
+# with $P_k$ and $R_k$ the precision and the recall at the $k$-th *different* score, from the highest down. A guess (all scores alike) has the prevalence, not 0.5. And no trapezoids: between two points, precision does not follow a straight line (Davis and Goadrich 2006).
 #
 # **Your turn (blank 2).** Write AP. Mind the ties.
 # <details><summary>Hint</summary>
@@ -289,9 +289,11 @@ def show_curves(prevalence=0.06):
 widgets.slider(show_curves, prevalence=[0.005, 0.02, 0.06, 0.2, 0.5])
 
 # %% [markdown]
+# The ROC curve does not know how rare the disease is; precision does.
+#
 # ## 5 · One patient, two parts
 #
-# What is the best AUC that *any* model can have here? In `clinic` the table p(disease, finding, machine, record, group, gaps) is in the code, 768 cells, and `roc`, `auc` and all others take weights. So the table goes into the same function as a test set, and gives the **exact ceiling**.
+# What is the best AUC that *any* model can have here, from one visit? In `clinic` the table p(disease, finding, machine, record, group, gaps) is in the code, 768 cells (within a cell, image and numbers say no more of the disease), and `roc`, `auc` and all others take weights. So the table, used as a test set, gives the **exact ceiling**.
 
 # %%
 cells = clinic.table("A")  # arrays (768,): disease, each cue, and p
@@ -309,7 +311,7 @@ for name, value in ceiling.items():
     print(f"{name:22} best AUC {value:.3f}")
 
 # %% [markdown]
-# **A score clearly above the ceiling uses something that it should not have.** A random forest gets *age and sex* only. (In `clinic` sex says nothing about the disease, and age nothing beyond the two groups, so the ceiling of the first line is theirs.) The visits are divided into four folds in two ways: by picture, or by patient, so that no patient is on both sides. (Stored, ten seeds.)
+# **A score clearly above the ceiling uses something that it should not have.** A random forest gets *age and sex* only. (In `clinic` sex says nothing about the disease, and age nothing beyond the two groups: the first line is their ceiling.) The visits are divided into four folds in two ways: by picture, or by patient, so that no patient is on both sides. (Stored, ten seeds.)
 
 
 # %% tags=["hide-input"]
@@ -340,7 +342,7 @@ assert min(leak["by picture"]) > leak["ceiling"] + 0.1
 assert abs(np.mean(leak["by patient"]) - 0.5) < 0.03
 
 # %% [markdown]
-# With folds by picture, the forest is *above what can be known* from age and sex. An exact age is nearly a name (section 12 counts it), and the same patient, with the same age and the same disease, is in other folds. With folds by patient that way is closed, and the forest is at chance, even below what the two age groups alone would give. With real data nobody gives you a ceiling, so **split by patient**, always; if the model is to be used elsewhere or later, by hospital and by time as well.
+# With folds by picture, the forest is *above what can be known* from age and sex. The same patient, with the same exact age (nearly a name: section 12 counts it) and the same disease, is in other folds: the likely way. With folds by patient it is closed, and the forest is at chance, below even the ceiling of the two age groups; why, was not examined. With real data nobody gives you a ceiling, so **split by patient**, always; if the model is to be used elsewhere or later, by hospital and by time as well.
 #
 # Two more checks that cost one line each: nobody on both sides, and no picture twice.
 
@@ -358,7 +360,7 @@ print("identical pictures on both sides:", len(hashes[0] & hashes[1]))
 # %% [markdown]
 # ## 6 · Records with gaps
 #
-# One of the eight numbers, the blood test CRP (a protein that rises with inflammation), is missing for half of the visits. *Why* it is missing decides what may be done (Rubin 1976):
+# One of the eight numbers, the blood test CRP (a protein that rises with inflammation), is missing for about half of the visits. *Why* it is missing decides how much the gap itself can tell (Rubin 1976):
 #
 # | mechanism | the chance of a gap depends on | here |
 # |---|---|---|
@@ -408,7 +410,7 @@ print(two, "→")
 print(impute_and_flag(two, mean=np.array([37.0, 40.0]), std=np.array([1.0, 40.0])))
 
 # %% [markdown]
-# Does the flag matter? On the table this is exact: the logistic regression that endless data would give, for each mechanism. Beside it, stored, what ten training sets of 6,000 gave.
+# Does the flag matter? On the table this is exact: the logistic regression that unlimited data would give, for each mechanism. Beside it, stored, what ten training sets of 6,000 gave.
 
 # %%
 gaps = {kind: stored["gaps"][kind] for kind in clinic.GAPS}
@@ -437,7 +439,7 @@ for k in gaps:
 with_gaps.compare("this one, with gaps")
 
 # %% [markdown]
-# (In brackets: the mean of ten training sets.) Under MCAR and MAR the flag gains next to nothing here. Under MNAR it gains three points, and the record with gaps ranks better than the complete one: that a doctor *ordered* the test tells something that the eight numbers do not. Filling the gaps with the mean throws it away.
+# (In brackets: the mean of ten training sets.) Under MCAR and MAR the flag gains next to nothing here. Under MNAR it gains three points, and the record with gaps ranks better than the complete one (elsewhere in the table, the complete one is better): that a doctor *ordered* the test tells something that the eight numbers do not. Filling the gaps with the mean alone loses much of it (0.869 instead of 0.901).
 #
 # And the catch: the flag is a doctor's behavior, not a state of the body. If the hospital starts to test everybody, the flag says nothing any more, and a model that leaned on it may be worse. Write such a dependence into the report.
 
@@ -522,7 +524,7 @@ torch.manual_seed(0)
 print(f"{sum(p.numel() for p in Triage().parameters()):,} weights")
 
 # %% [markdown]
-# No class weights, no resampling: the plain cross-entropy, so that what comes out can be read as a probability; whether it is one, section 9 checks.
+# No class weights, no resampling: the plain cross-entropy, so that what comes out is meant as a probability; whether it is one, section 9 checks.
 
 
 # %%
@@ -561,7 +563,7 @@ for epoch in range(epochs):
 expect_within("AUC of image and record at hospital A", auc(test_y, p_a), 0.94, 0.03)
 
 # %% [markdown]
-# (The test AUC is printed for you to watch; nothing was chosen by it. Four epochs save your time.) One run says little, so five seeds stand beside it, stored, at two budgets, with the exact ceilings:
+# (The test AUC is printed for you to watch; nothing was chosen by it.) One run says little, so five seeds of 6 epochs and three of 12 stand beside it, stored, with the exact ceilings:
 
 # %% tags=["hide-input"]
 runs = {"6 epochs": stored["networks"], "12 epochs": stored["longer"]}
@@ -602,7 +604,7 @@ print(f"best possible score without the letter, same patients: {without:.3f}")
 assert min(runs["12 epochs"]["both"]["A"]["auc"]) > without
 
 # %% [markdown]
-# What letter? Look at the six X-rays again: there is an F or a P in the corner. The last line is the score of somebody who reads lungs and record perfectly and does not look at the letter. It is the best on average over patients; on one sample, luck can put another score slightly above it. After twelve epochs each of three networks is above it. That is a strong hint that they use the letter; section 8 tests it directly. Is that bad? It helps, after all.
+# What letter? Look at the six X-rays again: there is an F or a P in the corner. The last line is the score of somebody who reads lungs and record perfectly and does not look at the letter. On average over patients it is the best of its kind; on one sample, luck can put another above it. After six epochs one of five networks is above it, after twelve three of three: a hint that they use the letter; section 8 looks further. Is that bad? It helps, after all.
 
 # %% [markdown]
 # ## 8 · The other hospital
@@ -622,7 +624,7 @@ for name, y, p, part in (("A", test_y, p_a, test_set), ("B", y_b, p_b, set_b)):
     print(f"hospital {name}: AUC {auc_at[name]}, {y.sum()} of {len(y):,} visits ill")
 
 # %% [markdown]
-# What happened? The finding looks the same at B. But what does the letter mean? At A, those too ill to stand are X-rayed in bed, with the portable machine, which prints a P; the fixed machine prints an F. That letter is a *shortcut* ([images](images.ipynb)): it goes with the disease at A and not at B.
+# The finding looks the same at B. But what does the letter mean? At A, those too ill to stand are X-rayed in bed, with the portable machine, which prints a P; the fixed machine prints an F. That letter is a *shortcut* ([images](images.ipynb)): it goes with the disease at A and not at B.
 
 # %%
 both = (*clinic.IMAGE, *clinic.RECORD)
@@ -663,10 +665,10 @@ assert min(gained) > 0
 other_hospital.compare("below 87")
 
 # %% [markdown]
-# With the letter, each of the five networks is a little better at A, and much worse at B: there, after six epochs, image and record together are worse than *the record alone*. With twelve epochs the mean at B is higher (three seeds, a wide interval); in each it stays below the one with the corner covered. (The 93 ill visits of B are a harder sample than most: the best possible scores, in brackets above, are lower there as well. And the networks fall further than the best score that uses the letter. They lean on it more; why, these numbers do not say.) A test set of the *same* hospital can never show it: there, the shortcut helps. Zech et al. (2018) and DeGrave et al. (2021) found this in published X-ray models. (The crudest case: the ill come from one archive and the healthy from another. Then *everything* is a shortcut.)
+# With the letter, each of the five networks is a little better at A, and much worse at B: there, after six epochs, image and record together are worse than *the record alone*. After twelve that is open: two of three have 0.88 at B (so "below 87" is not true of them), one 0.84; all stay below those with the corner covered. (The 93 ill visits of B are a harder sample than the average: the best possible scores, in brackets above, are lower there as well. The networks fall further than the best score that uses the letter; why, these numbers do not say.) The *AUC* on a test set of the *same* hospital does not show it: there, the shortcut helps. The checks below can. Zech et al. (2018) and DeGrave et al. (2021) found this in models for chest X-rays.
 #
 # Three routine checks that need no table, on the network that you trained:
-# 1. **the record without the image**, and other things that see no lung: how far do they get?
+# 1. **the record without the image**: how far does it get?
 # 2. **probe it**: can the *circumstances* (machine, site) be read from what the network makes of an image? A **probe** is a simple classifier on its features.
 # 3. **take it away**: cover the suspect, or judge within one machine, and compare.
 
@@ -699,12 +701,12 @@ for value, name in enumerate(clinic.CUES["machine"]):
 assert low > 0 and told > 0.9
 
 # %% [markdown]
-# The network's features know the machine, and without the letter it ranks worse, by more than chance. (A gray patch is new to it, so part of the fall may be that; within one machine nothing is covered.)
+# The network's features know the machine, and without the letter it ranks worse, by more than chance. (Part of the fall may be that a gray patch is new to it; within one machine nothing is covered, but no best possible score is beside it. No untrained network was probed.)
 
 # %% [markdown]
 # ## 9 · Weights destroy probabilities
 #
-# "The disease is rare, so give it more weight": class weights, or copies of the ill (oversampling), are the most common advice. In Keras it is one argument. We train a small network on the record, in Keras, both ways. Watch the mean probability; 6 % are ill.
+# "The disease is rare, so give it more weight": class weights, or copies of the ill (oversampling), are common advice. In Keras it is one argument. We train a small network on the record, in Keras, both ways. Watch the mean probability; 6 % are ill.
 
 # %% tags=["free"]
 import keras
@@ -740,7 +742,7 @@ for name, p in p_keras.items():
     print(f"{name:14} {told}, Brier score {brier_score(test_y, p):.4f}")
 
 # %% [markdown]
-# About the same order, but with weights the probabilities are several times too large. (The plain mean is not 6 % either: one seed, few epochs. Look, always.) With weights they are right for a hospital where *half* of the patients are ill: that is what the weights pretend. **Prior correction** brings them back (Elkan 2001; Saerens et al. 2002). The odds p/(1 − p) are multiplied by the ratio of the *prior odds*, those of ill to healthy in each place:
+# About the same order, but with weights the probabilities are several times too large. (The plain mean is not 6 % either.) With weights they are meant for a hospital where *half* of the patients are ill: that is what the weights pretend. **Prior correction** brings them back (Elkan 2001; Saerens et al. 2002). The odds p/(1 − p) are multiplied by the ratio of the *prior odds*, those of ill to healthy in each place:
 #
 # $$\frac{p'}{1-p'} = \frac{p}{1-p} \cdot \frac{\pi'/(1-\pi')}{\pi/(1-\pi)}$$
 #
@@ -779,7 +781,7 @@ for name, p in p_keras.items():
 #
 # $$\text{Brier} = \underbrace{\textstyle\sum_k w_k (p_k - \bar y_k)^2}_{\text{reliability}} - \underbrace{\textstyle\sum_k w_k (\bar y_k - \bar y)^2}_{\text{resolution}} + \underbrace{\bar y (1 - \bar y)}_{\text{uncertainty}}$$
 #
-# over the different forecasts $p_k$, with $w_k$ their share and $\bar y_k$ how many of them were ill. *Reliability* is 0 if the forecasts are calibrated; *resolution* is large if they differ where the patients do; *uncertainty* belongs to the world. (With 20 bins, as above, only nearly.) By hand, four patients with forecast 0.5, four with 0:
+# over the different forecasts $p_k$, with $w_k$ their share and $\bar y_k$ the share of them who were ill. *Reliability* is 0 if the forecasts are calibrated; *resolution* is large if they differ where the patients do; *uncertainty* does not depend on the model. (With 20 bins, as above, only nearly.) By hand, four patients with forecast 0.5, four with 0:
 
 # %%
 labels_8, forecast_8 = np.array([1, 1, 1, 0, 0, 0, 0, 0]), np.repeat([0.5, 0.0], 4)
@@ -805,7 +807,7 @@ for name, rows in parts_.items():
     print(f"{name:12} {told}, reliability {reliability:.4f}")
 
 # %% [markdown]
-# On average it is near enough. By group it is not: too high for the younger, too low for the older (20 bins, one seed). So the older are called a little too rarely and the younger too often, and the report must say it. Is the effect of weights the same with other ways of balancing, and other training sets? Stored: logistic regression, ten training sets, 20,000 new visits.
+# By group, the mean risk is too high for the younger and too low for the older (one network, no interval), and the report must say it; what that does to the calls at 0.05, see section 11. Is the effect of weights the same with other ways of balancing, and other training sets? Stored: logistic regression, ten training sets, 20,000 new visits.
 
 # %%
 ways_ = stored["imbalance"]["ways"]
@@ -823,7 +825,7 @@ for name in ("class weights", "oversampled", "undersampled"):
     assert np.mean(ways_[f"{name}, prior corrected"]["brier"]) < 1.1 * plain_brier
 
 # %% [markdown]
-# The order changes little, the Brier score more than doubles, and prior correction repairs most of it. So train plainly, and put costs into the *threshold*, where they belong. (And whoever copies the ill *before* splitting has the same patient on both sides.) (This is one model, one data set. Where a network does not learn the rare class at all, weights may help it start; then correct the prior.)
+# The order changes little, the Brier score more than doubles, and prior correction repairs most of it (one model, one data set). So train plainly, and put costs into the *threshold*, where they belong. (And whoever copies the ill *before* splitting has the same patient on both sides.)
 
 # %% [markdown]
 # ## 10 · Is it worth it? Net benefit
@@ -868,7 +870,7 @@ assert curve["record, class weights"][grid > 0.2].max() < 0
 widgets.slider(show_decision, miss=[1, 4, 9, 19, 49, 99])
 
 # %% [markdown]
-# The dashed curve, class weights, falls below *call nobody* at higher thresholds: a model that ranks as well as the plain one and still does harm, since its 0.3 is not 0.3. And hospital B? Only 2 % are ill there. Ask the table: the best model of A that does not see the letter, moved to B with and without prior correction, exactly. (The threshold comes from costs, not from this test set. If you had to fit something to get calibrated risks, it would need patients of its own.)
+# The dashed curve, class weights, falls below *call nobody* at higher thresholds: a model that ranks as well as the plain one and still does harm, since its 0.3 is not 0.3. And hospital B? Only 2 % are ill there. Ask the table: the best model of A that does not see the letter, moved to B with and without prior correction, exactly. (The threshold comes from costs, not from this test set.)
 
 # %%
 at_b = clinic.table("B")
@@ -888,7 +890,7 @@ assert brier_parts(at_b["disease"], moved, at_b["p"])[0] < 1e-5
 # %% [markdown]
 # ## 11 · Two groups
 #
-# `clinic` has two groups, under 60 and older. The older ones are ill three times as often, and have a fever half as often when they are. The best model knows all that, and we have it exactly. Its decisions at $t = 0.05$, by group:
+# `clinic` has two groups, under 60 and older. The older ones are ill three times as often, and have a fever about half as often when they are. The best model knows all that, and we have it exactly. Its decisions at $t = 0.05$, by group:
 
 # %%
 p_best = clinic.risk(both)
@@ -906,7 +908,7 @@ for name, row in table.items():
     print(f"{values[2]:8.3f}{values[3]:8.3f}{values[4]:8.3f}{reliability:13.3f}")
 
 # %% [markdown]
-# The risk is calibrated in each group (reliability 0), and yet, with one threshold for all, the model finds a larger share of the ill, calls more of the healthy, and has a higher PPV in the older group. Could a rule make all three equal? Definitions first, for one group: prevalence $\pi$; **TPR**, the share of the ill who are called; **FPR**, of the healthy who are called; **PPV** (precision), of the called who are ill. They are tied together.
+# The risk is calibrated in each group (reliability 0), and yet, with one threshold for all, the model finds a larger share of the ill, calls more of the healthy, and has a higher PPV in the older group. Could a rule make all three equal? Definitions first, for one group: prevalence $\pi$; **TPR**, the share of the ill who are called; **FPR**, of the healthy who are called; **PPV** (precision), of the called who are ill.
 #
 # **Your turn (blank 5).** Write the FPR from the other three. Think of 1,000 people.
 # <details><summary>Hint</summary>
@@ -933,7 +935,7 @@ for name, row in table.items():
 # %% [markdown]
 # $$\mathrm{FPR} = \frac{\pi}{1-\pi} \cdot \frac{1-\mathrm{PPV}}{\mathrm{PPV}} \cdot \mathrm{TPR}$$
 #
-# This identity (Chouldechova 2017) is not about models; it is counting. **If two groups have different prevalences, equal PPV and equal TPR force different FPR**, unless nobody healthy is called. (Kleinberg et al. 2016 have a related result about calibrated scores.) Two of the three can be had. **Equalized odds** (Hardt et al. 2016) are equal TPR and equal FPR: take a point under both groups' ROC curves, with a threshold for each group and a coin where needed. What does that do to the PPV?
+# This identity (Chouldechova 2017) is not about models; it is counting. **If two groups have different prevalences, equal PPV and equal TPR force different FPR**, unless nobody healthy is called. (Kleinberg et al. 2016 have a related result about calibrated scores.) **Equalized odds** (Hardt et al. 2016) are equal TPR and equal FPR: take a point under both groups' ROC curves, with a threshold for each group and a coin where needed. What does that do to the PPV?
 
 
 # %% tags=["free"]
@@ -970,7 +972,7 @@ widgets.slider(show_groups, fpr_of_all=[0.02, 0.05, 0.1, 0.2])
 both_fair.compare("no")
 
 # %% [markdown]
-# With equal error rates at a false-positive rate of 0.05, about a third of the called are ill among the younger, and nearly two thirds among the older: further apart than with one threshold. One threshold on calibrated risks, in turn, keeps the meaning of the *risk*, and equalizes neither PPV nor error rates. **Equal PPV, equal TPR and equal FPR are three promises, and not all can be kept.** Which matter is for those who are affected, not for the person who trains the model. What you owe them is the table, with intervals (whole patients drawn anew): on 4,000 visits the numbers are much less sure.
+# With equal error rates at a false-positive rate of 0.05, about a third of the called are ill among the younger, and nearly two thirds among the older: further apart than with one threshold. One threshold on calibrated risks, in turn, keeps the meaning of the *risk*, and equalizes neither PPV nor error rates. **Equal PPV, equal TPR and equal FPR are three promises, and not all can be kept.** Which matter is for those who are affected, not for the person who trains the model. What you owe them is the table, with intervals (whole patients drawn anew):
 
 
 # %% tags=["free"]
@@ -999,9 +1001,11 @@ for name, rows in parts_.items():
     print(f"{name:12} {told}")
 
 # %% [markdown]
+# Of the called, 20 % of the younger are ill and 42 % of the older. The best model, also with one threshold, has 41 % and 46 %: the prevalence alone does not explain this gap. This network's risks (too high for the younger, section 9) or its ranking must be off; which, was not examined.
+#
 # ## 12 · Privacy: what is in a file, and who was in the training set?
 #
-# Names are the smallest problem. A medical image (DICOM) carries the patient's name, birth date, hospital, device and times in its **tags**; file names and EXIF data repeat them; burned-in letters, like our P, are in the pixels. Without all of these, a person can still be unique. **k-anonymity** asks: how many share the same values? In `clinic`, for the first visits:
+# Removing names is not enough. A medical image (DICOM) carries the patient's name, birth date, hospital, device and times in its **tags**; file names and EXIF data repeat them; burned-in letters, like our P, are in the pixels. Without all of these, a person can still be unique. **k-anonymity** asks: how many share the same values? In `clinic`, for the first visits:
 
 # %%
 record = test_set.column("record")
@@ -1020,7 +1024,7 @@ for told, keys in (
 #
 # A trained model can leak, too. **Membership inference** (Shokri et al. 2017): is this person's loss so small that they must have been in the training set? Yeom et al. (2018) noticed an identity: "whoever is classified right was a member" has an advantage (hits minus false alarms) that *is* the gap between training and test accuracy. So overfitting leaks (and a gap of 0 does not prove that nothing does).
 #
-# **Differential privacy** limits every attack that there is. In each step, clip each patient's gradient to length 1, add noise with standard deviation σ (Abadi et al. 2016). For $T$ steps, each on all patients, no attack on one person has an AUC above $\Phi(\mu/\sqrt2)$, with $\mu = \sqrt T/\sigma$ and $\Phi$ the normal distribution function (Dong et al. 2019): at $\mu = 1$, 0.76. Stored: 100 patients in training and 100 others, 100 steps, 20 seeds.
+# **Differential privacy** limits every attack. In each step, clip each patient's gradient to length 1, add noise with standard deviation σ (Abadi et al. 2016). For $T$ steps, each on all patients, no attack on one person has an AUC above $\Phi(\mu/\sqrt2)$, with $\mu = \sqrt T/\sigma$ and $\Phi$ the normal distribution function (Dong et al. 2019): at $\mu = 1$, 0.76. Stored: 100 patients in training and 100 others, 100 steps, 20 seeds.
 
 # %% tags=["hide-input"]
 privacy = stored["privacy"]["rows"]
@@ -1063,12 +1067,12 @@ for r in privacy[1:]:
 assert np.mean(no_noise["attack"]) > 0.58 and apart < 1e-9
 
 # %% [markdown]
-# The simple attack stays below the bound at each σ; an attacker who knows everybody else's data and sees each step does better (x), and reaches the bound within its scatter at the strongest noise (1,000 runs, some 0.02). Privacy costs something: with strong noise, the model itself is hardly better than chance.
+# The simple attack stays below the bound at each σ; an attacker who knows everybody else's data and sees each step does better (x), and reaches the bound within its scatter at the strongest noise (1,000 runs, some 0.02). Privacy costs something here: with strong noise, the model itself is hardly better than chance.
 
 # %% [markdown]
 # ## 13 · Real X-rays: you are the auditor
 #
-# 1,000 chest X-rays of 682 patients of the NIH Clinical Center (Wang et al. 2017), 64 × 64 pixels; half are labeled *pneumonia*, half *no finding*, and each comes with a record: age, sex, view (PA: from the back, standing; AP: from the front, often in bed) and number of the follow-up. Lesson [fusion](fusion.ipynb) joined them, with the same two strengths of regularization. The label was mined from the radiologist's *report* by a program: it is not a diagnosis.
+# 1,000 chest X-rays of 682 patients of the NIH Clinical Center (Wang et al. 2017), 64 × 64 pixels; half are labeled *pneumonia*, half *no finding*, and each comes with a record: age, sex, view (PA: from the back, standing; AP: from the front, often in bed) and number of the follow-up. Lesson [fusion](fusion.ipynb) joined them. The label was mined from the radiologist's *report* by a program: it is not a diagnosis.
 
 # %% tags=["real", "free"] needs=["nih_chest_1000"]
 from sklearn.decomposition import PCA
@@ -1108,7 +1112,7 @@ else:
     print("not run here: nih_chest_1000.npz is not on this machine")
 
 # %% [markdown]
-# The record *alone*, which sees no lung, gets most of the way! Press the buttons and look for reasons. (Stored: folds by patient, three divisions, intervals over patients. Scores of all folds are pooled, which is fair only for scores on one scale, here log-odds; otherwise take the AUC of each fold.) Before you read on, write one sentence: what may this model be looking at?
+# The record *alone*, which sees no lung, gets most of the way! Press the buttons and look for reasons. (Stored: folds by patient, three splits, intervals over patients. Scores of all folds, log-odds, are pooled.) Before you read on, write one sentence: what may this model be looking at?
 
 # %% tags=["hide-input"]
 nih = stored["nih"]
@@ -1182,9 +1186,9 @@ assert nih["interval"]["view alone"][0] > 0.5
 assert nih["inside"]["image"]["PA"][1] > nih["inside"]["image"]["AP"][2]
 
 # %% [markdown]
-# The **view** is a possible shortcut: PA and AP pictures have different shares of ill *in this collection*, and the view can be read off the image almost perfectly, so an image model *can* gain by recognizing how the patient was placed. That it can does not show how much it does. Two things speak against "it is all the view": the view alone has 0.617 only, and within one view, where it tells nothing, the image still has 0.91 among PA and 0.77 among AP. Other circumstances (tubes, ward, markers) were not tested. So 0.85 is not the number to report; those within each view are, with their intervals.
+# The **view** is a possible shortcut: PA and AP pictures have different shares of ill *in this collection*, and the view can be read off the image very well (0.94), so an image model *can* gain by recognizing how the patient was placed. That it can does not show how much it does. Two things speak against "it is all the view": the view alone has 0.617 only, and within one view, where it tells nothing, the image still has 0.91 among PA and 0.77 among AP. Other circumstances (tubes, ward, markers) were not tested, and no check looks within the follow-up number, which alone ranks better (0.681) than the view. So report 0.85 together with the numbers within each view: it hides that the model is weaker among AP.
 #
-# **What must not be concluded.** Not that this finds pneumonia: the label is a program's reading of a report. Not that it works in another hospital: there is one hospital. Not that age or follow-up *cause* anything. Not that 0.85 holds in practice: half of these pictures are ill because somebody chose them so.
+# **What must not be concluded.** Not that this finds pneumonia: the label is a program's reading of a report. Not that it works in another hospital: there is one hospital. Not that age or follow-up *cause* anything. Not that precision or risks hold in practice: half of these pictures are ill because somebody chose them so (the AUC depends on *which* were chosen, not on that share).
 
 # %% [markdown]
 # ## 14 · In the packages, and at full size
@@ -1213,7 +1217,7 @@ assert max(gap_torch, gap_keras, blank_gap) < 1e-5
 # %% [markdown]
 # ## 15 · The report
 #
-# One page that somebody can act on who has never met you. Each number comes from the cells of this lesson.
+# One page that somebody can act on who has never met you. Each number comes from the cells of this lesson. Two lines need care: the ± is over five seeds (6 epochs), not patients, and GROUPS leaves out the gap of 20 % and 42 % (section 11), for which its last clause is no excuse.
 
 # %% tags=["free"]
 t = cost_threshold(1, 19)
@@ -1254,7 +1258,7 @@ NOT SHOWN   that any patient fares better. That needs a trial, not a test set.
 # %% [markdown]
 # ## 16 · What to remember
 #
-# - With a rare disease, accuracy is that of *call nobody*. Rank by AUC and average precision, decide by costs, judge by net benefit.
+# - With a rare disease, a high accuracy may be that of *call nobody*. Rank by AUC and average precision, decide by costs, judge by net benefit.
 # - Class weights do not improve the order here, and they ruin probabilities. Costs belong in the threshold, the prevalence in the prior.
 # - Split by patient. A score clearly above what can be known has a leak.
 # - A gap can be information; keep the flag, and remember that it is people's behavior.
@@ -1282,11 +1286,11 @@ NOT SHOWN   that any patient fares better. That needs a trial, not a test set.
 # </details>
 # <details><summary>5. A vendor promises equal TPR, equal FPR and equal PPV for two groups with 3 % and 9 %.</summary>
 #
-# By the identity of section 11, equal PPV and equal TPR give different FPR. Unless the score is perfect, that promise cannot be true.
+# By the identity of section 11, equal PPV and equal TPR give different FPR. Unless nobody healthy is called, that promise cannot be true.
 # </details>
 # <details><summary>6. A test set has 12 people of one group; their TPR is 0.75, the others' 0.90. Unfair?</summary>
 #
-# Perhaps only a few of the 12 are ill: the interval reaches from far below to 0.9 or more. Say so, and collect more.
+# Perhaps only a few of the 12 are ill: then the interval can reach from far below to 0.9 or more. Say so, and collect more.
 # </details>
 
 # %% [markdown]
