@@ -9,7 +9,7 @@
 # - measure every stage and the whole, and say where the errors come from;
 # - keep several hypotheses instead of one, and say what that is worth and what it is not;
 # - refuse by cost, and spot what is out of scope;
-# - write a dialogue that asks back, confirms before it acts, and knows when to hand over.
+# - write a dialogue that can ask back, confirms before it acts, and can hand over.
 #
 # **Before this:** [speech_to_text](speech_to_text.ipynb) (the recognizer), [sentiment](sentiment.ipynb) (sarcasm), [evaluate](evaluate.ipynb) (calibration, ROC curves), [chat](chat.ipynb) (tools, injection).
 #
@@ -84,7 +84,7 @@ for heard in transcripts:
     print(f"{heard}\n   → {name} ({p.max():.2f}): {reply}")
 
 # %% [markdown]
-# That is the whole assistant in its simplest form: a **cascade**, in which each stage works on what the stage before it gave. It may look finished. What follows is about what goes wrong in it, and what that costs.
+# That is the assistant in its simplest form: a **cascade**, in which each stage works on what the stage before it gave. What follows is what goes wrong in it, and what that costs. (Tone and record are used for feedback only, section 8.)
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -156,7 +156,7 @@ print("errors:", align(said, heard).errors, " words said:", len(said.split()))
 #
 # $$\mathrm{WER} = \frac{\sum_i \text{errors}_i}{\sum_i \text{words said}_i}$$
 #
-# one fraction, not a mean of fractions: a short "yes" heard as "no" would count as much as a whole paragraph. It can be above 1, since words can be inserted. Case and punctuation are taken away from both texts first.
+# one fraction, not a mean of fractions: in a mean, a short "yes" heard as "no" would count as much as a whole paragraph. It can be above 1, since words can be inserted. Case and punctuation are removed first.
 #
 # **Your turn (blank 1).** Three utterances: `errors` and `words` are lists.
 # <details><summary>Hint</summary>
@@ -194,7 +194,7 @@ for a, b in wrong[:3]:
 expect_within("WER of 300 test callers", wer, 0.026, 0.015)
 
 # %% [markdown]
-# It is the recognizer of lesson [speech_to_text](speech_to_text.ipynb): the same convolutions with another last layer, for the words of this shop, trained further; the card in `data/models/helpdesk` says how. Its voices are synthetic, and every word was recorded by itself. People are harder: section 14.
+# It is the recognizer of lesson [speech_to_text](speech_to_text.ipynb) with another last layer, for the words of this shop, trained further (see the card in `data/models/helpdesk`). Its voices are synthetic, and every word was recorded by itself. People are harder: section 14.
 
 # %% [markdown]
 # ## 4 · Intent and slots
@@ -259,7 +259,7 @@ for way in ("first", "last", "denials"):
     print(f"{way:22} {rates[0]:16.2f} {rates[1]:18.2f}")
 
 # %% [markdown]
-# The first mention is right in all templates that were looked at, and wrong in all of the others ("not red, I want blue"). A rule that was made for the examples at hand passes on the examples at hand.
+# The first mention is right in all templates that were looked at, and wrong in all of the others ("not red, I want blue"). A rule made for the examples at hand passes on them; so does the third, written with both kinds in view.
 
 # %% [markdown]
 # Now the intent model in PyTorch: embeddings, a GRU, the mean of its states. `encode` gives ids with 0 after the end of shorter sentences, so the mean must leave the padding out.
@@ -322,7 +322,7 @@ print(f"a model that knows nothing begins at ln {len(INTENTS)} = {np.log(13):.3f
 expect_within("intent from the exact words", intent_accuracy, 0.955, 0.015)
 
 # %% [markdown]
-# In Keras, as people write it there: a mean of embeddings (its `mask_zero` leaves the padding out), `compile` and `fit`.
+# In Keras, as people write it there: a mean of embeddings (its `mask_zero` leaves the padding out), `compile` and `fit`. (One seed, other epochs: no comparison.)
 
 # %% tags=["free"]
 import keras
@@ -348,7 +348,7 @@ _, keras_accuracy = in_keras.evaluate(longer.numpy()[:-1], test_labels, verbose=
 print(f"mean of embeddings, no order of words: {keras_accuracy:.3f}")
 
 # %% [markdown]
-# Are these models good? Never compare with nothing. The stored runs (five seeds for the GRU):
+# Are these models good? Never compare with nothing. The stored runs (for the GRU, means and ± over five seeds; for TF-IDF, over callers):
 
 # %% tags=["hide-input"]
 stored = results("assistant")
@@ -384,12 +384,12 @@ print(", ".join(sorted(new_words - seen_words)))
 assert gru["true text"][0] > 0.93 and max(unseen[0], linear_unseen[0]) < 0.85
 
 # %% [markdown]
-# On sentences of the templates that training had, both are at the ceiling (a thousand callers may lie a little above it, by luck). On *paraphrases* they fall far, though nearly all of their words are known. **A test set made of the same templates as the training set measures how well the templates are remembered; it says nothing about new ones.** Split by template, or by speaker, or by whatever your product will meet anew.
+# On sentences of known templates both are at the ceiling (a thousand callers may lie above it, by luck). On *paraphrases* they fall far, though nearly all of their words are known, and the linear model is ahead (0.610 against 0.474). **A test set made of the same templates as the training set measures how well the templates are remembered; here it did not predict the figure on new ones.** Split by template, by speaker, by whatever your product will meet anew. We go on with the GRU all the same.
 
 # %% [markdown]
 # ## 5 · A recognizer whose errors are known
 #
-# How much does a wrong transcript cost? On real sound nobody knows how much was recoverable. So here is a recognizer whose errors are written in code: the **word channel** hears each word as itself, or, with probability `noise`, as another word that is spelled like it.
+# On real sound nobody knows how much was recoverable. So here is a recognizer whose errors are written in code: the **word channel** hears each word as itself, or, with probability `noise`, as another word that is spelled like it.
 
 # %%
 words_ = grammar.vocabulary()
@@ -400,7 +400,7 @@ for word in ("four", "cancel", "red"):
     print(f"p(heard | {word}): {told}")
 
 # %% [markdown]
-# Bayes' rule turns this around. p(text | heard) is proportional to how often the text is said, times p(heard | text). Take something that was heard, and list the **hypotheses**: texts that may have been said, with their probabilities. A list of the best few is an **n-best list**.
+# Bayes' rule turns this around. p(text | heard) is proportional to how often the text is said, times p(heard | text). Take something that was heard, chosen so that two texts compete, and list the **hypotheses**: texts that may have been said, with their probabilities. A list of the best few is an **n-best list**.
 
 # %%
 rng = np.random.default_rng(8)
@@ -441,11 +441,11 @@ draw.show(
 )
 
 # %% [markdown]
-# If you go on with the first line only (the **1-best** hypothesis), you act as if it were certain. To **marginalize** is to let every hypothesis speak, as much as it is probable:
+# If you go on with the first line only (the **1-best** hypothesis), you act as if it were certain. To **marginalize** is to weight every hypothesis by its probability:
 #
 # $$p(\text{intent} \mid x) = \sum_h p(h \mid x)\; p(\text{intent} \mid h)$$
 #
-# $x$ is the sound, $h$ a hypothesis. Recognizers give *scores*, logarithms up to a constant, so p(h | x) is their softmax.
+# $x$ is the sound, $h$ a hypothesis. For this channel p(h | x) is exact. Recognizers give *scores*; their softmax over the list is taken for p(h | x).
 #
 # **Your turn (blank 2).** `scores` (n,) are log-scores of the hypotheses, `given` (n, k) the p(intent | hypothesis).
 # <details><summary>Hint</summary>
@@ -475,7 +475,7 @@ print(f"difference from Bayes' rule on the whole table: {gap:.0e}")
 assert gap < 1e-12
 
 # %% [markdown]
-# With *all* hypotheses nothing is lost at all: the sum is exactly the posterior given the sound. Now what is that worth? 4,000 callers through the channel, at four noise levels (stored). Besides the accuracy you see the log loss (lesson [evaluate](evaluate.ipynb)) and a *cost per caller*: 1 for a wrong intent; 0.2 for a caller who is handed to a person because the model is in doubt, which section 6 explains. **Move the slider.**
+# With *all* hypotheses nothing is lost: the sum is the exact posterior. What is that worth? 4,000 callers through the channel, at four noise levels (stored). Besides the accuracy you see the log loss (lesson [evaluate](evaluate.ipynb)) and a *cost per caller*: 1 for a wrong intent, 0.2 for a caller who is handed to a person because of doubt (section 6). **Move the slider.**
 
 # %% tags=["hide-input"]
 by_noise = stored["channel"]
@@ -520,16 +520,16 @@ for noise in LEVELS:
 hypotheses_guess.compare("mostly the knowledge of one's own doubt")
 
 # %% [markdown]
-# The **accuracy** hardly moves: the likeliest text mostly has the likeliest intent. What the 1-best throws away is the *doubt*. It is more sure when it is wrong (section 6 prints how sure), its log loss is far higher, and it cannot refuse where it should. With 10 hypotheses nearly all that the 1-best loses *against all hypotheses* is back. Not against the exact words: most of that loss stays, since the noise took it, and no method brings it back.
+# The **accuracy** hardly moves: the likeliest text mostly has the likeliest intent. What the 1-best throws away is the *doubt*: it is more sure when it is wrong (section 6), and its log loss is higher. With 10 hypotheses nearly all that the 1-best loses *against all hypotheses* is back. Not against the exact words: most of that loss in accuracy and cost stays, and no method brings it back.
 
 # %% [markdown]
 # ## 6 · Refuse, at a price
 #
-# A wrong answer costs the shop 1. A caller who is handed to a person costs 0.2, right or wrong. When should the machine answer? Expected cost of answering: $1 - \max_y p(y)$. Of refusing: $c$. Hence **Chow's rule** (Chow 1970):
+# A wrong answer costs the shop 1. A caller who is handed to a person costs 0.2, right or wrong. When should the machine answer? If p is calibrated (of the answers given with 0.8, 80 in 100 are right; lesson [evaluate](evaluate.ipynb)), the expected cost of answering is $1 - \max_y p(y)$. Of refusing: $c$. Hence **Chow's rule** (Chow 1970):
 #
 # $$\text{answer if } \max_y p(y \mid x) \ge 1 - c, \text{ else refuse}$$
 #
-# A classifier that may refuse to answer, at a price, has a **reject option**. Note what the threshold is: no "0.5 sounds sure", but a price. With c = 0.2 it is 0.8.
+# A classifier that may refuse to answer, at a price, has a **reject option**. The threshold is a price: with c = 0.2 it is 0.8. The exact posterior is calibrated; for a network this lesson does not measure it.
 #
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -555,7 +555,7 @@ draw.show(
 # **Your turn (blank 3).** `p` (n, k), the refusal's cost `c`. Return the label of each, or −1 for refused.
 # <details><summary>Hint</summary>
 #
-# `np.where(p.max(axis=1) >= 1 - c, p.argmax(axis=1), -1)`
+# `np.where` with three arguments; what is the largest p of a row?
 # </details>
 
 
@@ -623,9 +623,9 @@ def show_refusals(c=0.2):
 widgets.slider(show_refusals, c=(0.05, 0.5, 0.05))
 
 # %% [markdown]
-# For the exact posterior the minimum lies at Chow's line, up to chance. Refusing helps the 1-best a little, too: it can still refuse texts that belong to two intents. But no threshold brings it to the other curve, since it is certain of nearly all other texts.
+# At c = 0.2, on these callers, Chow's threshold costs 0.047 with the exact posterior, the best of all 0.045. Refusing helps the 1-best, too (0.081 → 0.064): it can still refuse texts of two intents. But its best threshold does not reach the other curve, since it is certain of nearly all other texts.
 #
-# **Out of scope** is a measurement of its own: callers who want something that no intent covers. Two scores are in use: 1 − max p, and the probability of a class `out_of_scope` that was trained on examples. Those examples are about *something*. In training they describe pictures; the unseen templates bring another topic (things that move, how many there are). AUROC (lesson [evaluate](evaluate.ipynb)) of both scores, GRU, five seeds:
+# **Out of scope** is a measurement of its own: callers who want something that no intent covers. Two scores are in use: 1 − max p, and the probability of a class `out_of_scope` that was trained on examples. In training these describe pictures; the unseen templates bring another topic (things that move, how many there are), and also word all other intents anew. AUROC (lesson [evaluate](evaluate.ipynb)) of both scores, GRU, five seeds:
 
 # %% tags=["hide-input"]
 unseen_callers = load("helpdesk", "test", templates="unseen")
@@ -641,12 +641,12 @@ new = gru["AUROC, new topic, p(out_of_scope)"][0]
 assert known > 0.98 and new < 0.85
 
 # %% [markdown]
-# A trained "out of scope" class finds the topic that it was trained on nearly without error. On a new topic it is far worse, and how bad depends on the seed. Between it and 1 − max p no difference is shown there; on the known topic, 1 − max p tells next to nothing. **One good number on the known topic is no evidence about the next caller.** So: many topics in that class, and a measurement on topics that it has never seen.
+# A trained "out of scope" class finds the topic that it was trained on nearly without error. On callers with a new topic *and* new phrasing it is far worse (the two were not separated). No difference from 1 − max p is shown there. On the known topic 1 − max p tells next to nothing, but is no fair rival: this model may be sure of "out of scope". **One good number on the known topic did not predict the figure on the next.** So measure on topics that it has never seen.
 
 # %% [markdown]
 # ## 7 · Errors multiply
 #
-# Now the real recognizer, and every stage with its own figure *and* the end figure: did the caller get what they wanted, intent and all slots? 600 test callers, with more and more noise in the line (stored).
+# Now the real recognizer, with a figure for every stage *and* for the end: are the intent and all slots right? 600 test callers, with more and more noise (stored; "1-best" is now the text that the network writes).
 
 # %% tags=["hide-input"]
 speech = stored["speech"]
@@ -693,7 +693,7 @@ assert all(gaps[line][0] > gaps[line][1] for line in ("10 dB", "0 dB"))
 assert speech["-5 dB"]["task, grammar"][0] < speech["-5 dB"]["task, 1-best"][0]
 
 # %% [markdown]
-# ("Slots" are right if *all* slots of the sentence are; a sentence without any counts as right if none is found.) At 10 and 0 dB the product of the stages is a little below the end figure: errors come together, so multiplying is pessimistic there. (In the clean line and in the last one the difference is within chance.) And the repair with the largest effect is not a better intent model: it is telling the *recognizer* what callers can say (the grammar as a language model in the beam search, lesson [speech_to_text](speech_to_text.ipynb)). In the last line it is the other way round: where hardly anything can be heard, the grammar invents a sentence.
+# ("Slots" are right if *all* slots of the sentence are; a sentence without any counts as right if none is found.) At 10 and 0 dB the product of the stages is a little below the end figure: errors come together. (Elsewhere the difference is within chance.) On these transcripts even a perfect intent model could not pass the slots' bars. Down to 0 dB, telling the *recognizer* what callers can say (the grammar as a language model in the beam search, lesson [speech_to_text](speech_to_text.ipynb)) does pass them. But the grammar lists exactly what these callers can say; with real callers expect less. At −5 dB, with the same settings, the grammar makes it worse.
 #
 # And the ten best hypotheses of this recognizer, instead of one? Here p(h | x) comes from a network, not from a table:
 
@@ -709,7 +709,7 @@ assert all(abs(saved[line][0]) < saved[line][1] for line in LINES[:2])
 assert saved["0 dB"][0] > saved["0 dB"][1]
 
 # %% [markdown]
-# In a good line nothing is shown to be gained; in a bad one (0 dB) the cost falls clearly, and here the accuracy rises too.
+# Without noise and at 10 dB no lower cost is shown; at 0 dB the cost falls clearly, and the accuracy is higher too, unlike on the channel. With the grammar (stored) ten save 0.0160 ± 0.0105 at 0 dB; at 10 dB nothing is shown.
 #
 # What about training the intent model on text *as it is heard*, errors and all? On the channel at noise 0.3, five seeds:
 
@@ -726,12 +726,12 @@ print(f"paired difference: {paired.mean():+.3f} ± {half:.3f}")
 assert paired.mean() - half > 0
 
 # %% [markdown]
-# Training on what the model will meet helps a lot, and it costs nothing but running the recognizer over the training set. The exact posterior is still far ahead: it knows the channel and the grammar, the network has 4,000 examples of both.
+# Training on what the model will meet helps a lot; a real recognizer needs recordings for it. The exact posterior is still far ahead: it knows the channel and the grammar. (TF-IDF, trained on heard text: 0.835, stored.)
 
 # %% [markdown]
 # ## 8 · How it is said
 #
-# Callers who say "great, thank you" may be pleased. Or their order is late, and they mean the opposite. The words are the same; the voice and the shop's own record differ. As in `mood` (lesson [sentiment](sentiment.ipynb)) the table is known:
+# Callers who say "great, thank you" may be pleased, or mean the opposite since their order is late. The words are the same; voice and the shop's record differ. As in `mood` (lesson [sentiment](sentiment.ipynb)) the table is known:
 
 # %%
 p_complaint = tone.feedback()[0] / tone.feedback().sum(axis=0)
@@ -746,7 +746,7 @@ great_guess.compare("30 in 100")
 assert round(share, 2) == 0.3
 
 # %% [markdown]
-# The words alone would file every sarcastic caller as praise. Even with everything known, the ceiling is 0.833. So accuracy is the wrong aim: filing an upset caller as praise (nobody calls back) costs 5, filing praise as a complaint 1, a person who listens again 1. Choose the least **expected cost**: the sum of costs, each weighted by its probability.
+# The words alone would file every sarcastic caller as praise. Even with everything known, the ceiling is 0.833. The two errors do not cost the same, so accuracy is the wrong aim: filing an upset caller as praise (nobody calls back) costs 5, filing praise as a complaint 1. A person who listens again costs 1, too, and so is never chosen here. Choose the least **expected cost**: the sum of costs, each weighted by its probability.
 
 # %%
 #                  truth: complaint  praise
@@ -761,7 +761,7 @@ for record, voice in (("fine", 2), ("fine", 0), ("late", 2), ("late", 0)):
     print(f"costs {told} → {chosen}")
 
 # %% [markdown]
-# A late order and a *cheerful* voice: praise is likelier, and still the cheapest decision is to treat it as a complaint. Now with real sound: a linear model hears `mood`'s voices (mean and spread of the mel bands, and the length), and 4,000 callers are filed (stored; those who say "great"):
+# A late order and a *cheerful* voice: praise is likelier, and still it is cheapest to file a complaint. Now with real sound: a linear model hears `mood`'s voices (mean and spread of the mel bands, and the length), and 4,000 callers are filed (stored; those who say "great"):
 
 # %% tags=["hide-input"]
 filed = stored["tone"]
@@ -804,12 +804,12 @@ for name in KNOWN:
 assert filed["words"]["upset filed as praise"][0] == 1
 
 # %% [markdown]
-# In the last orange bar (voice and record) the cost is above that of the voice alone. With 255 callers these intervals overlap, and the likelier label does not look at costs at all; the least expected cost does, and there both together are the cheapest. The same table gives the *priority* of an answer: sort the queue by p(upset).
+# In the last orange bar (both) the cost is above that of the voice alone. By least expected cost, both together have the lowest mean. In both cases the intervals overlap, and paired differences are not shown. The same table gives the *priority* of an answer: sort the queue by p(upset).
 
 # %% [markdown]
 # ## 9 · The reply
 #
-# The reply is a choice among templates with filled slots. Why not let a language model write it? Because a shop must be able to say beforehand what its machine will say; retrieval first, generation where nothing else fits, and **never an effect behind an unconfirmed parse**. An intent that changes something is repeated back, and only a "yes" runs it. What is known so far in a dialogue (intent, slots, what was asked) is the **dialogue state**.
+# The reply is a choice among templates with filled slots: this shop wants to know beforehand what its machine will say. And **never an effect behind an unconfirmed parse**. An intent that changes something is repeated back; only a "yes" runs it. What is known so far in a dialogue (intent, slots, what was asked) is the **dialogue state**.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -851,6 +851,8 @@ TEMPLATES = {
 }
 
 # %% [markdown]
+# `EFFECTS` lists what needs a "yes". (`broken` and `wrong_item` promise goods and should be in it; `track` should look something up.)
+#
 # **Your turn (blank 4).** What comes next? In this order: `"hand over"` if the confidence is below `1 - c` or the intent is `human` or `out_of_scope`; `"ask back"` if a slot that the intent needs is missing; `"confirm"` if it has an effect and is not confirmed yet; else `"do it"`.
 # <details><summary>Hint</summary>
 #
@@ -936,7 +938,7 @@ for line in (
 print("done:", talk.done)
 
 # %% [markdown]
-# The cancelling was repeated back and never confirmed; the caller went on to something else, and so nothing was cancelled. **Type and speak to it yourself** (in a running notebook): type in the box, or give the name of a WAV file of yours.
+# The caller went on to something else without a "yes", and so nothing was canceled. No line here is asked back or handed over in doubt, though the code can do both; it never asks "refund or exchange?". **Type and speak to it yourself** (in a running notebook): type in the box, or give the name of a WAV file of yours. Then 40 spoken calls of one turn each, where nobody says "yes": a check of the code, not of callers.
 
 # %% tags=["hide-input", "free"]
 my_recording = None  # for example "me.wav": speak slowly, one word after another
@@ -1030,12 +1032,12 @@ similar = post["both, CLIP's similarity"]
 print(f"{'both, CLIP: do they match?':42} {similar[0]:.3f} ± {similar[1]:.3f}")
 
 # %% [markdown]
-# Each alone is at chance, *by construction*: what is ordered and what comes are drawn alike for praise and complaint. The information lies in the agreement (synergy, lesson [sentiment](sentiment.ipynb)). So a linear model that gets both vectors side by side learns nothing, either: it can only add, and in the table above no sum of a number per row and a number per column is high on one diagonal and low on the other. CLIP (lesson [clip](clip.ipynb)) was trained to say whether a picture and words belong together, and needs no training here, only a threshold from the validation posts. And "great" proves nothing: half of the posts with it are complaints.
+# Each alone is at chance, *by construction*: what is ordered and what comes are drawn alike for praise and complaint; "great" proves nothing. The information lies in the agreement (synergy, lesson [sentiment](sentiment.ipynb)). A linear model of both can only add, and no sum of one value for the row and one for the column is high on one diagonal of the table and low on the other. CLIP (lesson [clip](clip.ipynb)) was trained to say whether a picture and words belong together, and gets only a threshold from the validation posts.
 
 # %% [markdown]
 # ## 11 · Questions about a picture, answered by a program
 #
-# "How many red stars are on the sign?" could go to a vision–language model. Or the sentence is turned into a small program, and the program is run on the facts. Turning sentences into something that can be run is called **semantic parsing**. A grammar accepts whole sentences only, and *"I cannot parse this"* is an answer.
+# "How many red stars are there?" could go to a vision–language model. Or the sentence becomes a small program that is run on the facts: **semantic parsing**. A grammar accepts whole sentences only, and *"I cannot parse this"* is an answer.
 
 # %% tags=["hide-input"]
 steps_ = ["filter(red)", "filter(star)", "count", "two"]
@@ -1099,12 +1101,12 @@ for text, (parsed, said_) in interface["strange"].items():
     print(f"   {text:57} program: {parsed or 'cannot parse'}; model: {said_}")
 
 # %% [markdown]
-# On the scene's facts the program is never wrong. On what the *detector* sees (its boxes and shapes; the color is read at the middle of each box) it is, and on the same 600 questions more often than the vision–language model: a chain is as good as its facts. So why the program? It cites, and it can decline: of six sentences, chosen by hand, that ask nothing about the picture, it parses none; the model answers all but one, in which it meets a word that it lacks. The price is that it understands one grammar, to the letter.
+# On the scene's facts the program is never wrong. On what the *detector* sees (its boxes and shapes; the color is read at the middle of each box) it is, and more often than the vision–language model. So why the program? It cites, and it can decline: of six sentences, chosen by hand, that ask nothing about the picture, it parses none; the model answers all but one, in which it lacks a word. The price: it understands one grammar only.
 
 # %% [markdown]
 # ## 12 · Text that gives orders
 #
-# A customer's picture holds a note: *"I want my money back"*. If the assistant joins all text that it sees, the note becomes an order (**prompt injection**, lesson [chat](chat.ipynb); Greshake et al. 2023). Text in a picture, in a transcript of somebody else, on a web page: it is **data**. Callers whose own wish is another, each with such a note (stored):
+# A customer's picture holds a note: *"I want my money back"*. If the assistant joins all text, the note becomes an order (**prompt injection**, lesson [chat](chat.ipynb); Greshake et al. 2023). Text in a picture or on a web page is **data**. Callers whose own wish is another, each with such a note (stored):
 
 # %% tags=["hide-input"]
 injection = stored["injection"]
@@ -1118,11 +1120,11 @@ assert injection["kept apart"]["note obeyed"][0] < 0.02
 assert injection["note before the words"]["note obeyed"][0] > 0.9
 
 # %% [markdown]
-# After the caller's words, the note does little harm to *this* model; put before them, it is obeyed nearly always. An attacker tries both.
+# After the caller's words, the note does little harm to *this* model; put before them, it is obeyed nearly always. An attacker can try both.
 #
-# Four defenses: filter (attackers rephrase); limit how many calls one number may make per minute (that only slows); keep the *channels apart*, so that only the caller's own words can become an intent; and let no effect happen without the caller's "yes" (section 9). The last two do not depend on how clever the model is.
+# Four defenses: filter; limit the calls per minute; keep the *channels apart*, so that only the caller's own words can become an intent; and let no effect happen without the caller's "yes" (section 9). Only the third was tried against the notes.
 #
-# The other leak is the log. What people say to a help desk is personal. **Redaction** replaces what identifies somebody before anything is written down; do not keep the voice at all (it identifies a person better than a name).
+# The other leak is the log. **Redaction** replaces what identifies somebody before anything is written down; do not keep the voice at all. A sketch:
 
 
 # %%
@@ -1138,7 +1140,7 @@ print(redact("my name is Ada Lovelace, call 0171 555 012 or ada@example.org"))
 # %% [markdown]
 # ## 13 · In Chinese
 #
-# Chinese is written without spaces; pairs of characters do instead of words (lesson [text](text.ipynb)). The same intents, 3,000 training sentences:
+# Chinese is written without spaces; pairs of characters serve as words (lesson [text](text.ipynb)). The same intents, 3,000 training sentences:
 
 # %% tags=["free"]
 zh_texts, zh_labels = chinese.draw(3000, np.random.default_rng(4))
@@ -1153,12 +1155,12 @@ zh_accuracy = (zh_model.predict(zh_vectors.transform(zh_new)) == zh_truth).mean(
 print(f"paraphrases that training never had: {zh_accuracy:.2f}")
 
 # %% [markdown]
-# Here, too: the templates of training are easy, paraphrases are not.
+# Here, too: on the templates of training the accuracy is 1.000 (stored), on paraphrases it is not.
 
 # %% [markdown]
 # ## 14 · People, not grammars
 #
-# **SLURP** (Bastianelli et al. 2020): commands to a home assistant that people spoke, the text that a real recognizer wrote, and the intents that a published model (HERMIT) found in both. No audio is needed to see the damage (stored):
+# **SLURP** (Bastianelli et al. 2020): commands that people spoke to a home assistant, what a real recognizer wrote, and the intents that a published model (HERMIT) found in both. The damage (stored):
 
 # %% tags=["hide-input"]
 slurp = stored["real"]["slurp"]
@@ -1197,9 +1199,9 @@ for threshold, (kept, refused) in clinc["by threshold"].items():
     print(f"   threshold {threshold}: right and kept {kept:.3f}, refused {refused:.3f}")
 
 # %% [markdown]
-# Even where the data set's own column says WER 0, something is lost: the column need not come from the recognizer whose text the model read. Before you blame a model, ask which text it got.
+# On the same recordings (one sentence has several) exact text gets 0.857 (stored). Even where the data set's own column says WER 0, 0.10 is lost: we suspect, but did not check, that the column belongs to another recognizer. So these word errors do not explain all of the loss.
 #
-# SNIPS (Coucke et al. 2018) looks solved by a linear model; CLINC150 (Larson et al. 2019), with 150 intents and callers who want something else, is not. Softmax is no certainty: even out of scope, some get p > 0.5. And the threshold is a *price*: each row trades right answers for refusals. (The rows are shown on the test set; choose on validation data.)
+# By a linear model SNIPS (Coucke et al. 2018) looks solved; CLINC150 (Larson et al. 2019), with 150 intents and callers who want something else, does not. Even out of scope, some get p > 0.5 (the AUROC is that of 1 − max p). Each row trades right answers for refusals; for a calibrated p, thresholds from 0.1 to 0.5 are prices from 0.9 to 0.5. (The rows are shown on the test set; choose on validation data.)
 #
 # **Sarcasm and feelings of people** were measured in lesson [sentiment](sentiment.ipynb), section "on people". Its stored figures, with what must stand beside them:
 
@@ -1229,7 +1231,7 @@ assert np.mean(mustard["speaker only"]) > np.mean(mustard["TF-IDF, words"])
 assert np.mean(by_speaker["TF-IDF, words"]) < 0.6
 
 # %% [markdown]
-# In MUStARD (Castro et al. 2019), *who speaks* says more about sarcasm than the words do: a shortcut that does not survive new speakers. A figure of MELD (Poria et al. 2019) without the majority class beside it says nothing. And a voice model is tested on speakers that it never heard.
+# In MUStARD (Castro et al. 2019), *who speaks* says more about sarcasm than the words do, and on new speakers the words fall. A figure of MELD (Poria et al. 2019) without the majority class beside it says little.
 #
 # **Recognizers that one can install.** Pocketsphinx with its own English model, free and with our grammar (as JSGF), and Whisper *tiny*, on 60 of our sentences and on a real speech (stored):
 
@@ -1247,7 +1249,7 @@ for name in ("pocketsphinx, free", "pocketsphinx, grammar"):
 assert packaged["ours"]["speech, WER"] > 0.9
 
 # %% [markdown]
-# On our synthetic voices, joined word by word, pocketsphinx writes mostly nonsense, with our grammar often nothing at all, and Whisper gets about two words of three. On the speech of a person it is the other way round: Whisper makes no error, and ours writes the nearest of its 98 words. Neither figure says that one is better; each says where it was trained.
+# On our synthetic voices, joined word by word, ours makes the fewest errors; on the speech of a person Whisper makes none, and ours, with its 98 words, has a WER of 0.95. Neither says that one is better; one likely reason is what each was trained on.
 
 # %% tags=["real", "free"] needs=["pocketsphinx"]
 if is_installed("pocketsphinx"):
@@ -1292,7 +1294,7 @@ for name, p in (("NumPy", in_numpy), ("PyTorch", in_torch), ("Keras", from_keras
 # %% [markdown]
 # ## 16 · One page for the shop
 #
-# The shop asked: *may a machine answer our calls?* First measure the decision that you will recommend: the grammar in the recognizer, ten hypotheses, marginalized, Chow's rule at a price of 0.2. What share of the callers is then served alone, how many of those wrongly (intent or a slot), and what does a call cost, beside "a person for all" and "the machine for all"? 400 callers, noise at 10 dB:
+# The shop asked: *may a machine answer our calls?* First measure what you will recommend: the grammar in the recognizer, ten hypotheses, marginalized, Chow's rule at a price of 0.2. How many callers are served alone, how many of those wrongly (intent or a slot), and at what cost per call? 400 callers, noise at 10 dB, known templates. Callers whose likeliest intent is `human` or `out_of_scope` count as served, though section 9 hands them over. This p does not cover the slots, and its calibration was not checked.
 
 # %% tags=["free"]
 from mmcourse.datasets.scenes.spoken import add_noise
@@ -1331,7 +1333,9 @@ print(f"saved per call against the machine for all: {with_interval(spared)}")
 assert call_cost.mean() < PRICE
 
 # %% [markdown]
-# Against "a person for all" the gain is large. Against "the machine for all", read the interval: in this line most callers are heard well, so there is little to refuse. The refusals earn their price where the line is bad (section 7) or the sentence is new (section 4).
+# Against "a person for all" the gain is large. Against "the machine for all" none is shown (0.014 ± 0.016): a refusal pays where more than 1 in 5 of those refused would have been wrong. At 0 dB it does, for the intent alone (section 7, stored): with the grammar and ten hypotheses the accuracy is 0.733, the cost with refusals 0.098 ± 0.015. For new sentences it was not measured.
+#
+# Limits of the page: no paraphrase went through this recognizer; its percentages on "great" are from the upset ones among 255 callers; SLURP's loss is not word errors alone (section 14).
 
 # %% tags=["hide-input", "free"]
 page = [
@@ -1359,14 +1363,14 @@ print("\n".join(page))
 # %% [markdown]
 # ## 17 · At full size
 #
-# The same cascade with large parts: Whisper or a streaming recognizer with n-best output, a sentence encoder instead of TF-IDF, a dialogue policy with a budget for delay (people take over after about a second of silence; partial transcripts let the machine think while the caller speaks). None of these changes the four rules of this lesson: measure the end, keep the doubt, price the refusal, confirm the effect. What of it ran here: Whisper *tiny*, in section 14.
+# The same cascade with large parts: Whisper or a streaming recognizer with n-best output, a sentence encoder, a dialogue policy with a budget for delay. Take along: measure the end, keep the doubt, price the refusal, confirm the effect. Of this, only Whisper *tiny* ran here, in section 14.
 
 # %% [markdown]
 # ## 18 · What to remember
 #
-# - Measure every stage and the end. Repair the stage that costs most: here, tell the recognizer what can be said.
-# - One transcript is a bet. Marginalized over hypotheses, the bet becomes a probability that you can act on.
-# - A threshold is a price: answer if max p ≥ 1 − c. What is out of scope needs test topics of its own.
+# - Measure every stage and the end. Repair the stage that costs most: here, where all sentences are known, tell the recognizer what can be said.
+# - One transcript is a bet. Marginalized over hypotheses, it becomes a probability; check its calibration before you act on it.
+# - A threshold is a price: answer if max p ≥ 1 − c, for a calibrated p. What is out of scope needs test topics of its own.
 # - Words, tone and record together; and the *cost* of being wrong decides, not the likelier label.
 # - No effect without a "yes". Text in pictures and transcripts is data.
 
@@ -1387,21 +1391,21 @@ print("\n".join(page))
 # </details>
 # <details><summary>4. Marginalizing over ten transcripts did not raise the accuracy. Was it useless?</summary>
 #
-# Look at the log loss, and at the cost with refusals: the doubt that it keeps is what lets you refuse.
+# Look at the log loss, and at the cost with refusals: on the channel, the doubt that it keeps is what lets you refuse.
 # </details>
 # <details><summary>5. A linear model on [picture vector; text vector] is at chance. Does the pair hold no information?</summary>
 #
 # No: it may lie in the agreement of both, which no sum of separate votes can express.
 # </details>
-# <details><summary>6. The fallback answer in the log has confidence 1.0. What is wrong?</summary>
+# <details><summary>6. After a slot was asked for, `Dialogue` goes on with `confidence=1.0`. What is wrong with logging that?</summary>
 #
-# A refusal is a decision, not a class that was recognized with certainty; log the probabilities that led to it.
+# No model gave it: it is a decision of the code. Log the probabilities that led to it.
 # </details>
 
 # %% [markdown]
 # ## 20 · Exercises and where next
 #
-# [The exercises](exercises/assistant.ipynb): word error rate with alignment, refuse by cost, marginalize over five hypotheses, a masked mean of embeddings and a loss over hypotheses in PyTorch, and an open challenge: noisy callers, with a price for each refusal.
+# [The exercises](exercises/assistant.ipynb): word error rate with alignment, refuse by cost, marginalize over five hypotheses, a masked mean of embeddings and a loss over hypotheses in PyTorch, and an open challenge with noisy callers.
 #
 # **Where next:** [interpret](interpret.ipynb). · **Back to:** [speech_to_text](speech_to_text.ipynb), [sentiment](sentiment.ipynb), [chat](chat.ipynb).
 #
