@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Scale: beyond one process
-# *You train one model in many ways: in pieces, in two processes, with its weights cut in two, with a worker killed on the way. Each time you show that the result is the same to the twelfth digit. Only then do you ask what it costs.*
+# *You train one model in many ways: in pieces, in two processes, with its weights cut in two, with a worker killed on the way. Each time you show that the result is the same to 1e-12. Only then do you ask what it costs.*
 #
 # {{budget}}
 #
@@ -9,7 +9,7 @@
 # - split a batch over steps and processes without changing its gradient, and find the bug that so many libraries had;
 # - trade memory for time by recomputing activations;
 # - read data larger than memory, and resume at the very sample where you stopped;
-# - launch several processes from a notebook so that they always end, and say when one machine is no longer enough.
+# - launch several processes from a notebook, with a timeout, and say when one machine is no longer enough.
 #
 # **Before this:** [train_pytorch](train_pytorch.ipynb) (accumulation, mixed precision, checkpoints),
 # [multimodal_data](multimodal_data.ipynb) (loaders and masks).
@@ -67,7 +67,7 @@ with torch.no_grad():
 print(f"{num_weights:,} weights, one process: loss {before:.3f} → {after:.3f}")
 
 # %% [markdown]
-# Now **two processes**, each with half of every batch. `torchrun` starts them, and while they run, one of them will be killed. (About 20 seconds: most of it is importing PyTorch, four times.)
+# Now **two processes**, each with half of every batch. `torchrun` starts them, and while they run, one of them will be killed. (About 20 seconds.)
 
 # %% tags=["free"]
 started = time.perf_counter()
@@ -90,7 +90,7 @@ def compare(name, weights=None):
 assert compare("exact") <= 1e-12
 
 # %% [markdown]
-# Same weights. That is the rule of this lesson: **first the equality, then the speed.** With float64 and a tiny model an equality can be shown on two cores in seconds. Widely used libraries had a gradient that was subtly wrong (section 5 names them); the loss went down all the same.
+# Same weights. That is the rule of this lesson: **first the equality, then the speed.** With float64 and a tiny model, *without dropout and batch normalization* (they would break it; switch them off in such a test), an equality can be shown on two cores in seconds. Widely used libraries had a gradient that was subtly wrong (section 5 names them).
 
 # %% [markdown]
 # ## 2 · The question
@@ -121,7 +121,7 @@ kept_part = widgets.guess(
 # %% [markdown]
 # ## 3 · Where do the bytes go?
 #
-# Measure first. Training holds four things in memory:
+# Training holds four things in memory, though not all at the same moment:
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -239,7 +239,7 @@ told = "; ".join(f"{p:.1f} and {m:.1f} MB" for p, m in rows)
 plot.show(fig, alt=f"Predicted and measured bytes for four sizes: {told}.")
 
 # %% [markdown]
-# The input itself was there before and is not counted, so each of the eight layers keeps its output: $a = 8 \cdot \text{width}$. The sum is right to about a quarter. Two things make it inexact, in opposite directions. Too low, because operations need a little room while they run (Adam holds two arrays of a layer's size for a moment, and a gradient of an activation is as large as the activation). Too high, because not everything is there *at the same time*: when the last gradient arrives, the activations are gone.
+# The input itself was there before and is not counted, so each of the eight layers keeps its output: $a = 8 \cdot \text{width}$. The sum is right to about a quarter, and here too low each time. It leaves out the room that operations need while they run (for Adam's step, for gradients of activations); and it adds what is not there *at the same time*: when the last gradient arrives, the activations are gone. Neither was measured alone.
 #
 # **Move the sliders**: a model of 7 billion weights on a card of 80 GB. Which of the knobs bring it below the line?
 
@@ -279,7 +279,7 @@ widgets.slider(
 )
 
 # %% [markdown]
-# Two surprises. Weights in bfloat16 do not help with what Adam holds: 16-bit weights need a float32 **master copy** (section 8), so 16 bytes per weight stay 16. And cutting over processes helps with everything *but* the activations. (About 17 numbers per position, layer and unit of width: Korthikanti et al. 2022 count 34 bytes in 16 bits, attention scores not included. Here 2,048 positions.)
+# None of them alone. And two surprises. Weights in bfloat16 do not help with what Adam holds: 16-bit weights need a float32 **master copy** (section 8), so 16 bytes per weight stay 16. And cutting over processes, each with the batch that you set, helps with everything *but* the activations. (About 17 numbers per position, layer and unit of width: Korthikanti et al. 2022 count 34 bytes in 16 bits, attention scores not included. Here 2,048 positions.)
 #
 # ### And the seconds?
 # A processor can multiply only as fast as numbers arrive. **Arithmetic intensity** is the number of operations per byte moved. For $(b \times n)\cdot(n \times n)$ it is about $2bn^2 / 4(n^2 + 2bn)$: small where the batch is small.
@@ -301,7 +301,7 @@ for batch in (1, 8, 64, 512):
 assert per_sample[2] < per_sample[0]
 
 # %% [markdown]
-# One sample alone costs more than one of 64: its weights are fetched for a single product. That is why one wants large batches, and why they are split when they do not fit. Which operation takes the time, the profiler of [train_pytorch](train_pytorch.ipynb) says. (On a GPU, time only after `torch.cuda.synchronize()`: its work is queued, and the clock would stop too early.)
+# One sample alone costs more than one of 64: one reason is that its weights are fetched for a single product. So one wants large batches, which are split when they do not fit. Which operation takes the time, the profiler of [train_pytorch](train_pytorch.ipynb) says. (On a GPU, time only after `torch.cuda.synchronize()`: its work is queued, and the clock would stop too early.)
 
 # %% [markdown]
 # ## 4 · The mean of means is not the mean
@@ -380,12 +380,12 @@ weights = scale_train.weights_of(accumulated)
 assert compare("accumulated in three", weights) <= 1e-12
 
 # %% [markdown]
-# **Accumulation ≡ big batch.** (With batch normalization it would not be: each part has its own mean and variance. And a *sum* of losses without any division is the other classic mistake.)
+# **Accumulation ≡ big batch.** (Not with batch normalization, where each part has its own mean and variance, nor with dropout drawn otherwise.)
 
 # %% [markdown]
 # ## 5 · Several processes
 #
-# **Data parallel** training: every process has the whole model and its own share of each batch. After the backward pass the gradients are averaged over processes, an operation called **all-reduce**; then each takes the same step, so that the models stay equal. PyTorch's `DistributedDataParallel` (**DDP**) does this while the backward pass still runs (Li et al. 2020). The number of a process is its **rank**, how many there are the **world size**.
+# **Data parallel** training: every process has the whole model and its own share of each batch. After the backward pass the gradients are averaged over processes, an operation called **all-reduce**; then each takes the same step, so that the models stay equal. PyTorch's `DistributedDataParallel` (**DDP**) does this while the backward pass still runs (Li et al. 2020; the calls are in `main` of `scale_train.py`, not shown here). The number of a process is its **rank**, how many there are the **world size**.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -422,10 +422,10 @@ odd_batch.compare("a little different")
 # %% [markdown]
 # - *exact*: divided by everybody's number. **DDP ≡ one process.**
 # - *no_sync*: three micro-batches in each of two processes; gradients are exchanged only at the last (`model.no_sync()` before).
-# - *mean of means*: each process divides by its own number. One step of five was odd, and 21 and 20 differ little, so the difference is small. With parts of very different sizes it is larger.
-# - *sum*: no division at all, so the gradient is about 32 times too long.
+# - *mean of means*: each process divides by its own number. Here that is wrong in one step of five only, the odd one, with 21 and 20.
+# - *sum*: no division at all, so the gradient of a batch of 64 is 32 times too large.
 #
-# Would a loss curve have shown it? Both processes played in one, with AdamW and with plain SGD:
+# Would a loss curve have shown it? Both processes simulated in one, with AdamW and with plain SGD:
 
 # %%
 
@@ -467,9 +467,9 @@ assert abs(ends["AdamW", "sum"] - ends["AdamW", "exact"]) < 0.05
 assert ends["SGD", "sum"] > 5
 
 # %% [markdown]
-# In five steps of this model: the mean of means moves the loss in its fourth digit, which no curve would show, with either optimizer. The sum lets SGD explode, and everybody notices; AdamW divides by the gradient's own size, and shows a loss that is only a little higher. That is how the mistake survives.
+# In five steps of this model, with one seed and one rate for each optimizer: the mean of means moves the loss by at most one in the last digit printed, which no curve would show. The sum makes SGD diverge; with AdamW, which divides by the gradient's own size, the loss is only a little higher. So without the exact run beside it, a loss need not tell.
 #
-# The mean of means was reported in fairseq, PyTorch, transformers (twice, in 2019 and 2024), torchtune and others: it comes back with every generation of libraries.
+# The mean of means was reported in fairseq, PyTorch, transformers (twice, in 2019 and 2024) and torchtune (issues under *Sources*).
 #
 # ### The data of each process
 # `DistributedSampler` gives each rank its rows. Two traps:
@@ -503,22 +503,24 @@ print("rank 0 is", "the same process" if same else "another process than before"
 assert compare("killed") <= 1e-12 and report["restarts"] == 1 and not same
 
 # %% [markdown]
-# Rank 0 writes the file, to disk first, and all others wait at a **barrier**: nobody goes on before it is complete. Without the barrier, a rank may be a step ahead of the file. And only rank 0 prints. (A trap: the workers of the second life can find addresses that the first left in `torchrun`'s store, where nobody answers any more; so `join_group` gives each life keys of its own.)
+# Equal weights alone do not show that it went on: a run begun anew at step 0 ends with the same. "Step 3" does. (A restart without Adam's means was not tried.)
+#
+# Rank 0 writes the file, and all others wait at a **barrier**: nobody goes on before it is complete. Without the barrier, a rank may be a step ahead of the file.
 #
 # ### A launch that always ends
-# In a notebook a hanging launch is worse than a failed one. `launch.torchrun` runs this command:
+# In a notebook a hanging launch is worse than a failed one. None hangs here; the course's tests end one that does. `launch.torchrun` runs this command:
 
 # %%
 print("torchrun", " ".join(launch.torchrun_arguments(processes=2, restarts=1)))
 print("           scale_train.py FOLDER")
 
 # %% [markdown]
-# `127.0.0.1:0` is this machine and any free port (two launches at once do not meet); the backend is **gloo**, which needs no GPU (on GPUs: **nccl**); each process gets one thread; there is a timeout; and launcher and workers are one process group, so that ending one ends all. With 8 GPUs it is the same script: `--nproc-per-node=8`, and `join_group("nccl")`.
+# `127.0.0.1:0` is this machine and any free port; the backend is **gloo**, which needs no GPU (on GPUs: **nccl**); each process gets one thread; there is a timeout; and launcher and workers are one process group, so that ending one ends all. On 8 GPUs, which was not run, you change four things: `--nproc-per-node=8`, `join_group("nccl")`, a mesh of `"cuda"` in `shard` (section 6), and model and data go to each rank's GPU.
 
 # %% [markdown]
 # ## 6 · Who holds what: FSDP
 #
-# In DDP every process holds all 4 P numbers. That is a waste: while a layer runs, the others' weights lie idle. **FSDP** (fully sharded data parallel; Zhao et al. 2023, and ZeRO, Rajbhandari et al. 2019) cuts every weight along its first axis. Each process keeps its **shard**, with its gradients and its Adam means. A layer is *gathered* when it runs and let go again; gradients are summed and cut at once (**reduce-scatter**).
+# In DDP every process holds all 4 P numbers. While a layer runs, the others' weights lie idle. **FSDP** (fully sharded data parallel; Zhao et al. 2023, and ZeRO, Rajbhandari et al. 2019) cuts every weight along its first axis. Each process keeps its **shard**, with its gradients and its Adam means. A layer is *gathered* when it runs and let go again; gradients are summed and cut at once (**reduce-scatter**).
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -589,7 +591,7 @@ assert compare("saved by 2, loaded by 1", empty) <= 1e-12
 # %% [markdown]
 # ## 7 · Compute it again: activation checkpointing
 #
-# Activations are often the largest part. **Activation checkpointing** keeps only what *enters* each segment of layers, and runs the segment again when its gradient is due (Chen et al. 2016).
+# **Activation checkpointing** keeps only what *enters* each segment of layers, and runs the segment again when its gradient is due (Chen et al. 2016).
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -612,7 +614,7 @@ draw.show(
 )
 
 # %% [markdown]
-# With $L$ equal layers in segments of $s$, there are $L/s$ inputs to keep, and one segment at a time is whole: $L/s + s$ instead of $L$, least at $s = \sqrt L$. The price is a second forward pass. A backward pass costs about two forwards, so the step becomes $(1+1+2)/(1+2) = 4/3$ as long.
+# With $L$ equal layers in segments of $s$, there are $L/s$ inputs to keep, and one segment at a time is whole: $L/s + s$ instead of $L$, least at $s = \sqrt L$. The price is a second forward pass. A backward pass costs about two forwards, so in *operations* the step becomes $(1+1+2)/(1+2) = 4/3$ as long.
 #
 # `memory.recompute` is this in 25 lines (an `autograd.Function`); PyTorch's own is `torch.utils.checkpoint.checkpoint(block, x, use_reentrant=False)`. Sixteen blocks, *with dropout*, in float64 and with an odd batch:
 
@@ -659,7 +661,7 @@ print(f"{'without the random state':26} relative difference: {gap:.2f}")
 assert gap > 0.02
 
 # %% [markdown]
-# **Checkpointing ≡ plain**, dropout included, because the state of the random numbers is kept and set again. Switch that off (`preserve_rng_state=False`) and the second forward draws *another* dropout: the gradient belongs to a network that never ran. No error, no warning.
+# **Checkpointing ≡ plain**, dropout included, because the state of the random numbers is kept and set again. Switch that off (`preserve_rng_state=False`) and the second forward draws *another* dropout: the gradient belongs to a network that never ran.
 
 # %% tags=["free"]
 segments = [None, 16, 8, 4, 2, 1]
@@ -703,7 +705,7 @@ told = "; ".join(f"{n}: {p:.1f} MB".replace("\n", " ") for n, p in zip(names, pe
 plot.show(fig, alt=f"Peak memory by segment length: {told}.")
 
 # %% [markdown]
-# Counted in operations, a step is a third longer. Measured it may well be more, as above: the blocks are small, and other programs share the processor, so take this measure as a soft one. One segment of all 16 saves nothing: when it is run again, everything is there at once. Short segments save most here, since each block has four layers inside: keeping its input is cheap, and forgetting its inside saves much. That is the usual choice, one segment per transformer block.
+# Counted in operations, a step is a third longer: that is the answer to the guess. The clock above says otherwise, and differs between segments though all run the same extra forward; we did not find out why, so take it as a soft measure. One segment of all 16 saves almost nothing: when it is run again, everything is there at once. Segments of 2 save most here, not of $\sqrt{16} = 4$: the formula counts one array per layer, but our block keeps about four inside, and $L/s + 4s$ is least at 2.
 
 # %% [markdown]
 # ## 8 · Mixed precision
@@ -755,7 +757,7 @@ assert ones.item() == 256 and (weight + 0.001).item() == 1
 
 # %% [markdown]
 # - **Sums** (losses, means, norms, the denominator of a softmax): bfloat16 has 8 digits of binary; at 256 the next number is 258, and adding 1 changes nothing.
-# - **Weights**: a step of 0.001 on a weight of 1 is lost. So the optimizer keeps a float32 **master copy**; only the products are in 16 bits. That is what autocast does.
+# - **Weights**: a step of 0.001 on a weight of 1 is lost. So either the weights stay in float32 and are cast to 16 bits for each product, which is what autocast does; or 16-bit weights go with a float32 **master copy** in the optimizer.
 # - **Exponentials** in float16: subtract the largest value first, or stay in float32.
 #
 # Does it matter for a result? A small network on the vectors of `mood`, five seeds, two learning rates, two budgets (stored):
@@ -792,9 +794,9 @@ for rate in rates:
                 assert gain + half < 0
 
 # %% [markdown]
-# - **Autocast costs nothing that five seeds can show**: weights and Adam's means are in float32, only the products in 16 bits.
-# - **bfloat16 throughout** is clearly behind at the small rate, most of all at the small budget: steps of about 0.0001 are lost on weights a thousand times as large.
-# - Is that the reason? If so, a rate ten times as large must help. It does: at 0.001 the differences are within their intervals. And autocast keeps up at the small rate with its 16-bit products, so it is the digits of the *weights* (and Adam's means) that matter. So "bfloat16 is as good" and "bfloat16 is worse" are both true, at some rate and budget.
+# - **Autocast costs nothing that five seeds can show** (at rate 0.001 and 16 epochs, a loss of 0.8 points is not excluded).
+# - **bfloat16 throughout** is clearly behind at the small rate, most of all at the small budget. That would fit small steps that are lost on larger weights.
+# - Is that the reason? If so, a rate ten times as large should help. It does: at 0.001 the differences are within their intervals. And autocast keeps up at the small rate, so the 16-bit products alone are not to blame. But float32 gains too, and the digits of the weights and of Adam's means were not separated. What is shown: whether bfloat16 falls behind depends on rate and budget.
 
 # %% [markdown]
 # ## 9 · `torch.compile`
@@ -823,7 +825,7 @@ for size in (64, 64, 41, 64, 41, 37):
     print(f"batch of {size}: {len(graphs)} graph(s) so far")
 
 # %% [markdown]
-# The first batch gives a graph for exactly 64; the odd last batch a second one, for *any* size; after that nothing is compiled again. Had we used `dynamic=False`, each new size would compile anew. Equality, with the same steps of the compiler but without its C++ (`aot_eager`), on the odd batch:
+# The first batch gives a graph for exactly 64; the odd last batch a second one, which also serves 37 without compiling again. Equality, with the same steps of the compiler but without its C++ (`aot_eager`), on the odd batch:
 
 # %%
 traced = torch.compile(small, backend="aot_eager")
@@ -851,12 +853,12 @@ assert found["largest difference"] <= 1e-12 and found["graphs so far"][-1] == 2
 assert found["compiled"]["first step, s"] > 1
 
 # %% [markdown]
-# **Compiled ≡ eager.** The times are of one run on the (busy) machine that built this. Whether compiling is worth it is a matter of counting: (seconds of the first step) / (seconds saved in each later one) steps must follow before it has paid off, and if a later step is not faster, it never does. Measure your own, without the first step.
+# **Compiled ≡ eager.** In this one run on a busy machine the later steps are slower, so it never pays off. Elsewhere, (seconds of the first step) / (seconds saved in each later one) steps must follow before it does: measure your own.
 
 # %% [markdown]
 # ## 10 · Data larger than memory
 #
-# Put the samples into **shards**: files of a few hundred to a few thousand samples that are read from beginning to end, which is what disks and networks are good at. Inside memory there is only a **shuffle buffer**: each sample that is read goes in, and one drawn by chance comes out.
+# Put the samples into **shards**: files of a few hundred to a few thousand samples that are read from beginning to end. Inside memory there is only a **shuffle buffer**: each sample that is read goes in, and one drawn by chance comes out.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -983,7 +985,7 @@ plot.show(fig, alt=f"Rank correlation by buffer, shards in order: {told}.")
 assert in_order[0] > 0.999 and in_order[2] > 0.95 and in_order[-1] < 0.1
 
 # %% [markdown]
-# A buffer of 100 shuffles almost nothing of 3,000: each sample moves by about a hundred places. Shuffling the shards does most of the work. But it cannot separate the samples *within* a shard: if a shard holds one speaker, so does every batch. Hence shuffle once, well, **before you write the shards**.
+# A buffer of 100 leaves almost all of the order of 3,000. With shuffled shards the curve is low even without a buffer, where the samples *within* a shard still come in their order: this measure does not see that. If a shard holds one speaker and the buffer little more than a shard, a batch holds only a few. Hence shuffle once, well, **before you write the shards**.
 #
 # ### Each shard to one reader
 # With several processes, and in each several loader workers, every shard must go to exactly one of them. Forget the workers, and each of them reads everything: every sample comes as often as there are workers, and nothing complains.
@@ -1018,10 +1020,10 @@ print("each shard once:", given_once == order, "· shards per reader:", end=" ")
 print(sorted({len(mine) for mine in owners.values()}))
 
 # %% [markdown]
-# Some readers have 4 shards and some 3. Then one rank has batches left when the other has none: **it waits for a gradient that never comes**, and the run hangs. Make the number of shards a multiple of ranks × workers, or let every rank stop at the smallest number of batches.
+# Some readers have 4 shards and some 3, but each *rank* has 10. With 21 shards one rank would have 11 and batches left when the other has none: **it waits for a gradient that never comes** (not run here). So give every rank the same number of *batches*: equal shards, their number a multiple of ranks × workers, or let every rank stop at the smallest number of batches.
 #
 # ### Stop and resume at the very sample
-# The order is computed from (seed, epoch, rank, worker), so a stream's state is three numbers. To resume, compute the order again, skip what was given, *and put into the buffer what waited there*:
+# The order is computed from (seed, epoch, rank, worker), so a stream's state is three numbers, as long as shards, batch size, buffer and readers stay the same. To resume, compute the order again, skip what was given, *and put into the buffer what waited there*:
 
 # %%
 reader = stream.ShardStream(stream.TarShards(folder / "large"), 64, buffer=300, seed=3)
@@ -1113,7 +1115,7 @@ assert ours == theirs
 # Exactly equal. $6ND$ is far off here, because a convolution uses each weight at many places, and an embedding is not multiplied at all. Use it for transformers.
 #
 # ### Energy, and an honest ± factor
-# Where the processor has an energy counter (Linux, `/sys/class/powercap`), read it. Elsewhere it is an estimate, and an estimate says how far off it may be. Watch out for tools that print twelve digits: in a virtual machine they often multiply a constant power by the time.
+# Where the processor has an energy counter (Linux, `/sys/class/powercap`), read it. Elsewhere it is an estimate, and an estimate says how far off it may be. Twelve printed digits prove nothing: a tool may multiply a constant power by the time.
 
 # %% tags=["free"]
 with cost.EnergyMeter() as meter:
@@ -1135,7 +1137,7 @@ print("energy:", hours * cost.Estimate(1.0, 1.4, "kWh"))
 print("money:", hours * cost.Estimate(2.0, 1.5, "dollars"))
 
 # %% [markdown]
-# The brackets say what we know. Report a run like this: operations (counted how), hardware and hours, energy (measured or estimated, with the factor), grid, and what was *not* counted: failed runs, searches, the making of the machines (Strubell et al. 2019; Lacoste et al. 2019).
+# The brackets follow from factors that we assumed. Report a run like this: operations (counted how), hardware and hours, energy (measured or estimated, with the factor), grid, and what was *not* counted: failed runs, searches, the making of the machines (Strubell et al. 2019; Lacoste et al. 2019).
 
 # %% [markdown]
 # ## 12 · In Keras
@@ -1179,13 +1181,13 @@ assert "DO NOT USE" in in_keras["keras.distribution on TensorFlow"]
 # %% [markdown]
 # - **Two logical CPUs ≡ one**, as long as batches are even.
 # - With an odd last batch, `fit` runs, and averages 21 and 20 alike: the mean of means again. So does `gradient_accumulation_steps`. Use `drop_remainder=True`, or sum losses and divide by everybody's number in a step of your own, which is exact.
-# - It **crashes** where vectors of unequal length are added: `strategy.reduce("SUM", losses, axis=None)` on losses by sample, 21 and 20. (With an even batch it runs, and adds losses of *different* samples.) Reduce to one number in each replica first.
+# - It **crashes** where vectors of unequal length are added: `strategy.reduce("SUM", losses, axis=None)` on losses by sample, 21 and 20. Reduce to one number in each replica first.
 # - `keras.distribution`, the newer interface (`DataParallel`, `ModelParallel`), is complete **on the JAX backend only**. On TensorFlow it can be imported, and its own file warns against it.
 
 # %% [markdown]
 # ## 13 · Where you outgrow one machine
 #
-# Not by taste: by a sign that you measure. And whatever comes next, the equality must still hold, and there must be a way back.
+# By a sign that you measure; the numbers below are rules of thumb. Whatever comes next, the equality must still hold, and there must be a way back.
 #
 # | sign to measure | first, on one machine | next engine | equality that must still hold | way back |
 # |---|---|---|---|---|
@@ -1214,14 +1216,14 @@ print("Ray Data gives the same batches:", ray_report["same batches"])
 
 # %% [markdown]
 # ### The launch file of a cluster
-# On several nodes one `torchrun` starts on each, and they meet at the first one's address. `launch.render_slurm` writes the file for **Slurm**, `launch.render_kubernetes` that for **Kubernetes** (an indexed Job, and a headless Service that gives its pods names). Both come from the same arguments as our launch in section 1:
+# On several nodes one `torchrun` starts on each, and they meet at the first one's address. `launch.render_slurm` writes the file for **Slurm**, `launch.render_kubernetes` that for **Kubernetes** (an indexed Job, and a headless Service that gives its pods names):
 
 # %%
 job = launch.Job(nodes=2, processes=8)
 print(launch.render_slurm(job))
 
 # %% [markdown]
-# Nobody has a cluster at hand to find a typing mistake. A **dry run** checks without one: the shell syntax, the fields, nodes × processes = GPUs, and the endpoint.
+# A **dry run** checks without a cluster: the shell syntax, the fields, nodes × processes = GPUs, and the endpoint.
 
 # %%
 text = launch.render_slurm(job)
@@ -1236,10 +1238,10 @@ for fault in launch.check_slurm(broken, job):
 # %% [markdown]
 # ## 14 · At full size
 #
-# The same script on a machine with 8 GPUs, and Ray on a cluster. Neither was run for this course; the equalities above were, on two CPU cores.
+# The script, with the changes of section 5, on a machine with 8 GPUs, and Ray on a cluster. Nothing in this section was run for this course; the equalities above were, on two CPU cores.
 #
 # ```bash
-# torchrun --nproc-per-node=8 scale_train.py /data/run       # with join_group("nccl")
+# torchrun --nproc-per-node=8 scale_train.py /data/run       # with the changes of section 5
 # sbatch course.sbatch                                       # section 13
 # ray start --head; python scale_ray.py /data/run            # ray.init("auto")
 # ```
@@ -1274,7 +1276,7 @@ for fault in launch.check_slurm(broken, job):
 # </details>
 # <details><summary>2. Your loss differs in the fourth digit between one and two GPUs. A colleague says: floating-point noise. How do you find out?</summary>
 #
-# Run both in float64 for five steps with an odd last batch. Noise shrinks to 1e-15; a wrong weight does not.
+# Run both in float64 for five steps with an odd last batch, without dropout and batch normalization. Noise falls below 1e-12; a wrong weight does not.
 # </details>
 # <details><summary>3. You train with checkpointing and dropout, and gradient checks fail only in training mode. What is missing?</summary>
 #
