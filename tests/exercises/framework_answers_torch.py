@@ -337,6 +337,8 @@ def scattering(
         count = match.sum(1, keepdim=True).clamp(min=1) if mean is True else torch.tensor(float(mean or 1))
         return (total / count).T.unflatten(1, (rows, columns))
 
+    return answer
+
 
 # ---------------------------------------------------------------- interpret.4, interpret.5
 def way_of(

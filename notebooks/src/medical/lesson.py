@@ -1024,7 +1024,7 @@ for told, keys in (
 #
 # A trained model can leak, too. **Membership inference** (Shokri et al. 2017): is this person's loss so small that they must have been in the training set? Yeom et al. (2018) noticed an identity: "whoever is classified right was a member" has an advantage (hits minus false alarms) that *is* the gap between training and test accuracy. So overfitting leaks (and a gap of 0 does not prove that nothing does).
 #
-# **Differential privacy** limits every attack. In each step, clip each patient's gradient to length 1, add noise with standard deviation σ (Abadi et al. 2016). For $T$ steps, each on all patients, no attack on one person has an AUC above $\Phi(\mu/\sqrt2)$, with $\mu = \sqrt T/\sigma$ and $\Phi$ the normal distribution function (Dong et al. 2019): at $\mu = 1$, 0.76. Stored: 100 patients in training and 100 others, 100 steps, 20 seeds.
+# **Differential privacy** limits every attack. In each step, clip each patient's gradient to length 1, add noise with standard deviation σ (Abadi et al. 2016). For $T$ steps, each on all patients, no attack on one person has an AUC above $\Phi(\mu/\sqrt{2})$, with $\mu = \sqrt T/\sigma$ and $\Phi$ the normal distribution function (Dong et al. 2019): at $\mu = 1$, 0.76. Stored: 100 patients in training and 100 others, 100 steps, 20 seeds.
 
 # %% tags=["hide-input"]
 privacy = stored["privacy"]["rows"]
