@@ -8,7 +8,7 @@
     model.probabilities([{"words": "What a lovely evening!"}])  # (1, 3): negative, neutral, positive
 
 Import it as ``from mmcourse import onnx``; the package `onnx`, which reads and writes the format, is another one.
-`mmcourse.training.export` made the files in `data/models/start_here`.
+`mmcourse.export` made the files in `data/models/start_here`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class OnnxModel:
 
     Parameters
     ----------
-    path : an ONNX file that `mmcourse.training.export` wrote
+    path : an ONNX file that `mmcourse.export` wrote
     threads : how many threads one call may use; 1 where several calls run at a time
     """
 
@@ -104,6 +104,6 @@ def load_trimodal(path: str | Path = "model.onnx", threads: int = 1) -> OnnxMode
     found = Path(path) if Path(path).is_file() else shipped
     if not found.is_file():
         raise FileNotFoundError(
-            f"{path}: no such ONNX file, neither there nor in {folder.name}; mmcourse.training.export writes one"
+            f"{path}: no such ONNX file, neither there nor in {folder.name}; mmcourse.export writes one"
         )
     return OnnxModel(found, threads)

@@ -161,7 +161,7 @@ def test_onnx_runtime_has_the_same_weights():
 
 def test_torchao_has_the_same_weights_with_its_own_scale():
     pytest.importorskip("torchao")
-    from mmcourse.training.export import quiet_export
+    from mmcourse.export import quiet_export
 
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Linear(40, 8))

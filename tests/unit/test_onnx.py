@@ -172,14 +172,14 @@ def test_the_int8_file_agrees_almost_always(test_set, model):
 
 
 def test_no_such_file():
-    with pytest.raises(FileNotFoundError, match=r"mmcourse\.training\.export"):
+    with pytest.raises(FileNotFoundError, match=r"mmcourse\.export"):
         onnx.load_trimodal("nowhere.onnx")
 
 
 def test_export_anew_gives_the_same_answers(tmp_path, test_set, model):
     pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
-    from mmcourse.training.export import export_trimodal
+    from mmcourse.export import export_trimodal
 
     path = export_trimodal(tmp_path / "again.onnx")
     assert [p.name for p in tmp_path.iterdir()] == ["again.onnx"]  # one file, weights inside

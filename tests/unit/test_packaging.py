@@ -23,7 +23,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 FLOORS = {  # from ARCHITECTURE: imports only go down
     4: {"cli", "__main__", "doctor", "authoring", "classroom", "serve", "workspace"},
     3: {"check", "exercise", "figures", "plot", "draw", "widgets", "evaluate", "parity"},
-    2: {"training"},
+    2: {"export", "training"},
     1: {
         "ceilings",
         "datasets",

@@ -153,7 +153,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmcourse.training.export import quiet_export
+from mmcourse.export import quiet_export
 
 
 class Pairs(nn.Module):
@@ -230,8 +230,8 @@ for mode in (True, False):
 import tempfile
 
 from mmcourse.evaluate import expect_within
+from mmcourse.export import export_program, to_onnx
 from mmcourse.pretrained import load_trimodal
-from mmcourse.training.export import export_program, to_onnx
 
 eager = load_trimodal()
 program = export_program(eager)

@@ -33,10 +33,10 @@ from mmcourse import datasets, onnx, runtime
 from mmcourse.authoring.tables import make_tables
 from mmcourse.datasets import data_dir, mood
 from mmcourse.evaluate.ladder import Rung, latencies, parity_ladder, peak_memory
+from mmcourse.export import export_program, export_trimodal, quantize_onnx, quiet_export, to_onnx
 from mmcourse.pretrained import Trimodal, load_trimodal
 from mmcourse.torch.compress import affine_parameters, distillation_loss, fake_quantize, keep_largest
 from mmcourse.torch.encoders import AudioEncoder, ImageEncoder, TextEncoder
-from mmcourse.training.export import export_program, export_trimodal, quantize_onnx, quiet_export, to_onnx
 
 SEEDS = range(5)
 NUMBERS = (100, 300, 1000, 6000)  # of training messages

@@ -2,7 +2,7 @@
 
 ::
 
-    from mmcourse.training.export import export_trimodal
+    from mmcourse.export import export_trimodal
 
     export_trimodal("model.onnx")
 
@@ -11,7 +11,7 @@
     onnx.load_trimodal("model.onnx").probabilities([{"words": "What a lovely evening!"}])
 
 The shipped files `data/models/start_here/model.onnx` and `model.int8.onnx` were made with
-``python -m mmcourse.training.export``.
+``python -m mmcourse.export``.
 """
 
 from __future__ import annotations
