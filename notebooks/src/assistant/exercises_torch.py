@@ -111,7 +111,7 @@ print("real words:", (ids > 0).int().tolist(), "counts:", (ids > 0).sum(dim=1).t
         ),
         part("one sentence", b=1, length=6, num_words=9, width=3, num_intents=between(2, 4), kind="any"),
     ],
-    own={"b": 2, "length": 5, "num_words": 12, "width": 2, "num_intents": 2, "kind": "any"},
+    own={"b": 3, "length": 5, "num_words": 20, "width": 2, "num_intents": 2, "kind": "any"},
     own_says="Sizes and a sentence of your own: num_words, width, num_intents, ids",
     mistakes={
         "The padding takes part in your mean: its vectors are added, and its places are counted.": [

@@ -229,9 +229,13 @@ print(torch.zeros(3).index_add(0, torch.tensor([1, 1]), torch.tensor([2.0, 4.0])
     own={"number": 5, "channels": 1, "rows": 2, "columns": 4, "cell": 1.0, "where": "in"},
     own_says="Points of your own",
     mistakes={
-        "`.long()` rounds toward zero: points just right of the middle land left of it. Use `torch.floor` first.": (
-            "column = (points[:, 1] / cell).long() + columns // 2"
-        ),
+        "`.long()` rounds toward zero: points just right of the middle land left of it. Use `torch.floor` first.": [
+            "column = (points[:, 1] / cell).long() + columns // 2",
+            edit(
+                "row = torch.floor(points[:, 0] / cell).long()\n    column = torch.floor(points[:, 1] / cell)",
+                "row = (points[:, 0] / cell).long()\n    column = (points[:, 1] / cell)",
+            ),
+        ],
         "x and y are exchanged: x chooses the row.": edit(
             "row = torch.floor(points[:, 0] / cell).long()\n    column = torch.floor(points[:, 1] / cell)",
             "row = torch.floor(points[:, 1] / cell).long()\n    column = torch.floor(points[:, 0] / cell)",

@@ -779,7 +779,7 @@ for name, p in p_keras.items():
 # %% [markdown]
 # **Brier score**: the mean of $(p - y)^2$. It has three parts (Murphy 1973), and they add up exactly:
 #
-# $$\text{Brier} = \underbrace{\textstyle\sum_k w_k (p_k - \bar y_k)^2}_{\text{reliability}} - \underbrace{\textstyle\sum_k w_k (\bar y_k - \bar y)^2}_{\text{resolution}} + \underbrace{\bar y (1 - \bar y)}_{\text{uncertainty}}$$
+# $$\text{Brier} = \underbrace{\sum_k w_k (p_k - \bar y_k)^2}_{\text{reliability}} - \underbrace{\sum_k w_k (\bar y_k - \bar y)^2}_{\text{resolution}} + \underbrace{\bar y (1 - \bar y)}_{\text{uncertainty}}$$
 #
 # over the different forecasts $p_k$, with $w_k$ their share and $\bar y_k$ the share of them who were ill. *Reliability* is 0 if the forecasts are calibrated; *resolution* is large if they differ where the patients do; *uncertainty* does not depend on the model. (With 20 bins, as above, only nearly.) By hand, four patients with forecast 0.5, four with 0:
 
