@@ -7,7 +7,6 @@ inside is counted at the door, before a body is read.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import time
@@ -34,7 +33,7 @@ from mmcourse.serve import limits as checks
 from mmcourse.serve.batcher import Batcher, Busy, TooLate
 from mmcourse.serve.limits import LIMITS, Limits
 from mmcourse.serve.metrics import Metrics
-from mmcourse.serve.model import Model, answer, face_map, occluded, readable_stand_ins, self_test
+from mmcourse.serve.model import Model, answer, face_map, occluded, self_test
 from mmcourse.serve.problems import Problem
 from mmcourse.serve.records import Log, ReviewSample
 
@@ -298,7 +297,6 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(title="mmcourse", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
     app.state.service = service
     app.add_middleware(_Headers)
-    kept: dict[str, bytes] = {}
 
     async def handle(request: Request, route: str) -> Response:
         started = time.perf_counter()
@@ -375,15 +373,6 @@ def create_app(service: Service) -> FastAPI:
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
         return FileResponse(path, media_type="application/octet-stream", headers=headers)
-
-    @app.get("/v1/stand_ins.json")
-    async def stand_ins() -> Response:
-        """What stands in for missing parts, for the page that runs the model in the browser."""
-        if service.model is None:
-            raise HTTPException(404)
-        if "stand_ins" not in kept:  # the same for as long as the process lives
-            kept["stand_ins"] = json.dumps(readable_stand_ins(service.model)).encode()
-        return Response(kept["stand_ins"], media_type="application/json")
 
     @app.get("/live")
     async def live() -> dict[str, str]:

@@ -105,16 +105,6 @@ def _read_stand_ins(path: Path) -> list[dict[str, np.ndarray]]:
         ]
 
 
-def readable_stand_ins(model: Any) -> list[dict[str, list]]:
-    """The stand-ins as plain lists: faces as 0..255, row by row."""
-    found = []
-    for message in getattr(model, "stand_ins", []):
-        face = (message["face"] * 255).round().astype(int).ravel().tolist()
-        voice = message["voice"].astype(float).round(4).tolist()
-        found.append({"face": face, "voice": voice, "words": message["words"].tolist()})
-    return found
-
-
 def _log_mean_probability(logits: np.ndarray) -> np.ndarray:
     """ln of the mean over rows of softmax(logits), (3,)."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -1135,6 +1135,8 @@ print("blank 2 = mmcourse.torch.geometry to 1e-12")
 # %% tags=["free"]
 from importlib import import_module
 
+from scipy.spatial.transform import Rotation
+
 from mmcourse.runtime import is_installed
 
 root = folder / "nuscenes" if folder else None
@@ -1144,12 +1146,18 @@ if is_installed("nuscenes") and root and root.is_dir():
     first_scene = nusc.get("sample", nusc.scene[0]["first_sample_token"])
     lidar_file = nusc.get_sample_data_path(first_scene["data"]["LIDAR_TOP"])
     points = np.fromfile(lidar_file, np.float32).reshape(-1, 5)[:, :4]
-    print(sensors.lidar_view(points, sensors.EGO_FROM_LIDAR).shape)
+    record = nusc.get("sample_data", first_scene["data"]["LIDAR_TOP"])
+    mount = nusc.get("calibrated_sensor", record["calibrated_sensor_token"])
+    w, *xyz = mount["rotation"]  # a quaternion, the real part first
+    ego_from_lidar = np.eye(4)
+    ego_from_lidar[:3, :3] = Rotation.from_quat([*xyz, w]).as_matrix()
+    ego_from_lidar[:3, 3] = mount["translation"]
+    print(sensors.lidar_view(points, ego_from_lidar).shape)
 else:
     print("not run: nuScenes is not on this machine")
 
 # %% [markdown]
-# This cell was never run on nuScenes, and its view would be turned by 90°: that lidar has x to the right and y ahead, and the cell takes the course's mounting instead of `calibrated_sensor`. BEVFusion fuses in one such view at full size (its lifting predicts depth); PointPillars is such a lidar branch; TransFuser fuses by attention instead. They are implemented in large frameworks (mmdetection3d, OpenPCDet) that need a graphics card.
+# This cell was never run on nuScenes. Its lidar has x to the right and y ahead, unlike ours, so the mounting is read from the data. BEVFusion fuses in one such view at full size (its lifting predicts depth); PointPillars is such a lidar branch; TransFuser fuses by attention instead. They are implemented in large frameworks (mmdetection3d, OpenPCDet) that need a graphics card.
 
 # %% [markdown]
 # ## 15 · One page for the one who decides
