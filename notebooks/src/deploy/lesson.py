@@ -477,7 +477,7 @@ assert abs(ratio - exact_ratio) < 0.3
 # %% [markdown]
 # At 5 requests per second nearly every batch is one message, and half of the requests wait for nothing (p50 11 ms); under load the batches grow by themselves. What you must get right besides: answers go back to *their* requests; a bad item fails alone; who has hung up or is past the deadline is left out of the batch.
 #
-# **In our own service batching gains nothing.** Many clients together get 0.95 times the answers per second of one (`benchmarks/results.md`, "The service"): the model takes 0.05 ms of an answer; decoding and features, in one thread, are the rest. Measure where the time goes before you batch.
+# **In our own service batching gains nothing.** Many clients together get 0.95 times the answers per second of one (`benchmarks/results.md`, "The service"): the model is about a hundredth of an answer, its features a tenth (section 11); the rest was not taken apart. Measure where the time goes before you batch.
 #
 # And one line that breaks everything: `async def predict(…): return model(x)`. The model then computes **in the event loop**, and nobody else is served meanwhile, not even `/live`. On the virtual clock, with a model that takes 0.3 s and a health check every 50 ms:
 
