@@ -15,7 +15,14 @@ from pathlib import Path
 
 import pytest
 
-for name, value in {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}.items():
+for name, value in {
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",  # as `runtime.setup` has it: a test that calls it must change nothing for the next
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "KERAS_BACKEND": "tensorflow",
+}.items():
     os.environ.setdefault(name, value)  # before any framework is imported
 
 ROOT = Path(__file__).resolve().parent.parent

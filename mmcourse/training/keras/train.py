@@ -130,7 +130,8 @@ def fit(
     ema : momentum of a running mean of the weights, which validation sees and the model has in the end
     patience : stop after so many epochs without a lower validation loss (0 as 1), and take the best epoch's weights
     folder : for `last.safetensors` (to go on from), `best.keras` (lowest validation loss) and TensorBoard
-    resume : go on from the folder's last epoch if there is one; the result is that of a run never stopped
+    resume : go on from the folder's last epoch if there is one; the result is that of a run never stopped (on as many
+        threads: sums in another order round otherwise)
 
     Returns
     -------

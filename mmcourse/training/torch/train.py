@@ -254,7 +254,8 @@ def fit(
     compile, channels_last : for speed, the result is the same
     folder : for checkpoints (`last`, `best`), TensorBoard and history.json
     save_every : steps between checkpoints, beside the one at each epoch's end
-    resume : go on from the folder's last checkpoint if there is one; the result is that of a run never stopped
+    resume : go on from the folder's last checkpoint if there is one; the result is that of a run never stopped (on
+        as many threads: sums in another order round otherwise)
 
     Returns
     -------
