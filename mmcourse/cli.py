@@ -1,4 +1,4 @@
-"""The command line: lab, progress, run, doctor, data, chat, serve, build, classroom. Each loads what it needs."""
+"""The command line: lab, progress, run, doctor, data, chat, serve, build, classroom, capstone. Each loads what it needs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from mmcourse.capstone.commands import capstone
 from mmcourse.classroom.commands import classroom, term
 from mmcourse.environment import expand_home, make_output_printable, use_writable_caches
 from mmcourse.terminal import cell_progress, error_console, fail, one_line, show, table
@@ -497,7 +498,9 @@ class HomeCommand(TyperCommand):
 
 app.registered_commands += classroom.registered_commands  # release, grade, slides, hub, submit
 app.add_typer(term, name="term")
-for command in [*app.registered_commands, *data.registered_commands, *term.registered_commands]:
+app.add_typer(capstone, name="capstone")
+groups = (app, data, term, capstone)
+for command in [command for group in groups for command in group.registered_commands]:
     command.cls = HomeCommand
 
 if __name__ == "__main__":

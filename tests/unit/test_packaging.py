@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 FLOORS = {  # from ARCHITECTURE: imports only go down
-    4: {"cli", "__main__", "doctor", "authoring", "classroom", "serve", "workspace"},
+    4: {"cli", "__main__", "doctor", "authoring", "capstone", "classroom", "serve", "workspace"},
     3: {"check", "exercise", "figures", "plot", "draw", "widgets", "evaluate", "parity"},
     2: {"export", "training"},
     1: {
