@@ -78,7 +78,9 @@ BRIEFS = {
     "b": Brief("triage", "The triage desk", "auc", "patient", ("image", "record"), _triage_ceiling, triage_fresh, 8000),
     "c": Brief("own", "Your own class", "accuracy", "person", (), None, None),
 }
-EXAMPLE = Brief("hotline", "The hotline", "accuracy", "caller", ("words", "voice"), _hotline_ceiling, hotline_fresh, 3000)
+EXAMPLE = Brief(
+    "hotline", "The hotline", "accuracy", "caller", ("words", "voice"), _hotline_ceiling, hotline_fresh, 3000
+)
 
 
 def find_brief(name: str) -> Brief:

@@ -33,7 +33,12 @@ def model_card(project: Project) -> str:
     test = report.get("test") if isinstance(report.get("test"), dict) else {}
     lines = [HEAD, f"# {project.name}: model card", "", "## What it is for"]
     lines += [page.get("question", "not written"), "", page.get("decision", ""), "", "## How good it is"]
-    lines += [f"Metric: {project.brief.metric}; 95 % intervals by {project.brief.group}.", "", "| | score |", "|---|---|"]
+    lines += [
+        f"Metric: {project.brief.metric}; 95 % intervals by {project.brief.group}.",
+        "",
+        "| | score |",
+        "|---|---|",
+    ]
     lines.append(f"| this model, {test.get('n', '?')} test samples | {told(test)} |")
     baselines = report.get("baselines")
     lines += [f"| {name} | {told(claim)} |" for name, claim in baselines.items()] if isinstance(baselines, dict) else []

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmcourse.capstone.cards import cards
 from mmcourse.capstone.project import CARDS, Project, interval_of, number
-from mmcourse.capstone.proposal import limits_faults, proposal_faults
+from mmcourse.capstone.proposal import BLANK, limits_faults, proposal_faults
 
 LONGEST_PAGE = 700  # words: one page
 LEAST_SEEDS = 3
@@ -60,10 +60,14 @@ def _data(project: Project) -> Iterator[Finding]:
         yield Finding("data", "report.json is missing or empty; `make all` writes it")
         return
     if not isinstance(split, dict) or not isinstance(split.get("by"), str):
-        yield Finding("data", f'report.json: "split" must say by what, and list the {project.brief.group}s of each part')
+        yield Finding(
+            "data", f'report.json: "split" must say by what, and list the {project.brief.group}s of each part'
+        )
         return
     if split["by"] != project.brief.group:
-        yield Finding("data", f"the split is by {split['by']!r}; of this data, no {project.brief.group} may be cut in two")
+        yield Finding(
+            "data", f"the split is by {split['by']!r}; of this data, no {project.brief.group} may be cut in two"
+        )
     parts = {name: _names(split.get(name)) for name in ("train", "validation", "test")}
     for name in ("train", "test"):
         if not parts[name]:
@@ -93,7 +97,9 @@ def _baselines(project: Project) -> Iterator[Finding]:
     names = {str(name).lower() for name in given} if isinstance(given, dict) else set()
     alone = [name for name in names if "alone" in name]
     if not any("majority" in name for name in names) or not alone:
-        what = "majority class" if alone else "majority class and no modality alone" if not names else "majority or single"
+        what = (
+            "majority class" if alone else "majority class and no modality alone" if not names else "majority or single"
+        )
         yield Finding("baselines", f"there is no baseline to compare with: no {what} in report.json", "no baseline")
     for modality in project.brief.modalities:
         if alone and not any(modality in name for name in alone):
@@ -118,7 +124,9 @@ def _against_ceiling(project: Project) -> Iterator[Finding]:
         alarm = str(project.report.get("alarm", "")).strip()
         says = f"{value:.3f} is above the exact ceiling {best:.3f}: no honest model can do that"
         if len(alarm.split()) < 5:
-            yield Finding("baselines", f'{says}; look for the leak, or say in "alarm" what you looked for', "above ceiling")
+            yield Finding(
+                "baselines", f'{says}; look for the leak, or say in "alarm" what you looked for', "above ceiling"
+            )
         else:
             yield Finding("baselines", f"{says}; the report says so itself")
 
@@ -199,8 +207,9 @@ def _engineering(project: Project) -> Iterator[Finding]:
 def _communication(project: Project) -> Iterator[Finding]:
     page = project.texts.get("README.md", "")
     words = len(page.split())
-    if not 80 <= words <= LONGEST_PAGE:
-        yield Finding("communication", f"README.md: {words} words; one page is 80 to {LONGEST_PAGE}")
+    if not 80 <= words <= LONGEST_PAGE or BLANK in page:
+        still = ", and parts of it are not written yet" if BLANK in page else ""
+        yield Finding("communication", f"README.md: {words} words{still}; one page is 80 to {LONGEST_PAGE}")
     groups = [str(row.get("name")) for row in _dicts(project.report.get("by_group"))]
     for fault in limits_faults(project.texts.get("limits.md", ""), groups):
         yield Finding("communication", f"limits.md: {fault}")

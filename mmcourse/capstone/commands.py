@@ -97,7 +97,7 @@ def card(folder: Folder) -> None:
 def retest(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Projects of a class, or one.")],
     secret: Annotated[Path, typer.Option(metavar="FILE", help="The class's secret: a line of 16 letters or more.")],
-    n: Annotated[int | None, typer.Option(min=2, help="Samples to draw (callers, of the example).")] = None,
+    n: Annotated[int | None, typer.Option("-n", min=2, help="Samples to draw (callers, of the example).")] = None,
     unsafe: Annotated[bool, typer.Option("--unsafe", help="No sandbox: only for code that you trust.")] = False,
 ) -> None:
     """Draw a fresh test split by a hidden seed, run each project's predict on it, and look at the reported interval."""
@@ -139,7 +139,9 @@ def _show(results: list[Retest]) -> None:
     if any(it.held is not None for it in results):
         held, number, low, high, expected = class_coverage(results)
         print(f"{held} of {number} intervals hold their fresh score: {held / number:.2f} [{low:.2f}, {high:.2f}]")
-        print(f"Honest intervals of these widths would in {expected:.2f} of all cases; 0.95 without noise in the re-test.")
+        print(
+            f"Honest intervals of these widths would in {expected:.2f} of all cases; 0.95 without noise in the re-test."
+        )
 
 
 def _told(claim: tuple[float, float, float]) -> str:
@@ -152,7 +154,9 @@ def _told(claim: tuple[float, float, float]) -> str:
 @capstone.command()
 def defend(
     folder: Folder,
-    secret: Annotated[Path | None, typer.Option(metavar="FILE", help="Else anyone can draw the same questions.")] = None,
+    secret: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Else anyone can draw the same questions.")
+    ] = None,
 ) -> None:
     """Draw five questions for the oral defense; the same project always gets the same."""
     from mmcourse.capstone.defense import defense_seed, draw_questions

@@ -24,7 +24,12 @@ def by_seed(scores: Any, **more: Any) -> dict[str, Any]:
     from mmcourse.evaluate import mean_and_interval
 
     mean, half = mean_and_interval(scores)
-    return {"value": _rounded(mean), "interval": [_rounded(mean - half), _rounded(mean + half)], "seeds": len(scores), **more}
+    return {
+        "value": _rounded(mean),
+        "interval": [_rounded(mean - half), _rounded(mean + half)],
+        "seeds": len(scores),
+        **more,
+    }
 
 
 def paired(name: str, first: Any, second: Any, **more: Any) -> dict[str, Any]:
@@ -39,7 +44,14 @@ def paired(name: str, first: Any, second: Any, **more: Any) -> dict[str, Any]:
     if first.shape != second.shape or first.ndim != 1:
         raise ValueError(f"{name}: expected one score per seed of each, got {first.shape} and {second.shape}")
     found = by_seed(second - first)
-    return {"name": name, "difference": found["value"], "interval": found["interval"], "seeds": len(first), "paired": True, **more}
+    return {
+        "name": name,
+        "difference": found["value"],
+        "interval": found["interval"],
+        "seeds": len(first),
+        "paired": True,
+        **more,
+    }
 
 
 def names(groups: Any) -> list[str]:

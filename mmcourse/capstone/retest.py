@@ -109,7 +109,9 @@ def _checked(given: Any, size: int, classes: int | None, name: str) -> np.ndarra
     array = np.asarray(given)
     kinds, wanted = ("iu", "whole numbers") if classes is not None else ("f", "floats")
     if array.shape != (size,) or array.dtype.kind not in kinds:
-        raise BadProject(f"{name}: predict must give {wanted} ({size},) for {size} samples, not {array.dtype} {array.shape}")
+        raise BadProject(
+            f"{name}: predict must give {wanted} ({size},) for {size} samples, not {array.dtype} {array.shape}"
+        )
     if classes is not None:
         if array.min() < 0 or array.max() >= classes:
             raise BadProject(f"{name}: predict gave the label {array.max()}; labels are 0 to {classes - 1}")

@@ -57,7 +57,9 @@ def total(points: Mapping[str, float], faults: Iterable[str] = ()) -> float:
     rows, caps = rubric()
     most = {row.name: row.points for row in rows}
     if set(points) != set(most):
-        raise ValueError(f"points: expected one number for each of {', '.join(most)}; got {', '.join(points) or 'none'}")
+        raise ValueError(
+            f"points: expected one number for each of {', '.join(most)}; got {', '.join(points) or 'none'}"
+        )
     for name, value in points.items():
         if not 0 <= value <= most[name]:
             raise ValueError(f"{name}: expected 0 to {most[name]} points, got {value:g}")
