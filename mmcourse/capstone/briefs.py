@@ -1,4 +1,4 @@
-"""The briefs: what each project is about, its metric, its ceiling, and how a test split is drawn that nobody has seen."""
+"""The briefs: metric, ceiling, and how a test split is drawn that nobody has seen."""
 
 from __future__ import annotations
 

@@ -60,14 +60,10 @@ def _data(project: Project) -> Iterator[Finding]:
         yield Finding("data", "report.json is missing or empty; `make all` writes it")
         return
     if not isinstance(split, dict) or not isinstance(split.get("by"), str):
-        yield Finding(
-            "data", f'report.json: "split" must say by what, and list the {project.brief.group}s of each part'
-        )
+        yield Finding("data", f'report.json: "split" must say by what, and list every {project.brief.group}')
         return
     if split["by"] != project.brief.group:
-        yield Finding(
-            "data", f"the split is by {split['by']!r}; of this data, no {project.brief.group} may be cut in two"
-        )
+        yield Finding("data", f"the split is by {split['by']!r}; no {project.brief.group} may be cut in two")
     parts = {name: _names(split.get(name)) for name in ("train", "validation", "test")}
     for name in ("train", "test"):
         if not parts[name]:

@@ -30,7 +30,7 @@ def all_questions() -> tuple[Question, ...]:
 
 
 def defense_seed(project: Project, secret: str = "") -> int:
-    """From what was handed in, so that nobody can draw again until they like the questions; and from a secret, if any."""
+    """From what was handed in, so that nobody draws again until they like the questions; and from a secret, if any."""
     digest = hashlib.sha256()
     for page in ("project.toml", "report.json"):
         digest.update(project.texts.get(page, "").encode())

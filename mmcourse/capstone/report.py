@@ -1,4 +1,4 @@
-"""What a project's `train.py` writes its report with: claims that carry their intervals, comparisons that are paired."""
+"""What a project's `train.py` writes its report with: claims with intervals, comparisons that are paired."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def draw_report(g, people, leak, place, interval, baseline=True, chosen_on="vali
     if leak:
         test[int(g.integers(people))] = train[int(g.integers(2 * people))]
     ceiling = round(float(g.uniform(0.7, 0.9)), 3)
-    off = {"below": -0.08, "by luck": 0.02, "above": 0.08}[place]
+    off = {"below": -0.08, "close": -0.02, "by luck": 0.02, "above": 0.08}[place]
     accuracy = round(ceiling + off + float(g.uniform(-0.005, 0.005)), 3)
     half = 0.04
     given = np.array([accuracy - half, accuracy + half]).round(3) if interval else np.full(2, np.nan)
@@ -108,7 +108,7 @@ print(np.isnan(np.array([np.nan, np.nan])).any())
             weight=2,
             people=between(3, 6),
             leak=in_turn(False, True),
-            place="below",
+            place=in_turn("below", "close"),
             interval=True,
             chosen_on=in_turn("validation", "test", "train"),
         ),
@@ -134,6 +134,7 @@ print(np.isnan(np.array([np.nan, np.nan])).any())
     ],
     own={"people": 2, "leak": True, "place": "by luck", "interval": True},
     own_says="A report of your own",
+    constant={"interval": "a low and a high end"},
     names=("leak", "above the ceiling", "no interval", "no baseline", "chosen on the test"),
     mistakes={
         "A person may be at any place in the two lists: look for whoever is in both.": in_order,
@@ -221,7 +222,7 @@ gains = exercise(
         ),
         context("**Write** `gain(first, second, t)`, which returns four values:"),
         paragraph(),
-        says("the mean over *all* seeds of how much the second is better than the first,", mistake="all seeds"),
+        says("the mean over *all* seeds of how much the second is better than the first,", mistake="best seeds"),
         says("(second minus first),", mistake="first minus second"),
         says("the low and high end of its 95 % interval, **paired** over seeds,", mistake="not paired"),
         says("with standard deviation of a sample (`ddof=1`) over √n, times `t`;", mistake="1.96"),
@@ -340,9 +341,9 @@ cards = exercise(
         says("The overall rate is that of all answers together.", mistake="mean of the rates"),
         says(
             "A cell is a limit if its rate minus $1.96\\sqrt{r(1-r)/n}$ is still above the overall rate:",
-            mistake="only luck",
+            mistake="takes every cell above",
         ),
-        says("what may be luck does not go on the card.", mistake="only luck"),
+        says("what may be luck does not go on the card.", mistake="cells that may be worse"),
         says("Cells with fewer than `least` answers are left out (their rate is not known).", mistake="few answers"),
         says("The highest rate comes first.", mistake="highest rate"),
         example("""
@@ -406,6 +407,7 @@ def splits():
     yield np.array([1, 1, 2, 3]), np.array([3, 4, 4])
     yield np.array([1, 2]), np.array([3, 4, 5])
     yield np.array([5, 2, 2, 9]), np.array([9, 5, 5])
+    yield np.array([4, 4, 1]), np.array([4, 2])
     yield np.array([7]), np.array([7])
 
 
