@@ -1,0 +1,841 @@
+# %% [markdown]
+# # Capstone: a project that holds
+# *You read two finished projects as a marker would. One is right and modest, one shines and is wrong. You find out which, with tools that you then point at a project of your own.*
+#
+# {{budget}}
+#
+# **You will be able to**
+# - plan a project from a decision, a baseline and a ceiling, and write it on one page;
+# - find a leak, a broken ceiling and a claim without an interval in somebody's report, and in yours;
+# - give intervals that keep their promise when samples come in groups;
+# - make model card and data card from code, with limits that a stranger can act on;
+# - start a folder with `mmcourse capstone new`, check it, have it re-tested on data that nobody has seen, and defend it.
+#
+# **Before this:** [evaluate](evaluate.ipynb) (intervals, paired tests), [multimodal_data](multimodal_data.ipynb) (leakage), [tune](tune.ipynb) (the winner's curse). For the briefs: [vlm](vlm.ipynb) and [speech_to_text](speech_to_text.ipynb) (A), [fusion](fusion.ipynb) (B), your own idea (C).
+#
+# **Time to read:** 60 minutes with the four blanks, then 90 for the [exercises](exercises/capstone.ipynb). The project itself takes three to four weeks.
+
+# %%
+import json
+import tempfile
+import tomllib
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import Markdown
+from sklearn.linear_model import LogisticRegression
+
+from mmcourse import draw, plot, widgets
+from mmcourse.capstone import hotline
+from mmcourse.capstone.briefs import BRIEFS, find_brief
+from mmcourse.capstone.check import check as check_project
+from mmcourse.capstone.check import faults
+from mmcourse.capstone.defense import defense_seed, draw_questions
+from mmcourse.capstone.intervals import expected_coverage
+from mmcourse.capstone.new import copy_example, form, new_project
+from mmcourse.capstone.project import read_project
+from mmcourse.capstone.proposal import limits_faults, proposal_faults
+from mmcourse.capstone.retest import load_predict, retest
+from mmcourse.capstone.rubric import as_text, rubric, total
+from mmcourse.check import check
+from mmcourse.evaluate import expect_within
+
+# %% [markdown]
+# ## 1 · The rubric comes first
+#
+# A **rubric** is the list of what is marked, with what full, half and no points mean. You get it before you start, because it is also the best plan for the weeks to come.
+
+# %%
+print(as_text())
+
+# %% [markdown]
+# Look at the caps at the end. No row can make up for them: a project with a leak has at most 50 points, however well it is written. Why are they so hard? The next two sections show it.
+#
+# ## 2 · Two reports
+#
+# Two teams worked on the same question. Callers leave messages on a *hotline*; from the words and the voice of a call, say whether the case is urgent. Team A calls its project *call back first*, team D *UrgencySense*. Both folders come with the course:
+
+
+# %% tags=["hide-input"]
+def show_page(text):
+    """A page of a project, as a quotation: its headings become bold."""
+    lines = []
+    for line in text.splitlines():
+        if line.startswith("<!--"):
+            continue
+        if line.startswith("#"):
+            line = f"**{line.lstrip('# ')}**"
+        lines += ["> " + line] if line else [">"]
+    return Markdown("\n".join(lines))
+
+
+# %%
+home = Path(tempfile.mkdtemp())
+projects = {}
+for team, which in {"A": "good", "D": "tempting"}.items():
+    copy_example(which, home / which)
+    projects[team] = read_project(home / which)
+for team, project in projects.items():
+    test = project.report["test"]
+    print(f"team {team}, {project.name}: accuracy {test['value']:.3f}")
+show_page(projects["D"].texts["README.md"])
+
+# %% [markdown]
+# That reads well. **Record three guesses** before you go on.
+
+# %%
+next_month = widgets.guess(
+    "Team D reports an accuracy of 0.91. Next month 800 people call who have never called before. What is it then?",
+    ["about 0.91", "about 0.80", "below 0.70"],
+)
+
+# %%
+how_often = widgets.guess(
+    "A hundred honest teams each report a 95 % interval from 200 callers. Each model "
+    "is then tested on 200 new callers. How many of the new scores fall into the "
+    "reported interval?",
+    ["about 95", "about 83", "about 68"],
+)
+
+# %%
+too_narrow = widgets.guess(
+    "A caller calls up to twelve times, and the calls are alike. If you compute the "
+    "95 % interval as if all calls were independent, how often does it hold the truth?",
+    ["about 95 of 100", "about 84 of 100", "fewer than 60 of 100"],
+)
+
+# %% [markdown]
+# Now call both models with callers that nobody has seen. The data come from a table, so new ones cost nothing: this is the **re-test** that your project will get as well, there with a seed that only the marker knows.
+
+# %%
+for team, project in projects.items():
+    found = retest(project, seed=2026, predict=load_predict(project.folder), n=800)
+    value, low, high = found.fresh
+    told = f"{found.reported[0]:.3f} reported, {value:.3f} [{low:.3f}, {high:.3f}]"
+    print(f"team {team}: {told} on {found.n:,} calls of {found.groups} new callers")
+    if team == "A":
+        assert found.held
+    else:
+        assert high < 0.75
+next_month.compare("below 0.70")
+
+# %% [markdown]
+# The report that looked best is far below the other one on new callers. Nobody lied, and there is no bug in the model. Three sections find out what happened.
+#
+# ## 3 · The leak
+#
+# A caller has a case, urgent or not, and it stays the same in all calls of this caller. Team D dealt *calls* to training and test. Team A dealt *callers*.
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+
+
+def people(y, title, colors):
+    """Three callers with their calls; the color says where a call goes."""
+    canvas.place(draw.label(title, bold=True), x=0, y=y)
+    number = 0
+    for caller, calls in enumerate((3, 2, 3)):
+        x = 20 + 235 * caller
+        canvas.place(draw.label(f"caller {caller + 1}"), x=x + 60, y=y + 26)
+        for call in range(calls):
+            color = colors[number]
+            word = {"blue": "train", "orange": "test"}[color]
+            canvas.place(draw.box(word, color=color), x=x + 72 * call, y=y + 52)
+            number += 1
+
+
+blue, orange = "blue", "orange"
+mixed = [blue, orange, blue, blue, orange, blue, blue, orange]
+people(0, "Team D: calls are dealt", mixed)
+people(130, "Team A: callers are dealt", [blue] * 5 + [orange] * 3)
+draw.show(
+    canvas,
+    alt="Three callers with three, two and three calls. Dealt by calls, each caller "
+    "has calls in training and in the test. Dealt by callers, the third caller's "
+    "calls are all in the test.",
+)
+
+# %% [markdown]
+# How would a marker see that? The report must list who is where. **Your turn (blank 1).** `train` and `test` hold the caller of each call. How many callers are on both sides?
+# <details><summary>Hint</summary>
+#
+# `np.intersect1d(train, test)` has each of them once.
+# </details>
+
+
+# %%
+def num_shared(train, test):
+    """How many callers are in both; arrays with one entry per call."""
+    # BEGIN SOLUTION
+    return len(np.intersect1d(train, test))
+    # END SOLUTION
+
+
+num_shared = check("capstone.blank.1", num_shared)
+
+# %%
+print("by hand:", num_shared(np.array([1, 1, 2, 3]), np.array([3, 4, 4])))
+for team, project in projects.items():
+    split = project.report["split"]
+    shared = num_shared(np.array(split["train"]), np.array(split["test"]))
+    told = f"{shared} of {len(split['test'])} test callers are also in training"
+    print(f"team {team}: {told}")
+    assert (shared == 0) == (team == "A")
+
+# %% [markdown]
+# But is that *the reason*? Something in the input must tell who calls, else a shared caller would not help. The voice has eight numbers of loudness and eight of timbre, which is a person's own. If the leak is the reason, then team D's model must lose its advantage in two ways: when callers are dealt, **or** when it cannot hear the timbre. Four runs, five seeds each:
+
+
+# %% tags=["free"]
+def nearest(known, labels, asked):
+    """The label of the nearest known call."""
+    distance = (known**2).sum(axis=1) - 2 * asked @ known.T
+    return labels[distance.argmin(axis=1)]
+
+
+everything = hotline.draw(seed=7, callers=300)
+words_voice = np.concatenate([everything.inputs["words"], everything.inputs["voice"]], axis=1)
+no_timbre = np.delete(words_voice, np.arange(12, 20), axis=1)
+
+
+def run(x, by, seed):
+    """Accuracy on a fifth of the calls, or on the calls of a fifth of the callers."""
+    rng = np.random.default_rng(seed)
+    who = everything.callers if by == "caller" else np.arange(len(everything))
+    drawn = rng.permutation(np.unique(who))
+    test = np.isin(who, drawn[: len(drawn) // 5])
+    said = nearest(x[~test], everything.labels[~test], x[test])
+    return (said == everything.labels[test]).mean()
+
+
+dealt = {}
+for heard, x in {"with timbre": words_voice, "without timbre": no_timbre}.items():
+    for by in ("call", "caller"):
+        scores = [run(x, by, seed) for seed in range(5)]
+        dealt[heard, by] = scores
+        spread = f"{min(scores):.3f} to {max(scores):.3f}"
+        print(f"{heard:15} dealt by {by:7} {np.mean(scores):.3f} ({spread})")
+best = hotline.ceiling()
+print(f"exact ceiling {best:.3f}")
+assert min(dealt["with timbre", "call"]) > best
+assert max(np.mean(dealt[key]) for key in dealt if key[1] == "caller") < best
+left = np.mean(dealt["without timbre", "call"])
+assert abs(left - np.mean(dealt["without timbre", "caller"])) < 0.06
+
+# %% [markdown]
+# Only one of the four is above the ceiling: timbre *and* shared callers. So the timbre is a name tag, and the shared callers are those whose tag is known. Take either away, and nothing is left of the advantage. This is [data leakage](multimodal_data.ipynb), and its usual cure is a split by person. Kapoor and Narayanan (2023) list 294 published papers, in 17 fields, with leaks.
+#
+# ## 4 · The ceiling is an alarm
+#
+# The best accuracy that any model can have from *one call* is known, because the table is: sum the larger of the two joint probabilities over all that can be heard.
+#
+# $$\text{ceiling} = \sum_{x} \max_y\; p(y, x)$$
+#
+# $x$ is what is heard (words, voice, kind of telephone), $y$ the case. By hand for mobile calls:
+
+# %%
+joint = hotline.table()[..., 0]  # (case, words, voice) of mobile calls
+joint = joint / joint.sum()
+heard_words = ("calm", "neutral", "pressing")
+for voice, voice_name in enumerate(("low", "raised")):
+    for word, word_name in enumerate(heard_words):
+        wait, urgent = joint[:, word, voice]
+        larger = "can wait" if wait > urgent else "urgent"
+        told = f"can wait {wait:.3f}, urgent {urgent:.3f}"
+        print(f"{word_name:9} words, {voice_name:6} voice: {told} → {larger}")
+by_hand = joint.max(axis=0).sum()
+print(f"sum of the larger ones: {by_hand:.3f}")
+assert abs(by_hand - hotline.ceiling(phone="mobile")) < 1e-12
+
+# %% tags=["hide-input"]
+names = ["majority", "voice", "words", "words + voice"]
+known = [
+    hotline.ceiling(()),
+    hotline.ceiling(("voice", "phone")),
+    hotline.ceiling(("words", "phone")),
+    hotline.ceiling(),
+]
+values = [0.0] * 4
+fig, ax = plt.subplots(figsize=(7, 2.9))
+ax.barh(range(4), known, color="#DCE6EE")
+for y, value in enumerate(known):
+    ax.text(value + 0.005, y, f"{value:.3f}", va="center", fontsize=10)
+ax.set(yticks=range(4), yticklabels=names, xlim=(0.4, 1.0))
+for team, y in (("A", 3.42), ("D", 3.42)):
+    claim = projects[team].report["test"]["value"]
+    ax.axvline(claim, color="#0072B2" if team == "A" else "#D55E00", ls="--")
+    ax.text(claim + 0.004, -0.45, f"team {team} reports {claim:.3f}", fontsize=9)
+ax.set_xlabel("accuracy; bars: exact ceilings of what is heard")
+ax.set_title("What can be known from one call, and what was reported", loc="left")
+told = ", ".join(f"{name} {value:.3f}" for name, value in zip(names, known))
+plot.show(fig, alt=f"Ceilings: {told}. Team A reports 0.803, team D 0.913.")
+
+# %% [markdown]
+# Team D wrote this number into its own proposal, as “state of the art”. It is no record to break: **above the exact ceiling there is no skill, only a leak or luck.** Luck is told from a leak by the interval: the rubric's cap falls when even the low end is above. With real data nobody gives you a ceiling. Then ask two people to do the task, and write down before you train which score would make you suspicious.
+#
+# ## 5 · An interval that keeps its promise
+#
+# Team D gave no interval. Team A did, and not the usual one. Take team A's answers on its own test calls:
+
+# %%
+test_calls = hotline.load("test")
+said = load_predict(projects["A"].folder)(test_calls.inputs)
+is_right = (said == test_calls.labels).astype(float)  # (n,)
+callers = test_calls.callers
+print(f"{len(is_right):,} calls of {len(np.unique(callers))} callers")
+for caller in np.unique(callers)[:5]:
+    row = is_right[callers == caller].astype(int)
+    print(f"caller {caller}: {' '.join(map(str, row))}")
+
+# %% [markdown]
+# Ones and zeros of a caller go together: whoever has an urgent case and a quiet voice is misjudged again and again. So 1,275 calls say less than 1,275 independent ones would. What can be drawn anew is *callers*. Add up, for each caller, how far the answers are from the mean:
+#
+# $$\mathrm{SE} = \frac{1}{n}\sqrt{\frac{K}{K-1}\sum_{k=1}^{K} \Bigl(\sum_{i \in k} (r_i - \bar r)\Bigr)^2}$$
+#
+# $r_i$ is 1 where call $i$ was judged rightly, $\bar r$ their mean, $n$ the number of calls, $K$ that of callers; the inner sum goes over the calls of caller $k$. This is the **cluster-robust standard error** (Liang and Zeger 1986). With one call per caller it is the usual one.
+#
+# **Your turn (blank 2).**
+# <details><summary>Hint</summary>
+#
+# `_, which = np.unique(callers, return_inverse=True)`, then `np.bincount(which, deviations)` has the sum of each caller.
+# </details>
+
+
+# %%
+def caller_error(is_right, callers):
+    """Standard error of the mean of is_right (n,) if new callers are drawn."""
+    # BEGIN SOLUTION
+    deviations = is_right - is_right.mean()
+    _, which = np.unique(callers, return_inverse=True)
+    sums = np.bincount(which, deviations)  # (K,)
+    number = len(sums)
+    return np.sqrt(number / (number - 1) * (sums**2).sum()) / len(is_right)
+    # END SOLUTION
+
+
+caller_error = check("capstone.blank.2", caller_error)
+
+# %%
+small = np.array([1.0, 1.0, 0.0, 1.0]), np.array([0, 0, 1, 1])
+print("by hand: mean 0.75, deviations 0.25 0.25 | −0.75 0.25, sums 0.5 and −0.5")
+print(f"√(2/1 · (0.25 + 0.25)) / 4 = {caller_error(*small):.3f}")
+naive_error = is_right.std(ddof=1) / np.sqrt(len(is_right))
+robust_error = caller_error(is_right, callers)
+effect = (robust_error / naive_error) ** 2
+print(f"as if independent: ± {1.96 * naive_error:.4f}")
+print(f"by caller:         ± {1.97 * robust_error:.4f}")
+print(f"design effect {effect:.2f}: these calls are worth {len(is_right) / effect:.0f}")
+
+# %% [markdown]
+# The squared ratio of the two is the **design effect**: so many times fewer independent calls would say the same. And does the promise hold, *95 of 100*? That can be tried, because the true accuracy of a rule is known from the table. An interval's **coverage** is how often it holds the truth ([evaluate](evaluate.ipynb)).
+#
+# **Your turn (blank 3).** `low` and `high` hold the ends of many intervals, `truth` is one number. The ends count as inside.
+# <details><summary>Hint</summary>
+#
+# Two comparisons, joined by `&`, and the mean of that.
+# </details>
+
+
+# %%
+def covered(low, high, truth):
+    """Share of the intervals that hold the truth."""
+    # BEGIN SOLUTION
+    return ((low <= truth) & (truth <= high)).mean()
+    # END SOLUTION
+
+
+covered = check("capstone.blank.3", covered)
+
+# %% tags=["hide-input"]
+from scipy.special import stdtrit
+
+TABLE = hotline.table()  # (case, words, voice, phone)
+RULE = TABLE.argmax(axis=0)  # the best answer to each (words, voice, phone)
+TRUTH = hotline.ceiling()  # its exact accuracy
+
+
+def many_tests(num_callers, rounds, seed):
+    """Right answers and calls of each caller, (rounds, callers): the best rule."""
+    rng = np.random.default_rng(seed)
+    size = (rounds, num_callers)
+    case = (rng.random(size) < hotline.URGENT).astype(int)
+    phone = (rng.random(size) < hotline.LANDLINE).astype(int)
+    raised = (rng.random(size) < hotline.RAISED[phone, case]).astype(int)
+    hits = RULE[:, raised, phone] == case  # (words, rounds, callers)
+    p = (np.moveaxis(hits, 0, -1) * hotline.WORDS[case]).sum(axis=-1)
+    calls = rng.integers(1, hotline.MOST_CALLS + 1, size)
+    return rng.binomial(calls, p), calls
+
+
+def both_intervals(right, calls):
+    """Accuracy (rounds,), and half-widths: as if independent, and by caller."""
+    n, k = calls.sum(axis=1), calls.shape[1]
+    mean = right.sum(axis=1) / n
+    naive = 1.96 * np.sqrt(mean * (1 - mean) / n)
+    sums = right - mean[:, None] * calls
+    error = np.sqrt(k / (k - 1) * (sums**2).sum(axis=1)) / n
+    return mean, naive, stdtrit(k - 1, 0.975) * error
+
+
+# %% [markdown]
+# Now a thousand test sets, each with its interval, computed in both ways. **Move the slider:** do more callers help the interval that takes calls for independent?
+
+
+# %% tags=["hide-input"]
+def show_coverage(num_callers=25):
+    """Forty of a thousand intervals, and how many hold the truth."""
+    right, calls = many_tests(num_callers, 1000, seed=1)
+    mean, naive, by_caller = both_intervals(right, calls)
+    fig, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharey=True)
+    shares = []
+    kinds = {"as if independent": naive, "by caller": by_caller}
+    for ax, (name, half) in zip(axes, kinds.items()):
+        low, high = mean - half, mean + half
+        shares.append(covered(low, high, TRUTH))
+        for row in range(40):
+            inside = low[row] <= TRUTH <= high[row]
+            color = "#0072B2" if inside else "#D55E00"
+            ax.plot([row, row], [low[row], high[row]], color=color, lw=2)
+        ax.axhline(TRUTH, color="#222222", lw=1)
+        ax.set_title(f"{name}: {shares[-1]:.3f}", fontsize=11, loc="left")
+        ax.set_xlabel("40 of 1,000 test sets")
+    axes[0].set_ylabel("accuracy")
+    told = f"as if independent {shares[0]:.3f}, by caller {shares[1]:.3f}"
+    plot.show(fig, alt=f"{num_callers} callers per test set. Coverage: {told}.")
+    print(f"{num_callers} callers per test set. Coverage: {told} (promised: 0.95)")
+
+
+widgets.slider(show_coverage, num_callers=[5, 10, 25, 50, 100, 200, 400])
+
+# %%
+sizes = (10, 25, 100, 400)
+rows = []
+for size in sizes:
+    mean, naive, by_caller = both_intervals(*many_tests(size, 4000, seed=size))
+    rows.append([covered(mean - half, mean + half, TRUTH) for half in (naive, by_caller)])
+for size, (first, second) in zip(sizes, rows):
+    print(f"{size:3} callers: as if independent {first:.3f}, by caller {second:.3f}")
+assert max(first for first, _ in rows) < 0.92
+assert abs(rows[-1][1] - 0.95) < 0.015
+assert 0.79 < min(first for first, _ in rows)
+too_narrow.compare("about 84 of 100")
+
+# %% [markdown]
+# More data do not help: both intervals shrink alike, and the one that takes calls for independent goes on promising too much. The interval by caller is close to what it promises from about 25 callers on; with very few callers it is too narrow as well, because a spread can hardly be seen in ten people.
+#
+# ## 6 · Two samples, two kinds of luck
+#
+# So an honest interval holds *the truth* 95 times in 100. Does it hold the score of the *next test set* as often? The next test set has luck of its own.
+
+# %%
+mean, _, half = both_intervals(*many_tests(200, 4000, seed=11))
+again, _, fresh_half = both_intervals(*many_tests(200, 4000, seed=12))
+held_truth = covered(mean - half, mean + half, TRUTH)
+held_next = ((mean - half <= again) & (again <= mean + half)).mean()
+print(f"hold the truth: {held_truth:.3f}")
+print(f"hold the score of another 200 callers: {held_next:.3f}")
+predicted = expected_coverage(half.mean(), fresh_half.mean())
+print(f"by the formula: {predicted:.3f}")
+assert abs(held_next - predicted) < 0.03
+how_often.compare("about 83")
+
+# %% [markdown]
+# Only five of six (Cumming and Maillardet 2006). Both means scatter around the truth, so their difference has the spread of both, and an interval of half-width $h$ holds the second mean with probability
+#
+# $$2\,\Phi\!\left(1.96 \cdot \frac{h}{\sqrt{h^2 + f^2}}\right) - 1$$
+#
+# where $f$ is the half-width that the *fresh* test set would have, and $\Phi$ the normal distribution function. With $f = h$ that is 0.834.
+
+# %% tags=["hide-input"]
+sizes = np.array([0.25, 0.5, 1, 2, 4, 8, 16, 32, 64])
+by_size = [expected_coverage(1.0, 1 / np.sqrt(size)) for size in sizes]
+fig, ax = plt.subplots(figsize=(7, 3))
+ax.semilogx(sizes, by_size, marker="o", color="#0072B2", base=2)
+ax.axhline(0.95, color="#888888", ls=":")
+ax.set(xlabel="fresh test set, in sizes of the reported one", ylabel="share held")
+ax.set_title("How often an honest interval holds a fresh score", loc="left")
+ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
+plot.show(fig, alt="From 0.62 at a quarter of the size over 0.834 at 1 to 0.95 at 64.")
+print(f"at the same size {by_size[2]:.3f}, at 64 times the size {by_size[-1]:.3f}")
+
+# %% [markdown]
+# That is why the re-test draws far more callers than your test set had, and why it is a *class* that is judged: one interval that misses proves nothing. Try it with 200 teams. Each trains on callers of its own. Half of them report their test score and its interval by caller; the other half does what is tempting: they test on ten test sets, and report the best.
+
+
+# %% tags=["free"]
+def features(calls):
+    """Words, and loudness by kind of telephone: (n, 15)."""
+    loud = calls.inputs["voice"][:, 8:].mean(axis=1, keepdims=True)
+    landline = calls.inputs["phone"][:, None]
+    parts = [calls.inputs["words"], loud * (1 - landline), loud * landline, landline]
+    return np.concatenate(parts, axis=1)
+
+
+def reports_of(model, seeds):
+    """(mean, half-width) on 100 callers of each seed, the best mean first."""
+    found = []
+    for seed in seeds:
+        calls = hotline.draw(seed, 100)
+        flags = (model.predict(features(calls)) == calls.labels).astype(float)
+        half = stdtrit(99, 0.975) * caller_error(flags, calls.callers)
+        found.append((flags.mean(), half))
+    return sorted(found, reverse=True)
+
+
+fresh_calls = hotline.draw(999_999, 3000)
+fresh_x = features(fresh_calls)
+outcome = {"one test set": [], "best of ten": []}
+for team in range(200):
+    train = hotline.draw(10_000 + team, 60)
+    model = LogisticRegression(max_iter=300).fit(features(train), train.labels)
+    truth = (model.predict(fresh_x) == fresh_calls.labels).mean()
+    kind = list(outcome)[team % 2]
+    tries = 1 if kind == "one test set" else 10
+    seeds = [20_000 + 100 * team + k for k in range(tries)]
+    value, half = reports_of(model, seeds)[0]
+    outcome[kind].append((value, half, truth))
+for kind, rows in outcome.items():
+    value, half, truth = np.array(rows).T
+    held = ((value - half <= truth) & (truth <= value + half)).sum()
+    told = f"{held} of {len(rows)} intervals hold the fresh score"
+    print(f"{kind:12}: {told}; too high by {np.mean(value - truth):+.3f}")
+honest, tempted = (np.array(outcome[kind]) for kind in outcome)
+assert np.mean(tempted[:, 0] - tempted[:, 2]) > 0.02
+assert abs(np.mean(honest[:, 0] - honest[:, 2])) < 0.02
+missed = [(abs(rows[:, 0] - rows[:, 2]) > rows[:, 1]).sum() for rows in (honest, tempted)]
+assert missed[1] > missed[0]
+
+# %% [markdown]
+# Both halves used the same interval, rightly computed. What breaks the promise is the choice: the best of ten test sets is lucky as well as good, the [winner's curse](tune.ipynb). No single report shows it. The re-test of a class does.
+#
+# ## 7 · Is the gain real?
+#
+# Team A claims that the voice helps. Its table says:
+
+# %%
+report = projects["A"].report
+for name in ("words alone", "joint"):
+    claim = report["baselines"].get(name, report["test"])
+    low, high = claim["interval"]
+    print(f"{name:12} {claim['value']:.3f} [{low:.3f}, {high:.3f}]")
+row = report["comparisons"][0]
+low, high = row["interval"]
+told = f"{row['difference']:.3f} [{low:.3f}, {high:.3f}]"
+print(f"difference, paired over {row['seeds']} training sets: {told}")
+first, second = report["baselines"]["words alone"], report["test"]
+assert second["interval"][0] < first["interval"][1] and low > 0
+
+# %% [markdown]
+# The two intervals overlap, and yet the gain is real: the luck of the test callers is in both scores and cancels in the difference. **Overlapping intervals do not mean “equal”; look at the interval of the difference, paired.** The rest of the claim is one knob at a time. An **ablation** takes one part away, and nothing else:
+
+# %%
+for row in report["ablations"]:
+    low, high = row["interval"]
+    told = f"{row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
+    print(f"team A, {row['name']:18} changes {row['changed']}: {told}")
+for row in projects["D"].report["ablations"]:
+    told = f"{row['difference']:+.3f}, no interval"
+    print(f"team D, {row['name']}, changes {row['changed']}: {told}")
+print("\nteam A, what did not help:", report["negative"])
+
+# %% [markdown]
+# Team D changed two things at once, so nobody can say which of them brought 0.26. Team A reports something that did *not* help. A report without a negative result has usually left one out.
+#
+# ## 8 · What the marker says
+#
+# The machine goes first:
+
+# %%
+for team, project in projects.items():
+    findings = check_project(project)
+    print(f"team {team}: {len(findings)} findings, caps: {', '.join(faults(findings))}")
+for finding in check_project(projects["D"])[:6]:
+    print(f"   {finding.row}: {finding.says[:74]}")
+
+# %% [markdown]
+# Then a person, with words at each place:
+
+# %% tags=["hide-input"]
+notes = {}
+for team, project in projects.items():
+    path = project.folder / "marks.toml"
+    notes[team] = tomllib.loads(path.read_text(encoding="utf-8"))
+lines = []
+for team in ("D", "A"):
+    lines += [f"**Team {team}.** *{notes[team]['verdict']}*", ""]
+    for mark in notes[team]["mark"]:
+        lines.append(f"- `{mark['file']}`, “{mark['at']}”: {mark['says']}")
+    lines.append("")
+Markdown("\n".join(lines))
+
+# %% [markdown]
+# And the points. Rows first, then what faults cost, then the caps. **Your turn (blank 4).** `points` is the sum of the rows, `caps` a list of the caps that apply (it may be empty), `minus` what claims without an interval cost.
+# <details><summary>Hint</summary>
+#
+# Take off first, then `min([points - minus, *caps])`. Nobody has fewer than 0 points.
+# </details>
+
+
+# %%
+def final_points(points, caps, minus):
+    """What is left after deductions and caps."""
+    # BEGIN SOLUTION
+    return max(0, min([points - minus, *caps]))
+    # END SOLUTION
+
+
+final_points = check("capstone.blank.4", final_points)
+
+# %%
+rows, caps = rubric()
+cap_of = {cap.fault: cap for cap in caps}
+for team, project in projects.items():
+    points = notes[team]["points"]
+    found = faults(check_project(project))
+    limits = [cap_of[f].most for f in found if cap_of[f].most is not None]
+    minus = sum(cap_of[f].minus for f in found)
+    left = final_points(sum(points.values()), limits, minus)
+    print(f"team {team}: rows {sum(points.values())}, caps {limits}, −{minus} → {left}")
+    assert left == total(points, found)
+print("a brilliant page with a leak: rows 92, caps [50] →", final_points(92, [50], 0))
+
+# %% [markdown]
+# ## 9 · Cards from code, and limits that help
+#
+# A **model card** says on one page what a model is for, how good it is, for whom it is worse, and where it must not be used (Mitchell et al. 2019); a [data card](sentiment.ipynb) says the same of the data (Gebru et al. 2018). Typed by hand, their numbers are old after the next training. So `mmcourse capstone card` writes both from `report.json`, and `check` refuses a card that is not what the report gives:
+
+# %%
+show_page(projects["A"].texts["cards/model.md"])
+
+# %% [markdown]
+# Only the limits are written by a person. A limit has four parts: **group, condition, number, consequence**. Without the consequence nobody knows what to do; without the number nobody knows how bad it is. Try sentences of your own:
+
+# %%
+tries = [
+    "- **group**: landline",
+    "- **group**: left-handed · **condition**: always · **number**: 0.7 · **consequence**: ask",
+    "- **group**: landline · **condition**: any call · "
+    "**number**: 0.747 [0.678, 0.815] · "
+    "**consequence**: a person reads each of these calls",
+]
+for text in tries:
+    print(limits_faults(text, ["mobile", "landline"]) or "nothing is missing")
+assert not limits_faults(tries[-1], ["mobile", "landline"])
+
+# %% [markdown]
+# ## 10 · Three briefs
+#
+# Now your own project. Three briefs are ready, each with a data card, a baseline notebook, traps, and what “done” means:
+
+# %%
+for letter, brief in BRIEFS.items():
+    best = "nobody knows it" if brief.ceiling is None else f"{brief.ceiling():.3f}"
+    told = f"{brief.metric}, split by {brief.group}, ceiling: {best}"
+    print(f"{letter}  {brief.title:16} {told}")
+show_page(find_brief("a").text)
+
+# %% tags=["hide-input"]
+canvas = draw.Canvas()
+stages = [
+    ("proposal", "one page, week 1", "blue"),
+    ("baseline", "runs, with interval", "blue"),
+    ("method", "one knob at a time", "green"),
+    ("report", "cards, limits", "green"),
+    ("re-test", "hidden seed", "orange"),
+    ("defense", "five questions", "orange"),
+]
+placed = []
+for index, (name, note, color) in enumerate(stages):
+    made = draw.box(name, note=note, color=color)
+    if index == 0:
+        placed.append(canvas.place(made, x=0, y=0))
+    elif index == 3:
+        placed.append(canvas.place(made, x=0, y=110))
+    else:
+        placed.append(canvas.place(made, right_of=placed[-1], gap=60))
+for start, end in ((0, 1), (1, 2), (3, 4), (4, 5)):
+    canvas.arrow(placed[start], placed[end])
+draw.show(
+    canvas,
+    alt="Six stages: proposal, baseline, method; then report, re-test, defense.",
+)
+
+# %% [markdown]
+# `mmcourse capstone new NAME --brief a` makes the folder. The same from Python, and what `check` says of an empty one:
+
+# %%
+made = new_project(home / "my-kiosk", find_brief("a"))
+print("\n".join(made))
+print()
+for finding in check_project(read_project(home / "my-kiosk"))[:5]:
+    print(f"{finding.row}: {finding.says}")
+
+# %% [markdown]
+# Write the proposal first, and show it to somebody before you train anything. Seven headings: question, decision, data, baseline, ceiling, risk, smallest useful result. What does the machine think of team D's, and of team A's?
+
+# %%
+for team, project in projects.items():
+    found = proposal_faults(project.texts["PROPOSAL.md"])
+    print(f"team {team}: {len(found)} things are missing", *found, sep="\n   ")
+show_page(projects["A"].texts["PROPOSAL.md"])
+
+# %% [markdown]
+# ## 11 · Take a project apart: yours
+#
+# Which of these mistakes would `check` find, which the re-test, and which only a person? The table is made by making each mistake, in a copy of team A's report:
+
+
+# %%
+def spoiled(change):
+    """Team A's project with one thing changed in its report."""
+    facts = json.loads(projects["A"].texts["report.json"])
+    change(facts)
+    copy = home / "copy" / "report.json"
+    copy.write_text(json.dumps(facts), encoding="utf-8")
+    return read_project(home / "copy")
+
+
+def same_callers(facts):
+    """Ten callers of the training set are in the test, too."""
+    facts["split"]["test"] += facts["split"]["train"][:10]
+
+
+def no_baselines(facts):
+    """Nothing to compare with."""
+    facts["baselines"] = {}
+
+
+def too_good(facts):
+    """A score that the table does not allow."""
+    facts["test"] |= {"value": 0.9, "interval": [0.88, 0.92]}
+
+
+def best_seed(facts):
+    """One seed, chosen on the test."""
+    facts |= {"seeds": [17], "chosen_on": "test"}
+
+
+def two_knobs(facts):
+    """An ablation that changes two things."""
+    facts["ablations"][0]["changed"] = ["voice", "model"]
+
+
+def quiet_luck(facts):
+    """The best of ten test sets, reported as if it were the only one."""
+    facts["test"] |= {"value": 0.815, "interval": [0.806, 0.824]}
+
+
+copy_example("good", home / "copy")
+changes = (same_callers, no_baselines, too_good, best_seed, two_knobs, quiet_luck)
+seen = {}
+for change in changes:
+    findings = check_project(spoiled(change))
+    # the cards are old after any change: that is no news
+    findings = [x for x in findings if not x.says.startswith("cards/")]
+    seen[change.__name__] = len(findings)
+    caps_now = ", ".join(faults(findings)) or "–"
+    print(f"{change.__name__:13} {len(findings)} findings, caps: {caps_now}")
+assert seen["quiet_luck"] == 0 and all(seen[c.__name__] for c in changes[:5])
+
+# %% [markdown]
+# The last one passes: a number that was chosen quietly looks like any other. The re-test may see it, if the interval is narrow enough, and a person who asks “how many test sets did you try?”. That is what the **peer review** is for (another team reads your project with a form, and runs it), and the oral defense. Its five questions are drawn by a seed from what you handed in, each from another row of the rubric:
+
+# %%
+for question in draw_questions(projects["A"], defense_seed(projects["A"])):
+    print(f"({question.row}) {question.text}")
+
+# %% tags=["hide-input"]
+widgets.reveal(lambda: print(form("peer_review")), "Show the form for peer review")
+
+# %% [markdown]
+# ## 12 · In the package, and in your framework
+#
+# | command | does |
+# |---|---|
+# | `mmcourse capstone rubric` | prints the rubric |
+# | `mmcourse capstone new NAME --brief a` | a folder: brief, proposal, sources, tests, Makefile, baseline notebook |
+# | `mmcourse capstone example good --to DIR` | a copy of team A's project; `tempting` is team D's |
+# | `mmcourse capstone check DIR` | what is missing or wrong, by rows; exit 1 if anything is |
+# | `mmcourse capstone card DIR` | both cards from the report |
+# | `mmcourse capstone retest DIR… --secret FILE` | for the marker: fresh data by a hidden seed, `predict` in the sandbox, coverage of the class |
+# | `mmcourse capstone defend DIR` | five questions |
+#
+# `predict(inputs)` takes a dict of NumPy arrays and gives labels or probabilities, whatever framework is behind it. In PyTorch that is `model.eval()`, `torch.no_grad()` and a loop over batches (exercise 4); in Keras `model.predict(inputs, verbose=0)`, which does all three. The course's version of what you wrote in blank 2:
+
+# %%
+from mmcourse.capstone.intervals import cluster_interval
+
+value, low, high = cluster_interval(is_right, callers)
+half = stdtrit(len(np.unique(callers)) - 1, 0.975) * caller_error(is_right, callers)
+print(f"{value:.3f} [{low:.3f}, {high:.3f}], yours: ± {half:.4f}")
+assert abs(half - (high - low) / 2) < 1e-12
+reported = projects["A"].report["test"]
+expect_within("team A's accuracy, computed again", value, reported["value"], 0.01)
+
+# %% [markdown]
+# ## 13 · At full size
+#
+# A class of thirty hands in by a deadline. The marker keeps a secret (a line of text in a file), and runs, with the folders of all teams:
+#
+# ```
+# mmcourse capstone retest handed_in/* --secret class.secret
+# ```
+#
+# Each project's code runs in the sandbox of `mmcourse grade`: no network, no other files, a limit on time and memory. The seed comes from the secret and the project's name, so nobody can tune to it, and the same secret gives the same split again if somebody asks. Then 28 of 30 intervals that hold their fresh score are what honesty looks like, and 20 of 30 are a reason to talk about how test sets were used. For brief C there is no table: another team records ten new people *after* the deadline.
+
+# %%
+from scipy.special import bdtr
+
+for number in (20, 25, 28):
+    chance = bdtr(number, 30, 0.95)
+    print(f"at most {number} of 30 honest intervals hold: probability {chance:.1e}")
+assert bdtr(28, 30, 0.95) > 0.3 and bdtr(20, 30, 0.95) < 1e-5
+
+# %% [markdown]
+# ## 14 · What to remember
+#
+# - Start from the decision: who does what with the answer, and which difference would change it.
+# - Split by what comes again: person, patient, voice, caller. Intervals follow the same groups.
+# - A score above the ceiling is an alarm; without a ceiling, write down beforehand which score would make you suspicious.
+# - Compare paired, change one knob at a time, choose on validation, report what did not help.
+# - A limit has a group, a condition, a number and a consequence.
+
+# %% [markdown]
+# ## 15 · Check yourself
+#
+# <details><summary>1. Your test accuracy is 0.84 [0.80, 0.88], the exact ceiling 0.82. What now?</summary>
+#
+# Nothing yet: the interval reaches well below the ceiling, so luck is enough to explain it. Say so. If the low end were above 0.82, look for the leak before you do anything else.
+# </details>
+# <details><summary>2. 2,000 pictures of 12 people, split at random. Who is on both sides?</summary>
+#
+# Probably all twelve. Split by person; with twelve people the interval will be wide, and that is the truth about what you know.
+# </details>
+# <details><summary>3. A reviewer tests your model on as many new samples as you had, and the score is outside your interval. Were you wrong?</summary>
+#
+# Not necessarily: that happens to one honest interval in six. Ask for a larger fresh test set.
+# </details>
+# <details><summary>4. Model A: 0.78 [0.75, 0.81]. Model B: 0.80 [0.77, 0.83]. Equal?</summary>
+#
+# That cannot be read off. If both were tested on the same samples, compute the interval of the difference, paired.
+# </details>
+# <details><summary>5. “More data would help.” What is wrong with this limit?</summary>
+#
+# It names no group, no condition, no number and no consequence. Nobody would do anything differently.
+# </details>
+# <details><summary>6. Everything in your report is right. Why does the rubric still ask for a negative result?</summary>
+#
+# Because whoever tried several things and reports only those that helped has chosen by luck, at least in part. A reader needs to know how many tries there were.
+# </details>
+
+# %% [markdown]
+# ## 16 · Exercises and where next
+#
+# [The exercises](exercises/capstone.ipynb): five faults of a report, *is the gain real?*, the limits of a card from a table of errors, two in PyTorch (labels for the re-test, one knob at a time), and an open challenge: intervals that are narrow *and* true.
+#
+# **Where next:** your project. `mmcourse capstone new` is the first command, the proposal the first page. · **Back to:** [evaluate](evaluate.ipynb), [multimodal_data](multimodal_data.ipynb), [interpret](interpret.ipynb), [start_here](start_here.ipynb).
+#
+# ## Sources
+# Kapoor and Narayanan 2023, *Patterns* 4 (leakage and the reproducibility crisis) · Gebru et al. 2018, arXiv 1803.09010 (datasheets) · Mitchell et al. 2019, arXiv 1810.03993 (model cards) · Ribeiro et al. 2020, arXiv 2005.04118 (CheckList) · Breck et al. 2017 (the ML test score) · Lones 2021, arXiv 2108.02497 (pitfalls) ·
+# Liang and Zeger 1986, *Biometrika* 73 (clustered data) · Cumming and Maillardet 2006, *Psychological Methods* 11 (where the next mean falls) · Gneiting and Raftery 2007, *JASA* 102 (interval scores, in the challenge). The hotline and everybody who calls it are drawn from a table; nobody in it is real.
