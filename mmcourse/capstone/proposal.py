@@ -70,8 +70,7 @@ def limits_faults(text: str, groups: list[str]) -> list[str]:
         return ["no limit is named: write “- **group**: … · **condition**: … · **number**: … · **consequence**: …”"]
     faults = []
     for place, limit in enumerate(limits, start=1):
-        missing = [part for part in PARTS if len(limit.get(part, "").strip(BLANK + " .")) < 2 or BLANK in limit[part]]
-        missing = [part for part in missing if part != "number" or BLANK in limit.get(part, BLANK)]
+        missing = [part for part in PARTS if not limit.get(part, "").strip(" .") or BLANK in limit[part]]
         faults += [f"limit {place}: **{part}** is missing" for part in missing]
         if "number" not in missing and not re.search(r"\d", limit.get("number", "")):
             faults.append(f"limit {place}: **number** has no digit in it")

@@ -673,7 +673,7 @@ draw.show(
 # %%
 tries = [
     "- **group**: landline",
-    "- **group**: lefties · **condition**: any · **number**: 0.7 · **consequence**: ask",
+    "- **group**: pilots · **condition**: any · **number**: 0.7 · **consequence**: ask",
     "- **group**: landline · **condition**: any call · "
     "**number**: 0.747 [0.678, 0.815] · "
     "**consequence**: a person reads each of these calls",
