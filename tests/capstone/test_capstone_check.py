@@ -113,7 +113,9 @@ def test_pages_that_are_not_what_they_should_be(good, page, text, says):
     assert [finding for finding in check(read_project(good)) if says in finding.says]
 
 
-@pytest.mark.parametrize("page", ["PROPOSAL.md", "src/predict.py", "report.json", "cards/data.md", "tests/test_predict.py"])
+@pytest.mark.parametrize(
+    "page", ["PROPOSAL.md", "src/predict.py", "report.json", "cards/data.md", "tests/test_predict.py"]
+)
 def test_a_missing_page_is_named(good, page):
     (good / page).unlink()
     word = page.split("/")[0] if page.startswith("tests") else page

@@ -113,7 +113,9 @@ def test_cards_are_written_from_the_report(tmp_path):
 
 
 def test_cells_of_a_notebook():
-    book = nbformat.reads(notebook("# %% [markdown]\n# # Title\n# text\n\n# %%\nx = 1\n\n# note\ny = 2\n"), as_version=4)
+    book = nbformat.reads(
+        notebook("# %% [markdown]\n# # Title\n# text\n\n# %%\nx = 1\n\n# note\ny = 2\n"), as_version=4
+    )
     nbformat.validate(book)
     assert [(cell.cell_type, cell.source) for cell in book.cells] == [
         ("markdown", "# Title\ntext"),

@@ -393,6 +393,57 @@ def map_by_hook(
     return answer
 
 
+# ---------------------------------------------------------------- capstone.4, capstone.5
+def labels_of(
+    fill=lambda v, h: v.masked_fill(~h[:, None], 0.0),
+    pick=lambda z: z.argmax(-1),
+    cut=lambda x, k: x.split(k),
+    quiet=True,
+    back=True,
+    recorded=False,
+):
+    """A right answer with places to go wrong."""
+
+    def answer(model, words, voice, heard, batch_size):
+        mode = model.training
+        if quiet:
+            model.eval()
+        found = []
+        with torch.set_grad_enabled(recorded):
+            for a, b in zip(cut(words, batch_size), cut(fill(voice, heard), batch_size), strict=True):
+                found.append(pick(model(a, b)))
+        if back:
+            model.train(mode)
+        return torch.cat(found) if found else torch.zeros(0, dtype=torch.int64)
+
+    return answer
+
+
+def two_runs(again=True, join=lambda a, b: torch.cat([a, b], 1), away=torch.zeros_like, lr=0.5, clean=True, part=False):
+    """A right answer with places to go wrong."""
+
+    def answer(words, voice, labels, seed, steps):
+        found = []
+        torch.manual_seed(seed)
+        for heard in (voice, away(voice)):
+            if again:
+                torch.manual_seed(seed)
+            x = join(words, heard)
+            model = nn.Linear(x.shape[1], 2)
+            optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+            for _ in range(steps):
+                rows = torch.randint(len(labels), (8,))
+                if clean:
+                    optimizer.zero_grad()
+                F.cross_entropy(model(x[rows]), labels[rows]).backward()
+                optimizer.step()
+            rows = rows if part else slice(None)
+            found.append(float(F.cross_entropy(model(x[rows]), labels[rows]).detach()))
+        return tuple(found)
+
+    return answer
+
+
 # ---------------------------------------------------------------- scale.4, scale.5
 def run_again(same=True, back=True, order=reversed, arrives=lambda o, g: g, entered=lambda k, x: k, quiet=False):
     """A right answer with places to go wrong."""
@@ -2041,6 +2092,32 @@ ANSWERS = {
             (map_by_hook(quiet=False), "eval()"),
             (map_by_hook(back=False), "mode that it had"),
             (map_by_hook(off=False), "hook is still"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "capstone.4": Answers(
+        right=[labels_of(), labels_of(fill=lambda v, h: torch.where(h.unsqueeze(1), v, 0.0))],
+        wrong=[
+            (labels_of(pick=lambda z: z.argmin(-1)), "highest logit"),
+            (labels_of(fill=lambda v, h: v), "a NaN goes into"),
+            (labels_of(fill=lambda v, h: v * h[:, None]), "a NaN goes into"),
+            (labels_of(cut=lambda x, k: (x,)), "at a time"),
+            (labels_of(cut=lambda x, k: [p for p in x.split(k) if len(p) == k or len(x) < k]), "last batch"),
+            (labels_of(quiet=False), "in training mode"),
+            (labels_of(recorded=True), "Gradients were recorded"),
+            (labels_of(back=False), "mode in which it came"),
+        ],
+        skip=FUNCTIONS,
+    ),
+    "capstone.5": Answers(
+        right=[two_runs(), lambda *a: list(two_runs()(*a))],
+        wrong=[
+            (two_runs(again=False), "Only the first run"),
+            (two_runs(join=lambda a, b: torch.cat([b, a], 1)), "side by side"),
+            (two_runs(away=lambda v: v), "never takes the voice away"),
+            (two_runs(lr=0.1), "0.5"),
+            (two_runs(clean=False), "add up"),
+            (two_runs(part=True), "all samples"),
         ],
         skip=FUNCTIONS,
     ),
