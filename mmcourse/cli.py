@@ -1,4 +1,4 @@
-"""The command line: lab, progress, run, doctor, data, chat, serve, build, classroom, capstone. Each loads what it needs."""
+"""The command line: lab, run, doctor, data, chat, serve, build, classroom, capstone. Each loads what it needs."""
 
 from __future__ import annotations
 
