@@ -12,7 +12,8 @@ def cluster_interval(values: Any, groups: Any, level: float = 0.95) -> tuple[flo
     """Mean of `values` (n,), and its interval (low, high) if new *groups* are drawn: callers, patients, speakers.
 
     The samples of a group are not independent, so what varies is each group's sum of deviations (Liang and Zeger 1986);
-    with Student's t for that many groups. A single group has no interval: (mean, NaN, NaN).
+    with Student's t for that many groups. A single group has no interval: (mean, NaN, NaN). Where all values are 1, or all
+    0, there is no spread to see; then Wilson's interval of that many groups is given.
     """
     values = np.asarray(values, np.float64)
     groups = np.asarray(groups)
@@ -24,6 +25,10 @@ def cluster_interval(values: Any, groups: Any, level: float = 0.95) -> tuple[flo
     number = len(sums)
     if number == 1:
         return float(mean), float("nan"), float("nan")
+    if np.ptp(values) == 0 and 0 <= mean <= 1:  # all right, or all wrong: that is not certainty
+        from mmcourse.evaluate import wilson
+
+        return float(mean), *wilson(mean * number, number)
     from scipy.special import stdtrit  # a tenth of scipy.stats' import time
 
     error = np.sqrt(number / (number - 1) * (sums**2).sum()) / len(values)

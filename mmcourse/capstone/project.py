@@ -109,7 +109,7 @@ def interval_of(claim: Any) -> tuple[float, float] | None:
     if not isinstance(given, list) or len(given) != 2:
         return None
     low, high = number(given[0]), number(given[1])
-    return (low, high) if low is not None and high is not None and low < high else None
+    return (low, high) if low is not None and high is not None and low <= high else None
 
 
 def cells(project: Project) -> list[str]:

@@ -78,7 +78,8 @@ def retest(project: Project, seed: int, predict: Predict, n: int | None = None) 
     held, expected = None, float("nan")
     if interval is not None:
         held = bool(interval[0] <= score <= interval[1])
-        expected = expected_coverage((interval[1] - interval[0]) / 2, (high - low) / 2)
+        half = (interval[1] - interval[0]) / 2
+        expected = expected_coverage(half, (high - low) / 2) if half > 0 else 0.0
     groups = len(np.unique(split.groups))
     fresh = (score, low, high)
     return Retest(project.name, reported, fresh, len(split.labels), groups, brief.ceiling(), held, expected)

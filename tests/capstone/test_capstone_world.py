@@ -64,6 +64,11 @@ def test_one_group_has_no_interval_and_shapes_must_agree():
         cluster_interval([1, 0], [3])
 
 
+def test_all_right_is_not_certainty():
+    mean, low, high = cluster_interval(np.ones(60), np.arange(60) // 10)
+    assert (mean, high) == (1.0, 1.0) and 0.5 < low < 0.7, "six people, not sixty samples"
+
+
 def test_what_is_expected_of_a_fresh_test_set():
     assert expected_coverage(1, 1) == pytest.approx(0.834, abs=1e-3)
     assert expected_coverage(1, 0) == pytest.approx(0.95)
