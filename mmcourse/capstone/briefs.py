@@ -23,6 +23,7 @@ class Brief:
     name, title : "kiosk", "The kiosk"
     metric : "accuracy" or "auc"
     group : what a split must not cut in two: "voice", "patient", "person", "caller"
+    unit : what is drawn anew by an interval and by the re-test; default: the group
     modalities : each of them alone is a baseline
     ceiling : exact, or None where nobody knows it (then a human figure is asked for)
     fresh : function of (seed, n) that draws a test split; None where only new recordings can be one
@@ -37,6 +38,10 @@ class Brief:
     ceiling: Callable[[], float] | None
     fresh: Callable[[int, int], Fresh] | None
     n_fresh: int = 0
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", self.unit or self.group)
 
     @property
     def text(self) -> str:
@@ -55,7 +60,8 @@ class Brief:
         from mmcourse.evaluate import auc, group_bootstrap
 
         if self.metric == "accuracy":
-            return cluster_interval(np.asarray(labels) == np.asarray(predicted), groups)
+            value, low, high = cluster_interval(np.asarray(labels) == np.asarray(predicted), groups)
+            return value, max(0.0, low), min(1.0, high)
         low, high = group_bootstrap(auc, groups, labels, predicted, seed=seed, rounds=400)
         return self.score(labels, predicted), low, high
 
@@ -74,7 +80,9 @@ def _triage_ceiling() -> float:
 
 
 BRIEFS = {
-    "a": Brief("kiosk", "The kiosk", "accuracy", "voice", ("image", "speech"), lambda: 1.0, kiosk_fresh, 1200),
+    "a": Brief(
+        "kiosk", "The kiosk", "accuracy", "voice", ("image", "speech"), lambda: 1.0, kiosk_fresh, 1200, unit="question"
+    ),
     "b": Brief("triage", "The triage desk", "auc", "patient", ("image", "record"), _triage_ceiling, triage_fresh, 8000),
     "c": Brief("own", "Your own class", "accuracy", "person", (), None, None),
 }

@@ -34,7 +34,7 @@ def model_card(project: Project) -> str:
     lines = [HEAD, f"# {project.name}: model card", "", "## What it is for"]
     lines += [page.get("question", "not written"), "", page.get("decision", ""), "", "## How good it is"]
     lines += [
-        f"Metric: {project.brief.metric}; 95 % intervals by {project.brief.group}.",
+        f"Metric: {project.brief.metric}; 95 % intervals by {project.brief.unit}.",
         "",
         "| | score |",
         "|---|---|",

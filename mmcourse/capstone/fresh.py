@@ -17,9 +17,10 @@ class Fresh:
     Attributes
     ----------
     labels : (n,), what is right
-    groups : (n,), whose sample it is
+    groups : (n,), what an interval draws anew: callers, patients, questions
     size : samples of a batch
     batch : function of a slice that gives these samples as `predict` gets them: {name: array (b, …)}
+    voices : (n,), who asks, where the groups do not say it
     classes : how many labels there are, 0 to classes − 1; None: `predict` gives the probability of label 1
     """
 
@@ -28,6 +29,7 @@ class Fresh:
     size: int
     batch: Callable[[slice], Inputs]
     classes: int | None
+    voices: np.ndarray | None = None
 
     def batches(self) -> Iterator[Inputs]:
         """All samples in order, drawn piece by piece."""
@@ -64,7 +66,8 @@ def kiosk_fresh(seed: int, n: int) -> Fresh:
     """n spoken questions about new scenes, by the voices of the test split, which no other split has.
 
     image uint8 (b, 64, 64, 3); wave int16 (b, t) at 16 kHz, padded with 0; length int64 (b,), samples of each wave.
-    Labels are places in `scenes.ANSWERS`.
+    Labels are places in `scenes.ANSWERS`. There are only three voices, the same in every draw; so what is drawn anew is
+    the question, and each voice is a group to report by itself.
     """
     from mmcourse.datasets.scenes import ANSWERS, QUESTION_KINDS, questions
     from mmcourse.datasets.scenes.drawing import draw
@@ -84,4 +87,4 @@ def kiosk_fresh(seed: int, n: int) -> Fresh:
         return {"image": pictures, "wave": padded, "length": length}
 
     labels = np.array([ANSWERS.index(answer) for _, _, answer, _ in asked])
-    return Fresh(labels, np.array([voices[k].name for k in who]), 100, batch, len(ANSWERS))
+    return Fresh(labels, np.arange(n), 100, batch, len(ANSWERS), np.array([voices[k].name for k in who]))

@@ -38,6 +38,7 @@ def new_project(folder: Path, brief: Brief) -> list[str]:
     if brief == EXAMPLE:
         raise ValueError("the example is not a brief; `mmcourse capstone example good --to DIR` copies it")
     words = {"NAME": name, "BRIEF": brief.name, "TITLE": brief.title, "METRIC": brief.metric, "GROUP": brief.group}
+    words["UNIT"] = brief.unit
     words["CEILING"] = "nobody knows it" if brief.ceiling is None else f"{brief.ceiling():.3f}"
     files = dict(_template("common", words)) | dict(_template(brief.name, words))
     files["BRIEF.md"] = brief.text

@@ -13,7 +13,7 @@ from mmcourse.io import atomic_write
 
 
 def claim(brief: Brief, labels: Any, predicted: Any, groups: Any, **more: Any) -> dict[str, Any]:
-    """A score on a test set: {"value", "interval", "n", "groups"}, the interval by the brief's groups."""
+    """A score on a test set: {"value", "interval", "n", "groups"}, the interval by the brief's unit."""
     value, low, high = brief.interval(labels, predicted, groups)
     size = {"n": len(np.asarray(labels)), "groups": len(np.unique(np.asarray(groups)))}
     return {"value": _rounded(value), "interval": [_rounded(low), _rounded(high)], **size, **more}

@@ -95,7 +95,7 @@ def test_questions_of_the_kiosk_are_asked_by_voices_of_the_test():
     assert inputs["image"].shape == (7, 64, 64, 3) and inputs["wave"].dtype == np.int16
     assert inputs["wave"].shape == (7, inputs["length"].max()) and (inputs["length"] > 8000).all()
     assert all(not row[stop:].any() for row, stop in zip(inputs["wave"], inputs["length"], strict=True))
-    assert set(split.groups) <= {voice.name for voice in full_voices("test")} and split.labels.max() < len(ANSWERS)
+    assert set(split.voices) <= {voice.name for voice in full_voices("test")} and split.labels.max() < len(ANSWERS)
     assert split.classes == len(ANSWERS) == 27
 
 
