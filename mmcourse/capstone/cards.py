@@ -30,7 +30,7 @@ def told(claim: Any) -> str:
 def model_card(project: Project) -> str:
     """What the model is for, how good it is, for whom it is worse, and where it must not be used."""
     report, page = project.report, sections(project.texts.get("PROPOSAL.md", ""))
-    test = report.get("test") if isinstance(report.get("test"), dict) else {}
+    test = _dict(report.get("test"))
     lines = [HEAD, f"# {project.name}: model card", "", "## What it is for"]
     lines += [page.get("question", "not written"), "", page.get("decision", ""), "", "## How good it is"]
     lines += [
@@ -40,8 +40,7 @@ def model_card(project: Project) -> str:
         "|---|---|",
     ]
     lines.append(f"| this model, {test.get('n', '?')} test samples | {told(test)} |")
-    baselines = report.get("baselines")
-    lines += [f"| {name} | {told(claim)} |" for name, claim in baselines.items()] if isinstance(baselines, dict) else []
+    lines += [f"| {name} | {told(claim)} |" for name, claim in _dict(report.get("baselines")).items()]
     lines += [f"| ceiling | {_ceiling(project)} |", "", "## For whom", "| group | n | score |", "|---|---|---|"]
     lines += [f"| {row.get('name')} | {row.get('n', '?')} | {told(row)} |" for row in _rows(report.get("by_group"))]
     lines += ["", "## Limits", _body(project.texts.get("limits.md", "not written")), "", "## Risk"]
@@ -51,7 +50,7 @@ def model_card(project: Project) -> str:
 def data_card(project: Project) -> str:
     """Where the data come from, how they were split, and who is in each part."""
     report, page = project.report, sections(project.texts.get("PROPOSAL.md", ""))
-    split = report.get("split") if isinstance(report.get("split"), dict) else {}
+    split = _dict(report.get("split"))
     lines = [HEAD, f"# {project.name}: data card", "", "## Source, license, consent", page.get("data", "not written")]
     lines += ["", "## Split", f"By {split.get('by', '?')}.", "", f"| part | {project.brief.group}s |", "|---|---|"]
     for name in ("train", "validation", "test"):
@@ -64,9 +63,13 @@ def data_card(project: Project) -> str:
 def _ceiling(project: Project) -> str:
     if project.brief.ceiling is not None:
         return f"{project.brief.ceiling():.3f} (exact)"
-    given = project.report.get("ceiling")
-    value = number(given.get("value")) if isinstance(given, dict) else None
+    given = _dict(project.report.get("ceiling"))
+    value = number(given.get("value"))
     return "unknown" if value is None else f"{value:.3f} ({given.get('why', 'human')})"
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _body(text: str) -> str:

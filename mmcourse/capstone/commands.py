@@ -111,7 +111,8 @@ def retest(
     except (OSError, ValueError) as error:
         fail(one_line(str(error)))
     projects = [_read(folder) for folder in folders]
-    results, bad = [], []
+    results: list[Retest] = []
+    bad: list[str] = []
     for project in projects:
         try:
             results.append(retest_in_sandbox(project, key, n, unsafe))

@@ -12,8 +12,8 @@ def cluster_interval(values: Any, groups: Any, level: float = 0.95) -> tuple[flo
     """Mean of `values` (n,), and its interval (low, high) if new *groups* are drawn: callers, patients, speakers.
 
     The samples of a group are not independent, so what varies is each group's sum of deviations (Liang and Zeger 1986);
-    with Student's t for that many groups. A single group has no interval: (mean, NaN, NaN). Where all values are 1, or all
-    0, there is no spread to see; then Wilson's interval of that many groups is given.
+    with Student's t for that many groups. A single group has no interval: (mean, NaN, NaN). Where all values are 1, or
+    all 0, there is no spread to see; then Wilson's interval of that many groups is given.
     """
     values = np.asarray(values, np.float64)
     groups = np.asarray(groups)

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmcourse.capstone.briefs import EXAMPLE, Brief
 from mmcourse.capstone.project import CARDS, read_project
@@ -126,7 +127,7 @@ def _write(folder: Path, files: dict[str, str] | dict[str, str | bytes]) -> None
 # ---------------------------------------------------------------- a notebook from py:percent text
 def notebook(text: str) -> str:
     """A notebook (nbformat 4.5, JSON) from py:percent text: `# %%` begins a cell, `# %% [markdown]` one of prose."""
-    cells = []
+    cells: list[dict[str, Any]] = []
     for head, body in re.findall(r"^# %%(.*)\n((?:(?!# %%).*(?:\n|\Z))*)", text, flags=re.MULTILINE):
         prose = "[markdown]" in head
         lines = body.strip("\n").split("\n")
@@ -134,7 +135,12 @@ def notebook(text: str) -> str:
             lines = [re.sub(r"^# ?", "", line) for line in lines]
         source = "\n".join(lines)
         digest = hashlib.sha256(f"{len(cells)} {source}".encode()).hexdigest()[:8]
-        cell = {"cell_type": "markdown" if prose else "code", "id": digest, "metadata": {}, "source": source}
+        cell: dict[str, Any] = {
+            "cell_type": "markdown" if prose else "code",
+            "id": digest,
+            "metadata": {},
+            "source": source,
+        }
         cells.append(cell if prose else cell | {"execution_count": None, "outputs": []})
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     whole = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}

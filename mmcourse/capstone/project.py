@@ -52,7 +52,8 @@ def read_project(folder: Path) -> Project:
     """
     if not folder.is_dir():
         raise BadProject(f"{folder}: no such folder; `mmcourse capstone new NAME --brief a` makes one")
-    texts, problems = {}, {}
+    texts: dict[str, str] = {}
+    problems: dict[str, str] = {}
     tests = sorted(path.relative_to(folder).as_posix() for path in (folder / "tests").glob("test_*.py"))
     sources = sorted(path.relative_to(folder).as_posix() for path in (folder / "src").glob("*.py"))
     for page in (*PAGES, *CARDS, *sources, *tests):
@@ -124,7 +125,8 @@ def cells(project: Project) -> list[str]:
     if "src/predict.py" not in project.texts:
         why = project.problems.get("src/predict.py", "missing")
         raise BadProject(f"{source / 'predict.py'}: {why}; it must define predict(inputs)")
-    packed, size = {}, 0
+    packed: dict[str, str] = {}
+    size = 0
     for path in sorted(source.iterdir()):
         if path.suffix != ".py" and path.suffix not in WEIGHTS:
             continue
