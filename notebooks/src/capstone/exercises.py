@@ -23,12 +23,13 @@ from mmcourse.exercise import (
 lesson(
     "capstone",
     promise="Find the faults in a report, say whether a gain is real, write the limits of a card, predict in PyTorch as a "
-    "re-test needs it, and a challenge: intervals that keep their promise and are narrow.",
-    uses="NumPy; the fourth one PyTorch",
+    "re-test needs it, change one knob at a time, and a challenge: intervals that are narrow and keep their promise.",
+    uses="NumPy; the last two PyTorch",
     setup="""
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from mmcourse.check import check
 """,

@@ -13,7 +13,7 @@
 #
 # **Before this:** [evaluate](evaluate.ipynb) (intervals, paired tests), [multimodal_data](multimodal_data.ipynb) (leakage), [tune](tune.ipynb) (the winner's curse). For the briefs: [vlm](vlm.ipynb) and [speech_to_text](speech_to_text.ipynb) (A), [fusion](fusion.ipynb) (B), your own idea (C).
 #
-# **Time to read:** 60 minutes with the four blanks, then 90 for the [exercises](exercises/capstone.ipynb). The project itself takes three to four weeks.
+# **Time to read:** 60 minutes with the four blanks, then 110 for the [exercises](exercises/capstone.ipynb). The project itself takes three to four weeks.
 
 # %%
 import json
@@ -109,7 +109,7 @@ too_narrow = widgets.guess(
 # %% [markdown]
 # Now call both models with callers that nobody has seen. The data come from a table, so new ones cost nothing: this is the **re-test** that your project will get as well, there with a seed that only the marker knows.
 
-# %%
+# %% tags=["free"]
 for team, project in projects.items():
     found = retest(project, seed=2026, predict=load_predict(project.folder), n=800)
     value, low, high = found.fresh
@@ -132,7 +132,7 @@ split_at = canvas.place(split_box, right_of=table_at, gap=36)
 predict_box = draw.box("predict", note="in the sandbox", color="blue")
 predict_at = canvas.place(predict_box, right_of=split_at, gap=36)
 held_box = draw.box("inside the reported interval?", color="green")
-held_at = canvas.place(held_box, x=300, y=105)
+held_at = canvas.place(held_box, x=440, y=105)
 report_box = draw.box("report.json", note="handed in", color="blue")
 report_at = canvas.place(report_box, x=60, y=100)
 for start, end in (
@@ -274,10 +274,17 @@ pairs = []
 for case, case_name in enumerate(hotline.CLASSES):
     larger = np.argwhere(joint.argmax(axis=0) == case)
     marked = [(int(row), int(column)) for row, column in larger]
-    rounded = joint[case].round(3)
-    pairs.append(draw.matrix(rounded, title=f"p({case_name}, ·)", highlight=marked))
+    made = draw.matrix(
+        joint[case],
+        title=f"p({case_name}, ·)",
+        rows=heard_words,
+        columns=("low voice", "raised voice"),
+        form=".3f",
+        highlight=marked,
+    )
+    pairs.append(made)
 draw.show(
-    draw.row(*pairs, gap=60),
+    draw.row(*pairs, gap=90),
     alt="Two tables, can wait and urgent: rows calm, neutral and pressing words, "
     "columns low and raised voice. In each cell the larger probability is marked.",
 )
@@ -710,10 +717,11 @@ for index, (name, note, color) in enumerate(stages):
     if index == 0:
         placed.append(canvas.place(made, x=0, y=0))
     elif index == 3:
-        placed.append(canvas.place(made, x=0, y=110))
+        placed.append(canvas.place(made, below=placed[-1], gap=44))
     else:
-        placed.append(canvas.place(made, right_of=placed[-1], gap=60))
-for start, end in ((0, 1), (1, 2), (3, 4), (4, 5)):
+        side = "right_of" if index < 3 else "left_of"
+        placed.append(canvas.place(made, gap=60, **{side: placed[-1]}))
+for start, end in ((0, 1), (1, 2), (2, 3), (3, 4), (4, 5)):
     canvas.arrow(placed[start], placed[end])
 draw.show(
     canvas,
@@ -724,10 +732,11 @@ draw.show(
 # `mmcourse capstone new NAME --brief a` makes the folder. The same from Python, and what `check` says of an empty one:
 
 # %%
-made = new_project(home / "my-kiosk", find_brief("a"))
+mine = Path(tempfile.mkdtemp()) / "my-kiosk"
+made = new_project(mine, find_brief("a"))
 print("\n".join(made))
 print()
-for finding in check_project(read_project(home / "my-kiosk"))[:5]:
+for finding in check_project(read_project(mine))[:5]:
     print(f"{finding.row}: {finding.says}")
 
 # %% [markdown]
@@ -750,9 +759,9 @@ def spoiled(change):
     """Team A's project with one thing changed in its report."""
     facts = json.loads(projects["A"].texts["report.json"])
     change(facts)
-    copy = home / "copy" / "report.json"
-    copy.write_text(json.dumps(facts), encoding="utf-8")
-    return read_project(home / "copy")
+    text = json.dumps(facts)
+    (spoiled_home / "report.json").write_text(text, encoding="utf-8")
+    return read_project(spoiled_home)
 
 
 def same_callers(facts):
@@ -785,7 +794,8 @@ def quiet_luck(facts):
     facts["test"] |= {"value": 0.815, "interval": [0.806, 0.824]}
 
 
-copy_example("good", home / "copy")
+spoiled_home = Path(tempfile.mkdtemp()) / "copy"
+copy_example("good", spoiled_home)
 changes = (same_callers, no_baselines, too_good, best_seed, two_knobs, quiet_luck)
 seen = {}
 for change in changes:
@@ -829,6 +839,8 @@ value, low, high = cluster_interval(is_right, callers)
 half = stdtrit(len(np.unique(callers)) - 1, 0.975) * caller_error(is_right, callers)
 print(f"{value:.3f} [{low:.3f}, {high:.3f}], yours: ± {half:.4f}")
 assert abs(half - (high - low) / 2) < 1e-12
+
+# %% tags=["target"]
 reported = projects["A"].report["test"]
 expect_within("team A's accuracy, computed again", value, reported["value"], 0.01)
 
