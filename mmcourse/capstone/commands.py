@@ -131,10 +131,10 @@ def _show(results: list[Retest]) -> None:
 
     rows = table("Project", ">Reported", ">Fresh", ">Samples", "Held?", ">Ceiling")
     for it in results:
-        held = {None: "no interval", True: "yes", False: "no"}[it.held]
+        verdict = {None: "no interval", True: "yes", False: "no"}[it.held]
         above = " above the ceiling" if it.reported[1] > it.ceiling else ""
         ceiling = f"{it.ceiling:.3f}"
-        rows.add_row(visible(it.name), _told(it.reported), _told(it.fresh), f"{it.n:,}", held + above, ceiling)
+        rows.add_row(visible(it.name), _told(it.reported), _told(it.fresh), f"{it.n:,}", verdict + above, ceiling)
     if results:
         show(rows)
     if any(it.held is not None for it in results):

@@ -99,7 +99,7 @@ def draw(seed: int, callers: int) -> Calls:
     words[np.arange(n), 4 * cue + rng.integers(0, 4, n)] = 1  # each cue has four words
     loud = (2 * raised[who] - 1)[:, None] + rng.normal(0, 0.8, (n, NUM_LOUDNESS))
     voice = np.concatenate([timbre[who] + rng.normal(0, 0.05, (n, NUM_TIMBRE)), loud], axis=1).astype(np.float32)
-    inputs = {"words": words, "voice": voice, "phone": phone[who]}
+    inputs: dict[str, np.ndarray] = {"words": words, "voice": voice, "phone": phone[who]}
     return Calls(inputs, case[who], who + 10_000 * int(seed))
 
 
