@@ -116,10 +116,9 @@ ANSWERS = {
             (card(enough=lambda n, least: True), "few answers"),
             (card(third=lambda e, r: e), "The third column"),
             (card(extra=lambda r, mean: 1000 * r), "more than overall"),
-            (card(extra=lambda r, mean: r - mean), "more than overall"),
             (card(order=lambda rows: rows), "highest rate"),
-            (card(order=lambda rows: sorted(rows, key=lambda row: row[4])), "highest rate"),
             (card(swap=True), "exchanged"),
         ],
+        skip={"list": "a list of no limits does not say that it has four columns"},
     ),
 }
