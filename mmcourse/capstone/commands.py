@@ -104,12 +104,8 @@ def retest(
     from mmcourse.capstone.project import BadProject
     from mmcourse.capstone.retest import retest_in_sandbox
     from mmcourse.classroom.sandbox import NoSandbox
-    from mmcourse.classroom.seal import typed_secret
 
-    try:
-        key = typed_secret(secret)
-    except (OSError, ValueError) as error:
-        fail(one_line(str(error)))
+    key = _secret(secret)
     projects = [_read(folder) for folder in folders]
     results: list[Retest] = []
     bad: list[str] = []
@@ -161,15 +157,22 @@ def defend(
 ) -> None:
     """Draw five questions for the oral defense; the same project always gets the same."""
     from mmcourse.capstone.defense import defense_seed, draw_questions
-    from mmcourse.classroom.seal import typed_secret
 
     project = _read(folder)
-    try:
-        key = typed_secret(secret) if secret else ""
-    except (OSError, ValueError) as error:
-        fail(one_line(str(error)))
+    key = _secret(secret) if secret else ""
     for place, question in enumerate(draw_questions(project, defense_seed(project, key)), start=1):
         print(f"{place}. {visible(question.text)}")
+
+
+def _secret(path: Path) -> str:
+    """The secret in a file; leaves with one line where it could be guessed."""
+    from mmcourse.classroom.seal import typed_secret
+
+    try:
+        return typed_secret(path)
+    except (OSError, ValueError) as error:
+        remedy = 'write one with `python -c "import secrets; print(secrets.token_urlsafe())"`'
+        fail(one_line(str(error).replace("leave --secret out and one is made", remedy)))
 
 
 def _read(folder: Path) -> Project:
