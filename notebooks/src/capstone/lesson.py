@@ -11,7 +11,7 @@
 # - make model card and data card from code, with limits that a stranger can act on;
 # - start a folder with `mmcourse capstone new`, check it, have it re-tested on data that nobody has seen, and defend it.
 #
-# **Before this:** [evaluate](evaluate.ipynb) (intervals, paired tests), [multimodal_data](multimodal_data.ipynb) (leakage), [tune](tune.ipynb) (the winner's curse). For the briefs: [vlm](vlm.ipynb) and [speech_to_text](speech_to_text.ipynb) (A), [fusion](fusion.ipynb) (B), your own idea (C).
+# **Before this:** [evaluate](evaluate.ipynb) (intervals, paired tests), [multimodal_data](multimodal_data.ipynb) (leakage), [tune](tune.ipynb) (the winner's curse). For the briefs: [vlm](vlm.ipynb) and [speech_to_text](speech_to_text.ipynb) (A), [medical](medical.ipynb) (B), your own idea (C).
 #
 # **Time to read:** 60 minutes with the four blanks, then 110 for the [exercises](exercises/capstone.ipynb). The project itself takes three to four weeks.
 
@@ -905,7 +905,7 @@ assert bdtr(28, 30, 0.95) > 0.3 and bdtr(20, 30, 0.95) < 1e-5
 #
 # [The exercises](exercises/capstone.ipynb): five faults of a report, *is the gain real?*, the limits of a card from a table of errors, two in PyTorch (labels for the re-test, one knob at a time), and an open challenge: intervals that are narrow *and* true.
 #
-# **Where next:** your project. `mmcourse capstone new` is the first command, the proposal the first page. · **Back to:** [evaluate](evaluate.ipynb), [multimodal_data](multimodal_data.ipynb), [interpret](interpret.ipynb), [start_here](start_here.ipynb).
+# **Where next:** your project. `mmcourse capstone new` is the first command, the proposal the first page. · **Back to:** [evaluate](evaluate.ipynb), [multimodal_data](multimodal_data.ipynb), [deploy](deploy.ipynb), [start_here](start_here.ipynb).
 #
 # ## Sources
 # Kapoor and Narayanan 2023, *Patterns* 4 (leakage and the reproducibility crisis) · Gebru et al. 2018, arXiv 1803.09010 (datasheets) · Mitchell et al. 2019, arXiv 1810.03993 (model cards) · Ribeiro et al. 2020, arXiv 2005.04118 (CheckList) · Breck et al. 2017 (the ML test score) · Lones 2021, arXiv 2108.02497 (pitfalls) ·
