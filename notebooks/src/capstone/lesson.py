@@ -853,15 +853,18 @@ expect_within("team A's accuracy, computed again", value, reported["value"], 0.0
 # mmcourse capstone retest handed_in/* --secret class.secret
 # ```
 #
-# Each project's code runs in the sandbox of `mmcourse grade`: no network, no other files, a limit on time and memory. The seed comes from the secret and the project's name, so nobody can tune to it, and the same secret gives the same split again if somebody asks. Then 28 of 30 intervals that hold their fresh score are what honesty looks like, and 20 of 30 are a reason to talk about how test sets were used. For brief C there is no table: another team records ten new people *after* the deadline.
+# Each project's code runs in the sandbox of `mmcourse grade`: no network, no other files, a limit on time and memory. The seed comes from the secret and the project's name, so nobody can tune to it, and the same secret gives the same split again if somebody asks. With a fresh split four times as large as the reported one, an honest interval holds its fresh score 92 times of 100, as section 6 says. So 27 or 28 of 30 are what honesty looks like, and 20 of 30 are a reason to talk about how test sets were used. For brief C there is no table: another team records ten new people *after* the deadline.
 
 # %%
 from scipy.special import bdtr
 
+honest_share = expected_coverage(1.0, 1 / np.sqrt(4))  # fresh set: four times as large
+print(f"an honest interval holds with probability {honest_share:.3f}")
 for number in (20, 25, 28):
-    chance = bdtr(number, 30, 0.95)
+    chance = bdtr(number, 30, honest_share)
     print(f"at most {number} of 30 honest intervals hold: probability {chance:.1e}")
-assert bdtr(28, 30, 0.95) > 0.3 and bdtr(20, 30, 0.95) < 1e-5
+assert round(honest_share, 2) == 0.92 and round(30 * honest_share, 1) == 27.6
+assert bdtr(28, 30, honest_share) > 0.3 and bdtr(20, 30, honest_share) < 1e-3
 
 # %% [markdown]
 # ## 14 · What to remember
