@@ -12,7 +12,7 @@ from mmcourse.authoring.real import data_folder
 from mmcourse.datasets.helpdesk import channel, grammar, posts, tone
 
 STORED = datasets.results("assistant")
-NEEDED = {"channel", "models", "speech", "tone", "posts", "interface", "injection", "real", "recognizers", "challenge"}
+NEEDED = {"channel", "models", "speech", "page", "tone", "posts", "interface", "injection", "real", "recognizers"}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def script():
 
 
 def test_every_table_is_there():
-    assert NEEDED <= set(STORED)
+    assert {*NEEDED, "challenge"} <= set(STORED)
 
 
 def test_the_channel_again_on_fewer_callers(script):
@@ -58,6 +58,22 @@ def test_no_way_beats_its_ceiling():
 def test_chow_is_what_cost_of_does(script):
     p = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     assert script.cost_of(p, np.array([0, 0, 0])).tolist() == [0.0, 0.2, 1.0]
+
+
+def test_who_is_put_through_is_not_served_alone(script):
+    human = script.PASSED_ON[0]
+    p = np.full((4, 13), 0.0)
+    p[0, 0], p[1, human], p[2, 0], p[3, 0] = 0.9, 0.99, 0.6, 0.95
+    right = np.array([True, True, False, False])
+    found = script.policies(p, right)
+    assert found["served alone"][0] == 0.5 and found["passed on by intent"][0] == found["refused"][0] == 0.25
+    assert found["wrong, of those served"][0] == 0.5
+    assert found["cost"][0] == pytest.approx((0 + 0.2 + 0.2 + 1) / 4)
+    assert found["cost, never refusing"][0] == pytest.approx((0 + 0.2 + 1 + 1) / 4)
+    for line in ("10 dB", "0 dB"):
+        row = STORED["page"][line]["grammar, 10"]
+        assert row["served alone"][0] + row["passed on by intent"][0] + row["refused"][0] == pytest.approx(1, abs=1e-3)
+        assert sum(count for count, *_ in row["reliability, task"]) == STORED["page"]["n"]
 
 
 def test_slots_are_read_from_the_right_mention(script):

@@ -466,8 +466,8 @@ def answer_or_refuse(p, c):
     return np.where(p.max(axis=1) >= 1 - c, p.argmax(axis=1), -1)
 
 
-NEEDS = {"order": ["shape"], "change_color": ["color"], "exchange": ["shape"]}
-EFFECTS = {"order", "change_color", "change_size", "cancel", "refund", "exchange", "address"}
+NEEDS = {"order": ["shape"], "change_color": ["color"], "change_size": ["size"], "exchange": ["shape", "color"]}
+EFFECTS = {"order", "change_color", "change_size", "cancel", "refund", "exchange", "address", "broken", "wrong_item"}
 
 
 def turns():

@@ -6,6 +6,8 @@
   templates; refusal scores on a topic that training never had; Chinese;
 - `speech`: 600 test callers through the recognizer: words, sentences, intents, slots, whole tasks; with noise; with the
   grammar as language model; 1-best beside ten hypotheses;
+- `page`: what the report page says, on 1,000 other callers at 10 and 0 dB: who is served alone, at what cost, and whether
+  max p is the share of tasks that are right;
 - `tone`: praise or complaint of callers who say "great", by words, voice, record, and the costs;
 - `posts`: posts by words alone, picture alone, both, CLIP zero-shot;
 - `interface`: 600 questions about scenes: the program on facts, on what the detector sees, and the VLM;
@@ -244,6 +246,8 @@ def make_speech() -> dict:
             row[f"intent, {way}"] = interval(p.argmax(axis=1) == labels)
             row[f"cost, {way}"] = interval(cost_of(p, labels))
             row[f"log loss, {way}"] = interval(-np.log(np.maximum(p[np.arange(len(labels)), labels], 1e-4)))
+        moved = (p_many.argmax(axis=1) == labels).astype(float) - (p_greedy.argmax(axis=1) == labels)
+        row["intent, 10 minus 1-best"] = interval(moved)
         row["cost, 1-best minus 10"] = interval(cost_of(p_greedy, labels) - cost_of(p_many, labels))
         row["cost, grammar 1-best minus 10"] = interval(cost_of(p_grammar, labels) - cost_of(p_both, labels))
         for way, written, p in (("1-best", greedy, p_greedy), ("grammar", best, p_grammar)):
@@ -281,6 +285,95 @@ def _marginal(model: IntentModel, found: list[tuple[str, float]]) -> np.ndarray:
     return np.array(weights) @ model.probabilities(texts)
 
 
+# ---------------------------------------------------------------- page
+PASSED_ON = (helpdesk.INTENTS.index("human"), OUT_OF_SCOPE)  # the dialogue hands these to a person
+BINS = (0.0, 0.5, 0.8, 0.95, 1.01)
+
+
+def slots_by_program(text: str) -> dict[str, str]:
+    """Color, size, number and shape of a text, as the lesson's program reads them."""
+    import re
+
+    text = re.sub(r"\bnot (the |a |an )?(\w+) (one|i want)\b", " ", text)
+    same = dict(zip(grammar.SLOTS["shapes"], world_shapes(), strict=True)) | {"bigger": "large", "smaller": "small"}
+    words = [same.get(word, word) for word in text.split()]
+    return {n: w for w in words for n in ("color", "size", "number", "shape") if w in grammar.SLOTS[n]}
+
+
+def world_shapes() -> tuple[str, ...]:
+    from mmcourse.datasets.scenes import world
+
+    return tuple(world.SHAPES)
+
+
+def policies(p: np.ndarray, right: np.ndarray, refusal: float = REFUSAL) -> dict:
+    """Served alone, wrong of those, and cost per call, with and without refusals; who is passed on costs `refusal`."""
+    passed = np.isin(p.argmax(axis=1), PASSED_ON)
+    served = (p.max(axis=1) >= 1 - refusal) & ~passed
+    refused = ~served & ~passed
+    cost = np.where(served, ~right, refusal)
+    never = np.where(passed, refusal, ~right)
+    return {
+        "served alone": interval(served),
+        "passed on by intent": interval(passed),
+        "refused": interval(refused),
+        "wrong, of those served": interval(~right[served]),
+        "wrong, had the refused been served": [int(refused.sum()), *interval(~right[refused])],
+        "cost": interval(cost),
+        "cost, never refusing": interval(never),
+        "cost, never refusing minus refusing": interval(never - cost),
+    }
+
+
+def reliability(p: np.ndarray, right: np.ndarray) -> list:
+    """[n, mean max p, share right, half of its interval] of each bin of max p."""
+    sure = p.max(axis=1)
+    rows = []
+    for low, high in zip(BINS[:-1], BINS[1:], strict=True):
+        inside = (sure >= low) & (sure < high)
+        rows.append([int(inside.sum()), round(float(sure[inside].mean()), 4), *interval(right[inside])])
+    return rows
+
+
+def make_page() -> dict:
+    """The recommended machine and two simpler ones on 1,000 callers that no other table uses, at 10 and 0 dB."""
+    from mmcourse.datasets.scenes.spoken import add_noise
+
+    data = helpdesk.load("test", n=1000, seed=71)
+    texts, waves, labels = list(data.column("words")), list(data.column("speech")), data.labels
+    wanted = [slots_by_program(text) for text in texts]
+    model = train_intents(*callers("train"), 0)
+    recognizer, language = HelpdeskRecognizer.from_pretrained("helpdesk"), word_sequences()
+    table: dict = {"n": len(texts), "passed on, truly": interval(np.isin(labels, PASSED_ON))}
+    for name, db in (("10 dB", 10.0), ("0 dB", 0.0)):
+        logs = recognizer.log_probs(add_noise(waves, db, seed=8))
+        plain_hyps = [_hypotheses(recognizer, one, None) for one in logs]
+        known = [_hypotheses(recognizer, one, language) for one in logs]
+        greedy = [[(recognizer.text(_greedy(one)), 1.0)] for one in logs]
+        row: dict = {}
+        paid: dict = {}
+        for way, hyps in (
+            ("1-best", greedy),
+            ("10", plain_hyps),
+            ("grammar, 1-best", [[(found[0][0], 1.0)] for found in known]),
+            ("grammar, 10", known),
+        ):
+            p = np.stack([_marginal(model, found) for found in hyps])
+            intent = p.argmax(axis=1) == labels
+            same = np.array([slots_by_program(found[0][0]) == w for found, w in zip(hyps, wanted, strict=True)])
+            passed = np.isin(p.argmax(axis=1), PASSED_ON) | (p.max(axis=1) < 1 - REFUSAL)
+            paid[way] = np.where(passed, REFUSAL, ~(intent & same))
+            row[way] = policies(p, intent & same) | {
+                "reliability, task": reliability(p, intent & same),
+                "reliability, intent": reliability(p, intent),
+            }
+            print(name, way, row[way], flush=True)
+        for way in ("1-best", "10", "grammar, 1-best"):
+            row[f"cost, {way} minus grammar, 10"] = interval(paid[way] - paid["grammar, 10"])
+        table[name] = row
+    return table
+
+
 # ---------------------------------------------------------------- tone
 def voice_model(seed: int = 0):
     """Logistic regression on mean, spread and length of mood's frames: a function of a data set → p(voice)."""
@@ -304,7 +397,7 @@ def voice_vectors(data) -> np.ndarray:
 
 
 def make_tone() -> dict:
-    """Accuracy and cost of filing "great" as praise, by what is known; filing a complaint as praise costs 5, asking 1."""
+    """Accuracy and cost of filing "great" as praise, by what is known: a complaint as praise costs 5, praise as one 1."""
     data = helpdesk.load("test", n=4000, seed=61)
     great = data.subset(np.flatnonzero(data.labels == helpdesk.INTENTS.index("feedback")))
     p_voice = voice_model()(great)
@@ -323,12 +416,18 @@ def make_tone() -> dict:
         "words + record": table.sum(axis=2)[:, record].T,
         "words + voice + record": by_both,
     }
-    costs = np.array([[0.0, 1.0], [5.0, 0.0], [1.0, 1.0]])  # file as complaint, file as praise, ask a person
-    found: dict = {"n": len(great), "voice heard rightly": interval(p_voice.argmax(axis=1) == cue)}
+    costs = np.array([[0.0, 1.0], [5.0, 0.0]])  # file as complaint, file as praise
+    paid: dict = {}
+    found: dict = {
+        "n": len(great),
+        "upset": int((praise == 0).sum()),
+        "voice heard rightly": interval(p_voice.argmax(axis=1) == cue),
+    }
     for name, p in posterior.items():
         p = p / p.sum(axis=1, keepdims=True)
         action = (p @ costs.T).argmin(axis=1)
         plain = p.argmax(axis=1)
+        paid[name] = {"likelier": costs[plain, praise], "least expected": costs[action, praise]}
         found[name] = {
             "accuracy": interval(plain == praise),
             "upset filed as praise": interval(plain[praise == 0] == 1),
@@ -337,6 +436,12 @@ def make_tone() -> dict:
             "upset filed as praise, least expected": interval(action[praise == 0] == 1),
         }
         print(name, found[name], flush=True)
+    both = paid["words + voice + record"]
+    for other in ("words + voice", "words + record"):
+        for way, values in both.items():
+            found[f"cost, both minus {other}, {way}"] = interval(values - paid[other][way])
+    found["cost, both, likelier minus least expected"] = interval(both["likelier"] - both["least expected"])
+    print({k: v for k, v in found.items() if k.startswith("cost")}, flush=True)
     return found
 
 
@@ -734,6 +839,7 @@ PARTS = {
     "channel": make_channel,
     "models": make_models,
     "speech": make_speech,
+    "page": make_page,
     "tone": make_tone,
     "posts": make_posts,
     "interface": make_interface,
