@@ -8,6 +8,8 @@
 - `pruning`: weights and units removed, with and without further training, five seeds;
 - `distill`: students of 100 to 6,000 messages from five kinds of targets, eight seeds, two budgets;
 - `distill_cnn`: the student of the ladder from three of them, 6,000 messages, five seeds, two budgets;
+- `unrounded`: the control of `bits` before it is rounded, five seeds;
+- `nodes`: how many operations each int8 file has, by kind;
 - `flips`: what the exact posterior says where fewer bits change an answer;
 - `photos`: a convolutional network for photographs as int8, where its weights are installed.
 
@@ -318,6 +320,15 @@ def make_bits() -> dict:
     return table
 
 
+def make_unrounded() -> dict:
+    """The control of `bits` with its weights as floats: what two more epochs do by themselves."""
+    train, test = whole("train"), whole("test")
+    tuned = [fine_tune(load_trimodal(), train, seed, epochs=2) for seed in SEEDS]
+    table: dict = {"epochs": 2, "control": [scores(logits_of(model, test), test) for model in tuned]}
+    print(table, flush=True)
+    return table
+
+
 # ---------------------------------------------------------------- pruning
 def masks_of(model: nn.Module, share: float, g: torch.Generator | None = None) -> dict[str, torch.Tensor]:
     """Which weights stay, by name, over all tensors together; at random where a generator is given."""
@@ -599,6 +610,31 @@ def small_ladder(
     return tidy(rows)
 
 
+def make_nodes() -> dict:
+    """Operations of the float file and the three int8 files, by kind."""
+    from collections import Counter
+
+    from onnx import load as load_graph
+
+    train, shipped = whole("train"), data_dir() / "models" / "start_here"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        to_onnx(export_program(load_trimodal()), folder / "small.onnx")
+        feeds = [arrays_of(train, i, i + 50) for i in range(0, 500, 50)]
+        quantize_static(folder / "small.onnx", folder / "static.onnx", feeds)
+        dynamic_with_convolutions(folder / "small.onnx", folder / "conv.onnx")
+        files = {
+            "ONNX Runtime": folder / "small.onnx",
+            "int8, dynamic": shipped / "model.int8.onnx",
+            "int8, all layers": folder / "conv.onnx",
+            "int8, static": folder / "static.onnx",
+        }
+        kinds = {k: Counter(node.op_type for node in load_graph(path).graph.node) for k, path in files.items()}
+    table: dict = {k: dict(sorted(found.items())) for k, found in kinds.items()}
+    print(table, flush=True)
+    return table
+
+
 def make_memory() -> dict:
     """Peak megabytes of processes that read one message and answer it; with the data alone, for comparison."""
     shipped, student = data_dir() / "models" / "start_here", data_dir() / "models" / "student"
@@ -875,6 +911,8 @@ if __name__ == "__main__":
             "ladder": make_ladder,
             "memory": make_memory,
             "bits": make_bits,
+            "unrounded": make_unrounded,
+            "nodes": make_nodes,
             "flips": make_flips,
             "widths": make_widths,
             "pruning": make_pruning,
