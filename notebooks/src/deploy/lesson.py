@@ -1012,7 +1012,7 @@ assert round(exact["C"][0], 3) == 0.333 and exact["C"][2] > exact["as before"][2
 assert round(exact["B"][0], 3) == 0.404
 
 # %% [markdown]
-# **C rings the alarm** (a PSI above 0.25 is called a large change) **and accuracy rises.** **On D the old rule loses 23 points, and the PSI is 0**: the cues have exactly the distribution that they had, so *every* function of the inputs has its old distribution, too: answers, confidence, embeddings. What changed is p(feeling | cues), and inputs hold no information about it:
+# **C rings the alarm** (a PSI above 0.25 is called a large change) **and accuracy rises.** **On D the old rule loses 23 points, and the PSI is 0**: the cues have exactly the distribution that they had, so *every* function of the inputs has its old distribution, too: answers, confidence, embeddings. What changed is p(feeling | cues), and inputs hold no information about it. (The drawing shows one row of each table; the cell compares all 36 cells of the inputs.)
 
 # %% tags=["hide-input"]
 smirk = mood.CUES["face"].index("smirk")
@@ -1020,7 +1020,8 @@ same, swapped = [], []
 for key in ("as before", "D"):
     joint = drift.STREAMS[key].joint
     same.append(joint.sum(axis=(0, 2, 3)))
-    swapped.append(joint[:, smirk].sum(axis=(1, 2)) / joint[:, smirk].sum())
+    kind = joint[:, smirk, :, 2].sum(axis=1)  # a smirk at kind words
+    swapped.append(kind / kind.sum())
 assert np.allclose(mood.JOINT.sum(axis=0), drift.STREAMS["D"].joint.sum(axis=0))
 days = ("before", "D")
 look = {"rows": days, "form": ".3f"}
@@ -1029,7 +1030,7 @@ inputs = draw.matrix(same, title="p(face): equal", columns=faces, color="gray", 
 feelings = ("negative", "neutral", "positive")
 meaning = draw.matrix(
     swapped,
-    title="p(feeling | smirk): swapped",
+    title="p(feeling | smirk, kind words): swapped",
     columns=feelings,
     highlight=[(1, 0), (1, 2)],
     **look,
@@ -1038,8 +1039,8 @@ told = [", ".join(f"{v:.3f}" for v in line) for line in (*same, *swapped)]
 draw.show(
     draw.row(inputs, meaning, gap=50),
     alt=f"Stream D as two tables. Shares of the four faces before: {told[0]}; on D: "
-    f"{told[1]}. Shares of the feelings behind a smirk before: {told[2]}; on D: "
-    f"{told[3]}.",
+    f"{told[1]}. Shares of the feelings behind a smirk at kind words before: "
+    f"{told[2]}; on D: {told[3]}.",
 )
 
 # %% [markdown]
@@ -1332,7 +1333,7 @@ service.close()
 #
 # [The exercises](exercises/deploy.ipynb): a micro-batcher, admission under a limit, two monitors with a budget, label shift and MMD in PyTorch, and an open challenge: five drifts, blind.
 #
-# **Where next:** lesson *capstone*, a project of your own. · **Back to:** [start_here](start_here.ipynb), [evaluate](evaluate.ipynb), [sentiment](sentiment.ipynb).
+# **Where next:** [capstone](capstone.ipynb), a project of your own. · **Back to:** [start_here](start_here.ipynb), [evaluate](evaluate.ipynb), [sentiment](sentiment.ipynb).
 #
 # ## Sources
 # Little 1961 (L = λW) · Pollaczek 1930 and Khinchine 1932 (the mean wait) · Schroeder, Wierman and Harchol-Balter 2006 (open and closed load) · Tene 2013, *How NOT to measure latency* (coordinated omission) · Dean and Barroso 2013, *The tail at scale* · Wald 1945 (the sequential test) · Gretton et al. 2012 (MMD) · Lipton et al. 2018, arXiv 1802.03916 (label shift) ·
