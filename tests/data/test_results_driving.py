@@ -43,7 +43,7 @@ def test_what_a_gate_can_win_is_what_the_table_says(script):
 def test_no_network_passes_its_ceiling_by_more_than_chance():
     for kind in ("gate", "vote", "concatenate", "no_dropout"):
         runs = STORED[kind]["subsets"]["camera + lidar + radar"]
-        assert len(runs) == (4 if kind == "vote" else 5)
+        assert len(runs) == 5
         for run in runs:
             assert run["all"] < road.bayes_accuracy() + 0.015
             for weather in road.WEATHERS:
