@@ -118,6 +118,7 @@ async def measure(address: str, pid: int, n: int) -> dict[str, float]:
     task = asyncio.create_task(probe())
     twice = await open_loop(send, 2 * capacity, n)
     task.cancel()
+    found |= await bad_requests(pipe)
     found["live_p99_ms"] = 1000 * float(np.quantile(live, 0.99))
     found["goodput_twice_over_once"] = twice.goodput / once.goodput
     found |= _refused(twice)
@@ -125,6 +126,23 @@ async def measure(address: str, pid: int, n: int) -> dict[str, float]:
         await closed_loop(send, 16, n)
     found["rss_mb_after"] = process.memory_info().rss / 1e6
     pipe.close()
+    return found
+
+
+async def bad_requests(pipe: Pipe) -> dict[str, float]:
+    """The slowest of 50 answers to each kind of bad request, in ms."""
+    gif = {"face": {"png_base64": base64.b64encode(b"GIF89a" + bytes(60_000)).decode()}}
+    bad = {413: {"words": "lovely " * 1000}, 415: gif, 422: {"words": "…"}}
+    found = {}
+    for status, body in bad.items():
+        request, taken = as_bytes("POST", "/v1/predict", json.dumps(body).encode()), []
+        for _ in range(50):
+            start = time.perf_counter()
+            answered = await pipe.ask(request)
+            taken.append(time.perf_counter() - start)
+            if answered != status:
+                raise RuntimeError(f"expected {status}, got {answered}")
+        found[f"slowest_{status}_ms"] = 1000 * max(taken)
     return found
 
 

@@ -73,6 +73,7 @@ class Service:
         self.load, self.limits, self.check = load, limits, check
         self.log, self.review, self.metrics = log or Log(), review or ReviewSample(), Metrics()
         self.model: Model | None = None
+        self.pauses = (1.0, 4.0)  # seconds between tries to load it
         self.not_ready = "the model is not loaded yet"
         self.leaving = False  # shutting down soon: not ready any more, requests are still answered
         self.draining = False  # nothing new is taken
@@ -86,15 +87,19 @@ class Service:
 
     # ------------------------------------------------------------ life
     async def start(self) -> None:
-        """Load, warm and test the model."""
+        """Load, warm and test the model. An I/O error that may pass is tried again."""
         loop = asyncio.get_running_loop()
-        try:
-            model = await loop.run_in_executor(self._computer, self.load)
-            why = await loop.run_in_executor(self._computer, self.check, model)
-        except Exception as error:
-            why = f"the model could not be loaded ({type(error).__name__})"  # its text may name paths
-        else:
-            self.model = model
+        for pause in (*self.pauses, None):
+            try:
+                model = await loop.run_in_executor(self._computer, self.load)
+                why = await loop.run_in_executor(self._computer, self.check, model)
+                self.model = model
+            except Exception as error:
+                why = f"the model could not be loaded ({type(error).__name__})"  # its text may name paths
+                if pause is not None and isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                    await asyncio.sleep(pause)
+                    continue
+            break
         self.not_ready = why
 
     def start_soon(self) -> None:
@@ -202,6 +207,15 @@ class Service:
             return message, self.model.prepare(message)
 
         return await asyncio.get_running_loop().run_in_executor(self._decoder, work)
+
+    async def work(self, raw: dict[str, Any], end: float, explain: bool) -> tuple[dict[str, Any], Any, list | None]:
+        """The decoded message, its logits and map. Who waits for the decode worker leaves the queue at `end`."""
+        try:
+            async with asyncio.timeout(end - time.perf_counter()):
+                message, prepared = await self.understand(raw, end)
+        except TimeoutError:
+            raise Problem("deadline", "There was no answer before the deadline.") from None
+        return message, *await self.compute(prepared, end - time.perf_counter(), explain)
 
     async def _predict(self, prepared: list[Any]) -> Any:
         assert self.model is not None
@@ -316,11 +330,8 @@ def create_app(service: Service) -> FastAPI:
             entered, arrived = True, time.perf_counter()
             lang = other.get("lang", "en") if other.get("lang") in LANGUAGES else "en"
             line |= {"bytes": sum(map(len, raw.values())) if _countable(raw) else 0}
-            message, prepared = await service.understand(raw, started + timeout)
-            left = timeout - (time.perf_counter() - started)
-            if left <= 0:
-                raise Problem("deadline", "There was no answer before the deadline.")
-            logits, shown = await unless_gone(request, service.compute(prepared, left, route == "explain"))
+            work = service.work(raw, started + timeout, route == "explain")
+            message, logits, shown = await unless_gone(request, work)
             body = answer(logits, message)
             assert service.model is not None
             model = {"name": service.model.name, "sha256": service.model.sha256}

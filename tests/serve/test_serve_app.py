@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -296,6 +297,40 @@ def test_a_model_that_cannot_be_loaded_is_said():
         service = Service(broken, log=Log(io.StringIO()))
         await service.start()
         assert "FileNotFoundError" in service.not_ready and "no such file" not in service.not_ready
+
+    run(main)
+
+
+def test_a_passing_error_of_loading_is_tried_again():
+    async def main():
+        tries = []
+
+        def load():
+            tries.append(1)
+            if len(tries) < 3:
+                raise OSError("the disk is away")
+            return Toy()
+
+        service = Service(load, log=Log(io.StringIO()), check=lambda model: "")
+        service.pauses = (0.0, 0.0)
+        await service.start()
+        assert service.ready and len(tries) == 3
+        service.close()
+
+    run(main)
+
+
+def test_who_waits_for_the_decoder_leaves_at_the_deadline_and_is_not_decoded():
+    async def main():
+        async with running() as (service, client, _):
+            free = threading.Event()
+            service._decoder.submit(free.wait)
+            asked = client.post("/v1/predict", data={"words": "a"}, headers={"x-timeout-ms": "50"})
+            late = await asyncio.wait_for(asked, 20)  # while the worker is still busy
+            assert late.status_code == 504 and service.inside == 0
+            free.set()
+            assert (await client.post("/v1/predict", data={"words": "b"})).status_code == 200
+            assert service.model.batches == [1]
 
     run(main)
 
