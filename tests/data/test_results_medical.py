@@ -85,6 +85,17 @@ def test_real_xrays_by_patient(script):
     assert auc(data.label[~fit], score) == pytest.approx(STORED["nih"]["auc"]["image"], abs=0.06)
 
 
+def test_what_the_text_says_of_the_real_xrays():
+    first, nih = STORED["follow-up"]["first pictures"], STORED["nih"]
+    assert first["pictures"] == first["patients"] == 207 and first["follow-up number alone"] == [0.5, 0.5, 0.5]
+    assert [round(v, 2) for v in first["image"]] == [0.86, 0.8, 0.92]
+    assert [round(v, 2) for v in first["record"]] == [0.74, 0.67, 0.81]
+    assert [round(nih["share of ill"][view], 2) for view in ("PA", "AP")] == [0.64, 0.4]
+    assert (nih["both classes"], nih["patients"]) == (21, 682)
+    by_picture, by_patient = nih["auc"]["image, folds by picture"], nih["auc"]["image"]
+    assert 0.8485 < by_picture < 0.8495 and 0.845 < by_patient < 0.8465
+
+
 def test_simple_ways_stay_below_the_challenge():
     found = STORED["challenge"]
     assert found["mean in the gaps"] < 0 and found["flags"] < 0.1

@@ -145,7 +145,7 @@ draw.show(
 #
 # $$p > t = \frac{c_{FP}}{c_{FP} + c_{FN}}$$
 #
-# with $c_{FP}$ the cost of a false alarm and $c_{FN}$ of a miss (Elkan 2001). This is the **cost threshold**. It is not 0.5, and no data are needed to choose it. It does need one thing: that $p$ is a *probability*.
+# with $c_{FP}$ the cost of a false alarm and $c_{FN}$ of a miss (Elkan 2001). This **cost threshold** is the probability from which calling is cheaper. It is not 0.5, and no data are needed to choose it. It does need one thing: that $p$ is a *probability*.
 
 # %% tags=["free"]
 threshold = cost_threshold(false_alarm=1, miss=19)
@@ -1022,9 +1022,9 @@ for told, keys in (
 # %% [markdown]
 # With the exact age, everybody is unique; in years, nobody is. So do not call data "anonymous"; say what was removed, and what remains.
 #
-# A trained model can leak, too. **Membership inference** (Shokri et al. 2017): is this person's loss so small that they must have been in the training set? Yeom et al. (2018) noticed an identity: "whoever is classified right was a member" has an advantage (hits minus false alarms) that *is* the gap between training and test accuracy. So overfitting leaks (and a gap of 0 does not prove that nothing does).
+# A trained model can leak, too. **Membership inference** tells from a trained model whether somebody's data were in its training set (Shokri et al. 2017): is this person's loss so small that they must have been? Yeom et al. (2018) noticed an identity: "whoever is classified right was a member" has an advantage (hits minus false alarms) that *is* the gap between training and test accuracy. So overfitting leaks (and a gap of 0 does not prove that nothing does).
 #
-# **Differential privacy** limits every attack. In each step, clip each patient's gradient to length 1, add noise with standard deviation σ (Abadi et al. 2016). For $T$ steps, each on all patients, no attack on one person has an AUC above $\Phi(\mu/\sqrt{2})$, with $\mu = \sqrt T/\sigma$ and $\Phi$ the normal distribution function (Dong et al. 2019): at $\mu = 1$, 0.76. Stored: 100 patients in training and 100 others, 100 steps, 20 seeds.
+# **Differential privacy** guarantees that the result hardly depends on any one person's data, and so limits every attack. In each step, clip each patient's gradient to length 1, add noise with standard deviation σ (Abadi et al. 2016). For $T$ steps, each on all patients, no attack on one person has an AUC above $\Phi(\mu/\sqrt{2})$, with $\mu = \sqrt T/\sigma$ and $\Phi$ the normal distribution function (Dong et al. 2019): at $\mu = 1$, 0.76. Stored: 100 patients in training and 100 others, 100 steps, 20 seeds.
 
 # %% tags=["hide-input"]
 privacy = stored["privacy"]["rows"]
@@ -1186,7 +1186,7 @@ assert nih["interval"]["view alone"][0] > 0.5
 assert nih["inside"]["image"]["PA"][1] > nih["inside"]["image"]["AP"][2]
 
 # %% [markdown]
-# The **view** is a possible shortcut: PA and AP pictures have different shares of ill *in this collection*, and the view can be read off the image very well (0.94), so an image model *can* gain by recognizing how the patient was placed. That it can does not show how much it does. Two things speak against "it is all the view": the view alone has 0.617 only, and within one view, where it tells nothing, the image still has 0.91 among PA and 0.77 among AP. Other circumstances (tubes, ward, markers) were not tested, and no check looks within the follow-up number, which alone ranks better (0.681) than the view. So report 0.85 together with the numbers within each view: it hides that the model is weaker among AP.
+# The **view** is a possible shortcut: PA and AP pictures have different shares of ill *in this collection* (0.64 and 0.40), and the view can be read off the image very well (0.94), so an image model *can* gain by recognizing how the patient was placed. That it can does not show how much it does. Two things speak against "it is all the view": the view alone has 0.617 only, and within one view, where it tells nothing, the image still has 0.91 among PA and 0.77 among AP. The follow-up number alone ranks better (0.681) than the view, but among the 207 first pictures, where it tells nothing, the image still has 0.86 [0.80, 0.92] and the record 0.74 [0.67, 0.81] (stored: the same scores, intervals over patients). Other circumstances (tubes, ward, markers) were not tested. So report 0.85 together with the numbers within each view: it hides that the model is weaker among AP. Only 21 of the 682 patients have pictures of both classes, so knowing the patient would nearly give the label away; yet folds by picture gain little here (0.849 against 0.846 by patient).
 #
 # **What must not be concluded.** Not that this finds pneumonia: the label is a program's reading of a report. Not that it works in another hospital: there is one hospital. Not that age or follow-up *cause* anything. Not that precision or risks hold in practice: half of these pictures are ill because somebody chose them so (the AUC depends on *which* were chosen, not on that share).
 

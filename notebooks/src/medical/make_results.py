@@ -6,6 +6,7 @@
 - `privacy`: membership inference against private gradient descent, and against its bound, twenty seeds;
 - `nih`: 1,000 real X-rays with their record, within each view, by patient and by picture (`nih_chest_1000.npz` in the
   folder that `MMCOURSE_REAL_DATA` names);
+- `follow-up`: the same scores among first pictures and among later ones;
 - `networks`, `longer`: image and record, with and without the machine's letter, at both hospitals; five seeds of six
   epochs, three seeds of twelve;
 - `challenge`: what simple ways reach.
@@ -248,9 +249,8 @@ def picture_scores(x: np.ndarray, y: np.ndarray, fit: np.ndarray, held: np.ndarr
     return model.fit(z[0], y[fit]).decision_function(z[1])
 
 
-def make_nih() -> dict:
-    """AUC with intervals over patients; within each view; the view from the picture; folds by picture."""
-    data = chest.read()
+def nih_scores(data: chest.Chest) -> dict[str, np.ndarray]:
+    """Held-out scores {way: (repeats, n)}: folds by patient, and once by picture."""
     x, y, who = data.image.reshape(len(data.label), -1) / 255, data.label, data.patient
     view = data.record[:, VIEW].astype(int)
     out: dict[str, np.ndarray] = {}
@@ -270,6 +270,14 @@ def make_nih() -> dict:
             out.setdefault("image, folds by picture", np.zeros((REPEATS, len(y))))[seed, held] = picture_scores(
                 x, y, fit, held
             )
+    return out
+
+
+def make_nih() -> dict:
+    """AUC with intervals over patients; within each view; the view from the picture; folds by picture."""
+    data = chest.read()
+    y, who, view = data.label, data.patient, data.record[:, VIEW].astype(int)
+    out = nih_scores(data)
     target = {name: view if name.startswith("the view") else y for name in out}
     table: dict = {"pictures": len(y), "patients": len(np.unique(who)), "auc": {}, "interval": {}, "inside": {}}
     for name, rows in out.items():
@@ -285,6 +293,25 @@ def make_nih() -> dict:
     table["share of ill"] = {"PA": float(y[view == 0].mean()), "AP": float(y[view == 1].mean())}
     table["both classes"] = int(sum(len(set(y[who == p])) == 2 for p in np.unique(who)))
     print("nih", table, flush=True)
+    return table
+
+
+def make_follow_up() -> dict:
+    """AUC among first pictures (follow-up number 0) and later ones: {part: {pictures, patients, ill, way: [auc, low,
+    high]}}; intervals over patients."""
+    data = chest.read()
+    y, who, number = data.label, data.patient, data.record[:, chest.RECORD.index("follow-up number")]
+    out = nih_scores(data)
+    out["follow-up number alone"] = np.stack([number] * REPEATS)
+    table: dict = {}
+    for part, at in (("first pictures", number == number.min()), ("later ones", number > number.min())):
+        row: dict = {"pictures": int(at.sum()), "patients": len(np.unique(who[at])), "ill": float(y[at].mean())}
+        for name in ("record", "image", "image and record", "follow-up number alone"):
+            mean = float(np.mean([auc(y[at], scores[at]) for scores in out[name]]))
+            low, high = group_bootstrap(auc, who[at], y[at], out[name][0][at], seed=0)
+            row[name] = [round(v, 4) for v in (mean, low, high)]
+        table[part] = row
+        print("follow-up", part, row, flush=True)
     return table
 
 
@@ -431,6 +458,7 @@ if __name__ == "__main__":
             "gaps": make_gaps,
             "privacy": make_privacy,
             "nih": make_nih,
+            "follow-up": make_follow_up,
             "networks": make_networks,
             "longer": make_longer,
             "challenge": make_challenge,
