@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -111,15 +112,28 @@ def run_group(command: Sequence[str], environment: dict[str, str], timeout: floa
     try:
         output, errors = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        _end_group(process.pid)
+        _end_all(process.pid)
         output, errors = process.communicate()
         return Done(124, output, f"{errors}\nended after {timeout:g} s")
     except BaseException:  # the reader pressed "stop"
-        _end_group(process.pid)
+        _end_all(process.pid)
         process.wait()
         raise
     _end_group(process.pid)
     return Done(process.returncode, output, errors)
+
+
+def _end_all(group: int) -> None:
+    """End a process group and what its members started elsewhere: torchrun's workers have sessions of their own."""
+    started: list[Any] = []
+    with contextlib.suppress(Exception):  # psutil is missing, or the process has just ended
+        import psutil
+
+        started = psutil.Process(group).children(recursive=True)
+    _end_group(group)
+    for child in started:
+        with contextlib.suppress(Exception):  # it has ended already
+            child.kill()
 
 
 def _end_group(group: int) -> None:
