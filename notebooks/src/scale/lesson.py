@@ -515,7 +515,7 @@ print("torchrun", " ".join(launch.torchrun_arguments(processes=2, restarts=1)))
 print("           scale_train.py FOLDER")
 
 # %% [markdown]
-# `127.0.0.1:0` is this machine and any free port; the backend is **gloo**, which needs no GPU (on GPUs: **nccl**); each process gets one thread; there is a timeout; and launcher and workers are one process group, so that ending one ends all. On 8 GPUs, which was not run, you change four things: `--nproc-per-node=8`, `join_group("nccl")`, a mesh of `"cuda"` in `shard` (section 6), and model and data go to each rank's GPU.
+# `127.0.0.1:0` is this machine and any free port; the backend is **gloo**, which needs no GPU (on GPUs: **nccl**); each process gets one thread; and after the timeout the launcher and all that it started are ended. On 8 GPUs, which was not run, you change four things: `--nproc-per-node=8`, `join_group("nccl")`, a mesh of `"cuda"` in `shard` (section 6), and model and data go to each rank's GPU.
 
 # %% [markdown]
 # ## 6 · Who holds what: FSDP
@@ -988,7 +988,7 @@ assert in_order[0] > 0.999 and in_order[2] > 0.95 and in_order[-1] < 0.1
 # A buffer of 100 leaves almost all of the order of 3,000. With shuffled shards the curve is low even without a buffer, where the samples *within* a shard still come in their order: this measure does not see that. If a shard holds one speaker and the buffer little more than a shard, a batch holds only a few. Hence shuffle once, well, **before you write the shards**.
 #
 # ### Each shard to one reader
-# With several processes, and in each several loader workers, every shard must go to exactly one of them. Forget the workers, and each of them reads everything: every sample comes as often as there are workers, and nothing complains.
+# With several processes, and in each several loader workers, every shard must go to exactly one of them. Forget the workers, and each of them reads all that its rank has: every sample comes as often as there are workers, and nothing complains.
 #
 # **Your turn (blank 3).** `order` is the shuffled list of shards, the same everywhere.
 # <details><summary>Hint</summary>
