@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as NothingThere
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = [
@@ -118,10 +119,20 @@ class Notebook:
         return self.page.locator(".jp-CodeCell", has=self.page.locator(".jp-InputArea", has_text=text)).first
 
     def enter(self, text: str) -> None:
-        """Click into the cell that holds `text`, and wait until what is typed goes there."""
+        """Click into the cell that holds `text`, and wait until what is typed goes there.
+
+        Shift+Enter moves on to the next cell a little later, and may take the focus from a click that came before it:
+        then click again, as a learner does.
+        """
         cell = self.cell(text)
-        cell.locator(".cm-content").click()
-        cell.locator(".cm-editor.cm-focused").wait_for(timeout=10_000)
+        for last in (False, False, True):
+            cell.locator(".cm-content").click()
+            try:
+                cell.locator(".cm-editor.cm-focused").wait_for(timeout=10_000)
+                return
+            except NothingThere:
+                if last:
+                    raise
 
     def retype(self, text: str, code: str) -> None:
         """Replace the cell that holds `text` by typing, and run it."""
