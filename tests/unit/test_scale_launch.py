@@ -17,9 +17,11 @@ pytestmark = pytest.mark.xdist_group("launches")  # one launch at a time
 
 
 # ---------------------------------------------------------------- processes
-def test_a_launch_that_hangs_is_ended_with_its_children(tmp_path):
+@pytest.mark.parametrize("own_session", [False, True])  # as torchrun starts its workers
+def test_a_launch_that_hangs_is_ended_with_its_children(own_session, tmp_path):
     child = f"import time, os; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(100)"
-    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    how = f"[sys.executable, '-c', {child!r}], start_new_session={own_session}"
+    code = f"import subprocess, sys; subprocess.run({how})"
     begin = time.monotonic()
     done = launch.run_group([sys.executable, "-c", code], dict(os.environ), timeout=4)
     assert done.code == 124 and time.monotonic() - begin < 30

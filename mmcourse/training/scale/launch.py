@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 LOCAL = "127.0.0.1"
 PORT = 29500  # where the processes of several nodes meet
 
@@ -125,14 +127,12 @@ def run_group(command: Sequence[str], environment: dict[str, str], timeout: floa
 
 def _end_all(group: int) -> None:
     """End a process group and what its members started elsewhere: torchrun's workers have sessions of their own."""
-    started: list[Any] = []
-    with contextlib.suppress(Exception):  # psutil is missing, or the process has just ended
-        import psutil
-
+    started: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):  # it has ended in this moment
         started = psutil.Process(group).children(recursive=True)
     _end_group(group)
     for child in started:
-        with contextlib.suppress(Exception):  # it has ended already
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended with the group
             child.kill()
 
 
