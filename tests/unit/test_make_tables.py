@@ -1,9 +1,14 @@
 """`make_tables`: what every `make_results.py` ends with."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from mmcourse import datasets
 from mmcourse.authoring import tables
+
+SOURCES = Path(__file__).parents[2] / "notebooks" / "src"
 
 
 @pytest.fixture
@@ -43,3 +48,19 @@ def test_an_unknown_name_ends_before_anything_is_made(lesson):
     with pytest.raises(SystemExit, match="cnn: there is no table c; there are a, b"):
         tables.make_tables("cnn", {"a": lambda: 1 / 0, "b": dict}, ["a", "c"])
     assert not (lesson / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    "script", sorted(SOURCES.glob("*/make_*.py")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_a_script_reads_only_options_that_it_takes(script):
+    tree = ast.parse(script.read_text(encoding="utf-8"))
+    mains = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"]
+    nodes = [node for main in mains for node in ast.walk(main)]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    names = [call.args[0].value for call in calls if call.func.attr == "add_argument"]
+    taken = {name.lstrip("-").replace("-", "_") for name in names}
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)]
+    read = {node.attr for node in attributes if node.value.id == "options"}
+    assert read <= taken, f"{sorted(read - taken)} would raise AttributeError"
+    assert read or not names, "what is parsed is called options, so that this test sees it"

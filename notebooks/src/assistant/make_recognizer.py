@@ -187,13 +187,13 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=NUM_VOICES)
     parser.add_argument("--chunk", type=float, default=5.5)
     parser.add_argument("--measure", action="store_true")
-    given = parser.parse_args()
-    if given.voices:
-        lesson_script().render(given.voices, given.number)
-    if given.train and not train(given.train, given.keep, given.steps, given.chunk):
+    options = parser.parse_args()
+    if options.voices:
+        lesson_script().render(options.voices, options.number)
+    if options.train and not train(options.train, options.keep, options.steps, options.chunk):
         print("not at the end: run it again")
         return
-    if given.measure:
+    if options.measure:
         measure()
 
 

@@ -587,6 +587,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", help="which tables to make; all by default")
     parser.add_argument("--train", type=Path, help="train the painter; its state is kept in this file")
+    parser.add_argument("--measure", action="store_true", help="train nothing: measure the stored painter again")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--chunk", type=float, default=math.inf, help="minutes of this call; the same again goes on")
     options = parser.parse_args()
