@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmcourse.capstone.cards import cards
-from mmcourse.capstone.project import CARDS, Project, interval_of, number
+from mmcourse.capstone.project import CARDS, WEIGHTS, Project, interval_of, left_out, missing_files, number
 from mmcourse.capstone.proposal import BLANK, limits_faults, proposal_faults
 
 LONGEST_PAGE = 700  # words: one page
@@ -160,16 +160,31 @@ def claims(report: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield str(row.get("name", kind)), row
 
 
+def _value(claim: dict[str, Any]) -> float | None:
+    return number(claim.get("value", claim.get("difference")))
+
+
 def _evaluation(project: Project) -> Iterator[Finding]:
     report = project.report
     if not report:
         return
     without = [name for name, claim in claims(report) if interval_of(claim) is None]
     if without:
-        yield Finding("evaluation", f"no interval: {', '.join(without[:6])}", "no interval")
+        says = f'no interval: {", ".join(without[:6])}; each needs "interval": [low, high], as `report.claim` writes it'
+        yield Finding("evaluation", says, "no interval")
+    empty = [name for name, claim in claims(report) if isinstance(claim, dict) and _value(claim) is None]
+    if empty:
+        yield Finding("evaluation", f"no number: {', '.join(empty[:6])}; NaN and text are none")
+    size = report.get("size")
+    if isinstance(size, list) and len(size) == 2 and (number(size[0]) or 0) < (number(size[1]) or 0):
+        says = f"report.json was made with CAPSTONE_SIZE={size[0]}, not {size[1]}; run `make -B all` without it"
+        yield Finding("evaluation", says)
     seeds = report.get("seeds")
     if not isinstance(seeds, list) or len(seeds) < LEAST_SEEDS:
-        yield Finding("evaluation", f'"seeds": expected {LEAST_SEEDS} or more, got {_count(seeds)}')
+        says = (
+            f'"seeds": expected {LEAST_SEEDS} or more, got {_count(seeds)}; train again with others, compare over all'
+        )
+        yield Finding("evaluation", says)
     if report.get("chosen_on") != "validation":
         yield Finding("evaluation", f"what was shipped was chosen on {report.get('chosen_on')!r}; choose on validation")
     for row in _dicts(report.get("comparisons")):
@@ -198,6 +213,13 @@ def _engineering(project: Project) -> Iterator[Finding]:
         return
     if "predict" not in names:
         yield Finding("engineering", "src/predict.py defines no function predict(inputs)")
+    for name in missing_files(project):
+        yield Finding("engineering", f"src/predict.py names {name}, which is not in src/; `make -B all` writes it anew")
+    outside = left_out(project.folder)
+    if outside:
+        kinds = ", ".join((".py", *WEIGHTS))
+        says = f"{', '.join(outside[:6])}: the re-test takes only {kinds}, directly in src/; save the weights as one"
+        yield Finding("engineering", f"{says} of these")
 
 
 def _communication(project: Project) -> Iterator[Finding]:

@@ -109,6 +109,7 @@ def retest(
     projects = [_read(folder) for folder in folders]
     results: list[Retest] = []
     bad: list[str] = []
+    stopped = False
     for project in projects:
         try:
             results.append(retest_in_sandbox(project, key, n, unsafe))
@@ -116,9 +117,17 @@ def retest(
             bad.append(one_line(str(error)))
         except NoSandbox as error:
             fail(one_line(str(error)))
+        except KeyboardInterrupt:  # what was found so far is shown
+            stopped = True
+            break
     _show(results)
     for line in bad:
         print(f"not tested: {visible(line)}")
+    if stopped:
+        done = len(results) + len(bad)
+        left = ", ".join(visible(project.name) for project in projects[done:])
+        print(f"stopped: not tested: {left}")
+        raise typer.Exit(130)
     raise typer.Exit(1 if bad or any(result.held is not True for result in results) else 0)
 
 
@@ -135,10 +144,12 @@ def _show(results: list[Retest]) -> None:
         show(rows)
     if any(it.held is not None for it in results):
         held, number, low, high, expected = class_coverage(results)
-        print(f"{held} of {number} intervals hold their fresh score: {held / number:.2f} [{low:.2f}, {high:.2f}]")
-        print(
-            f"Honest intervals of these widths would in {expected:.2f} of all cases; 0.95 without noise in the re-test."
-        )
+        share = f": {held / number:.2f} [{low:.2f}, {high:.2f}]" if number > 1 else ""
+        print(f"{held} of {number} intervals hold their fresh score{share}")
+        print(f"Honest intervals of these widths hold it with probability {expected:.2f}: the re-test has noise, too.")
+    for it in results:
+        if it.held is None:
+            print(f'{visible(it.name)}: report.json has no "test" with "interval": [low, high]; `make all` writes it')
 
 
 def _told(claim: tuple[float, float, float]) -> str:
@@ -168,10 +179,12 @@ def _secret(path: Path) -> str:
     """The secret in a file; leaves with one line where it could be guessed."""
     from mmcourse.classroom.seal import typed_secret
 
+    remedy = 'write one with `python -c "import secrets; print(secrets.token_urlsafe())"`'
     try:
         return typed_secret(path)
+    except FileNotFoundError:
+        fail(f"{one_line(str(path))}: no such file; {remedy}")
     except (OSError, ValueError) as error:
-        remedy = 'write one with `python -c "import secrets; print(secrets.token_urlsafe())"`'
         fail(one_line(str(error).replace("leave --secret out and one is made", remedy)))
 
 

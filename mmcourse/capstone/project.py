@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ from mmcourse.classroom.untrusted import Unreadable, read_file
 PAGES = ("project.toml", "PROPOSAL.md", "README.md", "limits.md", "report.json", "Makefile")
 CARDS = ("cards/model.md", "cards/data.md")
 WEIGHTS = (".npz", ".safetensors", ".json", ".onnx")
+FOREIGN = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib", ".h5", ".keras", ".npy")  # stays outside
 MOST_WEIGHTS = 32 << 20  # bytes of everything that goes into the sandbox
 
 
@@ -78,7 +81,7 @@ def _facts(folder: Path, texts: dict[str, str], problems: dict[str, str]) -> tup
         facts = tomllib.loads(texts["project.toml"])
         return str(facts["name"]), find_brief(str(facts["brief"]))
     except tomllib.TOMLDecodeError as error:
-        raise BadProject(f"{folder / 'project.toml'}: {error}") from None
+        raise BadProject(f'{folder / "project.toml"}: {error}; expected lines name = "…", brief = "…"') from None
     except KeyError as error:
         raise BadProject(f'{folder / "project.toml"}: expected a line {error.args[0]} = "…"') from None
     except ValueError as error:
@@ -111,6 +114,28 @@ def interval_of(claim: Any) -> tuple[float, float] | None:
         return None
     low, high = number(given[0]), number(given[1])
     return (low, high) if low is not None and high is not None and low <= high else None
+
+
+def left_out(folder: Path) -> list[str]:
+    """What lies in src/ and does not go into the sandbox: weights of other kinds, and folders with code."""
+    found = []
+    for path in sorted((folder / "src").glob("*")):
+        if path.suffix.lower() in FOREIGN:
+            found.append(f"src/{path.name}")
+        elif path.is_dir() and path.name != "__pycache__" and any(path.glob("*.py")):
+            found.append(f"src/{path.name}/")
+    return found
+
+
+def missing_files(project: Project) -> list[str]:
+    """Weights that src/predict.py names and that are not in src/."""
+    try:
+        tree = ast.parse(project.texts.get("src/predict.py", ""))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    names = [text for text in texts if re.fullmatch(r"[\w.-]{1,80}", text) and text.endswith((*WEIGHTS, *FOREIGN))]
+    return [name for name in dict.fromkeys(names) if not (project.folder / "src" / name).is_file()]
 
 
 def cells(project: Project) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,17 @@ def claim(brief: Brief, labels: Any, predicted: Any, groups: Any, **more: Any) -
     value, low, high = brief.interval(labels, predicted, groups)
     size = {"n": len(np.asarray(labels)), "groups": len(np.unique(np.asarray(groups)))}
     return {"value": _rounded(value), "interval": [_rounded(low), _rounded(high)], **size, **more}
+
+
+def size(full: int, least: int = 50) -> int:
+    """How many samples `train.py` takes: `full`, or what the environment's CAPSTONE_SIZE says while you try things.
+
+    Leaves with one line where that is no whole number from `least` on.
+    """
+    given = os.environ.get("CAPSTONE_SIZE", str(full))
+    if not given.strip().isdecimal() or int(given) < least:
+        sys.exit(f"CAPSTONE_SIZE: expected a whole number from {least} on, got {given!r}")
+    return int(given)
 
 
 def by_seed(scores: Any, **more: Any) -> dict[str, Any]:

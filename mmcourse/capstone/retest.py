@@ -6,6 +6,7 @@ fresh split has noise of its own, so a little less than 95 % is expected: `inter
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 
 from mmcourse.capstone.fresh import Fresh
 from mmcourse.capstone.intervals import coverage, expected_coverage
-from mmcourse.capstone.project import BadProject, Project, cells, interval_of, number
+from mmcourse.capstone.project import WEIGHTS, BadProject, Project, cells, interval_of, left_out, missing_files, number
 
 SECONDS = 600.0  # of one project
 Predict = Callable[[dict[str, np.ndarray]], Any]
@@ -98,27 +99,33 @@ def predictions(split: Fresh, predict: Predict, name: str = "predict") -> np.nda
         size = len(next(iter(inputs.values())))
         try:
             given = predict(inputs)
-        except (ChildProcessError, TimeoutError) as error:
-            raise BadProject(f"{name}: predict {error or 'took too long'}") from None
+        except TimeoutError:
+            remedy = f"all {len(split.labels):,} samples have {SECONDS:.0f} seconds together; load the model once"
+            raise BadProject(f"{name}: predict took too long: {remedy}") from None
+        except ChildProcessError as error:
+            raise BadProject(f"{name}: predict {error} on a batch of {size}; it must return an array") from None
         except Exception as error:
-            raise BadProject(f"{name}: predict raised {type(error).__name__} on a batch of {size}") from None
+            shapes = ", ".join(f"{key} {x.dtype} {x.shape}" for key, x in inputs.items())
+            raise BadProject(f"{name}: predict raised {type(error).__name__} on a batch of {shapes}") from None
         parts.append(_checked(given, size, split.classes, name))
     return np.concatenate(parts)
 
 
 def _checked(given: Any, size: int, classes: int | None, name: str) -> np.ndarray:
     array = np.asarray(given)
+    shape = f"{array.dtype} {array.shape}" if given is not None else "None"
     kinds, wanted = ("iu", "whole numbers") if classes is not None else ("f", "floats")
     if array.shape != (size,) or array.dtype.kind not in kinds:
-        raise BadProject(
-            f"{name}: predict must give {wanted} ({size},) for {size} samples, not {array.dtype} {array.shape}"
-        )
+        raise BadProject(f"{name}: predict must give {wanted} ({size},) for {size} samples, not {shape}")
     if classes is not None:
         if array.min() < 0 or array.max() >= classes:
-            raise BadProject(f"{name}: predict gave the label {array.max()}; labels are 0 to {classes - 1}")
+            bad = array.min() if array.min() < 0 else array.max()
+            raise BadProject(f"{name}: predict gave the label {bad}; labels are 0 to {classes - 1}")
         return array.astype(np.int64)
     if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-        raise BadProject(f"{name}: predict must give probabilities from 0 to 1, without NaN")
+        nan, outside = int(np.isnan(array).sum()), int(((array < 0) | (array > 1)).sum())
+        told = f"of {size}, {nan} are NaN and {outside} outside"
+        raise BadProject(f"{name}: predict must give probabilities from 0 to 1, without NaN; {told}")
     return array.astype(np.float64)
 
 
@@ -144,8 +151,23 @@ def retest_in_sandbox(project: Project, secret: str, n: int | None = None, unsaf
             raise BadProject(f"{project.name}: src/predict.py {error}") from None
         if not isinstance(predict, Proxy):
             broken = session.errors[0][2] if session.errors else "it defines no function predict"
-            raise BadProject(f"{project.name}: src/predict.py does not give predict(inputs): {broken}")
-        return retest(project, hidden_seed(secret, project), predict, n)
+            says = f"{project.name}: src/predict.py does not give predict(inputs): {broken}"
+            raise BadProject(f"{says}{_hint(project, says)}")
+        try:
+            return retest(project, hidden_seed(secret, project), predict, n)
+        except BadProject as error:
+            raise BadProject(f"{error}{_hint(project, str(error))}") from None
+
+
+def _hint(project: Project, says: str) -> str:
+    """What may be the reason, where code behind the walls did not find what it finds at home."""
+    outside = [*left_out(project.folder), *(f"src/{name} (missing)" for name in missing_files(project))]
+    kinds = ", ".join((".py", *WEIGHTS))
+    if outside and re.search("NotFound|OSError|Permission|Import|Attribute|TypeError|RuntimeError", says):
+        return f"; not in the sandbox: {', '.join(outside[:6])}; it takes only {kinds}, directly in src/"
+    if re.search("NotFound|OSError|Permission", says):
+        return f"; the sandbox has only the {kinds} of src/, beside predict.py, and no network; write no files"
+    return "; try it on the batch of tests/test_predict.py" if " raised " in says else ""
 
 
 def load_predict(folder: Path) -> Predict:

@@ -67,6 +67,8 @@ def test_the_markers_words_stand_at_their_places(which, tmp_path):
         (lambda f: f["test"].pop("interval"), "no interval", "no interval: test"),
         (lambda f: f["comparisons"][0].update(interval=[0.3, 0.2]), "no interval", "joint against words alone"),
         (lambda f: f["by_group"][1].update(interval=[float("nan"), 1]), "no interval", "landline"),
+        (lambda f: f["test"].update(value=float("nan")), "", "no number: test"),
+        (lambda f: f.update(size=[300, 6000]), "", "CAPSTONE_SIZE=300, not 6000"),
         (lambda f: f.update(seeds=[3]), "", "expected 3 or more, got 1"),
         (lambda f: f.update(chosen_on="test"), "", "chosen on 'test'"),
         (lambda f: f["comparisons"][0].update(paired=False), "", "not paired"),

@@ -50,6 +50,29 @@ def test_retest_of_a_class(good, tmp_path):
     assert "of 1 intervals hold their fresh score" in tested.output
 
 
+def test_what_was_found_before_an_interruption_is_shown(good, tmp_path, monkeypatch):
+    from mmcourse.capstone import retest as module
+
+    real, calls = module.retest_in_sandbox, []
+
+    def interrupted(project, *more):
+        calls.append(project.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(project, *more)
+
+    monkeypatch.setattr(module, "retest_in_sandbox", interrupted)
+    (tmp_path / "secret").write_text("Quite-a-long-secret-73", encoding="utf-8")
+    done = call("retest", good, good, "--secret", tmp_path / "secret", "-n", "80", "--unsafe")
+    assert done.exit_code == 130 and "of 1 intervals hold" in done.output
+    assert "stopped: not tested: call-back-first" in done.output
+
+
+def test_a_missing_secret_says_how_to_write_one(good, tmp_path):
+    done = call("retest", good, "--secret", tmp_path / "nothing")
+    assert done.exit_code == 2 and "no such file; write one with `python -c" in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

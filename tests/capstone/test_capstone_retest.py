@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from mmcourse.capstone.briefs import BRIEFS, EXAMPLE, find_brief
+from mmcourse.capstone.check import check
 from mmcourse.capstone.fresh import hotline_fresh, kiosk_fresh, triage_fresh
 from mmcourse.capstone.new import copy_example, new_project
-from mmcourse.capstone.project import BadProject, cells, read_project
-from mmcourse.capstone.report import by_seed, claim, names, paired, write_report
+from mmcourse.capstone.project import BadProject, cells, left_out, missing_files, read_project
+from mmcourse.capstone.report import by_seed, claim, names, paired, size, write_report
 from mmcourse.capstone.retest import (
     Retest,
     class_coverage,
@@ -52,9 +53,10 @@ def test_the_seed_is_hidden_and_stays(examples):
     [
         (lambda x: np.zeros(3, int), "whole numbers"),
         (lambda x: np.zeros(len(x["phone"])), "whole numbers"),
-        (lambda x: None, "whole numbers"),
+        (lambda x: None, "whole numbers .* not None"),
         (lambda x: np.full(len(x["phone"]), 2), "the label 2; labels are 0 to 1"),
-        (lambda x: 1 / 0, "raised ZeroDivisionError"),
+        (lambda x: np.full(len(x["phone"]), -1), "the label -1; labels are 0 to 1"),
+        (lambda x: 1 / 0, r"raised ZeroDivisionError on a batch of words float32 \(\d+, 12\)"),
     ],
 )
 def test_what_is_no_prediction_is_refused(predict, says):
@@ -66,7 +68,7 @@ def test_what_is_no_prediction_is_refused(predict, says):
 def test_probabilities_lie_between_0_and_1(bad):
     split = triage_fresh(1, 6)
     assert predictions(split, lambda x: np.full(len(x["record"]), 0.5)).shape == (6,)
-    with pytest.raises(BadProject, match="probabilities from 0 to 1"):
+    with pytest.raises(BadProject, match="probabilities from 0 to 1, without NaN; of 6, "):
         predictions(split, lambda x: np.full(len(x["record"]), bad))
 
 
@@ -128,6 +130,47 @@ def test_code_that_does_not_start_is_named(examples, tmp_path):
             retest_in_sandbox(read_project(tmp_path / "broken"), SECRET, n=5)
     except NoSandbox as error:
         pytest.skip(str(error))
+
+
+def test_weights_that_stay_outside_are_named(examples, tmp_path):
+    from mmcourse.classroom.sandbox import NoSandbox
+
+    copy_example("good", tmp_path / "ours")
+    source = tmp_path / "ours" / "src"
+    (source / "model.npz").rename(source / "model.pt")
+    (source / "nets").mkdir()
+    (source / "nets" / "__init__.py").write_text("", encoding="utf-8")
+    text = (source / "predict.py").read_text(encoding="utf-8")
+    (source / "predict.py").write_text(text.replace("model.npz", "model.pt"), encoding="utf-8")
+    project = read_project(tmp_path / "ours")
+    assert left_out(project.folder) == ["src/model.pt", "src/nets/"] and missing_files(project) == []
+    (says,) = [finding.says for finding in check(project) if finding.row == "engineering"]
+    assert "src/model.pt, src/nets/: the re-test takes only .py, .npz" in says
+    try:
+        with pytest.raises(BadProject, match="not in the sandbox: src/model.pt, src/nets/"):
+            retest_in_sandbox(project, SECRET, n=5)
+    except NoSandbox as error:
+        pytest.skip(str(error))
+
+
+def test_weights_that_are_missing_are_found_before_the_re_test(examples, tmp_path):
+    copy_example("good", tmp_path / "ours")
+    (tmp_path / "ours" / "src" / "model.npz").unlink()
+    project = read_project(tmp_path / "ours")
+    assert missing_files(project) == ["model.npz"]
+    assert any("names model.npz, which is not in src/" in finding.says for finding in check(project))
+    assert not missing_files(examples["good"]) and not left_out(examples["good"].folder)
+
+
+def test_a_size_for_trying_is_a_number_and_is_seen(monkeypatch):
+    monkeypatch.delenv("CAPSTONE_SIZE", raising=False)
+    assert size(600) == 600
+    monkeypatch.setenv("CAPSTONE_SIZE", "60")
+    assert size(600) == 60
+    for bad in ("abc", "0", "-5", ""):
+        monkeypatch.setenv("CAPSTONE_SIZE", bad)
+        with pytest.raises(SystemExit, match="CAPSTONE_SIZE: expected a whole number from 50 on"):
+            size(600)
 
 
 def test_cells_carry_code_and_weights_and_no_more(examples, tmp_path, monkeypatch):

@@ -48,3 +48,16 @@ def test_a_new_triage_project_reports_its_baselines(tmp_path):
     assert set(report["baselines"]) == {"majority", "image alone", "record alone", "late vote"}
     low, high = report["test"]["interval"]
     assert 0.7 < low < report["test"]["value"] < high < BRIEFS["b"].ceiling()
+
+
+def test_a_new_kiosk_project_reports_each_modality_and_a_late_vote(tmp_path):
+    new_project(tmp_path / "ours", BRIEFS["a"])
+    report = run(tmp_path / "ours", CAPSTONE_SIZE="60")
+    write_cards(tmp_path / "ours")
+    found = check(read_project(tmp_path / "ours"))
+    assert not faults(found) and not [finding for finding in found if finding.row == "baselines"]
+    assert any("CAPSTONE_SIZE=60" in finding.says for finding in found)
+    values = {name: claim["value"] for name, claim in report["baselines"].items()}
+    assert list(values) == ["majority", "speech alone", "image alone", "late vote"]
+    assert max(values.values()) < 0.6 < report["test"]["interval"][0]
+    assert len(report["by_group"]) == 3 + 6
