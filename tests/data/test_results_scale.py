@@ -55,6 +55,7 @@ def test_keras_as_stored_says_what_the_lesson_says():
     for name in ("fit, odd last batch", "accumulation, 21 + 20"):
         assert found[name] > 1e-6
     assert "21 and 20" in found["loop, odd batch, losses by sample"]
+    assert "torch" not in found["keras.distribution has a file for"] and found["of it unfinished on TensorFlow"]
 
 
 def test_keras_runs_again_where_it_is_asked_for():
@@ -74,6 +75,37 @@ def test_precision_by_seed(script):
         np.subtract(table["bfloat16 by autocast, 0.001"]["16"], table["float32, 0.001"]["16"])
     )
     assert abs(gain) < 0.02 and half < 0.05
+
+
+def test_rounding_the_weights_is_what_costs(script):
+    digits, base = STORED["digits"], STORED["precision"]["accuracy"]
+    assert len(digits["accuracy"]) == len(script.ROUNDED) * len(script.RATES)
+    for epochs in ("4", "16"):
+        gain, half = mean_and_interval(
+            np.subtract(digits["accuracy"]["weights, 0.0001"][epochs], base["float32, 0.0001"][epochs])
+        )
+        assert gain + half < 0
+        gain, half = mean_and_interval(
+            np.subtract(digits["accuracy"]["means, 0.0001"][epochs], base["float32, 0.0001"][epochs])
+        )
+        assert abs(gain) <= half < 0.005
+    assert min(digits["undone"]["0.0001"]) > 0.8 > 0.5 > max(digits["undone"]["0.001"])
+
+
+def test_rounding_is_to_eight_bits_and_counts_steps_that_it_undoes(script):
+    import torch
+
+    value = torch.tensor([1.0, 1.001, 1.006])
+    script.round_all([value])
+    assert value.tolist() == [1.0, 1.0, 1.0078125]
+    torch.manual_seed(0)
+    x, y = torch.randn(64, 4), torch.randint(0, 2, (64,))
+    shares = {}
+    for rate in (1e-6, 1.0):
+        net = torch.nn.Linear(4, 2)
+        torch.nn.init.ones_(net.weight)
+        shares[rate] = script.train_rounded(net, x, y, x, y, "weights", rate, (1,))[1]
+    assert shares[1e-6] > 0.7 and shares[1.0] == 0
 
 
 def test_compile_as_stored():

@@ -49,6 +49,21 @@ def test_the_peak_is_near_the_prediction():
     assert memory.process_peak_mb() > 50
 
 
+def test_the_levels_of_memory_have_the_peak_and_the_marks():
+    from torch.profiler import record_function
+
+    def run():
+        with record_function("first"):
+            kept = torch.zeros(1000)  # 4,000 bytes
+        with record_function("second"):
+            kept + torch.zeros(1000)
+
+    levels, marks = memory.memory_levels(run)
+    assert levels[0] == 0 and max(levels) == memory.peak_bytes(run) == 12_000
+    assert [name for _, name in marks] == ["first", "second"]
+    assert max(levels[: marks[1][0] + 1]) == 4000, "what the first part allocates lies before the second mark"
+
+
 def gradients(blocks, x, how):
     torch.manual_seed(1)
     blocks.zero_grad()
@@ -168,8 +183,10 @@ def test_counted_operations_are_pytorchs_own():
 def test_a_product_of_estimates_has_the_product_of_factors():
     hours = cost.Estimate(10.0, 1.5, "h") * cost.Estimate(0.5, 2.0, "kWh")
     assert hours.value == 5 and hours.factor == 3 and hours.unit == "kWh"
-    assert str(hours) == "5 kWh (2 to 2e+01)" and str(cost.Estimate(5.0)) == "5"
+    assert str(hours) == "5 kWh (2 to 20)" and str(cost.Estimate(5.0)) == "5"
     assert (cost.Estimate(2.0, 3.0) * 4).factor == 3
+    assert str(cost.Estimate(29_167.0, 2.0, "h")) == "29,000 h (10,000 to 60,000)"
+    assert str(cost.Estimate(4.2e22, 1.2)) == "4.2e+22 (3e+22 to 5e+22)"
     assert cost.emissions(hours, 400).value == 2000
 
 

@@ -110,22 +110,64 @@ def test_resume_reads_only_what_is_needed(folder):
 
     shards = Counting(folder)
     reader = stream.ShardStream(shards, 16, buffer=20)
-    reader.load_state_dict({"seed": 0, "epoch": 0, "batches": 11})
+    reader.load_state_dict(reader.state_dict(batches=11))
     keys(reader)
     assert shards.opened < 7, "of ten shards, those that were given are not opened again"
 
 
 def test_resume_with_workers_is_exact(folder):
-    def loader(state=None):
-        reader = stream.ShardStream(stream.TarShards(folder), 16, buffer=20, seed=1)
+    def loader(rank, world, state=None, workers=2):
+        reader = stream.ShardStream(stream.TarShards(folder), 16, buffer=20, seed=1, rank=rank, world=world)
         if state:
             reader.load_state_dict(state)
-        return [keys([batch]) for batch in DataLoader(reader, batch_size=None, num_workers=2)]
+        found = [keys([batch]) for batch in DataLoader(reader, batch_size=None, num_workers=workers)]
+        return found, reader.state_dict(batches=3, workers=2)
 
-    whole = loader()
-    assert len(set(sum(whole, []))) == 230
-    state = stream.ShardStream(stream.TarShards(folder), 16, seed=1).state_dict(batches=7)
-    assert loader(state) == whole[7:]
+    (first, state), (second, state_1) = loader(0, 2), loader(1, 2)
+    assert len(set(sum(first + second, []))) == 230, "two ranks with two workers each read all, once"
+    assert loader(0, 2, state)[0] == first[3:] and loader(1, 2, state_1)[0] == second[3:]
+    with pytest.raises(ValueError, match="workers 2, this stream has 1"):
+        loader(0, 2, state, workers=0)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"buffer": 30}, "buffer 20, this stream has 30"),
+        ({"batch_size": 8}, "batch_size 16, this stream has 8"),
+        ({"rank": 1}, "rank 0, this stream has 1"),
+        ({"world": 1}, "world 2, this stream has 1"),
+        ({"shards": stream.ArrayShards({"x": np.zeros((231, 1))}, 25)}, "samples 230, this stream has 231"),
+        ({"shards": stream.ArrayShards({"x": np.zeros((230, 1))}, 46)}, "shards 10, this stream has 5"),
+    ],
+)
+def test_a_state_of_other_settings_is_refused(folder, other, said):
+    options = {"shards": stream.TarShards(folder), "batch_size": 16, "buffer": 20, "rank": 0, "world": 2}
+    state = stream.ShardStream(**options).state_dict(batches=2)
+    reader = stream.ShardStream(**(options | other))
+    with pytest.raises(ValueError, match=said):
+        reader.load_state_dict(state)
+
+
+def test_parquet_is_resumed_exactly_with_flat_memory(tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra `scale`)")
+    most, whole_pool = [], pa.default_memory_pool()
+    pools = [pa.proxy_memory_pool(whole_pool) for _ in range(2)]  # each records the most that it held
+    for number, pool in zip((100, 1000), pools, strict=True):
+        pa.set_memory_pool(pool)
+        big = ({"key": f"{i:06d}", "x": np.zeros(2000)} for i in range(number))
+        stream.write_parquet(big, tmp_path / f"{number}.parquet", per_group=50)
+        reader = stream.ShardStream(stream.ParquetShards(tmp_path / f"{number}.parquet"), 16, buffer=30, seed=2)
+        assert len(set(keys(reader))) == number
+        most.append(pool.max_memory())
+    pa.set_memory_pool(whole_pool)
+    assert 100_000 < most[1] < 1.5 * most[0] and most[1] < 10_000_000, "1,000 samples are 16 MB"
+    running = iter(reader)
+    for _ in range(9):
+        next(running)
+    again = stream.ShardStream(stream.ParquetShards(tmp_path / "1000.parquet"), 16, buffer=30)
+    again.load_state_dict(reader.state_dict(batches=9))
+    assert keys(again) == keys(running)
 
 
 @pytest.mark.parametrize(

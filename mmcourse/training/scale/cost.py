@@ -83,15 +83,21 @@ class Estimate:
     unit: str = ""
 
     def __str__(self) -> str:
-        told = f"{self.value:.2g} {self.unit}".strip()
+        told = f"{_rounded(self.value, 2)} {self.unit}".strip()
         if self.factor == 1:
             return told
-        return f"{told} ({self.value / self.factor:.1g} to {self.value * self.factor:.1g})"
+        return f"{told} ({_rounded(self.value / self.factor, 1)} to {_rounded(self.value * self.factor, 1)})"
 
     def __mul__(self, other: float | Estimate) -> Estimate:
         if isinstance(other, Estimate):
             return Estimate(self.value * other.value, self.factor * other.factor, other.unit)
         return Estimate(self.value * other, self.factor, self.unit)
+
+
+def _rounded(value: float, digits: int) -> str:
+    """To so many digits, written out where that is shorter to read: 29,000 and not 2.9e+04."""
+    short = f"{value:.{digits}g}"
+    return f"{float(short):,.0f}" if 10 <= float(short) < 1e7 else short
 
 
 def energy_counters(folder: Path = POWERCAP) -> dict[str, Path]:
@@ -142,7 +148,7 @@ class EnergyMeter:
         if self.measured:
             return f"{self.energy}, read from {len(self.counters)} counter(s) of this machine's processor"
         return (
-            f"{self.energy}, estimate: {self.core_seconds:.1f} s of one core × {self.watts:g} W, "
+            f"{self.energy}, estimate: {self.core_seconds:.2g} s of one core × {self.watts:g} W, "
             f"could be off by a factor of {FACTOR:g}"
         )
 

@@ -104,16 +104,30 @@ def peak_bytes(run: Callable[[], Any]) -> int:
 
     On a GPU: `torch.cuda.reset_peak_memory_stats()`, then `torch.cuda.max_memory_allocated()`.
     """
+    return max(memory_levels(run)[0])
+
+
+def memory_levels(run: Callable[[], Any]) -> tuple[list[int], list[tuple[int, str]]]:
+    """Bytes held after each allocation and release during `run`, from 0, and where its named parts begin.
+
+    Returns
+    -------
+    levels : list of int
+    marks : pairs of a place in `levels` and a name, of each `with torch.profiler.record_function(name)` within `run`;
+        an optimizer's step is named by PyTorch
+    """
     from torch.profiler import ProfilerActivity, profile
 
     with no_stderr(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         run()
-    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
-    level = peak = 0
-    for event in sorted(events, key=lambda e: e.start_ns()):
-        level += event.nbytes()
-        peak = max(peak, level)
-    return peak
+    events = sorted(profiler.profiler.kineto_results.events(), key=lambda e: e.start_ns())
+    levels, marks = [0], []
+    for event in events:
+        if event.name() == "[memory]":
+            levels.append(levels[-1] + event.nbytes())
+        elif event.is_user_annotation():
+            marks.append((len(levels) - 1, event.name()))
+    return levels, marks
 
 
 def process_peak_mb() -> float:
@@ -130,7 +144,7 @@ def process_peak_mb() -> float:
 
 # ---------------------------------------------------------------- activation checkpointing
 class _Recompute(torch.autograd.Function):
-    """Keeps a block's input and its weights, not what lies between; runs the block again when the gradient comes."""
+    """Keeps only a block's input; runs the block again when the gradient comes."""
 
     @staticmethod
     def forward(ctx: Any, block: nn.Module, x: Tensor, *weights: Tensor) -> Tensor:
@@ -148,9 +162,10 @@ class _Recompute(torch.autograd.Function):
             again = x.detach().requires_grad_(x.requires_grad)
             y = ctx.block(again)
         torch.set_rng_state(now)
-        wanted = [t for t in (again, *ctx.weights) if t.requires_grad]
+        given = (again, *ctx.weights)
+        wanted = [t for t in given if t.requires_grad]
         found = iter(torch.autograd.grad(y, wanted, grads, allow_unused=True))
-        return (None, *(next(found) if t.requires_grad else None for t in (again, *ctx.weights)))
+        return None, *(next(found) if t.requires_grad else None for t in given)
 
 
 def recompute(block: nn.Module, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@
     write_tar_shards(samples, folder, per_shard=200)  # WebDataset's format: plain tar files
     stream = ShardStream(TarShards(folder), batch_size=64, buffer=400, seed=0, rank=rank, world=world)
     for batch in stream: ...
-    saved = stream.state_dict()  # three numbers; a new stream with `load_state_dict(saved)` goes on from there
+    saved = stream.state_dict()  # numbers only; a new stream with `load_state_dict(saved)` goes on from there
 
 A *shard* is a file (or a row group of a Parquet file) that is read from beginning to end. The order of reading is a
 function of seed, epoch, process and worker, so that resuming needs no stored order: it is computed again.
@@ -247,8 +247,8 @@ def _deal(batches: int, per_worker: Sequence[int]) -> tuple[list[int], int]:
 class ShardStream(torch.utils.data.IterableDataset):
     """Batches of samples out of shards: shuffled through a buffer, split by process and worker, resumed exactly.
 
-    Give it to a PyTorch `DataLoader` with `batch_size=None` to read in several worker processes; `state_dict(batches)`
-    then takes how many batches the loop has had, since only the loop knows.
+    Give it to a PyTorch `DataLoader` with `batch_size=None` to read in several worker processes; then
+    `state_dict(batches, workers)` takes how many batches the loop has had, since only the loop knows.
 
     Parameters
     ----------
@@ -267,19 +267,48 @@ class ShardStream(torch.utils.data.IterableDataset):
         self.shards, self.batch_size, self.buffer, self.seed = shards, batch_size, buffer, seed
         self.rank, self.world = rank, world
         self.epoch = self.start = self.batches = 0
+        self.workers = 1  # of the loader that a loaded state was saved with
 
     def set_epoch(self, epoch: int) -> None:
         """Another epoch, another order."""
         self.epoch, self.start, self.batches = epoch, 0, 0
 
-    def state_dict(self, batches: int | None = None) -> dict[str, int]:
-        """Where the stream is: seed, epoch, and how many batches of it were given."""
-        return {"seed": self.seed, "epoch": self.epoch, "batches": self.batches if batches is None else batches}
+    def settings(self) -> dict[str, int]:
+        """What must be the same when a state is loaded: with other settings, the order is another one."""
+        lengths = self.shards.lengths
+        return {
+            "shards": len(lengths),
+            "samples": int(sum(lengths)),
+            "batch_size": self.batch_size,
+            "buffer": self.buffer,
+            "rank": self.rank,
+            "world": self.world,
+        }
+
+    def state_dict(self, batches: int | None = None, workers: int = 1) -> dict[str, int]:
+        """Where the stream is (seed, epoch, how many batches of it were given), and with what settings.
+
+        Parameters
+        ----------
+        batches : how many the loop has had from a loader with workers; default: what this stream has given
+        workers : of that loader
+        """
+        place = {"seed": self.seed, "epoch": self.epoch, "batches": self.batches if batches is None else batches}
+        return {**place, **self.settings(), "workers": workers}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from there at the next `iter`."""
+        """Go on from there at the next `iter`.
+
+        Raises
+        ------
+        ValueError
+            The state was saved with other shards, batches, buffer or readers, so that its place means nothing here.
+            Another number of loader workers is noticed at the next `iter`.
+        """
+        for name, mine in self.settings().items():
+            _same(name, state[name], mine)
         self.seed, self.epoch, self.start = state["seed"], state["epoch"], state["batches"]
-        self.batches = self.start
+        self.batches, self.workers = self.start, state["workers"]
 
     def num_batches(self, worker: int = 0, workers: int = 1) -> int:
         """Batches of one worker in an epoch."""
@@ -289,6 +318,8 @@ class ShardStream(torch.utils.data.IterableDataset):
 
     def __iter__(self) -> Iterator[list[Sample]]:
         worker, workers = _worker()
+        if self.start:
+            _same("workers", self.workers, workers)
         per_worker = [self.num_batches(w, workers) for w in range(workers)]
         taken, turn = _deal(self.start, per_worker)
         worker = (worker + turn) % workers  # a new loader begins with its worker 0, whoever's turn it was
@@ -343,6 +374,11 @@ class _Reader:
             self.row += 1
         self.row += 1
         return next(self.open)
+
+
+def _same(name: str, saved: int, mine: int) -> None:
+    if saved != mine:
+        raise ValueError(f"ShardStream: the state was saved with {name} {saved}, this stream has {mine}")
 
 
 def _worker() -> tuple[int, int]:

@@ -23,6 +23,7 @@ import tempfile
 import time
 import tracemalloc
 import warnings
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -33,6 +34,7 @@ from safetensors.torch import load_file
 from scipy.stats import spearmanr
 from torch import nn
 from torch.nn import functional as F
+from torch.profiler import record_function
 
 from mmcourse import draw, plot, widgets
 from mmcourse.check import check
@@ -101,7 +103,7 @@ assert compare("exact") <= 1e-12
 odd_batch = widgets.guess(
     "Two processes have 21 and 20 messages. Each computes the mean loss of its own "
     "messages, and the two gradients are averaged. Compared with one process:",
-    ["the same", "a little different", "different only without Adam"],
+    ["the same", "a little different", "very different"],
 )
 
 # %%
@@ -114,8 +116,8 @@ adam_bytes = widgets.guess(
 # %%
 kept_part = widgets.guess(
     "Sixteen equal blocks in a row. You keep only what enters each block, and compute "
-    "the rest again in the backward pass. How much longer does a step take?",
-    ["about a third", "twice as long", "four times"],
+    "the rest again in the backward pass. By how much do a step's operations grow?",
+    ["by about a third", "they double", "they become four times as many"],
 )
 
 # %% [markdown]
@@ -189,16 +191,21 @@ def network(width, layers=8):
     return nn.Sequential(*parts)
 
 
-def two_steps(width, x):
-    """A function that makes a network and trains it for two steps."""
+def two_steps(width, x, loss_of=lambda y: y.square().mean()):
+    """A function that makes a network and trains it for two steps, with named parts."""
 
     def run():
         net = network(width)
         optimizer = torch.optim.Adam(net.parameters())
         for _ in range(2):
             optimizer.zero_grad()
-            net(x).square().mean().backward()
+            with record_function("forward"):
+                loss = loss_of(net(x))
+            with record_function("backward"):
+                loss.backward()
             optimizer.step()
+        with record_function("end"):  # only a mark
+            return
 
     return run
 
@@ -210,46 +217,61 @@ print("kept, by hand:", 4 * 64 * 256 * 9, "bytes; PyTorch says", saved)
 
 # %% tags=["free"]
 two_steps(64, torch.randn(8, 64))()  # the first step ever loads libraries
-rows, shapes = [], []
-print("width  batch   predicted   measured peak")
+print("width  batch   the sum   larger of two   measured peak")
 for width, batch in ((256, 16), (256, 1024), (512, 64), (512, 4096)):
     given = torch.randn(batch, width)
     num_weights = sum(p.numel() for p in network(width).parameters())
     predicted = bytes_of_training(num_weights, batch, 8 * width)
+    in_adam = 16 * num_weights + 2 * 4 * width**2
+    in_backward = 12 * num_weights + (8 + 4) * 4 * batch * width
     measured = memory.peak_bytes(two_steps(width, given))
-    rows.append((predicted / 1e6, measured / 1e6))
-    shapes.append(f"width {width}\nbatch {batch}")
-    ratio = measured / predicted
-    first_part = f"{width:5}  {batch:5} {predicted / 1e6:8.1f} MB"
-    print(f"{first_part} {measured / 1e6:12.1f} MB   ×{ratio:.2f}")
-    assert 0.75 < ratio < 1.3
+    told = f"{predicted / 1e6:7.1f} MB {max(in_adam, in_backward) / 1e6:12.1f} MB"
+    print(f"{width:5}  {batch:5} {told} {measured / 1e6:12.1f} MB")
+    assert 0.75 < measured / predicted < 1.3
+    assert abs(measured / max(in_adam, in_backward) - 1) < 0.02
 
 # %% tags=["hide-input", "free"]
-fig, ax = plt.subplots(figsize=(7, 3))
-for shift, column, label in ((-0.2, 0, "predicted"), (0.2, 1, "measured peak")):
-    values = [row[column] for row in rows]
-    ax.bar(np.arange(len(rows)) + shift, values, 0.38, label=label)
-    for i, value in enumerate(values):
-        ax.text(i + shift, value, f"{value:.1f}", ha="center", va="bottom", fontsize=9)
-ax.set_xticks(range(len(rows)), shapes)
-ax.set_ylabel("MB")
-ax.set_title("Bytes of two training steps", loc="left", fontsize=11)
-ax.legend(fontsize=9)
-told = "; ".join(f"{p:.1f} and {m:.1f} MB" for p, m in rows)
-plot.show(fig, alt=f"Predicted and measured bytes for four sizes: {told}.")
+fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.3), layout="constrained", sharey=True)
+told = []
+for ax, width, batch in ((axes[0], 256, 16), (axes[1], 256, 1024)):
+    run = two_steps(width, torch.randn(batch, width))
+    levels, marks = memory.memory_levels(run)
+    begin = [place for place, name in marks if name == "forward"][-1]  # the second step
+    end = marks[-1][0]
+    in_mb = np.array(levels[begin : end + 1]) / 1e6
+    ax.step(range(len(in_mb)), in_mb, where="post")
+    ax.set_ylim(0, 29)
+    parts = []
+    for place, name in marks:
+        if begin <= place < end:
+            parts.append((place - begin, "Adam's step" if "Adam" in name else name))
+            ax.axvline(place - begin, color="gray", linestyle=":", linewidth=1)
+            at, told_part = place - begin + 3, parts[-1][1]
+            ax.text(at, 28.5, told_part, fontsize=8, rotation=90, va="top")
+    ax.set_title(f"batch of {batch}", loc="left", fontsize=10.5, fontweight="normal")
+    ax.set_xlabel("allocations and releases")
+    at_peak = [name for place, name in parts if place <= in_mb.argmax()][-1]
+    told.append(f"batch of {batch}: peak {in_mb.max():.1f} MB, in: {at_peak}")
+axes[0].set_ylabel("MB held")
+fig.suptitle("Second step, width 256", x=0.01, ha="left", fontsize=11)
+plot.show(fig, alt="Memory over one training step: " + "; ".join(told) + ".")
+assert "Adam" in told[0] and "backward" in told[1]
+other = memory.peak_bytes(two_steps(256, torch.randn(1024, 256), torch.sum)) / 1e6
+print(f"batch of 1024, with the sum as the loss: peak {other:.1f} MB")
+assert other < in_mb.max() - 1
 
 # %% [markdown]
-# The input itself was there before and is not counted, so each of the eight layers keeps its output: $a = 8 \cdot \text{width}$. The sum is right to about a quarter, and here too low each time. It leaves out the room that operations need while they run (for Adam's step, for gradients of activations); and it adds what is not there *at the same time*: when the last gradient arrives, the activations are gone. Neither was measured alone.
+# The input itself was there before and is not counted, so each of the eight layers keeps its output: $a = 8 \cdot \text{width}$. The sum is right to about a quarter, because there are two high moments, and neither is the sum. *Adam's step* holds 16 bytes per weight, and two arrays of a layer's size while it works on that layer. The *start of the backward pass* holds the weights and Adam's means only (12 bytes: `zero_grad` has let the gradients go), all activations, and for a moment four arrays of the output's size, for the gradient of the squared loss: with the sum as the loss they are not needed, and the peak is lower. The larger of the two fits all four.
 #
 # **Move the sliders**: a model of 7 billion weights on a card of 80 GB. Which of the knobs bring it below the line?
 
 # %% tags=["hide-input"]
 
 
-def show_budget(weights="float32", optimizer="adam", batch=8, processes=1):
+def show_budget(weights="float32", optimizer="adam", batch_per_process=8, processes=1):
     """The budget of a language model of 7 billion weights, 32 layers of width 4096."""
     half = weights == "bfloat16"
-    kept = 32 * 2048 * 4096 * 17 * batch  # 32 layers, about 17 numbers in each
+    kept = 32 * 2048 * 4096 * 17 * batch_per_process  # about 17 numbers in each
     kept *= 2 if half else 4
     options = {"master": half, "shards": processes}
     budget = memory.training_bytes(7 * 10**9, kept, optimizer, weights, **options)
@@ -274,12 +296,30 @@ widgets.slider(
     show_budget,
     weights=["float32", "bfloat16"],
     optimizer=["sgd", "momentum", "adam"],
-    batch=[1, 2, 4, 8],
+    batch_per_process=[1, 2, 4, 8],
     processes=[1, 2, 4, 8, 16],
 )
 
 # %% [markdown]
-# None of them alone. And two surprises. Weights in bfloat16 do not help with what Adam holds: 16-bit weights need a float32 **master copy** (section 8), so 16 bytes per weight stay 16. And cutting over processes, each with the batch that you set, helps with everything *but* the activations. (About 17 numbers per position, layer and unit of width: Korthikanti et al. 2022 count 34 bytes in 16 bits, attention scores not included. Here 2,048 positions.)
+
+# %%
+for told, options in {
+    "as it is: float32, Adam, batch 8, one process": {},
+    "SGD without momentum": {"optimizer": "sgd"},
+    "weights in bfloat16": {"weights": "bfloat16"},
+    "a batch of 1": {"batch": 1},
+    "16 processes": {"shards": 16},
+    "16 processes and a batch of 1": {"shards": 16, "batch": 1},
+}.items():
+    half = options.get("weights") == "bfloat16"
+    batch = options.pop("batch", 8)
+    kept = 32 * 2048 * 4096 * 17 * batch * (2 if half else 4)
+    needed = memory.training_bytes(7 * 10**9, kept, master=half, **options).total / 1e9
+    print(f"{told:46} {needed:4.0f} GB")
+    assert (needed < 80) == (told == "16 processes and a batch of 1")
+
+# %% [markdown]
+# None of them alone. And two surprises. Weights in bfloat16 do not help with what Adam holds: 16-bit weights need a float32 **master copy** (section 8), so 16 bytes per weight stay 16. And cutting over processes, each with a batch of its own, helps with everything *but* the activations. (About 17 numbers per position, layer and unit of width: Korthikanti et al. 2022 count 34 bytes in 16 bits, attention scores not included. Here 2,048 positions.)
 #
 # ### And the seconds?
 # A processor can multiply only as fast as numbers arrive. **Arithmetic intensity** is the number of operations per byte moved. For $(b \times n)\cdot(n \times n)$ it is about $2bn^2 / 4(n^2 + 2bn)$: small where the batch is small.
@@ -385,7 +425,7 @@ assert compare("accumulated in three", weights) <= 1e-12
 # %% [markdown]
 # ## 5 · Several processes
 #
-# **Data parallel** training: every process has the whole model and its own share of each batch. After the backward pass the gradients are averaged over processes, an operation called **all-reduce**; then each takes the same step, so that the models stay equal. PyTorch's `DistributedDataParallel` (**DDP**) does this while the backward pass still runs (Li et al. 2020; the calls are in `main` of `scale_train.py`, not shown here). The number of a process is its **rank**, how many there are the **world size**.
+# **Data parallel** training: every process has the whole model and its own share of each batch. After the backward pass the gradients are averaged over processes, an operation called **all-reduce**; then each takes the same step, so that the models stay equal. PyTorch's `DistributedDataParallel` (**DDP**) does this while the backward pass still runs (Li et al. 2020). The number of a process is its **rank**, how many there are the **world size**.
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -410,7 +450,16 @@ draw.show(
 )
 
 # %% [markdown]
-# DDP divides by the number of *processes*. So the loop multiplies each loss by the world size and divides by everybody's number of samples (`* world / number` above). What if it does not? The launch of section 1 trained four ways:
+# Here is the whole training function of a script (`dist` is `torch.distributed`; `take` takes rows out of a batch):
+
+# %%
+print(inspect.getsource(scale_train.train_ddp))
+
+# %% [markdown]
+# Around it, a script of yours has three lines more: `dist.init_process_group("gloo")` first, then `rank, world = dist.get_rank(), dist.get_world_size()`, and `dist.destroy_process_group()` at the end (for restarts, `join_group` in `scale_train.py` instead of the first two). To accumulate, put all micro-batches but the last under `with parallel.no_sync():`, so that gradients are exchanged once.
+# %% [markdown]
+#
+# DDP divides by the number of *processes*. So the loss is multiplied by the world size and divided by everybody's number of samples (`* world / len(rows)`). What if it is not? The launch of section 1 trained four ways:
 
 # %%
 print("AdamW, rate 0.003, five steps:")
@@ -430,16 +479,26 @@ odd_batch.compare("a little different")
 # %%
 
 
-def five_steps(way, make_optimizer):
+def halves(rows):
+    """As in the launch: every second row."""
+    return rows[::2], rows[1::2]
+
+
+def uneven(rows):
+    """50 and 14 rows; 27 and 14 in the last batch."""
+    return rows[:-14], rows[-14:]
+
+
+def five_steps(way, make_optimizer, parts_of=halves, factor=1):
     """The loss on all 297 messages after the epoch, two ranks in one process."""
     played = scale_train.new_model()
     optimizer = make_optimizer(played.parameters())
     for step in range(5):
-        for rank in (0, 1):
-            rows, number = scale_train.rows_of(step, 297, rank, 2)
+        whole_batch, number = scale_train.rows_of(step, 297)
+        for rows in parts_of(whole_batch):
             part = scale_train.take(data, rows)
             loss = scale_train.loss_of(played(part), part["target"], number, 2, way)
-            (loss / 2).backward()  # all-reduce divides by two
+            (factor * loss / 2).backward()  # all-reduce divides by two
         optimizer.step()
         optimizer.zero_grad()
     with torch.no_grad():
@@ -458,16 +517,31 @@ def sgd(parameters):
 
 ends = {}
 for name, make_optimizer in (("AdamW", adamw), ("SGD", sgd)):
-    for way in ("exact", "mean of means", "sum"):
-        ends[name, way] = five_steps(way, make_optimizer)
-        print(f"{name:6} {way:14} loss afterwards {ends[name, way]:.4g}")
+    for told, way, options in (
+        ("exact", "exact", {}),
+        ("mean of means", "mean of means", {}),
+        ("the same, 50 and 14", "mean of means", {"parts_of": uneven}),
+        ("sum", "sum", {}),
+        ("exact × 32", "exact", {"factor": 32}),
+    ):
+        ends[name, told] = five_steps(way, make_optimizer, **options)
+        print(f"{name:6} {told:20} loss afterwards {ends[name, told]:.6g}")
 for name in ("AdamW", "SGD"):
-    assert abs(ends[name, "mean of means"] - ends[name, "exact"]) < 0.002
+    assert abs(ends[name, "mean of means"] - ends[name, "exact"]) < 0.001
+    assert abs(ends[name, "the same, 50 and 14"] - ends[name, "exact"]) > 0.01
+assert ends["AdamW", "the same, 50 and 14"] < ends["AdamW", "exact"]
 assert abs(ends["AdamW", "sum"] - ends["AdamW", "exact"]) < 0.05
-assert ends["SGD", "sum"] > 5
+assert abs(ends["AdamW", "exact × 32"] - ends["AdamW", "exact"]) < 1e-3
+assert abs(ends["AdamW", "sum"] - ends["AdamW", "exact"]) > 0.005
+assert min(ends["SGD", "sum"], ends["SGD", "exact × 32"]) > 5
 
 # %% [markdown]
-# In five steps of this model, with one seed and one rate for each optimizer: the mean of means moves the loss by at most one in the last digit printed, which no curve would show. The sum makes SGD diverge; with AdamW, which divides by the gradient's own size, the loss is only a little higher. So without the exact run beside it, a loss need not tell.
+# In five steps of this model, with one seed and one rate for each optimizer:
+#
+# - The *mean of means* moves the loss by less than 0.001, which no curve would show; here only the last step has unequal parts. With parts of 50 and 14 it is off by more than 0.01, and with AdamW it is *lower* than the exact one: a wrong gradient can look like progress.
+# - The *sum* makes SGD diverge, as the exact gradient × 32 does. AdamW divides by the gradient's own size, so × 32 in *every* step changes almost nothing; the sum is × 32 in four steps and × 20.5 in the last, and the loss is only a little higher.
+#
+# So without the exact run beside it, a loss need not tell.
 #
 # The mean of means was reported in fairseq, PyTorch, transformers (twice, in 2019 and 2024) and torchtune (issues under *Sources*).
 #
@@ -503,19 +577,57 @@ print("rank 0 is", "the same process" if same else "another process than before"
 assert compare("killed") <= 1e-12 and report["restarts"] == 1 and not same
 
 # %% [markdown]
-# Equal weights alone do not show that it went on: a run begun anew at step 0 ends with the same. "Step 3" does. (A restart without Adam's means was not tried.)
-#
+# Equal weights alone do not show that it went on: a run begun anew at step 0 ends with the same. "Step 3" does. And are Adam's means needed? In one process, stopped after three steps and gone on with them or without:
+
+# %%
+for kept in (True, False):
+    begun = scale_train.new_model()
+    three_batches = scale_train.take(data, torch.arange(3 * scale_train.BATCH))
+    optimizer = scale_train.train(begun, three_batches)
+    scale_train.train(begun, data, start=3, optimizer=optimizer if kept else None)
+    name = "with Adam's means" if kept else "without Adam's means"
+    gap = compare(name, scale_train.weights_of(begun))
+    assert (gap <= 1e-12) == kept and (kept or gap > 1e-6)
+
+# %% [markdown]
 # Rank 0 writes the file, and all others wait at a **barrier**: nobody goes on before it is complete. Without the barrier, a rank may be a step ahead of the file.
 #
 # ### A launch that always ends
-# In a notebook a hanging launch is worse than a failed one. None hangs here; the course's tests end one that does. `launch.torchrun` runs this command:
+# In a notebook a hanging launch is worse than a failed one. Here one hangs on purpose: rank 1 sleeps for ten minutes, and the launch has 8 seconds.
+
+# %% tags=["free"]
+asleep = folder / "asleep.py"
+asleep.write_text(
+    "import os, sys, time\n"
+    "rank = os.environ['RANK']\n"
+    "open(f'{sys.argv[1]}/pid {rank}', 'w').write(str(os.getpid()))\n"
+    "time.sleep(600 if rank == '1' else 0)\n"
+)
+begin = time.perf_counter()
+hung = launch.torchrun(asleep, [folder], processes=2, timeout=8)
+took = time.perf_counter() - begin
+try:
+    hung.result
+except RuntimeError as error:
+    print(f"after {took:.0f} s: RuntimeError: {error}")
+pids = [int(path.read_text()) for path in folder.glob("pid *")]
+time.sleep(0.5)
+left = []
+for pid in pids:
+    if psutil.pid_exists(pid):
+        left.append(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+print(f"{len(pids)} workers had started; {sum(left)} still run")
+assert hung.code == 124 and took < 30 and not any(left)
+
+# %% [markdown]
+# `launch.torchrun` runs this command:
 
 # %%
 print("torchrun", " ".join(launch.torchrun_arguments(processes=2, restarts=1)))
 print("           scale_train.py FOLDER")
 
 # %% [markdown]
-# `127.0.0.1:0` is this machine and any free port; the backend is **gloo**, which needs no GPU (on GPUs: **nccl**); each process gets one thread; and after the timeout the launcher and all that it started are ended. On 8 GPUs, which was not run, you change four things: `--nproc-per-node=8`, `join_group("nccl")`, a mesh of `"cuda"` in `shard` (section 6), and model and data go to each rank's GPU.
+# `127.0.0.1:0` is this machine and any free port; the backend is **gloo**, which needs no GPU (on GPUs: **nccl**); each process gets one thread; and after the timeout the launcher and all that it started are ended. On 8 GPUs, which was not run, you change four things: `--nproc-per-node=8`, the backend `nccl`, a mesh of `"cuda"` in `shard` (section 6), and model and data go to each rank's GPU.
 
 # %% [markdown]
 # ## 6 · Who holds what: FSDP
@@ -557,10 +669,11 @@ print(inspect.getsource(scale_train.shard))
 held = report["numbers held by rank 0"]
 total = sum(p.numel() for p in model.parameters())
 print(f"rank 0 holds {held} of {total} numbers")
-assert held == 48_674 and compare("fsdp") <= 1e-12
+rounded_up = sum(-(-p.shape[0] // 2) * p[0].numel() for p in model.parameters())
+assert held == 48_674 == rounded_up and compare("fsdp") <= 1e-12
 
 # %% [markdown]
-# **FSDP ≡ DDP ≡ one process.** A little more than half, because an axis of odd length cannot be halved.
+# **FSDP ≡ DDP ≡ one process.** A little more than half, because an axis of odd length cannot be halved: rank 0's part is rounded up.
 #
 # One trap: the **gradient norm** for clipping must be everybody's. A shard's own norm is too small, so that each rank would clip by another factor:
 
@@ -616,10 +729,16 @@ draw.show(
 # %% [markdown]
 # With $L$ equal layers in segments of $s$, there are $L/s$ inputs to keep, and one segment at a time is whole: $L/s + s$ instead of $L$, least at $s = \sqrt L$. The price is a second forward pass. A backward pass costs about two forwards, so in *operations* the step becomes $(1+1+2)/(1+2) = 4/3$ as long.
 #
-# `memory.recompute` is this in 25 lines (an `autograd.Function`); PyTorch's own is `torch.utils.checkpoint.checkpoint(block, x, use_reentrant=False)`. Sixteen blocks, *with dropout*, in float64 and with an odd batch:
+# By hand it is an `autograd.Function`: the forward pass keeps the input and the state of the random numbers, the backward pass runs the block again.
 
 # %%
-from torch.utils.checkpoint import checkpoint
+print(inspect.getsource(memory._Recompute))
+
+# %% [markdown]
+# PyTorch's own is `torch.utils.checkpoint.checkpoint(block, x, use_reentrant=False)`. Sixteen blocks, *with dropout*, in float64 and with an odd batch:
+
+# %%
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 torch.manual_seed(0)
 blocks = nn.Sequential()
@@ -649,9 +768,9 @@ def gradients(segment=None, how=memory.recompute):
 
 
 plain = gradients()
-library = gradients(4, lambda block, y: checkpoint(block, y, use_reentrant=False))
+library = gradients(4, partial(checkpoint, use_reentrant=False))
 no_random_state = {"use_reentrant": False, "preserve_rng_state": False}
-forgotten = gradients(4, lambda block, y: checkpoint(block, y, **no_random_state))
+forgotten = gradients(4, partial(checkpoint, **no_random_state))
 for name, found in (("recompute, segments of 4", gradients(4)), ("PyTorch's", library)):
     gap = float((found - plain).abs().max() / plain.abs().max())
     assert gap <= 1e-12
@@ -671,7 +790,7 @@ peaks = []
 for segment in segments:
     peaks.append(memory.peak_bytes(lambda s=segment: forward(s).backward()) / 1e6)
 rounds = []
-for _ in range(7):  # in turn, so that a busy moment hits all alike
+for _ in range(25):  # in turn, so that a busy moment hits all alike
     times = []
     for segment in segments:
         begin = time.perf_counter()
@@ -682,9 +801,30 @@ seconds = np.min(rounds, axis=0)
 for segment, peak, second in zip(segments, peaks, seconds):
     name = "all kept" if segment is None else f"segments of {segment}"
     print(f"{name:15} peak {peak:5.1f} MB, time × {second / seconds[0]:.2f}")
-print("counted in operations: × 4/3")
-kept_part.compare("about a third")
+one_input = 8 * given.numel() / 1e6  # MB; a block keeps about four such arrays
+inside = peaks[0] / 16 / one_input
+print(f"a block keeps {inside:.1f} times its input; L/s + {inside:.1f} s predicts:")
+told = [(16 / s + inside * s) * one_input for s in segments[1:]]
+print("  ".join(f"{s}: {m:.1f} MB" for s, m in zip(segments[1:], told)))
+assert segments[1:][np.argmin(told)] == segments[np.argmin(peaks)] == 2
 assert min(peaks) < 0.45 * peaks[0]
+
+
+# %%
+def one_step(segment=None):
+    """Forward and backward, recomputed by PyTorch's own."""
+    how = partial(checkpoint, use_reentrant=False)
+    forward(segment, how).backward()
+
+
+plain_flops = cost.torch_flops(one_step)
+for segment in (4, 1):
+    with set_checkpoint_early_stop(False):  # else the last layers are left out
+        again_flops = cost.torch_flops(lambda s=segment: one_step(s))
+    grown = again_flops / plain_flops
+    print(f"segments of {segment}: {grown:.3f} times the operations")
+    assert abs(grown - 4 / 3) < 0.02
+kept_part.compare("by about a third")
 
 # %% tags=["hide-input", "free"]
 fig, axes = plt.subplots(1, 2, figsize=(7.4, 2.9))
@@ -705,7 +845,30 @@ told = "; ".join(f"{n}: {p:.1f} MB".replace("\n", " ") for n, p in zip(names, pe
 plot.show(fig, alt=f"Peak memory by segment length: {told}.")
 
 # %% [markdown]
-# Counted in operations, a step is a third longer: that is the answer to the guess. The clock above says otherwise, and differs between segments though all run the same extra forward; we did not find out why, so take it as a soft measure. One segment of all 16 saves almost nothing: when it is run again, everything is there at once. Segments of 2 save most here, not of $\sqrt{16} = 4$: the formula counts one array per layer, but our block keeps about four inside, and $L/s + 4s$ is least at 2.
+# In operations, a step grows by a third: that is the answer to the guess. By the clock it is more (a soft measure: other programs share the processor). Is it the dropout? Its random numbers are drawn in a forward pass only, and are not among the operations counted. The same blocks with dropout and without:
+
+# %% tags=["free"]
+for name, with_dropout in (("with dropout", True), ("without", False)):
+    blocks.train(with_dropout)
+    rounds = []
+    for _ in range(25):
+        times = []
+        for segment, backward in ((None, False), (None, True), (4, True)):
+            begin = time.perf_counter()
+            loss = forward(segment)
+            if backward:
+                loss.backward()
+            times.append(time.perf_counter() - begin)
+        rounds.append(times)
+    first, whole_step, again = np.min(rounds, axis=0)
+    told = f"the forward pass is {first / whole_step:.2f} of a step"
+    print(f"{name:12}: {told}; recomputed, a step takes × {again / whole_step:.2f}")
+blocks = blocks.train()
+
+# %% [markdown]
+# Mostly: the forward pass is a larger part of a step with dropout, and a step takes about one forward pass longer.
+#
+# Memory: one segment of all 16 saves almost nothing, since everything is there at once when it is run again. Segments of 2 save most here, not of $\sqrt{16} = 4$: the formula counts one array per layer, but our block keeps about four inside, and $L/s + c\,s$ with $c \approx 4$ is least at 2 (the line under the table).
 
 # %% [markdown]
 # ## 8 · Mixed precision
@@ -713,7 +876,7 @@ plot.show(fig, alt=f"Peak memory by segment length: {told}.")
 # [train_pytorch](train_pytorch.ipynb) has autocast and the `GradScaler`. Here is why some things must stay in float32. Sixteen bits can be spent on *range* or on *digits*:
 
 # %%
-print(f"{'':10}{'largest':>10}{'smallest':>10}{'1 + ? is more than 1':>24}")
+print(f"{'':10}{'largest':>10}{'smallest':>10}{'gap above 1':>24}")
 for kind in (torch.float32, torch.bfloat16, torch.float16):
     info = torch.finfo(kind)
     name = str(kind).split(".")[1]
@@ -789,14 +952,37 @@ for rate in rates:
             told = f"{gain:+.3f} ± {half:.3f}"
             print(f"rate {rate}, {epochs} epochs: {way} − float32: {told}")
             if "autocast" in way or rate == "0.001":
-                assert abs(gain) < half + 0.005
+                assert abs(gain) <= half
             else:
                 assert gain + half < 0
 
 # %% [markdown]
 # - **Autocast costs nothing that five seeds can show** (at rate 0.001 and 16 epochs, a loss of 0.8 points is not excluded).
-# - **bfloat16 throughout** is clearly behind at the small rate, most of all at the small budget. That would fit small steps that are lost on larger weights.
-# - Is that the reason? If so, a rate ten times as large should help. It does: at 0.001 the differences are within their intervals. And autocast keeps up at the small rate, so the 16-bit products alone are not to blame. But float32 gains too, and the digits of the weights and of Adam's means were not separated. What is shown: whether bfloat16 falls behind depends on rate and budget.
+# - **bfloat16 throughout** is clearly behind at the small rate, most of all at the small budget, and not at the large rate.
+#
+# Is it that small steps are lost on larger weights? Or do Adam's means need the digits? Once more in float32, with only one of the two rounded to bfloat16 after every step (stored):
+
+# %%
+digits = stored["digits"]
+for rate in rates:
+    for epochs in ("4", "16"):
+        base = np.array(table[f"float32, {rate}"][epochs])
+        told = []
+        for part in ("weights", "means"):
+            found = np.array(digits["accuracy"][f"{part}, {rate}"][epochs])
+            gain, half = mean_and_interval(found - base)
+            told.append(f"{part} {gain:+.3f} ± {half:.3f}")
+            if part == "weights" and rate == "0.0001":
+                throughout = np.array(table[f"bfloat16 throughout, {rate}"][epochs])
+                assert gain + half < 0 and gain < np.mean(throughout - base) / 2
+            else:
+                assert abs(gain) <= half
+        print(f"rate {rate}, {epochs} epochs, − float32: {', '.join(told)}")
+    share = np.mean(digits["undone"][rate])
+    print(f"    in the last epoch rounding undoes {share:.0%} of all steps of a weight")
+
+# %% [markdown]
+# It is the weights: rounding them costs more than half of what bfloat16 throughout loses, and rounding the means nothing that five seeds show. At the small rate most steps of a weight leave it where it was. At the large one still close to half do, and the accuracy does not show it: whether bfloat16 falls behind depends on rate and budget. (What else the rest comes from was not separated.)
 
 # %% [markdown]
 # ## 9 · `torch.compile`
@@ -820,12 +1006,13 @@ torch.manual_seed(0)
 small = nn.Sequential(nn.Linear(32, 32), nn.GELU(), nn.Linear(32, 3)).double()
 watched = torch.compile(small, backend=counting)
 numbers = torch.randn(64, 32, dtype=torch.float64)
-for size in (64, 64, 41, 64, 41, 37):
+for size in (64, 64, 41, 64, 41, 37, 1):
     watched(numbers[:size])
     print(f"batch of {size}: {len(graphs)} graph(s) so far")
+assert len(graphs) == 3
 
 # %% [markdown]
-# The first batch gives a graph for exactly 64; the odd last batch a second one, which also serves 37 without compiling again. Equality, with the same steps of the compiler but without its C++ (`aot_eager`), on the odd batch:
+# The first batch gives a graph for exactly 64; the odd last batch a second one, which also serves 37 without compiling again. A batch of *one* is compiled anew: PyTorch treats the size 1 as a constant. Equality, with the same steps of the compiler but without its C++ (`aot_eager`), on the odd batch:
 
 # %%
 traced = torch.compile(small, backend="aot_eager")
@@ -849,7 +1036,7 @@ for name in ("eager", "compiled"):
     first, later = one_row["first step, s"], one_row["later step, ms"]
     print(f"{name:9} first step {first:6.2f} s, later ones {later:.2f} ms (median)")
 print("relative difference of gradients: at most 1e-12")
-assert found["largest difference"] <= 1e-12 and found["graphs so far"][-1] == 2
+assert found["largest difference"] <= 1e-12
 assert found["compiled"]["first step, s"] > 1
 
 # %% [markdown]
@@ -917,9 +1104,9 @@ for name, number in (("small", 300), ("large", 3000)):
 
 
 # %%
-def read_all(name):
+def read_all(shards):
     """Keys in order, the peak of Python's memory, growth of the process; in MB."""
-    reader = stream.ShardStream(stream.TarShards(folder / name), 50, buffer=100)
+    reader = stream.ShardStream(shards, 50, buffer=100)
     process = psutil.Process()
     before = largest = process.memory_info().rss
     keys = []
@@ -932,8 +1119,10 @@ def read_all(name):
     return keys, peak, (largest - before) / 1e6
 
 
-keys_small, peak_small, grown_small = read_all("small")
-keys_large, peak_large, grown_large = read_all("large")
+small_set = stream.TarShards(folder / "small")
+large_set = stream.TarShards(folder / "large")
+keys_small, peak_small, grown_small = read_all(small_set)
+keys_large, peak_large, grown_large = read_all(large_set)
 flat = peak_large < 1.3 * peak_small and peak_large < 10
 said = "flat" if flat else "grows"
 print(f"{len(keys_large) // len(keys_small)} times the samples, memory {said}")
@@ -947,45 +1136,62 @@ print(f"the process grew by {grown_small:.1f} MB, then by {grown_large:.1f} MB")
 # Ten times the samples, the same memory: what is there at once is the buffer, one batch and one sample.
 #
 # ### How well is it shuffled?
-# The order is a mixture of two draws: the shards, and the buffer. How much of the order on disk is left? The **rank correlation** between place on disk and place in the epoch is 1 if nothing is shuffled, and near 0 if everything is. Here the shards stay in order, to see the buffer alone:
+# The order is a mixture of two draws: the shards, and the buffer. How much of the order on disk is left? The **rank correlation** between place on disk and place in the epoch is 1 if nothing is shuffled, and near 0 if everything is. And of how many of the 20 shards are the samples of one batch?
 
 # %% tags=["hide-input"]
 
 
-def order_left(buffer, shuffle_shards):
-    """Size of the rank correlation, 3,000 samples, mean of five seeds."""
-    found = []
+def how_mixed(buffer, shuffle_shards):
+    """Size of the rank correlation; different shards in a batch of 64. Five seeds."""
+    order, mixed = [], []
     for seed in range(5):
         lengths = [150] * 20 if shuffle_shards else [3000]
         keys = list(stream.read_order(lengths, seed=seed, buffer=buffer))
-        places = [shard * 150 + row for shard, row in keys]
-        found.append(abs(spearmanr(places, range(len(places))).statistic))
-    return float(np.mean(found))
+        places = np.array([shard * 150 + row for shard, row in keys])
+        order.append(abs(spearmanr(places, range(len(places))).statistic))
+        whole_batches = (places // 150)[: 46 * 64].reshape(46, 64)
+        mixed.append(np.mean([len(set(row)) for row in whole_batches]))
+    return np.mean(order), np.mean(mixed)
 
 
 buffers = [0, 30, 100, 300, 1000, 3000]
-fig, ax = plt.subplots(figsize=(6.4, 3))
-for shuffled, label in ((False, "shards in order"), (True, "shards shuffled")):
-    values = [order_left(buffer, shuffled) for buffer in buffers]
+fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.1), layout="constrained")
+in_order = np.array([how_mixed(buffer, False) for buffer in buffers]).T
+in_shuffled = np.array([how_mixed(buffer, True) for buffer in buffers]).T
+for ax, values, label in (
+    (axes[0], in_order[0], "shards in order"),
+    (axes[0], in_shuffled[0], "shards shuffled"),
+    (axes[1], in_shuffled[1], "in either case"),
+):
     ax.plot(range(len(buffers)), values, marker="o", label=label)
-    for i, value in enumerate(values):
-        up = "bottom" if not shuffled else "top"
-        height = value + (0.03 if up == "bottom" else -0.03)
-        ax.text(i, height, f"{value:.2f}", ha="center", va=up, fontsize=8)
-    if not shuffled:
-        in_order = values
-ax.set_xticks(range(len(buffers)), buffers)
-ax.set_ylim(-0.15, 1.15)
-ax.set_xlabel("samples in the buffer, of 3,000")
-ax.set_ylabel("order that is left")
-ax.legend(fontsize=9)
-ax.set_title("Correlation with the order on disk (5 seeds)", loc="left", fontsize=11)
-told = "; ".join(f"{b}: {v:.2f}" for b, v in zip(buffers, in_order))
-plot.show(fig, alt=f"Rank correlation by buffer, shards in order: {told}.")
-assert in_order[0] > 0.999 and in_order[2] > 0.95 and in_order[-1] < 0.1
+for ax in axes:
+    ax.set_xticks(range(len(buffers)), buffers)
+    ax.set_xlabel("samples in the buffer, of 3,000")
+    ax.legend(fontsize=9)
+axes[0].set_ylim(-0.1, 1.1)
+axes[1].set_ylim(0, 21)
+axes[0].set_title("Correlation with the order on disk", loc="left", fontsize=10.5)
+axes[1].set_title("Different shards in a batch of 64", loc="left", fontsize=10.5)
+rows = zip(buffers, in_order[0], in_shuffled[0], in_shuffled[1])
+told = "; ".join(f"{b}: {a:.2f}, {c:.2f}, {d:.1f}" for b, a, c, d in rows)
+plot.show(
+    fig,
+    alt="By size of the buffer: correlation with shards in order, then shuffled, "
+    f"and different shards in a batch. {told}.",
+)
+
+# %%
+for buffer in (0, 100, 300, 1000, 3000):
+    i = buffers.index(buffer)
+    told = f"{in_order[0, i]:.2f} with shards in order,"
+    told += f" {in_shuffled[0, i]:.2f} with shards shuffled"
+    print(f"buffer {buffer:5}: {told}; {in_shuffled[1, i]:4.1f} shards in a batch")
+assert in_order[0, 0] > 0.999 and in_order[0, 2] > 0.95 and in_order[0, -1] < 0.1
+assert max(in_shuffled[0]) < 0.3 and in_shuffled[1, 0] < 2 and in_shuffled[1, -1] > 18
+assert np.abs(in_order[1] - in_shuffled[1]).max() < 0.5
 
 # %% [markdown]
-# A buffer of 100 leaves almost all of the order of 3,000. With shuffled shards the curve is low even without a buffer, where the samples *within* a shard still come in their order: this measure does not see that. If a shard holds one speaker and the buffer little more than a shard, a batch holds only a few. Hence shuffle once, well, **before you write the shards**.
+# A buffer of 100 leaves almost all of the order of 3,000. Shuffled shards alone take the correlation down, and yet a batch then comes from one or two shards: the correlation does not see that. If a shard holds one speaker, a batch has few of them, until the buffer is much larger than a shard. Hence shuffle once, well, **before you write the shards**.
 #
 # ### Each shard to one reader
 # With several processes, and in each several loader workers, every shard must go to exactly one of them. Forget the workers, and each of them reads all that its rank has: every sample comes as often as there are workers, and nothing complains.
@@ -1009,21 +1215,29 @@ def shards_of(order, rank, world, worker, workers):
 shards_of = check("scale.blank.3", shards_of)
 
 # %%
-order = list(range(20))
+order = list(range(21))
 owners = {}
 for rank in (0, 1):
     for worker in (0, 1, 2):
         owners[rank, worker] = shards_of(order, rank, 2, worker, 3)
         print(f"rank {rank}, worker {worker}: {owners[rank, worker]}")
 given_once = sorted(sum(owners.values(), []))
-print("each shard once:", given_once == order, "· shards per reader:", end=" ")
-print(sorted({len(mine) for mine in owners.values()}))
+print("each shard once:", given_once == order)
+forgotten_workers = []
+for rank in (0, 1):
+    mine = sum(len(owners[rank, worker]) for worker in (0, 1, 2))
+    print(f"rank {rank}: {mine} shards of 150, {-(-mine * 150 // 64)} batches of 64")
+    for worker in (0, 1, 2):  # each believes that it is alone: worker 0 of 1
+        forgotten_workers += shards_of(order, rank, 2, 0, 1)
+times_read = {forgotten_workers.count(shard) for shard in order}
+print("workers forgotten: every shard is read", *times_read, "times")
+assert times_read == {3}
 
 # %% [markdown]
-# Some readers have 4 shards and some 3, but each *rank* has 10. With 21 shards one rank would have 11 and batches left when the other has none: **it waits for a gradient that never comes** (not run here). So give every rank the same number of *batches*: equal shards, their number a multiple of ranks × workers, or let every rank stop at the smallest number of batches.
+# Rank 0 has two batches left when rank 1 has none: **it waits for a gradient that never comes** (not run here). So give every rank the same number of *batches*: equal shards, their number a multiple of ranks × workers, or let every rank stop at the smallest number of batches.
 #
 # ### Stop and resume at the very sample
-# The order is computed from (seed, epoch, rank, worker), so a stream's state is three numbers, as long as shards, batch size, buffer and readers stay the same. To resume, compute the order again, skip what was given, *and put into the buffer what waited there*:
+# The order is computed from (seed, epoch, rank, worker), so a place in a stream is three numbers. They mean nothing with other shards, batches, buffer or readers, so those are saved too and compared. To resume, compute the order again, skip what was given, *and put into the buffer what waited there*:
 
 # %%
 reader = stream.ShardStream(stream.TarShards(folder / "large"), 64, buffer=300, seed=3)
@@ -1041,6 +1255,11 @@ said = "the same" if resumed == rest else "others"
 print(f"{len(rest)} samples left; a new stream gives {said}, in the same order")
 print("in the last batch:", len(rest) % 64)
 assert resumed == rest and len(rest) == 3000 - 17 * 64
+other = stream.ShardStream(stream.TarShards(folder / "large"), 64, buffer=100)
+try:
+    other.load_state_dict(state)
+except ValueError as error:
+    print("refused:", error)
 
 # %% [markdown]
 # ### Other readers, other formats
@@ -1060,11 +1279,31 @@ if is_installed("webdataset"):
 else:
     print("webdataset is not installed: not compared here")
 if is_installed("pyarrow"):
-    stream.write_parquet(samples_of(3000), folder / "large.parquet", per_group=150)
-    groups = stream.ParquetShards(folder / "large.parquet")
-    table_stream = stream.ShardStream(groups, 50, buffer=100)
-    keys = [sample["key"] for batch in table_stream for sample in batch]
+    import pyarrow
+
+    held, whole_pool = [], pyarrow.default_memory_pool()
+    pools = [pyarrow.proxy_memory_pool(whole_pool) for _ in range(2)]
+    for number, pool in zip((300, 3000), pools):
+        pyarrow.set_memory_pool(pool)  # it records the most that Arrow holds
+        stream.write_parquet(samples_of(number), folder / f"{number}.parquet", 150)
+        groups = stream.ParquetShards(folder / f"{number}.parquet")
+        keys, peak, _ = read_all(groups)
+        held.append((peak, pool.max_memory() / 1e6))
+    pyarrow.set_memory_pool(whole_pool)
     print("Parquet: same order:", keys == keys_large)
+    (peak, arrow), (peak_10, arrow_10) = held
+    flat = peak_10 < 1.3 * peak and 0 < arrow_10 < 1.3 * arrow
+    print("10 times the samples, memory", "flat" if flat else "grows")
+    table_stream = stream.ShardStream(groups, 50, buffer=100)
+    running = iter(table_stream)
+    for _ in range(17):
+        next(running)
+    again = stream.ShardStream(groups, 50, buffer=100)
+    again.load_state_dict(table_stream.state_dict())
+    rest = [sample["key"] for batch in running for sample in batch]
+    resumed = [sample["key"] for batch in again for sample in batch]
+    print("resumed after 17 batches: same rest:", resumed == rest == keys[17 * 50 :])
+    assert flat and resumed == rest
 else:
     print("pyarrow is not installed: not compared here")
 np.save(folder / "faces.npy", np.stack([s["face"] for s in samples_of(3000)]))
@@ -1125,7 +1364,7 @@ carbon = cost.emissions(meter.energy, 400, grid_factor=2)
 print("CO₂ on a grid of 400 g per kWh:", carbon)
 
 # %% [markdown]
-# And a large one: 7 billion weights, 10¹² tokens, on cards that could do 10¹⁵ operations a second and reach 40 % of that, at 700 W with cooling and hosts on top, and 2 dollars an hour. Each number has its own factor, and factors multiply:
+# And a large one: 7 billion weights, 10¹² tokens, on cards that could do 10¹⁵ operations a second and reach 40 % of that, at about 1 kW each with hosts and cooling, and 2 dollars an hour. Each number has its own factor, and factors multiply (the worst case):
 
 # %%
 flops = cost.Estimate(cost.transformer_flops(7e9, 1e12), 1.2, "FLOP")
@@ -1166,8 +1405,11 @@ for name, found in in_keras.items():
         print(f"{name:36} largest difference {told}")
 print("loop, odd batch, losses by sample:")
 print("   ", in_keras["loop, odd batch, losses by sample"].split(":  ")[-1].strip())
-print("keras.distribution on TensorFlow begins with:")
-print("   ", in_keras["keras.distribution on TensorFlow"])
+print("keras.distribution has a file for:", end=" ")
+print(", ".join(in_keras["keras.distribution has a file for"]))
+print("that of TensorFlow begins with:", in_keras["keras.distribution on TensorFlow"])
+print("functions in it that do nothing:", end=" ")
+print(", ".join(in_keras["of it unfinished on TensorFlow"]))
 
 # %%
 right = ("fit, even batches", "loop, odd batch, divided by all")
@@ -1182,7 +1424,7 @@ assert "DO NOT USE" in in_keras["keras.distribution on TensorFlow"]
 # - **Two logical CPUs ≡ one**, as long as batches are even.
 # - With an odd last batch, `fit` runs, and averages 21 and 20 alike: the mean of means again. So does `gradient_accumulation_steps`. Use `drop_remainder=True`, or sum losses and divide by everybody's number in a step of your own, which is exact.
 # - It **crashes** where vectors of unequal length are added: `strategy.reduce("SUM", losses, axis=None)` on losses by sample, 21 and 20. Reduce to one number in each replica first.
-# - `keras.distribution`, the newer interface (`DataParallel`, `ModelParallel`), is complete **on the JAX backend only**. On TensorFlow it can be imported, and its own file warns against it.
+# - `keras.distribution`, the newer interface (`DataParallel`, `ModelParallel`), is whole **on the JAX backend only**: for PyTorch there is no file, and that of TensorFlow is unfinished and warns against itself. (Read from the source; JAX was not run here.)
 
 # %% [markdown]
 # ## 13 · Where you outgrow one machine
@@ -1264,7 +1506,7 @@ for fault in launch.check_slurm(broken, job):
 # - First the equality (float64, a few steps, an odd last batch), then the speed.
 # - Training with Adam holds 16 bytes per weight; activations grow with the batch, and are what recomputing saves.
 # - Parts of a batch are weighted by $n_k/N$. The mean of means is wrong, quietly.
-# - Every shard to exactly one reader; order from seed, epoch, rank and worker; then a stream's state is three numbers.
+# - Every shard to exactly one reader; order from seed, epoch, rank and worker; then a place in a stream is three numbers.
 # - An energy figure without "measured" or a ± factor is not a figure.
 
 # %% [markdown]

@@ -2,6 +2,8 @@
 
 - `precision`: a small network on `mood` in float32, in bfloat16 by autocast, and in bfloat16 throughout: five seeds, two
   learning rates, test accuracy after 4 and 16 epochs;
+- `digits`: the same in float32, but with the weights alone, or Adam's two means alone, rounded to bfloat16 after every
+  step; and the share of steps of a single weight that the rounding undoes;
 - `compile`: `torch.compile` with its usual backend: what it costs, what it saves, and how often it compiles;
 - `keras`: MirroredStrategy on two logical CPUs (`scale_keras.py`);
 - `ray`: two actors, and two of which one is killed (`scale_ray.py`).
@@ -31,6 +33,7 @@ from mmcourse.training.scale.launch import run_group
 HERE = Path(__file__).resolve().parent
 SEEDS, EPOCHS = 5, (4, 16)
 RATES = (1e-4, 1e-3)
+ROUNDED = ("weights", "means")
 WAYS = ("float32", "bfloat16 by autocast", "bfloat16 throughout")
 
 
@@ -71,6 +74,65 @@ def train_once(tune_search, x, y, x_test, y_test, way, rate, seed, epochs) -> li
             with torch.no_grad():
                 accuracy.append(float((net(x_test).argmax(dim=1) == y_test).float().mean()))
     return accuracy
+
+
+def make_digits(seeds: int = SEEDS, epochs: tuple[int, ...] = EPOCHS, rates: tuple[float, ...] = RATES) -> dict:
+    """Which of the two needs more digits: test accuracy of each seed, and the share of steps that are undone."""
+    sys.path.insert(0, str(datasets.lesson_dir("tune")))
+    import tune_search
+
+    train, test = (datasets.load("mood", split) for split in ("train", "test"))
+    x, x_test = (torch.from_numpy(v) for v in tune_search.vectors(train, test))
+    y, y_test = (torch.from_numpy(ds.labels).long() for ds in (train, test))
+    found: dict = {"n_test": len(y_test), "accuracy": {}, "undone": {}}
+    for rate in rates:
+        for part in ROUNDED:
+            rows = []
+            for seed in range(seeds):
+                torch.manual_seed(seed)
+                net = tune_search.network(x.shape[1], 64)
+                rows.append(train_rounded(net, x, y, x_test, y_test, part, rate, epochs))
+            name = f"{part}, {rate:g}"
+            found["accuracy"][name] = {str(e): [accuracy[k] for accuracy, _ in rows] for k, e in enumerate(epochs)}
+            if part == "weights":
+                found["undone"][f"{rate:g}"] = [share for _, share in rows]
+    return found
+
+
+def train_rounded(net, x, y, x_test, y_test, part, rate, epochs) -> tuple[list[float], float]:
+    """Accuracy after each of these numbers of epochs; the share of weights' steps that rounding undoes (last epoch)."""
+    optimizer = torch.optim.AdamW(net.parameters(), rate)
+    weights = list(net.parameters())
+    if part == "weights":
+        round_all(weights)
+    accuracy = []
+    for epoch in range(1, max(epochs) + 1):
+        undone = moved = 0
+        for rows in torch.randperm(len(x)).split(64):
+            loss = F.cross_entropy(net(x[rows]), y[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            before = [w.detach().clone() for w in weights]
+            optimizer.step()
+            stepped = [w.detach() != old for w, old in zip(weights, before, strict=True)]
+            round_all(
+                weights
+                if part == "weights"
+                else [v for state in optimizer.state.values() for v in (state["exp_avg"], state["exp_avg_sq"])]
+            )
+            moved += sum(int(s.sum()) for s in stepped)
+            undone += sum(int((s & (w == old)).sum()) for s, w, old in zip(stepped, weights, before, strict=True))
+        if epoch in epochs:
+            with torch.no_grad():
+                accuracy.append(float((net(x_test).argmax(dim=1) == y_test).float().mean()))
+    return accuracy, undone / moved
+
+
+@torch.no_grad()
+def round_all(values) -> None:
+    """To bfloat16's eight significant bits, in place."""
+    for value in values:
+        value.copy_(value.bfloat16())
 
 
 # ---------------------------------------------------------------- torch.compile
@@ -139,7 +201,13 @@ if __name__ == "__main__":
     runtime.setup(threads=1)
     make_tables(
         "scale",
-        {"ray": make_ray, "keras": make_keras, "compile": make_compile, "precision": make_precision},
+        {
+            "ray": make_ray,
+            "keras": make_keras,
+            "compile": make_compile,
+            "precision": make_precision,
+            "digits": make_digits,
+        },
         sys.argv[1:],
         packages=("numpy", "torch", "keras", "tensorflow", "ray"),
     )
