@@ -382,10 +382,12 @@ def resample(wave: np.ndarray, sample_rate: int, new_sample_rate: int) -> np.nda
     -------
     the wave's dtype (..., ⌈n · new_sample_rate / sample_rate⌉)
     """
-    from scipy.signal import resample_poly  # here: the slowest import of this file
-
     old = check_integer("sample_rate", sample_rate, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE)
     new = check_integer("new_sample_rate", new_sample_rate, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE)
+    if old == new:
+        return check_wave(wave).copy()
+    from scipy.signal import resample_poly  # here: the slowest import of this file
+
     common = gcd(old, new)
     return resample_poly(check_wave(wave), new // common, old // common, axis=-1)
 

@@ -1,7 +1,7 @@
 """The service: routes, and the way of a request through limits, decode worker, batcher and model.
 
-The event loop only moves bytes. Decoding runs in one worker thread, the model in another; how many requests may be
-inside is counted at the door, before a body is read.
+The event loop only moves bytes. Decoding runs in one worker (a process of its own in `mmcourse serve`, a thread in a
+notebook), the model in a thread; how many requests may be inside is counted at the door, before a body is read.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from mmcourse import __version__
 from mmcourse.serve import limits as checks
 from mmcourse.serve.batcher import Batcher, Busy, TooLate
+from mmcourse.serve.decoder import DecodeFailed, Decoder, late, understand
 from mmcourse.serve.limits import LIMITS, Limits
 from mmcourse.serve.metrics import Metrics
 from mmcourse.serve.model import Model, answer, face_map, occluded, self_test
@@ -60,6 +61,7 @@ class Service:
     load : makes the model; called in a thread, so that `/live` answers meanwhile
     limits, log, review : see `limits` and `records`
     check : says why the model must not serve, or ""
+    decoder : the process that decodes; without one it is a thread
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Service:
         log: Log | None = None,
         review: ReviewSample | None = None,
         check: Callable[[Model], str] = self_test,
+        decoder: Decoder | None = None,
     ) -> None:
         self.load, self.limits, self.check = load, limits, check
         self.log, self.review, self.metrics = log or Log(), review or ReviewSample(), Metrics()
@@ -78,17 +81,22 @@ class Service:
         self.leaving = False  # shutting down soon: not ready any more, requests are still answered
         self.draining = False  # nothing new is taken
         self.reading = 0  # their bodies are still coming
+        self.coming = 0  # of these, those that have not taken long yet: a place is kept for each
         self.inside = 0
         self.explaining = 0
+        self.decoder = decoder
         self._decoder = ThreadPoolExecutor(1, "decode")
         self._computer = ThreadPoolExecutor(1, "model")
         self.batcher = Batcher(self._predict, limits.max_batch, limits.inside, self.metrics.batch.observe)
         self._starting: asyncio.Task | None = None
+        self._refused = 0  # since the last line about it in the log
+        self._told = -1.0
 
     # ------------------------------------------------------------ life
     async def start(self) -> None:
         """Load, warm and test the model. An I/O error that may pass is tried again."""
         loop = asyncio.get_running_loop()
+        decoding = asyncio.ensure_future(self.decoder.start()) if self.decoder else None  # while the model is loaded
         for pause in (*self.pauses, None):
             try:
                 model = await loop.run_in_executor(self._computer, self.load)
@@ -100,6 +108,8 @@ class Service:
                     await asyncio.sleep(pause)
                     continue
             break
+        if decoding:
+            await decoding
         self.not_ready = why
 
     def start_soon(self) -> None:
@@ -115,6 +125,8 @@ class Service:
 
     def close(self) -> None:
         """Stop the workers."""
+        if self.decoder:
+            self.decoder.close()
         self._decoder.shutdown(wait=False, cancel_futures=True)
         self._computer.shutdown(wait=False, cancel_futures=True)
 
@@ -124,27 +136,43 @@ class Service:
         return not (self.not_ready or self.leaving or self.draining)
 
     # ------------------------------------------------------------ one request
-    def enter(self, explain: bool = False) -> None:
+    def enter(self, explain: bool = False) -> _Place:
         """Let a request's body be read, or refuse it before that, so that a refusal costs nothing."""
         if self.draining or self.not_ready:
             self.metrics.refused.labels("draining").inc()
             raise Problem("busy", self.not_ready or "The service is shutting down.", retry_after=5)
-        self._refuse_if_full(explain)
+        self._refuse_if_full(explain, self.full)
         if self.reading >= self.limits.reading:
             self.metrics.refused.labels("busy").inc()
             raise Problem("busy", "Too many bodies are being read.", retry_after=1)
         self.reading += 1
+        return _Place(self)
 
-    def admit(self, explain: bool = False) -> None:
+    def admit(self, place: _Place, explain: bool = False) -> None:
         """Count a request in, once its body is here: who sends slowly takes no place from those who do not."""
         self.reading -= 1
-        self._refuse_if_full(explain)
+        place.give_up()
+        self._refuse_if_full(explain, self.inside >= self.limits.inside)
         self.inside += 1
         self.explaining += explain
         self.metrics.inside.set(self.inside)
 
-    def _refuse_if_full(self, explain: bool) -> None:
-        if self.inside >= self.limits.inside or (explain and self.explaining >= self.limits.explaining):
+    @property
+    def full(self) -> bool:
+        """Whether there is no place for one more, though the service is ready."""
+        return self.inside + self.coming >= self.limits.inside and not (self.draining or self.not_ready)
+
+    def refused(self, route: str) -> None:
+        """Count a refusal before HTTP. One line a second tells how many there were: a line each would cost more."""
+        self.metrics.refused.labels("busy").inc()
+        self.metrics.done(route, 503, 0.0)
+        self._refused += 1
+        if (now := time.monotonic()) - self._told >= 1:
+            self.log.write(route=route, status=503, kind="busy", count=self._refused)
+            self._told, self._refused = now, 0
+
+    def _refuse_if_full(self, explain: bool, full: bool) -> None:
+        if full or (explain and self.explaining >= self.limits.explaining):
             self.metrics.refused.labels("busy").inc()
             raise Problem("busy", "Too many requests are being worked on.", retry_after=1)
 
@@ -155,8 +183,8 @@ class Service:
         self.metrics.inside.set(self.inside)
         self.metrics.waiting.set(self.batcher.waiting)
 
-    async def read(self, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
-        """Raw modalities, and the other form fields (lang, consent)."""
+    async def read(self, request: Request) -> tuple[bytes | dict[str, Any], dict[str, str]]:
+        """A JSON body, or raw modalities and the other fields of a form (lang, consent)."""
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind not in ("application/json", "multipart/form-data", "application/x-www-form-urlencoded"):
             raise Problem("unsupported-type", "Send application/json or multipart/form-data.")
@@ -170,8 +198,7 @@ class Service:
         except TimeoutError:
             raise Problem("too-slow", "The body did not arrive in time.") from None
         if kind == "application/json":
-            parse = partial(checks.parse_json, body, self.limits)
-            return await asyncio.get_running_loop().run_in_executor(self._decoder, parse), {}
+            return body, {}
         if kind == "application/x-www-form-urlencoded":  # a form without files
             return _split(_fields(body))
         return await self._read_form(request, body)
@@ -196,26 +223,24 @@ class Service:
         raw, other = _split([(name, value) for name, value in form.multi_items() if isinstance(value, str)])
         return raw | files, other
 
-    async def understand(self, raw: dict[str, Any], end: float) -> tuple[dict[str, Any], Any]:
-        """The decoded message, and what the model takes: computed in the decode worker, unless `end` has passed."""
-
-        def work() -> tuple[dict[str, Any], Any]:
-            if time.perf_counter() > end:  # it waited for the worker until nobody waited for it
-                raise Problem("deadline", "There was no answer before the deadline.")
-            message = checks.decode(raw, self.limits)
-            assert self.model is not None
-            return message, self.model.prepare(message)
-
+    async def understand(self, given: bytes | dict[str, Any], end: float) -> tuple[list[str], Any]:
+        """What is present, and what the model takes: computed in the decode worker, unless `end` has passed."""
+        if self.decoder:
+            return await self.decoder.submit(given, end)
+        assert self.model is not None
+        work = partial(understand, given, end, self.limits, self.model.prepare)
         return await asyncio.get_running_loop().run_in_executor(self._decoder, work)
 
-    async def work(self, raw: dict[str, Any], end: float, explain: bool) -> tuple[dict[str, Any], Any, list | None]:
-        """The decoded message, its logits and map. Who waits for the decode worker leaves the queue at `end`."""
+    async def work(
+        self, given: bytes | dict[str, Any], end: float, explain: bool
+    ) -> tuple[list[str], Any, list | None]:
+        """What is present, the logits and the map. Who waits for the decode worker leaves the queue at `end`."""
         try:
-            async with asyncio.timeout(end - time.perf_counter()):
-                message, prepared = await self.understand(raw, end)
+            async with asyncio.timeout(end - time.monotonic()):
+                present, prepared = await self.understand(given, end)
         except TimeoutError:
-            raise Problem("deadline", "There was no answer before the deadline.") from None
-        return message, *await self.compute(prepared, end - time.perf_counter(), explain)
+            raise late() from None
+        return present, *await self.compute(prepared, end - time.monotonic(), explain)
 
     async def _predict(self, prepared: list[Any]) -> Any:
         assert self.model is not None
@@ -224,17 +249,17 @@ class Service:
     async def compute(self, prepared: Any, timeout: float, explain: bool) -> tuple[Any, list | None]:
         """Logits (3,), and the face's map where it is asked for."""
         try:
-            started = time.perf_counter()
+            started = time.monotonic()
             logits = await self.batcher.submit(prepared, timeout)
             if not explain or "face" not in prepared:
                 return logits, None
-            async with asyncio.timeout(timeout - (time.perf_counter() - started)):
+            async with asyncio.timeout(timeout - (time.monotonic() - started)):
                 rows, found = [prepared, *occluded(prepared)], []
                 for first in range(0, len(rows), self.limits.max_batch):  # other requests come in between
                     found.append(await self._predict(rows[first : first + self.limits.max_batch]))
             return logits, face_map(np.concatenate(found))
         except (TooLate, TimeoutError):
-            raise Problem("deadline", "There was no answer before the deadline.") from None
+            raise late() from None
         except Busy as busy:
             raise Problem("busy", "Too many requests are being worked on.", retry_after=busy.retry_after) from None
 
@@ -246,6 +271,22 @@ class Service:
         if not re.fullmatch(r"[0-9]{1,6}", asked):
             raise Problem("bad-request", "X-Timeout-Ms: expected whole milliseconds.", "X-Timeout-Ms")
         return min(int(asked) / 1000, self.limits.timeout)
+
+
+class _Place:
+    """The place inside that is kept for a request while its body comes, for a short time."""
+
+    def __init__(self, service: Service) -> None:
+        self._service, self._held = service, True
+        service.coming += 1
+        self._timer = asyncio.get_running_loop().call_later(service.limits.keep_place, self.give_up)
+
+    def give_up(self) -> None:
+        """Keep it no longer."""
+        if self._held:
+            self._held = False
+            self._service.coming -= 1
+            self._timer.cancel()
 
 
 def _fields(body: bytes) -> list[tuple[str, str]]:
@@ -313,34 +354,36 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(_Headers)
 
     async def handle(request: Request, route: str) -> Response:
-        started = time.perf_counter()
-        given = request.headers.get("x-request-id", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        started = time.monotonic()
+        asked = request.headers.get("x-request-id", "")
+        request_id = asked if REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
         line: dict[str, Any] = {"request_id": request_id, "route": route, "status": 200}
         lang, entered, arrived = "en", False, started
         try:
-            service.enter(route == "explain")
+            place = service.enter(route == "explain")
             try:
                 timeout = service.timeout(request)
-                raw, other = await service.read(request)
+                given, other = await service.read(request)
             except BaseException:
                 service.reading -= 1
+                place.give_up()
                 raise
-            service.admit(route == "explain")
-            entered, arrived = True, time.perf_counter()
+            service.admit(place, route == "explain")
+            entered, arrived = True, time.monotonic()
             lang = other.get("lang", "en") if other.get("lang") in LANGUAGES else "en"
-            line |= {"bytes": sum(map(len, raw.values())) if _countable(raw) else 0}
-            work = service.work(raw, started + timeout, route == "explain")
-            message, logits, shown = await unless_gone(request, work)
-            body = answer(logits, message)
+            line |= {"bytes": len(given) if isinstance(given, bytes) else sum(map(len, given.values()))}
+            work = service.work(given, started + timeout, route == "explain")
+            present, logits, shown = await unless_gone(request, work)
+            body = answer(logits, present)
             assert service.model is not None
             model = {"name": service.model.name, "sha256": service.model.sha256}
             body |= {"model": model, "request_id": request_id}
             if route == "explain":
                 body["face_map"] = shown
-            line |= {"present": [name for name in message], "model": service.model.sha256[:12]}
-            service.metrics.said(list(message), body["label"], max(body["probabilities"].values()))
-            service.review.keep(other.get("consent") == "yes", request_id, raw, body)
+            line |= {"present": present, "model": service.model.sha256[:12]}
+            service.metrics.said(present, body["label"], max(body["probabilities"].values()))
+            if isinstance(given, dict):  # JSON has no field for consent
+                service.review.keep(other.get("consent") == "yes", request_id, given, body)
             if wants_html(request):
                 response: Response = HTMLResponse(render(lang, body, None))
             else:
@@ -350,13 +393,14 @@ def create_app(service: Service) -> FastAPI:
             line |= {"status": problem.status, "kind": problem.kind}
             line["field"] = problem.field if problem.field in (*checks.MODALITIES, None) else "other"
             if not isinstance(error, Problem):
-                line["kind"] = f"failed: {type(error).__name__}"  # never its text: it may quote the input
+                name = error.kind if isinstance(error, DecodeFailed) else type(error).__name__
+                line["kind"] = f"failed: {name}"  # never its text: it may quote the input
             response = problem_response(request, problem, lang)
         finally:
             if entered:
                 service.leave(route == "explain")
-        took = time.perf_counter() - started
-        service.metrics.done(route, response.status_code, time.perf_counter() - arrived)
+        took = time.monotonic() - started
+        service.metrics.done(route, response.status_code, time.monotonic() - arrived)
         service.log.write(**line, ms=round(took * 1000, 1))
         response.headers["X-Request-ID"] = request_id
         return response
@@ -427,10 +471,6 @@ def create_app(service: Service) -> FastAPI:
         return problem_response(request, Problem(kind, "See /openapi.json for what there is."), "en")
 
     return app
-
-
-def _countable(raw: dict[str, Any]) -> bool:
-    return all(isinstance(value, str | bytes) for value in raw.values())
 
 
 def problem_response(request: Request, problem: Problem, lang: str) -> Response:

@@ -41,6 +41,7 @@ class Limits:
     characters: int = 2_000
     reading: int = 128  # requests whose bodies are still coming; one more is refused
     inside: int = 64  # requests that are being decoded, computed; one more is refused
+    keep_place: float = 0.05  # seconds that a place inside is kept for a body that is coming
     max_batch: int = 16
     explaining: int = 2  # requests for a map: each is 65 messages or more
     timeout: float = 5.0  # seconds, where the client names no deadline

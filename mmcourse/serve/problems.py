@@ -27,6 +27,9 @@ class Problem(Exception):
         self.kind, self.detail, self.field, self.retry_after = kind, detail, field, retry_after
         self.status, self.title = KINDS[kind]
 
+    def __reduce__(self) -> tuple:
+        return Problem, (self.kind, self.detail, self.field, self.retry_after)
+
     def body(self) -> dict[str, str | int | None]:
         """What is sent, as RFC 9457 has it."""
         found: dict[str, str | int | None] = {"type": f"/problems/{self.kind}", "title": self.title}

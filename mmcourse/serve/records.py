@@ -18,7 +18,7 @@ from mmcourse.io import atomic_write, private_folder
 __all__ = ["ALLOWED", "Log", "ReviewSample"]
 
 # Every field that a log line may have. There is none for words, pixels, sound, names or the answer.
-ALLOWED = ("time", "request_id", "route", "status", "kind", "field", "ms", "bytes", "present", "model")
+ALLOWED = ("time", "request_id", "route", "status", "kind", "field", "ms", "bytes", "present", "model", "count")
 
 
 class Log:

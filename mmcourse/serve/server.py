@@ -13,9 +13,11 @@ from types import FrameType
 
 import uvicorn
 
-from mmcourse.serve.app import Service, create_app
+from mmcourse.serve.app import CSP, HEADERS, Service, create_app
+from mmcourse.serve.decoder import Decoder
+from mmcourse.serve.door import door
 from mmcourse.serve.limits import LIMITS
-from mmcourse.serve.model import Model, OnnxModel
+from mmcourse.serve.model import Model, OnnxModel, lighten, self_test
 from mmcourse.serve.records import ReviewSample
 
 __all__ = ["DrainingServer", "serve"]
@@ -66,9 +68,14 @@ def serve(
     def load() -> Model:
         return OnnxModel(model, threads=int(os.environ.get("MMCOURSE_SERVE_THREADS", "1")))
 
+    def check(model: Model) -> str:
+        why = self_test(model)
+        lighten()
+        return why
+
     kept = ReviewSample(review)
     kept.delete_old()
-    service = Service(load, review=kept)
+    service = Service(load, review=kept, check=check, decoder=Decoder(LIMITS))
     config = uvicorn.Config(
         create_app(service),
         host=host,
@@ -77,6 +84,7 @@ def serve(
         log_level="warning",
         timeout_graceful_shutdown=int(LIMITS.drain_seconds),
         server_header=False,
+        http=door(service, [*HEADERS.items(), ("Content-Security-Policy", CSP)]),
         ws="none",
     )
     DrainingServer(config, service, settle).run()

@@ -72,7 +72,7 @@ def test_a_long_string_takes_no_hundredfold_memory():
 
 def test_who_sends_slowly_takes_no_place():
     async def main():
-        async with running(limits=Limits(inside=2, reading=5)) as (service, client, _):
+        async with running(limits=Limits(inside=2, reading=5, keep_place=0.01)) as (service, client, _):
             gate = asyncio.Event()
 
             async def slowly():
@@ -81,10 +81,10 @@ def test_who_sends_slowly_takes_no_place():
                 yield b'"lovely"}'
 
             headers = {"content-type": "application/json"}
-            slow = [
-                asyncio.ensure_future(client.post("/v1/predict", content=slowly(), headers=headers)) for _ in "1234"
-            ]
-            await asyncio.sleep(0.05)
+            slow = []
+            for _ in "1234":
+                slow.append(asyncio.ensure_future(client.post("/v1/predict", content=slowly(), headers=headers)))
+                await asyncio.sleep(0.05)
             assert service.reading == 4 and service.inside == 0
             assert (await client.post("/v1/predict", json={"words": "lovely"})).status_code == 200
             gate.set()

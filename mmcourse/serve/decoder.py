@@ -1,0 +1,194 @@
+"""Decoding in a process of its own, so that the event loop never waits for Python's lock.
+
+A thread that decodes holds the lock for up to 5 ms whenever the loop wants it back, and the loop gives it up at every
+read and write. With a process the loop answers `/live` and refuses what is too much while another core decodes. What a
+hostile file does to a C library happens there, too: the process is started again, and only the requests that were
+inside it fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from mmcourse.serve import limits as checks
+from mmcourse.serve.limits import Limits
+from mmcourse.serve.problems import Problem
+
+__all__ = ["DecodeFailed", "Decoder", "understand"]
+
+AHEAD = 3  # requests that are sent to the process before their turn, so that it never waits for the next
+
+
+class DecodeFailed(Exception):
+    """An error of ours in the process; `kind` is the name of its type."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+def late() -> Problem:
+    """What a request gets whose deadline has passed."""
+    return Problem("deadline", "There was no answer before the deadline.")
+
+
+def understand(
+    given: bytes | dict[str, Any], end: float, limits: Limits, prepare: Callable[[dict[str, Any]], Any]
+) -> tuple[list[str], Any]:
+    """What is present, and what the model takes, of a JSON body or of a form's fields.
+
+    Parameters
+    ----------
+    end : time.monotonic() at which nobody waits for it any more; it is not decoded then
+    """
+    if time.monotonic() > end:
+        raise late()
+    message = checks.decode(checks.parse_json(given, limits) if isinstance(given, bytes) else given, limits)
+    return list(message), prepare(message)
+
+
+# ---------------------------------------------------------------- in the service
+class Decoder:
+    """A process that decodes one request after the other. One that nobody waits for any more is not sent to it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.restarts = 0
+        self._waiting: deque[tuple[asyncio.Future, Any, float]] = deque()
+        self._inside: deque[asyncio.Future] = deque()  # the process answers in order
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task | None = None
+
+    async def start(self) -> None:
+        """Start the process and wait until it has imported what it needs."""
+        ready = asyncio.get_running_loop().create_future()
+        self._keeper = asyncio.create_task(self._keep(ready), name="decoder")
+        await ready
+
+    async def submit(self, given: bytes | dict[str, Any], end: float) -> tuple[list[str], Any]:
+        """`understand` in the process."""
+        job = asyncio.get_running_loop().create_future()
+        self._waiting.append((job, given, end))
+        self._send()
+        return await job
+
+    def close(self) -> None:
+        """End the process."""
+        if self._keeper:
+            self._keeper.cancel()
+        if self._process and self._process.returncode is None:
+            self._process.kill()
+
+    def _send(self) -> None:
+        while self._waiting and len(self._inside) < AHEAD and self._process is not None:
+            job, given, end = self._waiting.popleft()
+            if job.done():
+                continue
+            if time.monotonic() > end:
+                job.set_exception(late())
+                continue
+            assert self._process.stdin is not None
+            self._inside.append(job)
+            self._process.stdin.write(_packed((given, end)))
+
+    async def _keep(self, ready: asyncio.Future) -> None:
+        """Start the process, take its answers, start it again if it ends."""
+        while True:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "mmcourse.serve.decoder"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for the service, which lets it finish
+                limit=1 << 20,
+            )
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(_packed(self.limits))
+            try:
+                await _unpacked(process.stdout)  # it says that it is there
+                self._process = process
+                if not ready.done():
+                    ready.set_result(None)
+                self._send()
+                while True:
+                    found, problem = await _unpacked(process.stdout)
+                    job = self._inside.popleft()
+                    self._send()
+                    if job.done():
+                        continue
+                    if problem is None:
+                        job.set_result(found)
+                    else:
+                        job.set_exception(problem)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                self._process = None
+                while self._inside:
+                    if not (job := self._inside.popleft()).done():
+                        job.set_exception(DecodeFailed("DecoderEnded"))
+            finally:
+                if process.returncode is None:
+                    process.kill()
+            self.restarts += 1
+            await asyncio.sleep(min(1.0, 0.1 * self.restarts))
+
+
+def _packed(value: Any) -> bytes:
+    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    return len(data).to_bytes(4, "big") + data
+
+
+async def _unpacked(stream: asyncio.StreamReader) -> Any:
+    size = int.from_bytes(await stream.readexactly(4), "big")
+    return pickle.loads(await stream.readexactly(size))  # our own process wrote it
+
+
+# ---------------------------------------------------------------- in the process
+def _run(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Decode until the service closes the pipe."""
+
+    def read() -> Any:
+        head = requests.read(4)
+        return pickle.loads(requests.read(int.from_bytes(head, "big"))) if len(head) == 4 else None
+
+    def say(value: Any) -> None:
+        answers.write(_packed(value))
+        answers.flush()
+
+    from mmcourse.serve.model import lighten, prepare, synthetic_files
+
+    limits = read()
+    prepare(
+        checks.decode(synthetic_files(), limits)
+    )  # what is imported or read at first use is here before the first request
+    lighten()
+    say("ready")
+    while (job := read()) is not None:
+        found: Any = None
+        problem: Exception | None = None
+        try:
+            given, end = job
+            found = understand(given, end, limits, prepare)
+        except Problem as error:
+            problem = error
+        except Exception as error:  # never its text: it may quote the input
+            problem = DecodeFailed(type(error).__name__)
+        say((found, problem))
+
+
+def main() -> None:
+    """What the process runs."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints goes to the log, not between the answers
+    _run(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    from mmcourse.serve import decoder  # by its name: what is sent back names its module
+
+    decoder.main()
