@@ -37,7 +37,8 @@ from mmcourse.io import atomic_write
 from mmcourse.pretrained import Trimodal, load_trimodal
 from mmcourse.torch.encoders import AudioEncoder, statistics_pooling
 
-__all__ = ["ArrayInputs", "example_inputs", "export_program", "export_trimodal", "quantize_onnx", "to_onnx"]
+__all__ = ["ArrayInputs", "example_inputs", "export_program", "export_trimodal", "float16_onnx", "float16_weights"]
+__all__ += ["quantize_onnx", "to_onnx"]
 
 OPSET = 18
 
@@ -175,6 +176,43 @@ def quantize_onnx(source: str | Path, path: str | Path, per_channel: bool = True
             op_types_to_quantize=["MatMul", "Gemm"],
         )
         atomic_write(Path(path), target.read_bytes())
+    return Path(path)
+
+
+def float16_weights(source: str | Path, path: str | Path) -> Path:
+    """The same graph with its float32 weights stored as float16: half the bytes; it computes in float32 as before."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = onnx.load(source)
+    casts, kept = [], []
+    for tensor in graph.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.size > 1:
+            kept.append(numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}_float16"))
+            casts.append(helper.make_node("Cast", [kept[-1].name], [tensor.name], to=TensorProto.FLOAT))
+        else:
+            kept.append(tensor)
+    nodes = [*casts, *graph.graph.node]
+    del graph.graph.initializer[:], graph.graph.node[:]
+    graph.graph.initializer.extend(kept)
+    graph.graph.node.extend(nodes)
+    onnx.checker.check_model(graph)
+    atomic_write(Path(path), graph.SerializeToString())
+    return Path(path)
+
+
+def float16_onnx(source: str | Path, path: str | Path) -> Path:
+    """The graph with weights *and* arithmetic in float16, by ONNX Runtime's converter; inputs and logits stay float32.
+
+    A processor without such arithmetic converts back and forth.
+    """
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    with quiet_export():
+        graph = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+    atomic_write(Path(path), graph.SerializeToString())
     return Path(path)
 
 

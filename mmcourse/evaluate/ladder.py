@@ -20,7 +20,7 @@ import numpy as np
 
 from mmcourse.evaluate.claims import mcnemar
 
-__all__ = ["Rung", "ladder_table", "latencies", "parity_ladder", "peak_memory", "wilson_interval"]
+__all__ = ["Rung", "ladder_table", "latencies", "paired_interval", "parity_ladder", "peak_memory", "wilson_interval"]
 
 
 @dataclass
@@ -120,6 +120,37 @@ def wilson_interval(right: int, n: int, z: float = 1.96) -> tuple[float, float]:
     center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     return float(center - half), float(center + half)
+
+
+def paired_interval(only_first: int, only_this: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Interval of the change of accuracy (only_this − only_first) / n of two models on the same n samples (Tango 1998).
+
+    A change d is inside if the data are not surprising under it: if (only_this − only_first − n d), divided by the
+    standard deviation that it would have if the true change *were* d, lies within ± z. So it does not shrink to a point
+    where nobody differs: with 0 and 0 it is ± z² / (n + z²).
+    """
+    if min(only_first, only_this) < 0 or n < 1 or only_first + only_this > n:
+        raise ValueError(f"counts: expected at least 0 and together at most n, got {only_first}, {only_this} of {n}")
+
+    def score(d: float) -> float:
+        """Distance of the data from a change d, in standard deviations under it; falls as d grows."""
+        b = 2 * n * d - (only_first + only_this) + (only_first - only_this) * d
+        root = np.sqrt(max(0.0, b**2 + 8 * n * only_first * d * (1 - d)))
+        lost = (root - b) / (4 * n)  # the likeliest share that only the first gets right, if the change is d
+        variance = n * (2 * lost + d * (1 - d))
+        return float((only_this - only_first - n * d) / np.sqrt(variance)) if variance > 1e-15 else 0.0
+
+    limits = []
+    for level, start in ((z, -1.0), (-z, 1.0)):
+        inside, outside = (only_this - only_first) / n, start
+        for _ in range(60):
+            middle = (inside + outside) / 2
+            if abs(score(middle)) < abs(level):
+                inside = middle
+            else:
+                outside = middle
+        limits.append(inside)
+    return limits[0], limits[1]
 
 
 def peak_memory(code: str) -> float | None:

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from mmcourse.evaluate.ladder import Rung, ladder_table, latencies, parity_ladder, peak_memory, wilson_interval
+from mmcourse.evaluate.ladder import (
+    Rung,
+    ladder_table,
+    latencies,
+    paired_interval,
+    parity_ladder,
+    peak_memory,
+    wilson_interval,
+)
 
 
 def test_rows_say_what_changed(tmp_path):
@@ -45,3 +53,36 @@ def test_memory_is_that_of_the_new_process():
     small, large = peak_memory("pass"), peak_memory("x = bytearray(80_000_000)")
     if small is not None and large is not None:
         assert small < 60 and 60 < large - small < 110
+
+
+def test_paired_interval_is_the_published_one():
+    # Fagerland, Lydersen and Laake 2017, chapter 8 (complete response before and after therapy): -0.1240 to -0.0054
+    assert paired_interval(16, 6, 161) == pytest.approx((-0.1240, -0.0054), abs=5e-5)
+
+
+@pytest.mark.parametrize(("only_first", "only_this", "n"), [(3, 0, 40), (2, 5, 30), (0, 1, 20), (7, 7, 25)])
+def test_paired_interval_by_brute_force(only_first, only_this, n):
+    """The likeliest shares under each change by search, in place of the formula."""
+    counts = np.array([only_first, only_this, n - only_first - only_this])
+    lost = np.linspace(1e-9, 1, 20_001)
+    inside = []
+    for d in np.linspace(-0.6, 0.6, 241):
+        shares = np.stack([lost, lost + d, 1 - 2 * lost - d])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.where(counts[:, None] > 0, counts[:, None] * np.log(shares), 0.0).sum(axis=0)
+        logs[(shares < 0).any(axis=0)] = -np.inf
+        q = lost[np.nanargmax(logs)]
+        sd = np.sqrt(max(n * (2 * q + d - d**2), 1e-12))
+        if abs(only_this - only_first - n * d) <= 1.96 * sd:
+            inside.append(d)
+    assert paired_interval(only_first, only_this, n) == pytest.approx((min(inside), max(inside)), abs=0.006)
+
+
+def test_paired_interval_does_not_shrink_to_a_point_and_can_be_turned_around():
+    low, high = paired_interval(0, 0, 1500)
+    assert high == pytest.approx(1.96**2 / (1500 + 1.96**2)) and low == pytest.approx(-high)
+    assert high == pytest.approx(wilson_interval(0, 1500)[1])
+    low, high = paired_interval(9, 2, 50)
+    assert paired_interval(2, 9, 50) == pytest.approx((-high, -low))
+    with pytest.raises(ValueError, match="counts"):
+        paired_interval(3, 3, 5)
