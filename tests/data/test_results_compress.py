@@ -75,8 +75,28 @@ def test_both_ladders_begin_with_themselves():
         assert rows[0]["name"] == "eager" and rows[0]["difference"] == 0 and rows[0]["agreement"] == 1
     alone = {row["name"]: row for row in STORED["ladder"]["small, single messages"]}
     wide = {row["name"]: row for row in STORED["ladder"]["wide"]["1"]}
-    assert alone["int8, all layers"]["p50"] > 1.1 * alone["ONNX Runtime"]["p50"], "int8 loses"
-    assert wide["int8, dynamic"]["p50"] < 0.7 * wide["ONNX Runtime"]["p50"], "int8 wins"
+    for rows in (alone, wide):
+        needed = ["eager", "torch.export", "ONNX, reference", "ONNX Runtime", "int8, dynamic", "student, int8"]
+        assert [name for name in rows if name in needed] == needed, "every rung, in the order of the climb"
+    floats, ints = (np.array(alone[name]["rounds"]) for name in ("ONNX Runtime", "int8, all layers"))
+    assert (ints > 1.1 * floats).all(), "int8 loses"
+    floats, ints = (np.array(wide[name]["rounds"]) for name in ("ONNX Runtime", "int8, dynamic"))
+    assert (ints < 0.7 * floats).all(), "int8 wins"
+
+
+def test_every_rung_has_its_memory():
+    memory = STORED["memory"]
+    for rows, found in (("small, single messages", memory), ("wide", memory["wide"])):
+        stored = STORED["ladder"][rows]
+        names = [row["name"] for row in (stored["1"] if rows == "wide" else stored)]
+        assert all(found[name] > found["data alone"] for name in names)
+
+
+def test_the_clips_are_what_half_of_the_answers_hang_on():
+    photos = STORED["photos"]
+    assert photos["static"]["agreement"] < 0.6 < 0.9 < photos["static, with Clip"]["agreement"]
+    assert (photos["static"]["clips"], photos["static, with Clip"]["clips"]) == (33, 0)
+    assert photos["static, with Clip"]["median range"] == pytest.approx(6, abs=0.01)
 
 
 def test_the_student_is_what_its_card_says():

@@ -185,3 +185,17 @@ def test_export_anew_gives_the_same_answers(tmp_path, test_set, model):
     assert [p.name for p in tmp_path.iterdir()] == ["again.onnx"]  # one file, weights inside
     batch = next(test_set.batches(50))
     assert np.abs(onnx.load_trimodal(path).logits(batch) - model.logits(batch)).max() < 1e-5
+
+
+def test_float16_files_have_half_the_bytes_and_the_same_answers(tmp_path, test_set, model):
+    pytest.importorskip("torch")
+    from mmcourse.export import float16_onnx, float16_weights
+
+    batch = next(test_set.batches(50))
+    logits, size = model.logits(batch), model.path.stat().st_size
+    for make, apart in ((float16_weights, 1e-5), (float16_onnx, 0.01)):
+        path = make(model.path, tmp_path / f"{make.__name__}.onnx")
+        assert path.stat().st_size < 0.55 * size
+        found = onnx.load_trimodal(path).logits(batch)
+        assert np.abs(found - logits).max() < apart
+        assert (found.argmax(1) == logits.argmax(1)).all()

@@ -516,12 +516,17 @@ options = {"per_channel": True, "weight_type": QuantType.QInt8}
 options["op_types_to_quantize"] = ["MatMul", "Gemm"]  # convolutions stay floats
 with quiet_export():
     quantize_dynamic(folder / "model.onnx", yours, **options)
+    every = folder / "every.int8.onnx"  # convolutions too; scales per tensor
+    options = {"op_types_to_quantize": ["MatMul", "Gemm", "Conv"]}
+    options["weight_type"] = QuantType.QUInt8
+    quantize_dynamic(folder / "model.onnx", every, **options)
 int8 = onnx.load_trimodal("model.int8.onnx")
 mixed = next(test.batches(100))
 pair = [session.logits(mixed) for session in (onnx.load_trimodal(yours), int8)]
 same = (pair[0].argmax(1) == pair[1].argmax(1)).mean()
 print(f"your file: {yours.stat().st_size / 1e3:.0f} kB, ", end="")
-print(f"agreement with the shipped one {same:.2f}")
+print(f"agreement with the shipped one {same:.2f}; ", end="")
+print(f"all layers: {every.stat().st_size / 1e3:.0f} kB")
 ten_alone = list(test.subset(range(10)).batches(1))
 for name, session in (("float32", small), ("int8, dynamic", int8)):
     together = session.logits(mixed)[:10]
@@ -559,59 +564,105 @@ assert largest_error["1,000 messages"] < largest_error["1 message"]
 # %% [markdown]
 # ## 8 · The ladder, climbed
 #
-# All of it in one table, made once with one thread (stored). The function is the course's `parity_ladder`; "+/−" counts the messages that only this rung, or only the first one, gets right; p is McNemar's. Kilobytes are of the files to ship, megabytes the peak of a process that answers one message. (The eager model has the smaller file because its weights are stored as float16. The student learned for 1,500 steps from the exact probabilities of section 12, with no label; one seed.)
+# All of it in one table, made once with one thread (stored). The function is the course's `parity_ladder`; "+/−" counts the messages that only this rung, or only the first one, gets right; p is McNemar's. The times are for one message: the median (p50) and **p99**, which one call in a hundred exceeds. Kilobytes are of the files to ship, megabytes the peak of a process that answers one message. (The eager model has the smaller file because its weights are stored as float16. The student learned for 1,500 steps from the exact probabilities of section 12, with no label; one seed.)
+#
+# Three rungs are new. *ONNX, reference* runs the file in the reference program of the format, written in NumPy: so a fault of the file can be told from one of the runtime. *float16 weights* stores them with 16 bits and computes with 32; *float16* also computes with 16.
 
 # %%
 from mmcourse.evaluate.ladder import Rung, ladder_table, parity_ladder
 
 stored = results("compress")
 memory = stored["memory"]
-rungs = {row["name"]: row for row in stored["ladder"]["small"]}
+rungs = {row["name"]: row for row in stored["ladder"]["small, single messages"]}
 for name, row in rungs.items():
-    row["memory"] = memory.get(name)
-print(ladder_table(list(rungs.values()), timing=False))
+    row["memory"] = memory[name]
+print(ladder_table(list(rungs.values())))
+
+# %% [markdown]
+# How sure is a change of accuracy? The usual interval, ± 1.96 standard errors, takes the error from the split that was seen: where nobody differs, it says ± 0. Tango's *score interval* (1998) turns the question around, as Wilson's does for one share. It keeps each change $d$ under which the split would not be surprising: (wins − losses − $n\,d$), divided by the standard deviation that it would have *if the change were* $d$, lies within ± 1.96.
 
 # %%
+from mmcourse.evaluate.ladder import paired_interval
+
 n = 1500
-print("change of accuracy against eager, with its 95 % interval (paired):")
-for name in ("int8, dynamic", "int8, all layers", "int8, static", "student"):
+score = {}
+print(f"{'change of accuracy against eager':45}{'usual':8}{'score':>8}")
+for name in list(rungs)[4:10]:
     won, lost = rungs[name]["only_this"], rungs[name]["only_first"]
     half = 1.96 * np.sqrt(won + lost - (won - lost) ** 2 / n) / n
-    print(f"{name:18}{(won - lost) / n:+.4f} ± {half:.4f}")
+    low, high = score[name] = paired_interval(lost, won, n)
+    told = f"{name:18}{won:3}/{lost:<3}{(won - lost) / n:+18.4f}   ± {half:.4f}"
+    print(f"{told}   {low:+.4f} to {high:+.4f}")
 print(f"the messages and their pre-processing alone: {memory['data alone']} MB")
+same = ("torch.export", "ONNX, reference", "ONNX Runtime", "float16 weights")
+assert all(rungs[name]["difference"] < 1e-5 for name in same)
+assert rungs["float16"]["agreement"] == 1 and rungs["float16"]["difference"] > 1e-3
+ints = ("int8, dynamic", "int8, all layers", "int8, static")
+assert [round(n * (1 - rungs[name]["agreement"])) for name in ints] == [1, 3, 3]
+assert all(score[name][0] < 0 < score[name][1] for name in ints)
+assert round(score["float16"][1], 4) == 0.0026
+assert round(score["int8, static"][0], 4) == -0.0059
 assert memory["eager"] > 1.8 * memory["ONNX Runtime"]
 student_row = rungs["student"]
 assert (student_row["only_this"], student_row["only_first"]) == (22, 58)
 assert student_row["p"] < 0.001 and round(1 - student_row["agreement"], 2) == 0.06
 
 # %% [markdown]
-# Read the table from above. Export and ONNX Runtime change the logits in the sixth digit and no answer. The int8 rungs change a few answers in a thousand. McNemar says little about so few (three messages that fall to one side could not give a p below 0.25), and the intervals below the table are too narrow for such counts: a rung that loses 0 of 1,500 could in truth lose up to about 3/1,500 = 0.2 %. **The student is another matter**: it answers 6 % of the messages differently, it alone is right on 22 and the model alone on 58, and that is not chance. Its file is a tenth of the size, and it costs two points of accuracy; whether that is a good trade is your decision.
+# Read the table from above. Export, both programs that run the file, and 16-bit weights change the logits in the sixth digit and no answer. (The weights lose nothing, since they were rounded to float16 when the model was saved.) Arithmetic in float16 changes the third digit, and still no answer. The int8 rungs change one to three answers, too few for McNemar: three that fall to one side could not give a p below 0.25. What 1,500 messages *can* say is in the last column: a rung that changes nothing can in truth be 0.26 points better or worse, and static int8 can lose up to 0.59. **The student is another matter**: it answers 6 % of the messages differently, it alone is right on 22 and the model alone on 58, and that is not chance. Its file is a tenth of the size, and it costs two points of accuracy; whether that is a good trade is your decision.
 #
 # The memory: leaving PyTorch halves it, and compression hardly touches it, since most of it is programs and data, not the 97,187 numbers.
 #
-# **And the time?** One message at a time; the median of ONNX Runtime as float32 is 1.
-#
-# How the times are taken: a tenth as many calls first, thrown away; one thread; 300 calls, and from them the median (p50) and **p99**, the time that one call in a hundred exceeds; not the mean. We compare medians. In the live table, p99 is set by the two slowest of 100 calls, and these can be the machine's doing.
+# **And the file?** 97,187 numbers with 8 bits would be 97 kB. The shipped file has 152, and a student with a thirteenth of the numbers has 33:
 
 # %%
-alone = {r["name"]: r for r in stored["ladder"]["small, single messages"]}
-base = alone["ONNX Runtime"]["p50"]
-for name, row in alone.items():
-    print(f"{name:24}{row['p50'] / base:6.2f}")
-assert alone["eager"]["p50"] > 3 * base
-assert alone["int8, all layers"]["p50"] > 1.1 * base
-assert alone["int8, dynamic"]["p50"] > 0.95 * base
+from onnx import load as load_graph
+from onnx.numpy_helper import to_array
+
+student_folder = data_dir() / "models" / "student"
+parts_of = {}
+for path in (int8.path, student_folder / "model.int8.onnx"):
+    tensors = {t.name: to_array(t) for t in load_graph(path).graph.initializer}
+    in_bytes = dict.fromkeys((np.int8, np.float32), 0)
+    for value in tensors.values():
+        if value.dtype.type in in_bytes:
+            in_bytes[value.dtype.type] += value.nbytes
+    rest = path.stat().st_size - sum(in_bytes.values())
+    parts_of[path.parent.name] = [*in_bytes.values(), rest]
+    told = [f"{size / 1e3:.0f} kB" for size in parts_of[path.parent.name]]
+    told = f"codes {told[0]}, floats {told[1]}, the graph {told[2]}"
+    print(f"{path.parent.name:11} {told}")
+    floats = {k: v.nbytes for k, v in tensors.items() if v.dtype == np.float32}
+    for name in sorted(floats, key=floats.get)[-2:]:
+        print(f"{'':12}{name}: {floats[name] / 1e3:.0f} kB")
+assert parts_of["student"][2] > 0.5 * sum(parts_of["student"])
+
+# %% [markdown]
+# Word vectors and convolutions stay floats, with four bytes a number, and the graph itself (nodes, names, shapes) takes about 20 kB: for the student, more than half of the file.
+#
+# **And the time?** A tenth as many calls come first and are thrown away; one thread; the table has 1,000 calls. Its p99 is set by the ten slowest, and these can be the machine's doing (it had other work as well). So we compare medians: five rounds, in which all rungs take turns, 200 calls each. ONNX Runtime as float32 is 1 in every round; in parentheses the smallest and the largest round:
+
+# %%
+base = rungs["ONNX Runtime"]["rounds"]
+ratio = {}
+for name, row in rungs.items():
+    ratio[name] = np.divide(row["rounds"], base)
+    told = f"({ratio[name].min():.2f} to {ratio[name].max():.2f})"
+    print(f"{name:20}{np.median(ratio[name]):6.2f}  {told}")
+assert ratio["eager"].min() > 3.5
+assert ratio["int8, all layers"].min() > 1.1 and ratio["float16"].min() > 1.05
+assert np.abs(ratio["int8, dynamic"] - 1).max() < 0.06
+assert (ratio["student, int8"] > ratio["student"]).all()
 int8_time.compare("more time")
 
 # %% [markdown]
-# (One run, no spread, on one server processor, AMD EPYC, with the fast 8-bit instructions that the guess spoke of: AVX-512 VNNI.) ONNX Runtime makes this model about four times as fast; `torch.export` alone, whose graph PyTorch still runs, is the slowest. **int8 does not make it faster.** "int8, all layers" is *slower*; the shipped file ("int8, dynamic") takes about the same time. They differ in more than one thing: the shipped one has float convolutions, signed codes and scales per channel; the other unsigned codes and scales per tensor. Some of them live, on your machine:
+# (One server processor, AMD EPYC, with the fast 8-bit instructions that the guess spoke of: AVX-512 VNNI.) ONNX Runtime makes this model about four times as fast; `torch.export` alone, whose graph PyTorch still runs, takes longer than eager. **Fewer bits do not make it faster.** "int8, all layers" takes longer in every round, and so do float16 and the student's int8; the shipped file ("int8, dynamic") takes about the same time. The two int8 files differ in more than one thing: the shipped one has float convolutions, signed codes and scales per channel; the other unsigned codes and scales per tensor. Check your guess on your machine ("all layers" is the file that you wrote in section 7):
 
 # %% tags=["free"]
-student_folder = data_dir() / "models" / "student"
 live = [
     Rung("eager", by_eager),
     Rung("ONNX Runtime", small.logits, [small.path]),
     Rung("int8, dynamic", int8.logits, [int8.path]),
+    Rung("int8, all layers", onnx.load_trimodal(every).logits, [every]),
 ]
 for name in ("model.onnx", "model.int8.onnx"):
     path = student_folder / name
@@ -624,13 +675,18 @@ print(ladder_table(live_rows))
 # %%
 wide = {n: {r["name"]: r for r in stored["ladder"]["wide"][n]} for n in ("1", "64")}
 for n, w in wide.items():
-    factor = w["ONNX Runtime"]["p50"] / w["int8, dynamic"]["p50"]
-    assert factor > 1.5
-    print(f"wide model, {n:>2} at a time: int8 {factor:.1f} times as fast as float32")
-print(ladder_table(list(wide["1"].values()), timing=False))
+    factors = np.divide(w["ONNX Runtime"]["rounds"], w["int8, dynamic"]["rounds"])
+    assert factors.min() > 2
+    told = f"{np.median(factors):.1f} ({factors.min():.1f} to {factors.max():.1f})"
+    print(f"wide model, {n:>2} at a time: int8 {told} times as fast as float32")
+for name, row in wide["1"].items():
+    row["memory"] = memory["wide"][name]
+print(ladder_table(list(wide["1"].values())))
+narrow = [wide["1"][name]["rounds"] for name in ("student", "student, int8")]
+assert np.less(*narrow).all()
 
 # %% [markdown]
-# The **wide model** has 2.2 million numbers: three hidden layers of 1,024 on the same 96 encoder outputs, trained for two epochs. It is wider than this task needs; it is here because nearly all its work is matrix products, as in a large model. There, int8 wins, in the same library on the same processor.
+# The **wide model** has 2.2 million numbers: three hidden layers of 1,024 on the same 96 encoder outputs, trained for two epochs. It is wider than this task needs; it is here because nearly all its work is matrix products, as in a large model. There, int8 wins, in the same library on the same processor, and it is seen in the memory, too. (Its 16-bit weights are rounded, so they do change the logits.) Its student, 96 → 16 → 3 numbers, learned from the wide model's probabilities (one seed). It changes ten answers, and no int8 comes near its size or its time. And *its* int8 is slower than its float32: the loss and the win stand in one table.
 
 # %% [markdown]
 # **And pre-processing?** It is a rung, too: the program that serves the model reads pictures and sound with other code than the one that trained it. The *float* file, with small faults in what goes in (stored):
@@ -663,7 +719,7 @@ for row in faults:
     print(f"{row['name']:24} agreement {row['agreement']:.3f}, accuracy {told}")
 
 # %% [markdown]
-# Seven faults were tried, so a fault counts only with p below 0.01 / 7 ≈ 0.0014; four of them pass that. None of them raises an error, and each of these four costs more than everything that int8 did.
+# Seven faults were tried, so a fault counts only with p below 0.01 / 7 ≈ 0.0014; four of them pass that. None of them raises an error, and each of these four costs more than everything that int8 did. (For your second guess, section 11 sets half of the weights to 0.)
 
 # %% [markdown]
 # ## 9 · Why slower, why faster?
@@ -671,8 +727,6 @@ for row in faults:
 # Two explanations for why the small model gains nothing: "8-bit arithmetic is slow here", or "the additional work around it is". The second one can be counted. To quantize an input dynamically, the graph needs more **nodes** (operations): find the range, divide, round, multiply, convert back. In the float file and the three int8 files (stored):
 
 # %%
-from onnx import load as load_graph
-
 counted = stored["nodes"]
 multiply = ("Gemm", "MatMul", "MatMulInteger", "Conv", "ConvInteger")
 finds = "DynamicQuantizeLinear"
@@ -682,9 +736,9 @@ for name, kinds_ in counted.items():
     in_all[name] = sum(kinds_.values())
     products = sum(kinds_.get(kind, 0) for kind in multiply)
     told = f"{in_all[name]:6}{products:10}{kinds_.get(finds, 0):14}"
-    print(f"{name:18}{told}{alone[name]['p50'] / base:7.2f}")
+    print(f"{name:18}{told}{np.median(ratio[name]):7.2f}")
 order = sorted(in_all, key=in_all.get)
-assert order == sorted(in_all, key=lambda name: alone[name]["p50"])
+assert order == sorted(in_all, key=lambda name: np.median(ratio[name]))
 assert finds not in counted["int8, static"]
 
 # %% [markdown]
@@ -913,6 +967,14 @@ told = "; ".join(f"{k:.0%}: {v:.3f}" for k, v in zip(shares, largest))
 plot.show(fig, alt=f"Expected accuracy by share removed, smallest first: {told}.")
 
 # %%
+print(f"{'zeros':>6}{'smallest':>10}{'random':>16}{'smallest, tuned':>18}")
+for k, value in zip(shares, largest):
+    told = [f"{m:.3f} ± {h:.3f}" for m, h in (runs_of(k, "random"),)]
+    if "tuned" in pruned[str(k)]:
+        told.append("{:.3f} ± {:.3f}".format(*runs_of(k, "tuned")))
+    print(f"{k:6.0%}{value:10.3f}" + "".join(f"{cell:>17}" for cell in told))
+
+# %%
 print(f"{'':12}{'bytes':>9}{'zipped':>9}")
 print(f"{'as trained':12}{pruned['bytes'][0]:9,}{pruned['bytes'][1]:9,}")
 for k in (0.5, 0.9):
@@ -924,6 +986,12 @@ for n in (64, 32, 16, 8):
     mean, half = mean_and_interval([r["expected"] for r in row["tuned"]])
     told = f"cut {row['cut']['expected']:.3f}, two more epochs {mean:.3f} ± {half:.3f}"
     print(f"{n:3} of 128 hidden units: {4 * row['numbers']:7,} bytes, {told}")
+timed = stored["pruned_times"]
+print("time of one message in ONNX Runtime, as trained = 1; five rounds:")
+for name in ("90 % zeros", "64 units", "8 units"):
+    found = np.divide(timed[name]["ms"], timed["as trained"]["ms"])
+    print(f"{name:12}{np.median(found):6.2f}  ({found.min():.2f} to {found.max():.2f})")
+    assert 0.94 < found.min() and found.max() < 1.01
 
 # %% tags=["free"]
 import copy
@@ -947,7 +1015,7 @@ assert max(changed_by, key=changed_by.get) == "face read as BGR"
 most_harm.compare("a face read as blue-green-red instead of red-green-blue")
 
 # %% [markdown]
-# **A zero takes as much space as any number.** The file has the same size, and an ordinary matrix product does the same work; zipping finds the zeros (or a format that stores positions, which cost bytes of their own). *Structured* pruning removes whole units, so that the matrices really become smaller; we did not measure whether that is faster. In this model most weights are elsewhere (with 8 of 128 hidden units, 340,748 of 388,748 bytes are left), so cutting hidden units saves little: look where the weights are before you cut.
+# **A zero takes as much space as any number.** The file has the same size, and an ordinary matrix product does the same work; zipping finds the zeros (or a format that stores positions, which cost bytes of their own). *Structured* pruning removes whole units, so that the matrices really become smaller. In this model most weights are elsewhere (with 8 of 128 hidden units, 340,748 of 388,748 bytes are left), so cutting hidden units saves little, in bytes and in time: look where the weights are before you cut.
 
 # %% [markdown]
 # ## 12 · Distillation: a student in its place
@@ -1213,8 +1281,6 @@ assert flips["3 bits"]["worse"] > 2 * flips["3 bits"]["better"]
 # ONNX Runtime's weights are your formula. From the shipped int8 file, the codes of the hidden layer, and yours from the float file:
 
 # %%
-from onnx.numpy_helper import to_array
-
 graphs = {}
 for name in ("model.onnx", "model.int8.onnx"):
     tensors = load_graph(small.path.with_name(name)).graph.initializer
@@ -1230,7 +1296,7 @@ print(f"codes that differ from ONNX Runtime's: {other} of {w.size}")
 assert gap < 1e-6 and (mine != theirs).mean() < 0.001
 
 # %% [markdown]
-# **Keras** has both steps built in: `quantize("int8")` turns dense layers into int8 ones, and `export(format="litert")` writes a file for **LiteRT**, the runtime on phones. The head of our model in Keras, from the same weights:
+# **Keras** has both steps built in: `quantize("int8")` turns dense layers into int8 ones, and `export(format="litert")` writes a file for **LiteRT**, the runtime on phones. With the versions used here the second refuses what the first made, so LiteRT's own converter rounds the weights (`optimizations`). The head of our model in Keras, from the same weights:
 
 # %% tags=["free"]
 from mmcourse.quiet import quiet_tensorflow
@@ -1272,24 +1338,27 @@ assert parity < 1e-4 and same > 0.99
 from mmcourse.runtime import how_to_install, is_installed
 
 if is_installed("ai_edge_litert"):
+    import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    with contextlib.redirect_stdout(io.StringIO()), quiet_export():
-        as_float.export(folder / "head.tflite", format="litert")
-    interpreter = Interpreter(
-        str(folder / "head.tflite"),
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    entry = interpreter.get_input_details()[0]["index"]
-    interpreter.resize_tensor_input(entry, x_test.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(entry, x_test.numpy())
-    interpreter.invoke()
-    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    size = (folder / "head.tflite").stat().st_size
-    apart = np.abs(found - logits).max()
-    print(f"LiteRT: {size:,} bytes, apart from Keras by {apart:.1e}")
-    assert apart < 1e-4
+    smaller = {"optimizations": [tf.lite.Optimize.DEFAULT]}  # weights as int8
+    for kind, options in (("float32", {}), ("int8", smaller)):
+        path = folder / f"head.{kind}.tflite"
+        with contextlib.redirect_stdout(io.StringIO()), quiet_export():
+            as_float.export(path, format="litert", **options)
+        plain_ops = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = Interpreter(str(path), experimental_op_resolver_type=plain_ops)
+        entry = interpreter.get_input_details()[0]["index"]
+        interpreter.resize_tensor_input(entry, x_test.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(entry, x_test.numpy())
+        interpreter.invoke()
+        found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+        apart = np.abs(found - logits).max()
+        same = (found.argmax(1) == logits.argmax(1)).mean()
+        told = f"apart from Keras by {apart:.1e}, agreement {same:.4f}"
+        print(f"LiteRT, {kind}: {path.stat().st_size:,} bytes, {told}")
+        assert same > 0.99 and (apart < 1e-4) == (kind == "float32")
 else:
     print("not run here: to install it,", how_to_install("export"))
 
@@ -1297,7 +1366,9 @@ else:
 # **torchao** is PyTorch's own package for this: `quantize_(model, Int8WeightOnlyConfig())` replaces the weights in place. It is made for large models that are then compiled. Its int8 scale is max|w| / 127.5 instead of / 127; with that, its weights are your formula, too. On our small model, without compiling:
 
 # %%
-slower = alone["torchao, weights only"]["p50"] / alone["eager"]["p50"]
+both = stored["torchao"]["rows"]  # one run of its own
+print(ladder_table(both))
+slower = both[1]["p50"] / both[0]["p50"]
 print(f"torchao int8, not compiled: {slower:.1f} times as long as eager (stored)")
 assert slower > 1.1
 
@@ -1307,20 +1378,30 @@ assert slower > 1.1
 # %% [markdown]
 # ## 15 · On photographs
 #
-# EfficientNet-Lite0, trained on ImageNet, on 120 crops of three photographs that come with Python packages: a network made of convolutions. Dynamic int8 (scales per tensor), and static int8 (per channel) with 30 other crops of the same photographs for calibration (stored):
+# EfficientNet-Lite0, trained on ImageNet, on 120 crops of three photographs that come with Python packages: a network made of convolutions, 33 of 49 followed by a clip to the range from 0 to 6. Dynamic int8 (scales per tensor), and static int8 (per channel) with 30 other crops of the same photographs for calibration, in three recipes (stored; times are medians of 15 rounds, with the middle half of the rounds):
 
 # %%
 photos = stored["photos"]
-for kind in ("float", "dynamic", "static"):
+print(f"{'':20}{'MB':>6}{'agreement':>11}{'times as fast as float32':>28}")
+recipes = ["float", "dynamic", "static", "static, percentile", "static, with Clip"]
+for kind in recipes:
     row = photos[kind]
-    told = f"agreement {row['agreement']:.3f}, {row['times faster']:.2f} times as fast"
-    print(f"{kind:8} {row['bytes'] / 1e6:5.1f} MB, {told} as float32")
-assert photos["dynamic"]["times faster"] < 0.6
-assert photos["static"]["times faster"] > 1.2
-assert max(photos[k]["agreement"] for k in ("dynamic", "static")) < 0.6
+    speed = f"{row['times faster']:.2f} ({row['from']:.2f} to {row['to']:.2f})"
+    print(f"{kind:20}{row['bytes'] / 1e6:6.1f}{row['agreement']:11.3f}{speed:>28}")
+for kind in recipes[2:]:
+    row = photos[kind]
+    ranges = f"median {row['median range']:.0f}, largest {row['largest range']:.0f}"
+    print(f"{kind}: {row['clips']} clips; width of a convolution's range {ranges}")
+assert photos["dynamic"]["to"] < 0.5
+assert all(0.95 < photos[k]["from"] and photos[k]["to"] < 1.05 for k in recipes[2:4])
+assert max(photos[k]["agreement"] for k in recipes[1:4]) < 0.6
+assert photos["static, with Clip"]["agreement"] > 0.9
+assert photos["static, with Clip"]["from"] > 1.1
 
 # %% [markdown]
-# Here both things that int8 can do are seen at once. As *dynamic* int8, this network of convolutions is more than twice as **slow**; as *static* int8 it is faster than float32. And with these two recipes, on these crops, about half of the answers change! We did not find out why; other recipes may do far better, 120 crops are not 120 separate images, and accuracy was not measured. For networks like this one, with a separate small kernel for each channel, Nagel et al. 2021 give cures: better ranges, scale moved between layers, training with the rounding. We tried none. Without the column for agreement you would have shipped it.
+# As *dynamic* int8, this network of convolutions is less than half as fast; the first two static recipes take as long as float32. And with these three about half of the answers change! The first static recipe rounds what each convolution hands on *before* it is clipped: its range is as wide as 200, and of the 256 codes few are left for the part from 0 to 6 that the next layer sees. One outlier, and everybody pays. To cut the ranges at the 99.999th percentile is no cure here. To put the clips on the list of what is quantized is: the converter drops them and gives the convolution the clip's own range of 6. So 94 % of the answers stay, and *now* int8 is faster than float32. Same weights, same crops for calibration, one word in a list.
+#
+# (120 crops are not 120 separate images, and accuracy was not measured. For what is left, Nagel et al. 2021 give cures: scale moved between layers, training with the rounding.) Without the column for agreement you would have shipped the first file.
 
 # %% [markdown]
 # ## 16 · At full size
@@ -1388,5 +1469,5 @@ else:
 #
 # ## Sources
 # Jacob et al. 2018, arXiv 1712.05877 (affine quantization, training with it) · Krishnamoorthi 2018, arXiv 1806.08342 (per channel, per tensor) · Nagel et al. 2021, arXiv 2106.08295 (a white paper on quantization) · Bengio et al. 2013, arXiv 1308.3432 (straight-through estimator) · Dettmers et al. 2022, arXiv 2208.07339 (outlier channels) · Hinton et al. 2015, arXiv 1503.02531 (distillation) ·
-# Han et al. 2015, arXiv 1506.02626 (magnitude pruning) · Li et al. 2017, arXiv 1608.08710 (structured pruning) · McNemar 1947 (paired answers) · Williams et al. 2009, *Roofline* · Wilson 1927 (intervals of shares).
+# Han et al. 2015, arXiv 1506.02626 (magnitude pruning) · Li et al. 2017, arXiv 1608.08710 (structured pruning) · McNemar 1947 (paired answers) · Tango 1998, *Statistics in Medicine* 17 (score interval of a paired difference) · Williams et al. 2009, *Roofline* · Wilson 1927 (intervals of shares).
 # Photographs: china.jpg © danielbuechele, flower.jpg © vultilion, both CC BY 2.0; grace_hopper.jpg, US Navy, public domain.
