@@ -1401,7 +1401,7 @@ assert photos["static, with Clip"]["from"] > 1.1
 # %% [markdown]
 # As *dynamic* int8, this network of convolutions is less than half as fast; the first two static recipes take as long as float32. And with these three about half of the answers change! The first static recipe rounds what each convolution hands on *before* it is clipped: its range is as wide as 200, and of the 256 codes few are left for the part from 0 to 6 that the next layer sees. One outlier, and everybody pays. To cut the ranges at the 99.999th percentile is no cure here. To put the clips on the list of what is quantized is: the converter drops them and gives the convolution the clip's own range of 6. So 94 % of the answers stay, and *now* int8 is faster than float32. Same weights, same crops for calibration, one word in a list.
 #
-# (120 crops are not 120 separate images, and accuracy was not measured. For what is left, Nagel et al. 2021 give cures: scale moved between layers, training with the rounding.) Without the column for agreement you would have shipped the first file.
+# (120 crops are not 120 separate images, and accuracy was not measured. For what is left, Nagel et al. 2021 give cures: scale moved between layers, training with the rounding. They were not tried here.) Without the column for agreement you would have shipped the first file.
 
 # %% [markdown]
 # ## 16 · At full size
