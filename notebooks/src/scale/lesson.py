@@ -300,8 +300,6 @@ widgets.slider(
     processes=[1, 2, 4, 8, 16],
 )
 
-# %% [markdown]
-
 # %%
 for told, options in {
     "as it is: float32, Adam, batch 8, one process": {},
@@ -457,7 +455,6 @@ print(inspect.getsource(scale_train.train_ddp))
 
 # %% [markdown]
 # Around it, a script of yours has three lines more: `dist.init_process_group("gloo")` first, then `rank, world = dist.get_rank(), dist.get_world_size()`, and `dist.destroy_process_group()` at the end (for restarts, `join_group` in `scale_train.py` instead of the first two). To accumulate, put all micro-batches but the last under `with parallel.no_sync():`, so that gradients are exchanged once.
-# %% [markdown]
 #
 # DDP divides by the number of *processes*. So the loss is multiplied by the world size and divided by everybody's number of samples (`* world / len(rows)`). What if it is not? The launch of section 1 trained four ways:
 
