@@ -4,6 +4,7 @@
 - `gate`, `concatenate`: five networks each, trained with sensor dropout: every subset of sensors in every weather; recall by
   distance; and, for `gate`, a lidar whose calibration is turned, and clocks that are ignored; `vote`: five, with all sensors;
 - `no_dropout`: five gated networks trained with all sensors only: what a mask or zeros do to them at the test;
+- `confused`: the networks of `gate` once more: what is said of what is there, in each weather;
 - `intent`: 300 spoken commands, a third of which fits two things and a third fits none.
 
 `make results driving`: about eight minutes of one processor. `python make_results.py vote` (or others) makes only these.
@@ -207,6 +208,23 @@ def make_networks(fusion: str, dropout: float = DROPOUT, seeds: int = SEEDS, sub
     return found
 
 
+def make_confused(seeds: int = SEEDS) -> dict:
+    """Places by weather, by what is there (row) and what the network says (column): {weather: [seed][4][4]}."""
+    _, test = splits()
+    truth = test["classes"].numpy()
+    weather = datasets.load("road", "test").meta["weather"]
+    found: dict = {w: [] for w in road.WEATHERS}
+    for seed in range(seeds):
+        said = evaluate(train_network("gate", seed, DROPOUT), test).argmax(axis=-1)
+        for w in road.WEATHERS:
+            part = (truth >= 0) & (weather == w)[:, None]
+            counts = np.zeros((4, 4), int)
+            np.add.at(counts, (truth[part], said[part]), 1)
+            found[w].append(counts.tolist())
+        print("confused", seed, found["fog"][-1], flush=True)
+    return found
+
+
 # ---------------------------------------------------------------- intent
 def draw_commands(number: int, seed: int) -> tuple[list, list[str], list[list[int]]]:
     """Scenes of two to four things, a phrase for each, and which things it fits: one, several or none, in turn."""
@@ -303,6 +321,7 @@ if __name__ == "__main__":
             "tables": make_tables_of_gain,
             "intent": make_intent,
             "gate": lambda: make_networks("gate"),
+            "confused": make_confused,
             "vote": lambda: make_networks("vote", subsets=SUBSETS[-1:]),
             "concatenate": lambda: make_networks("concatenate"),
             "no_dropout": lambda: make_networks("gate", dropout=0.0),

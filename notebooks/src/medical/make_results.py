@@ -1,6 +1,7 @@
 """Long runs of lesson medical.
 
 - `leak`: a forest on age and sex alone, judged on new patients and on new pictures of known ones, ten seeds;
+- `leak controls`: the same with an age drawn anew for each visit, with ages in whole years, and with large leaves;
 - `imbalance`: class weights, over- and undersampling, and the corrected prior, ten training sets;
 - `gaps`: the test left out, its gaps filled by the mean, and flagged, for three mechanisms, ten training sets;
 - `privacy`: membership inference against private gradient descent, and against its bound, twenty seeds;
@@ -9,9 +10,11 @@
 - `follow-up`: the same scores among first pictures and among later ones;
 - `networks`, `longer`: image and record, with and without the machine's letter, at both hospitals; five seeds of six
   epochs, three seeds of twelve;
+- `letter`: what the letter does to the networks of image and record of both budgets: their AUC against the best score
+  without it on the same visits, within each machine, with a patch on either corner, with the other letter; a probe;
 - `challenge`: what simple ways reach.
 
-`make results medical`: about eight minutes of one processor. `python make_results.py leak` (or other names) makes only
+`make results medical`: about ten minutes of one processor. `python make_results.py leak` (or other names) makes only
 these tables.
 """
 
@@ -34,6 +37,7 @@ from torch.nn import functional as F
 from mmcourse import runtime
 from mmcourse.authoring.tables import make_tables
 from mmcourse.datasets import chest, clinic, load
+from mmcourse.datasets.clinic.pictures import MARKER, MARKERS, hide_marker
 from mmcourse.evaluate import auc, average_precision, brier_parts, brier_score, group_bootstrap, prior_corrected
 
 MANY = 20_000  # records of the test sets without pictures
@@ -67,6 +71,36 @@ def make_leak() -> dict:
                 scores[order[held]] = forest.predict_proba(x[order[held]])[:, 1]
             table[kind].append(round(auc(y, scores), 4))
         print("leak", seed, table["by patient"][-1], table["by picture"][-1], flush=True)
+    return table
+
+
+def make_leak_controls() -> dict:
+    """AUC of forests on age and sex where the exact age names nobody: {control: {"by patient": [seed], "by picture"}}."""
+    ds = load("clinic", "train", n=4000)
+    x, y, patient = np.asarray(ds.column("record"), float)[:, :2], ds.labels, ds.meta["patient"]
+    group = ds.meta["group"]
+    table: dict = {}
+    for seed in range(10):
+        rng = np.random.default_rng(1000 + seed)
+        anew, years = x.copy(), x.copy()
+        anew[:, 0] = np.where(group == 1, rng.uniform(60, 90, len(y)), rng.uniform(20, 60, len(y)))
+        years[:, 0] = np.floor(x[:, 0])
+        order = np.random.default_rng(seed).permutation(len(y))
+        names = np.random.default_rng(seed).permutation(patient.max() + 1)[patient]
+        controls = {
+            "age anew at each visit": (anew, 1),
+            "age in years": (years, 1),
+            "exact age, leaves of 200": (x, 200),
+        }
+        for name, (inputs, leaf) in controls.items():
+            for kind, split in (("by patient", GroupKFold(4)), ("by picture", KFold(4))):
+                scores = np.zeros(len(y))
+                for fit, held in split.split(order, groups=names[order] if kind == "by patient" else None):
+                    forest = RandomForestClassifier(60, min_samples_leaf=leaf, random_state=seed)
+                    forest.fit(inputs[order[fit]], y[order[fit]])
+                    scores[order[held]] = forest.predict_proba(inputs[order[held]])[:, 1]
+                table.setdefault(name, {}).setdefault(kind, []).append(round(auc(y, scores), 4))
+        print("leak controls", seed, {k: [v[s][-1] for s in v] for k, v in table.items()}, flush=True)
     return table
 
 
@@ -410,6 +444,90 @@ def make_longer() -> dict:
     return networks(3, 12, ("both", "letter hidden", "record"))
 
 
+def with_letter(pixels: np.ndarray, machine: int) -> np.ndarray:
+    """The same pictures with one machine's letter: nothing else changes."""
+    changed = np.array(pixels)
+    changed[(slice(None), *MARKER)] = MARKERS[machine]
+    return changed
+
+
+@torch.no_grad()
+def log_odds(model: nn.Module, pixels: np.ndarray, record: torch.Tensor) -> np.ndarray:
+    """The logit of each visit."""
+    image = torch.from_numpy(pixels[:, None].astype(np.float32) / 255)
+    return torch.cat([model(i, r) for i, r in zip(image.split(500), record.split(500), strict=True)]).double().numpy()
+
+
+@torch.no_grad()
+def probed(model: nn.Module, train_x: torch.Tensor, test_x: torch.Tensor, fit_on: np.ndarray, judge: np.ndarray):
+    """AUC of a logistic regression that reads the machine off the 32 image features."""
+    parts = [torch.cat([model.image(i) for i in x.split(500)]).numpy() for x in (train_x, test_x)]
+    probe = LogisticRegression(max_iter=2000).fit(parts[0], fit_on)
+    return round(auc(judge, probe.decision_function(parts[1])), 4)
+
+
+def make_letter() -> dict:
+    """{budget: {what: [seed]}} of networks of image and record at A; intervals over patients of the test set."""
+    train_part, test_part = load("clinic", "train"), load("clinic", "test")
+    data, test = tensors("train"), tensors("test")
+    y, who, machine = test_part.labels, test_part.meta["patient"], test_part.meta["machine"]
+    pixels = test_part.column("image")[:]
+    other = np.array(pixels)
+    other[:, :14, -12:] = 110  # the same patch, upper right
+    views = {"corner covered": hide_marker(pixels), "other corner covered": other}
+    views |= {"all F": with_letter(pixels, 0), "all P": with_letter(pixels, 1)}
+    best = clinic.risk(("finding", *clinic.RECORD), at=test_part.meta)
+    probe = (data[0][:2000], test[0], train_part.meta["machine"][:2000], machine)
+
+    def ahead(labels: np.ndarray, scores: np.ndarray, others: np.ndarray) -> float:
+        return auc(labels, scores) - auc(labels, others)
+
+    def mean_ahead(labels: np.ndarray, others: np.ndarray, *scores: np.ndarray) -> float:
+        return float(np.mean([auc(labels, s) for s in scores])) - auc(labels, others)
+
+    def rounded(value: float, interval: tuple[float, float]) -> list[float]:
+        return [round(v, 4) for v in (value, *interval)]
+
+    table: dict = {"untrained probe": [], "best within": {}}
+    for seed in range(5):
+        torch.manual_seed(seed)
+        table["untrained probe"].append(probed(Triage().eval(), *probe))
+    for kind, name in enumerate(clinic.CUES["machine"]):
+        m = machine == kind
+        table["best within"][name] = rounded(auc(y[m], best[m]), group_bootstrap(auc, who[m], y[m], best[m], seed=0))
+    for epochs, seeds in ((6, 5), (12, 3)):
+        row: dict = {}
+        every = []
+        for seed in range(seeds):
+            torch.manual_seed(seed)
+            model = train(Triage(), data, epochs, seed)
+            z = log_odds(model, pixels, test[1])
+            every.append(z)
+            add = {"auc": round(auc(y, z), 4), "probe": probed(model, *probe)}
+            between = group_bootstrap(ahead, who, y, z, best, seed=0)
+            add["minus best without"] = rounded(ahead(y, z, best), between)
+            for kind, name in enumerate(clinic.CUES["machine"]):
+                m = machine == kind
+                between = group_bootstrap(ahead, who[m], y[m], z[m], best[m], seed=0)
+                add[f"within {name}"] = round(auc(y[m], z[m]), 4)
+                add[f"within {name} minus best"] = rounded(ahead(y[m], z[m], best[m]), between)
+            seen = {view: log_odds(model, changed, test[1]) for view, changed in views.items()}
+            for view, changed_z in seen.items():
+                add[f"auc, {view}"] = round(auc(y, changed_z), 4)
+            p = {view: 1 / (1 + np.exp(-seen[view])) for view in ("all F", "all P")}
+            add["log odds, P minus F"] = round(float(np.mean(seen["all P"] - seen["all F"])), 4)
+            add["share raised"] = round(float(np.mean(seen["all P"] > seen["all F"])), 4)
+            add["mean risk, F and P"] = [round(float(p[v].mean()), 4) for v in p]
+            add["called, F and P"] = [round(float((p[v] >= 0.05).mean()), 4) for v in p]
+            for key, value in add.items():
+                row.setdefault(key, []).append(value)
+            print("letter", epochs, seed, add, flush=True)
+        between = group_bootstrap(mean_ahead, who, y, best, *every, seed=0)
+        row["mean minus best without"] = rounded(mean_ahead(y, best, *every), between)
+        table[f"{epochs} epochs"] = row
+    return table
+
+
 # ---------------------------------------------------------------- challenge
 def make_challenge() -> dict:
     """What simple ways reach."""
@@ -454,6 +572,7 @@ if __name__ == "__main__":
         "medical",
         {
             "leak": make_leak,
+            "leak controls": make_leak_controls,
             "imbalance": make_imbalance,
             "gaps": make_gaps,
             "privacy": make_privacy,
@@ -461,6 +580,7 @@ if __name__ == "__main__":
             "follow-up": make_follow_up,
             "networks": make_networks,
             "longer": make_longer,
+            "letter": make_letter,
             "challenge": make_challenge,
         },
         sys.argv[1:],
