@@ -88,3 +88,12 @@ def test_commands_fit_one_thing_two_or_none(script):
     scenes, phrases, fits = script.draw_commands(30, 281)
     assert fits == STORED["intent"]["fits"][:30] and len(phrases) == len(scenes) == 30
     assert [min(len(f), 2) for f in fits] == [1, 2, 0] * 10
+
+
+def test_what_is_said_agrees_with_the_stored_recall():
+    for weather, runs in STORED["confused"].items():
+        column = road.WEATHERS.index(weather)
+        for counts, recalls in zip(np.array(runs), STORED["gate"]["recall"], strict=True):
+            for kind, name in enumerate(road.CLASSES):
+                share = counts[kind, kind] / counts[kind].sum()
+                assert share == pytest.approx(recalls[f"{name}, weather"][column], abs=0.02)

@@ -99,3 +99,38 @@ def test_what_the_text_says_of_the_real_xrays():
 def test_simple_ways_stay_below_the_challenge():
     found = STORED["challenge"]
     assert found["mean in the gaps"] < 0 and found["flags"] < 0.1
+
+
+def test_the_leak_is_the_patient_found_again():
+    controls = STORED["leak controls"]
+    exact = np.mean(STORED["leak"]["by picture"])
+    anew = controls["age anew at each visit"]
+    assert max(anew["by picture"]) < exact - 0.15
+    assert abs(np.mean(anew["by picture"]) - np.mean(anew["by patient"])) < 0.03
+    assert np.mean(controls["exact age, leaves of 200"]["by patient"]) < STORED["leak"]["ceiling"]
+
+
+def test_the_letter_alone_moves_the_risk_and_a_probe_of_untrained_features_finds_it():
+    letter = STORED["letter"]
+    assert min(letter["untrained probe"]) > 0.99
+    for budget, kind in (("6 epochs", "networks"), ("12 epochs", "longer")):
+        row = letter[budget]
+        np.testing.assert_allclose(row["auc"], STORED[kind]["both"]["A"]["auc"], atol=0.002)
+        assert min(row["log odds, P minus F"]) > 2 and min(row["share raised"]) > 0.99
+        np.testing.assert_allclose(row["auc, other corner covered"], row["auc"], atol=0.002)
+        assert max(row["auc, all F"]) < min(row["auc"]) + 0.01
+        mean, low, high = row["mean minus best without"]
+        assert low < 0 < high and low < mean < high
+
+
+def test_pictures_with_the_other_letter_differ_in_the_corner_only(script):
+    pixels = load_pictures()
+    for machine in (0, 1):
+        changed = script.with_letter(pixels, machine)
+        differs = (changed != pixels).any(axis=0)
+        assert differs[3:12, 3:10].any() and not differs[12:].any() and not differs[:, 10:].any()
+
+
+def load_pictures():
+    """A few pictures with both letters."""
+    return datasets.load("clinic", "test", n=60).column("image")[:]

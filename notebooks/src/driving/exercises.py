@@ -410,14 +410,18 @@ def clouds():
         points[::2] *= -1
         yield points, CAMERA, 64, 48
     yield np.array([[2.0, 0.0, 2.0], [0.0, 0.0, 2.0], [0.0, 2.0, 2.0]]), CAMERA, 64, 48
+    borders = [[-0.5, 0.0, 0.78125], [0.5, 0.0, 0.78125], [0.0, 0.25, 0.625]]  # u = 0, u = width, v = height
+    yield np.array(borders), CAMERA, 64, 48
 
 
-def pixels_with(points, intrinsics, width, height, divide=True, front=True, borders=True, swap=False):
+def pixels_with(points, intrinsics, width, height, divide=True, front=True, borders=True, swap=False, closed=False):
     scaled = points @ intrinsics.T
     pixels = scaled[:, :2] / scaled[:, 2:] if divide else scaled[:, :2]
     shown = np.ones(len(points), bool)
     if borders:
         shown &= ((pixels >= 0) & (pixels < [width, height])).all(axis=1)
+    if closed:
+        shown = ((pixels >= 0) & (pixels <= [width, height])).all(axis=1)
     if front:
         shown &= scaled[:, 2] > 0
     return (pixels[:, ::-1] if swap else pixels), shown
@@ -430,6 +434,8 @@ def pixels_with(points, intrinsics, width, height, divide=True, front=True, bord
     mistakes=[
         (lambda *a: pixels_with(*a, front=False), "Points behind the camera count as shown: look at the depth."),
         (lambda *a: pixels_with(*a, divide=False), "Divide by depth, the third number."),
+        (lambda x, k, *a: pixels_with(x, k.T, *a), "With points as rows it is `points @ intrinsics.T`."),
+        (lambda *a: pixels_with(*a, closed=True), "u = width is outside, and v = height: u < width, v < height."),
         (lambda *a: pixels_with(*a, borders=False), "Points outside the picture count as shown."),
         (lambda *a: pixels_with(*a, swap=True), "u is the column, and comes first."),
     ],
@@ -464,6 +470,10 @@ def posterior_with(log_likelihoods, there, log_prior, mask=True, priors=1, norma
     mistakes=[
         (lambda *a: posterior_with(*a, mask=False), "Sensors that are not there count: use the mask."),
         (lambda *a: posterior_with(*a, priors=0), "The prior is missing."),
+        (
+            lambda a, b, c: posterior_with(a, b, c, priors=b.sum(axis=1)[:, None]),
+            "The prior counts once, not once for each sensor that is there.",
+        ),
         (lambda a, b, c: posterior_with(a, b, c, priors=a.shape[1]), "The prior counts once, not once per sensor."),
         (lambda *a: posterior_with(*a, normalize=False), "The probabilities do not sum to 1: divide by their sum."),
         (lambda *a: posterior_with(*a, exp=False), "These are log-probabilities: take np.exp, and divide by the sum."),

@@ -358,6 +358,7 @@ def by_loop(same_site, other_site, record_alone, smallest_group):
 # ---------------------------------------------------------------- the lesson's blanks
 def rankings():
     rng = np.random.default_rng(0)
+    yield np.array([1, 0, 1, 0, 0, 0]), np.array([0.9, 0.8, 0.6, 0.6, 0.3, 0.1])  # not as many ill as healthy
     for n, digits in ((6, 1), (9, 3), (12, 1), (5, 0)):
         labels = (rng.random(n) < 0.4).astype(int)
         labels[:2] = 1, 0
@@ -397,6 +398,18 @@ def ap_with(labels, scores, ties=True, precision=None, weigh=True):
     return total if weigh else float(np.mean(found))
 
 
+def ap_slip(labels, scores, trapezoid=False):
+    """Average precision with one mistake: trapezoids, or the whole recall at each threshold."""
+    total, before, last = 0.0, 0.0, None
+    for value in np.unique(scores)[::-1]:
+        called = scores >= value
+        recall, precision = labels[called].sum() / labels.sum(), labels[called].mean()
+        last = precision if last is None else last
+        total += (recall - before) * (precision + last) / 2 if trapezoid else recall * precision
+        before, last = recall, precision
+    return total
+
+
 @blank(
     "medical.blank.2",
     title="Average precision",
@@ -404,6 +417,8 @@ def ap_with(labels, scores, ties=True, precision=None, weigh=True):
     mistakes=[
         (lambda y, s: ap_with(y, s, ties=False), "Patients with the same score are called together: mind the ties."),
         (lambda y, s: ap_with(y, s, weigh=False), "Weight each precision with the recall that it gains."),
+        (lambda y, s: ap_slip(y, s, trapezoid=True), "No trapezoids: precision times the gain in recall."),
+        (lambda y, s: ap_slip(y, s), "Only the *gain* in recall counts: keep the last one in `before`."),
         (lambda y, s: pairs_with(y, s), "This is the AUC, not average precision."),
         (lambda y, s: ap_with(y, -s), "You begin with the lowest score: the highest comes first."),
     ],
@@ -455,7 +470,7 @@ def impute_and_flag(values, mean, std):
 
 
 def places():
-    for p in (np.array([0.0, 0.2, 0.5, 0.9, 1.0]), 0.3):
+    for p in (np.array([0.1, 0.2, 0.5, 0.9]), 0.3, np.array([0.0, 0.5, 1.0])):
         for old, new in ((0.5, 0.06), (0.06, 0.02), (0.1, 0.4), (0.3, 0.3)):
             yield p, old, new
 
@@ -467,6 +482,13 @@ def prior_with(p, old, new, times=1):
     return p
 
 
+def odds_with(p, old, new, odds=False):
+    """By the formula: not a number at p = 1."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moved = np.divide(p, 1 - np.asarray(p)) * (new / (1 - new)) / (old / (1 - old))
+        return moved if odds else moved / (1 + moved)
+
+
 @blank(
     "medical.blank.4",
     title="Prior correction",
@@ -475,6 +497,8 @@ def prior_with(p, old, new, times=1):
         (lambda p, old, new: prior_with(p, new, old), "The wrong way round: rarer must make p smaller."),
         (lambda p, old, new: prior_with(p, old, new, 2), "This is corrected twice."),
         (lambda p, old, new: p * new / old, "The healthy change their weight, too: p could pass 1."),
+        (odds_with, "Right but for p = 1, where the odds are 1/0: use ill / (ill + healthy), as in the hint."),
+        (lambda p, old, new: odds_with(p, old, new, odds=True), "These are the odds: p is odds / (1 + odds)."),
         (lambda p, old, new: prior_with(p, 0.5, new), "Divide by the old prior odds: `old` need not be a half."),
     ],
 )
@@ -503,6 +527,7 @@ def tables():
             lambda pi, ppv, tpr: pi / (1 - pi) * (1 - ppv) / ppv,
             "This assumes that all of the ill are called: TPR is missing.",
         ),
+        (lambda pi, ppv, tpr: tpr * (1 - ppv) / ppv, "The prevalence is missing: multiply by π / (1 − π)."),
         (lambda pi, ppv, tpr: (1 - pi) / pi * (1 - ppv) / ppv * tpr, "The prior odds are the wrong way round."),
     ],
 )
