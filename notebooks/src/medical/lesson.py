@@ -950,7 +950,7 @@ for whose, risks in {"network": p_a, "exact": exact_risk}.items():
         print(f"{whose:8} {name:12} {told}")
 
 # %% [markdown]
-# One number hides where. The *reliability curve* shows it: visits are sorted into bins by their risk, and the share of ill in each bin stands against its mean risk.
+# One number hides where. The **reliability diagram** shows it: visits are sorted into bins by their risk, and the share of ill in each bin stands against its mean risk.
 
 
 # %% tags=["free", "hide-input"]
@@ -987,7 +987,7 @@ axes[0].legend(fontsize=9, loc="upper left")
 plot.show(fig, alt="; ".join(lines) + ".")
 
 # %% [markdown]
-# By group, the mean risk is too high for the younger and too low for the older (one network), and the report must say it. The curve shows where: above the dotted line, more are ill than the risk says. Gray, the exact risks of the same visits, shows how far chance alone goes (intervals over patients). What it does to the calls at 0.05, see section 11. Is the effect of weights the same with other ways of balancing, and other training sets? Stored: logistic regression, ten training sets, 20,000 new visits.
+# By group, the mean risk is too high for the younger and too low for the older (one network), and the report must say it. The diagram shows where: above the dotted line, more are ill than the risk says. Gray, the exact risks of the same visits, shows how far chance alone goes (intervals over patients). What it does to the calls at 0.05, see section 11. Is the effect of weights the same with other ways of balancing, and other training sets? Stored: logistic regression, ten training sets, 20,000 new visits.
 
 # %%
 ways_ = stored["imbalance"]["ways"]
