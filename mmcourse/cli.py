@@ -357,13 +357,17 @@ def serve(
         Path | None, typer.Option(metavar="DIR", help="Keep 1 % of consenting requests, 30 days.")
     ] = None,
     settle: Annotated[float, typer.Option(min=0, help="Seconds between not ready and closing the port.")] = 1.0,
+    ask: Annotated[
+        bool,
+        typer.Option("--ask", help="Load the assistant (/v1/ask, needs PyTorch) now, not with the first question."),
+    ] = False,
 ) -> None:
     """Put the course's first model behind a page and an HTTP service. Ctrl-C ends it, after the last answer."""
     require("fastapi", "uvicorn", "onnxruntime", "prometheus_client", "python_multipart", extra="serve")
     from mmcourse.serve.server import serve as run_service
 
     try:
-        run_service(host, port, model, review, settle)
+        run_service(host, port, model, review, settle, ask)
     except OSError as error:
         fail(one_line(str(error)))
 

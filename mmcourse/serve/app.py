@@ -11,7 +11,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
@@ -51,6 +51,9 @@ HEADERS = {
 REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 BARE_ANSWER = "<!doctype html><title>mmcourse</title><p>{{ label or detail }}</p>"
 LANGUAGES = ("en", "zh")
+DOT = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNoaGgAAAMEAYFL09IQAAAAAElFTkSuQmCC"  # a PNG of one pixel
+)
 
 
 class Service:
@@ -62,6 +65,7 @@ class Service:
     limits, log, review : see `limits` and `records`
     check : says why the model must not serve, or ""
     decoder : the process that decodes; without one it is a thread
+    assistant : the process that answers questions about pictures; without one it is the model's thread
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Service:
         review: ReviewSample | None = None,
         check: Callable[[Model], str] = self_test,
         decoder: Decoder | None = None,
+        assistant: Decoder | None = None,
     ) -> None:
         self.load, self.limits, self.check = load, limits, check
         self.log, self.review, self.metrics = log or Log(), review or ReviewSample(), Metrics()
@@ -84,7 +89,11 @@ class Service:
         self.coming = 0  # of these, those that have not taken long yet: a place is kept for each
         self.inside = 0
         self.explaining = 0
-        self.decoder = decoder
+        self.decoder, self.assistant = decoder, assistant
+        self.asking = 0
+        self.ask_at_start = False
+        self._loading: asyncio.Task | None = None  # of the assistant
+        self._answer: Callable[[Any, float], Any] | None = None  # it, where it is no process
         self._decoder = ThreadPoolExecutor(1, "decode")
         self._computer = ThreadPoolExecutor(1, "model")
         self.batcher = Batcher(self._predict, limits.max_batch, limits.inside, self.metrics.batch.observe)
@@ -115,6 +124,8 @@ class Service:
     def start_soon(self) -> None:
         """`start` in the background."""
         self._starting = asyncio.create_task(self.start())
+        if self.ask_at_start:
+            self._load_assistant()
 
     async def drain(self) -> None:
         """Answer what is inside, refuse what comes now; at most `drain_seconds`."""
@@ -125,8 +136,9 @@ class Service:
 
     def close(self) -> None:
         """Stop the workers."""
-        if self.decoder:
-            self.decoder.close()
+        for process in (self.decoder, self.assistant):
+            if process:
+                process.close()
         self._decoder.shutdown(wait=False, cancel_futures=True)
         self._computer.shutdown(wait=False, cancel_futures=True)
 
@@ -183,7 +195,9 @@ class Service:
         self.metrics.inside.set(self.inside)
         self.metrics.waiting.set(self.batcher.waiting)
 
-    async def read(self, request: Request) -> tuple[bytes | dict[str, Any], dict[str, str]]:
+    async def read(
+        self, request: Request, fields: Mapping[str, str | None]
+    ) -> tuple[bytes | dict[str, Any], dict[str, str]]:
         """A JSON body, or raw modalities and the other fields of a form (lang, consent)."""
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind not in ("application/json", "multipart/form-data", "application/x-www-form-urlencoded"):
@@ -200,10 +214,12 @@ class Service:
         if kind == "application/json":
             return body, {}
         if kind == "application/x-www-form-urlencoded":  # a form without files
-            return _split(_fields(body))
-        return await self._read_form(request, body)
+            return _split(_fields(body), fields)
+        return await self._read_form(request, body, fields)
 
-    async def _read_form(self, request: Request, body: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    async def _read_form(
+        self, request: Request, body: bytes, fields: Mapping[str, str | None]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
         async def whole() -> AsyncGenerator[bytes, None]:
             yield body
 
@@ -214,13 +230,15 @@ class Service:
             form = await parser.parse()
         except (MultiPartException, KeyError, ValueError):
             raise Problem("bad-request", "The form cannot be read.") from None
+        taken = [name for name, key in fields.items() if key]
         files: dict[str, Any] = {}
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
-                if name not in ("face", "voice"):
-                    raise Problem("invalid-input", "Files go into the fields face and voice.", name[:40])
+                if name not in taken:
+                    told = f"Files go into the fields {' and '.join(taken)}."
+                    raise Problem("invalid-input", told, name[:40])
                 files[name] = await value.read()
-        raw, other = _split([(name, value) for name, value in form.multi_items() if isinstance(value, str)])
+        raw, other = _split([(name, value) for name, value in form.multi_items() if isinstance(value, str)], fields)
         return raw | files, other
 
     async def understand(self, given: bytes | dict[str, Any], end: float) -> tuple[list[str], Any]:
@@ -241,6 +259,44 @@ class Service:
         except TimeoutError:
             raise late() from None
         return present, *await self.compute(prepared, end - time.monotonic(), explain)
+
+    # ------------------------------------------------------------ questions about pictures
+    def _load_assistant(self) -> asyncio.Task:
+        """The task that loads it; one that failed is not tried again before the next question."""
+        if self._loading is None or (self._loading.done() and self._loading.exception()):
+            self._loading = asyncio.create_task(self._load())
+        return self._loading
+
+    async def _load(self) -> None:
+        if self.assistant:
+            await self.assistant.start()
+            return
+        from mmcourse.serve import ask
+
+        self._answer = await asyncio.get_running_loop().run_in_executor(self._computer, ask.begin, self.limits)
+
+    async def ask(self, given: bytes | dict[str, Any], end: float) -> tuple[list[str], dict[str, Any]]:
+        """What is present, and the answer to a question about a picture."""
+        if self.asking >= self.limits.asking:
+            self.metrics.refused.labels("busy").inc()
+            raise Problem("busy", "Too many questions are being worked on.", retry_after=1)
+        self.asking += 1
+        try:
+            loaded = self._load_assistant()
+            await asyncio.wait({loaded}, timeout=end - time.monotonic())
+            if not loaded.done():
+                raise Problem("busy", "The assistant is being loaded.", retry_after=5)
+            loaded.result()
+            async with asyncio.timeout(end - time.monotonic()):
+                if self.assistant:
+                    return await self.assistant.submit(given, end)
+                assert self._answer is not None
+                work = partial(self._answer, given, end)
+                return await asyncio.get_running_loop().run_in_executor(self._computer, work)
+        except TimeoutError:
+            raise late() from None
+        finally:
+            self.asking -= 1
 
     async def _predict(self, prepared: list[Any]) -> Any:
         assert self.model is not None
@@ -296,10 +352,10 @@ def _fields(body: bytes) -> list[tuple[str, str]]:
         raise Problem("bad-request", "The form cannot be read.") from None
 
 
-def _split(fields: list[tuple[str, str]]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Modalities, and the other fields of a form."""
-    raw: dict[str, Any] = {name: value for name, value in fields if name == "words"}
-    return raw, {name: value[:40] for name, value in fields if name not in checks.MODALITIES}
+def _split(found: list[tuple[str, str]], fields: Mapping[str, str | None]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the route takes, and the other fields of a form."""
+    raw: dict[str, Any] = {name: value for name, value in found if name in fields and fields[name] is None}
+    return raw, {name: value[:40] for name, value in found if name not in fields}
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Any]) -> Any:
@@ -312,6 +368,13 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, Any]) -> Any:
         return task.result()
     task.cancel()
     raise Problem("gone", "The client hung up.")
+
+
+def ask_models() -> dict[str, str]:
+    """sha256 of the assistant's models."""
+    from mmcourse.serve.ask import fingerprints
+
+    return fingerprints()
 
 
 # ---------------------------------------------------------------- the answer as a page
@@ -353,6 +416,23 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     app.add_middleware(_Headers)
 
+    async def feel(
+        request: Request, route: str, given: Any, other: dict[str, str], end: float, line: dict[str, Any]
+    ) -> dict[str, Any]:
+        work = service.work(given, end, route == "explain")
+        present, logits, shown = await unless_gone(request, work)
+        body = answer(logits, present)
+        assert service.model is not None
+        model = {"name": service.model.name, "sha256": service.model.sha256}
+        body |= {"model": model, "request_id": line["request_id"]}
+        if route == "explain":
+            body["face_map"] = shown
+        line |= {"present": present, "model": service.model.sha256[:12]}
+        service.metrics.said(present, body["label"], max(body["probabilities"].values()))
+        if isinstance(given, dict):  # JSON has no field for consent
+            service.review.keep(other.get("consent") == "yes", line["request_id"], given, body)
+        return body
+
     async def handle(request: Request, route: str) -> Response:
         started = time.monotonic()
         asked = request.headers.get("x-request-id", "")
@@ -363,7 +443,8 @@ def create_app(service: Service) -> FastAPI:
             place = service.enter(route == "explain")
             try:
                 timeout = service.timeout(request)
-                given, other = await service.read(request)
+                fields = checks.QUESTION if route == "ask" else checks.MESSAGE
+                given, other = await service.read(request, fields)
             except BaseException:
                 service.reading -= 1
                 place.give_up()
@@ -372,18 +453,12 @@ def create_app(service: Service) -> FastAPI:
             entered, arrived = True, time.monotonic()
             lang = other.get("lang", "en") if other.get("lang") in LANGUAGES else "en"
             line |= {"bytes": len(given) if isinstance(given, bytes) else sum(map(len, given.values()))}
-            work = service.work(given, started + timeout, route == "explain")
-            present, logits, shown = await unless_gone(request, work)
-            body = answer(logits, present)
-            assert service.model is not None
-            model = {"name": service.model.name, "sha256": service.model.sha256}
-            body |= {"model": model, "request_id": request_id}
-            if route == "explain":
-                body["face_map"] = shown
-            line |= {"present": present, "model": service.model.sha256[:12]}
-            service.metrics.said(present, body["label"], max(body["probabilities"].values()))
-            if isinstance(given, dict):  # JSON has no field for consent
-                service.review.keep(other.get("consent") == "yes", request_id, given, body)
+            if route == "ask":
+                present, body = await unless_gone(request, service.ask(given, started + timeout))
+                body |= {"models": ask_models(), "request_id": request_id}
+                line |= {"present": present}
+            else:
+                body = await feel(request, route, given, other, started + timeout, line)
             if wants_html(request):
                 response: Response = HTMLResponse(render(lang, body, None))
             else:
@@ -391,7 +466,9 @@ def create_app(service: Service) -> FastAPI:
         except Exception as error:
             problem = error if isinstance(error, Problem) else Problem("failed", "An error of ours; it was logged.")
             line |= {"status": problem.status, "kind": problem.kind}
-            line["field"] = problem.field if problem.field in (*checks.MODALITIES, None) else "other"
+            line["field"] = (
+                problem.field if problem.field in (*checks.MODALITIES, "picture", "question", None) else "other"
+            )
             if not isinstance(error, Problem):
                 name = error.kind if isinstance(error, DecodeFailed) else type(error).__name__
                 line["kind"] = f"failed: {name}"  # never its text: it may quote the input
@@ -416,6 +493,11 @@ def create_app(service: Service) -> FastAPI:
     async def explain(request: Request) -> Response:
         """The same, and which parts of the face the answer depends on."""
         return await handle(request, "explain")
+
+    @app.post("/v1/ask", openapi_extra={"requestBody": _question_body()}, responses=_question_responses())
+    async def ask(request: Request) -> Response:
+        """An answer to a question about a picture of a scene; the question is written, or spoken in English."""
+        return await handle(request, "ask")
 
     @app.get("/v1/model.onnx")
     async def model_file(request: Request) -> Response:
@@ -447,7 +529,9 @@ def create_app(service: Service) -> FastAPI:
         """What exactly runs here."""
         model = {"name": service.model.name, "sha256": service.model.sha256} if service.model else None
         git = os.environ.get("MMCOURSE_GIT") or None
-        return {"mmcourse": __version__, "git": git, "model": model, "data_card": "data/mood/README.md"}
+        return {"mmcourse": __version__, "git": git, "model": model, "data_card": "data/mood/README.md"} | {
+            "assistant": ask_models()
+        }
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -532,18 +616,58 @@ def _request_body() -> dict[str, Any]:
 
 
 def _responses() -> dict[int | str, dict[str, Any]]:
-    example = {
-        "label": "positive",
-        "probabilities": {"negative": 0.05, "neutral": 0.05, "positive": 0.9},
-        "logits": [-1.0, -1.0, 1.9],
-        "present": {"words": True, "face": False, "voice": False},
-        "missing": ["face", "voice"],
-        "model": {"name": "model.onnx", "sha256": "…"},
-        "request_id": "…",
+    return _with_problems(
+        {
+            "label": "positive",
+            "probabilities": {"negative": 0.05, "neutral": 0.05, "positive": 0.9},
+            "logits": [-1.0, -1.0, 1.9],
+            "present": {"words": True, "face": False, "voice": False},
+            "missing": ["face", "voice"],
+            "model": {"name": "model.onnx", "sha256": "…"},
+            "request_id": "…",
+        }
+    )
+
+
+def _question_body() -> dict[str, Any]:
+    base64 = {"type": "string", "format": "byte"}
+    properties = {
+        "picture": {"type": "object", "properties": {"png_base64": base64}},
+        "question": {"type": "string", "nullable": True, "maxLength": LIMITS.question_characters},
+        "voice": {"type": "object", "nullable": True, "properties": {"wav_base64": base64}},
     }
+    file = {"type": "string", "format": "binary"}
+    form = {"picture": file, "question": {"type": "string"}, "voice": file}
+    example = {"picture": {"png_base64": DOT}, "question": "Is there a red star?"}
+    schema = {"type": "object", "required": ["picture"], "properties": properties}
+    return {
+        "required": True,
+        "content": {
+            "application/json": {"schema": schema, "example": example},
+            "multipart/form-data": {"schema": {"type": "object", "properties": form}},
+        },
+    }
+
+
+def _question_responses() -> dict[int | str, dict[str, Any]]:
+    thing = {"shape": "star", "score": 0.99, "box": [0.25, 0.5, 0.4, 0.65]}
+    return _with_problems(
+        {
+            "answer": "yes",
+            "question": "Is there a red star?",
+            "heard": None,
+            "things": [thing],
+            "models": {"vlm": "…", "speech_to_text": "…", "detection": "…"},
+            "request_id": "…",
+        },
+        501,
+    )
+
+
+def _with_problems(example: dict[str, Any], *more: int) -> dict[int | str, dict[str, Any]]:
     trouble = Problem("invalid-input", "Expected a sentence with at least one English word.", "words").body()
     found: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"example": example}}}}
-    for status in (400, 408, 413, 415, 422, 503, 504):
+    for status in (400, 408, 413, 415, 422, *more, 503, 504):
         kind = {"application/problem+json": {"example": trouble}} if status == 422 else {"application/problem+json": {}}
         found[status] = {"description": "a problem (RFC 9457)", "content": kind}
     return found

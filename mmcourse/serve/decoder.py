@@ -21,7 +21,7 @@ from mmcourse.serve import limits as checks
 from mmcourse.serve.limits import Limits
 from mmcourse.serve.problems import Problem
 
-__all__ = ["DecodeFailed", "Decoder", "understand"]
+__all__ = ["DecodeFailed", "Decoder", "late", "run_worker", "understand"]
 
 AHEAD = 3  # requests that are sent to the process before their turn, so that it never waits for the next
 
@@ -56,10 +56,15 @@ def understand(
 
 # ---------------------------------------------------------------- in the service
 class Decoder:
-    """A process that decodes one request after the other. One that nobody waits for any more is not sent to it."""
+    """A process that takes one request after the other. One that nobody waits for any more is not sent to it.
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    Parameters
+    ----------
+    module : what runs in it; it ends in `run_worker`
+    """
+
+    def __init__(self, limits: Limits, module: str = "mmcourse.serve.decoder") -> None:
+        self.limits, self.module = limits, module
         self.restarts = 0
         self._waiting: deque[tuple[asyncio.Future, Any, float]] = deque()
         self._inside: deque[asyncio.Future] = deque()  # the process answers in order
@@ -67,13 +72,19 @@ class Decoder:
         self._keeper: asyncio.Task | None = None
 
     async def start(self) -> None:
-        """Start the process and wait until it has imported what it needs."""
+        """Start the process and wait until it has loaded what it needs.
+
+        Raises
+        ------
+        Problem
+            It cannot, and says why.
+        """
         ready = asyncio.get_running_loop().create_future()
         self._keeper = asyncio.create_task(self._keep(ready), name="decoder")
         await ready
 
     async def submit(self, given: bytes | dict[str, Any], end: float) -> tuple[list[str], Any]:
-        """`understand` in the process."""
+        """What the process makes of a request's JSON body or fields."""
         job = asyncio.get_running_loop().create_future()
         self._waiting.append((job, given, end))
         self._send()
@@ -102,7 +113,7 @@ class Decoder:
         """Start the process, take its answers, start it again if it ends."""
         while True:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "mmcourse.serve.decoder"),
+                *(sys.executable, "-P", "-m", self.module),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C is for the service, which lets it finish
@@ -111,7 +122,10 @@ class Decoder:
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write(_packed(self.limits))
             try:
-                await _unpacked(process.stdout)  # it says that it is there
+                why = await _unpacked(process.stdout)  # None: it is there
+                if why is not None:
+                    ready.set_exception(why)
+                    return
                 self._process = process
                 if not ready.done():
                     ready.set_result(None)
@@ -149,9 +163,17 @@ async def _unpacked(stream: asyncio.StreamReader) -> Any:
 
 
 # ---------------------------------------------------------------- in the process
-def _run(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Decode until the service closes the pipe."""
+Work = Callable[[Any, float], tuple[list[str], Any]]
 
+
+def run_worker(begin: Callable[[Limits], Work]) -> None:
+    """What a process does: load by `begin`, then answer until the service closes the pipe."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints goes to the log, not between the answers
+    _run(sys.stdin.buffer, answers, begin)
+
+
+def _run(requests: BinaryIO, answers: BinaryIO, begin: Callable[[Limits], Work]) -> None:
     def read() -> Any:
         head = requests.read(4)
         return pickle.loads(requests.read(int.from_bytes(head, "big"))) if len(head) == 4 else None
@@ -160,20 +182,17 @@ def _run(requests: BinaryIO, answers: BinaryIO) -> None:
         answers.write(_packed(value))
         answers.flush()
 
-    from mmcourse.serve.model import lighten, prepare, synthetic_files
-
-    limits = read()
-    prepare(
-        checks.decode(synthetic_files(), limits)
-    )  # what is imported or read at first use is here before the first request
-    lighten()
-    say("ready")
+    try:
+        work = begin(read())
+    except Problem as why:
+        say(why)
+        return
+    say(None)
     while (job := read()) is not None:
         found: Any = None
         problem: Exception | None = None
         try:
-            given, end = job
-            found = understand(given, end, limits, prepare)
+            found = work(*job)
         except Problem as error:
             problem = error
         except Exception as error:  # never its text: it may quote the input
@@ -181,14 +200,16 @@ def _run(requests: BinaryIO, answers: BinaryIO) -> None:
         say((found, problem))
 
 
-def main() -> None:
-    """What the process runs."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints goes to the log, not between the answers
-    _run(sys.stdin.buffer, answers)
+def begin(limits: Limits) -> Work:
+    """Decoding, warm: what is imported or read at first use is here before the first request."""
+    from mmcourse.serve.model import lighten, prepare, synthetic_files
+
+    prepare(checks.decode(synthetic_files(), limits))
+    lighten()
+    return lambda given, end: understand(given, end, limits, prepare)
 
 
 if __name__ == "__main__":
     from mmcourse.serve import decoder  # by its name: what is sent back names its module
 
-    decoder.main()
+    decoder.run_worker(decoder.begin)

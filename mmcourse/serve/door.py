@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["door", "plain_post"]
 
-START = re.compile(rb"POST /v1/(predict|explain) HTTP/1\.1\r\n")
+START = re.compile(rb"POST /v1/(predict|explain|ask) HTTP/1\.1\r\n")
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n")
 # Folded lines, other ways to say where the body ends, what asks for another kind of answer.
 NOT_PLAIN = re.compile(

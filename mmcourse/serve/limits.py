@@ -12,17 +12,31 @@ import io
 import json
 import re
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from mmcourse.serve.problems import Problem
 
-__all__ = ["LIMITS", "MODALITIES", "Limits", "decode", "parse_json", "read_body", "sniff"]
+__all__ = [
+    "LIMITS",
+    "MESSAGE",
+    "MODALITIES",
+    "QUESTION",
+    "Limits",
+    "decode",
+    "decode_question",
+    "parse_json",
+    "read_body",
+    "sniff",
+]
 
 MODALITIES = ("words", "face", "voice")
+MESSAGE = {"words": None, "face": "png_base64", "voice": "wav_base64"}  # fields of JSON; None: text
+QUESTION = {"picture": "png_base64", "question": None, "voice": "wav_base64"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,8 @@ class Limits:
     inside: int = 64  # requests that are being decoded, computed; one more is refused
     keep_place: float = 0.05  # seconds that a place inside is kept for a body that is coming
     max_batch: int = 16
+    question_characters: int = 300
+    asking: int = 4  # questions about pictures: each takes as long as twenty messages
     explaining: int = 2  # requests for a map: each is 65 messages or more
     timeout: float = 5.0  # seconds, where the client names no deadline
     drain_seconds: float = 10.0
@@ -86,8 +102,15 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
 
 
-def parse_json(data: bytes, limits: Limits = LIMITS) -> dict[str, Any]:
-    """{"words": str, "face": bytes, "voice": bytes}, those that are there, from the JSON form of a request."""
+def parse_json(
+    data: bytes, limits: Limits = LIMITS, fields: Mapping[str, str | None] = MappingProxyType(MESSAGE)
+) -> dict[str, Any]:
+    """{"words": str, "face": bytes, "voice": bytes}, those that are there, from the JSON form of a request.
+
+    Parameters
+    ----------
+    fields : name → the key under which a file is, or None for text
+    """
     opening = data.count(b"[") + data.count(b"{")  # few brackets cannot be nested deeply: most need no closer look
     if opening > limits.json_depth and depth(data) > limits.json_depth:
         raise Problem("bad-request", f"JSON may be nested at most {limits.json_depth} deep.")
@@ -96,13 +119,13 @@ def parse_json(data: bytes, limits: Limits = LIMITS) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise Problem("bad-request", "The body is not JSON in UTF-8.") from None
     if not isinstance(found, dict):
-        raise Problem("invalid-input", "Expected a JSON object with words, face, voice.")
-    if unknown := sorted(set(found) - set(MODALITIES)):
+        raise Problem("invalid-input", f"Expected a JSON object with {', '.join(fields)}.")
+    if unknown := sorted(set(found) - set(fields)):
         name = unknown[0][:40]  # it may hold what no answer can be written with, such as half a surrogate pair
         field = name if name.isascii() and name.isprintable() else None
-        raise Problem("invalid-input", f"Unknown field; known are {', '.join(MODALITIES)}.", field)
+        raise Problem("invalid-input", f"Unknown field; known are {', '.join(fields)}.", field)
     raw: dict[str, Any] = {}
-    for name, key in (("words", None), ("face", "png_base64"), ("voice", "wav_base64")):
+    for name, key in fields.items():
         value = found.get(name)
         if value is None:
             continue
@@ -144,9 +167,40 @@ def decode(raw: dict[str, Any], limits: Limits = LIMITS) -> dict[str, Any]:
     if not there:
         raise Problem("invalid-input", f"Send at least one of {', '.join(MODALITIES)}.")
     found: dict[str, Any] = {}
+    decoders: dict[str, Callable[[Any, Limits], Any]] = {"words": _words, "face": _face, "voice": _voice}
     for name, value in there.items():
-        found[name] = {"words": _words, "face": _face, "voice": _voice}[name](value, limits)
+        found[name] = decoders[name](value, limits)
     return found
+
+
+def decode_question(raw: dict[str, Any], limits: Limits = LIMITS) -> dict[str, Any]:
+    """{"picture": uint8 (h, w, 3), "question": str} or, spoken, {"picture", "voice": float32 (n,) at 16 kHz}.
+
+    Raises
+    ------
+    Problem
+        No picture, not one question, or something that cannot be used; it names the field.
+    """
+    there = {name: value for name, value in raw.items() if not (value is None or value in ("", b""))}
+    if "picture" not in there:
+        raise Problem("invalid-input", "Send a picture.", "picture")
+    if ("question" in there) == ("voice" in there):
+        raise Problem("invalid-input", "Send a question, either written or spoken.", "question")
+    found: dict[str, Any] = {"picture": _face(there["picture"], limits, "picture")}
+    if "voice" in there:
+        return found | {"voice": _voice(there["voice"], limits)}
+    return found | {"question": _question(there["question"], limits)}
+
+
+def _question(value: Any, limits: Limits) -> str:
+    if not isinstance(value, str):
+        raise Problem("invalid-input", "Expected text.", "question")
+    if len(value) > limits.question_characters:
+        raise Problem("too-large", f"At most {limits.question_characters:,} characters.", "question")
+    text = " ".join(value.split())
+    if not text or not text.isprintable():  # such as half a surrogate pair, which no answer could quote
+        raise Problem("invalid-input", "Expected a question.", "question")
+    return text
 
 
 def _words(value: Any, limits: Limits) -> str:
@@ -161,9 +215,9 @@ def _words(value: Any, limits: Limits) -> str:
     return value
 
 
-def _face(data: bytes, limits: Limits) -> np.ndarray:
+def _face(data: bytes, limits: Limits, name: str = "face") -> np.ndarray:
     if sniff(data) not in ("png", "jpeg", "webp"):
-        raise Problem("unsupported-type", "Expected a picture: PNG, JPEG or WebP.", "face")
+        raise Problem("unsupported-type", "Expected a picture: PNG, JPEG or WebP.", name)
     from PIL import Image
 
     from mmcourse.preprocess import image
@@ -177,16 +231,16 @@ def _face(data: bytes, limits: Limits) -> np.ndarray:
     except Image.DecompressionBombError:
         width = height = limits.picture_side + 1
     except Exception:  # Pillow raises some twenty kinds on damaged files
-        raise Problem("invalid-input", "The picture is damaged.", "face") from None
+        raise Problem("invalid-input", "The picture is damaged.", name) from None
     if max(width, height) > limits.picture_side or width * height > limits.picture_pixels:
         told = f"At most {limits.picture_pixels // 10**6} megapixels and {limits.picture_side} pixels a side."
-        raise Problem("too-large", told, "face")
+        raise Problem("too-large", told, name)
     if sniff(data) == "jpeg" and data.count(b"\xff\xda") > limits.picture_scans:
-        raise Problem("invalid-input", f"A JPEG may have at most {limits.picture_scans} scans.", "face")
+        raise Problem("invalid-input", f"A JPEG may have at most {limits.picture_scans} scans.", name)
     try:
         return image.read(data, max_pixels=limits.picture_pixels)
     except InputError:
-        raise Problem("invalid-input", "The picture is damaged.", "face") from None
+        raise Problem("invalid-input", "The picture is damaged.", name) from None
 
 
 def _voice(data: bytes, limits: Limits) -> np.ndarray:

@@ -10,8 +10,8 @@ from mmcourse.serve.slo import SLOW
 
 __all__ = ["ROUTES", "Metrics"]
 
-ROUTES = ("predict", "explain", "other")  # an unknown address must not make a new series
-CODES = (200, 400, 404, 405, 408, 413, 415, 422, 499, 500, 503, 504)
+ROUTES = ("predict", "explain", "ask", "other")  # an unknown address must not make a new series
+CODES = (200, 400, 404, 405, 408, 413, 415, 422, 499, 500, 501, 503, 504)
 SECONDS = (0.005, 0.01, 0.015, 0.025, 0.06, 0.1, 0.25, 1.0, 5.0)  # dense around the objective, 0.1 s
 CLASSES = ("negative", "neutral", "positive")
 

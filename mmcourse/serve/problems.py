@@ -14,6 +14,7 @@ KINDS = {  # kind: (status, title)
     "invalid-input": (422, "The input cannot be used"),
     "gone": (499, "The client hung up"),
     "failed": (500, "The service failed"),
+    "not-installed": (501, "This is not installed here"),
     "busy": (503, "The service is busy"),
     "deadline": (504, "No answer before the deadline"),
 }

@@ -58,11 +58,13 @@ def serve(
     model: str | Path = "model.onnx",
     review: Path | None = None,
     settle: float = 1.0,
+    ask: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
     On this machine only, unless `host` says otherwise. Before strangers put a proxy in front: connections that send
-    nothing are not counted here.
+    nothing are not counted here. The assistant behind `/v1/ask` is loaded with the first question, or, with `ask`, at
+    the start.
     """
 
     def load() -> Model:
@@ -75,7 +77,10 @@ def serve(
 
     kept = ReviewSample(review)
     kept.delete_old()
-    service = Service(load, review=kept, check=check, decoder=Decoder(LIMITS))
+    service = Service(
+        load, review=kept, check=check, decoder=Decoder(LIMITS), assistant=Decoder(LIMITS, "mmcourse.serve.ask")
+    )
+    service.ask_at_start = ask
     config = uvicorn.Config(
         create_app(service),
         host=host,
