@@ -49,7 +49,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
-BARE_ANSWER = "<!doctype html><title>mmcourse</title><p>{{ label or detail }}</p>"
+BARE_ANSWER = "<!doctype html><title>mmcourse</title><p>{{ label or answer or detail }}</p>"
 LANGUAGES = ("en", "zh")
 DOT = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNoaGgAAAMEAYFL09IQAAAAAElFTkSuQmCC"  # a PNG of one pixel
@@ -394,9 +394,9 @@ def _template() -> jinja2.Template:
     return jinja2.Environment(autoescape=True).from_string(text)
 
 
-def render(lang: str, answer: dict[str, Any] | None, problem: dict[str, Any] | None) -> str:
-    """`answer.html` with an answer or a problem, everything escaped."""
-    return _template().render(lang=lang, **(answer or problem or {}))
+def render(lang: str, answer: dict[str, Any] | None, problem: dict[str, Any] | None, asked: bool = False) -> str:
+    """`answer.html` with an answer or a problem, everything escaped; `asked`: to a question about a picture."""
+    return _template().render(lang=lang, asked=asked, **(answer or problem or {}))
 
 
 # ---------------------------------------------------------------- the app
@@ -460,7 +460,7 @@ def create_app(service: Service) -> FastAPI:
             else:
                 body = await feel(request, route, given, other, started + timeout, line)
             if wants_html(request):
-                response: Response = HTMLResponse(render(lang, body, None))
+                response: Response = HTMLResponse(render(lang, body, None, route == "ask"))
             else:
                 response = JSONResponse(body)
         except Exception as error:
@@ -561,7 +561,9 @@ def problem_response(request: Request, problem: Problem, lang: str) -> Response:
     """The problem as JSON, or as a page for a form without JavaScript."""
     headers = {"Retry-After": f"{problem.retry_after:.0f}"} if problem.retry_after else None
     if wants_html(request):
-        return HTMLResponse(render(lang, None, problem.body()), problem.status, headers=headers)
+        return HTMLResponse(
+            render(lang, None, problem.body(), request.url.path == "/v1/ask"), problem.status, headers=headers
+        )
     return JSONResponse(problem.body(), problem.status, headers=headers, media_type="application/problem+json")
 
 

@@ -8,6 +8,7 @@ a process of its own, started with the first question (or by `mmcourse serve --a
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -64,6 +65,7 @@ class Assistant:
                 raise Problem("invalid-input", "No word was understood.", "voice")
             question = self._as_question(heard)
         assert question is not None
+        question = as_written(question)
         try:
             answer = self.vlm.answer(picture, question, max_length=LONGEST)[0]
         except ValueError as error:
@@ -75,6 +77,12 @@ class Assistant:
             for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True)
         ]
         return {"answer": answer, "question": question, "heard": heard, "things": things}
+
+
+def as_written(question: str) -> str:
+    """As the questions of lesson vlm are written: colour, a capital, a question mark."""
+    text = re.sub(r"\bcolor(s?)\b", r"colour\1", question.strip(), flags=re.IGNORECASE)
+    return text[:1].upper() + text[1:] + ("" if text.endswith(("?", ".", "!")) else "?")
 
 
 def _why(error: str) -> str:

@@ -89,6 +89,11 @@ def test_twenty_answers_over_http_are_the_notebooks_in_both_forms_and_spoken():
     run(main)
 
 
+def test_a_question_is_written_as_the_model_learned_it():
+    assert ask.as_written(" what color is the star") == "What colour is the star?"
+    assert [ask.as_written(each) for each in QUESTIONS] == list(QUESTIONS)
+
+
 PICTURE = {"png_base64": b64(png(np.full((64, 64, 3), 200, np.uint8)))}
 BAD = {
     "no picture": ({"question": "Is there a star?"}, "invalid-input", "picture"),

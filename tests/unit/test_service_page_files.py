@@ -36,7 +36,8 @@ def test_every_text_is_there_in_both_languages_with_the_same_blanks():
         blanks = [sorted(re.findall(r"\{\w+\}", value)) for value in values.values()]
         assert blanks[0] == blanks[1], key
         assert values["en"].count("|") == values["zh"].count("|"), key
-    written = (page.FOLDER / "page.html.jinja").read_text(encoding="utf-8")
+    templates = set(make_pages.TEMPLATES.values())
+    written = "".join((page.FOLDER / name).read_text(encoding="utf-8") for name in templates)
     code = "".join((page.FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
     used = set(re.findall(r"\bt\.(\w+)", written)) | set(re.findall(r"\b(js_[a-z_]*[a-z])\b", code))
     asked = used | {f"color_{name}" for name in ("mouth", "dark", "skin", "light")}
@@ -44,7 +45,7 @@ def test_every_text_is_there_in_both_languages_with_the_same_blanks():
     assert asked == set(texts), asked ^ set(texts)
 
 
-@pytest.mark.parametrize("name", [*HTML, *SCRIPTS, "style.css", "page.html.jinja"])
+@pytest.mark.parametrize("name", [*HTML, *SCRIPTS, "style.css", "page.html.jinja", "ask.html.jinja"])
 def test_nothing_is_inline_and_nothing_comes_from_another_host(name):
     text = (page.FOLDER / name).read_text(encoding="utf-8")
     assert not re.search(r"https?:(?!//www\.w3\.org/)|[\"'(]//", text), "an address of another host"

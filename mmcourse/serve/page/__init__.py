@@ -5,8 +5,8 @@
     path = page.find("style.css")  # None for a name that is not served
     headers = {"Content-Type": page.media_type("style.css"), "Content-Security-Policy": page.csp("style.css")}
 
-`make_pages.py` writes the HTML from `page.html.jinja` and `texts.toml`, one file a language. `vendor.py` fetches the
-one thing that is not ours, onnxruntime-web, which the second page runs the model with.
+`make_pages.py` writes the HTML from `page.html.jinja`, `ask.html.jinja` and `texts.toml`, one file a language.
+`vendor.py` fetches the one thing that is not ours, onnxruntime-web, which the second page runs the model with.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ CSP = {
     "index.html": DEFAULT_CSP,
     "index.zh.html": DEFAULT_CSP,
     "answer.html": DEFAULT_CSP,
+    "ask.html": DEFAULT_CSP,
+    "ask.zh.html": DEFAULT_CSP,
     "browser.html": WASM_CSP,
     "browser.zh.html": WASM_CSP,
 }

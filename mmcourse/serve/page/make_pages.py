@@ -19,7 +19,8 @@ from markupsafe import Markup
 
 from mmcourse.serve.page import FOLDER
 
-PAGES, LANGUAGES = ("index", "browser"), ("en", "zh")
+TEMPLATES = {"index": "page.html.jinja", "browser": "page.html.jinja", "ask": "ask.html.jinja"}
+PAGES, LANGUAGES = tuple(TEMPLATES), ("en", "zh")
 
 
 def link(page: str, lang: str) -> str:
@@ -50,7 +51,7 @@ def for_scripts(words: dict[str, str]) -> Markup:
 def html(page: str, lang: str) -> str:
     """One page."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    template = environment.from_string((FOLDER / "page.html.jinja").read_text(encoding="utf-8"))
+    template = environment.from_string((FOLDER / TEMPLATES[page]).read_text(encoding="utf-8"))
     words = texts(lang)
     return template.render(page=page, lang=lang, t=words, texts=for_scripts(words), link=link)
 
