@@ -71,7 +71,7 @@ class Assistant:
         except ValueError as error:
             where = "question" if wave is None else "voice"
             raise Problem("invalid-input", _why(str(error)), where) from None
-        found = self.detector.detect(picture)[0]
+        found = self.detector.detect(picture, nms_threshold=0.5)[0]  # each thing once
         things = [
             {"shape": self._shapes[label], "score": float(score), "box": [float(edge) / SIDE for edge in box]}
             for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True)
