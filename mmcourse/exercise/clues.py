@@ -122,8 +122,11 @@ def _tolerances(exercise: Exercise) -> dict[str, Any]:
 
 
 def _is_random(exercise: Exercise, answer: Answer, runs: Sequence[Run]) -> bool:
-    """Whether the same input gives another result: then no other clue could be trusted."""
-    tried = [run for run in runs if run.got is not None][:TRIES]
+    """Whether the same input gives another result: then no other clue could be trusted.
+
+    Results that do not even equal themselves, such as a tuple with None, tell nothing.
+    """
+    tried = [run for run in runs if run.got is not None and _is_same(exercise, run.got, run.got)][:TRIES]
     if exercise.use is None:
         return any(not _is_same(exercise, answer(*run.args), run.got) for run in tried)
     probe = helper(exercise.framework)
@@ -140,7 +143,8 @@ def _unused(exercise: Exercise, answer: Answer, runs: Sequence[Run]) -> Iterator
     names = list(inspect.signature(exercise.reference).parameters)
     unused = [name for j, name in enumerate(names) if _has_no_effect(exercise, answer, runs, j)]
     if unused:
-        yield f"Your result does not change when only {_listed(unused)} changes. It should."
+        verb = "changes" if len(unused) == 1 else "change"
+        yield f"Your result does not change when only {_listed(unused)} {verb}. It should."
 
 
 def _has_no_effect(exercise: Exercise, answer: Answer, runs: Sequence[Run], j: int) -> bool:

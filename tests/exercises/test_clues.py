@@ -57,6 +57,7 @@ def one_row_only(x, low, gain):
     ("answer", "said"),
     [
         (lambda x, low, gain: scaled(x, low, 7.0), "does not change when only `gain` changes. It should."),
+        (lambda x, low, gain: scaled(x, 1.0, 7.0), "when only `low` and `gain` change. It should."),
         (lambda x, low, gain: scaled(x, 0.0, gain), "which this sentence counts: “Values below `low` become `low`.”"),
         (lambda x, low, gain: scaled(x, 0.0, gain), "It goes wrong with: “above another limit”."),
         (lambda x, low, gain: scaled(x - x.mean(axis=0), low, gain), "The samples of a mini-batch influence"),
@@ -74,6 +75,12 @@ def test_a_clue_tells_what_is_so(answer, said):
     with pytest.raises(CheckFailed) as error:
         SCALED.check(answer)
     assert said in str(error.value)
+
+
+def test_a_result_with_none_in_it_is_not_called_random():
+    with pytest.raises(CheckFailed) as error:
+        SCALED.check(lambda x, low, gain: (scaled(x, low, gain)[0], None))
+    assert "Called twice" not in str(error.value)
 
 
 def test_where_a_mistake_is_named_nothing_is_added():
