@@ -7,6 +7,7 @@
 - `sanity`: weights randomized from the top, five seeds; and heads trained on shuffled labels, five seeds;
 - `shortcut`: ten heads trained with a mark that agrees with the label in 80 % of the pictures, ten with a mark that says
   nothing: which maps tell them apart?
+- `text`: which word of a message decides, against the grammar that made it; trained, and untrained with five seeds;
 - `games`: the three Shapley games of the trimodal model and of the exact table, all 36 cells.
 
 `make results interpret`: about five minutes of one processor. `python make_results.py pointing` (or other names) makes only
@@ -16,6 +17,8 @@ these tables.
 from __future__ import annotations
 
 import copy
+import re
+import string
 import sys
 from dataclasses import replace
 
@@ -28,6 +31,7 @@ from torch.nn import functional as F
 from mmcourse import datasets, pretrained, runtime
 from mmcourse.authoring.tables import make_tables
 from mmcourse.datasets import mood, vocabulary
+from mmcourse.datasets.mood import words as mood_words
 from mmcourse.datasets.scenes import questions, world
 from mmcourse.datasets.scenes.drawing import box, draw
 from mmcourse.evaluate.explanations import center_map, energy_inside, inside, pointing_game, replacement_curve
@@ -39,6 +43,7 @@ from mmcourse.torch.vlm import VLM, prompt_ids
 
 ASKED, HIDDEN, GAPS = 100, 30, 4  # questions of `pointing`, of `hiding`, and of the gaps
 STARS = 12  # pictures of `sanity`
+TEXTS = 300  # messages of `text`
 
 
 # ---------------------------------------------------------------- the VLM and its questions
@@ -635,6 +640,109 @@ def model_values(model, vectors, cues, null, cell, rows, game: str, draws: int =
     return np.stack(values)
 
 
+# ---------------------------------------------------------------- words
+def evidence_of(sentence: str, cue: str) -> tuple[bool, np.ndarray]:
+    """Whether a sentence negates, and which of its words carry the feeling, by the grammar: bool (l,)."""
+    patterns, slots = mood_words.GRAMMAR[cue]
+    for pattern in patterns:
+        parts, names = "", []
+        for text, name, _, _ in string.Formatter().parse(pattern):
+            parts += re.sub(r"\b([Aa]) $", r"\1n? ", re.escape(text).replace("\\ ", " "))
+            if name:
+                parts += "(" + "|".join(re.escape(str(v)) for v in slots[name]) + ")"
+                names.append(name)
+        match = re.fullmatch(parts, sentence)
+        if match:
+            spans = [match.span(i + 1) for i, n in enumerate(names) if n not in mood_words.SLOTS]
+            negated = " not " in pattern
+            words = list(re.finditer(r"[a-z']+", sentence.lower()))
+            marked = [any(a <= w.start() < b for a, b in spans) or (negated and w.group() == "not") for w in words]
+            return negated, np.array(marked)
+    raise ValueError(sentence)
+
+
+def word_maps(model: nn.Module, vectors: torch.Tensor, ids: torch.Tensor, target: int) -> dict[str, np.ndarray]:
+    """Attributions of the words of one message to a logit, float (l,); face and voice as they are, (2, 32)."""
+    encoder = model.encoders["words"]
+
+    def score(x: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
+        mean = x.mean(dim=1) if real is None else (x * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
+        words = encoder.out(encoder.hidden(mean).relu())
+        words = F.rms_norm(words, words.shape[-1:], eps=1e-5)
+        joined = torch.cat([vectors.flatten().expand(len(x), -1), words], dim=1)
+        return model.logits(model.hidden(joined).relu())[:, target]
+
+    table = encoder.embedding.weight.detach()
+    x = table[ids][None]
+    n = len(ids)
+    found = {"gradient × input": (saliency(score, x) * x).sum(dim=2)[0]}
+    bases = {"zero": torch.zeros(32), "<unk>": table[1], "mean word": table[2:].mean(dim=0)}
+    for name, base in bases.items():
+        found[f"IG, {name}"] = integrated_gradients(score, x, base.expand_as(x), 64).sum(dim=2)[0]
+    with torch.no_grad():
+        start = score(x)
+        found["leave one out"] = start - score(x.expand(n, -1, -1), 1 - torch.eye(n))
+        swapped = x.repeat(n, 1, 1)
+        swapped[torch.arange(n), torch.arange(n)] = table[1]
+        found["replace by <unk>"] = start - score(swapped)
+    return {name: values.detach().numpy() for name, values in found.items()}
+
+
+def make_text() -> dict:
+    """Does the word with the largest part carry the feeling? {map: {kind of sentence: [mean, ±]}}; untrained: five seeds."""
+    test, shipped = datasets.load("mood", "test"), pretrained.load_trimodal().requires_grad_(False)
+    data_cues = np.array(test.meta["words_cue"])
+    said = {c: {" ".join(mood_words.tokenize(s)): s for s in mood_words.sentences("test")[c]} for c in mood.CLASSES}
+    names = np.array(mood_words.vocabulary())
+    rows, messages = [], []
+    start = 0
+    for batch in test.torch_loader(batch_size=250):
+        ids, mask = batch["inputs"]["words"], batch["padding_mask"]["words"]
+        for i in range(len(ids)):
+            rows.append(ids[i][mask[i]])
+        start += len(ids)
+    seen = set()
+    for index, ids in enumerate(rows):
+        cue, key = data_cues[index], " ".join(names[ids.numpy()])
+        if cue == "neutral" or key in seen or key not in said[cue]:
+            continue
+        seen.add(key)
+        negated, marked = evidence_of(said[cue][key], cue)
+        assert len(marked) == len(ids)
+        messages.append((index, ids, negated, marked))
+    messages = messages[:TEXTS]
+    table: dict = {"n": len(messages), "negated": sum(m[2] for m in messages)}
+
+    def points(model: nn.Module) -> dict[str, np.ndarray]:
+        vectors = torch.from_numpy(encode_all(model, test))
+        with torch.no_grad():
+            logits = model.logits(model.hidden(vectors.flatten(1)).relu()).argmax(dim=1)
+        hits: dict = {}
+        for index, ids, _, marked in messages:
+            for name, values in word_maps(model, vectors[index, :2], ids, int(logits[index])).items():
+                hits.setdefault(name, []).append(bool(marked[np.abs(values).argmax()]))
+        return {name: np.array(values, float) for name, values in hits.items()}
+
+    kinds = {"plain": np.array([not m[2] for m in messages]), "negated": np.array([m[2] for m in messages])}
+    trained = points(shipped)
+    table["trained"] = {n: {k: interval(v[w]) for k, w in kinds.items()} for n, v in trained.items()}
+    table["untrained"] = {}
+    for seed in range(5):
+        torch.manual_seed(seed)
+        other = copy.deepcopy(shipped)
+        for module in other.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear, nn.Embedding)):
+                module.reset_parameters()
+        for name, values in points(other).items():
+            row = table["untrained"].setdefault(name, {k: [] for k in kinds})
+            for k, w in kinds.items():
+                row[k].append(round(float(values[w].mean()), 4))
+    share = np.array([m[3].mean() for m in messages])
+    table["chance"] = {k: interval(share[w]) for k, w in kinds.items()}
+    print(table, flush=True)
+    return table
+
+
 if __name__ == "__main__":
     runtime.setup(threads=1)
     make_tables(
@@ -646,6 +754,7 @@ if __name__ == "__main__":
             "pointing": make_pointing,
             "hiding": make_hiding,
             "attention": make_attention,
+            "text": make_text,
         },
         sys.argv[1:],
         packages=("numpy", "torch"),
