@@ -8,9 +8,12 @@
 - `shortcut`: ten heads trained with a mark that agrees with the label in 80 % of the pictures, ten with a mark that says
   nothing: which maps tell them apart?
 - `text`: which word of a message decides, against the grammar that made it; trained, and untrained with five seeds;
+- `retrain`: the words that a map calls important taken out of all sentences, and a new network trained on what is left
+  (ROAR), eight seeds;
+- `probe`: what linear probes read from a layer, with a control task, for trained and untrained networks, five seeds each;
 - `games`: the three Shapley games of the trimodal model and of the exact table, all 36 cells.
 
-`make results interpret`: about five minutes of one processor. `python make_results.py pointing` (or other names) makes only
+`make results interpret`: about six minutes of one processor. `python make_results.py pointing` (or other names) makes only
 these tables.
 """
 
@@ -25,6 +28,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 from scipy.stats import rankdata, spearmanr
+from scipy.stats import t as student_t
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
 
@@ -661,8 +666,17 @@ def evidence_of(sentence: str, cue: str) -> tuple[bool, np.ndarray]:
     raise ValueError(sentence)
 
 
-def word_maps(model: nn.Module, vectors: torch.Tensor, ids: torch.Tensor, target: int) -> dict[str, np.ndarray]:
-    """Attributions of the words of one message to a logit, float (l,); face and voice as they are, (2, 32)."""
+def word_maps(
+    model: nn.Module,
+    vectors: torch.Tensor,
+    ids: torch.Tensor,
+    target: int,
+    randoms: torch.Tensor | None = None,
+) -> dict[str, np.ndarray]:
+    """Attributions of the words of one message to a logit, float (l,); face and voice as they are, (2, 32).
+
+    With `randoms`, (r, 32), also integrated gradients from these baselines, and [difference, gap] of each baseline.
+    """
     encoder = model.encoders["words"]
 
     def score(x: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
@@ -677,15 +691,40 @@ def word_maps(model: nn.Module, vectors: torch.Tensor, ids: torch.Tensor, target
     n = len(ids)
     found = {"gradient × input": (saliency(score, x) * x).sum(dim=2)[0]}
     bases = {"zero": torch.zeros(32), "<unk>": table[1], "mean word": table[2:].mean(dim=0)}
+    mean_gradient = {}
     for name, base in bases.items():
-        found[f"IG, {name}"] = integrated_gradients(score, x, base.expand_as(x), 64).sum(dim=2)[0]
+        parts = integrated_gradients(score, x, base.expand_as(x), 64)
+        found[f"IG, {name}"] = parts.sum(dim=2)[0]
+        mean_gradient[name] = path_gradient(score, x, base.expand_as(x), 64)
+    # The two things that a baseline does, one at a time: it is subtracted from each word, and the way starts there.
+    found["zero's way, <unk> subtracted"] = ((x - table[1]) * mean_gradient["zero"]).sum(dim=2)[0]
+    found["<unk>'s way, zero subtracted"] = (x * mean_gradient["<unk>"]).sum(dim=2)[0]
     with torch.no_grad():
         start = score(x)
         found["leave one out"] = start - score(x.expand(n, -1, -1), 1 - torch.eye(n))
         swapped = x.repeat(n, 1, 1)
         swapped[torch.arange(n), torch.arange(n)] = table[1]
         found["replace by <unk>"] = start - score(swapped)
+        swapped = x.repeat(n, 1, 1)
+        swapped[torch.arange(n), torch.arange(n)] = 0
+        found["replace by zero"] = start - score(swapped)
+    if randoms is not None:
+        many = x.expand(len(randoms), -1, -1)
+        parts = integrated_gradients(score, many, randoms[:, None].expand_as(many), 64).sum(dim=2)
+        found |= {f"IG, random {i}": part for i, part in enumerate(parts)}
+        with torch.no_grad():
+            for name, base in bases.items():
+                delta = float(start - score(base.expand_as(x)))
+                found[f"gap, {name}"] = torch.tensor([delta, float(found[f"IG, {name}"].sum()) - delta])
     return {name: values.detach().numpy() for name, values in found.items()}
+
+
+def path_gradient(function, x: torch.Tensor, base: torch.Tensor, steps: int) -> torch.Tensor:
+    """The mean gradient on the way from the baseline to x, shape of x."""
+    total = torch.zeros_like(x)
+    for k in range(steps):
+        total += saliency(function, base + (k + 0.5) / steps * (x - base))
+    return total / steps
 
 
 def make_text() -> dict:
@@ -713,19 +752,65 @@ def make_text() -> dict:
     messages = messages[:TEXTS]
     table: dict = {"n": len(messages), "negated": sum(m[2] for m in messages)}
 
-    def points(model: nn.Module) -> dict[str, np.ndarray]:
+    def points(model: nn.Module, randoms: torch.Tensor | None = None) -> dict[str, np.ndarray]:
         vectors = torch.from_numpy(encode_all(model, test))
         with torch.no_grad():
             logits = model.logits(model.hidden(vectors.flatten(1)).relu()).argmax(dim=1)
         hits: dict = {}
         for index, ids, _, marked in messages:
-            for name, values in word_maps(model, vectors[index, :2], ids, int(logits[index])).items():
-                hits.setdefault(name, []).append(bool(marked[np.abs(values).argmax()]))
+            for name, values in word_maps(model, vectors[index, :2], ids, int(logits[index]), randoms).items():
+                gap = name.startswith("gap")
+                hits.setdefault(name, []).append(values if gap else bool(marked[np.abs(values).argmax()]))
         return {name: np.array(values, float) for name, values in hits.items()}
 
     kinds = {"plain": np.array([not m[2] for m in messages]), "negated": np.array([m[2] for m in messages])}
-    trained = points(shipped)
+    unk = shipped.encoders["words"].embedding.weight[1].detach()
+    randoms = torch.randn(10, 32, generator=torch.Generator().manual_seed(0))
+    randoms = randoms / randoms.norm(dim=1, keepdim=True) * unk.norm()  # other directions, as long as <unk>
+    trained = points(shipped, randoms)
+    table["gaps"] = {}
+    for name in [n for n in trained if n.startswith("gap")]:
+        delta, gap = np.abs(trained.pop(name)).mean(axis=0)
+        table["gaps"][name.removeprefix("gap, ")] = [round(float(delta), 4), round(float(gap), 5)]
+    rows = [trained.pop(f"IG, random {i}") for i in range(len(randoms))]
+    table["random baselines"] = {k: [round(float(r[w].mean()), 4) for r in rows] for k, w in kinds.items()}
     table["trained"] = {n: {k: interval(v[w]) for k, w in kinds.items()} for n, v in trained.items()}
+    table["leave one out minus"] = {
+        n: {k: interval((trained["leave one out"] - v)[w]) for k, w in kinds.items()}
+        for n, v in trained.items()
+        if n != "leave one out"
+    }
+    counts = np.zeros(len(names))
+    for lines in mood_words.sentences("train").values():
+        for line in lines:
+            np.add.at(counts, mood_words.encode(line), 1)
+    without: dict = {"the rarest word": [], "the longest word": [], "the last word": []}
+    for _, ids, _, marked in messages:
+        lengths = [len(names[i]) for i in ids]
+        without["the rarest word"].append(marked[counts[ids.numpy()].argmin()])
+        without["the longest word"].append(marked[int(np.argmax(lengths))])
+        without["the last word"].append(marked[-1])
+    table["no model"] = {n: {k: interval(np.array(v)[w]) for k, w in kinds.items()} for n, v in without.items()}
+    # Does it read "not", or the words that the grammar always says with it ("at all", "one bit")?
+    frame = [" ".join(mood_words.tokenize(s)) for s in mood_words.sentences("train")["negative"]]
+    frame += [" ".join(mood_words.tokenize(s)) for s in mood_words.sentences("train")["positive"]]
+    with_not = {w for s in frame if " not " in s for w in s.split()}
+    stand_ins = with_not - {w for s in frame if " not " not in s for w in s.split()} - {"not"}
+    vectors = torch.from_numpy(encode_all(shipped, test))
+    with torch.no_grad():
+        answers = shipped.logits(shipped.hidden(vectors.flatten(1)).relu()).argmax(dim=1)
+    falls: dict = {"not": [], "its companions": [], "the feeling word": []}
+    for index, ids, negated, marked in messages:
+        if negated:
+            parts = word_maps(shipped, vectors[index, :2], ids, int(answers[index]))["leave one out"]
+            words = names[ids.numpy()]
+            companion = np.isin(words, list(stand_ins)) & ~marked
+            falls["not"].append(np.abs(parts[words == "not"]).max())
+            falls["its companions"].append(np.abs(parts[companion]).max())
+            falls["the feeling word"].append(np.abs(parts[marked & (words != "not")]).max())
+    table["companions"] = sorted(stand_ins - {w for c in mood_words.POSITIVE.values() for p in c for w in p.split()})
+    table["companions"] = [w for w in table["companions"] if not any(w in v for v in mood_words.NEGATIVE.values())]
+    table["negated falls"] = {name: interval(np.array(v)) for name, v in falls.items()}
     table["untrained"] = {}
     for seed in range(5):
         torch.manual_seed(seed)
@@ -743,6 +828,253 @@ def make_text() -> dict:
     return table
 
 
+def student(values: np.ndarray) -> list[float]:
+    """Mean and half of its 95 % interval over seeds, by Student's t."""
+    values = np.asarray(values, float)
+    half = student_t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    return [round(float(values.mean()), 4), round(float(half), 4)]
+
+
+class WordNet(nn.Module):
+    """Mean of a sentence's word vectors → relu(W·+b) → one logit, positive. Sentences as shares of words, (n, v)."""
+
+    def __init__(self, words: int, width: int = 32) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(words, width)
+        self.hidden, self.out = nn.Linear(width, width), nn.Linear(width, 1)
+
+    def of_mean(self, mean: torch.Tensor) -> torch.Tensor:
+        """(…, 32) → logits (…,)."""
+        return self.out(self.hidden(mean).relu())[..., 0]
+
+    def forward(self, shares: torch.Tensor) -> torch.Tensor:
+        return self.of_mean(shares @ self.embedding.weight)
+
+
+def shares_of(sentences: list[np.ndarray], words: int) -> torch.Tensor:
+    """How often each word stands in each sentence, as a share: float (n, v)."""
+    shares = np.zeros((len(sentences), words), np.float32)
+    for row, ids in zip(shares, sentences, strict=True):
+        np.add.at(row, ids, 1 / max(len(ids), 1))
+    return torch.from_numpy(shares)
+
+
+def train_words(sentences: list[np.ndarray], labels: np.ndarray, words: int, seed: int, steps: int = 150) -> WordNet:
+    """Adam on all sentences at once, the learning rate falling to 0."""
+    torch.manual_seed(seed)
+    model = WordNet(words)
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    x, targets = shares_of(sentences, words), torch.from_numpy(labels).float()
+    for _ in range(steps):
+        loss = F.binary_cross_entropy_with_logits(model(x), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return model.eval().requires_grad_(False)
+
+
+def accuracy(model: WordNet, sentences: list[np.ndarray], labels: np.ndarray) -> float:
+    """Share of sentences whose sign is right."""
+    return float(((model(shares_of(sentences, model.embedding.num_embeddings)) > 0).numpy() == labels).mean())
+
+
+def feelings(split: str) -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray]]:
+    """All sentences of a split that claim a feeling: ids, whether it is positive, and the words that carry it."""
+    ids, labels, marks = [], [], []
+    for cue in ("negative", "positive"):
+        for line in mood_words.sentences(split)[cue]:
+            ids.append(mood_words.encode(line))
+            labels.append(cue == "positive")
+            marks.append(evidence_of(line, cue)[1])
+    return ids, np.array(labels, int), marks
+
+
+def importance(model: WordNet, sentences: list[np.ndarray], name: str) -> list[np.ndarray]:
+    """One map of each sentence, sizes only, floats (l,). The model takes a mean, so all its words share one gradient."""
+    table = model.embedding.weight
+    means = shares_of(sentences, len(table)) @ table
+    base = table[1] if name == "IG, <unk>" else torch.zeros(32)
+    if name == "gradient × input":
+        gradients = saliency(model.of_mean, means)
+    elif name != "leave one out":
+        gradients = path_gradient(model.of_mean, means, base.expand_as(means), 32)
+    heats = []
+    for row, ids in enumerate(sentences):
+        x, n = table[ids], len(ids)
+        if name == "leave one out":
+            others = (x.sum(dim=0) - x) / (n - 1)
+            heat = model.of_mean(means[row]) - model.of_mean(others)
+        else:
+            heat = (x - base) @ gradients[row] / n
+        heats.append(heat.abs().numpy())
+    return heats
+
+
+def make_retrain(seeds: int = 8) -> dict:
+    """ROAR: {map: {words removed: {"retrained", "not retrained": [mean, ±], "hits": …}}}, accuracy on test sentences."""
+    words = len(mood_words.vocabulary())
+    counts = np.zeros(words)
+    (train, labels, marks), (test, test_labels, test_marks) = feelings("train"), feelings("test")
+    for ids in train:
+        np.add.at(counts, ids, 1)
+    own = ("leave one out", "IG, zero", "IG, <unk>", "gradient × input")
+    names = (*own, "random", "the rarest words", "the last words", "the grammar")
+    found: dict = {name: {str(k): {"retrained": [], "not retrained": [], "leak": []} for k in (1, 2)} for name in names}
+    hits: dict = {name: [] for name in names}
+    intact, nothing = [], []
+    for seed in range(seeds):
+        model = train_words(train, labels, words, seed)
+        intact.append(accuracy(model, test, test_labels))
+        empty = [[i[~m] for i, m in zip(*pair, strict=True)] for pair in ((train, marks), (test, test_marks))]
+        nothing.append(accuracy(train_words(empty[0], labels, words, 100 + seed), empty[1], test_labels))
+        rng = np.random.default_rng(seed)
+        for name in names:
+            orders = []
+            for sentences, marked in ((train, marks), (test, test_marks)):
+                if name in own:
+                    heats = importance(model, sentences, name)
+                elif name == "random":
+                    heats = [rng.random(len(ids)) for ids in sentences]
+                elif name == "the rarest words":
+                    heats = [-counts[ids] for ids in sentences]
+                elif name == "the last words":
+                    heats = [np.arange(len(ids)) for ids in sentences]
+                else:
+                    heats = [mark + rng.random(len(mark)) / 2 for mark in marked]
+                heats = [np.argsort(-heat, kind="stable") for heat in heats]
+                orders.append(heats)
+            hits[name].append(float(np.mean([m[o[0]] for m, o in zip(test_marks, orders[1], strict=True)])))
+            for k in (1, 2):
+                left = [
+                    [np.delete(ids, order[:k]) for ids, order in zip(sentences, heats, strict=True)]
+                    for sentences, heats in zip((train, test), orders, strict=True)
+                ]
+                row = found[name][str(k)]
+                row["not retrained"].append(accuracy(model, left[1], test_labels))
+                again = train_words(left[0], labels, words, 100 + seed)
+                row["retrained"].append(accuracy(again, left[1], test_labels))
+                # All evidence removed, too: what is still known then, the removed words gave away by being absent.
+                bare = [
+                    [
+                        ids[~mark & ~np.isin(np.arange(len(ids)), order[:k])]
+                        for ids, mark, order in zip(sentences, marked, heats, strict=True)
+                    ]
+                    for sentences, marked, heats in zip((train, test), (marks, test_marks), orders, strict=True)
+                ]
+                row["leak"].append(accuracy(train_words(bare[0], labels, words, 200 + seed), bare[1], test_labels))
+        print(seed, intact[-1], nothing[-1], {n: found[n]["1"]["retrained"][-1] for n in names}, flush=True)
+    table: dict = {"seeds": seeds, "n": [len(train), len(test)], "intact": student(intact)}
+    table["all evidence removed"] = student(nothing)
+    table["maps"] = {}
+    for name, ways in found.items():
+        table["maps"][name] = {k: {w: student(v) for w, v in row.items()} for k, row in ways.items()}
+        table["maps"][name]["hits"] = student(hits[name])
+    table["minus random"] = {}
+    table["minus rarest"] = {}
+    for name in names:
+        for key, other in (("minus random", "random"), ("minus rarest", "the rarest words")):
+            if name != other:
+                table[key][name] = {
+                    k: student(np.subtract(found[name][k]["retrained"], found[other][k]["retrained"]))
+                    for k in ("1", "2")
+                }
+    for name in table["maps"]:
+        print(name, table["maps"][name], table["minus random"].get(name), flush=True)
+    return table
+
+
+# ---------------------------------------------------------------- probes
+def adjective_sentences() -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Every filling of three patterns with one adjective: ids, which adjective (0–19, ten positive first), topic (0–12)."""
+    adjectives = mood_words.POSITIVE["adjective"] + mood_words.NEGATIVE["adjective"]
+    topics = mood_words.SLOTS["topic"]
+    sentences, which, about = [], [], []
+    for a, adjective in enumerate(adjectives):
+        for t, topic in enumerate(topics):
+            lines = [f"What a {adjective} {topic} that was."]
+            for very in mood_words.SLOTS["very"]:
+                lines.append(f"The {topic} was {very} {adjective}.")
+                lines.append(f"Our time at the {topic} was {very} {adjective}.")
+            sentences += [mood_words.encode(line) for line in lines]
+            which += [a] * len(lines)
+            about += [t] * len(lines)
+    return sentences, np.array(which), np.array(about)
+
+
+def probe(features: np.ndarray, labels: np.ndarray, fit: np.ndarray, strength: float = 10.0) -> float:
+    """Accuracy of a linear probe on the sentences on which it was not fitted; a small strength keeps its weights small."""
+    scaled = (features - features[fit].mean(axis=0)) / (features[fit].std(axis=0) + 1e-6)
+    model = LogisticRegression(C=strength, max_iter=500).fit(scaled[fit], labels[fit])
+    return float(model.score(scaled[~fit], labels[~fit]))
+
+
+def make_probe(seeds: int = 5, draws: int = 10) -> dict:
+    """{network: {layer: {"feeling", "control", "selectivity", "topic": [mean, ±]}}}; and what a swapped topic changes."""
+    words = len(mood_words.vocabulary())
+    train, labels, _ = feelings("train")
+    sentences, which, about = adjective_sentences()
+    x = shares_of(sentences, words)
+    positive_ = (which < 10).astype(int)
+    fit = np.random.default_rng(0).random(len(sentences)) < 0.5
+    found: dict = {}
+    changed, moved = [], []
+    for kind in ("trained", "untrained"):
+        for seed in range(seeds):
+            model = train_words(train, labels, words, seed, steps=150 if kind == "trained" else 0)
+            mean = x @ model.embedding.weight
+            layers = {"mean word vector": mean.numpy(), "hidden layer": model.hidden(mean).relu().numpy()}
+            rng = np.random.default_rng([1, seed])
+            for layer, features in layers.items():
+                row = found.setdefault(kind, {}).setdefault(layer, {})
+                # five of each ten adjectives: who knows only the feeling is right in exactly half of them
+                halves = [0] * 5 + [1] * 5
+                coins = [np.concatenate([rng.permutation(halves) for _ in range(2)]) for _ in range(draws)]
+                for name, strength in (("", 10.0), (", weak probe", 0.003)):
+                    control = float(np.mean([probe(features, coin[which], fit, strength) for coin in coins]))
+                    feeling = probe(features, positive_, fit, strength)
+                    values = {"feeling": feeling, "control": control, "selectivity": feeling - control}
+                    values["topic"] = probe(features, about, fit, strength)
+                    for key, value in values.items():
+                        row.setdefault(key + name, []).append(value)
+                print(kind, seed, layer, {k: round(v[-1], 3) for k, v in row.items()}, flush=True)
+            if kind == "trained":
+                flips = topic_swaps(model, sentences, about)
+                changed.append(flips[0])
+                moved.append(flips[1])
+    table = {
+        k: {layer: {n: student(v) for n, v in r.items()} for layer, r in rows.items()} for k, rows in found.items()
+    }
+    table |= {
+        "n": [int(fit.sum()), int((~fit).sum())],
+        "seeds": seeds,
+        "draws": draws,
+        "chance of topic": round(1 / 13, 4),
+    }
+    table["swapped topic changes"] = student(changed)
+    table["swapped adjective changes"] = student(moved)
+    print(table["swapped topic changes"], table["swapped adjective changes"], flush=True)
+    return table
+
+
+def topic_swaps(model: WordNet, sentences: list[np.ndarray], about: np.ndarray) -> tuple[float, float]:
+    """Share of answers that change with another topic, and with an adjective of the other feeling."""
+    words = model.embedding.num_embeddings
+    topics = np.concatenate([mood_words.encode(t) for t in mood_words.SLOTS["topic"]])
+    good = np.concatenate([mood_words.encode(a) for a in mood_words.POSITIVE["adjective"]])
+    bad = np.concatenate([mood_words.encode(a) for a in mood_words.NEGATIVE["adjective"]])
+    said = model(shares_of(sentences, words)) > 0
+    rng = np.random.default_rng(3)
+    other_topic, other_word = [], []
+    for ids, topic in zip(sentences, about, strict=True):
+        new = topics[(topic + rng.integers(1, len(topics))) % len(topics)]
+        other_topic.append(np.where(ids == topics[topic], new, ids))
+        pool = rng.choice(bad if np.isin(ids, good).any() else good)
+        other_word.append(np.where(np.isin(ids, np.concatenate([good, bad])), pool, ids))
+    return tuple(float(((model(shares_of(s, words)) > 0) != said).float().mean()) for s in (other_topic, other_word))
+
+
 if __name__ == "__main__":
     runtime.setup(threads=1)
     make_tables(
@@ -755,6 +1087,8 @@ if __name__ == "__main__":
             "hiding": make_hiding,
             "attention": make_attention,
             "text": make_text,
+            "retrain": make_retrain,
+            "probe": make_probe,
         },
         sys.argv[1:],
         packages=("numpy", "torch"),
