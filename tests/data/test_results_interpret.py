@@ -70,3 +70,36 @@ def test_maps_have_one_form_and_the_mark_is_where_it_is_sought(script):
     rows, columns = np.nonzero(script.with_mark(picture, np.ones(1))[0, ..., 0])
     assert rows.min() >= 54 and columns.max() < 10
     assert script.auc([2, 3], [0, 1]) == 1 and script.auc([1, 1], [1, 1]) == 0.5
+
+
+def test_evidence_is_what_the_grammar_says(script):
+    for sentence, cue, negated, marked in (
+        ("What an awful film that was.", "negative", False, ["awful"]),
+        ("The film was not awful at all.", "positive", True, ["not", "awful"]),
+        ("The film was fun and my heart was full.", "positive", False, ["fun", "my", "heart", "was", "full"]),
+    ):
+        found, mask = script.evidence_of(sentence, cue)
+        words = np.array(script.mood_words.tokenize(sentence))
+        assert found == negated and words[mask].tolist() == marked
+
+
+def test_the_maps_of_words_agree_with_each_other(script):
+    train, labels, _ = script.feelings("train")
+    model = script.train_words(train[:40], labels[:40], len(script.mood_words.vocabulary()), seed=0, steps=5)
+    ids = train[0]
+    (found,) = script.importance(model, [ids], "IG, <unk>")
+    x = model.embedding.weight[ids][None]
+    base = model.embedding.weight[1].expand_as(x)
+    parts = script.integrated_gradients(lambda w: model.of_mean(w.mean(dim=1)), x, base, 32).sum(dim=2)[0]
+    np.testing.assert_allclose(found, parts.abs().numpy(), atol=1e-5)
+
+
+def test_retraining_and_probes_are_made_again_small(script):
+    table = script.make_retrain(seeds=2)
+    for name in ("leave one out", "random"):
+        stored = STORED["retrain"]["maps"][name]["1"]["retrained"][0]
+        assert table["maps"][name]["1"]["retrained"][0] == pytest.approx(stored, abs=0.06)
+    probes = script.make_probe(seeds=2, draws=2)
+    stored = STORED["probe"]["trained"]["hidden layer"]["control"][0]
+    assert probes["trained"]["hidden layer"]["control"][0] == pytest.approx(stored, abs=0.08)
+    assert probes["swapped topic changes"][0] == 0

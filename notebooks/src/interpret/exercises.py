@@ -514,6 +514,57 @@ def coalition_value(joint, known, game):
     return value_with(joint, known, game)
 
 
+def square_of_first(mean):
+    return float(mean[0] ** 2 + mean.sum())
+
+
+def sentences():
+    rng = np.random.default_rng(5)
+    for length, width in ((3, 2), (2, 1), (5, 3)):
+        for shrink in (True, False):
+            yield square_of_first, rng.normal(size=(length, width)).round(2) + 0.5, shrink
+
+
+def left_out(score, vectors, shrink=True, sign=1, keep=False, always=None):
+    shrink = shrink if always is None else always
+    length, start = len(vectors), score(vectors.mean(axis=0))
+    parts = []
+    for i in range(length):
+        others = vectors[i] if keep else vectors.sum(axis=0) - vectors[i]
+        parts.append(sign * (start - score(others / (length - 1 if shrink else length))))
+    return np.array(parts)
+
+
+@blank(
+    "interpret.blank.5",
+    title="Leave one out",
+    inputs=sentences,
+    mistakes=[
+        (
+            lambda *a: left_out(*a, sign=-1),
+            "The sign is wrong: the score of the whole sentence minus the score without the word.",
+        ),
+        (
+            lambda *a: left_out(*a, always=True),
+            "With shrink=False the length stays the same: divide by all words, not by one less.",
+        ),
+        (
+            lambda *a: left_out(*a, always=False),
+            "With shrink=True the word is gone: divide by the number of the other words.",
+        ),
+        (lambda *a: left_out(*a, keep=True), "You kept the word alone: leave it out, and keep the others."),
+        (
+            lambda score, v, shrink: np.array(
+                [score(v.mean(axis=0)) - left_out(score, v, shrink)[i] for i in range(len(v))]
+            ),
+            "These are the scores without each word: a part is how much the score falls.",
+        ),
+    ],
+)
+def leave_one_out(score, vectors, shrink=True):
+    return left_out(score, vectors, shrink)
+
+
 # ---------------------------------------------------------------- challenge
 NUM_GAMES, NUM_PLAYERS, NUM_COALITIONS = 20, 16, 120
 

@@ -7,15 +7,15 @@
 #
 # **You will be able to**
 # - write integrated gradients, Grad-CAM and attention rollout, and test each of them;
-# - play the pointing game against chance, the center, and a map that never saw the model;
-# - check an explanation by a counterfactual: change one thing, ask again;
-# - find a planted shortcut, and say which maps would have missed it;
+# - play the pointing game, with pixels and with words, against chance and maps that never ask the model;
+# - check an explanation by a counterfactual, and find a planted shortcut;
+# - say what a linear probe shows about a layer, and what it does not;
 # - compute Shapley values of modalities in three games, and say which question each game answers.
 #
 # **Before this:** [vlm](vlm.ipynb) (the model that we explain), [cnn](cnn.ipynb), [attention](attention.ipynb),
 # [sentiment](sentiment.ipynb) (Shapley values of a whole test set; here it is one message at a time).
 #
-# **Time to read:** 80 minutes with the four blanks, then 135 for the [exercises](exercises/interpret.ipynb).
+# **Time to read:** 105 minutes with the five blanks, then 135 for the [exercises](exercises/interpret.ipynb).
 
 # %%
 from dataclasses import replace
@@ -29,12 +29,12 @@ from torch.nn import functional as F
 
 from mmcourse import draw, plot, widgets
 from mmcourse.check import check
-from mmcourse.datasets import mood, results, vocabulary
+from mmcourse.datasets import load, mood, results, vocabulary
 from mmcourse.datasets.scenes import questions, world
 from mmcourse.datasets.scenes.drawing import box
 from mmcourse.datasets.scenes.drawing import draw as draw_scene
 from mmcourse.evaluate import expect_within
-from mmcourse.evaluate.explanations import pointing_game
+from mmcourse.evaluate.explanations import energy_inside, pointing_game
 from mmcourse.runtime import how_to_install, is_installed
 from mmcourse.torch.clip import CLIP, prepare_images
 from mmcourse.torch.decoding import KVCache
@@ -129,9 +129,13 @@ smooth = F.avg_pool2d(heat.abs()[:, None], 3, 1, 1)[:, 0]
 fig = overlay(images, smooth, short, boxes)
 told = "; ".join(f"{text} {now}" for text, now in zip(texts[:4], said))
 plot.show(fig, alt=f"Four scenes, heat maps, the thing asked about framed. {told}.")
+inside_ = energy_inside(smooth.numpy(), boxes, 64).mean()
+area_ = energy_inside(np.ones((len(boxes), 64, 64)), boxes, 64).mean()
+told = f"the frame is {area_:.2f} of the picture"
+print(f"share of the heat in the frame, 12 pictures: {inside_:.2f} ({told})")
 
 # %% [markdown]
-# The frame is exact: we drew the scene, so we know which thing the question means. The heat falls mostly into the frame. Convincing? Not so fast: **a heat map is a claim, and this lesson is about checking it.**
+# The frame is exact: we drew the scene, so we know which thing the question means. Much more of the heat falls into the frame than its size explains. Convincing? Not so fast: **a heat map is a claim, and this lesson is about checking it.**
 
 # %% [markdown]
 # ## 2 · The question
@@ -289,11 +293,13 @@ plot.show(fig, alt=f"Gap from 8 to 128 steps: {told}.")
 # %%
 for b in gaps:
     few, many = gaps[b]["8 steps"][1], gaps[b]["128 steps"][1]
-    assert few > 0.3 * gaps[b]["delta"] and many < 0.05 * gaps[b]["delta"]
-print("8 steps miss more than 30 % of the difference, 128 steps less than 5 %")
+    half_way = gaps[b]["32 steps"][1]
+    assert few > 0.3 * gaps[b]["delta"] and many < 0.05 * gaps[b]["delta"] < half_way
+print("8 steps miss more than 30 % of the difference, 32 steps more than 5 %,")
+print("128 steps less than 5 %")
 
 # %% [markdown]
-# With 8 steps the parts miss a large share of what they should sum to; the rule of 5 % took 128 steps. (The maps of section 6 were made with 8, which is why their sums are not shown; the map of section 1 has 16.) **Complete is not the same as right**, though: each baseline gives complete parts, and they differ. Which of these maps points at the right thing, section 6 measures.
+# With 8 steps the parts miss a large share of what they should sum to; of these three numbers, only 128 keeps the rule of 5 %. (So the map of section 1, with 16 steps, should not have been shown! In section 6 all maps are compared with 8 steps, and then the decisive comparison again with 128.) **Complete is not the same as right**, though: each baseline gives complete parts, and they differ. Which of these maps points at the right thing, section 6 measures.
 
 # %% [markdown]
 # ## 4 · Grad-CAM
@@ -423,7 +429,7 @@ fig = overlay(pictures, cam[:4], names, star_boxes)
 plot.show(fig, alt="Four scenes with a star, and Grad-CAM maps of 8 by 8 cells.")
 
 # %% [markdown]
-# Five ways to get it wrong, all of them reported by people who use libraries for it: the model is left in training mode, so that batch normalization mixes the samples; the map of the *predicted* class is read as the true one's; the layer stands behind the pooling; a map that is zero everywhere is divided by its largest value (0/0 gives NaN, and then any color); an in-place ReLU changes what the hook kept. Here the layer is `conv`, *before* its ReLU, as `layer_gradients` takes a module's output; the paper takes channels after it, and a negative channel with a negative weight is then no evidence. How much that changes was not tried. And captum's `LayerGradCam` has **no ReLU** unless you say `relu_attributions=True`. Ours is equal to it with that flag (a test holds it).
+# Five ways to get it wrong: the model is left in training mode, so that batch normalization mixes the samples; the map of the *predicted* class is read as the true one's; the layer stands behind the pooling; a map that is zero everywhere is divided by its largest value (0/0 gives NaN, and then any color); an in-place ReLU changes what the hook kept. Here the layer is `conv`, *before* its ReLU, as `layer_gradients` takes a module's output; the paper takes channels after it, and a negative channel with a negative weight is then no evidence. How much that changes was not tried; "Grad-CAM" means this variant everywhere below. And captum's `LayerGradCam` has **no ReLU** unless you say `relu_attributions=True`. Ours is equal to it with that flag (a test holds it).
 
 # %% [markdown]
 # ## 5 · Attention is not an explanation (by itself)
@@ -506,7 +512,7 @@ expect_within("Grad-CAM points at the star", np.mean(hits), 0.7, 0.25)
 print(f"chance: {chance:.2f} (the box's share of the picture)")
 
 # %% [markdown]
-# Now all maps of the VLM's answers, stored, for 100 questions, with 95 % intervals over questions. Two lines are not explanations at all: *center*, and *contrast with gray*, which is only $|x - \text{gray}|$ and has never seen the model.
+# Now all maps of the VLM's answers, stored, for the first 100 questions about a color in scenes with two or more things (right or wrong; the answer that was given is explained), with 95 % intervals over questions. All maps are brought to 8 × 8 cells first: absolute values, averaged over each cell's pixels. Three lines are not explanations at all: *chance*, *center*, and *contrast with gray*, which is only $|x - \text{gray}|$ and does not use the model.
 
 # %% tags=["hide-input"]
 pointing = stored["pointing"]
@@ -539,7 +545,29 @@ assert min(points[f"attention, block {i}"] for i in (2, 3, 4)) > 0.7
 which_map.compare("clearly less often")
 
 # %% [markdown]
-# - **The baseline decides.** Integrated gradients find the thing with a gray, mean or blurred baseline, and clearly less often with a black or a white one. The factor $x - x'$ is small wherever the picture equals the baseline, and the background of these scenes is grayish: with gray, the background is out *before the model is asked*. How much of the merit is that? Contrast alone, without any model, is far above chance already, and far below IG.
+# The maps above have 8 steps, which section 3 forbids. So, gray and black again, on the same questions, with 128:
+
+# %%
+long_way = stored["steps"]
+for name in ("gray", "black"):
+    value, half = long_way[name]["points"]
+    gap = long_way[name]["gap"]
+    print(f"IG, {name}, 128 steps: {value:.2f} ± {half:.2f} (gap {100 * gap:.1f} %)")
+for key, told in (
+    ("difference", "all questions"),
+    ("difference, other colors", f"{long_way['other colors']} with another color"),
+):
+    value, half = long_way[key]
+    print(f"gray minus black, {told}: {value:+.2f} ± {half:.2f}")
+    assert value - half > 0.03
+assert points["IG, gray"] < long_way["gray"]["points"][0] - 0.05
+assert points["IG, black"] < long_way["black"]["points"][0] - 0.1
+assert max(long_way[name]["gap"] for name in ("gray", "black")) < 0.05
+
+# %% [markdown]
+# Both get better, black much more: a good part of the difference was *too few steps*. Another part are black and white things (with a black baseline, a black thing gets 0 by the factor $x - x'$): where another color was answered, the difference is smaller. What is left is the baseline. So:
+#
+# - **The baseline decides**, less than 8 steps made it look. Integrated gradients find the thing with a gray, mean or blurred baseline, and clearly less often with a black or a white one. The factor $x - x'$ is small wherever the picture equals the baseline, and the background of these scenes is grayish: with gray, the background is out *before the model is asked*. How much of the merit is that? Contrast alone, without any model, is far above chance already, and far below IG.
 # - **Grad-CAM is not at its best here.** A channel has one weight for the whole picture. That suits the star network, which takes the mean over all places; it need not suit a model that reads 64 tokens one by one.
 # - **Rollout points nowhere** in this model, though the attention of its single blocks 2 to 4 points well. Its formula leaves out what values and feed-forward layers do, and it was proposed for encoders, not for causal decoders; which of these matters here was not tried.
 
@@ -605,7 +633,7 @@ assert pointing["follows its color"] > 0.9 and pointing["keeps its answer"] > 0.
 assert pointing["changes without another"] < 0.1 < pointing["changes without it"]
 
 # %% [markdown]
-# So the *truth about this model* is simple: its answer depends on the thing asked about; in all 100 cases that is the thing whose removal costs most. The target stays the same, then. But a map can be *read* in another way: not by its single hottest cell anywhere, but by its mean over each thing's box, the background left out. **Is the thing with most heat the cause?** (Chance is higher: one of two to four things.)
+# Recoloring is the clean experiment, and here its result is simple: the answer follows the thing asked about, and only that. (Taking it out asks about something that is not there, which is a strange question; in 9 of 100 cases the answer even stays. But among the *things*, it is in all 100 cases the one whose removal costs most.) So the target stays the same. But a map can be *read* in another way: not by its single hottest cell anywhere, but by its mean over each thing's box, the background left out. **Is the thing with most heat the cause?** (Chance is higher: one of two to four things.)
 
 # %% tags=["hide-input"]
 order = sorted(table, key=lambda name: -table[name]["cause"][0])
@@ -622,7 +650,7 @@ assert cause["IG, gray"] > 0.85 and cause["occlusion"] < 0.75
 # %% [markdown]
 # Another order, and only because the maps are read in another way! Attention of the later blocks names the cause nearly always, and so does rollout, which "points nowhere": its hottest cell is elsewhere, but among the *things* it has the right one. **How a map is read decides as much as how it is made; choose that first.** (100 of 100 means about 0.96 to 1.00.) And remember section 5: attention names the cause, though no single block's attention is needed.
 #
-# *Occlusion* (paint one cell gray, see how much log p falls) asks the model itself, and still misses often. A thing covers several cells, and hiding one of them leaves the others; so a small effect of one cell does not mean that the thing does not matter.
+# *Occlusion* (paint one cell gray, see how much log p falls) asks the model itself, and still misses often. A thing covers several cells, and hiding one of them leaves the others (probably that is why; larger patches were not tried). In any case, a small effect of one cell does not mean that the thing does not matter.
 
 # %% [markdown]
 # ## 7 · Hide the hottest cells
@@ -665,14 +693,14 @@ for fill in ("gray", "true background"):
         assert area[n][0] + area[n][1] < area["random"][0] - area["random"][1]
 
 # %% [markdown]
-# Look at the dotted line. With the *true background* put in place of a random fifth of the cells, the answer hardly suffers. With **black**, the same random fifth destroys it. A black patch may be read as a black *thing* (black is one of the eight colors), and a picture full of them is **off-distribution**: unlike anything in training. Every method looks good there, chance too. Gray costs no more than the true background here, probably since these backgrounds are grayish; in your photographs you do not have the true background to compare with. (Hooker et al. 2019 therefore *retrain* after hiding: ROAR.)
+# Look at the dotted line. With the *true background* put in place of a random fifth of the cells, the answer hardly suffers. With **black**, the same random fifth destroys it. A black patch may be read as a black *thing* (black is one of the eight colors), and a picture full of them is **off-distribution**: unlike anything in training. Every method looks good there, chance too. Gray costs no more than the true background here, probably since these backgrounds are grayish; in your photographs you do not have the true background to compare with. (Hooker et al. 2019 therefore *retrain* after hiding: section 12.)
 #
-# With the true background, each of the four maps hides what matters much sooner than chance does. Among each other they cannot be ranked safely with 30 pictures: the 95 % intervals of the areas under these curves are about ± 0.1.
+# With the true background, each of the four maps hides what matters much sooner than chance does. We do not rank them among each other: the 95 % intervals of the areas under these curves are about ± 0.1 with 30 pictures, and paired differences were not computed.
 
 # %% [markdown]
 # ## 8 · Sanity checks
 #
-# An explanation of a model must depend on the model. A **sanity check** (Adebayo et al. 2018) tests that, in two ways. **Randomize the weights**, from the last layer to the first: the map should change. **Train on shuffled labels**: the map should change. A map that survives both shows the picture, not what the model has learned. Here for the star network; *guided backpropagation* is the gradient with negative values cut off at each ReLU, which gives pretty pictures. (Stored: rank correlation with the map of the trained network, mean over five seeds.)
+# An explanation of a model must depend on the model. A **sanity check** (Adebayo et al. 2018) tests that, in two ways. **Randomize the weights**, from the last layer to the first: the map should change. **Train on shuffled labels**: the map should change. A map that survives both cannot show what the model has learned. Here for the star network; *guided backpropagation* is the gradient with negative values cut off at each ReLU, which gives pretty pictures. (Stored: rank correlation with the map of the trained network, mean over five seeds.)
 
 # %% tags=["hide-input"]
 sanity = stored["sanity"]
@@ -713,7 +741,7 @@ assert sum(value == 0 for value in labels["saliency"]["shuffled labels"]) == 1
 assert abs(after_lies["Grad-CAM"]) < 0.15 and min(repeated.values()) > 0.85
 
 # %% [markdown]
-# A new output layer, and **Grad-CAM** has lost most of its map; the four maps of pixels have hardly noticed. With *all* weights random, about a third of their similarity is still there: that part comes from the picture and the architecture, not from anything learned (and it is not simply edges: with an edge filter the maps correlate at about 0.1). And trained on shuffled labels, where there is nothing to know, they still look more than half alike. (The frozen convolutions are shared by all these heads, and that is just what the test shows: such a map may tell where *convolutions* respond, whatever the head makes of it. One of the five heads gave flat maps, which count as 0 in the table.) Another *head*, from another seed on the same convolutions, gives nearly the same map in every method. (A correlation with a flat map is undefined; without that head the pixel maps are still more alike, 0.69 to 0.75.)
+# A new output layer, and **Grad-CAM** has lost most of its map; the four maps of pixels (absolute values, so a change of sign cannot be seen) keep 0.79 to 0.87, where another seed alone gives more than 0.9. In part this is built in: Grad-CAM looks at the very layers that were made anew, the pixel maps also run through the frozen ones. With *all* weights random, about a third of their similarity is still there: that part comes from the picture and the architecture, not from anything learned (and it is not simply edges: with an edge filter the maps correlate at about 0.1). And trained on shuffled labels, where there is nothing to know, they still look more than half alike. (The frozen convolutions are shared by all these heads, and that is just what the test shows: such a map may tell where *convolutions* respond, whatever the head makes of it. One of the five heads gave flat maps, which count as 0 in the table.) Another *head*, from another seed on the same convolutions, gives nearly the same map in every method. (A correlation with a flat map is undefined; without that head the pixel maps are still more alike, 0.69 to 0.75.)
 #
 # But passing is not the same as pointing. In the pointing game of this network, over these five seeds and the same 12 pictures, integrated gradients find the star more often than Grad-CAM (whether its coarse cells are the reason was not tried):
 
@@ -729,7 +757,7 @@ assert np.mean(sanity["points"]["IG, gray"]) > np.mean(sanity["points"]["Grad-CA
 # %% [markdown]
 # ## 9 · A planted shortcut
 #
-# The use for which explanations are praised most: finding that a model cheats. So we let it cheat. A small light square in the lower left corner says *star* in 80 % of the training pictures. Ten networks are trained with it; ten others with a square that says nothing (50 %). **Which maps tell the two groups apart?** Each gets one number per network: the share of its heat that lies in the corner, on pictures with the square. The **AUC** is the chance that a cheating network has the larger number.
+# The use for which explanations are praised most: finding that a model cheats. So we let it cheat. Whether a picture has a small light square in its lower left corner agrees with whether it has a star, in 80 % of the training pictures. Ten networks are trained with it; ten others with a square that says nothing (agrees in 50 %). **Which maps tell the two groups apart?** Each gets one number per network: the share of its heat that lies in the corner, on pictures with the square. The **AUC** is the chance that a cheating network has the larger number.
 
 # %% tags=["hide-input"]
 shortcut = stored["shortcut"]
@@ -751,6 +779,10 @@ ax.set_xlabel("heat in the corner, of the largest (orange: cheats, blue: does no
 ax.set_title("Ten networks of each kind", loc="left", fontsize=11)
 told = "; ".join(f"{name} {shortcut[name]['auc']:.2f}" for name in names)
 plot.show(fig, alt=f"AUC of telling cheating networks from others: {told}.")
+for name in names[:-1]:
+    shares = [f"{np.mean(shortcut[name][kind]):.2f}" for kind in ("with", "without")]
+    print(f"{name:18} heat in the corner: with {shares[0]}, without {shares[1]}")
+print(f"the corner's share of the picture: {shortcut['chance']:.2f}")
 for kind in ("with", "without"):
     plain = np.mean(shortcut["accuracy, no mark"][kind])
     told = np.mean(shortcut["flips"][kind])
@@ -875,6 +907,12 @@ print(f"{'':16}{'face':>9}{'voice':>9}{'words':>9}{'sum':>9}")
 for game, parts in truth.items():
     told = "".join(f"{part:+9.3f}" for part in parts)
     print(f"{game:16}{told}{parts.sum():+9.3f}")
+print("the values of the coalitions, from which they come:")
+for there in (set(), {0}, {1}, {2}, {0, 1}, {0, 2}, {1, 2}, {0, 1, 2}):
+    known_now = " + ".join(mood.MODALITIES[m] for m in sorted(there)) or "nobody"
+    values = [value_of(game)(there) for game in truth]
+    told = f"{values[0]:8.3f} observational{values[1]:8.3f} interventional"
+    print(f"  {known_now:22}{told}")
 smile = joint[2, 2].sum() / cues[2].sum()
 print(f"p(positive | smile) {smile:.2f}, p(positive) {joint[2].sum():.2f}")
 faces = zip(mood.CUES["face"], posterior[:, 0, 0])
@@ -885,7 +923,7 @@ assert round(truth["interventional"][0], 3) == -0.081
 face_part.compare("it depends on what exactly is asked")
 
 # %% [markdown]
-# **+0.127 and −0.081. Both are exact, and they have different signs.** To someone who must *guess*, a smile is good news when it is seen first: it raises p(positive). But *exchange* the face and keep the rest: with a smirk, p(positive) would have been high; with the smile it is exactly 0 (both are printed above). Both sum to the same difference, from p(positive) to this message's 0; neither is "the" importance of the face. (Frye et al. 2020 and Janzing et al. 2020 argue for different ones.)
+# **+0.127 and −0.081. Both are exact, and they have different signs.** To someone who must *guess*, a smile is good news when it is seen first: it raises p(positive). But *exchange* the face and keep the rest: with a smirk (the sign of sarcasm in `mood`, which turns the words around) p(positive) would have been high; with the smile it is exactly 0 (both are printed above). Both sum to the same difference, from p(positive) to this message's 0; neither is "the" importance of the face. (Frye et al. 2020 and Janzing et al. 2020 argue for different ones.)
 #
 # And the trained model of the first lesson, for the test messages of this cell? For the model, the unknown modalities are taken from other messages (200 draws): those with the same known cues, or any. And a third game, as it is often played: black face, silence, no words. (Stored.)
 
@@ -915,7 +953,7 @@ plot.show(fig, alt=f"Shapley values of face, voice and words for the model. {tol
 print(f"{found['n']} test messages with a smile, a sad voice and unkind words")
 
 # %% [markdown]
-# The model has learned the table so well that its two games come near the exact ones, and the face has the right sign in both. The *null* game agrees with neither, and its three parts do not even sum to the same difference, as its "nothing known" is a black, silent message. Its black face is not "no face" but a picture that the model has never seen, and it answers all the same. Is that only this cell? All cells of the table that have test messages, the model against the truth:
+# The model has learned the table so well that its two games come near the exact ones, and the face has the right sign in both. Both sum to the same difference, from the model's mean answer to its answer here. The *null* game starts from something else: its "nothing known" is a black, silent message. Its black face is not "no face" but a picture that the model has never seen, and it answers all the same. Is that only this cell? All cells of the table that have test messages, the model against the truth:
 
 # %%
 cells = stored["games"]["cells"]
@@ -944,10 +982,394 @@ assert min(mean_gap["null", game] for game in kinds[:2]) > 0.15 and len(opposite
 # %% [markdown]
 # Over all 36 cells: each game of the model is near *its own* truth (about 0.02 apart), and several times as far from the other game's. The null game is far from both. In five cells the face's part has opposite signs.
 #
-# **Three questions that are not one.** What did *this model* use? Ask interventionally, on the model. What does *the world* tell? Observationally, and best on the world itself: no model is needed. Would *changing* it help? Neither answers that: a forced smile does not change what somebody feels. In `mood` the feeling makes the face, not the other way round; to know what an action does, one needs to know what causes what.
+# **Three questions that are not one.** What did *this model* use? Ask interventionally, on the model (Janzing et al.; the price is combinations that never occur). What does *the world* tell? Observationally, and best on the world itself: with the exact table no model is needed; with data alone one must be estimated. Would *changing* it help? Neither answers that: a forced smile does not change what somebody feels. In `mood` the feeling makes the face, not the other way round; to know what an action does, one needs to know what causes what.
 
 # %% [markdown]
-# ## 11 · In the packages
+# ## 11 · And which of its words?
+#
+# The words have a part. Which *word*? The same tools work, with a word in the place of a pixel (the general name for such parts is **attributions**), and the truth is known once more: the sentences of `mood` come from a grammar with slots, so for each sentence we know which words carry the feeling (an adjective, say, and *not*).
+
+# %%
+rarest = widgets.guess(
+    "One map never asks the model: it takes the word of the sentence that is rarest in "
+    "the training sentences. How often is this a word that carries the feeling, "
+    "compared with the maps that do ask the model?",
+    ["much less often", "about as often as the best", "more often than all"],
+)
+
+# %% [markdown]
+# The simplest map: leave a word out and see how much the score falls. This is **leave-one-out**. By hand, with one number per word, and a model that takes the mean of the words (the course's model of `mood` takes a mean, too):
+
+# %%
+sentence = ["a", "good", "film"]
+numbers = np.array([0.0, 3.0, 0.0])
+print(f"score of the sentence: {numbers.mean():.1f}")
+print("without    mean of the other two   part    with a 0 instead   part")
+for i, word in enumerate(sentence):
+    others = np.delete(numbers, i).mean()
+    hole = np.where(np.arange(3) == i, 0, numbers).mean()
+    told = f"{others:24.1f}{numbers.mean() - others:+7.1f}"
+    print(f"{word:8}{told}{hole:20.1f}{numbers.mean() - hole:+7.1f}")
+
+# %% [markdown]
+# *a* and *film* are 0, and yet leaving one of them out **raises** the score: in a shorter sentence, *good* weighs more. With a 0 in its place the sentence keeps its length, and both have no part. Neither is wrong; they are two questions, and even here "nothing there" is a choice.
+#
+# **Your turn (blank 5).** Write both. `score` is a function of the mean vector (d,); `vectors` is (l, d), with $l \ge 2$ words. `shrink=True`: the mean of the other words. `shrink=False`: a vector of zeros in the word's place.
+# <details><summary>Hint 1</summary>
+#
+# Both need the sum of the other vectors: `vectors.sum(axis=0) - vectors[i]`. What differs is the number by which you divide.
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The part is the score of the whole sentence minus the score without the word: positive where the word raises the score.
+# </details>
+
+
+# %%
+def leave_one_out(score, vectors, shrink=True):
+    """How much the score falls without each word: (l,)."""
+    # BEGIN SOLUTION
+    length = len(vectors)
+    start = score(vectors.mean(axis=0))
+    parts = []
+    for i in range(length):
+        others = vectors.sum(axis=0) - vectors[i]
+        mean = others / (length - 1) if shrink else others / length
+        parts.append(start - score(mean))
+    return np.array(parts)
+    # END SOLUTION
+
+
+leave_one_out = check("interpret.blank.5", leave_one_out)
+
+# %% [markdown]
+# **Integrated gradients for words** go along the *word vectors*: $e_i$ is the vector of word $i$, $e'$ the baseline vector, and a word's part is the sum over the numbers of its vector. As the model takes the mean of $l$ words, all of them have the same mean gradient $\bar g$:
+#
+# $$\mathrm{IG}_i = \frac1l\,(e_i - e') \cdot \bar g, \qquad \bar g = \int_0^1 \nabla F\bigl(\bar e' + \alpha\,(\bar e - \bar e')\bigr)\, d\alpha$$
+#
+# $\bar e$ is the mean of the words, and $\bar e' = e'$. So the baseline does two things: it is *subtracted* from each word, which moves all parts by one and the same number, $-e' \cdot \bar g / l$; and it is where the *way* begins. Which vector means "no word"? Zero? The mean of all words? Or `<unk>`, which stands for any unknown word? (The training sentences have no unknown word, so `<unk>` still has the random vector it started with.)
+#
+# Two messages, chosen by a rule: the first test message that claims a feeling without *not*, and the first with it. The model gets face and voice as they are, and we explain the logit of its answer.
+
+# %%
+from mmcourse.datasets.mood import words as mood_words
+from mmcourse.pretrained import load_trimodal
+
+trimodal = load_trimodal().requires_grad_(False)
+messages = load("mood", "test")
+table_of_words = trimodal.encoders["words"].embedding.weight  # (183, 32)
+
+
+def word_score(row):
+    """A test message: (function of the mean vector (b, 32) → logit (b,), answer)."""
+    batch = next(iter(messages.subset([row]).torch_loader(batch_size=1)))
+    answer = int(trimodal(batch).argmax())
+    others = []
+    for name in ("face", "voice"):
+        mask = batch["padding_mask"].get(name)
+        vector = trimodal.encoders[name](batch["inputs"][name], mask)
+        others.append(F.rms_norm(vector, (32,), eps=1e-5))
+    encoder = trimodal.encoders["words"]
+
+    def score(mean):
+        vector = encoder.out(encoder.hidden(mean).relu())
+        vector = F.rms_norm(vector, (32,), eps=1e-5)
+        parts = [*[other.expand(len(mean), 32) for other in others], vector]
+        joined = torch.cat(parts, dim=1)  # (b, 96)
+        return trimodal.logits(trimodal.hidden(joined).relu())[:, answer]
+
+    return score, mood.CLASSES[answer]
+
+
+def word_parts(row):
+    """A test message: its words, the answer, and three maps of the words."""
+    words = mood_words.tokenize(messages[row]["words"])
+    ids = torch.from_numpy(mood_words.encode(messages[row]["words"]))
+    vectors = table_of_words[ids]  # (l, 32)
+    score, answer = word_score(row)
+
+    def of_mean(mean):
+        return score(torch.from_numpy(mean)[None]).item()
+
+    def of_words(x):
+        return score(x.mean(dim=1))  # (b, l, 32) → (b,)
+
+    parts = {"leave one out": leave_one_out(of_mean, vectors.numpy())}
+    for name, base in (("zero", torch.zeros(32)), ("<unk>", table_of_words[1])):
+        start = base.expand_as(vectors)[None]
+        found = integrated_gradients(of_words, vectors[None], start, 64)
+        parts[f"IG, {name}"] = found.sum(dim=2)[0].numpy()
+    return words, answer, parts
+
+
+def first_message(with_not):
+    """The first test message that claims a feeling, with or without "not"."""
+    for row, cue in enumerate(messages.meta["words_cue"]):
+        words = mood_words.tokenize(messages[row]["words"])
+        if cue != "neutral" and ("not" in words) == with_not:
+            return row
+
+
+explained = [word_parts(first_message(with_not)) for with_not in (False, True)]
+for words, answer, parts in explained:
+    print(f"{answer:10}" + "".join(f"{name:>15}" for name in parts))
+    for i, word in enumerate(words):
+        print(f"  {word:8}" + "".join(f"{part[i]:+15.2f}" for part in parts.values()))
+
+# %% [markdown]
+# The same as colors. The first line of each block is the truth of the grammar:
+
+# %% tags=["hide-input", "free"]
+carries = {"not"}
+for slots in (mood_words.POSITIVE, mood_words.NEGATIVE):
+    carries |= {*slots["adjective"]}
+fig, axes = plt.subplots(2, 1, figsize=(7.2, 4.3))
+for ax, (words, answer, parts) in zip(axes, explained):
+    lines = {"the grammar": np.array([float(w in carries) for w in words]), **parts}
+    widths = np.array([max(len(w), 5) + 1.5 for w in words])
+    lefts = np.concatenate([[0], np.cumsum(widths)])
+    for row, (name, values) in enumerate(lines.items()):
+        scaled = values / np.abs(values).max()
+        for i, word in enumerate(words):
+            shade = plt.cm.PuOr_r(0.5 + 0.4 * scaled[i])
+            if row == 0:
+                shade = "#555555" if values[i] else "white"
+            place = (lefts[i], -row - 0.45)
+            ax.add_patch(plt.Rectangle(place, widths[i], 0.9, color=shade))
+            told = f"{word}" if row == 0 else f"{values[i]:+.2f}"
+            ink = "white" if row == 0 and values[i] else "black"
+            middle = lefts[i] + widths[i] / 2
+            ax.text(middle, -row, told, ha="center", va="center", color=ink, fontsize=9)
+    ax.set_yticks([-row for row in range(len(lines))], list(lines), fontsize=9)
+    ax.set_xlim(0, lefts[-1])
+    ax.set_ylim(-len(lines) + 0.45, 0.55)
+    ax.set_xticks([])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
+    title = f"Which words speak for the answer “{answer}”?"
+    ax.set_title(title, fontsize=10, loc="left", fontweight="normal")
+told = []
+for words, answer, parts in explained:
+    most = {name: words[int(np.abs(v).argmax())] for name, v in parts.items()}
+    told.append(f"{' '.join(words)}: largest part " + str(most))
+told = "; ".join(told)
+plot.show(fig, alt=f"Words colored by their parts: orange for, violet against. {told}.")
+
+# %% [markdown]
+# In the second message the maps disagree. Leave-one-out gives nearly all to *charming*, both IG maps most to *all*; and *not* gets little everywhere. Is that wrong? The grammar says *at all* and *one bit* only where it says *not*, so a model can read these companions in place of *not*. By the size of the fall without the word, over all messages with *not* among the 300 that follow:
+
+# %%
+text_maps = stored["text"]
+for name, (value, half) in text_maps["negated falls"].items():
+    print(f"{name:18} {value:.2f} ± {half:.2f} logits")
+falls = {name: value for name, (value, half) in text_maps["negated falls"].items()}
+assert falls["its companions"] > falls["not"] and falls["the feeling word"] > 2
+
+# %% [markdown]
+# So the grammar's truth is about the *sentence*; the model has found another way to the same answer. Keep that in mind when you read the score: how often is the word with the largest part (by size) one of those that carry the feeling? 300 test messages, 95 % intervals over messages; *chance* is the share of such words. For untrained networks, the range over five seeds. (Stored.)
+
+# %% tags=["hide-input"]
+rows = [("leave one out", "trained"), ("replace by zero", "trained")]
+rows += [("replace by <unk>", "trained"), ("IG, mean word", "trained")]
+rows += [("IG, zero", "trained"), ("IG, <unk>", "trained")]
+rows += [("gradient × input", "trained"), ("the rarest word", "no model")]
+rows += [("the last word", "no model")]
+print(f"{'':30}{'without “not”':>15}{'with “not”':>15}")
+for name, kind in rows:
+    told = ""
+    for sort in ("plain", "negated"):
+        value, half = text_maps[kind][name][sort]
+        told += f"{value:.2f} ± {half:.2f}".rjust(15)
+    shown_name = f"{name}, no model" if kind == "no model" else name
+    print(f"{shown_name:30}{told}")
+for name, values in (
+    ("IG, ten random baselines", text_maps["random baselines"]),
+    ("leave one out, untrained", text_maps["untrained"]["leave one out"]),
+    ("IG, zero, untrained", text_maps["untrained"]["IG, zero"]),
+):
+    told = ""
+    for sort in ("plain", "negated"):
+        told += f"{min(values[sort]):.2f} to {max(values[sort]):.2f}".rjust(15)
+    print(f"{name:30}{told}")
+chances = [text_maps["chance"][sort][0] for sort in ("plain", "negated")]
+told = "".join(f"{value:15.2f}" for value in chances)
+print(f"{'chance':30}{told}")
+
+# %% tags=["hide-input"]
+of_words = {n: v["plain"][0] for n, v in text_maps["trained"].items()}
+minus = text_maps["leave one out minus"]
+for name in ("IG, zero", "IG, <unk>", "gradient × input"):
+    for sort in ("plain", "negated"):
+        assert minus[name][sort][0] > minus[name][sort][1]
+random_plain = text_maps["random baselines"]["plain"]
+assert min(random_plain) < of_words["IG, <unk>"] < of_words["IG, zero"]
+assert of_words["IG, zero"] < max(random_plain)
+swap = text_maps["trained"]
+for sort in ("plain", "negated"):
+    way, taken = "<unk>'s way, zero subtracted", "zero's way, <unk> subtracted"
+    assert abs(swap[way][sort][0] - swap["IG, <unk>"][sort][0]) < 0.02
+    assert abs(swap[taken][sort][0] - swap["IG, zero"][sort][0]) < 0.02
+for sort in ("plain", "negated"):
+    best = max(v[sort][0] for v in text_maps["trained"].values())
+    assert text_maps["no model"]["the rarest word"][sort][0] > best
+for name, (delta, gap) in text_maps["gaps"].items():
+    assert gap < 0.01 * delta
+for untrained in text_maps["untrained"].values():
+    assert max(untrained["plain"]) < 0.4 and np.ptp(untrained["negated"]) > 0.3
+rarest.compare("more often than all")
+
+# %% [markdown]
+# - **The baseline decides for words, too.** `<unk>` finds the word clearly less often than zero, and ten random vectors of its length range from near chance to nearly always. (The mean of all words is nearly zero, so these two agree. All completeness gaps are below 1 %.) Which of the two things that the baseline does is it? Exchanged one at a time (stored): with the way from `<unk>` and zero subtracted, the score is that of `<unk>`; the other way round, that of zero. **It is the way, not the subtraction.**
+# - **Leave-one-out** is better here than IG and the gradient, on the same messages (paired; zero or `<unk>` in the word's place gives nearly the same).
+# - **Untrained networks** are near chance without *not*. With *not* they say anything, depending on the seed: all these sentences have two forms, so one random preference counts for all of them. One seed would have "shown" whatever you like.
+# - **A map that never asks the model beats them all**: the rarest word of the sentence. In this grammar the words that carry the feeling are rare. So a high score says that a map finds what matters *in the sentence*; that it tells what *this model* does, it does not say.
+
+# %% [markdown]
+# ## 12 · Take it out and train again
+#
+# Section 7 had a worry: a model that is asked about a damaged input was never trained on such. **ROAR**, *remove and retrain* (Hooker et al. 2019), trains a *new* model on damaged inputs, damaged in the same way in training and test. If a map takes out what matters, even the new model cannot answer.
+
+# %% tags=["hide-input"]
+steps_ = [draw.box("model", note="on all words", color="green", width=110)]
+steps_ += [draw.box("map", note="per sentence", width=110)]
+steps_ += [draw.box("top words out", note="training and test", color="orange")]
+steps_ += [draw.box("new model", note="trained again", color="green", width=120)]
+steps_ += [draw.box("accuracy", note="low: good map", width=120)]
+draw.show(
+    draw.row(*steps_, arrows=True, gap=28),
+    alt="A model is trained, a map made of every sentence, the top words taken out in "
+    "training and test, a new model trained; its accuracy should be low.",
+)
+
+# %% [markdown]
+# Small networks for the words alone (mean of word vectors, one hidden layer: positive or negative?), eight seeds, 95 % intervals by Student's t. One word is taken out, or two. Beside the maps: random words, the last words, the rarest words, and the words that the grammar marks. The truth allows one more control. The circles show a third network, trained after **all** words that carry the feeling were taken out, too. Nothing about the feeling is left then; so what it still knows, it knows from *which other words are missing*: a **leak**.
+
+# %% tags=["hide-input"]
+retrain = stored["retrain"]
+order = ["leave one out", "IG, zero", "gradient × input", "IG, <unk>"]
+order += ["the rarest words", "the grammar", "the last words", "random"]
+fig, axes = plt.subplots(1, 2, figsize=(7.6, 4.2), sharey=True)
+for ax, k, title in zip(axes, ("1", "2"), ("one word out", "two words out")):
+    for row, name in enumerate(order):
+        value, half = retrain["maps"][name][k]["retrained"]
+        leak, leak_half = retrain["maps"][name][k]["leak"]
+        color = "#0072B2" if row < 4 else "#999999"
+        ax.barh(row, value, xerr=half, color=color, height=0.6, ecolor="#222222")
+        style = {"fmt": "o", "color": "#D55E00", "markersize": 5}
+        ax.errorbar(leak, row, xerr=leak_half, **style)
+        ax.text(1.0, row, f"{value:.2f}", va="center", fontsize=9)
+    ax.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
+    ax.set_xlim(0.4, 1.1)
+    ax.set_title(title, fontsize=10, loc="left", fontweight="normal")
+axes[0].set_yticks(range(len(order)), order, fontsize=9)
+axes[0].invert_yaxis()
+fig.supxlabel("test accuracy after training again (circle: the leak)", fontsize=10)
+told = []
+for k in ("1", "2"):
+    found = retrain["maps"]
+    values = [f"{n} {found[n][k]['retrained'][0]:.2f}" for n in order]
+    leaks = [f"{n} {found[n][k]['leak'][0]:.2f}" for n in order]
+    told.append(f"{k} out: {', '.join(values)}; leak: {', '.join(leaks)}")
+plot.show(fig, alt="Accuracy after training again. " + ". ".join(told) + ".")
+
+# %%
+roar = retrain["maps"]
+print(f"with all words: {retrain['intact'][0]:.2f}", end=", ")
+print(f"without any word of feeling: {retrain['all evidence removed'][0]:.2f}")
+for name in ("leave one out", "random"):
+    for k in ("1", "2"):
+        told = [f"{kind} {roar[name][k][kind][0]:.2f}" for kind in roar[name][k]]
+        print(f"{name:14} {k} out: {', '.join(told)}")
+value, half = retrain["minus random"]["leave one out"]["2"]
+print(f"two words out, leave one out minus random: {value:+.2f} ± {half:.2f}")
+
+# %% tags=["hide-input"]
+for name in order[:3]:
+    value, half = retrain["minus random"][name]["1"]
+    assert value + half < -0.25
+for name in order[:4]:
+    assert roar[name]["2"]["retrained"][0] > roar[name]["1"]["retrained"][0]
+    value, half = roar[name]["2"]["leak"]
+    assert value - half > 0.53
+assert roar["leave one out"]["2"]["leak"][0] > 0.7
+for name in ("random", "the last words", "the rarest words", "the grammar"):
+    assert max(roar[name][k]["leak"][0] for k in ("1", "2")) < 0.53
+assert abs(retrain["minus random"]["leave one out"]["2"][0]) < 0.05
+for name in ("random", "leave one out"):
+    row = roar[name]["1"]
+    assert abs(row["retrained"][0] - row["not retrained"][0]) < 0.05
+for k in ("1", "2"):
+    value, half = retrain["minus rarest"]["leave one out"][k]
+    assert value > half
+
+# %% [markdown]
+# With **one** word out, ROAR agrees with section 11: three of the maps take most of what matters, random words hardly anything, and the rarest word, which knows no model, is best once more. (Training again changes little here: a word less is no strange input for a network that takes a mean.)
+#
+# With **two** words out, leave-one-out looks *no better than random*. The more it takes, the more the new network knows! The circles say why: with every word of feeling gone, which words the map has taken still tells the answer. The map was made *from* the model's answer, and so the gaps give it away. (Rong et al. 2022 found such leaks with pictures, through the shape of the removed pixels.) Random and rarest words do not leak. So training again cures one fault and brings another; here the known truth shows it, and elsewhere you would not see it.
+
+# %% [markdown]
+# ## 13 · What does a layer know?
+#
+# Another way to ask: not about one answer, but about a *layer*. A linear probe (lesson [vision](vision.ipynb)) is trained on its vectors to predict something, say, whether the adjective of a sentence is a kind one. If it succeeds, "the layer knows it". Does it? A **control task** (Hewitt and Liang 2019) asks for something that nobody can know: each of the 20 adjectives gets a label by *coin toss*. It can only be learned by heart, word by word. The difference of the two accuracies is the **selectivity**:
+#
+# $$\text{selectivity} = \text{accuracy (real task)} - \text{accuracy (control task)}$$
+
+# %% tags=["hide-input"]
+shown_words = ["lovely", "great", "fun", "awful", "dull", "bad"]
+real = draw.tokens(shown_words, ids=[1, 1, 1, 0, 0, 0], title="real task: kind?")
+coin = draw.tokens(shown_words, ids=[1, 0, 1, 0, 1, 0], title="control task: a coin")
+draw.show(
+    draw.column(real, coin, gap=20),
+    alt="Six adjectives. In the real task the kind ones have label 1; in the control "
+    "task each has a label by coin toss.",
+)
+
+# %% [markdown]
+# The coins are tossed so that five of the ten kind and five of the ten unkind adjectives get a 1: whoever knows *only* kind or unkind is right in exactly half of the control task. Probed are five networks of section 12 and five that were never trained, on sentences on which the probe was not fitted; the weak probe must keep its weights small. And a third task, of no use to the network: *which topic* (dinner, concert, …) is the sentence about? (Stored; means over five seeds.)
+
+# %% tags=["hide-input"]
+probes = stored["probe"]
+print(f"{'':40}{'real':>6}{'control':>9}{'selectivity':>14}{'topic':>8}")
+for layer in ("mean word vector", "hidden layer"):
+    for kind in ("trained", "untrained"):
+        for ending in ("", ", weak probe"):
+            row = probes[kind][layer]
+            told = f"{row['feeling' + ending][0]:6.2f}{row['control' + ending][0]:9.2f}"
+            value, half = row["selectivity" + ending]
+            told += f"{value:+.2f} ± {half:.2f}".rjust(14)
+            told += f"{row['topic' + ending][0]:8.2f}"
+            print(f"{layer}, {kind}{ending}".ljust(40) + told)
+print(f"chance: 0.50, topic {probes['chance of topic']:.2f}")
+for name, told in (("topic", "another topic"), ("adjective", "an opposite adjective")):
+    share = probes[f"swapped {name} changes"][0]
+    print(f"answers that change with {told}: {share:.2f}")
+
+# %% tags=["hide-input"]
+first_layer = {k: probes[k]["mean word vector"] for k in ("trained", "untrained")}
+last_layer = {k: probes[k]["hidden layer"] for k in ("trained", "untrained")}
+for kind in ("trained", "untrained"):
+    assert min(first_layer[kind][task][0] for task in ("feeling", "control")) > 0.98
+    assert abs(first_layer[kind]["selectivity"][0]) < 0.02
+assert last_layer["trained"]["selectivity"][0] > 0.1
+value, half = last_layer["untrained"]["selectivity"]
+assert abs(value) < half
+for layers_ in (first_layer, last_layer):
+    value, half = layers_["trained"]["selectivity, weak probe"]
+    assert value - half > 0.1
+    value, half = layers_["untrained"]["selectivity, weak probe"]
+    assert abs(value) < half
+assert last_layer["trained"]["topic"][0] > 0.85
+assert probes["swapped topic changes"][0] == 0
+assert probes["swapped adjective changes"][0] == 1
+
+# %% [markdown]
+# - **A perfect probe may say nothing about the network.** On the mean word vector the probe is right in all cases, for the trained network *and* the untrained one, and nearly so for coin tosses. The selectivity is zero: it has learned 20 words by heart.
+# - **Selectivity shows what training did.** In the trained hidden layer it is clearly above 0, in the untrained one not; the weak probe, which can memorize less, shows it in both layers.
+# - **Readable is not used.** The topic can be read from the trained hidden layer far above chance; but write another topic, and not one answer changes (write an opposite adjective, and all do). A probe says what *could* be read. What the network *does* read, the counterfactual tells.
+
+# %% [markdown]
+# ## 14 · In the packages
 #
 # Gradient, path, map, rollout and Shapley values are in `mmcourse.numpy.explain`, `mmcourse.torch.explain` and `mmcourse.keras.explain`, equal to each other by test. In Keras, the gradient comes from TensorFlow's tape:
 #
@@ -977,7 +1399,7 @@ gap = np.abs(in_numpy.shapley(np.array(values)) - truth["observational"]).max()
 print(f"Shapley values by orders and by the package: {gap:.1e}")
 
 # %% [markdown]
-# ## 12 · On photographs
+# ## 15 · On photographs
 #
 # EfficientNet-Lite0, trained on ImageNet, and three photographs that come with Python packages. There is no exact box here, and no scene to draw again; what remains is to hide the hottest cells, *beside a random order*. Grad-CAM of the class that the network prefers, at its last 7 × 7 grid; a fifth of the cells is replaced by the picture's mean color.
 
@@ -1040,7 +1462,7 @@ else:
 # The class is a number of ImageNet's list (985 is a daisy, 652 a military uniform, 442 a bell cote). The maps look convincing, and yet in none of the three does hiding the hottest fifth cost more than the costliest of ten random orders, perhaps because scattered patches break up everything at once. So the test decides nothing here, neither for the maps nor against them. On a drawn scene we could decide.
 
 # %% [markdown]
-# ## 13 · At full size
+# ## 16 · At full size
 #
 # The same functions take any PyTorch model. For a vision Transformer from a hub, if its weights are on this machine (nothing is downloaded), attention rollout of one photograph:
 
@@ -1061,16 +1483,17 @@ else:
     print(f"not run: {hub_name} is not on this machine")
 
 # %% [markdown]
-# ## 14 · What to remember
+# ## 17 · What to remember
 #
 # - With gradients, explain the logit, in `eval()` mode; look at the completeness gap before you look at the map.
 # - A baseline is a choice, and the result depends on it. So does what you put in the place of hidden cells.
 # - Give chance, the center and a map without a model beside every score of a map.
-# - A map is a hint where to experiment. Changing one thing and asking again is the experiment.
+# - A map or a probe is a hint where to experiment. Changing one thing and asking again is the experiment.
+# - "The map points at what matters" and "the map shows what the model does" are two claims. A map without a model can win the first.
 # - "The Shapley value" has no meaning until the game is stated: with the same message and exact numbers, the sign can differ.
 
 # %% [markdown]
-# ## 15 · Check yourself
+# ## 18 · Check yourself
 #
 # <details><summary>1. The parts of integrated gradients sum to 3.1, F(x) − F(x′) is 10.6. What now?</summary>
 #
@@ -1082,7 +1505,7 @@ else:
 # </details>
 # <details><summary>3. A map looks the same after all weights were randomized. What is it a map of?</summary>
 #
-# Of the picture (its edges, its contrast), not of what the model has learned.
+# Of the picture and the architecture: it cannot show what was learned. (That need not mean edges; in section 8 it was not simply edges.)
 # </details>
 # <details><summary>4. Grad-CAM points at the dog in 80 % of all pictures. Is that good?</summary>
 #
@@ -1096,9 +1519,17 @@ else:
 #
 # Not shown. Take the mark off (or put it on) and compare the answers: that is the experiment; the map is only a hint where to make it.
 # </details>
+# <details><summary>7. A linear probe reads the speaker's age from a layer with 95 % accuracy. Does the network use the age?</summary>
+#
+# Not shown. First see whether the probe learns coin tosses as well (selectivity), and whether it succeeds on an untrained network. And even then: readable is not used. Change the age alone, and see whether the answer changes.
+# </details>
+# <details><summary>8. After retraining without the words of your map, the accuracy is as high as with random words removed. A bad map?</summary>
+#
+# Or a leak: which words are missing may tell the label. Where the truth is known, remove the rest of the evidence as well; what remains is the leak.
+# </details>
 
 # %% [markdown]
-# ## 16 · Exercises and where next
+# ## 19 · Exercises and where next
 #
 # [The exercises](exercises/interpret.ipynb): Grad-CAM and integrated gradients by hand, *which game?*, integrated gradients and a Grad-CAM hook in PyTorch, and an open challenge: Shapley values of sixteen players from too few coalitions.
 #
@@ -1106,5 +1537,5 @@ else:
 #
 # ## Sources
 # Simonyan et al. 2013, arXiv 1312.6034 (saliency) · Sundararajan et al. 2017, arXiv 1703.01365 (integrated gradients) · Selvaraju et al. 2017, arXiv 1610.02391 (Grad-CAM) · Abnar and Zuidema 2020, arXiv 2005.00928 (rollout) · Jain and Wallace 2019, arXiv 1902.10186; Wiegreffe and Pinter 2019, arXiv 1908.04626 (attention as explanation) ·
-# Adebayo et al. 2018, arXiv 1810.03292 (sanity checks) · Zhang et al. 2016, arXiv 1608.00507 (pointing game) · Petsiuk et al. 2018, arXiv 1806.07421 (deletion, insertion) · Hooker et al. 2019, arXiv 1806.10758 (ROAR: retrain after deleting) · Shapley 1953; Lundberg and Lee 2017, arXiv 1705.07874; Janzing et al. 2020, arXiv 1910.13413; Frye et al. 2020, arXiv 2006.01272 (games).
+# Adebayo et al. 2018, arXiv 1810.03292 (sanity checks) · Zhang et al. 2016, arXiv 1608.00507 (pointing game) · Petsiuk et al. 2018, arXiv 1806.07421 (deletion, insertion) · Hooker et al. 2019, arXiv 1806.10758 (ROAR: retrain after deleting); Rong et al. 2022, arXiv 2202.00449 (leaks in it) · Hewitt and Liang 2019, arXiv 1909.03368 (control tasks) · Shapley 1953; Lundberg and Lee 2017, arXiv 1705.07874; Janzing et al. 2020, arXiv 1910.13413; Frye et al. 2020, arXiv 2006.01272 (games).
 # Photographs: china.jpg © danielbuechele, flower.jpg © vultilion, both CC BY 2.0; grace_hopper.jpg, US Navy, public domain.
