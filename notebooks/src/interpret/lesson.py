@@ -565,7 +565,7 @@ assert points["IG, black"] < long_way["black"]["points"][0] - 0.1
 assert max(long_way[name]["gap"] for name in ("gray", "black")) < 0.05
 
 # %% [markdown]
-# Both get better, black much more: a good part of the difference was *too few steps*. Another part are black and white things (with a black baseline, a black thing gets 0 by the factor $x - x'$): where another color was answered, the difference is smaller. What is left is the baseline. So:
+# Both get better, black much more: a good part of the difference was *too few steps*. Another part may be black and white things (with a black baseline, a black thing gets 0 by the factor $x - x'$): where another color was answered, the difference came out smaller, though the intervals overlap. What is left is the baseline. So:
 #
 # - **The baseline decides**, less than 8 steps made it look. Integrated gradients find the thing with a gray, mean or blurred baseline, and clearly less often with a black or a white one. The factor $x - x'$ is small wherever the picture equals the baseline, and the background of these scenes is grayish: with gray, the background is out *before the model is asked*. How much of the merit is that? Contrast alone, without any model, is far above chance already, and far below IG.
 # - **Grad-CAM is not at its best here.** A channel has one weight for the whole picture. That suits the star network, which takes the mean over all places; it need not suit a model that reads 64 tokens one by one.
@@ -1258,9 +1258,9 @@ for ax, k, title in zip(axes, ("1", "2"), ("one word out", "two words out")):
         ax.barh(row, value, xerr=half, color=color, height=0.6, ecolor="#222222")
         style = {"fmt": "o", "color": "#D55E00", "markersize": 5}
         ax.errorbar(leak, row, xerr=leak_half, **style)
-        ax.text(1.0, row, f"{value:.2f}", va="center", fontsize=9)
+        ax.text(1.04, row, f"{value:.2f}", va="center", fontsize=9)
     ax.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
-    ax.set_xlim(0.4, 1.1)
+    ax.set_xlim(0, 1.25)
     ax.set_title(title, fontsize=10, loc="left", fontweight="normal")
 axes[0].set_yticks(range(len(order)), order, fontsize=9)
 axes[0].invert_yaxis()
