@@ -1261,6 +1261,7 @@ for ax, k, title in zip(axes, ("1", "2"), ("one word out", "two words out")):
         ax.text(1.04, row, f"{value:.2f}", va="center", fontsize=9)
     ax.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
     ax.set_xlim(0, 1.25)
+    ax.set_xticks([0, 0.5, 1])
     ax.set_title(title, fontsize=10, loc="left", fontweight="normal")
 axes[0].set_yticks(range(len(order)), order, fontsize=9)
 axes[0].invert_yaxis()
