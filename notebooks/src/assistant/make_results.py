@@ -8,6 +8,9 @@
   grammar as language model; 1-best beside ten hypotheses;
 - `page`: what the report page says, on 1,000 other callers at 10 and 0 dB: who is served alone, at what cost, and whether
   max p is the share of tasks that are right;
+- `paraphrases`: the same machines on 500 callers who say what training, recognizer and language model never had;
+- `scope`: how well callers outside of the scope are told from known and from new phrasings, with and without a class for
+  them in training, five seeds;
 - `tone`: praise or complaint of callers who say "great", by words, voice, record, and the costs;
 - `posts`: posts by words alone, picture alone, both, CLIP zero-shot;
 - `interface`: 600 questions about scenes: the program on facts, on what the detector sees, and the VLM;
@@ -372,6 +375,83 @@ def make_page() -> dict:
             row[f"cost, {way} minus grammar, 10"] = interval(paid[way] - paid["grammar, 10"])
         table[name] = row
     return table
+
+
+# ---------------------------------------------------------------- paraphrases, spoken
+def make_paraphrases() -> dict:
+    """500 callers with unseen templates, clean and at 10 dB: words, intents, tasks and the page's policies."""
+    from mmcourse.datasets.scenes.spoken import add_noise
+
+    data = helpdesk.load("test", templates="unseen", n=500, seed=72)
+    texts, waves, labels = list(data.column("words")), list(data.column("speech")), data.labels
+    wanted = [slots_by_program(text) for text in texts]
+    model = train_intents(*callers("train"), 0)
+    linear = linear_model(*callers("train"))
+    recognizer, language = HelpdeskRecognizer.from_pretrained("helpdesk"), word_sequences()
+    exact = {"GRU": model.probabilities(texts), "TF-IDF": linear(texts)}
+    table: dict = {"n": len(texts), "texts": len(set(texts))}
+    known = set(grammar.texts())
+    table["texts that training has"] = sum(text in known for text in set(texts))
+    for name, p in exact.items():
+        table[f"exact words, {name}"] = interval(p.argmax(axis=1) == labels)
+    for name, db in (("clean", None), ("10 dB", 10.0)):
+        logs = recognizer.log_probs(waves if db is None else add_noise(waves, db, seed=9))
+        greedy = [[(recognizer.text(_greedy(one)), 1.0)] for one in logs]
+        plain_hyps = [_hypotheses(recognizer, one, None) for one in logs]
+        listed = [_hypotheses(recognizer, one, language) for one in logs]
+        row: dict = {}
+        for way, hyps in (("1-best", greedy), ("10", plain_hyps), ("grammar, 10", listed)):
+            p = np.stack([_marginal(model, found) for found in hyps])
+            heard = [found[0][0] for found in hyps]
+            intent = p.argmax(axis=1) == labels
+            same = np.array([slots_by_program(text) == w for text, w in zip(heard, wanted, strict=True)])
+            row[way] = policies(p, intent & same) | {
+                "WER": round(word_error_rate(texts, heard), 4),
+                "sentences": interval(np.array([a == b for a, b in zip(heard, texts, strict=True)])),
+                "intent": interval(intent),
+                "intent, TF-IDF": interval(linear([text or "no" for text in heard]).argmax(axis=1) == labels),
+                "slots": interval(same),
+            }
+            print(name, way, row[way], flush=True)
+        table[name] = row
+    return table
+
+
+# ---------------------------------------------------------------- out of scope
+def make_scope() -> dict:
+    """AUROC of two scores, new topic against known and new phrasings; 1 − max p of a model without the class, too."""
+    texts, labels = callers("train")
+    inside = labels != OUT_OF_SCOPE
+    order = np.flatnonzero(np.bincount(labels[inside], minlength=len(helpdesk.INTENTS)))
+    parts = {"known phrasing": callers("test"), "new phrasing": callers("test", "unseen")}
+    new, new_truth = parts["new phrasing"]
+    strange = [text for text, label in zip(new, new_truth, strict=True) if label == OUT_OF_SCOPE]
+    found: dict = {}
+    sizes: dict = {"new topic": len(strange)}
+    for seed in SEEDS:
+        models = {
+            "with the class": train_intents(texts, labels, seed),
+            "without the class": train_intents(
+                [t for t, i in zip(texts, inside, strict=True) if i], labels[inside], seed
+            ),
+        }
+        for name, (words, truth) in parts.items():
+            fine = [text for text, label in zip(words, truth, strict=True) if label != OUT_OF_SCOPE]
+            sizes[name] = len(fine)
+            outside = np.repeat([0, 1], [len(fine), len(strange)])
+            for which, model in models.items():
+                p = model.probabilities([*fine, *strange])
+                scores = {"1 − max p": 1 - p[:, order].max(axis=1)}
+                if which == "with the class":
+                    scores = {"1 − max p": 1 - p.max(axis=1), "p(out_of_scope)": p[:, OUT_OF_SCOPE]}
+                for score, values in scores.items():
+                    found.setdefault((name, which, score), []).append(roc_auc_score(outside, values))
+        print(seed, {key: round(values[-1], 3) for key, values in found.items()}, flush=True)
+    rows = {", ".join(key): [*over_seeds(v), *[round(float(x), 4) for x in v]] for key, v in found.items()}
+    for name in parts:
+        a, b = found[name, "with the class", "p(out_of_scope)"], found[name, "without the class", "1 − max p"]
+        rows[f"{name}, p(out_of_scope) minus 1 − max p without the class"] = over_seeds(np.subtract(a, b))
+    return {"n": sizes, **rows}
 
 
 # ---------------------------------------------------------------- tone
@@ -840,6 +920,8 @@ PARTS = {
     "models": make_models,
     "speech": make_speech,
     "page": make_page,
+    "paraphrases": make_paraphrases,
+    "scope": make_scope,
     "tone": make_tone,
     "posts": make_posts,
     "interface": make_interface,
