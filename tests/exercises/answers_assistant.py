@@ -87,6 +87,7 @@ ANSWERS = {
             (by_price(limit=lambda w, r: 0.5), "0.5 whatever"),
             (by_price(score=lambda p: np.diff(np.sort(p, axis=1)[:, -2:], axis=1)[:, 0]), "margin"),
             (by_price(limit=lambda w, r: r / w), "refuse / wrong itself"),
+            (by_price(limit=lambda w, r: 1 - r), "only where a wrong answer costs 1"),
             (by_price(refused=lambda r: 0), "cost nothing"),
             (by_price(answered=lambda row, w: 1 - row.max()), "times the probability"),
             (by_price(mean=np.sum), "not a sum"),

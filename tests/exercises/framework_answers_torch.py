@@ -215,13 +215,13 @@ def cells(**methods):
 
 
 # ---------------------------------------------------------------- assistant.4, assistant.5
-def mean_of_words(pool=None, last=lambda z: z):
+def mean_of_words(pool=None, last=lambda z: z, padding=None):
     """A right answer with places to go wrong."""
 
     class Pooled(nn.Module):
         def __init__(self, num_words, width, num_intents):
             super().__init__()
-            self.words = nn.Embedding(num_words, width)
+            self.words = nn.Embedding(num_words, width, padding_idx=padding)
             self.out = nn.Linear(width, num_intents)
 
         def forward(self, ids):
@@ -2023,6 +2023,10 @@ ANSWERS = {
         wrong=[
             (mean_of_words(pool=lambda v, t: v.mean(1)), "padding takes part"),
             (mean_of_words(pool=lambda v, t: v.sum(1) / t.sum(1).clamp_min(1)), "before you sum"),
+            (
+                mean_of_words(pool=lambda v, t: v.sum(1) / t.sum(1).clamp_min(1), padding=0),
+                "only when the layer is made",
+            ),
             (mean_of_words(pool=lambda v, t: (v * t).mean(1)), "number of its own words"),
             (mean_of_words(pool=lambda v, t: (v * t).sum(1)), "sum of vectors"),
             (mean_of_words(last=lambda z: z.softmax(1)), "belongs to the loss"),
@@ -2113,6 +2117,7 @@ ANSWERS = {
         right=[two_runs(), lambda *a: list(two_runs()(*a))],
         wrong=[
             (two_runs(again=False), "Only the first run"),
+            (lambda *a: two_runs()(*a)[::-1], "First the loss with the voice"),
             (two_runs(join=lambda a, b: torch.cat([b, a], 1)), "side by side"),
             (two_runs(away=lambda v: v), "never takes the voice away"),
             (two_runs(lr=0.1), "0.5"),

@@ -105,6 +105,17 @@ def errors_with(references, hypotheses, fold=True, strip=True, mean=False, cost=
     return float(min(wer, 1.0) if cap else wer), float(np.mean([e > 0 for e in errors]))
 
 
+def by_place(references, hypotheses):
+    """Words compared at the same place."""
+    marks = str.maketrans("", "", ".,!?")
+    errors, size, spoiled = 0, 0, 0
+    for pair in zip(references, hypotheses, strict=True):
+        said, heard = (text.lower().translate(marks).split() for text in pair)
+        number = sum(a != b for a, b in zip(said, heard, strict=False)) + abs(len(said) - len(heard))
+        errors, size, spoiled = errors + number, size + len(said), spoiled + (number > 0)
+    return errors / size, spoiled / len(references)
+
+
 wer = exercise(
     "assistant.1",
     word_errors_of,
@@ -164,6 +175,7 @@ print("said 'cancel my order', heard 'can sell my order': 1 substitution, 1 inse
         "You divided by the words that were heard: the number of words that were said is wanted.": (
             lambda r, h: errors_with(r, h, by_heard=True)
         ),
+        "You compare place by place: one word left out moves all after it. Find the cheapest alignment.": by_place,
         "The rate is cut at 1: with many insertions it is above 1.": lambda r, h: errors_with(r, h, cap=True),
     },
     praise="Now your rate and that of others are rates of the same thing.",
@@ -267,6 +279,10 @@ print("refuse = 2 is cheaper, refuse = 4 is not")
         "Your threshold is refuse / wrong itself: answer where the *error* is less likely than that.": (
             lambda p, w, r: decided(p, r / w, w, r)
         ),
+        "1 − refuse is right only where a wrong answer costs 1: the threshold is 1 − refuse / wrong.": (
+            lambda p, w, r: decided(p, 1 - r, w, r)
+        ),
+        "A caller who is refused costs `refuse`, not what the answer would have cost.": "costs = wrong * (1 - sure)",
         "Refusals cost nothing in your sum: each costs `refuse`.": lambda p, w, r: decided(
             p, 1 - r / w, w, r, cost=0.0
         ),
@@ -503,6 +519,13 @@ def step_with(intent, found, confidence, confirmed, c=0.2, doubt=True, handed=Tr
     return "do it"
 
 
+def ask_in_doubt(intent, found, confidence, confirmed, c=0.2):
+    """Asks back before it looks at the confidence."""
+    if any(name not in found for name in NEEDS.get(intent, [])):
+        return "ask back"
+    return step_with(intent, found, confidence, confirmed, c)
+
+
 @blank(
     "assistant.blank.4",
     title="What comes next",
@@ -513,6 +536,7 @@ def step_with(intent, found, confidence, confirmed, c=0.2, doubt=True, handed=Tr
         (lambda *a: step_with(*a, doubt=False), "In doubt (confidence below 1 − c), hand over."),
         (lambda *a: step_with(*a, handed=False), "Who wants a person, or is out of scope, is handed over."),
         (lambda *a: step_with(*a, last=True), "Ask for the missing slot before you confirm."),
+        (ask_in_doubt, "Doubt comes first: hand over before you ask back."),
     ],
 )
 def next_step(intent, found, confidence, confirmed, c=0.2):

@@ -52,6 +52,19 @@ def draw_mean(g, b, length, num_words, width, num_intents, kind):
     return num_words, width, num_intents, ids, drawn_weights(g, shapes)
 
 
+class WithPaddingIdx(nn.Module):
+    """Trusts the layer's padding_idx instead of a mask."""
+
+    def __init__(self, num_words, width, num_intents):
+        super().__init__()
+        self.embedding = nn.Embedding(num_words, width, padding_idx=0)
+        self.to_intent = nn.Linear(width, num_intents)
+
+    def forward(self, ids):
+        count = (ids > 0).sum(dim=1, keepdim=True).clamp(min=1)
+        return self.to_intent(self.embedding(ids).sum(dim=1) / count)
+
+
 mean_model = exercise(
     "assistant.4",
     MeanOfWords,
@@ -118,6 +131,9 @@ print("real words:", (ids > 0).int().tolist(), "counts:", (ids > 0).sum(dim=1).t
             "mean = vectors.mean(dim=1)",
         ],
         "The padding's vectors are added: multiply with the mask before you sum.": "total = vectors.sum(dim=1)",
+        "`padding_idx` makes the vector of 0 zero only when the layer is made: here weights were loaded. Use the mask.": (
+            WithPaddingIdx
+        ),
         "The padding is left out of the sum, but not of the count: divide by the number of its own words.": (
             "count = torch.full_like(mask.sum(dim=1), ids.shape[1])"
         ),

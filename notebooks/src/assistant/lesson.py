@@ -49,7 +49,7 @@ from mmcourse.torch.helpdesk import HelpdeskRecognizer, encode
 # %% [markdown]
 # ## 1 · The phone rings
 #
-# The shop makes colored signs: circles, stars, boxes. Here are three callers of the data set `helpdesk`, with voices that the recognizer has never heard. First to words:
+# The shop makes colored signs: circles, stars, crosses. Here are three callers of the data set `helpdesk`, with voices that the recognizer has never heard. First to words:
 
 # %%
 callers = load("helpdesk", "test")
@@ -132,8 +132,8 @@ slurp_guess = widgets.guess(
 
 # %%
 hypotheses_guess = widgets.guess(
-    "On a channel whose errors are known, you use all transcripts, each weighted by "
-    "its probability. What gets better that way?",
+    "A recognizer's errors are known exactly. Instead of the likeliest text you use "
+    "all texts that may have been said, each with its probability. What gets better?",
     ["mostly the accuracy", "mostly the knowledge of one's own doubt", "neither"],
 )
 
@@ -455,11 +455,19 @@ for place, p, which in list(zip(found.places, found.p, intents_of))[:4]:
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
-of_heard = draw.box("heard", note=" ".join(heard.split()[:4]) + " …")
+
+
+def start_of(text, number):
+    """The first words, with … where more follow."""
+    words = text.split()
+    return " ".join(words[:number]) + (" …" if len(words) > number else "")
+
+
+of_heard = draw.box("heard", note=start_of(heard, 4))
 start = canvas.place(of_heard, x=0, y=75)
 shown = []
 for k in range(3):
-    text = " ".join(grammar.texts()[found.places[k]].split()[:5]) + " …"
+    text = start_of(grammar.texts()[found.places[k]], 5)
     made = draw.box(f"p = {found.p[k]:.2f}", note=text, color="orange")
     shown.append(canvas.place(made, x=220, y=75 * k))
     canvas.arrow(start, shown[-1])
@@ -486,7 +494,7 @@ draw.show(
 # **Your turn (blank 2).** `scores` (n,) are log-scores of the hypotheses, `given` (n, k) the p(intent | hypothesis).
 # <details><summary>Hint</summary>
 #
-# `weights = np.exp(scores - scores.max())`, divided by their sum. Then `weights @ given`.
+# The softmax of the scores (subtract the largest first), then a weighted sum of the rows: which product does that?
 # </details>
 
 
@@ -565,7 +573,7 @@ hypotheses_guess.compare("mostly the knowledge of one's own doubt")
 #
 # $$\text{answer if } \max_y p(y \mid x) \ge 1 - c, \text{ else refuse}$$
 #
-# A classifier that may refuse to answer, at a price, has a **reject option**. The threshold is a price: with c = 0.2 it is 0.8. The exact posterior is calibrated; for a network, measure first (section 16).
+# A classifier that may refuse to answer, at a price, has a **reject option**. The threshold is a price: with c = 0.2 it is 0.8 (where a wrong answer costs w instead of 1, it is 1 − c / w). The exact posterior is calibrated; for a network, measure first (section 16).
 #
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -1053,7 +1061,7 @@ for line in (
 print("done:", talk.done)
 
 # %% [markdown]
-# The caller went on to something else without a "yes", and so neither the size was changed nor the order canceled. "Send my red star back" goes to a person, in doubt: the code can ask for a slot, but not "refund or exchange?". **Type and speak to it yourself** (in a running notebook): type in the box, or give the name of a WAV file of yours. Then 40 spoken calls of one turn each, where nobody says "yes": a check of the code, not of callers.
+# The caller went on to something else without a "yes", and so neither the size was changed nor the order canceled. (After a slot was asked for, the code goes on with `confidence=1.0`: that is a decision of the code, no probability of a model.) "Send my red star back" goes to a person, in doubt: the code can ask for a slot, but not "refund or exchange?". **Type and speak to it yourself** (in a running notebook): type in the box, or give the name of a WAV file of yours. Then 40 spoken calls of one turn each, where nobody says "yes": a check of the code, not of callers.
 
 # %% tags=["hide-input", "free"]
 my_recording = None  # for example "me.wav": speak slowly, one word after another
@@ -1125,7 +1133,7 @@ plot.show(fig, alt=f"Four posts: {told}.")
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
-for k, name in enumerate(("star", "box")):
+for k, name in enumerate(("star", "cross")):
     canvas.place(draw.label(f"ordered: {name}"), x=110 + 130 * k, y=0)
     canvas.place(draw.label(f"came: {name}"), x=0, y=44 + 52 * k)
     for other in range(2):
@@ -1217,7 +1225,7 @@ assert refused_ == 1
 assert all(parsed is None for parsed, _ in interface["strange"].values())
 print("\nand sentences that are no question about the picture:")
 for text, (parsed, said_) in interface["strange"].items():
-    print(f"   {text:57} program: {parsed or 'cannot parse'}; model: {said_}")
+    print(f"   {text}\n      program: {parsed or 'cannot parse'}; model: {said_}")
 
 # %% [markdown]
 # On the scene's facts the program is never wrong. On what the *detector* sees (its boxes and shapes; the color is read at the middle of each box) it is, and more often than the vision–language model. So why the program? It cites, and it can decline: of six sentences, chosen by hand, that ask nothing about the picture, it parses none; the model answers all but one, in which it lacks a word. The price: it understands one grammar only.
@@ -1517,7 +1525,7 @@ for line in ("clean", "10 dB"):
         print(f"wrong of those {bad[0]:.2f} ± {bad[1]:.2f}, ", end="")
         print(f"cost {paid[0]:.3f} ± {paid[1]:.3f}")
     free_, listed_ = other[line]["10"], other[line]["grammar, 10"]
-    assert listed_["sentences"][0] == 0 and listed_["WER"] > 4 * free_["WER"]
+    assert listed_["sentences"][0] == other["texts that training has"] == 0 and listed_["WER"] > 4 * free_["WER"]
     assert listed_["cost"][0] - listed_["cost"][1] > PRICE > free_["cost"][0]
     assert listed_["wrong, of those served"][0] > 0.5
 unlisted, off_list = (other["10 dB"][way] for way in ("grammar, 10", "10"))

@@ -82,7 +82,8 @@ faults = exercise(
         context(
             "You mark a report. You know who is in its training and test set (arrays of numbers, one per person), its "
             "accuracy, `interval` (two numbers, NaN where none is given), the exact ceiling, the accuracy of the majority "
-            "class (NaN where it is not given), and the set on which the shipped model was chosen."
+            'class (NaN where it is not given), and the set on which the shipped model was chosen ("train", "validation" or '
+            '"test").'
         ),
         context("**Write** `find_faults(…)`: five values, True where the report has the fault, in this order:"),
         paragraph(),
@@ -149,6 +150,7 @@ print(np.isnan(np.array([np.nan, np.nan])).any())
         "Without an interval the accuracy itself decides; NaN > ceiling is always False.": "least = interval[0]",
         "The third value is True where there is no interval.": "no_interval = has_interval",
         "The fourth value is True where there is no baseline: a NaN.": "no_baseline = not np.isnan(baseline)",
+        "NaN equals nothing, not even itself: ask `np.isnan`.": "no_baseline = baseline == np.nan",
         "The fifth value is True where the model was chosen on the test: on training is another fault.": (
             'on_test = chosen_on != "validation"'
         ),
@@ -432,6 +434,7 @@ def flags():
     yield np.array([1.0, 1.0, 0.0, 1.0]), np.array([0, 0, 1, 1])
     for n, callers in ((12, 4), (30, 7), (9, 9)):
         yield (rng.random(n) < 0.7).astype(float), np.arange(n) % callers
+    yield np.array([1.0, 0.0, 1.0, 1.0, 0.0]), np.array([31, 31, 40, 40, 37])  # numbers with gaps
 
 
 def error_with(right_, callers, by=True, square=True, mean=True, divide="n"):
@@ -442,6 +445,12 @@ def error_with(right_, callers, by=True, square=True, mean=True, divide="n"):
     total = (sums**2).sum() if square else np.abs(sums).sum() ** 2
     k = len(names)
     return np.sqrt(k / (k - 1) * total) / (len(right_) if divide == "n" else k)
+
+
+def error_by_numbers(right_, callers):
+    """K from the largest number of a caller."""
+    sums = np.bincount(callers, right_ - right_.mean())
+    return np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / len(right_)
 
 
 @blank(
@@ -456,6 +465,7 @@ def error_with(right_, callers, by=True, square=True, mean=True, divide="n"):
         (lambda *a: error_with(*a, mean=False), "Subtract the mean first: deviations are wanted."),
         (lambda *a: error_with(*a, square=False), "Square the sum of each caller, then add up."),
         (lambda *a: error_with(*a, divide="k"), "Divide by the number of calls, not of callers."),
+        (error_by_numbers, "The callers' numbers have gaps: K counts callers, not numbers. `np.unique` helps."),
     ],
 )
 def caller_error(right_, callers):
@@ -503,6 +513,7 @@ def marked():
     mistakes=[
         (lambda points, caps, minus: max(0, points - minus), "The lowest cap is the most that is left."),
         (lambda points, caps, minus: max(0, min([points, *caps]) - minus), "First take off, then cap."),
+        (lambda points, caps, minus: min([points, *caps]) - minus, "First take off, then cap; nobody has below 0."),
         (lambda points, caps, minus: max(0, min(points - minus, max(caps, default=100))), "The *lowest* cap counts."),
         (lambda points, caps, minus: max(0, min([points, *caps])), "A claim without an interval costs points, too."),
         (lambda points, caps, minus: min([points - minus, *caps]), "Nobody has fewer than 0 points."),

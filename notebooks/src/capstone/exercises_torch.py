@@ -203,6 +203,23 @@ def draw_knob(g, n, a, b, steps):
     return words, voice, labels, int(g.integers(1, 1000)), steps
 
 
+def fewer_inputs(words, voice, labels, seed, steps):
+    """The second model gets words only."""
+    losses = []
+    for x in (torch.cat([words, voice], dim=1), words):
+        torch.manual_seed(seed)
+        model = nn.Linear(x.shape[1], 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        for _ in range(steps):
+            rows = torch.randint(len(labels), (8,))
+            loss = F.cross_entropy(model(x[rows]), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        losses.append(F.cross_entropy(model(x), labels).item())
+    return losses[0], losses[1]
+
+
 knob = exercise(
     "capstone.5",
     one_knob,
@@ -264,7 +281,12 @@ print(torch.randint(10, (8,)))
             "optimizer = torch.optim.SGD(model.parameters(), lr=0.01)",
         ],
         "Gradients add up over the steps: set them to zero.": edit("            optimizer.zero_grad()\n", ""),
-        "This is the loss of the last batch: take all samples.": "final = F.cross_entropy(model(x[rows]), labels[rows])",
+        "This is the loss of the last batch: take all samples.": [
+            "final = F.cross_entropy(model(x[rows]), labels[rows])",
+            "losses.append(loss.item())",
+        ],
+        "First the loss with the voice, then the one without.": "return losses[1], losses[0]",
+        "Your second model has fewer inputs, so its first weights are others: keep a + b, and give zeros.": fewer_inputs,
         "This is the loss before the last step's update.": edit("range(steps)", "range(steps - 1)"),
     },
     praise="Paired like this, the difference is the knob's own.",

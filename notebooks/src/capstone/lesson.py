@@ -67,7 +67,8 @@ def show_page(text):
         if line.startswith("<!--"):
             continue
         if line.startswith("#"):
-            line = f"**{line.lstrip('# ')}**"
+            lines += [f"> **{line.lstrip('# ')}**", ">"]
+            continue
         lines += ["> " + line] if line else [">"]
     return Markdown("\n".join(lines))
 
@@ -194,7 +195,7 @@ draw.show(
 # How would a marker see that? The report must list who is where. **Your turn (blank 1).** `train` and `test` hold the caller of each call. How many callers are on both sides?
 # <details><summary>Hint</summary>
 #
-# `np.intersect1d(train, test)` has each of them once.
+# Which NumPy function gives what two arrays share, each value once? (`np.intersect…`)
 # </details>
 
 
@@ -496,7 +497,7 @@ print(f"with team A's design effect of {effect:.2f}, as if independent: {limit:.
 too_narrow.compare("about 84 of 100")
 
 # %% [markdown]
-# More data hardly help: both intervals shrink alike, and the coverage of the one that takes calls for independent stays too low. How low depends on the design effect: for large samples it is $2\,\Phi(1.96/\sqrt{\text{design effect}}) - 1$, with $\Phi$ the normal distribution function. Team A's answers go together more than those of the best rule; the last line has its value. The interval by caller comes close to what it promises from about a hundred callers on; with ten callers it is too narrow as well, since ten people show too little of how people differ.
+# More data hardly help: both intervals shrink alike, and the coverage of the one that takes calls for independent stays too low. How low depends on the design effect: for large samples it is $2\,\Phi(1.96/\sqrt{\text{design effect}}) - 1$, with $\Phi$ the normal distribution function. Team A's answers go together more than those of the best rule; the last line has its value. The interval by caller comes close to what it promises from about a hundred callers on; with ten callers it is too narrow as well (and with five it may reach beyond 1), since ten people show too little of how people differ.
 #
 # ## 6 · Two samples, two kinds of luck
 #
@@ -976,7 +977,7 @@ assert abs((weight * holds).sum() / weight.sum() - honest_share) < 1e-3
 #
 # <details><summary>1. Your test accuracy is 0.84 [0.80, 0.88], the exact ceiling 0.82. What now?</summary>
 #
-# Nothing yet: the interval reaches well below the ceiling, so luck is enough to explain it. Say so. If the low end were above 0.82, look for the leak before you do anything else.
+# No alarm yet: the interval reaches well below the ceiling, so luck is enough to explain it. Say so in the report. If the low end were above 0.82, look for the leak before you do anything else.
 # </details>
 # <details><summary>2. 2,000 pictures of 12 people, split at random. Who is on both sides?</summary>
 #
