@@ -956,7 +956,8 @@ def shared_chance(number):
 
 for number in (20, 25, 28):
     chance = bdtr(number, 30, honest_share)
-    print(f"at most {number} of 30 honest intervals hold: probability {chance:.1e}", end="")
+    print(f"at most {number} of 30 honest intervals hold: probability ", end="")
+    print(f"{chance:.1e}", end="")
     print(f"; with one shared test set {shared_chance(number):.2f}")
 assert round(honest_share, 2) == 0.92 and round(30 * honest_share, 1) == 27.6
 assert bdtr(28, 30, honest_share) > 0.3 and bdtr(20, 30, honest_share) < 1e-3
