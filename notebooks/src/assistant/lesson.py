@@ -1537,7 +1537,7 @@ print(f"{lost:.3f} where they do not: it pays above a share of {enough:.2f}")
 assert lost > won > 0
 
 # %% [markdown]
-# That turns the recommendation around. With the grammar *not one* sentence is right, since none is on its list, and the machine is sure of what it made of them: most of those it serves alone are served wrongly, and a call costs nearly twice as much as a person. Without the grammar, with ten hypotheses, the recognizer hears the new sentences better, the intent model knows half of them, and refusing keeps the cost at or a little below 0.2. So the page depends on how many callers say what is on the list; the last line has the share from which it pays. Nobody has counted the callers.
+# That turns the recommendation around. With the grammar *not one* sentence is right, since none is on its list. The machine refuses many of these calls, but where it is sure all the same, it is mostly wrong, and a call costs nearly twice as much as a person. Without the grammar, with ten hypotheses, the recognizer hears the new sentences better, the intent model knows half of them, and refusing keeps the cost at or a little below 0.2. So the page depends on how many callers say what is on the list; the last line has the share from which it pays. Nobody has counted the callers.
 #
 # Further limits of the page: one draw of noise at each level, slots compared by our own program.
 
