@@ -220,6 +220,9 @@ print("one sensor:", round(1 / (1 + np.exp(-(ratio + prior))), 3))
         "The prior counts once for each sensor: it counts once.": (
             "total = evidence.sum(axis=1) + (len(there[0]) - 1) * np.log(prior / (1 - prior))"
         ),
+        "The prior counts for every sensor that works: it is to count a single time.": (
+            "total = evidence.sum(axis=1) + (there.sum(axis=1) - 1) * np.log(prior / (1 - prior))"
+        ),
         "This is without the prior: a rare thing needs more evidence.": "logit = total",
         "Evidence is averaged: two sensors that agree should be surer than one.": (
             "total = evidence.sum(axis=1) / np.maximum(there.sum(axis=1), 1)"
@@ -372,6 +375,9 @@ print("the second largest score:", np.sort(scores)[::-1][1])
         "This is the mean over the window: the sum is wanted.": edit("np.ones(window)", "np.ones(window) / window"),
         "The limit is for an hour, not for the whole drive: multiply by the hours.": "allowed = int(most_per_hour)",
         "The limit is for an hour, not for a hundred frames.": limited,
+        "The hours count all frames of the drive, also those that you leave out.": (
+            "hours = len(calm[::every]) / frames_per_hour"
+        ),
         "The threshold comes from the broken drive: at the test nobody knows which drives are broken.": (
             "threshold = np.sort(np.convolve(broken[::every], np.ones(window), mode='valid'))[::-1][allowed]"
         ),

@@ -852,13 +852,13 @@ print("One frame tells little; twenty tell nearly all in clear air or at night")
 # - In fog a frozen camera can hardly be told: the camera says "nothing" anyway. So over all drives, each in one weather, about three of four are found by 20 frames.
 # - Counting how often camera and lidar disagree is a detector that anyone would write first. In clear air alone it needs more frames (0.31 at five where 0.59 is possible). With one threshold for all weathers it finds nearly nothing: in fog a working camera disagrees with the lidar, too, and the false alarms come from there. The best detector knows the weather.
 #
-# To decide at every moment, **CUSUM** (Page 1954) keeps $S_t = \max(0,\ S_{t-1} + \text{score}_t)$ and raises the alarm when $S$ passes a threshold: it forgets old evidence for "working" by itself. **Drag the slider:** the camera freezes at frame 40 of a clear drive.
+# To decide at every moment, **CUSUM** (Page 1954) keeps $S_t = \max(0,\ S_{t-1} + \text{score}_t)$ and raises the alarm when $S$ passes a threshold: it forgets old evidence for "working" by itself. **Drag the slider:** the camera freezes at frame 40 of a clear drive. A low threshold is early, and sometimes too early.
 
 
 # %% tags=["hide-input", "free"]
-def cusum_drive(threshold=6, seed=0):
+def cusum_drive(threshold=6, drive=0):
     """A drive of 90 frames whose camera freezes at 40."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(drive)
     working, frozen = hypotheses(clear)
     score = frozen_score(working).ravel()
     s, track = 0.0, []
@@ -872,14 +872,17 @@ def cusum_drive(threshold=6, seed=0):
     ax.plot(track, color="#0072B2")
     ax.axhline(threshold, color="#D55E00", linestyle="--")
     ax.axvline(40, color="#999999")
+    ax.text(40.5, max(10, *track) + 0.3, "frozen from here on", fontsize=8)
     ax.set(xlabel="frame", ylabel="S", ylim=(0, max(10, *track) + 2))
     told = f"first alarm at frame {first}" if first is not None else "no alarm"
-    title = f"threshold {threshold}, drive {seed}: {told}"
+    if first is not None and first < 40:
+        told = f"false alarm at frame {first}"
+    title = f"threshold {threshold}, drive {drive}: {told}"
     ax.set_title(title, loc="left", fontsize=10, fontweight="normal")
     plot.show(fig, alt=f"CUSUM over 90 frames, camera frozen from 40 on; {title}.")
 
 
-widgets.slider(cusum_drive, threshold=[2, 4, 6, 8], seed=[0, 1, 2, 3])
+widgets.slider(cusum_drive, threshold=[2, 4, 6, 8], drive=[0, 1, 2, 3])
 
 # %% [markdown]
 # ## 9 · A wrong calibration

@@ -57,7 +57,8 @@ ill_ones = np.flatnonzero(test_set.labels == 1)[:3]
 healthy_ones = np.flatnonzero(test_set.labels == 0)[:3]
 shown = [*healthy_ones, *ill_ones]
 names = ["healthy"] * 3 + ["ill"] * 3
-fig = plot.images([pictures[i] for i in shown], names, title="Six visits to hospital A")
+six = [pictures[i] for i in shown]
+fig = plot.images(six, names, title="Six visits to hospital A", columns=3)
 plot.show(fig, alt="Six drawn chest X-rays with a letter in the corner; three are ill.")
 first = test_set[int(shown[0])]["record"]  # (8,)
 print(", ".join(f"{name} {x:.1f}" for name, x in zip(clinic.FIELDS, first)))
@@ -110,7 +111,7 @@ with_gaps = widgets.guess(
 # %%
 both_fair = widgets.guess(
     "One group is ill three times as often as another. Can a rule give both groups the "
-    "same share of ill among those called, *and* find the same share of the ill, *and* "
+    "same share of ill among those called, and find the same share of the ill, and "
     "call the same share of the healthy?",
     ["yes, with enough data", "yes, with two thresholds", "no"],
 )
@@ -1036,14 +1037,16 @@ def show_decision(miss=19):
     for (name, values), style in zip(curve.items(), ("-", "-", "--", "-.", ":")):
         ax.plot(grid, values, style, label=name)
     ax.axhline(0, color="#777777", lw=0.8)
-    ax.axvline(t, color="#D55E00", lw=1.2)
+    ax.axvline(t, color="#777777", lw=3, alpha=0.5)
     ax.set(ylim=(-0.05, 0.065), ylabel="net benefit")
-    ax.set_xlabel("threshold t (orange: yours)")
-    ax.legend(fontsize=8, loc="lower right", ncol=2)
+    ax.set_xlabel("threshold t (gray: yours)")
+    ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=3)
     values = {name: np.interp(t, grid, v) for name, v in curve.items()}
-    told = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
-    plot.show(fig, alt=f"A miss costs {miss} false alarms, t = {t:.3f}: {told}.")
-    print(f"a miss costs {miss} false alarms → t = {t:.3f}: {told}")
+    told = [f"{name} {value:.3f}" for name, value in values.items()]
+    priced = f"a miss costs as much as {miss} × a false alarm, t = {t:.3f}"
+    plot.show(fig, alt=f"Decision curves; {priced}: {', '.join(told)}.")
+    print(f"{priced}:")
+    print("   " + ", ".join(told[:3]) + "\n   " + ", ".join(told[3:]))
 
 
 assert curve["record, class weights"][grid > 0.2].max() < 0
@@ -1142,7 +1145,7 @@ for name, row in rates_of.items():
 
 
 # %% tags=["free"]
-def show_groups(fpr_of_all=0.05):
+def show_groups(false_positive_rate=0.05):
     """Both groups' exact ROC curves, and the point that both can reach."""
     fig, ax = plt.subplots(figsize=(5.2, 3.9))
     reach = []
@@ -1150,26 +1153,27 @@ def show_groups(fpr_of_all=0.05):
         at = groups == name
         fpr, tpr, _ = roc(cells["disease"][at], p_best[at], cells["p"][at])
         ax.plot(fpr, tpr, color=color, label=name)
-        reach.append(np.interp(fpr_of_all, fpr, tpr))
+        reach.append(np.interp(false_positive_rate, fpr, tpr))
         row = rates_of[name]
         ax.plot(row["fpr"][0], row["tpr"][0], "o", color=color)
     same_tpr = min(reach)
-    ax.plot(fpr_of_all, same_tpr, "*", color="black", ms=12, label="equal error rates")
+    point = false_positive_rate, same_tpr
+    ax.plot(*point, "*", color="black", ms=12, label="equal error rates")
     ax.set(xlim=(0, 0.4), ylim=(0.4, 1.01))
     ax.set(xlabel="false-positive rate", ylabel="true-positive rate")
     ax.legend(fontsize=9, loc="lower right", title="dots: p ≥ 0.05", title_fontsize=9)
     told = []
     for name in clinic.CUES["group"]:
         rate = rates_of[name]["prevalence"][0]
-        called = rate * same_tpr + (1 - rate) * fpr_of_all
+        called = rate * same_tpr + (1 - rate) * false_positive_rate
         told.append(f"{name}: {rate * same_tpr / called:.3f} of the called are ill")
-    line = f"TPR {same_tpr:.3f}, FPR {fpr_of_all:.2f} in both groups; "
+    line = f"TPR {same_tpr:.3f}, FPR {false_positive_rate:.2f} in both groups; "
     line += "; ".join(told)
     plot.show(fig, alt=line)
     print(line)
 
 
-widgets.slider(show_groups, fpr_of_all=[0.02, 0.05, 0.1, 0.2])
+widgets.slider(show_groups, false_positive_rate=[0.02, 0.05, 0.1, 0.2])
 
 # %%
 both_fair.compare("no")

@@ -559,11 +559,17 @@ def with_flags(x: np.ndarray, y: np.ndarray, new: np.ndarray, prior: float | Non
     return p if prior is None else prior_corrected(p, float(y.mean()), prior)
 
 
+def without_machine(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Means and flags of all fields but the machine's; with the prior of the other hospital."""
+    return with_flags(x[:, :-1], y, new[:, :-1], 0.03)
+
+
 WAYS = {
     "the other hospital's share for all": lambda x, y, new: np.full(len(new), 0.03),
     "mean in the gaps": by_mean,
     "flags": with_flags,
     "flags, prior corrected": lambda x, y, new: with_flags(x, y, new, 0.03),
+    "flags without the machine, prior corrected": without_machine,
 }
 
 if __name__ == "__main__":
