@@ -17,14 +17,17 @@ import sys
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 
 from benchmarks.__main__ import busy
-from mmcourse.serve.load import Report, closed_loop, open_loop
+from mmcourse.serve.load import Report, Send, closed_loop, open_loop
+from mmcourse.serve.queueing import poisson_arrivals
 
 HERE = Path(__file__).parent
+SHARES = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0)  # of capacity
 
 
 def message() -> dict:
@@ -85,7 +88,7 @@ def as_bytes(method: str, path: str, body: bytes = b"") -> bytes:
     return head.encode() + body
 
 
-async def measure(address: str, pid: int, n: int) -> dict[str, float]:
+async def measure(address: str, pid: int, n: int) -> dict[str, Any]:
     """Every figure of the running service."""
     import psutil
 
@@ -102,7 +105,7 @@ async def measure(address: str, pid: int, n: int) -> dict[str, float]:
         return await pipe.ask(request)
 
     await closed_loop(send, 4, 200)  # warm
-    found: dict[str, float] = {"rss_mb_before": memory()}
+    found: dict[str, Any] = {"rss_mb_before": memory()}
     alone = await closed_loop(send, 1, 300)
     full = await closed_loop(send, 48, n)
     capacity = full.goodput
@@ -127,11 +130,21 @@ async def measure(address: str, pid: int, n: int) -> dict[str, float]:
     found["live_p99_ms"] = 1000 * float(np.quantile(live, 0.99))
     found["goodput_twice_over_once"] = twice.goodput / once.goodput
     found |= _refused(twice)
+    found["sweep"] = [await at_load(send, share, capacity, n) for share in SHARES]
     for _ in range(3):
         await closed_loop(send, 16, n)
     found["rss_mb_after"] = memory()
     pipe.close()
     return found
+
+
+async def at_load(send: Send, share: float, capacity: float, n: int) -> dict[str, float]:
+    """One point of the load-test plot: what is answered, and how fast, when this share of capacity is asked for."""
+    report = await open_loop(send, share * capacity, n)
+    offered = n / float(poisson_arrivals(share * capacity, n)[-1])
+    latency = {f"p{q}_ms": 1000 * report.latency_at(q) for q in (50, 90, 99)}
+    refused = float((report.status == 503).mean())
+    return {"share": share, "offered_per_s": offered, "answered_per_s": report.goodput, "refused": refused, **latency}
 
 
 async def bad_requests(pipe: Pipe) -> dict[str, float]:
@@ -159,6 +172,45 @@ def _refused(report: Report) -> dict[str, float]:
     )
 
 
+def print_figures(found: dict[str, Any]) -> None:
+    """One figure a line, then the points of the load-test plot as a table."""
+    for name, value in found.items():
+        if name != "sweep":
+            print(f"{name:28} {value:10.2f}")
+    print(" ".join(f"{name:>14}" for name in found["sweep"][0]))
+    for point in found["sweep"]:
+        print(" ".join(f"{value:14.2f}" for value in point.values()))
+
+
+def draw(told: dict[str, Any], path: Path) -> None:
+    """The load-test plot: how many are answered, and how long they take, as ever more are asked for."""
+    import matplotlib.pyplot as plt
+
+    sweep, limit = told["sweep"], told["capacity_per_s"]
+    offered = [point["offered_per_s"] for point in sweep]
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    left.plot(offered, offered, color="0.6", linestyle=":", label="all that is asked for")
+    left.plot(offered, [point["answered_per_s"] for point in sweep], marker="o", label="answered")
+    left.axhline(limit, color="0.6", linewidth=1)
+    left.annotate(
+        "48 clients who wait: capacity", (offered[0], limit), (0, 4), textcoords="offset points", color="0.35"
+    )
+    left.set(xlabel="requests per second, open loop", ylabel="answers per second", title="What is answered")
+    left.legend(loc="lower right")
+    for q in (50, 90, 99):
+        right.plot(offered, [point[f"p{q}_ms"] for point in sweep], marker="o", label=f"p{q}")
+    right.axhline(100, color="0.6", linewidth=1)
+    right.annotate("objective: 100 ms", (offered[0], 100), (0, 4), textcoords="offset points", color="0.35")
+    right.set(xlabel="requests per second, open loop", ylabel="ms from the intended start", title="How long it takes")
+    right.set_yscale("log")
+    right.legend(loc="lower right")
+    fig.suptitle(
+        f"mmcourse serve, {told['machine']}, {told['requests']:,} requests a point, {told['date']}", fontsize=10
+    )
+    fig.savefig(path, metadata={"Date": None})
+    plt.close(fig)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-serve")
     parser.add_argument("--requests", type=int, default=2000)
@@ -182,12 +234,12 @@ def main() -> None:
     finally:
         process.terminate()
         process.wait(20)
-    for name, value in found.items():
-        print(f"{name:28} {value:10.2f}")
+    print_figures(found)
     if not options.busy:
         machine = f"{platform.machine()}, {os.cpu_count()} cores"
         told = {"date": date.today().isoformat(), "machine": machine, "requests": options.requests, **found}
         (HERE / "serve.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        draw(told, HERE / "serve.svg")
 
 
 if __name__ == "__main__":

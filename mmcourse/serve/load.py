@@ -14,7 +14,7 @@ import numpy as np
 
 from mmcourse.serve.queueing import percentile, poisson_arrivals
 
-__all__ = ["Report", "closed_loop", "open_loop"]
+__all__ = ["Report", "Send", "closed_loop", "open_loop"]
 
 Send = Callable[[int], Awaitable[int]]  # number of the request → status
 
