@@ -77,8 +77,8 @@ def test_alt_texts_are_the_lessons_own():
 def test_what_to_remember_and_check_yourself_are_there():
     made = slides.slides(nbformat.read(select(["interpret"])[0].notebook, as_version=4))
     kinds = [(slide.kind, slide.title) for slide in made]
-    assert ("points", "What to remember") in kinds and ("question", "Check yourself 1 of 6") in kinds
-    answer = next(slide for slide in made if slide.title == "Check yourself 1 of 6: answer")
+    assert ("points", "What to remember") in kinds and ("question", "Check yourself 1 of 8") in kinds
+    answer = next(slide for slide in made if slide.title == "Check yourself 1 of 8: answer")
     assert "7.5" in answer.body and made[0].kind == "title" and "Grad-CAM" in made[0].body
     assert sum(len(slide.notes) for slide in made) > 10_000, "the lesson's text is in the notes"
 
