@@ -80,8 +80,8 @@ class Assistant:
 
 
 def as_written(question: str) -> str:
-    """As the questions of lesson vlm are written: colour, a capital, a question mark."""
-    text = re.sub(r"\bcolor(s?)\b", r"colour\1", question.strip(), flags=re.IGNORECASE)
+    """As the questions of lesson vlm are written: `colour`, a capital, a question mark."""
+    text = re.sub(r"\bcolor(?=s?\b)", "colour", question.strip(), flags=re.IGNORECASE)
     return text[:1].upper() + text[1:] + ("" if text.endswith(("?", ".", "!")) else "?")
 
 
