@@ -59,7 +59,7 @@ def averaged(likely, unlikely, there, prior):
 
 
 # ---------------------------------------------------------------- driving.3
-def watching(keep=True, width=None, hours=True, source="calm", step=0, first=True, swap=False, mean=False):
+def watching(keep=True, width=None, hours=True, source="calm", step=0, first=True, swap=False, mean=False, at=False):
     """A right answer with places to go wrong."""
 
     def answer(calm, broken, every, window, frames_per_hour, most_per_hour):
@@ -73,7 +73,7 @@ def watching(keep=True, width=None, hours=True, source="calm", step=0, first=Tru
         allowed = int(most_per_hour * (len(calm) / frames_per_hour if hours else 1))
         ordered = np.sort(sums(calm if source == "calm" else broken))[::-1]
         threshold = ordered[max(allowed + step, 0)]
-        late = np.flatnonzero(sums(broken) > threshold + 1e-9)
+        late = np.flatnonzero(sums(broken) > threshold + (-1e-9 if at else 1e-9))
         delay = (window if first else 0) + int(late[0]) if len(late) else -1
         return (delay, threshold) if swap else (threshold, delay)
 
@@ -118,6 +118,7 @@ ANSWERS = {
             (watching(step=-1), "too far up"),
             (watching(step=1), "too far down"),
             (watching(first=False), "first window"),
+            (watching(at=True), "sum at the threshold"),
             (watching(swap=True), "other way round"),
         ],
     ),

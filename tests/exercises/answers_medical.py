@@ -44,7 +44,12 @@ def swept(start=True, down=True, together=True, of_zeros=True, of_ones=True, are
 
 # ---------------------------------------------------------------- medical.2
 def moved(
-    ratio=lambda o, n: n * (1 - o) / (o * (1 - n)), times=1, by="moved", at=lambda a, m: a / (a + m), crude=False
+    ratio=lambda o, n: n * (1 - o) / (o * (1 - n)),
+    times=1,
+    by="moved",
+    at=lambda a, m: a / (a + m),
+    crude=False,
+    least=True,
 ):
     """A right answer with places to go wrong."""
 
@@ -56,26 +61,28 @@ def moved(
         level = at(false_alarm, miss)
         if by == "margin":
             return q, q - level
+        if not least:
+            return q, q > level
         return q, (q if by == "moved" else p) >= level
 
     return answer
 
 
 # ---------------------------------------------------------------- medical.3
-def shipped(record=0.02, loss=0.05, group=0.1, by="other", none=-1):
+def shipped(record=0.02, loss=0.05, group=0.1, by="other", none=-1, size=lambda x: x, below="other"):
     """A right answer with places to go wrong."""
 
     def answer(same_site, other_site, record_alone, smallest_group):
         passes = []
         for i in range(len(other_site)):
             one = record is None or other_site[i] > record_alone + record
-            two = loss is None or same_site[i] - other_site[i] < loss
-            three = group is None or other_site[i] - smallest_group[i] <= group
+            two = loss is None or size(same_site[i] - other_site[i]) < loss
+            three = group is None or (same_site if below == "same" else other_site)[i] - smallest_group[i] <= group
             if one and two and three:
                 passes.append(i)
         if not passes:
             return int(np.argmax(other_site)) if none is None else none
-        value = same_site if by == "same" else other_site
+        value = {"same": same_site, "group": smallest_group}.get(by, other_site)
         return passes[0] if by == "first" else max(passes, key=lambda i: value[i])
 
     return answer
@@ -109,6 +116,7 @@ ANSWERS = {
             (moved(at=lambda a, m: m / (a + m)), "exchanged"),
             (moved(at=lambda a, m: a / m), "sum of both costs"),
             (moved(by="margin"), "booleans"),
+            (moved(least=False), "exactly at the threshold"),
         ],
     ),
     "medical.3": Answers(
@@ -119,6 +127,9 @@ ANSWERS = {
             (shipped(group=None), "worst group"),
             (shipped(by="same"), "best of the training hospital"),
             (shipped(by="first"), "first that passes"),
+            (shipped(size=abs), "only a loss counts"),
+            (shipped(below="same"), "You compare the smallest group"),
+            (shipped(by="group"), "best by its smallest group"),
             (shipped(none=None), "ship nothing"),
             (shipped(record=None, loss=None, group=None), "No check at all"),
         ],

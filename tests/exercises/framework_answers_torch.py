@@ -292,6 +292,7 @@ def gated_votes(
     keep=lambda g, m: torch.where(m, g, torch.zeros_like(g)),
     add=lambda g, z: torch.einsum("bm,bmc->bc", g, z),
     finish=lambda total, prior, z: total + prior,
+    start=torch.zeros,
 ):
     """A right answer with places to go wrong."""
 
@@ -299,7 +300,7 @@ def gated_votes(
         def __init__(self, num_sensors, num_classes, context_size):
             super().__init__()
             self.gate = nn.Linear(context_size, num_sensors)
-            self.prior = nn.Parameter(torch.zeros(num_classes))
+            self.prior = nn.Parameter(start(num_classes))
 
         def forward(self, logits, context, modality_mask):
             raw = self.gate(context)
@@ -536,6 +537,7 @@ def gappy(
     join=lambda z, f: torch.cat((z, f), -1),
     act=F.relu,
     keep="buffer",
+    start=torch.zeros,
 ):
     """A right answer with places to go wrong."""
 
@@ -549,7 +551,7 @@ def gappy(
                 self.mean, self.std = nn.Parameter(mean.clone()), nn.Parameter(std.clone())
             else:
                 self.mean, self.std = mean, std
-            self.instead = nn.Parameter(torch.zeros(mean.shape))
+            self.instead = nn.Parameter(start(mean.shape))
             self.hidden = nn.Linear(2 * mean.shape[0], width)
 
         def forward(self, record):
@@ -2054,6 +2056,8 @@ ANSWERS = {
             (gated_votes(keep="before"), "half open"),
             (gated_votes(add=lambda g, z: (g[..., None] * z).mean(1)), "mean over the sensors"),
             (gated_votes(finish=lambda t, p, z: t), "prior is missing"),
+            (gated_votes(start=torch.randn), "`prior` starts at 0"),
+            (gated_votes(start=torch.ones), "`prior` starts at 0"),
             (gated_votes(finish=lambda t, p, z: t + z.shape[1] * p), "counts once"),
         ],
         skip=FUNCTIONS,
@@ -2167,6 +2171,8 @@ ANSWERS = {
             (gappy(flags=lambda ok: 1 - ok.float()), "flag"),
             (gappy(join=lambda z, f: torch.cat((f, z), -1)), "flags come after"),
             (gappy(act=lambda x: x), "ReLU"),
+            (gappy(start=torch.rand), "`instead` starts at 0"),
+            (gappy(start=torch.ones), "`instead` starts at 0"),
             (gappy(keep="plain"), "not saved"),
             (gappy(keep="parameter"), "not parameters"),
         ],

@@ -271,6 +271,23 @@ def draw_drives(g, hours, frames_per_hour, every, window, most_per_hour, kind, l
     return calm.round(3), broken.round(3), every, window, frames_per_hour, most_per_hour
 
 
+def draw_at_threshold(g, hours, frames_per_hour, every, window, most_per_hour):
+    """The first window of the broken drive sums to exactly the threshold; above it are the last ones, or none.
+
+    All scores are multiples of 1/1024, so that every way to sum them gives the very same number.
+    """
+    while True:
+        kept = np.round(1024 * g.normal(-0.5, 1.0, hours * frames_per_hour // every).clip(-4, 4)) / 1024
+        sums = np.convolve(kept, np.ones(window), mode="valid")
+        place = int(np.argsort(-sums, kind="stable")[most_per_hour * hours])
+        if (sums == sums[place]).sum() == 1:  # no ties there
+            break
+    low, high = np.full(int(g.integers(window, 9)), -8.0), np.full(window, 8.0)
+    scores = np.concatenate([kept[place : place + window], low, high[: window * int(g.integers(2))]])
+    calm, broken = np.repeat(kept, every), np.repeat(scores, every)
+    return calm, broken, every, window, frames_per_hour, most_per_hour
+
+
 def limited(calm, broken, every, window, frames_per_hour, most_per_hour):
     """The answer with one mistake: the hourly rate taken as a share of frames in percent."""
     sums = np.sort(np.convolve(calm[::every], np.ones(window), mode="valid"))[::-1]
@@ -304,10 +321,8 @@ alarm = exercise(
         ),
         says("So the threshold is the largest sum after those.", mistake="One sum too far up"),
         says("It comes from the calm drive.", mistake="from the broken drive"),
-        says(
-            "An alarm is a sum *above* the threshold. The delay is the number of kept frames seen until then,",
-            mistake="first window",
-        ),
+        says("An alarm is a sum *above* the threshold.", mistake="sum at the threshold"),
+        says("The delay is the number of kept frames seen until then,", mistake="first window"),
         says("or -1 if there is none.", ignored=edit("else -1", "else len(broken_sums)")),
         says("Return (threshold, delay).", mistake="other way round"),
         example("""
@@ -352,6 +367,15 @@ print("the second largest score:", np.sort(scores)[::-1][1])
             most_per_hour=between(3, 5),
             kind="found",
         ),
+        part(
+            "a sum exactly at the threshold",
+            draw=draw_at_threshold,
+            hours=between(1, 2),
+            frames_per_hour=300,
+            every=between(1, 3),
+            window=between(2, 5),
+            most_per_hour=between(1, 3),
+        ),
     ],
     own={
         "hours": 1,
@@ -383,6 +407,9 @@ print("the second largest score:", np.sort(scores)[::-1][1])
         ),
         "One sum too far up: this allows one false alarm less.": "threshold = np.sort(calm_sums)[::-1][max(allowed - 1, 0)]",
         "One sum too far down: this allows one false alarm more.": "threshold = np.sort(calm_sums)[::-1][allowed + 1]",
+        "A sum at the threshold is no alarm yet: only one above it is.": edit(
+            "broken_sums > threshold", "broken_sums >= threshold"
+        ),
         "The delay counts from the end of the first window: that window's frames had to be seen, too.": (
             "delay = alarms[0] if len(alarms) else -1"
         ),

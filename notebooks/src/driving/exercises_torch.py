@@ -24,12 +24,18 @@ class GatedSum(nn.Module):
 
 
 def use_gate(probe, answer, num_sensors, num_classes, context_size, logits, context, mask, weights):
-    """Outputs and gradients with the same weights."""
+    """Outputs and gradients with the same weights, and where the prior starts."""
     model = answer(num_sensors, num_classes, context_size)
+    probe.is_module(model)
+    start = {id(p): probe.array(p) for p in model.parameters()}
     there = probe.torch.as_tensor(np.array(mask), dtype=probe.torch.bool)
     for parameters in probe.load_ways(model, weights):
         fused = model(probe.tensor(logits), probe.tensor(context), there)
-        yield {"the fused logits": probe.output(fused), **probe.gradients(fused, parameters)}
+        yield {
+            "the fused logits": probe.output(fused),
+            **probe.gradients(fused, parameters),
+            "how many numbers of `prior` start at 0": np.array(float((start[id(parameters["prior"])] == 0).sum())),
+        }
 
 
 def draw_gate(g, b, num_sensors, num_classes, context_size, missing):
@@ -60,8 +66,9 @@ gate = exercise(
         ),
         context(
             "**Write** the module `GatedSum(num_sensors, num_classes, context_size)`, with `self.gate`, a linear layer from the "
-            "context to one number per sensor, and `self.prior`, a parameter (c,) that starts at 0."
+            "context to one number per sensor, and `self.prior`, a parameter (c,)"
         ),
+        says("that starts at 0.", mistake="starts at 0"),
         says(
             "A sensor's gate is the *sigmoid* of its number: each may be open, whatever the others are.",
             mistake="compete",
@@ -110,6 +117,7 @@ print((gates[:, :, None] * votes).sum(dim=1))
             "fused = (kept[:, :, None] * logits).sum(dim=1) / kept.sum(dim=1, keepdim=True).clamp(min=1e-6)"
         ),
         "The prior is missing.": "return fused",
+        "`prior` starts at 0: yours starts elsewhere.": edit("torch.zeros(num_classes)", "torch.randn(num_classes)"),
         "The prior counts once, not once for each sensor.": "return fused + logits.shape[1] * self.prior",
     },
     praise="With log-likelihoods as votes and the right gates, this is Bayes' rule with the weather known.",

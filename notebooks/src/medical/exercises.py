@@ -164,6 +164,14 @@ def draw_elsewhere(g, n, old, new, miss):
     return p, old, new, 1.0 if miss != 2.0 else 3.0, miss
 
 
+def draw_at_threshold(g, n):
+    """Some exactly at the threshold, 0.5: the prevalence stays one half and both errors cost the same, so nothing is rounded."""
+    p = g.random(n).round(3)
+    p[g.permutation(n)[: 1 + n // 4]] = 0.5
+    cost = float(g.integers(1, 5))
+    return p, 0.5, 0.5, cost, cost
+
+
 def only_ill(p, old, new, false_alarm, miss):
     """The answer with one mistake."""
     moved = np.minimum(p * new / old, 1.0)
@@ -194,7 +202,8 @@ deploy = exercise(
         says("once.", mistake="corrected twice"),
         says("Both the ill and the healthy change their weight, so that 0 ≤ p ≤ 1.", mistake="healthy change"),
         says("Then who is called: those whose corrected probability", mistake="corrected ones"),
-        says("is at least the cost threshold, false_alarm / (false_alarm + miss).", mistake="not 0.5"),
+        says("is at least", mistake="exactly at the threshold"),
+        says("the cost threshold, false_alarm / (false_alarm + miss).", mistake="not 0.5"),
         says("Return (probabilities, called), the second as booleans.", mistake="booleans"),
         example("""
 odds = 0.5 / (1 - 0.5) * (0.06 / 0.94) / (0.5 / 0.5)
@@ -212,6 +221,7 @@ print("0.5 at 50 % becomes", odds / (1 + odds), "at 6 %")
         part("to more frequent", n=between(20, 30), old=0.1, new=0.4, miss=2.0),
         part("the same prevalence", n=between(8, 12), old=0.3, new=0.3, miss=4.0),
         part("one patient", n=1, old=0.5, new=0.2, miss=4.0),
+        part("some exactly at the threshold", draw=draw_at_threshold, n=between(6, 12)),
     ],
     own={"n": 3, "old": 0.5, "new": 0.1, "miss": 9.0},
     own_says="Three patients of your own",
@@ -236,6 +246,9 @@ print("0.5 at 50 % becomes", odds / (1 + odds), "at 6 %")
             "threshold = miss / (false_alarm + miss)"
         ),
         "This is not the cost threshold: divide by the sum of both costs.": "threshold = false_alarm / miss",
+        "Whoever is exactly at the threshold is called, too: it says “at least”.": edit(
+            "moved >= threshold", "moved > threshold"
+        ),
         "`called` is to be booleans: compare with the threshold.": edit(
             "return moved, moved >= threshold", "return moved, moved - threshold"
         ),
@@ -267,6 +280,8 @@ def draw_models(g, m, kind):
     """AUCs of models, so that each rule decides somewhere."""
     record_alone = float(np.round(g.uniform(0.70, 0.78), 3))
     other = (record_alone + g.uniform(0.04, 0.14, m)).round(3)
+    while len(set(other)) < m:  # one of them is the best
+        other = (record_alone + g.uniform(0.04, 0.14, m)).round(3)
     same = (other + g.uniform(0.0, 0.04, m)).round(3)
     group = (other - g.uniform(0.0, 0.08, m)).round(3)
     best = int(np.argmax(other))
@@ -278,6 +293,17 @@ def draw_models(g, m, kind):
         other[:] = (record_alone + g.uniform(-0.03, 0.015, m)).round(3)
         same[:] = (other + g.uniform(0.0, 0.04, m)).round(3)
         group[:] = (other - g.uniform(0.0, 0.05, m)).round(3)
+    if kind == "gain":  # the best is much better at the other hospital
+        same[best] = np.round(other[best] - g.uniform(0.06, 0.1), 3)
+    if kind == "near":  # its smallest group is more than 0.1 below the training hospital, but not below the other one
+        same[best] = np.round(other[best] + g.uniform(0.03, 0.04), 3)
+        group[best] = np.round(other[best] - g.uniform(0.08, 0.095), 3)
+    if kind == "uneven":  # every other model is better in its smallest group
+        other[:] = record_alone + 0.1 + g.permutation(30)[:m] / 1000
+        best = int(np.argmax(other))
+        same[:] = (other + g.uniform(0.0, 0.015, m)).round(3)
+        group[:] = (other - g.uniform(0.0, 0.02, m)).round(3)
+        group[best] = np.round(other[best] - g.uniform(0.06, 0.08), 3)
     order = g.permutation(m)
     same, group = same + 0.0003, group + 0.0002  # so that no difference is exactly 0.02, 0.05 or 0.1
     return same[order], other[order], record_alone + 0.0004, group[order]
@@ -320,6 +346,9 @@ print("losses:", (same - other).round(2), "→ the first one has a shortcut")
         part("the best has a shortcut", weight=2, m=between(3, 5), kind="shortcut"),
         part("the best fails a group", weight=2, m=between(3, 5), kind="group"),
         part("no better than the record", weight=2, m=between(3, 5), kind="record"),
+        part("the best gains elsewhere", m=between(3, 5), kind="gain"),
+        part("the best has a group just good enough", m=between(3, 5), kind="near"),
+        part("the others are better in their worst group", m=between(3, 5), kind="uneven"),
         part("one model", m=1, kind="shortcut"),
     ],
     own={"m": 3, "kind": "shortcut"},
@@ -336,6 +365,15 @@ print("losses:", (same - other).round(2), "→ the first one has a shortcut")
         "The record alone has it already: a model must be more than 0.02 above it.": "good = holds & fair",
         "If none passes, ship nothing: -1.": "chosen = best if good.any() else int(np.argmax(other_site))",
         "You took the first that passes, not the best at the other hospital.": "best = int(np.argmax(good))",
+        "`abs` refuses a model that is better at the other hospital: only a loss counts.": (
+            "holds = np.abs(same_site - other_site) < 0.05"
+        ),
+        "You compare the smallest group with the training hospital: the AUC at the other hospital counts.": (
+            "fair = smallest_group >= same_site - 0.1"
+        ),
+        "You took the best by its smallest group: of those that pass, the best AUC at the other hospital counts.": (
+            "best = int(np.argmax(np.where(good, smallest_group, -1.0)))"
+        ),
     },
     praise="And the sentence for the report: which check would have let the wrong one through.",
 )

@@ -27,8 +27,10 @@ class RecordEncoder(nn.Module):
 
 
 def use_encoder(probe, answer, mean, std, width, record, weights):
-    """Output, gradients, and which numbers are buffers."""
+    """Output, gradients, which numbers are buffers, and where `instead` starts."""
     model = answer(probe.tensor(mean), probe.tensor(std), width)
+    probe.is_module(model)
+    start = {id(p): probe.array(p) for p in model.parameters()}
     for parameters in probe.load_ways(model, weights):
         features = model(probe.tensor(record))
         yield {
@@ -36,6 +38,7 @@ def use_encoder(probe, answer, mean, std, width, record, weights):
             **probe.gradients(features, parameters),
             "how many numbers are trained": np.array(float(sum(p.numel() for p in model.parameters()))),
             "how many numbers are buffers": np.array(float(sum(b.numel() for b in model.buffers()))),
+            "how many numbers of `instead` start at 0": np.array(float((start[id(parameters["instead"])] == 0).sum())),
         }
 
 
@@ -70,9 +73,10 @@ encoder = exercise(
         says("Standardize: subtract `mean`,", mistake="Subtract the mean"),
         says("divide by `std`.", mistake="Divide by `std`"),
         says(
-            "In each gap stands a *learned* number of that field, `instead` (fields,), which starts at 0.",
+            "In each gap stands a *learned* number of that field, `instead` (fields,),",
             mistake="learned",
         ),
+        says("which starts at 0.", mistake="starts at 0"),
         says("Append a flag for each field: 1 where there is a number, 0 in a gap.", mistake="yours are the other way"),
         says("One linear layer from 2 · fields to `width`, then ReLU.", mistake="ReLU"),
         says("`mean` and `std` are saved with the model and are not trained: buffers.", mistake="not saved"),
@@ -99,6 +103,9 @@ print(torch.isnan(record), torch.where(torch.isnan(record), torch.tensor([7.0, 8
         "Divide by `std`, too.": "standard = record - self.mean",
         "The number in a gap is learned: `instead`, not always 0.": (
             "filled = torch.where(there, standard, torch.zeros_like(self.instead))"
+        ),
+        "`instead` starts at 0, the mean of each field: yours starts elsewhere.": edit(
+            "nn.Parameter(torch.zeros(len(mean)))", "nn.Parameter(torch.randn(len(mean)))"
         ),
         "What stands in a gap replaces the standardized number; yours is standardized once more.": (
             "filled = (torch.where(there, record, self.instead) - self.mean) / self.std"
