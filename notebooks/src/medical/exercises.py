@@ -280,8 +280,6 @@ def draw_models(g, m, kind):
     """AUCs of models, so that each rule decides somewhere."""
     record_alone = float(np.round(g.uniform(0.70, 0.78), 3))
     other = (record_alone + g.uniform(0.04, 0.14, m)).round(3)
-    while len(set(other)) < m:  # one of them is the best
-        other = (record_alone + g.uniform(0.04, 0.14, m)).round(3)
     same = (other + g.uniform(0.0, 0.04, m)).round(3)
     group = (other - g.uniform(0.0, 0.08, m)).round(3)
     best = int(np.argmax(other))
@@ -298,12 +296,16 @@ def draw_models(g, m, kind):
     if kind == "near":  # its smallest group is more than 0.1 below the training hospital, but not below the other one
         same[best] = np.round(other[best] + g.uniform(0.03, 0.04), 3)
         group[best] = np.round(other[best] - g.uniform(0.08, 0.095), 3)
-    if kind == "uneven":  # every other model is better in its smallest group
+    if kind == "uneven":  # every other model is better in its smallest group, and at the training hospital
         other[:] = record_alone + 0.1 + g.permutation(30)[:m] / 1000
         best = int(np.argmax(other))
-        same[:] = (other + g.uniform(0.0, 0.015, m)).round(3)
+        same[:] = (other + g.uniform(0.036, 0.045, m)).round(3)
+        same[best] = np.round(other[best] + g.uniform(0.0, 0.003), 3)
         group[:] = (other - g.uniform(0.0, 0.02, m)).round(3)
         group[best] = np.round(other[best] - g.uniform(0.06, 0.08), 3)
+    sound = other[(same - other < 0.05) & (group > other - 0.1)]
+    if (sound == sound.max(initial=0.0)).sum() > 1:  # a tie: which of them is the best?
+        return draw_models(g, m, kind)
     order = g.permutation(m)
     same, group = same + 0.0003, group + 0.0002  # so that no difference is exactly 0.02, 0.05 or 0.1
     return same[order], other[order], record_alone + 0.0004, group[order]
