@@ -37,6 +37,12 @@ def without_insertions(said, heard):
     return row[-1]
 
 
+def place_by_place(said, heard):
+    """Words that differ at the same place, and what is longer."""
+    longer = max(len(said), len(heard))
+    return longer - sum(x == y for x, y in zip(said, heard, strict=False))
+
+
 # ---------------------------------------------------------------- assistant.2
 def by_price(limit=lambda w, r: 1 - r / w, score=lambda p: p.max(1), refused=lambda r: r, answered=None, mean=np.mean):
     """A right answer with places to go wrong."""
@@ -76,6 +82,7 @@ ANSWERS = {
             (rates(clean=str.lower), "marks"),
             (rates(total=lambda e, n, m: np.mean([a / b for a, b in zip(e, n, strict=True)])), "mean over sentences"),
             (rates(distance=without_insertions), "Insertions"),
+            (rates(distance=place_by_place), "cheapest alignment"),
             (rates(total=lambda e, n, m: sum(e) / sum(m)), "number of words that were said"),
             (rates(total=lambda e, n, m: min(1, sum(e) / sum(n))), "above 1"),
         ],
@@ -89,6 +96,10 @@ ANSWERS = {
             (by_price(limit=lambda w, r: r / w), "refuse / wrong itself"),
             (by_price(limit=lambda w, r: 1 - r), "only where a wrong answer costs 1"),
             (by_price(refused=lambda r: 0), "cost nothing"),
+            (
+                lambda p, w, r: (by_price()(p, w, r)[0], np.mean(w - w * p.max(1))),
+                "not what the answer would have cost",
+            ),
             (by_price(answered=lambda row, w: 1 - row.max()), "times the probability"),
             (by_price(mean=np.sum), "not a sum"),
         ],

@@ -200,6 +200,18 @@ def draw_loss(g, b, n, k, shift):
     return logits, scores, np.arange(b) % k if b > 1 else np.array([k - 1])
 
 
+def draw_unlikely(g, b, n, k):
+    """Every hypothesis is sure of another intent: p(label | h) is e^−800 at most, 0 in float32 and float64.
+
+    They lie 40 apart, so one hypothesis has all the say: rounding at −800 shows in no gradient.
+    """
+    logits, scores, labels = draw_loss(g, b, n, k, 0)
+    for row, label in zip(logits, labels, strict=True):
+        row[:, label] = -400 - 40 * g.permutation(n)
+        row[:, (label + 1 + int(g.integers(k - 1))) % k] = 400
+    return logits, scores, labels
+
+
 loss_over = exercise(
     "assistant.5",
     hypotheses_loss,
@@ -222,11 +234,15 @@ loss_over = exercise(
         says("p(y | h) is the softmax of the logits over the intents.", ignored="log_p = logits"),
         says("The logarithm stands *outside* the sum over hypotheses.", mistake="outside"),
         says(
-            "Nothing overflows, even with scores of −2,000: stay with logarithms.",
+            "Nothing overflows, even with scores of −2,000,",
             ignored=edit(
                 "losses = -joint.logsumexp(dim=1)",
                 "losses = -(scores.exp() * of_label.exp()).sum(dim=1).log() + scores.exp().sum(dim=1).log()",
             ),
+        ),
+        says(
+            "and no probability becomes 0 before its logarithm, even with logits of ±400: stay with logarithms.",
+            mistake="stay with logarithms",
         ),
         says("Return the mean over the batch, a scalar.", mistake="mean over the batch"),
         example("""
@@ -243,6 +259,7 @@ print("−log(0.6 · 0.9 + 0.4 · 0.2) =", -(log_weights + log_p).logsumexp(dim=
     parts=[
         part("several sentences", weight=2, b=between(3, 4), n=between(3, 5), k=3, shift=between(-3, 2)),
         part("scores of −2,000", b=2, n=3, k=4, shift=-2000),
+        part("logits of ±400", draw=draw_unlikely, b=between(2, 3), n=between(2, 4), k=between(3, 4)),
         part("one hypothesis", b=between(2, 3), n=1, k=between(3, 5), shift=-1),
         part("one sentence", b=1, n=4, k=between(2, 4), shift=0),
     ],
@@ -259,6 +276,12 @@ print("−log(0.6 · 0.9 + 0.4 · 0.2) =", -(log_weights + log_p).logsumexp(dim=
         "You averaged the losses of the hypotheses: the logarithm stands outside the sum.": (
             "losses = -(log_weights.exp() * of_label).sum(dim=1)"
         ),
+        "exp(−800) is 0, and the logarithm of 0 is −∞: stay with logarithms, and let `logsumexp` add.": [
+            "losses = -(log_weights.exp() * of_label.exp()).sum(dim=1).log()",
+            "losses = -(log_weights.double().exp() * of_label.double().exp()).sum(dim=1).log()",
+            "losses = -(joint.exp().sum(dim=1) + 1e-9).log()",
+            "losses = -joint.exp().sum(dim=1).clamp(min=1e-30).log()",
+        ],
         "The mean over the batch is wanted, not the sum.": "return losses.sum()",
     },
     praise="A hypothesis that explains the label gets a larger gradient: the model learns from the doubt.",

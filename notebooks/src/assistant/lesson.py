@@ -953,7 +953,7 @@ NEEDS |= {"exchange": ["shape", "color"]}
 EFFECTS = {"order", "change_color", "change_size", "cancel", "refund"}
 EFFECTS |= {"exchange", "address", "broken", "wrong_item"}
 TEMPLATES = {
-    "order": "You order this: {number} {size} {color} {shape}. Right?",
+    "order": "You order this: {number} {size} {color} {shapes}. Right?",
     "change_color": "I change the color to {color}, right?",
     "change_size": "I change the size to {size}, right?",
     "cancel": "I cancel this: {size} {color} {shape}. Right?",
@@ -1033,7 +1033,7 @@ class Dialogue:
             name = next(n for n in NEEDS[intent] if n not in found)
             self.asked = (intent, found, name)
             return f"Which {name}?"
-        filled = TEMPLATES[intent].format(**(EMPTY | found))
+        filled = TEMPLATES[intent].format(**(EMPTY | found), shapes=shapes_of(found))
         if step == "confirm":
             self.waiting = (intent, found)
         else:
@@ -1044,10 +1044,19 @@ class Dialogue:
 EMPTY = {"number": "", "size": "", "color": "", "shape": "your order"}
 YES, NO = {"yes", "yes please"}, {"no", "no thank you"}
 
+
+def shapes_of(found):
+    """The shape as the caller said it: "two stars", "a star"."""
+    shape = found.get("shape", EMPTY["shape"])
+    if "number" not in found or shape not in grammar.SHAPES:
+        return shape
+    return grammar.SLOTS["shapes"][grammar.SHAPES.index(shape)]
+
+
 # %% tags=["free"]
 talk = Dialogue()
 for line in (
-    "can i order a large red star",
+    "i want two red stars",
     "no",
     "please change the colour to blue",
     "yes please",

@@ -37,7 +37,15 @@ from mmcourse.check import check
 
 
 # ---------------------------------------------------------------- 1
-def find_faults(train_people, test_people, accuracy, interval, ceiling, baseline, chosen_on):
+def find_faults(
+    train_people,
+    test_people,
+    accuracy,
+    interval,
+    ceiling,
+    baseline,
+    chosen_on,
+):
     """Five faults of a report, True where it has one: leak, above the ceiling, no interval, no baseline, chosen on test."""
     leak = len(np.intersect1d(train_people, test_people)) > 0
     has_interval = not np.isnan(interval).any()
@@ -304,7 +312,8 @@ def limits(errors, counts, least):
 
 
 def draw_errors(g, groups, conditions, kind):
-    """A table of errors and counts."""
+    """A table of errors and counts, and `least`; among few samples, one cell has exactly `least` answers."""
+    least = int(g.integers(20, 50))
     counts = g.integers(150, 400, (groups, conditions))
     rate = np.full((groups, conditions), 0.1) + 0.01 * g.normal(size=(groups, conditions))
     if kind != "all alike":
@@ -319,8 +328,9 @@ def draw_errors(g, groups, conditions, kind):
         small = places[3]
         counts.flat[small], rate.flat[small] = 12, 0.8
         counts.flat[places[4]], rate.flat[places[4]] = 0, 0
+        counts.flat[places[5]], rate.flat[places[5]] = least, 0.6  # just enough, and surely worse
     errors = np.minimum(np.round(rate * counts).astype(int), counts)
-    return errors, counts, int(g.integers(20, 50))
+    return errors, counts, least
 
 
 cards = exercise(
@@ -348,6 +358,7 @@ cards = exercise(
         ),
         says("what may be luck does not go on the card.", mistake="cells that may be worse"),
         says("Cells with fewer than `least` answers are left out (their rate is not known).", mistake="few answers"),
+        says("With `least` answers or more, a cell counts.", mistake="exactly `least`"),
         says("The highest rate comes first.", mistake="highest rate"),
         example("""
 errors, counts = np.array([[10, 45]]), np.array([[100, 100]])
@@ -361,7 +372,9 @@ print("overall", errors.sum() / counts.sum(), "  rates", errors / counts)
     draw=draw_errors,
     parts=[
         part("some cells are worse", weight=2, groups=between(2, 3), conditions=between(3, 4), kind="some"),
-        part("few samples, an empty cell", weight=2, groups=3, conditions=between(3, 4), kind="few samples"),
+        part(
+            "few samples, just enough, an empty cell", weight=2, groups=3, conditions=between(3, 4), kind="few samples"
+        ),
         part("all alike: no limits", groups=2, conditions=between(2, 3), kind="all alike"),
         part("one group", groups=1, conditions=between(4, 5), kind="some"),
     ],
@@ -374,6 +387,7 @@ print("overall", errors.sum() / counts.sum(), "  rates", errors / counts)
         "This takes every cell above the overall rate, also where that is only luck.": "worse = rate > overall",
         "This takes cells that may be worse: subtract, so that only luck is left out.": "worse = rate + half > overall",
         "Cells with few answers are left out: their rate is not known.": "known = counts > 0",
+        "A cell with exactly `least` answers stays: only those with fewer are left out.": "known = counts > least",
         "The third column is an error rate: errors divided by answers.": edit(
             "np.stack([group, condition, cells, extra]", "np.stack([group, condition, errors[group, condition], extra]"
         ),
