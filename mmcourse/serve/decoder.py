@@ -2,8 +2,8 @@
 
 A thread that decodes holds the lock for up to 5 ms whenever the loop wants it back, and the loop gives it up at every
 read and write. With a process the loop answers `/live` and refuses what is too much while another core decodes. What a
-hostile file does to a C library happens there, too: the process is started again, and only the requests that were
-inside it fail.
+hostile file does to a C library happens there, too: a process that dies, or works on one request longer than any
+answer may take, is started again, and only the requests that were inside it fail.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO
 
 from mmcourse.serve import limits as checks
@@ -70,6 +71,7 @@ class Decoder:
         self._inside: deque[asyncio.Future] = deque()  # the process answers in order
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task | None = None
+        self._watch: asyncio.TimerHandle | None = None  # over the request that the process works on
 
     async def start(self) -> None:
         """Start the process and wait until it has loaded what it needs.
@@ -94,8 +96,8 @@ class Decoder:
         """End the process."""
         if self._keeper:
             self._keeper.cancel()
-        if self._process and self._process.returncode is None:
-            self._process.kill()
+        if self._process:
+            _kill(self._process)
 
     def _send(self) -> None:
         while self._waiting and len(self._inside) < AHEAD and self._process is not None:
@@ -108,6 +110,15 @@ class Decoder:
             assert self._process.stdin is not None
             self._inside.append(job)
             self._process.stdin.write(_packed((given, end)))
+            if len(self._inside) == 1:
+                self._time_next(self._process)
+
+    def _time_next(self, process: asyncio.subprocess.Process) -> None:
+        """Time the request that comes next; a process that hangs on it is ended, and so started again."""
+        if self._watch:
+            self._watch.cancel()
+        kill = partial(_kill, process)
+        self._watch = asyncio.get_running_loop().call_later(self.limits.timeout, kill) if self._inside else None
 
     async def _keep(self, ready: asyncio.Future) -> None:
         """Start the process, take its answers, start it again if it ends."""
@@ -133,6 +144,7 @@ class Decoder:
                 while True:
                     found, problem = await _unpacked(process.stdout)
                     job = self._inside.popleft()
+                    self._time_next(process)
                     self._send()
                     if job.done():
                         continue
@@ -145,11 +157,16 @@ class Decoder:
                 while self._inside:
                     if not (job := self._inside.popleft()).done():
                         job.set_exception(DecodeFailed("DecoderEnded"))
+                self._time_next(process)  # nothing is inside
             finally:
-                if process.returncode is None:
-                    process.kill()
+                _kill(process)
             self.restarts += 1
             await asyncio.sleep(min(1.0, 0.1 * self.restarts))
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
 
 
 def _packed(value: Any) -> bytes:

@@ -211,3 +211,21 @@ def test_a_process_decodes_as_a_thread_does_and_is_started_again_when_it_ends():
         assert await asyncio.wait_for(last.wait(), 20) != 0
 
     run(main)
+
+
+def test_a_process_that_hangs_on_a_request_is_ended_and_started_again():
+    async def main():
+        decoder = Decoder(Limits(timeout=1.0))
+        await decoder.start()
+        first = decoder._process
+        os.kill(first.pid, signal.SIGSTOP)  # as a decoder that never comes back
+        soon = time.monotonic() + 50
+        with pytest.raises(DecodeFailed, match="DecoderEnded"):
+            await asyncio.wait_for(decoder.submit(WORDS, soon), 20)
+        present, _ = await asyncio.wait_for(decoder.submit(WORDS, soon), 40)
+        assert present == ["words"] and decoder._process.pid != first.pid
+        await asyncio.sleep(1.5)
+        assert decoder._process is not None and decoder._process.returncode is None, "none inside: nothing is timed"
+        decoder.close()
+
+    run(main)
