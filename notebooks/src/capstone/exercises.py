@@ -46,7 +46,10 @@ def find_faults(
     baseline,
     chosen_on,
 ):
-    """Five faults of a report, True where it has one: leak, above the ceiling, no interval, no baseline, chosen on test."""
+    """Five faults of a report, True where it has one.
+
+    leak, above the ceiling, no interval, no baseline, chosen on test
+    """
     leak = len(np.intersect1d(train_people, test_people)) > 0
     has_interval = not np.isnan(interval).any()
     least = interval[0] if has_interval else accuracy
