@@ -174,7 +174,7 @@ def as_markdown(plan: Plan) -> str:
     lines += [f"| {' | '.join(cell.replace('|', '/') for cell in week.row())} |" for week in plan.weeks]
     lines += [
         "",
-        f"Hours are a learner's, {total:.0f} in all: the reading time on each lesson's card and the minutes of",
+        f"Hours are a learner's, {total:.0f} in all: the reading time on each lesson's card and the",
     ]
     lines += ["minutes of the exercises named here. Lectures, open challenges, projects and exams come on top."]
     if any(x.lesson is None for week in plan.weeks for x in week.lessons):
