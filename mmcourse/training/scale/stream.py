@@ -152,7 +152,7 @@ class ParquetShards:
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(self.path) as file:
-            rows = file.read_row_group(shard).to_pylist()
+            rows = file.read_row_group(shard, use_threads=False).to_pylist()  # threads hold more, now and then
         for row in rows:
             sample = {name: value for name, value in row.items() if "." not in name}
             for name in [n[: -len(".shape")] for n in row if n.endswith(".shape")]:
