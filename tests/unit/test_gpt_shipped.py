@@ -55,6 +55,20 @@ def test_figures_of_200_texts_are_those_of_the_stored_model():
         assert found[name] == pytest.approx(value, abs=0.05 if name == "sampled_grammatical" else 2e-3), name
 
 
+def test_it_knows_whose_color_it_was(model: CausalLM):
+    """In texts whose colors are exchanged, the answer is exchanged, too: what the curriculum was for."""
+    right = number = 0
+    for words in test_texts(300):
+        second = words.index(".") + 1
+        named = [word for word in words[:second] if word in texts.COLOR_WORDS]
+        if len(set(named)) == len(named) == 2 and words[second] == "the" and words[second + 3] in texts.COLOR_WORDS:
+            exchanged = dict(zip(named, reversed(named), strict=True))
+            start = texts.join([exchanged.get(word, word) for word in words[: second + 3]])
+            right += model.generate([start], max_length=1)[0].split()[-1].strip(".") == exchanged[words[second + 3]]
+            number += 1
+    assert number > 40 and right / number > 0.9
+
+
 def test_entropy_of_the_card_is_the_grammar_s():
     nats, length = texts.entropy()
     assert STORED["figures"]["entropy_per_text"] == pytest.approx(nats)
@@ -71,14 +85,6 @@ def test_saved_model_comes_back(model: CausalLM, tmp_path: Path):
 def test_it_is_a_llama(model: CausalLM):
     ids = torch.randint(3, len(model.config["pieces"]), (2, 20), generator=torch.Generator().manual_seed(0))
     assert torch.allclose(to_llama(model)(ids).logits, model(ids), atol=1e-3)
-
-
-def test_untying_is_the_same_function(model: CausalLM):
-    run = load_run()
-    tied = CausalLM(run.PIECES, 16, 1, 2, 16)
-    ids = torch.tensor([[1, 5, 9]])
-    with torch.no_grad():
-        assert torch.equal(run.untied(tied)(ids), tied(ids))
 
 
 def test_no_test_text_is_drawn_with_a_training_seed():

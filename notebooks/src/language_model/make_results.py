@@ -1,11 +1,11 @@
 """Train the shipped language model, and the long runs of its lesson.
 
-    python notebooks/src/language_model/make_results.py --train --minutes 5.5   # a model with tied weights
-    python notebooks/src/language_model/make_results.py --go-on --minutes 3.3   # untied and trained on: the shipped one
+    python notebooks/src/language_model/make_results.py --train --minutes 6     # the shipped model
     python notebooks/src/language_model/make_results.py --measure               # only figures and card of the stored one
     python notebooks/src/language_model/make_results.py scaling                 # one table of results.json, or several
 
 - `scaling`: four sizes of one model, each for the same time, excess over the exact entropy on the way, three seeds;
+- `binding`: how soon a model knows whose color it was: two or four heads, with and without easy texts first, three seeds;
 - `apart`: one part exchanged (norm, positions, feed-forward, tied weights), two budgets, five seeds;
 - `induction`: one and two layers on random sequences that come twice, five seeds, and a fixed period as a control;
 - `reviews`: real sentences as bytes and as byte-pair tokens, beside counting and compressors, three seeds;
@@ -117,50 +117,128 @@ def excess(model: torch.nn.Module) -> float:
     return found
 
 
-# ---------------------------------------------------------------- the shipped model
-TEXTS_PER_STEP, HIGHEST = 64, 5e-3
+# ---------------------------------------------------------------- easy texts: whose color was it?
+NUM_EASY = 20_000
+FOUND = 0.1  # nats of the colors that come back; below, the next stage begins
+LONGEST_STAGE = 500  # steps, if they are not found
+BESIDE = 600  # steps with easy and true texts
+COLOR_LABELS = torch.tensor([LABEL[word] for word in texts.COLOR_WORDS])
+Row = tuple[list[int], int]  # labels, and how many of them stand before the colors come back
 
 
-def untied(model: CausalLM) -> CausalLM:
-    """The same function with an output matrix of its own, which begins as a copy of the embedding."""
-    found = CausalLM(**{**model.config, "tie": False})
-    found.load_state_dict({**model.state_dict(), "head.weight": model.embedding.weight.detach().clone()})
+def easy_row(rng: np.random.Generator, bare: bool) -> Row:
+    """ "a red star, an azure box and …. ", then every color again in random order: "box azure." or "the box is azure." """
+    colors, shapes = list(texts.COLOR_WORDS), list(texts.SHAPE_OF)
+    things: dict[str, tuple[str, str]] = {}  # by shape: no two are alike
+    number = int(rng.integers(3, 7))
+    while len(things) < number:
+        shape = shapes[int(rng.integers(len(shapes)))]
+        things.setdefault(texts.SHAPE_OF[shape], (colors[int(rng.integers(len(colors)))], shape))
+    said = list(things.values())
+    words: list[str] = []
+    for i, (color, shape) in enumerate(said):
+        link = [] if i == 0 else ["and"] if i == number - 1 else [","]
+        words += [*link, "an" if color[0] in "aeiou" else "a", color, shape]
+    words.append(".")
+    first = 1 + len(words)
+    for i in rng.permutation(number).tolist():
+        color, shape = said[i]
+        words += [shape, color, "."] if bare else ["the", shape, "is", color, "."]
+    return rows_of([words])[0], first
+
+
+@cache
+def easy_rows(bare: bool) -> list[Row]:
+    """The easy texts of all runs."""
+    rng = np.random.default_rng([SEED, 11, bare])
+    return [easy_row(rng, bare) for _ in range(NUM_EASY)]
+
+
+def recalled_nats(model: CausalLM, rows: list[Row]) -> torch.Tensor:
+    """Mean nats of the colors that come back; nothing else counts."""
+    ids = pad_right([row for row, _ in rows])
+    labels = ids[:, 1:]
+    after = torch.arange(1, ids.shape[1]) >= torch.tensor([first for _, first in rows])[:, None]
+    again = after & torch.isin(labels, COLOR_LABELS)  # (b, t)
+    return F.cross_entropy(model(ids[:, :-1])[again], labels[again])
+
+
+@torch.no_grad()
+def recalled(model: CausalLM) -> float:
+    """The same on the validation texts, which the grammar wrote: ln 2 to ln 3 for who guesses among the colors."""
+    rows, _ = judged()
+    model.eval()
+    found = recalled_nats(model, [(row, row.index(LABEL["."])) for row in rows]).item()
+    model.train()
     return found
 
 
-def train(model: CausalLM, minutes: float, steps: int, before: dict | None = None) -> tuple[CausalLM, dict]:
-    """Train for `steps` steps, or `minutes` if that is sooner; each text comes once before one comes again.
+# ---------------------------------------------------------------- the shipped model
+TEXTS_PER_STEP, HIGHEST = 64, 3e-3
+HEADS = 2  # of 32 numbers each
+STAGES = ("pairs", "sentences", "both", "true texts")
 
-    `before` : what an earlier call returned about the same model
+
+def stage_loss(model: CausalLM, stage: str, rng: np.random.Generator, true: list[list[int]]) -> torch.Tensor:
+    """The loss of one step: of easy texts, of easy and true ones, or of true ones."""
+
+    def easy(bare: bool, number: int) -> list[Row]:
+        every = easy_rows(bare)
+        return [every[i] for i in rng.integers(len(every), size=number).tolist()]
+
+    number = len(true)
+    if stage == "pairs":
+        return recalled_nats(model, easy(True, number))
+    if stage == "sentences":
+        return recalled_nats(model, easy(True, number // 4) + easy(False, number - number // 4))
+    loss = batch_loss(model, true)
+    return loss + 0.5 * recalled_nats(model, easy(False, number // 2)) if stage == "both" else loss
+
+
+def train(
+    model: CausalLM, minutes: float, steps: int, easy_first: bool = True, seed: int = SEED, every: int = 250
+) -> tuple[CausalLM, dict]:
+    """Train for `steps` steps, or `minutes` if that is sooner; each true text comes once before one comes again.
+
+    easy_first : easy texts until the colors that come back are found, then both for a while, then true texts only
     """
-    before = before or {"steps": 0, "pieces": 0, "cpu seconds": 0, "curve": []}
     optimizer = make_optimizer(model, HIGHEST)
-    every = training_rows()
-    rng, order = np.random.default_rng([SEED, 2, before["steps"]]), []
-    started, losses, curve = time.perf_counter(), [], list(before["curve"])
-    cpu = time.process_time() - before["cpu seconds"]
-    progress, step, first, pieces = 0.0, 0, before["steps"], before["pieces"]
+    true = training_rows()
+    rng, order = np.random.default_rng([seed, 2]), []
+    started, cpu, losses, curve = time.perf_counter(), time.process_time(), [], []
+    progress, step, pieces, stage, begun = 0.0, 0, 0, STAGES[0 if easy_first else 3], 0
+    stages = [{"name": stage, "first step": 0}]
     while progress < 1:
         progress = max((step + 1) / steps, (time.perf_counter() - started) / 60 / minutes)
+        length = step - begun
+        is_found = len(losses) >= 30 and float(np.mean(losses[-30:])) < FOUND
+        if (stage in STAGES[:2] and (is_found or length >= LONGEST_STAGE)) or (stage == "both" and length >= BESIDE):
+            stage, begun, losses = STAGES[STAGES.index(stage) + 1], step, []
+            stages.append({"name": stage, "first step": step})
         if len(order) < TEXTS_PER_STEP:
-            order = rng.permutation(len(every)).tolist()
-        rows = [every[order.pop()] for _ in range(TEXTS_PER_STEP)]
-        pieces += sum(len(row) - 1 for row in rows)
-        rate = HIGHEST * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
-        loss = batch_loss(model, rows)
+            order = rng.permutation(len(true)).tolist()
+        rows = [true[order.pop()] for _ in range(TEXTS_PER_STEP)]
+        pieces += sum(len(row) - 1 for row in rows) if stage in STAGES[2:] else 0
+        loss = stage_loss(model, stage, rng, rows)
+        rate = HIGHEST * min(1.0, (step + 1) / 50, max(0.02, (1 - progress) / 0.5))
         update(model, optimizer, loss, rate)
         losses.append(loss.item())
         step += 1
-        if step % 500 == 0 or progress >= 1 or step in (1, 50):
-            row = {"step": first + step, "loss": float(np.mean(losses[-50:])), "excess": excess(model)}
+        if step % every == 0 or progress >= 1 or step in (1, 50):
+            row = {
+                "step": step,
+                "loss": float(np.mean(losses[-50:])),
+                "excess": excess(model),
+                "recalled": recalled(model),
+            }
             curve.append({key: round(value, 4) for key, value in row.items()})
-            curve[-1] |= {"cpu seconds": round(time.process_time() - cpu), "pieces": pieces}
+            curve[-1] |= {"stage": stage, "cpu seconds": round(time.process_time() - cpu), "pieces": pieces}
             print(curve[-1], flush=True)
     training = {
-        "seed": SEED,
-        "steps": first + step,
-        "tied for steps": before["steps"],
-        "texts": len(every),
+        "seed": seed,
+        "steps": step,
+        "stages": stages,
+        "texts": len(true),
         "texts per step": TEXTS_PER_STEP,
         "pieces": pieces,
         "highest rate": HIGHEST,
@@ -170,11 +248,37 @@ def train(model: CausalLM, minutes: float, steps: int, before: dict | None = Non
     return model.eval(), training
 
 
+# ---------------------------------------------------------------- what made it bind
+WAYS = {  # heads, and whether easy texts come first
+    "4 heads, true texts only": (4, False),
+    "2 heads, true texts only": (2, False),
+    "4 heads, easy texts first": (4, True),
+    "2 heads, easy texts first": (2, True),
+}
+BINDING_STEPS = (1200, 3600)
+BINDING_SEEDS = 3
+
+
+def binding() -> dict:
+    """Excess, and nats of a color that comes back, of each way: three seeds; without easy texts a second budget, too."""
+    found: dict = {"steps": list(BINDING_STEPS), "guessing": [math.log(2), math.log(3)], "runs": {}}
+    for name, (heads, easy_first) in WAYS.items():
+        for steps in BINDING_STEPS[: 2 if name == "2 heads, true texts only" else 1]:
+            runs = []
+            for seed in range(BINDING_SEEDS if steps == BINDING_STEPS[0] else 1):
+                torch.manual_seed(seed)
+                model = CausalLM(PIECES, 64, 4, heads, 172, tie=False)
+                curve = train(model, 1e9, steps, easy_first, seed, steps // 8)[1]["curve"]
+                runs.append([[row["step"], row["excess"], row["recalled"]] for row in curve])
+            found["runs"].setdefault(name, {})[str(steps)] = runs
+    return found
+
+
 CARD = """\
 # Model card: language_model
 
 Continues short texts about things with shapes and colors: a causal Transformer of Llama's kind (RMSNorm, rotary positions,
-SwiGLU), {layers} blocks of width {dim}. {weights:,} weights as float16, loaded by safetensors only:
+SwiGLU), {layers} blocks of width {dim} with {heads} heads. {weights:,} weights as float16, loaded by safetensors only:
 
 ```python
 from mmcourse.torch.gpt import CausalLM
@@ -190,12 +294,13 @@ with another seed. The grammar gives the exact probability of every word, and th
 {pieces_per_text:.2f} pieces, {entropy_per_piece:.4f} per piece. No sentence that a person wrote is in it.
 
 ## Training
-`notebooks/src/language_model/make_results.py --train`, seed {seed}: {steps:,} steps of {batch} texts with AdamW, warm-up and a cosine;
-{cpu:,} CPU seconds of one thread. For the first {tied:,} steps the output matrix was the embedding's; then it became a copy of it, which was
-trained by itself, with a new warm-up and cosine. Another processor or another PyTorch rounds differently.
+`notebooks/src/language_model/make_results.py --train`, seed {seed}: {steps:,} steps of {batch} texts with AdamW; {cpu:,} CPU seconds of one thread.
+Easy texts come first, in which only the colors that come back count: 3 to 6 things, then "star red." for each in random order (from step 0), then
+"the star is red." (from step {sentences:,}); from step {both:,} on true texts with the easy ones beside them, from step {true:,} on true texts only. Another
+processor or another PyTorch rounds differently.
 
-| step | CPU seconds | loss, nats per piece | above the exact entropy (200 validation texts) |
-|---|---|---|---|
+| step | CPU seconds | loss, nats per piece | above the exact entropy (200 validation texts) | nats of a color that comes back |
+|---|---|---|---|---|
 {curve}
 
 ## Measured
@@ -229,16 +334,21 @@ def write_card(folder: Path, model: CausalLM, stored: dict) -> None:
     """README.md from the figures."""
     found, training = stored["figures"], stored["training"]
     curve = "\n".join(
-        f"| {row['step']:,} | {row['cpu seconds']} | {row['loss']:.3f} | {row['excess']:.4f} |"
+        f"| {row['step']:,} | {row['cpu seconds']} | {row['loss']:.3f} | {row['excess']:.4f} | {row['recalled']:.3f} |"
         for row in training["curve"]
+        if row["step"] in (1, 50, training["steps"]) or row["step"] % 500 == 0
     )
+    first = {stage["name"]: stage["first step"] for stage in training["stages"]}
     card = CARD.format(
         layers=model.config["num_layers"],
         dim=model.config["dim"],
+        heads=model.config["num_heads"],
         pieces=len(model.config["pieces"]),
         words=len(texts.vocabulary_words()),
         num_texts=training["texts"],
-        tied=training["tied for steps"],
+        sentences=first["sentences"],
+        both=first["both"],
+        true=first["true texts"],
         train_pieces=training["pieces"],
         seed=training["seed"],
         steps=training["steps"],
@@ -533,7 +643,14 @@ def lengths() -> dict:
     return found
 
 
-TABLES = {"scaling": scaling, "apart": apart, "induction": induction, "reviews": real, "lengths": lengths}
+TABLES = {
+    "scaling": scaling,
+    "binding": binding,
+    "apart": apart,
+    "induction": induction,
+    "reviews": real,
+    "lengths": lengths,
+}
 
 
 def main() -> None:
@@ -542,14 +659,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", help="tables to make; without --train or --measure: all")
     parser.add_argument("--train", action="store_true")
-    parser.add_argument(
-        "--go-on", action="store_true", help="train the stored model on, with an output matrix of its own"
-    )
     parser.add_argument("--measure", action="store_true")
     parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--heads", type=int, default=HEADS)
     parser.add_argument("--hidden", type=int, default=172)
     parser.add_argument("--keep", type=Path, default=None, help="a file in which the training texts are kept (.npy)")
     parser.add_argument("--out", type=Path, default=data_dir() / "models" / "language_model")
@@ -559,16 +674,12 @@ def main() -> None:
     stored = options.out / "figures.json"
     if options.train:
         torch.manual_seed(SEED)
-        model = CausalLM(PIECES, options.dim, options.layers, 4, options.hidden)
+        model = CausalLM(PIECES, options.dim, options.layers, options.heads, options.hidden, tie=False)
         save(*train(model, options.minutes, options.steps), options.out)
-    if options.go_on:
-        before = json.loads(stored.read_text(encoding="utf-8"))["training"]
-        model = untied(CausalLM.from_pretrained(options.out)).train()
-        save(*train(model, options.minutes, options.steps, before), options.out)
     if options.measure:
         training = json.loads(stored.read_text(encoding="utf-8"))["training"]
         save(CausalLM.from_pretrained(options.out), training, options.out)
-    if options.tables or not (options.train or options.go_on or options.measure):
+    if options.tables or not (options.train or options.measure):
         make_tables("language_model", TABLES, options.tables, ("numpy", "torch"))
 
 
