@@ -197,6 +197,25 @@ def foil_accuracy(model: VLM, scenes: Sequence[world.Scene], images: np.ndarray,
     return float((right > wrong).double().mean()), len(found)
 
 
+def side_asked(model: VLM, scenes: Sequence[world.Scene], images: np.ndarray) -> tuple[float, int]:
+    """How often the caption's side is the more likely answer, of it and the foil's, and of how many.
+
+    The foils of `foil_accuracy` with left and right exchanged. Each becomes a question, "Where is the red star, seen
+    from the blue circle?", whose two answers are compared by their likelihood. Without the picture: 0.5.
+    """
+    found = foils.fair_foils(scenes, "relation")
+    right = []
+    for foil in found:
+        true, false = parse(foil.caption), parse(foil.foil)
+        if true is None or false is None or true.relation is None or false.relation is None:
+            raise ValueError(f"foil: the grammar cannot read {foil}")
+        first, second = (f"{world.COLORS[thing.color]} {world.SHAPES[thing.shape]}" for thing in true.things[:2])
+        text = f"Where is the {first}, seen from the {second}?"
+        nats = model.log_likelihood(images[[foil.index] * 2], text, [true.relation, false.relation])
+        right.append(float(nats[0] > nats[1]))
+    return (float(np.mean(right)) if right else float("nan")), len(right)
+
+
 # ---------------------------------------------------------------- all
 def compute(n: int = 1000, model: VLM | None = None) -> dict[str, Any]:
     """All figures of a model on about `n` test questions and `n` / 2 scenes; by default of the shipped one."""
@@ -238,6 +257,7 @@ def compute(n: int = 1000, model: VLM | None = None) -> dict[str, Any]:
     found["captions_nll_per_token"] = -float(model.log_likelihood(images, DESCRIBE, own).sum()) / num_tokens(own)
     for kind in foils.KINDS:
         found[f"foils_{kind}"], found[f"num_foils_{kind}"] = foil_accuracy(model, scenes, images, kind)
+    found["foils_relation_asked"], _ = side_asked(model, scenes, images)
     found["questions"] = len(asked)
     found["scenes"] = len(scenes)
     return found

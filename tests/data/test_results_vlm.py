@@ -12,12 +12,12 @@ import torch
 
 from mmcourse.datasets import lesson_dir, vocabulary
 from mmcourse.datasets.scenes import questions, world
-from mmcourse.datasets.scenes.captions import english
+from mmcourse.datasets.scenes.captions import ENGLISH, english
 from mmcourse.datasets.scenes.truth import true_of
 from mmcourse.figures import vlm as figures
 from mmcourse.torch.clip import prepare_images
 from mmcourse.torch.visual_tokens import answer_cross_entropy
-from mmcourse.torch.vlm import VLM, pack
+from mmcourse.torch.vlm import DESCRIBE, VLM, pack, question_ids
 
 TIMES = {"cpu seconds": 0, "seconds": 0}
 
@@ -92,7 +92,7 @@ def test_what_is_said_of_a_picture_is_true(run, samples):
     for sample in samples[:40]:
         for scene in (sample.scene, run.mirrored(sample.scene)):
             found = asker.dialogues(sample, scene, run.STAGES[3])
-            assert 3 <= len(found) <= 9 and len({str(dialogue) for dialogue in found}) == len(found)
+            assert 3 <= len(found) <= 10 and len({str(dialogue) for dialogue in found}) == len(found)
             assert true_of(vocabulary.decode(found[0][1]), scene)
             for asked, answer in found[1:]:
                 assert asked[0] == vocabulary.id_of("<user>") and answer[-1] == vocabulary.EOS
@@ -118,7 +118,8 @@ def true_answers(text: str, scene: world.Scene) -> list[str]:
     ]
 
 
-def test_the_loss_is_that_of_the_answers_and_of_the_captions(run, samples, images):
+def test_the_loss_is_that_of_the_answers_and_of_the_captions(run, samples, images, monkeypatch):
+    monkeypatch.setattr(run, "SIDE_WEIGHT", 1.0)
     model = small_model().eval()
     asker, stage = run.Asker(1), run.STAGES[3]
     dialogues = [asker.dialogues(sample, sample.scene, stage) for sample in samples[:5]]
@@ -131,6 +132,26 @@ def test_the_loss_is_that_of_the_answers_and_of_the_captions(run, samples, image
             want = answer_cross_entropy(model.language.to_logits(hidden), labels).item()
             assert parts[name] == pytest.approx(want, abs=1e-4)
     assert loss.item() == pytest.approx(parts["answers"] + run.CAPTION_WEIGHT * parts["captions"], abs=1e-5)
+
+
+def test_what_a_caption_says_of_sides_counts_more(run):
+    texts = ["a large red star lies to the left of a small blue circle", "a star and a cross"]
+    asked = ("Where is the star, seen from the cross?", "left")
+    dialogues = [
+        [(question_ids(DESCRIBE), run.encode_answer(text)), (question_ids(asked[0]), run.encode_answer(asked[1]))]
+        for text in texts
+    ]
+    _, labels, segments, _ = pack(dialogues, 4)
+    following = labels[:, 1:]
+    marked = run.says_side(following, segments[:, 1:], captions=1) & (following != -100)
+    said = [vocabulary.decode(row[mask].tolist()) for row, mask in zip(following, marked, strict=True)]
+    assert said == ["left of a small blue circle", ""]  # from the side on, in captions only
+    assert not run.says_side(following, segments[:, 1:], captions=0).any()
+
+
+def test_the_words_of_sides_are_those_of_the_grammar(run):
+    wordings = [wording for side in ("left", "right", "above", "below") for wording in ENGLISH[side]]
+    assert all(set(wording.split()) & set(run.SIDE_WORDS) for wording in wordings)
 
 
 def test_fast_encoding_is_the_vocabulary_s(run):

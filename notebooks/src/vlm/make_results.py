@@ -2,6 +2,7 @@
 
     make results vlm                                         # at most 90 minutes on two cores
     python notebooks/src/vlm/make_results.py --steps 200 --scenes 2000 --out /tmp/vlm   # a try
+    python notebooks/src/vlm/make_results.py --measure      # only the figures and the card of the stored model
     python notebooks/src/vlm/make_results.py --start KEPT/step_1500 --before KEPT/curve.json --minutes 40  # goes on
 
 Four stages, each a share of the time: the language model learns to speak, without pictures; then only the projector
@@ -60,6 +61,8 @@ BATCH = 64  # pictures
 DECAY = 0.4  # share of the training in which the learning rate falls
 WARMUP = 50  # steps at the beginning and at each change of stage
 CAPTION_WEIGHT = 0.5  # of the captions' mean loss, beside the answers'
+SIDE_WEIGHT = 4.0  # of a caption's pieces from a side ("left", "above", …) to its end: few, and learned last
+SIDE_WORDS = ("left", "right", "above", "below", "over", "under", "higher", "lower", "beneath")
 NOT_MATRICES = ("embedding", "positions", "queries")
 PARTS = ("vision", "projector", "language")
 TOWERS = {"clip": CLIP, "captioning": Captioner}
@@ -90,7 +93,7 @@ class Stage:
 
 
 EASY = ("colour", "shape", "existence", "place")
-ALL = ("own", "relation", "relation", "place", "place", "existence", "count", "compare")
+ALL = ("own", "relation", "relation", "relation", "place", "place", "existence", "count", "compare")
 GRID_SCALE = 1.0  # size of the code of row and column in the positions of a new model's visual tokens
 STAGES = (
     Stage("language", 0.02, ("language",), 1, ("own", *EASY), sees=False),
@@ -255,6 +258,9 @@ def batch_loss(
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Mean nats per piece of the answers, plus CAPTION_WEIGHT times those of the captions; each also by itself.
 
+    In the sum, what a caption says of sides counts SIDE_WEIGHT times. The best model is the same for any such weight:
+    each piece's distribution is fitted by itself.
+
     images : float (b, 3, 64, 64); dialogues : for each picture, as `Asker.dialogues` gives them
     """
     ids, labels, segments, position_ids = pack(dialogues, model.num_visual)
@@ -271,14 +277,33 @@ def batch_loss(
         logits = model.language.to_logits(hidden[:, :-1][kept]).float()  # only where something is learned
     nats = F.cross_entropy(logits, following[kept], reduction="none")
     is_caption = (segments[:, 1:] <= stage.captions)[kept]  # captions come first
+    counts = torch.where(says_side(following, segments[:, 1:], stage.captions)[kept], SIDE_WEIGHT, 1.0)
     found: dict[str, float] = {}
     loss = nats.sum() * 0.0
     for name, chosen, weight in (("answers", ~is_caption, 1.0), ("captions", is_caption, CAPTION_WEIGHT)):
         if chosen.any():
-            mean = nats[chosen].mean()
-            loss = loss + weight * mean
-            found[name] = mean.item()
+            loss = loss + weight * (counts * nats)[chosen].mean()
+            found[name] = nats[chosen].mean().item()
     return loss, found
+
+
+@functools.cache
+def side_ids() -> torch.Tensor:
+    """Ids of the pieces that name a side."""
+    return torch.tensor([pieces_of(word)[0] for word in SIDE_WORDS])
+
+
+def says_side(following: torch.Tensor, segments: torch.Tensor, captions: int) -> torch.Tensor:
+    """Which pieces of the captions stand at or after a side that the caption names: bool (b, t).
+
+    following, segments : int64 (b, t), the pieces and the dialogue of each; the first `captions` segments are captions
+    """
+    is_side = torch.isin(following, side_ids())
+    found = torch.zeros_like(is_side)
+    for segment in range(1, captions + 1):
+        inside = segments == segment
+        found |= inside & ((is_side & inside).cumsum(dim=1) > 0)
+    return found
 
 
 class Validation:
@@ -663,10 +688,16 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=None, help="a file in which drawn pictures are kept")
     parser.add_argument("--keep", type=Path, default=None, help="a folder for the model after each measurement")
     parser.add_argument("--out", type=Path, default=None, help="another folder for the model")
+    parser.add_argument("--measure", action="store_true", help="only figures and card of the stored model")
     parser.add_argument("--experiments", action="store_true", help="only what the lesson shows, with the shipped model")
     parser.add_argument("--nlvr", type=Path, default=None, help="a folder with NLVR's dev.json and images")
     parser.add_argument("--scale-from", type=Path, default=None, help="a model kept before places were learned")
     options = parser.parse_args()
+    if options.measure:
+        folder = data_dir() / "models" / "vlm" if options.out is None else options.out
+        training = json.loads((folder / "figures.json").read_text(encoding="utf-8"))["training"]
+        save(VLM.from_pretrained(folder), training, options.out)
+        return
     if options.experiments:
         experiments(options.nlvr, options.scale_from)
         return
@@ -762,7 +793,8 @@ Of "is there …?" about what is not there, "yes" is said to {false_yes_conjunct
 there, on different things, to {false_yes_half:.3f} where one of them is, to {false_yes_neither:.3f} where neither is. Asked for the
 color of a thing that is not there, it names one in {false_premise_color:.3f} of all cases: no training question has a false
 premise. Descriptions: {captions_all_true:.3f} wholly true, {mentioned_but_absent:.4f} of the things they mention are not there.
-Swapped colors and exchanged sides told by likelihood: {foils_color:.3f} and {foils_relation:.3f} (chance 0.5). Questions with
+Swapped colors and exchanged sides told by the likelihood of the sentence: {foils_color:.3f} and {foils_relation:.3f} (chance 0.5); sides asked for,
+"where is the red star, seen from the blue circle?": {foils_relation_asked:.3f}. Questions with
 pairs of color and shape that training never has: {accuracy_unseen_pairs:.3f} right.
 {verdict}
 All figures: `figures.json`.
