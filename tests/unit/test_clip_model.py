@@ -55,6 +55,20 @@ def test_limits_are_those_that_were_stored():
     assert reached["text_to_image_r1"] < STORED["limits"]["text_to_image_r1"] + 0.01
 
 
+def test_where_retrieval_falls_short():
+    found = clip_figures.by_statement(200)
+    assert sum(row["n"] for kind, row in found.items() if kind != "all") == found["all"]["n"] == 200
+    assert found["all"]["reached"] == pytest.approx(clip_figures.compute(200)["text_to_image_r1"], abs=0.006)
+    assert found["all"]["exact"] == pytest.approx(clip_figures.limits(200)["text_to_image_r1"])
+    for kind, row in found.items():
+        assert row["relations unknown"] <= row["exact"] + 1e-9, kind
+        assert kind in ("all", "relation") or row["relations unknown"] == row["exact"], kind
+    stored = STORED["by_statement"]
+    assert stored["all"]["reached"] == pytest.approx(STORED["figures"]["text_to_image_r1"], abs=0.002)
+    with pytest.raises(ValueError, match="hello"):
+        clip_figures.statement_kind("hello")
+
+
 def test_command_prints_the_same_figures():
     result = CliRunner().invoke(app, ["figures", "clip", "-n", "100", "--json"])
     assert result.exit_code == 0

@@ -259,6 +259,13 @@ On 1,000 test scenes, from the stored weights (`mmcourse figures clip`). The lim
 |---|---|---|
 {rows}
 
+Where text → image R@1 falls short, by what the caption says besides the things. The control "relations unknown" is the exact likelihood of who
+sees everything but on which side of another a thing lies: sides alone are not what is missing.
+
+| the caption says | captions | reached | exact limit | relations unknown |
+|---|---|---|---|---|
+{statements}
+
 Swapped colors and exchanged sides are foils that nobody can tell without looking: chance is 0.5. {foils}
 Chinese captions find their picture with R@1 {chinese:.3f}; scenes with pairs of color and shape that training never has, {unseen:.3f}.
 All figures: `figures.json`.
@@ -301,6 +308,10 @@ def write_card(folder: Path, model: CLIP, found: dict) -> None:
             f"| {title} | **{figures[name]:.3f}** | {limits.get(name, 1.0):.3f} |" for name, title in ROWS.items()
         ),
         foils="" if above else "Together the two towers do not tell who has which color, nor on which side.",
+        statements="\n".join(
+            f"| {kind} | {row['n']:,} | {row['reached']:.3f} | {row['exact']:.3f} | {row['relations unknown']:.3f} |"
+            for kind, row in found["by_statement"].items()
+        ),
         chinese=figures["chinese_to_image_r1"],
         unseen=figures["unseen_pairs"],
         sha256=found["sha256"],
@@ -318,6 +329,7 @@ def save(model: CLIP, training: dict, out: Path | None = None) -> None:
         "figures": figures,
         "figures_100": clip_figures.compute(100, CLIP.from_pretrained(folder)),
         "limits": clip_figures.limits(),
+        "by_statement": clip_figures.by_statement(model=CLIP.from_pretrained(folder)),
         "training": training,
         "sha256": sha256,
         "made_with": {"torch": torch.__version__.split("+")[0], "numpy": np.__version__},
