@@ -2,8 +2,8 @@
 
 A 3-D convolution is a sum of 2-D ones: frame t of the output adds up what kernel k sees in frame t + k (Tran et al.
 2015, arXiv 1412.0767). `keras.layers.Conv3D` is the fast one. (2+1)D does space and time one after the other (Tran
-et al. 2018, arXiv 1711.11248). Attention along time joins the same position of all frames (Bertasius et al. 2021,
-arXiv 2102.05095).
+et al. 2018, arXiv 1711.11248). Attention along time joins the same position of all frames, attention within frames
+the positions of each (Bertasius et al. 2021, arXiv 2102.05095).
 """
 
 from typing import Any
@@ -157,6 +157,38 @@ class TemporalAttention(keras.layers.Layer):
     def get_config(self):
         """What `from_config` needs."""
         return {**super().get_config(), **self.config}
+
+
+class SpatialAttention(keras.layers.Layer):
+    """Each position attends to the positions of its own frame, and to no other frame."""
+
+    def __init__(self, dim: int, num_heads: int, **kwargs):
+        super().__init__(**kwargs)
+        self.config = {"dim": dim, "num_heads": num_heads}
+        self.attention = MultiHeadAttention(dim, num_heads, dtype=self.dtype_policy)
+
+    def build(self, shape):
+        """Make the weights of the attention."""
+        self.attention.build((None, shape[2], shape[-1]))
+
+    def call(self, x: Float[Any, "batch time positions dim"]) -> Float[Any, "batch time positions dim"]:
+        """(b, t, n, d) → (b, t, n, d)."""
+        _, t, n, d = x.shape
+        frames = ops.reshape(x, (-1, n, d))  # (b·t, n, d)
+        return ops.reshape(self.attention(frames), (-1, t, n, d))
+
+    def get_config(self):
+        """What `from_config` needs."""
+        return {**super().get_config(), **self.config}
+
+
+def add_class_token(
+    x: Float[Any, "batch time positions dim"], token: Float[Any, " dim"]
+) -> Float[Any, "batch tokens dim"]:
+    """(b, t, n, d), (d,) → (b, 1 + t·n, d): one class token for the whole film, not one for each of its frames."""
+    b, t, n, d = x.shape
+    first = ops.broadcast_to(token, (b, 1, d))
+    return ops.concatenate([first, ops.reshape(x, (b, t * n, d))], axis=1)
 
 
 def triple(value: Any) -> tuple:

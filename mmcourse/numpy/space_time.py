@@ -2,7 +2,8 @@
 
 A 3-D convolution is a sum of 2-D ones: frame t of the output adds up what kernel k sees in frame t + k (Tran et al.
 2015, arXiv 1412.0767). (2+1)D does space and time one after the other (Tran et al. 2018, arXiv 1711.11248).
-Attention along time joins the same position of all frames (Bertasius et al. 2021, arXiv 2102.05095).
+Attention along time joins the same position of all frames, attention within frames the positions of each (Bertasius et
+al. 2021, arXiv 2102.05095).
 """
 
 from typing import Any
@@ -152,6 +153,33 @@ def temporal_attention_backward(
     dquery, dcontext, dp = multi_head_attention_backward(drows, cache["attention"])
     dx = (dquery + dcontext).reshape(b, n, t, d).transpose(0, 2, 1, 3)
     return dx, {f"attention.{name}": value for name, value in dp.items()}
+
+
+def spatial_attention(
+    x: Float[ndarray, "batch time positions dim"], p: dict[str, ndarray], num_heads: int
+) -> tuple[Float[ndarray, "batch time positions dim"], dict]:
+    """Each position attends to the positions of its own frame, and to no other frame. Arguments as above."""
+    b, t, n, d = x.shape
+    y, cache = multi_head_attention(x.reshape(b * t, n, d), None, _inner(p), num_heads)
+    return y.reshape(b, t, n, d), {"attention": cache, "weights": cache["weights"]}
+
+
+def spatial_attention_backward(
+    dy: Float[ndarray, "batch time positions dim"], cache: dict
+) -> tuple[Float[ndarray, "batch time positions dim"], dict[str, ndarray]]:
+    """Gradients dx and dp of :func:`spatial_attention`."""
+    b, t, n, d = dy.shape
+    dquery, dcontext, dp = multi_head_attention_backward(dy.reshape(b * t, n, d), cache["attention"])
+    return (dquery + dcontext).reshape(b, t, n, d), {f"attention.{name}": value for name, value in dp.items()}
+
+
+def add_class_token(
+    x: Float[ndarray, "batch time positions dim"], token: Float[ndarray, " dim"]
+) -> Float[ndarray, "batch tokens dim"]:
+    """(b, t, n, d), (d,) → (b, 1 + t·n, d): one class token for the whole film, not one for each of its frames."""
+    b, t, n, d = x.shape
+    first = np.broadcast_to(token, (b, 1, d))
+    return np.concatenate([first, x.reshape(b, t * n, d)], axis=1)
 
 
 def triple(value: Any) -> tuple:

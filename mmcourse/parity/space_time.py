@@ -1,4 +1,4 @@
-"""3-D and (2+1)-D convolution and attention along time in NumPy, PyTorch and Keras."""
+"""3-D and (2+1)-D convolution, attention along time and within frames in NumPy, PyTorch and Keras."""
 
 from mmcourse.numpy import space_time
 
@@ -54,6 +54,13 @@ def attention_backward(dy, inputs, p, options):
     return {"x": dx}, dp
 
 
+def within_frames_backward(dy, inputs, p, options):
+    """NumPy's own gradients of attention within frames."""
+    _, cache = space_time.spatial_attention(**inputs, p=p, **options)
+    dx, dp = space_time.spatial_attention_backward(dy, cache)
+    return {"x": dx}, dp
+
+
 MID = 3
 FORMULAS = [
     conv3d_formula("plain", (2, 3, 3), 1, 2),
@@ -81,5 +88,16 @@ FORMULAS = [
         count=4 * (8 * 8 + 8),
         numpy_call=lambda f, inputs, p, options: f(**inputs, p=p, **options)[0],
         backward=attention_backward,
+    ),
+    ParityCase(
+        "attention within frames",
+        numpy="space_time.spatial_attention",
+        layer="space_time.SpatialAttention",
+        config={"dim": 8, "num_heads": 2},
+        options={"num_heads": 2},
+        inputs=lambda rng: {"x": rng.normal(size=(2, 4, 3, 8))},
+        count=4 * (8 * 8 + 8),
+        numpy_call=lambda f, inputs, p, options: f(**inputs, p=p, **options)[0],
+        backward=within_frames_backward,
     ),
 ]

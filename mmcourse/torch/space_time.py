@@ -2,8 +2,8 @@
 
 A 3-D convolution is a sum of 2-D ones: frame t of the output adds up what kernel k sees in frame t + k (Tran et al.
 2015, arXiv 1412.0767). `nn.Conv3d` is the fast one. (2+1)D does space and time one after the other (Tran et al.
-2018, arXiv 1711.11248). Attention along time joins the same position of all frames (Bertasius et al. 2021, arXiv
-2102.05095).
+2018, arXiv 1711.11248). Attention along time joins the same position of all frames, attention within frames the
+positions of each (Bertasius et al. 2021, arXiv 2102.05095).
 """
 
 import math
@@ -116,6 +116,27 @@ class TemporalAttention(nn.Module):
         b, t, n, d = x.shape
         rows = x.transpose(1, 2).reshape(b * n, t, d)  # time stands beside the features before b and n are joined
         return self.attention(rows).reshape(b, n, t, d).transpose(1, 2)
+
+
+class SpatialAttention(nn.Module):
+    """Each position attends to the positions of its own frame, and to no other frame."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.attention = MultiHeadAttention(dim, num_heads)
+
+    def forward(self, x: Float[Tensor, "batch time positions dim"]) -> Float[Tensor, "batch time positions dim"]:
+        """(b, t, n, d) → (b, t, n, d)."""
+        frames = x.flatten(0, 1)  # (b·t, n, d)
+        return self.attention(frames).unflatten(0, x.shape[:2])
+
+
+def add_class_token(
+    x: Float[Tensor, "batch time positions dim"], token: Float[Tensor, " dim"]
+) -> Float[Tensor, "batch tokens dim"]:
+    """(b, t, n, d), (d,) → (b, 1 + t·n, d): one class token for the whole film, not one for each of its frames."""
+    first = token.expand(len(x), 1, -1)
+    return torch.cat([first, x.flatten(1, 2)], dim=1)
 
 
 def triple(value: Any) -> tuple:

@@ -113,6 +113,47 @@ def test_attention_along_time():
     check_positions_apart()
 
 
+def check_frame_by_frame():
+    """Attention within frames is that of each frame alone, whatever the other frames and films are."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(2, 4, 3, 8))
+    p = {f"attention.{n}.{k}": rng.normal(size=(8, 8) if k == "w" else 8) for n in NAMES for k in "wb"}
+    y, cache = space_time.spatial_attention(x, p, 2)
+    for film, t in np.ndindex(2, 4):
+        alone, _ = space_time.spatial_attention(x[film : film + 1, t : t + 1], p, 2)
+        assert y[film, t] == pytest.approx(alone[0, 0], abs=1e-12)
+    assert cache["weights"].shape[-2:] == (3, 3), "positions × positions of one frame"
+
+
+TOKEN_BACKENDS = {
+    "numpy": (space_time, np.asarray),
+    "torch": (torch_space_time, torch.from_numpy),
+    "keras": (keras_space_time, keras.ops.convert_to_tensor),
+}
+
+
+def check_one_class_token(backend="numpy"):
+    """A film has one class token, however many frames it has; its other tokens are those of the frames, in order."""
+    module, array = TOKEN_BACKENDS[backend]
+    rng = np.random.default_rng(6)
+    token = rng.normal(size=8)
+    for t in (1, 2, 5):
+        x = rng.normal(size=(2, t, 3, 8))
+        y = np.asarray(module.add_class_token(array(x), array(token)))
+        assert y.shape == (2, 1 + 3 * t, 8)
+        assert y[:, 0] == pytest.approx(np.stack([token, token]))
+        assert y[:, 1:].reshape(x.shape) == pytest.approx(x)
+
+
+def test_attention_within_frames_is_frame_by_frame():
+    check_frame_by_frame()
+
+
+@pytest.mark.parametrize("backend", TOKEN_BACKENDS)
+def test_a_film_has_one_class_token(backend):
+    check_one_class_token(backend)
+
+
 def test_attention_along_time_is_that_of_timesformer():
     """Divided attention of transformers' own layer: its rows are (film, position), in the order (position, frame)."""
     from transformers import TimesformerConfig
@@ -250,6 +291,48 @@ MUTANTS = [
         "w[k], stride=tuple(space)",
         "w[k], b, stride=tuple(space)",
         lambda: check_case(STRIDED),
+    ),
+    Mutant(
+        "space only, and yet it attends over all frames",
+        NUMPY,
+        "multi_head_attention(x.reshape(b * t, n, d), None",
+        "multi_head_attention(x.reshape(b, t * n, d), None",
+        check_frame_by_frame,
+    ),
+    Mutant(
+        "space only, and yet it attends over all frames",
+        TORCH,
+        "frames = x.flatten(0, 1)  # (b·t, n, d)\n        return self.attention(frames).unflatten(0, x.shape[:2])",
+        "return self.attention(x.flatten(1, 2)).unflatten(1, x.shape[1:3])",
+        lambda: check_case("attention within frames"),
+    ),
+    Mutant(
+        "space only, and yet it attends over all frames",
+        KERAS,
+        "frames = ops.reshape(x, (-1, n, d))",
+        "frames = ops.reshape(x, (-1, t * n, d))",
+        lambda: check_case("attention within frames", "keras"),
+    ),
+    Mutant(
+        "a class token for each frame",
+        NUMPY,
+        "first = np.broadcast_to(token, (b, 1, d))",
+        "first = np.broadcast_to(token, (b, t, d))",
+        check_one_class_token,
+    ),
+    Mutant(
+        "a class token for each frame",
+        TORCH,
+        "token.expand(len(x), 1, -1)",
+        "token.expand(len(x), x.shape[1], -1)",
+        lambda: check_one_class_token("torch"),
+    ),
+    Mutant(
+        "a class token for each frame",
+        KERAS,
+        "ops.broadcast_to(token, (b, 1, d))",
+        "ops.broadcast_to(token, (b, t, d))",
+        lambda: check_one_class_token("keras"),
     ),
     Mutant("no ReLU between space and time", NUMPY, "np.maximum(h, 0)", "h", lambda: check_case("(2+1)D convolution")),
 ]

