@@ -6,8 +6,11 @@ counted.
 
 from __future__ import annotations
 
+import math
 import re
+import tempfile
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -22,9 +25,12 @@ def plain(text: str) -> str:
     return " ".join(re.sub("[^a-z ]", " ", text).split())
 
 
-def words_in_any_order(words: Iterable[str]) -> str:
-    """A grammar (JSGF) of all texts of these words."""
-    return f"#JSGF V1.0; grammar told; public <text> = ({' | '.join(words)})+;"
+def any_order(words: Iterable[str]) -> str:
+    """A language model (ARPA) in which each of these words is as probable as any other, whatever came before."""
+    listed = sorted(words)
+    log10_p = -math.log10(len(listed) + 1)
+    rows = [f"{log10_p:.4f} </s>", "-99 <s> 0.0", *(f"{log10_p:.4f} {word} 0.0" for word in listed)]
+    return "\n".join(["\\data\\", f"ngram 1={len(rows)}", "", "\\1-grams:", *rows, "", "\\end\\", ""])
 
 
 def whisper_tiny() -> Callable[[np.ndarray], str]:
@@ -41,24 +47,33 @@ def whisper_tiny() -> Callable[[np.ndarray], str]:
     return write
 
 
-def sphinx(grammar: str | None = None, quiet: float = 0.0) -> Callable[[np.ndarray], str]:
-    """A function: wave (n,) at 16 kHz → words, by pocketsphinx with its own English model.
+def sphinx(
+    grammar: str | None = None, words: Iterable[str] | None = None, quiet: float = 0.0
+) -> Callable[[np.ndarray], str]:
+    """A function: wave (n,) at 16 kHz → words, by pocketsphinx with its own English model of sounds.
 
     Parameters
     ----------
-    grammar : JSGF of what can be said; None for the package's own language model
+    grammar : JSGF of what can be said
+    words : or the words that can be said, in any order; with neither: the package's own language model
     quiet : seconds of silence that are put before and after each wave
     """
-    from pocketsphinx import Decoder
+    from pocketsphinx import Decoder, NGramModel
 
     options = {"samprate": RATE, "loglevel": "FATAL"}
-    if grammar is None:
+    if grammar is None and words is None:
         decoder = Decoder(**options)
     else:
         decoder = Decoder(lm=None, **options)
         for word, phonemes in SOUNDS.items():
             decoder.add_word(word, phonemes)
-        decoder.add_jsgf_string("told", grammar)
+        if grammar is not None:
+            decoder.add_jsgf_string("told", grammar)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "told.lm"
+                path.write_text(any_order(words or ()), encoding="utf-8")
+                decoder.add_lm("told", NGramModel.readfile(str(path)))
         decoder.activate_search("told")
     silence = np.zeros(round(quiet * RATE), np.float32)
 

@@ -53,7 +53,7 @@ def prepare_videos(videos: Any) -> Tensor:
         raise InputError("videos", problem, "put one film into a list; resize its frames")
     if not FEWEST <= videos.shape[1] <= MOST:
         problem = f"expected {FEWEST} to {MOST} frames, got {videos.shape[1]}"
-        raise InputError("videos", problem, "mmcourse.preprocess.video.sample_frames takes some of them")
+        raise InputError("videos", problem, "take some of them with mmcourse.preprocess.video.sample_frames")
     x = torch.from_numpy(np.ascontiguousarray(videos)).float()
     if x.shape[2] != SIDE:
         x = x.unflatten(3, (SIDE, 2)).unflatten(2, (SIDE, 2)).mean(dim=(3, 5))

@@ -816,7 +816,7 @@ for wrong in ([film[:1]], [film[:, :20]], [film / 255]):
     try:
         model.classify(wrong)
     except ValueError as error:
-        print("ValueError:", str(error)[:110])
+        print("ValueError:", error)
 
 # %% [markdown]
 # ## 9 · Key frames, and a summary in words
