@@ -921,7 +921,7 @@ plot.show(fig, alt="Eight frames of a film in which two things come and go at ra
 plot.audio(heard, films.SAMPLE_RATE, label="The sound of the film: clicks in hiss")
 
 # %% [markdown]
-# To find the offset, measure change in both: how much each frame differs from the one before (without the flicker of the whole picture), and how much the loudness differs. At the right offset the two rise and fall together. Their **correlation** is
+# To find the offset, measure change in both: how much each frame differs from the one before (without the flicker of the whole picture), and how much the loudness differs. At the right offset the two rise and fall together. How far they do is their **correlation**: covariance over the product of their spreads, from −1 to 1.
 #
 # $$r(d) = \frac{\sum_i (a_i - \bar a)(b_{i+d} - \bar b)}{\sqrt{\sum_i (a_i - \bar a)^2 \sum_i (b_{i+d} - \bar b)^2}}$$
 #
