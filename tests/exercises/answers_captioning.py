@@ -68,7 +68,41 @@ def of_sentences(hypotheses, references, max_n):
     return np.mean([one([said], [right], max_n) for said, right in zip(hypotheses, references, strict=True)])
 
 
+# ---------------------------------------------------------------- captioning.5
+def chooser(rank="truth", enough=lambda s: s >= 0.9, error="both", lead="share", next_best=1):
+    """A right answer with places to go wrong."""
+
+    def answer(bleu, cider, statements, true, n):
+        inside = [k for k in range(len(true)) if enough(statements[k])]
+        keys = {"truth": true, "bleu": bleu, "cider": cider, "length": statements, "falsehood": -true}[rank]
+        ranked = sorted(inside, key=lambda k: (-keys[k], k))
+        a, b = ranked[0], ranked[min(next_best, len(ranked) - 1)]
+        p, q = true[a] / n, true[b] / n
+        spread = p * (1 - p) + (q * (1 - q) if error == "both" else 0)
+        clear = p - q > 1.96 * math.sqrt(spread / n)
+        if error in ("none", "infinite"):
+            clear = error == "none"
+        gap = p - q if lead == "share" else int(true[a] - true[b])
+        return (a if clear else -1), (0.0 if lead == "if chosen" and not clear else gap)
+
+    return answer
+
+
 ANSWERS = {
+    "captioning.5": Answers(
+        right=[chooser(), lambda *args: tuple(np.float64(x) for x in chooser()(*args))],
+        wrong=[
+            (chooser(rank="bleu"), "chose by BLEU"),
+            (chooser(rank="cider"), "chose by CIDEr-D"),
+            (chooser(rank="length"), "says most"),
+            (chooser(enough=lambda s: True), "leaves facts out"),
+            (chooser(enough=lambda s: s > 0.9), "Exactly 0.9"),
+            (chooser(error="none"), "Another test"),
+            (chooser(error="infinite"), "always undecided"),
+            (chooser(error="one"), "one of the two shares"),
+            (chooser(lead="captions"), "divide by n"),
+        ],
+    ),
     "captioning.1": Answers(
         right=[
             beam(),

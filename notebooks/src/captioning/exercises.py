@@ -1,4 +1,4 @@
-"""One beam-search step, corpus BLEU, a blank on top p and the open challenge; the exercises in PyTorch are in their own file."""
+"""One beam-search step, corpus BLEU, a choice among three reports, a blank on top p and the open challenge; the exercises in PyTorch are in their own file."""
 
 import math
 from collections import Counter
@@ -18,8 +18,10 @@ from mmcourse.exercise import (
     edit,
     example,
     exercise,
+    in_turn,
     lesson,
     one_of,
+    paragraph,
     part,
     right,
     says,
@@ -27,7 +29,7 @@ from mmcourse.exercise import (
 
 lesson(
     "captioning",
-    promise="One step of beam search, a loss that rewards truth, a decoding step with a cache, corpus BLEU, and a challenge: "
+    promise="One step of beam search, a loss that rewards truth, a decoding step with a cache, corpus BLEU, a choice among three reports, and a challenge: "
     "the judge of left and right that the lesson's model is not.",
     uses="NumPy and Python; two PyTorch",
     setup="""
@@ -291,6 +293,145 @@ def by_sets(hypotheses, references, max_n):
     for words, right_ones in zip(hypotheses, references, strict=True):
         r += sorted(map(len, right_ones), key=lambda size: (abs(size - len(words)), size))[0]
     return math.exp(log_sum / max_n) * (1 if c >= r else math.exp(1 - r / c))
+
+
+# ---------------------------------------------------------------- 5
+def choose(bleu, cider, statements, true, n):
+    """Return the number of the captioner to choose, or -1 where the lead is not clear, and its lead."""
+    says_enough = statements >= 0.9
+    share = np.where(says_enough, true / n, -1.0)
+    first, second = np.argsort(-share, kind="stable")[:2]
+    lead = share[first] - share[second]
+    noise = share[first] * (1 - share[first]) + share[second] * (1 - share[second])
+    clear = lead > 1.96 * np.sqrt(noise / n)
+    choice = first if clear else -1
+    return int(choice), lead
+
+
+def draw_captioners(g, gap, silent=False, border=False):
+    """Three reports or more; the truest that says enough leads by `gap` times the error, another has the largest BLEU."""
+    n, k = int(g.integers(300, 1001)), int(g.integers(3, 6))
+    best = g.uniform(0.8, 0.96)
+    second = best - gap * 1.96 * math.sqrt(2 * best * (1 - best) / n)
+    shares = np.array([best, second, *(second - g.uniform(0.03, 0.3, k - 2))])
+    statements = g.uniform(0.93, 1.07, k).round(2)
+    if silent:  # the third is the truest, because it says less
+        shares[2] = best + g.uniform(0.02, 0.039)
+        statements[2] = round(g.uniform(0.4, 0.85), 2)
+    if border:
+        statements[0] = 0.9
+    true = np.round(shares * n).astype(int)
+    bleu, cider = np.sort(g.uniform(0.3, 0.45, k).round(3)), np.sort(g.uniform(1.5, 2.5, k).round(2))
+    bleu[1:], cider[1:] = g.permutation(bleu[1:]), g.permutation(cider[1:])  # the truest has the smallest
+    order = g.permutation(k)
+    return bleu[order], cider[order], statements[order], true[order], n
+
+
+LESSON_REPORT = (np.array([0.43, 0.37, 0.42]), np.array([2.1, 2.0, 1.9]), np.ones(3), np.array([199, 0, 200]), 200)
+
+reports = exercise(
+    "captioning.5",
+    choose,
+    title="Which captioner would you choose?",
+    points=2,
+    difficulty=2,
+    minutes=12,
+    statement=[
+        context(
+            "Several captioners have described the same `n` pictures. The report has four numbers of each, as arrays (k,): "
+            "`bleu`, `cider` (CIDEr-D), `statements` (facts in a caption, as a multiple of what the grammar states: 1 is as "
+            "many), and `true` (how many of its n captions are wholly true)."
+        ),
+        paragraph(),
+        says("- BLEU and CIDEr-D compare words with references. They do not decide.", mistake="chose by BLEU"),
+        says("- Nor does the one win that says most,", mistake="chose the one that says most"),
+        says(
+            "but a captioner with `statements` below 0.9 is out: who says little is seldom wrong.",
+            mistake="leaves facts out",
+        ),
+        says("(Exactly 0.9 is still in. At least two are always in.)", mistake="Exactly 0.9"),
+        says("- Of those that are in, the one with the largest share of true captions is ahead.", mistake="least true"),
+        says("- Its *lead* is its share minus that of the next best that is in.", mistake="lead over the third"),
+        says(
+            r"- The lead is clear if it is larger than $1.96 \sqrt{(p_1 (1 - p_1) + p_2 (1 - p_2)) / n}$, where $p_1$ and "
+            "$p_2$ are these two shares.",
+            mistake="Another test could turn",
+        ),
+        context(
+            "(The formula takes the captioners' mistakes as independent. On the same pictures they often share them, so it "
+            "is careful; with the captions at hand you would compare pair by pair.)"
+        ),
+        paragraph(),
+        says(
+            "**Write** `choose(bleu, cider, statements, true, n)`. Return the number of the captioner that is ahead, counted "
+            "from 0,",
+            mistake="always undecided",
+        ),
+        says("or -1 where its lead is not clear;", mistake="Another test could turn"),
+        says("and the lead, as a share, whatever the choice is.", mistake="number of captions"),
+        example("""
+true, n = np.array([199, 0, 200]), 200
+print((true / n).round(3))  # of three speakers in the lesson; the second is the liar
+"""),
+    ],
+    hints=[
+        "Which of the four arrays decide, and which only tempt? Give a captioner that is out a share that can never be ahead.",
+        "`share = np.where(statements >= 0.9, true / n, -1.0)`, then `np.argsort(-share)[:2]` are the first and the second.",
+    ],
+    draw=draw_captioners,
+    parts=[
+        part("a clear lead", weight=2, gap=one_of(1.6, 2.2, 3.0)),
+        part("a lead that may be luck", weight=2, gap=one_of(0.2, 0.5, 0.8)),
+        part("one says little", weight=2, gap=one_of(1.6, 2.2, 3.0), silent=True),
+        part("one says little, and a lead that may be luck", gap=one_of(0.2, 0.5, 0.8), silent=True),
+        part("exactly 0.9", gap=one_of(1.6, 2.2, 3.0), silent=one_of(True, False), border=True),
+        part("near the line", gap=in_turn(0.8, 1.25)),
+        part("three speakers of the lesson", public_only=True, inputs=[LESSON_REPORT]),
+    ],
+    own={"gap": 2.0},
+    own_says="A report of your own",
+    mistakes={
+        "You chose by BLEU. It compares words with references: a false word costs it as little as an unusual one.": (
+            "first, second = np.argsort(-np.where(says_enough, bleu, -1.0), kind='stable')[:2]"
+        ),
+        "You chose by CIDEr-D. It compares words with references, and rare words cost it more than false ones.": (
+            "first, second = np.argsort(-np.where(says_enough, cider, -1.0), kind='stable')[:2]"
+        ),
+        "You chose the one that says most. How much is said only decides who is out.": (
+            "first, second = np.argsort(-statements, kind='stable')[:2]"
+        ),
+        "You kept a captioner that leaves facts out: below 0.9 it is out, however true it is.": "share = true / n",
+        "Exactly 0.9 is still in.": "says_enough = statements > 0.9",
+        "You took the least true. The largest share is ahead.": (
+            "first, second = np.argsort(np.where(says_enough, true / n, 2.0), kind='stable')[:2]"
+        ),
+        "This is the lead over the third. Take the next best that is in.": edit("[:2]", "[[0, 2]]"),
+        "Another test could turn this lead around: where it is not larger than the error, the answer is -1.": (
+            "clear = True"
+        ),
+        "Your answer is always undecided. A lead that is larger than its error is a reason to choose.": "clear = False",
+        "Your error leaves out one of the two shares: both could have come out otherwise.": (
+            "noise = share[first] * (1 - share[first])"
+        ),
+        "Your lead is a number of captions: divide by n.": "return int(choice), lead * n",
+        "Your lead is 0 where you choose none. It is wanted whatever the choice is.": (
+            "return int(choice), lead if clear else 0.0"
+        ),
+    },
+    praise="Truth first, with how much is said beside it and an error behind it: then the tempting numbers have no vote.",
+    names=("choice", "lead"),
+)
+
+
+@right(reports)
+def by_sorting(bleu, cider, statements, true, n):
+    ranked = sorted(
+        ((t / n, -k) for k, (t, s) in enumerate(zip(true, statements, strict=True)) if s >= 0.9), reverse=True
+    )
+    (p, place), (q, _) = ranked[:2]
+    if (p - q) ** 2 * n > 1.96**2 * (p * (1 - p) + q * (1 - q)):
+        return -place, p - q
+    return -1, p - q
 
 
 # ---------------------------------------------------------------- an open challenge

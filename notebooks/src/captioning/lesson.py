@@ -15,7 +15,7 @@
 # **Before this:** [clip](clip.ipynb) (the vision encoder, and *foils*: captions that are false in one fact), [attention](attention.ipynb) and
 # [transformers](transformers.ipynb) (causal mask, cross-attention, decoder block), [evaluate](evaluate.ipynb) (what a score can rest on).
 #
-# **Time to read:** 70 minutes with the four blanks, then 80 for the [exercises](exercises/captioning.ipynb). The same captioner in Keras, and what
+# **Time to read:** 75 minutes with the four blanks, then 90 for the [exercises](exercises/captioning.ipynb). The same captioner in Keras, and what
 # length costs, are in [a second notebook](captioning_deeper.ipynb).
 
 # %%
@@ -579,7 +579,7 @@ print("\n".join(by_hand))
 assert by_hand == captions[:3]
 
 # %% [markdown]
-# **Sampling** picks the next piece at random, by its probability. Two settings change the probabilities first. The *temperature* T divides the logits z, softmax(z / T): below 1, the large get larger. **Top p**, the *nucleus* (Holtzman et al. 2019), keeps the smallest set of most probable pieces that
+# **Sampling** picks the next piece at random, by its probability. Three settings change the probabilities first. The *temperature* T divides the logits z, softmax(z / T): below 1, the large get larger. **Top k** keeps the k most probable pieces, whether they have nearly all of the probability together or hardly any. **Top p**, the *nucleus* (Holtzman et al. 2019), keeps the smallest set of most probable pieces that
 # has at least p together.
 #
 # **Your turn (blank 4).** Cut a distribution to its nucleus.
@@ -675,8 +675,12 @@ draw.show(
 )
 
 # %% [markdown]
-# Greedy decoding would have kept *a* alone, the better beam, and gone on with *a red*, 0.200; beam search also finds *an orange*, 0.320. (A program adds logarithms in place of multiplying.) Of the texts that have ended, it takes the most probable one: here the one with the largest sum of ln p, not divided by its length (exercise 1 builds
-# the step). So greedy decoding and beam search *search* for a probable sentence; sampling does not. All of them on the same 100 pictures, with the share of true captions, and the mean of ln p, the logarithm of the probability that the model itself gives to its sentence (over those that are grammatical):
+# Greedy decoding would have kept *a* alone, the better beam, and gone on with *a red*, 0.200; beam search also finds *an orange*, 0.320. (A program adds logarithms in place of multiplying.) Of the texts that have ended, it takes the most probable one.
+#
+# Each further piece makes a text less probable, so this favors short texts. **Length normalization** divides the sum of ln p by $((5 + \text{length}) / 6)^\alpha$ before it sorts (Wu et al. 2016). The *exponent* α says how much a long text is excused; at 0, as here, nothing is divided (exercise 1 builds
+# the step).
+#
+# So greedy decoding and beam search *search* for a probable sentence; sampling does not. All of them on the same 100 pictures, with the share of true captions, and the mean of ln p, the logarithm of the probability that the model itself gives to its sentence (over those that are grammatical):
 
 # %% tags=["free"]
 N = 100
@@ -1675,12 +1679,27 @@ else:
 #
 # The language of the captions. It is not looking.
 # </details>
+#
+# 7\. Find it: why is the validation loss of this Keras captioner too good?
+#
+# ```python
+# def test_step(self, batch):
+#     with tf.GradientTape() as tape:
+#         loss = self.loss_of(batch, training=False)
+#     gradients = tape.gradient(loss, self.trainable_variables)
+#     self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+#     return {"loss": loss}
+# ```
+# <details><summary>Answer</summary>
+#
+# It was copied from the training step: `apply_gradients` updates the weights in the *test* step, so the model is trained on the validation pictures. A test step computes loss and metrics, and changes nothing. Keras's own example of a captioner had this until 2021 (keras-io, pull request 557).
+# </details>
 
 # %% [markdown]
 # ## 14 · Exercises and where next
 
 # %% [markdown]
-# [The exercises](exercises/captioning.ipynb): one step of beam search, a loss that rewards truth, a decoding step with a cache, BLEU of a corpus, and an open challenge: the judge of left and right that this model is not.
+# [The exercises](exercises/captioning.ipynb): one step of beam search, a loss that rewards truth, a decoding step with a cache, BLEU of a corpus, a choice among three reports, and an open challenge: the judge of left and right that this model is not.
 #
 # **Where next:** lesson [vlm](vlm.ipynb), in which a language model gets the picture as pieces of its own and answers questions. · **Back to:** [clip](clip.ipynb).
 #
