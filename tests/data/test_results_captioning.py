@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmcourse.datasets import data_dir, lesson_dir, vocabulary
+from mmcourse.datasets import data_dir, lesson_dir, results, vocabulary
 from mmcourse.datasets.scenes import world
 from mmcourse.datasets.scenes.captions import english
 from mmcourse.datasets.scenes.drawing import RGB, draw
@@ -128,3 +128,112 @@ def test_the_card_is_written_from_figures(run, tmp_path):
     found = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
     run.write_card(tmp_path, Captioner.from_pretrained("captioning"), found)
     assert (tmp_path / "README.md").read_bytes() == (folder / "README.md").read_bytes()
+
+
+# ---------------------------------------------------------------- tables of results.json
+def test_variety_by_hand(run):
+    """Two seeds: one of two captions changes; the openings of the first are two, of the second one."""
+    runs = [["A red star.", "The box."], ["A red star.", "A red box."]]
+    found = run.variety(runs)
+    assert found["changed"][0] == 0.5 and found["openings"] == [1.5, 6.4]  # t(1) = 12.706, error 0.5
+    assert run.variety(runs[:1]) == {"changed": [0.0, 0.0], "openings": [2.0, 0.0]}
+
+
+@pytest.mark.parametrize(
+    ("caption", "place", "kind", "number"),
+    [
+        ("An orange star is below a tiny red box.", 1, "color", 2),  # the article leaves orange, azure, amber, emerald
+        ("A red star is below a tiny red box.", 2, "shape", 6),
+        ("A red star is below a tiny red box.", 6, "size", 2),
+        ("A red star is below a tiny red box.", 4, "side", 2),
+        ("There are two things: a red star and a blue box.", 2, "number", 1),  # the list gives it away
+        ("A red star lies in the top left corner.", 6, "place", 2),
+        ("Here is a red star and a blue box on a dotted background.", 11, "background", 5),
+        ("A red star is below a tiny red box.", 3, "other", 1),
+    ],
+)
+def test_fillers_are_sentences_of_the_grammar(run, caption, place, kind, number):
+    options = run.fillers(caption, place)
+    assert caption in options and options[caption] == run.meaning(caption)
+    assert run.kind_of(caption.split()[place].rstrip(".,:").lower(), set(options.values())) == kind
+    if caption.startswith("An "):
+        words = {text.split()[1] for text in options}
+        assert words == {"orange", "azure", "amber", "emerald"}
+    else:
+        assert len(set(options.values())) == number
+
+
+def test_meanings_are_chosen_with_their_synonyms_and_ties_are_shared(run):
+    log_p = np.log([0.3, 0.2, 0.4])
+    assert run.share_right(log_p, ["a", "a", "b"], "a") == 1 and run.share_right(log_p, ["a", "a", "b"], "b") == 0
+    assert run.share_right(np.log([0.5, 0.5]), ["a", "b"], "a") == 0.5
+
+
+def test_log_p_of_texts_is_the_captioner_s(run):
+    model = small_model().eval()
+    scenes = [world.make(3, index) for index in range(5)]
+    image = draw(scenes[0])
+    texts = [english(scene) for scene in scenes]
+    with torch.no_grad():
+        found = run.log_p_of_texts(model, model.encode_image(prepare_images(image)), texts)
+    assert found == pytest.approx(model.log_likelihood(np.stack([image] * 5), texts).numpy(), abs=1e-4)
+
+
+def test_a_share_by_scene_has_the_interval_of_a_ratio(run):
+    share, error = run.by_scene(np.array([0, 0, 1, 1]), np.array([1.0, 1, 0, 0]), 2)
+    assert share == 0.5 and error == pytest.approx(1.96 * np.std([1, -1], ddof=1) / 2 / np.sqrt(2), abs=1e-4)
+
+
+ERASED = {
+    "color": "color",
+    "shape": "shape",
+    "size": "size",
+    "background": "background",
+    "place of a lone thing": "place",
+}
+ERASED |= {"side": "side", "number": "number", "all others": "other", "all words": "all"}
+
+
+@pytest.mark.parametrize("name", ERASED)
+def test_the_lesson_s_table_of_erased_words_is_the_stored_one(name):
+    row = results("captioning")["erased"]["kinds"][ERASED[name]]
+    text = (lesson_dir("captioning") / "lesson.py").read_text(encoding="utf-8")
+    cells = text.split(f"# | {name} |")[1].split("\n")[0].strip(" |").split(" | ")
+    assert int(cells[0]) == row["words"]
+    for cell, judge in zip(cells[1:], ("own", "gray", "grammar alone"), strict=True):
+        share, error = row[judge]
+        assert cell == f"{share:.2f}" + (f" ± {error:.2f}" if error >= 0.005 else "")
+
+
+def test_what_the_grammar_alone_guesses_is_exact_and_needs_no_model(run):
+    stored = results("captioning")["erased"]["kinds"]
+    assert stored["all"]["words"] == sum(stored[kind]["words"] for kind in run.KINDS)
+    again = run.make_erased(8, small_model())["kinds"]
+    assert again["number"]["grammar alone"][0] == again["other"]["own"][0] == 1
+    assert again["background"]["grammar alone"][0] == pytest.approx(0.2)
+    assert stored["side"]["own"][0] - stored["side"]["own"][1] < stored["side"]["grammar alone"][0]
+    for kind in ("color", "shape", "size", "background", "place"):
+        assert stored[kind]["own"] == [1.0, 0.0] and stored[kind]["gray"][0] < 0.7
+
+
+def test_the_lesson_s_sentences_of_nlvr_are_counted(run):
+    found = results("captioning")["nlvr"]
+    text = (lesson_dir("captioning") / "lesson.py").read_text(encoding="utf-8")
+    said = f"{found['sentences']} sentences of its development set ({found['different']} different ones)"
+    assert said in text and f"our grammar can read {found['parsed']}; in only {found['only known words']} " in text
+
+
+def test_stored_greedy_and_beam_captions_are_the_model_s(run):
+    again = run.make_beams(2, (1, 5))["widths"]
+    stored = results("captioning")["beams"]
+    assert set(stored["widths"]) == {str(width) for width in run.WIDTHS}
+    assert all(len(found) == stored["pictures"] for found in stored["widths"].values())
+    for width, found in again.items():
+        for (said, log_p), (text, before) in zip(found, results("captioning")["beams"]["widths"][width], strict=False):
+            assert said == text and log_p == pytest.approx(before, abs=0.01)
+
+
+def test_no_sentence_of_people_is_one_of_the_grammar(run):
+    found = run.make_nlvr()
+    stored = results("captioning")["nlvr"]
+    assert found == stored and stored["parsed"] == 0

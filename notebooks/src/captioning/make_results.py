@@ -2,12 +2,20 @@
 
     make results captioning                                  # at most 90 minutes on two cores
     python notebooks/src/captioning/make_results.py --steps 200 --scenes 2000 --out /tmp/captioning   # a try
-    python notebooks/src/captioning/make_results.py --decoding   # only what decoding makes of the shipped model
+    python notebooks/src/captioning/make_results.py --decoding   # only the search of the shipped model (`figures.json`)
+    python notebooks/src/captioning/make_results.py decoding erased   # only these tables of `results.json`
 
 The picture tower starts from the shipped CLIP; for the first steps it is frozen, then it is trained along. Each picture
 of a batch comes with three captions of three speakers, half of the pictures mirrored, with what is said of a mirrored
 scene. Matrices are trained by Muon, the rest by AdamW. The learning rate falls to 0 at the last step, or sooner where
 `--minutes` would not suffice.
+
+Then four tables of the shipped model are stored in `results.json`, three minutes in all:
+
+- `decoding`: truth and variety of seven ways to decode, 200 scenes, five seeds where chance is in it, beside the grammar;
+- `beams`: what beam search says of the first pictures at five widths;
+- `erased`: each word of 200 captions erased in turn: with which picture, or none, is the right meaning found again?
+- `nlvr`: how many of the sentences that people wrote for NLVR our grammar can read (only where the data are).
 
 Everything drawn by chance comes from the seed; another processor or another PyTorch rounds differently.
 """
@@ -19,22 +27,29 @@ import functools
 import hashlib
 import json
 import math
+import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import t as student_t
 from torch.nn import functional as F
 
-from mmcourse.datasets import data_dir, vocabulary
-from mmcourse.datasets.scenes import world
+from mmcourse import runtime
+from mmcourse.authoring.tables import make_tables
+from mmcourse.datasets import data_dir, results, vocabulary
+from mmcourse.datasets.scenes import captions as grammar
+from mmcourse.datasets.scenes import truth, world
 from mmcourse.datasets.scenes.captions import english
 from mmcourse.datasets.scenes.drawing import draw
 from mmcourse.figures import captioning as captioning_figures
+from mmcourse.figures.scenes import draw_scenes
 from mmcourse.io import atomic_write
-from mmcourse.torch.captioner import Captioner
+from mmcourse.torch.captioner import Captioner, encode_captions
 from mmcourse.torch.clip import CLIP, prepare_images
 from mmcourse.training.torch.muon import Muon
 
@@ -241,9 +256,14 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=None, help="a folder for the model after every 250 steps")
     parser.add_argument("--out", type=Path, default=None, help="another folder for the model")
     parser.add_argument("--decoding", action="store_true", help="train nothing: measure decoding of the stored model")
+    parser.add_argument("tables", nargs="*", help=f"train nothing: make these tables ({', '.join(TABLES)})")
     options = parser.parse_args()
     if options.decoding:
         measure_decoding(options.out)
+        return
+    if options.tables:
+        runtime.setup(threads=1)
+        make_tables("captioning", TABLES, options.tables, packages=("numpy", "torch"))
         return
     fast = has_fast_bfloat16()
     torch.manual_seed(SEED)
@@ -265,6 +285,8 @@ def main() -> None:
         "curve": curve,
     }
     save(model, training, options.out)
+    if options.out is None:
+        make_tables("captioning", TABLES, packages=("numpy", "torch"))
 
 
 CARD = """\
@@ -274,7 +296,8 @@ Says in one English sentence what is in a picture of `scenes`: the picture tower
 Transformer decoder with cross-attention. {weights:,} weights as float16, loaded by safetensors only:
 
 ```python
-from mmcourse.torch.captioner import Captioner
+from mmcourse.figures.scenes import draw_scenes
+from mmcourse.torch.captioner import Captioner, encode_captions
 model = Captioner.from_pretrained("captioning")
 model.caption(pictures)
 ```
@@ -420,6 +443,241 @@ def save(model: Captioner, training: dict, out: Path | None = None) -> None:
     atomic_write(folder / "figures.json", json.dumps(found, indent=1) + "\n")
     write_card(folder, model, found)
     print(json.dumps(figures, indent=1))
+
+
+# ---------------------------------------------------------------- tables of `results.json`
+SCENES, SEEDS, BEAM_PICTURES = 200, 5, 8
+WAYS = {
+    "greedy": {"method": "greedy"},
+    "beam 5, exponent 0": {"method": "beam", "num_beams": 5},
+    "beam 5, exponent 0.7": {"method": "beam", "num_beams": 5, "alpha": 0.7},
+    "temperature 0.5": {"method": "sample", "temperature": 0.5},
+    "top k 3": {"method": "sample", "top_k": 3},
+    "top p 0.9": {"method": "sample", "top_p": 0.9},
+    "temperature 1": {"method": "sample"},
+}
+WIDTHS = (1, 2, 5, 10, 50)
+
+
+def over_scenes(values: np.ndarray) -> list[float]:
+    """Mean and half the width of its 95 % interval, of one value for each scene."""
+    return [round(float(np.mean(values)), 4), round(float(1.96 * np.std(values, ddof=1) / math.sqrt(len(values))), 4)]
+
+
+def variety(runs: Sequence[Sequence[str]]) -> dict[str, list[float]]:
+    """How much captions of the same scenes differ, from one run for each seed.
+
+    "changed": what share of the captions another seed changes, over all pairs of seeds, with its interval over scenes.
+    "openings": how many different first two words there are, by seed: the mean, and Student's interval over seeds.
+    """
+    said = np.array(runs)  # (seeds, scenes)
+    pairs = [(i, j) for i in range(len(said)) for j in range(i)]
+    changed = np.mean([said[i] != said[j] for i, j in pairs], axis=0) if pairs else np.zeros(said.shape[1])
+    openings = [len({" ".join(grammar.tokens(text)[:2]) for text in run}) for run in runs]
+    half_width = 0.0
+    if len(openings) > 1:
+        error = np.std(openings, ddof=1) / math.sqrt(len(openings))
+        half_width = float(student_t.ppf(0.975, len(openings) - 1) * error)
+    return {"changed": over_scenes(changed), "openings": [round(float(np.mean(openings)), 1), round(half_width, 1)]}
+
+
+def measure_runs(
+    runs: Sequence[Sequence[str]], scenes: Sequence[world.Scene], images: np.ndarray, model: Captioner
+) -> dict:
+    """Truth, variety, length and ln p of captions, one list of them for each seed."""
+    faults = [
+        [captioning_figures.find_faults(text, scene) for text, scene in zip(run, scenes, strict=True)] for run in runs
+    ]
+    said = [[truth.parse(text) for text in run] for run in runs]
+    log_p = []
+    for run, statements in zip(runs, said, strict=True):
+        good = [row for row, statement in enumerate(statements) if statement is not None]
+        log_p.append(float(model.log_likelihood(images[good], [run[row] for row in good]).mean()))
+    other = [[any(fault != "relation" for fault in found) for found in run] for run in faults]
+    words = [[len(grammar.tokens(text)) for text in run] for run in runs]
+    return {
+        "true": over_scenes(np.mean([[not found for found in run] for run in faults], axis=0)),
+        "grammatical": round(float(np.mean([[one is not None for one in run] for run in said])), 4),
+        "relations": round(float(np.mean([[bool(one and one.relation) for one in run] for run in said])), 4),
+        "other faults": round(float(np.mean(other)), 4),
+        **variety(runs),
+        "words": over_scenes(np.mean(words, axis=0)),
+        "log_p": round(float(np.mean(log_p)), 3),
+        "seeds": len(runs),
+    }
+
+
+def make_decoding(n: int = SCENES, seeds: int = SEEDS, model: Captioner | None = None) -> dict:
+    """Truth against variety of every way to decode, and of the grammar itself."""
+    model = Captioner.from_pretrained("captioning") if model is None else model
+    scenes, images = draw_scenes(n)
+    rows = {}
+    for name, options in WAYS.items():
+        if options["method"] == "sample":
+            runs = [model.caption(images, seed=seed, **options) for seed in range(seeds)]
+        else:
+            runs = [model.caption(images, **options)]
+        rows[name] = measure_runs(runs, scenes, images, model)
+        print(name, rows[name], flush=True)
+    speakers = [[english(replace(scene, seed=(*scene.seed, 300 + k))) for scene in scenes] for k in range(seeds)]
+    rows["the grammar"] = measure_runs(speakers, scenes, images, model)
+    print("the grammar", rows["the grammar"], flush=True)
+    return {"scenes": n, "rows": rows}
+
+
+def make_beams(n: int = BEAM_PICTURES, widths: Sequence[int] = WIDTHS, model: Captioner | None = None) -> dict:
+    """What beam search of each width says of the first pictures, and the model's ln p of it."""
+    model = Captioner.from_pretrained("captioning") if model is None else model
+    _, images = draw_scenes(n)
+    found = {}
+    for width in widths:
+        options = {"method": "beam", "num_beams": width} if width > 1 else {"method": "greedy"}
+        said = model.caption(images, batch_size=max(1, 400 // width), **options)
+        log_p = model.log_likelihood(images, said).tolist()
+        found[str(width)] = [[text, round(value, 4)] for text, value in zip(said, log_p, strict=True)]
+        print(width, found[str(width)], flush=True)
+    return {"pictures": n, "widths": found}
+
+
+# ---- one word erased
+KINDS = ("color", "shape", "size", "side", "place", "background", "number", "other")
+WRONG_ARTICLE = re.compile(r"\ba [aeiou]|\ban [^aeiou]")
+
+
+def meaning(text: str) -> tuple | None:
+    """What a caption says, without how it says it; None where the grammar cannot say it."""
+    said = truth.parse(text)
+    if said is None or WRONG_ARTICLE.search(text.lower()):
+        return None
+    things = tuple((thing.shape, thing.color, thing.size) for thing in said.things)
+    return things, said.relation, said.place, said.texture, said.count
+
+
+def fillers(caption: str, place: int) -> dict[str, tuple]:
+    """Every caption that differs in this word only (or not at all), and is still one of the grammar's → its meaning."""
+    words = caption.split()
+    bare = words[place].rstrip(".,:")
+    found = {}
+    for word in grammar.vocabulary():
+        new = word.capitalize() if place == 0 else word
+        text = " ".join([*words[:place], new + words[place][len(bare) :], *words[place + 1 :]])
+        said = meaning(text)
+        if said is not None and said[4] in (None, len(said[0])):
+            found[text] = said
+    return found
+
+
+def kind_of(word: str, meanings: set[tuple]) -> str:
+    """Which kind of fact a word states, one of KINDS; "other" where nothing else could be said there."""
+    lists = (truth.COLOR_OF, truth.SHAPE_OF, truth.SIZE_OF, grammar.ENGLISH["count"], world.TEXTURES, ("middle",))
+    for kind, words in zip(("color", "shape", "size", "number", "background", "place"), lists, strict=True):
+        if word in words:
+            return kind
+    if len({said[1] for said in meanings}) > 1:
+        return "side"
+    return "place" if len({said[2] for said in meanings}) > 1 else "other"
+
+
+def share_right(log_p: np.ndarray, meanings: Sequence, right) -> float:
+    """Whether the most probable meaning is the right one, the probabilities of its wordings added; ties are shared."""
+    different = list(dict.fromkeys(meanings))
+    sums = [np.logaddexp.reduce([p for p, m in zip(log_p, meanings, strict=True) if m == one]) for one in different]
+    best = [one for one, total in zip(different, sums, strict=True) if total > max(sums) - 1e-9]
+    return (right in best) / len(best)
+
+
+@torch.no_grad()
+def log_p_of_texts(model: Captioner, grid: torch.Tensor, texts: Sequence[str]) -> np.ndarray:
+    """ln p of several captions of one picture, whose grid (1, 64, dim) is computed already."""
+    ids, padding_mask = encode_captions(texts)
+    cache = model.start_cache(grid)
+    logits = model.to_logits(model.hidden_states(ids[:, :-1], cache))
+    nats = F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+    return -(nats * padding_mask[:, 1:]).double().sum(dim=1).numpy()
+
+
+def by_scene(rows: np.ndarray, right: np.ndarray, n: int) -> list[float]:
+    """Share that is right, and half the width of its 95 % interval: scenes are independent, words of one are not."""
+    counts = np.bincount(rows, minlength=n)
+    sums = np.bincount(rows, weights=right, minlength=n)
+    share = sums.sum() / counts.sum()
+    error = np.std(sums - share * counts, ddof=1) / counts.mean() / math.sqrt(n)
+    return [round(float(share), 4), round(float(1.96 * error), 4)]
+
+
+def make_erased(n: int = SCENES, model: Captioner | None = None) -> dict:
+    """Each word of the grammar's captions erased in turn; the most probable meaning of what can stand there.
+
+    Judges: the captioner with the caption's own picture and with a gray one, and the grammar's exact probabilities with
+    no picture at all. "same word" asks for the very word, of the grammar alone (synonyms are equally probable there).
+    """
+    model = (Captioner.from_pretrained("captioning") if model is None else model).eval()
+    scenes, images = draw_scenes(n)
+    with torch.no_grad():
+        grids = model.encode_image(prepare_images(images))
+        gray = model.encode_image(prepare_images(np.full_like(images[:1], 128)))
+    judges = ("own", "gray", "grammar alone", "same word")
+    found: dict[str, list] = {kind: [] for kind in KINDS}
+    for row, scene in enumerate(scenes):
+        caption = english(scene)
+        right = meaning(caption)
+        open_words, texts = [], []  # words at which something else could be said
+        for place, word in enumerate(caption.split()):
+            options = fillers(caption, place)
+            names = list(options)
+            kind = kind_of(word.rstrip(".,:").lower(), set(options.values()))
+            alone = np.array([truth.log_p_text(text) for text in names])
+            blind = share_right(alone, list(options.values()), right)
+            same = share_right(alone, names, caption)
+            if len(set(options.values())) == 1:
+                found[kind].append((row, 1.0, 1.0, blind, same))
+            else:
+                open_words.append((kind, options, len(texts), blind, same))
+                texts += names
+        if not texts:
+            continue
+        by_picture = [log_p_of_texts(model, grid, texts) for grid in (grids[row : row + 1], gray)]
+        for kind, options, start, blind, same in open_words:
+            part, meanings = slice(start, start + len(options)), list(options.values())
+            judged = [share_right(log_p[part], meanings, right) for log_p in by_picture]
+            found[kind].append((row, *judged, blind, same))
+    found["all"] = sum((found[kind] for kind in KINDS), [])
+    table: dict[str, dict] = {}
+    for kind, list_of_words in found.items():
+        values = np.array(list_of_words)
+        rows = values[:, 0].astype(int)
+        table[kind] = {"words": len(rows)}
+        for column, judge in enumerate(judges, 1):
+            table[kind][judge] = by_scene(rows, values[:, column], n)
+        print(kind, table[kind], flush=True)
+    return {"scenes": n, "kinds": table}
+
+
+def make_nlvr() -> dict:
+    """How many of the sentences that people wrote for NLVR's development pictures the grammar can read."""
+    folder = os.environ.get("MMCOURSE_REAL_DATA")
+    path = Path(folder or ".") / "nlvr" / "dev.json"
+    if not path.is_file():  # what was stored stays
+        print("nlvr/dev.json is not here: set MMCOURSE_REAL_DATA to the folder that holds nlvr")
+        return results("captioning")["nlvr"]
+    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    sentences = sorted({line["identifier"]: line["sentence"] for line in lines}.values())
+    known = set(grammar.vocabulary())
+    words = [grammar.tokens(sentence) for sentence in sentences]
+    read = sum(truth.parse(sentence) is not None for sentence in sentences)
+    found = {
+        "sentences": len(sentences),
+        "different": len({" ".join(one) for one in words}),
+        "parsed": read,
+        "only known words": sum(set(one) <= known for one in words),
+        "words": len({word for one in words for word in one}),
+        "words of the grammar": len(known),
+    }
+    print(found, flush=True)
+    return found
+
+
+TABLES = {"decoding": make_decoding, "beams": make_beams, "erased": make_erased, "nlvr": make_nlvr}
 
 
 if __name__ == "__main__":
