@@ -296,8 +296,7 @@ Says in one English sentence what is in a picture of `scenes`: the picture tower
 Transformer decoder with cross-attention. {weights:,} weights as float16, loaded by safetensors only:
 
 ```python
-from mmcourse.figures.scenes import draw_scenes
-from mmcourse.torch.captioner import Captioner, encode_captions
+from mmcourse.torch.captioner import Captioner
 model = Captioner.from_pretrained("captioning")
 model.caption(pictures)
 ```
