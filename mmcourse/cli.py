@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mmcourse.authoring import Lesson
     from mmcourse.datasets.public import Source
+    from mmcourse.figures.aims import Row
 
 app = typer.Typer(
     name="mmcourse",
@@ -271,14 +272,59 @@ def stale() -> None:
 
 @app.command()
 def figures(
-    lesson: Annotated[str, typer.Argument(help="a lesson with a shipped model, for instance clip")],
-    n: Annotated[int, typer.Option("-n", help="test samples")] = 1000,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON only")] = False,
+    lessons: Annotated[
+        list[str] | None, typer.Argument(metavar="[SLUG…]", help="Lessons with a shipped model; all by default.")
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", help="Compute anew, on so many test samples.", show_default="1000")
+    ] = None,
+    again: Annotated[bool, typer.Option("--recompute", help="Compute anew, from the weights.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw a sheet: ten right samples, ten wrong ones.")
+    ] = None,
 ) -> None:
-    """Compute the figures of a shipped model anew, from its weights."""
+    """Hold the figures of the shipped models of Part 4 against their aims, and what is possible.
+
+    Without a lesson, or with several: the stored figures, at once; with --recompute or -n computed anew, which takes
+    minutes. One lesson: all its figures, computed anew.
+    """
+    chosen = list(dict.fromkeys(lessons or ()))
+    if sheet is not None:
+        return _draw_sheet(chosen, n, sheet, as_json or again)
+    from mmcourse.figures import NAMES
+
+    if unknown := [slug for slug in chosen if slug not in NAMES]:
+        fail(f"no shipped model of lesson {unknown[0]!r}; expected some of {', '.join(NAMES)}")
+    if len(chosen) == 1:
+        return _figures_of(chosen[0], 1000 if n is None else n, as_json)
+    from mmcourse.figures import aims
+
+    computed = again or n is not None
+    if computed:
+        require("torch", extra="torch")
+    rows = []
+    for slug in chosen or NAMES:
+        try:
+            rows += aims.recompute(slug, 1000 if n is None else n) if computed else aims.read_stored(slug)
+        except (ValueError, OSError) as error:
+            fail(one_line(str(error)))
+    source = f"computed anew, on {1000 if n is None else n:,} samples" if computed else "stored beside the weights"
+    if as_json:
+        import json
+
+        print(json.dumps({"source": source, "figures": [row.as_json() for row in rows]}, indent=1, ensure_ascii=False))
+        return
+    print(f"Figures {source}" + ("." if computed else " (figures.json); --recompute computes them anew."))
+    _show_aims(rows)
+
+
+def _figures_of(lesson: str, n: int, as_json: bool) -> None:
+    """All figures of one lesson, computed anew."""
     require("torch", extra="torch")
     import json
 
+    from mmcourse.figures import aims
     from mmcourse.figures import figures as compute
 
     try:
@@ -288,10 +334,63 @@ def figures(
     if as_json:
         print(json.dumps(found, indent=1))
         return
-    rows = table("Figure", ">Value")
+    aimed = {aim.figure: aim for aim in aims.AIMS if aim.lesson == lesson}
+    rows = table("Figure", ">Value", "Aim", "Reached")
     for name, value in found.items():
-        rows.add_row(name, "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value))
+        aim = aimed.get(name)
+        said = "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+        rows.add_row(name, said, str(aim or "").replace("–", ""), _yes(aim.reached(value) if aim else None))
     show(rows)
+
+
+def _yes(reached: bool | None) -> str:
+    return "" if reached is None else "yes" if reached else "no"
+
+
+def _show_aims(rows: list[Row]) -> None:
+    """The table, how many aims are reached, and what to know of the others."""
+
+    def number(value: float | None) -> str:
+        return "–" if value is None else f"{value:.4f}"
+
+    shown = table("Lesson", "Figure", ">Reached", "Aim", ">Limit", "Reached?")
+    for row in rows:
+        lacking = "not measured" if row.value is None and str(row.aim) != "–" else _yes(row.reached)
+        shown.add_row(row.aim.lesson, row.aim.figure, number(row.value), str(row.aim), number(row.limit), lacking)
+    show(shown)
+    aimed = [row for row in rows if str(row.aim) != "–"]
+    missed = [row for row in aimed if not row.reached]
+    print(f"{len(aimed) - len(missed)} of {len(aimed)} aims are reached." + (" Not reached:" if missed else ""))
+    for row in missed:
+        note = f": {row.note}" if row.note else ""
+        print(f"  {row.aim.lesson} {row.aim.figure}, {number(row.value)}, aim {row.aim}{note}")
+
+
+def _draw_sheet(lessons: list[str], n: int | None, path: Path, others: bool) -> None:
+    """Write a sheet of samples, or leave with one line before anything is computed."""
+    if others:
+        fail("--sheet goes with -n only, not with --json or --recompute")
+    require("torch", extra="torch")
+    from mmcourse.figures import sheets
+
+    if len(lessons) != 1 or lessons[0] not in sheets.LESSONS:
+        got = f", got {', '.join(lessons)}" if lessons else ""
+        fail(f"--sheet: expected one lesson of {', '.join(sheets.LESSONS)}{got}")
+    if path.suffix.lower() != ".png":
+        fail(f"--sheet {path}: the name must end with .png")
+    if not path.parent.is_dir():
+        fail(f"--sheet {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        fail(f"--sheet {path}: that is a folder")
+    from mmcourse.io import atomic_write
+
+    try:
+        png, summary = sheets.draw_sheet(lessons[0], n)
+        atomic_write(path, png)
+    except (ValueError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        fail(one_line(f"--sheet {path}: {reason}"))
+    print(f"{summary}; written to {path}")
 
 
 @app.command()

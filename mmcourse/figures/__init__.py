@@ -1,4 +1,7 @@
-"""The figures of shipped models, recomputed: `mmcourse figures SLUG --json`."""
+"""The figures of shipped models, recomputed: `mmcourse figures SLUG --json`.
+
+`mmcourse figures` holds them against their aims (`aims`), and `--sheet` shows samples (`sheets`).
+"""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutants_encoders import Mutant, mutated
 
+from mmcourse.evaluate.detection import average_precision, precision_recall
 from mmcourse.keras import boxes as keras_boxes
 from mmcourse.keras import set_prediction as keras_set
 from mmcourse.numpy import boxes as numpy_boxes
@@ -18,6 +19,7 @@ from mmcourse.parity import KerasBackend, NumpyBackend, TorchBackend, parity_cas
 from mmcourse.parity.compare import difference
 from mmcourse.torch import boxes as torch_boxes
 from mmcourse.torch import set_prediction as torch_set
+from mmcourse.torch.detection import to_pixels
 
 CASES = {case.name: case for part in ("boxes", "set_prediction") for case in parity_cases(part)}
 BACKENDS = ("numpy", "torch", "keras")
@@ -243,6 +245,21 @@ def check_divided_by_objects(backend):
     assert abs(l1 - 0.1 / 3) < 1e-9
     a, b = (numpy_boxes.cxcywh_to_xyxy(x[0]) for x in (boxes, target_boxes))
     assert abs(giou - (1 - numpy_boxes.giou(a, b)) / 3) < 1e-9
+
+
+def check_own_size():
+    """A box in parts of the picture's own size comes back; in parts of a padded size it would be smaller."""
+    box = torch.tensor([[0.375, 0.375, 0.375, 0.375]])  # 12 to 36 of 64, center and size
+    assert to_pixels(box)[0].tolist() == [12, 12, 36, 36]
+    padded = numpy_boxes.iou(np.array([12.0, 12, 36, 36]), np.array([9.0, 9, 27, 27]))  # 48 pixels, padded to 64
+    assert abs(padded - 1 / 3) < 1e-12
+
+
+def check_all_recalls():
+    """One of two objects is found: 51 of 101 recalls are reached. With 11 recalls it would be 6/11."""
+    found = average_precision(*precision_recall([0.9], [True], 2))
+    assert abs(found - 51 / 101) < 1e-12
+    assert abs(average_precision(np.ones(1), np.array([0.5]), np.linspace(0, 1, 11)) - 6 / 11) < 1e-12
 
 
 CHECKS = [check_known_iou, check_formats, check_apart, check_empty_boxes, check_nms, check_cost, check_only_matched]
@@ -514,6 +531,20 @@ def _mutants():
         "dboxes = np.ones((*found.shape, 4), log_p.dtype)",
         gradient_agrees("set prediction loss"),
     )
+    yield Mutant(
+        "boxes as parts of a padded size",
+        "mmcourse.torch.detection",
+        "corners = (SIDE * cxcywh_to_xyxy(boxes))",
+        "corners = ((SIDE + 16) * cxcywh_to_xyxy(boxes))",
+        check_own_size,
+    )
+    yield Mutant(
+        "11 recalls instead of 101",
+        "mmcourse.evaluate.detection",
+        "recalls: np.ndarray = RECALLS)",
+        "recalls: np.ndarray = np.linspace(0, 1, 11))",
+        check_all_recalls,
+    )
 
 
 MUTANTS = list(_mutants())
@@ -528,5 +559,5 @@ def test_mutant_is_killed(mutant):
 
 
 def test_every_backend_has_mutants():
-    assert {mutant.module.split(".")[1] for mutant in MUTANTS} == set(BACKENDS)
+    assert {mutant.module.split(".")[1] for mutant in MUTANTS} >= set(BACKENDS)
     assert "mmcourse.numpy.boxes" in sys.modules

@@ -15,6 +15,7 @@ from mmcourse.datasets.scenes import world
 from mmcourse.datasets.scenes.drawing import box
 from mmcourse.datasets.scenes.referring import fitting
 from mmcourse.figures import detection as detection_figures
+from mmcourse.figures.aims import read_stored
 from mmcourse.figures.scenes import draw_scenes
 from mmcourse.numpy.boxes import iou
 from mmcourse.torch.detection import CLASSES, Detector
@@ -22,7 +23,6 @@ from mmcourse.torch.detection import CLASSES, Detector
 FOLDER = data_dir() / "models" / "detection"
 STORED = json.loads((FOLDER / "figures.json").read_text(encoding="utf-8"))
 KEYS = ("map", "ap50", "phrase_accuracy")
-AIMS = {"map": 0.85, "ap50": 0.97, "phrase_accuracy": 0.90}
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,20 @@ def test_it_is_small_and_described():
 
 
 def test_the_aims_are_reached():
-    for key, aim in AIMS.items():
-        assert aim <= STORED["figures"][key] <= 1, key
+    rows = {row.aim.figure: row for row in read_stored("detection")}
+    assert all(rows[key].reached for key in KEYS)
+    assert not rows["map_not_rounded"].reached  # and the card says so
+    assert "Not rounded, mAP falls short of its aim." in (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_is_lost_without_rounding_are_fractions_of_a_pixel():
+    """The same boxes with the exact sides of what they lie on: nearly everything comes back."""
+    figures = STORED["figures"]
+    assert figures["side_error_median"] < 0.5 < figures["side_error_90_percent"] < 1
+    assert figures["sides_within_half_a_pixel"] > 0.5
+    assert figures["map_not_rounded"] < figures["map"] < figures["map_exact_sides"] <= 1
+    lost = 1 - figures["map_not_rounded"]
+    assert (figures["map_exact_sides"] - figures["map_not_rounded"]) / lost > 0.8
 
 
 def test_figures_of_100_scenes_are_those_of_the_stored_model(recomputed: dict):
