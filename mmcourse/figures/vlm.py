@@ -22,6 +22,7 @@ from mmcourse.torch.vlm import DESCRIBE, VLM
 
 LONGEST_ANSWER = 8  # pieces; the longest answer has one, and one is its end
 GRAY = 128
+RELATION_SEED = 57  # of the questions for sides that are asked beside the test set
 
 
 def wilson_interval(right: int, number: int, z: float = 1.959964) -> tuple[float, float]:
@@ -216,6 +217,24 @@ def side_asked(model: VLM, scenes: Sequence[world.Scene], images: np.ndarray) ->
     return (float(np.mean(right)) if right else float("nan")), len(right)
 
 
+def relation_by_color(model: VLM, n: int, seed: int = RELATION_SEED) -> dict[str, float]:
+    """Sides again, on `n` more questions: in all, and by whether the two things that are compared have one color.
+
+    Whoever finds a thing by its color alone cannot tell apart two things of one color.
+    """
+    asked = [one for group in questions.balanced(seed, n, kinds=("relation",)) for one in group]
+    images = np.stack([draw(scene) for _, _, _, scene in asked])
+    said = ask_all(model, [text for _, text, _, _ in asked], images)
+    right = np.array([answer == true for answer, (_, _, true, _) in zip(said, asked, strict=True)])
+    same = np.array([question.about[0][1] == question.about[1][1] for question, _, _, _ in asked])
+    found: dict[str, float] = {}
+    for name, rows in (("more", same | True), ("same_color", same), ("two_colors", ~same)):
+        low, high = wilson_interval(int(right[rows].sum()), int(rows.sum()))
+        found |= {f"relation_{name}": float(right[rows].mean()), f"relation_{name}_n": int(rows.sum())}
+        found |= {f"relation_{name}_low": low, f"relation_{name}_high": high}
+    return found
+
+
 # ---------------------------------------------------------------- all
 def compute(n: int = 1000, model: VLM | None = None) -> dict[str, Any]:
     """All figures of a model on about `n` test questions and `n` / 2 scenes; by default of the shipped one."""
@@ -258,6 +277,7 @@ def compute(n: int = 1000, model: VLM | None = None) -> dict[str, Any]:
     for kind in foils.KINDS:
         found[f"foils_{kind}"], found[f"num_foils_{kind}"] = foil_accuracy(model, scenes, images, kind)
     found["foils_relation_asked"], _ = side_asked(model, scenes, images)
+    found |= relation_by_color(model, 2 * n)
     found["questions"] = len(asked)
     found["scenes"] = len(scenes)
     return found
