@@ -6,6 +6,22 @@ from jaxtyping import Float
 from keras import ops
 
 
+def _check_pairs(image, text, hard_text=None) -> None:
+    """Refuse what would give a number without meaning: other counts of pictures and texts, or none at all.
+
+    A size that is not known yet, in a graph, is None.
+    """
+    pairs = zip(image.shape, text.shape, strict=False)
+    other = any(None not in pair and pair[0] != pair[1] for pair in pairs)
+    if other or len(image.shape) != len(text.shape) or image.shape[0] == 0:
+        raise ValueError(
+            "image, text: expected row i of one to belong to row i of the other, at least one row; got "
+            f"{tuple(image.shape)} and {tuple(text.shape)}; texts without a picture of their own go into hard_text"
+        )
+    if hard_text is not None and None not in (width := (hard_text.shape[1], text.shape[1])) and width[0] != width[1]:
+        raise ValueError(f"hard_text: expected (n, {width[1]}) as wide as text, got {tuple(hard_text.shape)}")
+
+
 def contrastive_loss(
     image: Float[Any, "batch d"],
     text: Float[Any, "batch d"],
@@ -17,6 +33,7 @@ def contrastive_loss(
     image, text: (b, d), not normalized, row i belongs to row i; log_scale: scalar; hard_text: (n, d) or None, texts
     that belong to no picture. Returns a scalar. (CLIP: Radford et al. 2021, arXiv 2103.00020.)
     """
+    _check_pairs(image, text, hard_text)
     u = ops.normalize(image, axis=-1)  # (b, d)
     candidates = text if hard_text is None else ops.concatenate([text, hard_text])
     v = ops.normalize(candidates, axis=-1)  # (b + n, d)
@@ -36,6 +53,7 @@ def sigmoid_loss(
     z is 1 on the diagonal and −1 elsewhere. image, text: (b, d), not normalized; log_scale, bias: scalars. Returns a
     scalar. (Zhai et al. 2023, arXiv 2303.15343.)
     """
+    _check_pairs(image, text)
     u = ops.normalize(image, axis=-1)
     v = ops.normalize(text, axis=-1)
     logits = ops.exp(log_scale) * ops.matmul(u, ops.transpose(v)) + bias  # (b, b)

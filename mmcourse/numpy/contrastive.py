@@ -25,6 +25,17 @@ def l2_normalize_backward(
     return (dy - y * (dy * y).sum(-1, keepdims=True)) / length
 
 
+def _check_pairs(image, text, hard_text=None) -> None:
+    """Refuse what would give a number without meaning: other counts of pictures and texts, or none at all."""
+    if image.shape != text.shape or not len(image):
+        raise ValueError(
+            "image, text: expected row i of one to belong to row i of the other, at least one row; got "
+            f"{tuple(image.shape)} and {tuple(text.shape)}; texts without a picture of their own go into hard_text"
+        )
+    if hard_text is not None and hard_text.shape[1:] != text.shape[1:]:
+        raise ValueError(f"hard_text: expected (n, {text.shape[1]}) as wide as text, got {tuple(hard_text.shape)}")
+
+
 def contrastive_loss(
     image: Float[ndarray, "batch d"],
     text: Float[ndarray, "batch d"],
@@ -46,7 +57,13 @@ def contrastive_loss(
     Returns
     -------
     loss : float; cache
+
+    Raises
+    ------
+    ValueError
+        No pairs, or not as many pictures as texts.
     """
+    _check_pairs(image, text, hard_text)
     u = l2_normalize(image)  # (b, d)
     candidates = text if hard_text is None else np.concatenate([text, hard_text])
     v = l2_normalize(candidates)  # (b + n, d)
@@ -97,6 +114,7 @@ def sigmoid_loss(
     -------
     loss : float; cache
     """
+    _check_pairs(image, text)
     u, v = l2_normalize(image), l2_normalize(text)
     scale = np.exp(log_scale)
     cosine = u @ v.T  # (b, b)

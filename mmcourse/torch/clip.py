@@ -15,7 +15,9 @@ start: ``model.vision(pictures)``. (Radford et al. 2021, arXiv 2103.00020.)
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse.datasets import vocabulary
+from mmcourse.datasets.scenes import world
+from mmcourse.datasets.scenes.captions import chinese, english
 from mmcourse.torch.model_files import read_model, write_model
 
 SIDE = 64  # height and width of a picture in pixels
@@ -297,3 +301,25 @@ def tokenize(texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         plain.append(vocabulary.words_only(text))
     ids, padding_mask = vocabulary.encode_batch(plain)
     return torch.from_numpy(ids), torch.from_numpy(padding_mask)
+
+
+@functools.cache
+def trained_pieces() -> frozenset[int]:
+    """Ids of the pieces that captions of `scenes` have, English or Chinese: what the shipped model was trained on."""
+    scenes = [world.make(30_001, index) for index in range(600)]
+    texts = [vocabulary.words_only(say(scene)) for scene in scenes for say in (english, chinese)]
+    return frozenset(id for text in texts for id in vocabulary.encode(text))
+
+
+def unknown_words(sentence: str) -> list[str]:
+    """The words of a sentence that no caption of `scenes` has, in their order.
+
+    A word that is not in the vocabulary is read as the bytes of its letters, and captions have no bytes: the shipped
+    model gives such a sentence a vector all the same, but nothing taught it what the word means.
+    """
+    found: list[str] = []
+    for chunk in re.findall(r"[a-z]+|[\u4e00-\u9fff]+|[^\sa-z\u4e00-\u9fff]+", vocabulary.words_only(sentence)):
+        strange = [id for id in vocabulary.encode(chunk) if id not in trained_pieces()]
+        word = vocabulary.decode(strange)
+        found += [word] if word and word not in found else []
+    return found

@@ -6,6 +6,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+def _check_pairs(image, text, hard_text=None) -> None:
+    """Refuse what would give a number without meaning: other counts of pictures and texts, or none at all."""
+    if image.shape != text.shape or not len(image):
+        raise ValueError(
+            "image, text: expected row i of one to belong to row i of the other, at least one row; got "
+            f"{tuple(image.shape)} and {tuple(text.shape)}; texts without a picture of their own go into hard_text"
+        )
+    if hard_text is not None and hard_text.shape[1:] != text.shape[1:]:
+        raise ValueError(f"hard_text: expected (n, {text.shape[1]}) as wide as text, got {tuple(hard_text.shape)}")
+
+
 def contrastive_loss(
     image: Float[Tensor, "batch d"],
     text: Float[Tensor, "batch d"],
@@ -26,7 +37,13 @@ def contrastive_loss(
     Returns
     -------
     loss : scalar
+
+    Raises
+    ------
+    ValueError
+        No pairs, or not as many pictures as texts.
     """
+    _check_pairs(image, text, hard_text)
     u = F.normalize(image, dim=-1)  # (b, d)
     candidates = text if hard_text is None else torch.cat([text, hard_text])
     v = F.normalize(candidates, dim=-1)  # (b + n, d)
@@ -56,6 +73,7 @@ def sigmoid_loss(
     -------
     loss : scalar
     """
+    _check_pairs(image, text)
     u = F.normalize(image, dim=-1)
     v = F.normalize(text, dim=-1)
     logits = log_scale.exp() * u @ v.T + bias  # (b, b)

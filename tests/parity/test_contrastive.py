@@ -142,6 +142,20 @@ def check_zero_vector(backend):
     assert np.isfinite(call(backend, "contrastive_loss", image, text, scale)), "NaN for a vector of zeros"
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("pictures", "texts", "hard", "says"),
+    [(3, 5, None, r"got \(3, 4\) and \(5, 4\)"), (0, 0, None, "at least one row"), (3, 3, 6, "as wide as text")],
+)
+def test_what_has_no_loss_is_refused(backend, pictures, texts, hard, says):
+    image, text, scale = np.ones((pictures, 4)), np.ones((texts, 4)), np.array(1.0)
+    with pytest.raises(ValueError, match=says):
+        call(backend, "contrastive_loss", image, text, scale, *([np.ones((2, hard))] if hard else []))
+    if hard is None:
+        with pytest.raises(ValueError, match=says):
+            call(backend, "sigmoid_loss", image, text, scale, np.array(0.0))
+
+
 CHECKS = [check_ignorance, check_length, check_directions, check_temperature, check_overflow, check_sigmoid_start]
 CHECKS += [check_zero_vector]
 

@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 
 from mmcourse.cli import app
 from mmcourse.datasets import data_dir, load, vocabulary
+from mmcourse.datasets.scenes import world
+from mmcourse.datasets.scenes.captions import chinese, english
 from mmcourse.figures import clip as clip_figures
 from mmcourse.figures import figures
-from mmcourse.torch.clip import CLIP, prepare_images, tokenize
+from mmcourse.torch.clip import CLIP, prepare_images, tokenize, trained_pieces, unknown_words
 from mmcourse.torch.contrastive import contrastive_loss
 from mmcourse.training.torch.muon import Muon, orthogonalize
 
@@ -195,6 +197,25 @@ def test_a_text_that_is_too_long_is_refused(model: CLIP):
 
 def test_no_pictures_give_no_vectors(model: CLIP):
     assert model.encode_image(np.zeros((0, 64, 64, 3), np.uint8)).shape == (0, 256)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "strange"),
+    [
+        ("A small RED cross, to the left of a box!", []),
+        ("a fluffy zebra and a fluffy star", ["fluffy", "zebra"]),
+        ("一个黄色的圆形在左边", []),
+        ("一个黄色的猫在左边", ["猫"]),
+    ],
+)
+def test_words_that_training_never_had_are_named(sentence, strange):
+    assert unknown_words(sentence) == strange
+
+
+def test_every_word_of_new_captions_is_known():
+    scenes = [world.make(5, index) for index in range(400)]
+    assert all(not unknown_words(say(scene)) for scene in scenes for say in (english, chinese))
+    assert vocabulary.id_of("<0x41>") not in trained_pieces()
 
 
 def test_temperature_is_clipped():
