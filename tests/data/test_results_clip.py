@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmcourse.datasets import lesson_dir
+from mmcourse.datasets import lesson_dir, results
 from mmcourse.datasets.scenes import world
 from mmcourse.torch.clip import CLIP
 
@@ -38,6 +38,46 @@ def test_sentences_are_learned_and_measured(run):
     curve = run.train_sentences(small_model(), 3, 2, fast=False, num_scenes=300)
     assert [row["step"] for row in curve] == [3]
     assert 0 <= curve[0]["text to image R@1 among 500"] <= 1 and 3 < curve[0]["loss"] < 7
+
+
+def test_without_foils_no_hard_negative_is_made(run, monkeypatch):
+    """The run that says what foils are worth never asks for one, and the command refuses to ship it."""
+
+    def refused(*_):
+        raise AssertionError("a hard negative was made")
+
+    monkeypatch.setattr(run.foils, "hard_negative", refused)
+    run.train_sentences(small_model(), 1, 1, fast=False, num_scenes=300, share_hard=0.0)
+    with pytest.raises(AssertionError, match="a hard negative"):
+        run.train_sentences(small_model(), 1, 1, fast=False, num_scenes=300)
+    monkeypatch.setattr("sys.argv", ["make_results.py", "--no-foils"])
+    with pytest.raises(SystemExit):
+        run.main()
+
+
+def test_stored_short_runs_learned_something():
+    stored = results("clip")["foils"]
+    assert set(stored["runs"]) == {"with", "without"} and stored["runs"]["without"]
+    for row in itertools.chain(*stored["runs"].values()):
+        assert row["num_foils_color"] == 370 and row["num_foils_relation"] == 213
+        assert row["text_to_image_r1"] > 0.5
+
+
+def test_stored_answers_to_peoples_sentences_are_those_of_the_shipped_model(run):
+    try:
+        (found,) = run.nlvr_experiment()
+    except FileNotFoundError:
+        pytest.skip("NLVR is not here")
+    for name in ("true", "false", "exchanged"):
+        assert found[name]["share"] == pytest.approx(results("clip")["nlvr"][name]["share"], abs=0.01)
+
+
+def test_words_that_training_never_had_are_left_out(run):
+    assert run.known_words('There are 2 yellow boxes, and "a circle" is on the left.') == (
+        "there are yellow and a circle is on the left",
+        9,
+        11,
+    )
 
 
 def test_first_batches_have_few_things_and_an_epoch_has_no_row_twice(run):

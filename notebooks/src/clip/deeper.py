@@ -11,7 +11,8 @@
 # - tell why averaging the gradients of small batches is not a large batch here, and do it right;
 # - measure what several captions of one picture in a batch cost, and mask them;
 # - train with the sigmoid loss, and train CLIP in Keras with `compile` and `fit`;
-# - measure what a trained vision encoder is worth for a task that it was not trained for.
+# - measure what a trained vision encoder is worth for a task that it was not trained for;
+# - say how far a model of a grammar gets on sentences that people wrote.
 #
 # **Before this:** [clip](clip.ipynb). **Time to read:** 45 minutes.
 
@@ -29,6 +30,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse import plot
+from mmcourse.datasets import results
 from mmcourse.datasets.scenes import world
 from mmcourse.datasets.scenes.captions import english
 from mmcourse.datasets.scenes.drawing import draw as draw_scene
@@ -413,13 +415,13 @@ print(f"ln 4 = {math.log(4):.2f}")
 
 # %%
 plain, repeated_4, masked = (np.mean(runs) for runs in repeated.values())
-expect_within("32 × 4 minus 128 × 1", repeated_4 - plain, -0.01, 0.015)
-expect_within("masked minus 128 × 1", masked - plain, 0.0, 0.015)
+expect_within("32 × 4 minus 128 × 1", repeated_4 - plain, -0.02, 0.015)
+expect_within("masked minus 128 × 1", masked - plain, -0.01, 0.015)
 
 # %% [markdown]
-# The loss ends near $\ln 4$, because four captions share each picture's probability and cannot do better. Recall falls by about a hundredth in these three runs, less than one might fear: the four
+# The loss ends near $\ln 4$, because four captions share each picture's probability and cannot do better. Recall falls by about two hundredths in these three runs, less than one might fear: the four
 # are treated alike, and none of them is pushed away more than the others. What is lost for certain is the meaning of the loss, whose distance from 0 now looks like a fault. Masking mends the
-# loss, and in these three runs most of the recall. (These are heads on frozen
+# loss, and in these three runs about half of what recall lost. (These are heads on frozen
 # features; where false negatives are *not* treated alike, the damage may be larger.)
 
 # %% [markdown]
@@ -702,7 +704,30 @@ assert few > worth["untrained encoder"][2], "50 labels against 2,000"
 # pixels.) Later lessons start from this encoder.
 
 # %% [markdown]
-# ## 9 · Check yourself
+# ## 9 · People's sentences
+
+# %% [markdown]
+# All sentences so far came from a grammar. NLVR (Suhr et al. 2017) has pictures of three panels with circles, squares and
+# triangles, and sentences that *people* wrote about them: "There are two yellow items touching the wall.". In a stored run
+# the shipped model read them, words that it never had left out; the score of a picture is the mean cosine of its panels. Is a
+# sentence's own picture above a picture of another sentence? Two **controls**: sentences that are *false* of their picture, and
+# pictures that were exchanged.
+
+# %%
+nlvr = results("clip")["nlvr"]
+print(f"{nlvr['pictures']} pictures; {nlvr['words kept']:.0%} of the words were known")
+for name in ("true", "false", "exchanged"):
+    row = nlvr[name]
+    print(f"{name:10} {row['share']:.2f} ({row['low']:.2f} to {row['high']:.2f})")
+assert nlvr["true"]["low"] < nlvr["false"]["share"] < nlvr["true"]["high"]
+
+# %% [markdown]
+# Near chance, and for true sentences no better than for false ones: whatever little there is comes from what a sentence is
+# *about*, such as a color, and not from its being true. A model of a grammar has not learned people's language. What it lacks
+# are words (numbers, *touching*, *tower*), and pictures with three panels and things that touch.
+
+# %% [markdown]
+# ## 10 · Check yourself
 
 # %% [markdown]
 # <details><summary>1. You double the scale of a trained model. What happens to recall@1, and to the loss?</summary>
@@ -723,4 +748,5 @@ assert few > worth["untrained encoder"][2], "50 labels against 2,000"
 # %% [markdown]
 # ## Sources
 # van den Oord et al. 2018, arXiv 1807.03748 · Radford et al. 2021, arXiv 2103.00020 · Gao et al. 2021, *Scaling deep contrastive learning batch size under memory limited setup*, arXiv
-# 2101.06983 · Zhai et al. 2023, *Sigmoid loss for language image pre-training*, arXiv 2303.15343.
+# 2101.06983 · Zhai et al. 2023, *Sigmoid loss for language image pre-training*, arXiv 2303.15343 · Suhr et al. 2017, *A corpus
+# of natural language for visual reasoning* (NLVR).

@@ -2,11 +2,16 @@
 
     make results clip                                    # about an hour on two quiet cores
     python notebooks/src/clip/make_results.py --steps 300 --decay 150 --out /tmp/clip   # a try
+    python notebooks/src/clip/make_results.py --no-foils --out /tmp/clip    # the same training without hard negatives
+    python notebooks/src/clip/make_results.py --experiments foils nlvr      # parts of results.json: 9 minutes, seconds
 
 Two stages. *Phrases*: cut-outs with one thing each and noun phrases, one of each of the 70 kinds in a batch, so that a
 batch has no false negatives: in 300 steps the picture tower knows colors and shapes. *Sentences*: whole scenes with
 captions, 85 % English and 15 % Chinese, new ones in every epoch; half of the pictures also get a sentence that is near
 their own and false. Matrices are trained by Muon, the rest by AdamW.
+
+Experiments: *foils*, pairs of short runs from one start that never had a foil, with hard negatives and without; *nlvr*,
+sentences that people wrote (dev.json and images of NLVR, in the folder that MMCOURSE_REAL_DATA names).
 
 Everything drawn by chance comes from the seed; another processor or another PyTorch rounds differently.
 """
@@ -14,8 +19,10 @@ Everything drawn by chance comes from the seed; another processor or another PyT
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,14 +30,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
-from mmcourse.datasets import data_dir
+from mmcourse.datasets import data_dir, lesson_dir, save_results
 from mmcourse.datasets.scenes import foils, world
 from mmcourse.datasets.scenes.captions import CHINESE, ENGLISH, Voice, chinese, chinese_phrase, english, noun_phrase
 from mmcourse.datasets.scenes.drawing import draw
+from mmcourse.datasets.vocabulary import words_only
 from mmcourse.figures import clip as clip_figures
 from mmcourse.io import atomic_write
-from mmcourse.torch.clip import CLIP, GRID, SIDE, prepare_images, tokenize
+from mmcourse.torch.clip import CLIP, GRID, SIDE, prepare_images, tokenize, unknown_words
 from mmcourse.torch.contrastive import contrastive_loss
 from mmcourse.training.torch.muon import Muon
 
@@ -163,12 +172,22 @@ def batches(scenes: list[world.Scene], rng: np.random.Generator) -> Iterator[lis
             count += 1
 
 
-def train_sentences(model: CLIP, steps: int, decay: int, fast: bool, num_scenes: int = NUM_SCENES) -> list[dict]:
+def train_sentences(
+    model: CLIP,
+    steps: int,
+    decay: int,
+    fast: bool,
+    num_scenes: int = NUM_SCENES,
+    share_hard: float = SHARE_HARD,
+    seed: int = SEED,
+) -> list[dict]:
     """Captions of whole scenes; the learning rate falls in a straight line over the last `decay` steps.
+
+    share_hard : of the pictures, how many also get a sentence that is near their own and false
 
     Returns what was measured on 500 validation scenes, every 200 steps.
     """
-    rng = np.random.default_rng([SEED, 2])
+    rng = np.random.default_rng([seed, 2])
     scenes = [world.make(TRAIN_SEED, index) for index in range(num_scenes)]
     images = np.stack([draw(scene) for scene in scenes])
     validation = [world.make(20_002, index) for index in range(500)]
@@ -182,7 +201,7 @@ def train_sentences(model: CLIP, steps: int, decay: int, fast: bool, num_scenes:
             scene = replace(scenes[row], seed=(TRAIN_SEED, row, step))  # another speaker each time
             language = "Chinese" if rng.random() < SHARE_CHINESE else "English"
             texts.append(chinese(scene) if language == "Chinese" else english(scene))
-            if rng.random() < SHARE_HARD:
+            if rng.random() < share_hard:
                 negative = foils.hard_negative(scene, rng, language)
                 negatives += [negative] if negative else []
         image = image_features(model, prepare_images(images[rows]), fast)
@@ -205,24 +224,138 @@ def train_sentences(model: CLIP, steps: int, decay: int, fast: bool, num_scenes:
     return curve
 
 
+# ---------------------------------------------------------------- experiments
+def foils_experiment(steps: int = 250, decay: int = 150, seeds: int = 2, num_scenes: int = 4000) -> Iterator[dict]:
+    """Short runs with and without hard negatives, all from one model that knows phrases and never had a foil.
+
+    Gives what is measured so far after each run.
+    """
+    fast = has_fast_bfloat16()
+    torch.manual_seed(SEED)
+    start = CLIP().to(memory_format=torch.channels_last)
+    train_phrases(start, PHRASE_STEPS, fast)
+    scenes, images = clip_figures.draw_scenes(1000)
+    captions = [english(scene) for scene in scenes]
+    runs: dict[str, list[dict]] = {"without": [], "with": []}
+    for seed in range(seeds):
+        for name, share in (("without", 0.0), ("with", SHARE_HARD)):
+            model, started = copy.deepcopy(start), time.process_time()
+            train_sentences(model, steps, decay, fast, num_scenes, share, seed)
+            image = model.eval().encode_image(images)
+            scores = (model.encode_text(captions) @ image.T).double().numpy()
+            row = {"text_to_image_r1": clip_figures.recall_at_1(scores)}
+            for kind in ("color", "relation"):
+                found, number = clip_figures.foil_accuracy(model, scenes, image, kind)
+                row |= {f"foils_{kind}": found, f"num_foils_{kind}": number}
+            runs[name].append(row | {"cpu seconds": round(time.process_time() - started)})
+            print(name, runs[name][-1], flush=True)
+            yield {"phrase steps": PHRASE_STEPS, "sentence steps": steps, "runs": runs}
+
+
+def panels(path: Path) -> np.ndarray:
+    """The three panels of one picture of NLVR: uint8 (3, 64, 64, 3)."""
+    picture = Image.open(path).convert("RGB")
+    parts = [picture.crop((left, 0, left + 100, 100)).resize((SIDE, SIDE)) for left in (0, 150, 300)]
+    return np.stack([np.asarray(part) for part in parts])
+
+
+def known_words(sentence: str) -> tuple[str, int, int]:
+    """Only the words that training had; how many these are, and how many words there were."""
+    strange = set(unknown_words(sentence))
+    words = words_only(sentence).replace('"', "").split()
+    kept = [word for word in words if word not in strange]
+    return " ".join(kept), len(kept), len(words)
+
+
+def nlvr_experiment() -> Iterator[dict]:
+    """People's sentences: is the picture that one was written about nearer to it than another sentence's picture?
+
+    A sentence that is false of its picture is the control: where its picture is nearer just as often, the model does
+    not know what is true. So are pictures that were exchanged. Intervals: 2,000 draws of whole sentences.
+    """
+    folder = Path(os.environ.get("MMCOURSE_REAL_DATA", "")) / "nlvr"
+    if not (folder / "dev.json").is_file():
+        raise FileNotFoundError("nlvr is not in the folder of real data: set MMCOURSE_REAL_DATA")
+    rows = {row["identifier"]: row for row in map(json.loads, (folder / "dev.json").read_text("utf-8").splitlines())}
+    paths = sorted((folder / "images").glob("*.png"))
+    mine = [rows["-".join(path.stem.split("-")[1:3])] for path in paths]
+    read = [known_words(row["sentence"]) for row in mine]
+    model = CLIP.from_pretrained("clip")
+    image = model.encode_image(np.concatenate([panels(path) for path in paths])).reshape(len(paths), 3, -1)
+    text = model.encode_text([kept for kept, _, _ in read])
+    score = torch.einsum("nd,mpd->nmp", text, image).mean(dim=2).double().numpy()  # (sentences, pictures)
+    sentences = np.unique([row["sentence"] for row in mine], return_inverse=True)[1]
+    true = np.array([row["label"] == "true" for row in mine])
+    rng = np.random.default_rng(0)
+
+    def above(own: np.ndarray, which: np.ndarray) -> dict:
+        """How often a sentence's own picture has more than a picture of another sentence, ties a half; in the mean."""
+        shares = []
+        for row in np.flatnonzero(which):
+            others = score[row, sentences != sentences[row]]
+            shares.append(np.mean((score[row, own[row]] > others) + 0.5 * (score[row, own[row]] == others)))
+        groups = [np.array(shares)[sentences[which] == one] for one in np.unique(sentences[which])]
+        drawn = [
+            np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))]).mean() for _ in range(2000)
+        ]
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        return {"n": len(shares), "share": float(np.mean(shares)), "low": float(low), "high": float(high)}
+
+    own = np.arange(len(paths))
+    yield {
+        "pictures": len(paths),
+        "sentences": len(set(sentences.tolist())),
+        "words kept": sum(kept for _, kept, _ in read) / sum(number for _, _, number in read),
+        "true": above(own, true),
+        "false": above(own, ~true),
+        "exchanged": above(np.roll(own, len(own) // 2), true),
+        "source": "NLVR, Suhr et al. 2017, development set, CC BY 4.0",
+    }
+
+
+EXPERIMENTS = {"foils": foils_experiment, "nlvr": nlvr_experiment}
+
+
+def experiments(names: list[str]) -> None:
+    """Make these parts of `results.json`; the others stay."""
+    path = lesson_dir("clip") / "results.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"seconds": {}}
+    for name in names:
+        started = time.process_time()
+        for part in EXPERIMENTS[name]():
+            found[name] = part
+            found["seconds"][name] = round(time.process_time() - started)
+            found["made_with"] = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
+            save_results("clip", found)
+
+
 def main() -> None:
     """Train, save, measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=8000, help="of the sentences stage")
     parser.add_argument("--decay", type=int, default=3000, help="steps in which the learning rate falls to 0")
     parser.add_argument("--out", type=Path, default=None, help="another folder for the model")
+    parser.add_argument("--no-foils", action="store_true", help="train without hard negatives")
+    parser.add_argument("--experiments", nargs="*", choices=EXPERIMENTS, help="only these parts of results.json")
     options = parser.parse_args()
+    if options.experiments is not None:
+        experiments(options.experiments or list(EXPERIMENTS))
+        return
+    if options.no_foils and options.out is None:
+        parser.error("--no-foils needs --out: the shipped model is trained with foils")
     fast = has_fast_bfloat16()
     torch.manual_seed(SEED)
     model = CLIP().to(memory_format=torch.channels_last)
     started = time.process_time()
     train_phrases(model, PHRASE_STEPS, fast)
-    curve = train_sentences(model, options.steps, options.decay, fast)
+    share_hard = 0.0 if options.no_foils else SHARE_HARD
+    curve = train_sentences(model, options.steps, options.decay, fast, share_hard=share_hard)
     training = {
         "seed": SEED,
         "phrase steps": PHRASE_STEPS,
         "sentence steps": options.steps,
         "decay steps": options.decay,
+        "share of pictures with a hard negative": share_hard,
         "bfloat16 convolutions": fast,
         "cpu seconds": round(time.process_time() - started),
         "curve": curve,
