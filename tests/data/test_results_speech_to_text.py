@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmcourse.authoring import recognizers
 from mmcourse.datasets import results
 
 pytest.importorskip("torch")
@@ -59,3 +60,18 @@ def test_both_real_recognizers_heard_each_person():
     names = set(results("speech_to_text")["digits"]["unseen"][0])
     for name in ("Whisper tiny", "pocketsphinx", "pocketsphinx, digits only"):
         assert names <= set(stored[name]) and len(stored[name]) == 6
+
+
+def test_one_normalization_for_all_texts():
+    assert recognizers.plain("Four, 7!") == recognizers.plain("four seven") == "four seven"
+    assert recognizers.plain("A  red STAR.") == "a red star"
+    text = "we see a tiny disc in yellow"
+    assert recognizers.plain(text) == text
+
+
+def test_told_words_are_equally_probable_in_any_order():
+    lines = recognizers.any_order(["two", "one"]).splitlines()
+    listed = [line.split() for line in lines if line.endswith(" 0.0") and "<s>" not in line]
+    assert [word for _, word, _ in listed] == ["one", "two"]
+    assert {float(p) for p, _, _ in listed} == {pytest.approx(np.log10(1 / 3), abs=1e-4)}
+    assert f"ngram 1={len(listed) + 2}" in lines

@@ -1224,6 +1224,29 @@ for wrong in (
 
 # %% [markdown]
 # `WhisperModel("large-v3", device="cuda")` is the call of section 10 on a GPU (its weights are downloaded once); in `transformers`, `WhisperForConditionalGeneration` and `Wav2Vec2ForCTC` are the two families of this lesson, sequence to sequence and CTC. The latter begins with self-supervised features learned from sound alone (Baevski et al. 2020), and so needs few transcripts. The recipe of this lesson's recognizer is `notebooks/src/speech_to_text/make_results.py`: 240 synthetic voices, changed at random each time they speak.
+#
+# The same on six of our captions with Whisper from the hub; a larger one is another name (`openai/whisper-large-v3-turbo`, on a GPU). This cell was not run here: it needs a network, and 150 MB for *tiny*.
+
+# %% tags=["free"]
+import os
+
+if os.environ.get("MMCOURSE_FULL_SIZE"):
+    from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+    from mmcourse.authoring.recognizers import plain
+
+    name = "openai/whisper-tiny"
+    processor = WhisperProcessor.from_pretrained(name)
+    large = WhisperForConditionalGeneration.from_pretrained(name).eval()
+    options = {"sampling_rate": SAMPLE_RATE, "return_tensors": "pt"}
+    batch = processor(by_six[::8], **options)  # one caption of each voice
+    with torch.no_grad():
+        ids = large.generate(**batch, language="en", task="transcribe")
+    written = processor.batch_decode(ids, skip_special_tokens=True)
+    rate = word_error_rate(said_by_six[::8], [plain(text) for text in written])
+    print(f"{name}: WER {rate:.3f}", written[0], sep="\n")
+else:
+    print("not run: set MMCOURSE_FULL_SIZE=1 where the weights can be downloaded")
 
 # %% [markdown]
 # ## 14 · What to remember
