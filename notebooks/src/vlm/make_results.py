@@ -791,7 +791,7 @@ each group. In brackets: 95 % intervals.
 
 What limits it: of {relation_more_n:,} more questions for sides, {relation_more:.3f} ({relation_more_low:.3f}–{relation_more_high:.3f}) are right; where the two things have one color, only
 {relation_same_color:.3f} ({relation_same_color_low:.3f}–{relation_same_color_high:.3f}, {relation_same_color_n:,} questions), else {relation_two_colors:.3f}. It finds things by their color. (The model of step 3,478 answered 0.908 of
-1,200 such questions: going on improved the other figures, not this one.)
+1,200 such questions: going on did not help here.)
 
 Of "is there …?" about what is not there, "yes" is said to {false_yes_conjunction:.3f} where its color and its shape are both
 there, on different things, to {false_yes_half:.3f} where one of them is, to {false_yes_neither:.3f} where neither is. Asked for the
