@@ -1,6 +1,8 @@
 """Diffusion and flow matching: equal in three backends, to `diffusers`' schedulers and to exact solutions; and every
 mistake is noticed that is seen in public code."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -333,10 +335,34 @@ def test_average_follows_the_weights():
     assert not average.model.training and not average.model.weight.requires_grad
 
 
-def test_a_straight_flow_needs_one_step():
+def check_straight_flow(sample=torch_diffusion.sample_flow):
+    """A straight flow needs one step, and more of them end at the same place."""
     goal, start = torch.tensor([[2.0, -1.0]]), torch.tensor([[0.5, 0.5]])
     for steps in (1, 7):
-        assert torch.allclose(torch_diffusion.sample_flow(lambda x, t: goal - start, start, steps), goal, atol=1e-6)
+        assert torch.allclose(sample(lambda x, t: goal - start, start, steps), goal, atol=1e-6)
+
+
+def test_a_straight_flow_needs_one_step():
+    check_straight_flow()
+
+
+def walk(times_of):
+    """A sampler of Euler steps with other times than ours."""
+
+    def sample(velocity, x, num_steps):
+        times = times_of(num_steps)
+        for t, t_next in itertools.pairwise(times):
+            x = x + (t_next - t) * velocity(x, x.new_full((len(x),), t))
+        return x
+
+    return sample
+
+
+def test_wrong_times_of_euler_steps_are_noticed():
+    check_straight_flow(walk(lambda n: [k / n for k in range(n + 1)]))
+    for times_of in (lambda n: [k / max(1, n - 1) for k in range(n + 1)], lambda n: [k / n for k in range(n)]):
+        with pytest.raises(AssertionError):
+            check_straight_flow(walk(times_of))
 
 
 # ---------------------------------------------------------------- mistakes

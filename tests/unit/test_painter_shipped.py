@@ -52,10 +52,20 @@ def test_it_is_small_and_described():
     assert f"{STORED['training']['steps']:,} steps" in card
 
 
+def test_the_lesson_says_what_the_detector_makes_of_icons():
+    """Text of section 11: it names the shapes of real icons no more often, so it is no judge of 16 pixels."""
+    figures = STORED["figures"]
+    assert (
+        round(100 * figures["detector_shape_right"]) == 85
+        and round(100 * figures["detector_shape_right_on_real"]) == 84
+    )
+
+
 def test_the_aim_is_reached():
     figures = STORED["figures"]
     assert figures["picture_right"] >= 0.9 and figures["judge_right_on_real"] == 1.0
     assert "The aim is reached." in (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert figures["modes_covered"] == 1.0, "all pairs of training, without any caption"
     assert figures["nearest_training"][0] > 0.5 * figures["nearest_training_of_real"][0] > 0.01, "no copies"
 
 

@@ -323,7 +323,7 @@ plot.show(fig, alt="Three scatter plots: the real ring of eight groups, and what
 #
 # - **hinge loss**: the critic stops caring once real samples score above 1 and generated ones below −1;
 # - **spectral normalization**: each weight matrix of the critic is divided by its largest singular value, so that its score cannot jump;
-# - **classes**: generator and critic are told which kind is meant; here four classes of two opposite groups each. In the generator, each class has its own scale and shift (FiLM again). In the critic, the label is either concatenated to the input, or a class embedding is multiplied with the features: a **projection discriminator** (Miyato and Koyama 2018);
+# - **classes**: generator and critic are told which kind is meant; here four classes of two opposite groups each. In the generator, each class has its own scale and shift for every unit: FiLM, which stands here for BigGAN's class-conditional batch normalization (the scale and shift without the normalization). In the critic, the label is either concatenated to the input, or a class embedding is multiplied with the features: a **projection discriminator** (Miyato and Koyama 2018);
 # - a **large batch**; an **orthogonal start** of the weights;
 # - an **exponential moving average** (EMA) of the generator's weights: it is what one draws with;
 # - the **truncation trick**: noise from a narrower range than in training.
@@ -857,7 +857,7 @@ print(f"{modes} of 8 groups, {hit:.2f} of the points in a group")
 # ## 9 · Samplers
 
 # %% [markdown]
-# Whoever has a denoiser still has to choose how to walk: a **sampler**. **DDPM** (Ho et al. 2020) removes a little noise and adds new noise at each step. **DDIM** (Song et al. 2020) computes the clean picture and puts *the same* noise back, in a smaller part, so it can take long strides. Euler steps, for a flow, you know from section 7. One DDIM step by hand:
+# Whoever has a denoiser still has to choose how to walk: a **sampler**. **DDPM** removes a little noise and adds new noise at each step (Ho et al. 2020). **DDIM** computes the clean picture and puts *the same* noise back, in a smaller part, so it can take long strides (Song et al. 2020). Euler steps, for a flow, you know from section 7. One DDIM step by hand:
 
 # %%
 now, following = 0.36, 0.64  # ᾱ of this step, and of the step that is visited next
@@ -1155,7 +1155,9 @@ share = shares(painter.paint(captions, seed=8), asked)["right"]
 expect_within("right, 42 captions of seen pairs", share, 0.97, 0.05)
 
 # %% [markdown]
-# **It draws a red star.** Asked, it combines a color and a shape that it never saw together. Left alone, it does not: of 1,000 pictures without any caption, hardly one clean picture is of the six missing pairs (by color and shape alone it would be one of eight). So the caption's words act separately; the data's joint distribution is learned as well.
+# A second judge would be the detector of lesson [detection](detection.ipynb). Shown each icon inside a larger picture, it names the shape of 85 in 100 of the painter's, and of 84 in 100 *real* ones (all figures are on the painter's card): it is of little use for 16 pixels. So the parser decides.
+#
+# **It draws a red star.** Asked, it combines a color and a shape that it never saw together. Left alone, it does not: among 1,000 pictures without any caption are all 42 pairs of training (no mode collapse), but hardly one clean picture is of the six missing pairs (by color and shape alone it would be one of eight). So the caption's words act separately; the data's joint distribution is learned as well.
 
 # %%
 star_guess.compare("a red star")
@@ -1493,6 +1495,18 @@ for wrong in (
 #
 # Not known: with fewer samples the distance is larger for the same model.
 # </details>
+# <details><summary>7. Soon after the start of a GAN's training D's loss is 0, and stays there. What now?</summary>
+#
+# D tells the two apart without effort, and G learns nothing. Look for a leak before you tune anything: real pictures from 0 to 1 and generated ones from −1 to 1; other sizes, other rounding; batch normalization in D, which lets a sample's score depend on the other samples of its batch, so that it also matters whether real and generated ones go in together or apart. If there is none, make D weaker or smoother: a smaller learning rate, spectral normalization.
+# </details>
+# <details><summary>8. Where does spectral normalization belong: in the generator or in the critic?</summary>
+#
+# In the critic: it is the critic's score that must not jump. Put into the generator *instead*, it leaves the critic as steep as it was, and limits how far apart two samples can be. (Some put it into both: Zhang et al. 2018.)
+# </details>
+# <details><summary>9. To train for guidance, a program drops each *word* with probability 0.1. Why is that not the same?</summary>
+#
+# All of three words are dropped only once in a thousand captions. So the network hardly ever sees “no caption”, and guidance goes astray, as in section 10 with no dropping at all.
+# </details>
 
 # %% [markdown]
 # ## 18 · Exercises and where next
@@ -1503,7 +1517,7 @@ for wrong in (
 # **Where next:** lesson *driving*, where the assistant's parts meet cameras, lidar and radar. · **Back to:** [attention](attention.ipynb), [clip](clip.ipynb), [fusion](fusion.ipynb).
 #
 # ## Sources
-# Goodfellow et al. 2014, arXiv 1406.2661 (GAN) · Kingma and Welling 2014, arXiv 1312.6114 (VAE) · Miyato et al. 2018, arXiv 1802.05957 (spectral normalization) · Miyato and Koyama 2018, arXiv 1802.05637 (projection discriminator) · Brock et al. 2019, arXiv 1809.11096 (BigGAN) ·
+# Goodfellow et al. 2014, arXiv 1406.2661 (GAN) · Kingma and Welling 2014, arXiv 1312.6114 (VAE) · Miyato et al. 2018, arXiv 1802.05957 (spectral normalization) · Miyato and Koyama 2018, arXiv 1802.05637 (projection discriminator) · Zhang et al. 2018, arXiv 1805.08318 (self-attention GAN) · Brock et al. 2019, arXiv 1809.11096 (BigGAN) ·
 # Sohl-Dickstein et al. 2015, arXiv 1503.03585, and Ho et al. 2020, arXiv 2006.11239 (diffusion, DDPM) · Song et al. 2020, arXiv 2010.02502 (DDIM) · Nichol and Dhariwal 2021, arXiv 2102.09672 (cosine schedule) · Salimans and Ho 2022, arXiv 2202.00512 (v) · Karras et al. 2022, arXiv 2206.00364 (the optimal denoiser, appendix B.3) ·
 # Lipman et al. 2022, arXiv 2210.02747, and Liu et al. 2022, arXiv 2209.03003 (flow matching) · Esser et al. 2024, arXiv 2403.03206 (times from a logit-normal) · Ho and Salimans 2022, arXiv 2207.12598 (guidance) · Bradley and Nakkiran 2024, arXiv 2408.09000 (what guidance does not sample) · Kadkhodaie et al. 2024, arXiv 2310.02557, and Kamb and Ganguli 2024, arXiv 2412.20292 (why networks do not copy) ·
 # Ronneberger et al. 2015, arXiv 1505.04597 (U-Net) · Perez et al. 2018, arXiv 1709.07871 (FiLM) · Heusel et al. 2017, arXiv 1706.08500 (FID) · Rombach et al. 2022, arXiv 2112.10752 (latent diffusion) · Peebles and Xie 2023, arXiv 2212.09748 (DiT) · digits: Alpaydin and Kaynak 1998 (UCI Machine Learning Repository).
