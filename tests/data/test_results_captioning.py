@@ -237,3 +237,21 @@ def test_no_sentence_of_people_is_one_of_the_grammar(run):
     found = run.make_nlvr()
     stored = results("captioning")["nlvr"]
     assert found == stored and stored["parsed"] == 0
+
+
+def test_the_stored_ways_to_decode_are_those_of_the_script(run):
+    stored = results("captioning")["decoding"]
+    rows = stored["rows"]
+    assert stored["scenes"] == run.SCENES and set(rows) == {*run.WAYS, "the grammar"}
+    assert rows["the grammar"]["true"] == [1.0, 0.0]
+    for name, row in rows.items():
+        has_chance = run.WAYS.get(name, {"method": "sample"})["method"] == "sample"
+        assert row["seeds"] == (run.SEEDS if has_chance else 1) and (row["changed"][0] > 0) == has_chance
+
+
+def test_the_stored_greedy_row_is_the_model_s(run, monkeypatch):
+    monkeypatch.setattr(run, "WAYS", {"greedy": run.WAYS["greedy"]})
+    again = run.make_decoding(seeds=1)["rows"]["greedy"]
+    stored = results("captioning")["decoding"]["rows"]["greedy"]
+    assert again["true"][0] == pytest.approx(stored["true"][0], abs=0.01)
+    assert again["openings"][0] == pytest.approx(stored["openings"][0], abs=1)

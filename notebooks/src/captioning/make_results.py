@@ -10,9 +10,9 @@ of a batch comes with three captions of three speakers, half of the pictures mir
 scene. Matrices are trained by Muon, the rest by AdamW. The learning rate falls to 0 at the last step, or sooner where
 `--minutes` would not suffice.
 
-Then four tables of the shipped model are stored in `results.json`, three minutes in all:
+Then four tables of the shipped model are stored in `results.json`, a minute in all:
 
-- `decoding`: truth and variety of seven ways to decode, 200 scenes, five seeds where chance is in it, beside the grammar;
+- `decoding`: truth and variety of seven ways to decode, 200 scenes, three seeds where chance is in it, beside the grammar;
 - `beams`: what beam search says of the first pictures at five widths;
 - `erased`: each word of 200 captions erased in turn: with which picture, or none, is the right meaning found again?
 - `nlvr`: how many of the sentences that people wrote for NLVR our grammar can read (only where the data are).
@@ -445,7 +445,7 @@ def save(model: Captioner, training: dict, out: Path | None = None) -> None:
 
 
 # ---------------------------------------------------------------- tables of `results.json`
-SCENES, SEEDS, BEAM_PICTURES = 200, 5, 8
+SCENES, SEEDS, BEAM_PICTURES = 200, 3, 8
 WAYS = {
     "greedy": {"method": "greedy"},
     "beam 5, exponent 0": {"method": "beam", "num_beams": 5},
