@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from mmcourse.datasets import lesson_dir, results
-from mmcourse.datasets.scenes import world
+from mmcourse.datasets.scenes import truth, world
+from mmcourse.datasets.scenes.captions import english
+from mmcourse.datasets.scenes.foils import swapped_colors
+from mmcourse.exercise.registry import find
 from mmcourse.torch.clip import CLIP
 
 
@@ -70,6 +73,25 @@ def test_stored_answers_to_peoples_sentences_are_those_of_the_shipped_model(run)
         pytest.skip("NLVR is not here")
     for name in ("true", "false", "exchanged"):
         assert found[name]["share"] == pytest.approx(results("clip")["nlvr"][name]["share"], abs=0.01)
+
+
+def test_the_exercises_foil_is_the_courses_fair_foil():
+    """clip.4 on scenes: the same things as `swapped_colors`; what is said of them is false, and undone by twice."""
+    answer = find("clip.4").reference
+    lacking = np.array([kind for kind in world.ALL_KINDS if not world.is_seen(kind)])
+    made = 0
+    for scene in (world.make(6, index) for index in range(300)):
+        kinds = np.array([(thing.shape, thing.color, thing.size) for thing in scene.things])
+        if len(kinds) < 2:
+            continue
+        foil = answer(kinds, lacking)
+        other = swapped_colors(scene)
+        assert (other is None) == np.array_equal(foil, kinds)
+        if other is not None:
+            made += 1
+            assert foil.tolist() == [[thing.shape, thing.color, thing.size] for thing in other.things]
+            assert not truth.true_of(english(other), scene) and np.array_equal(answer(foil, lacking), kinds)
+    assert made > 100
 
 
 def test_words_that_training_never_had_are_left_out(run):

@@ -34,7 +34,87 @@ def recall(order=lambda s: np.argsort(-s, axis=1), first=lambda k: k, hit=lambda
     return answer
 
 
+# ---------------------------------------------------------------- clip.4
+def among(foil, lacking):
+    """Whether a thing of the foil is in a list of kinds."""
+    return any(list(thing) in np.asarray(lacking).tolist() for thing in np.asarray(foil).tolist())
+
+
+def foils_of(pair=(0, 1), column=1, shape=True, strange=among):
+    """A right answer with places to go wrong."""
+
+    def answer(kinds, lacking):
+        i, j = pair
+        foil = np.array(kinds)
+        foil[[i, j], column] = foil[[j, i], column]
+        differ = (not shape or kinds[i, 0] != kinds[j, 0]) and kinds[i, 1] != kinds[j, 1]
+        return foil if differ and not strange(foil, lacking) else kinds
+
+    return answer
+
+
+def by_cases(kinds, lacking):
+    """Plain Python, one reason after the other."""
+    (s, c, z), (t, d, y), *rest = kinds.tolist()
+    if s == t or c == d or [s, d, z] in lacking.tolist() or [t, c, y] in lacking.tolist():
+        return kinds
+    return [[s, d, z], [t, c, y], *rest]
+
+
+def any_pair(kinds, lacking):
+    """Tries pair after pair."""
+    for j in range(1, len(kinds)):
+        for i in range(j):
+            foil = foils_of((i, j))(kinds, lacking)
+            if not np.array_equal(foil, kinds):
+                return foil
+    return kinds
+
+
+def changed(change):
+    """An answer that makes one change and looks at nothing."""
+
+    def answer(kinds, lacking):
+        foil = kinds.copy()
+        change(foil, kinds)
+        return foil
+
+    return answer
+
+
+def another_color(foil, kinds):
+    foil[0, 1] = min(set(range(8)) - set(kinds[:, 1].tolist()))
+
+
+def borrowed(foil, kinds):
+    foil[1, 1] = kinds[0, 1]
+
+
+def larger(foil, kinds):
+    foil[0, 2] = 1 - foil[0, 2]
+    foil[:2, 1] = kinds[1::-1, 1]
+
+
 ANSWERS = {
+    "clip.4": Answers(
+        right=[by_cases, foils_of()],
+        wrong=[
+            (lambda kinds, lacking: kinds.copy(), "you made none"),
+            (foils_of(strange=lambda foil, lacking: among(foil[:, :2], lacking[:, :2])), "you made none"),
+            (foils_of(shape=False), "still true"),
+            (lambda kinds, lacking: np.flipud(kinds), "still true"),
+            (changed(another_color), "You brought in a color"),
+            (changed(borrowed), "Only one thing changed"),
+            (changed(larger), "Shapes or sizes changed"),
+            (foils_of(column=0), "Shapes or sizes changed"),
+            (foils_of(strange=lambda foil, lacking: False), "one that training lacks"),
+            (foils_of(strange=lambda foil, lacking: among(foil[:1], lacking)), "one that training lacks"),
+            (foils_of(strange=lambda foil, lacking: among(foil[1:], lacking)), "one that training lacks"),
+            (any_pair, "Made twice"),
+            (lambda kinds, lacking: [], "a row for each thing"),
+            (lambda kinds, lacking: kinds[:, 1], "a row for each thing"),
+        ],
+    ),
     "clip.1": Answers(
         right=[by_partition, by_rank, recall()],
         wrong=[

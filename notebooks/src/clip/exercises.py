@@ -1,7 +1,8 @@
-"""Retrieval when several answers are right, in NumPy, and the open challenge; the losses are in the file for PyTorch."""
+"""Retrieval when several answers are right and a fair foil, in NumPy; the challenge. The losses: in the file for PyTorch."""
 
 import numpy as np
 
+from mmcourse.check import CheckFailed, call, to_numpy
 from mmcourse.check.blanks import blank
 from mmcourse.exercise import (
     Array,
@@ -9,6 +10,7 @@ from mmcourse.exercise import (
     between,
     challenge,
     context,
+    edit,
     example,
     exercise,
     lesson,
@@ -20,9 +22,9 @@ from mmcourse.exercise import (
 
 lesson(
     "clip",
-    promise="Recall at k when several answers are right, CLIP's loss with hard negatives, the sigmoid loss, and a challenge: "
-    "two spaces that nobody aligned.",
-    uses="NumPy; the last two PyTorch",
+    promise="Recall at k when several answers are right, CLIP's loss with hard negatives, the sigmoid loss, a foil that "
+    "only the picture can tell, and a challenge: two spaces that nobody aligned.",
+    uses="NumPy; two of them PyTorch",
     setup="""
 import math
 
@@ -134,6 +136,218 @@ def by_threshold(scores, relevant, k):
     best_relevant = np.where(relevant, scores, -np.inf).max(axis=1)
     rank = (scores > best_relevant[:, None]).sum(axis=1)
     return float((rank[keep] < k).mean())
+
+
+# ---------------------------------------------------------------- 4
+SHAPES, COLORS, SIZES = 6, 8, 2
+
+
+def fair_foil(kinds, lacking):
+    """kinds (n, 3): shape, color and size of each thing. Return the kinds of a foil, or `kinds` where you make none."""
+    shapes, colors, _ = kinds.T
+    foil = kinds.copy()
+    foil[0, 1], foil[1, 1] = colors[1], colors[0]
+    strange = (foil[:, None] == lacking).all(axis=2).any()  # (n, m, 3): a thing equal to one that training lacks
+    false = shapes[0] != shapes[1] and colors[0] != colors[1]
+    return foil if false and not strange else kinds
+
+
+EXCHANGE = "foil[0, 1], foil[1, 1] = colors[1], colors[0]"
+NOTHING = "There is a fair foil here, the first two things with their colors exchanged, and you made none."
+ORDER = "The foil is still true: which thing is said first, or which of two stars is red, does not make it false."
+ONE = "Only one thing changed its color: give its old color to the other one, or a color is gone and another is there twice."
+NEW = (
+    "You brought in a color that was not there. Other words may be more or less likely: exchange colors that are there."
+)
+OTHER = "Shapes or sizes changed too. Only colors may, and the things keep their order."
+STRANGE = "A thing of your foil is one that training lacks: a judge without eyes rejects it because it is strange."
+UNDONE = "Made twice, your change does not give the first things back. Then some sentences are foils more often than they are "
+UNDONE += "captions, and that can be learned without looking."
+
+
+def is_strange(kinds, lacking):
+    """Whether training lacks one of these things."""
+    return not set(map(tuple, kinds.tolist())).isdisjoint(map(tuple, lacking.tolist()))
+
+
+def exchanged(kinds, lacking, i=0, j=1):
+    """The colors of things i and j exchanged; None where that is not fair."""
+    foil = kinds.copy()
+    foil[[i, j], 1] = foil[[j, i], 1]
+    differ = kinds[i, 0] != kinds[j, 0] and kinds[i, 1] != kinds[j, 1]
+    return foil if differ and not is_strange(foil, lacking) else None
+
+
+def foil_from(answer, kinds, lacking):
+    """What an answer gives, if these are kinds at all."""
+    foil = to_numpy(call(answer, kinds.copy(), lacking.copy()), "The foil", "whole numbers")
+    if foil.shape != kinds.shape:
+        raise CheckFailed(f"The foil should have a row for each thing, {kinds.shape}; got shape {foil.shape}.")
+    if foil.dtype.kind not in "iu":
+        raise CheckFailed(f"The foil should hold whole numbers; it has dtype {foil.dtype}.")
+    if (foil < 0).any() or (foil >= (SHAPES, COLORS, SIZES)).any():
+        raise CheckFailed("A shape, color or size of the foil does not exist: 0 to 5, 0 to 7, 0 to 1.")
+    return foil
+
+
+def judge_foil(answer, args):
+    """False, as likely, nothing strange; and the change undoes itself, so that nobody can tell without looking."""
+    kinds, lacking = args
+    foil = foil_from(answer, kinds, lacking)
+    where = f"\nThings: {kinds.tolist()}, foil: {foil.tolist()}."
+    if np.array_equal(foil, kinds):
+        if exchanged(kinds, lacking) is not None:
+            raise CheckFailed(f"{NOTHING}\nThings: {kinds.tolist()}.")
+        return
+    if sorted(foil[:, :2].tolist()) == sorted(kinds[:, :2].tolist()):
+        raise CheckFailed(ORDER + where)
+    if not np.array_equal(foil[:, [0, 2]], kinds[:, [0, 2]]):
+        raise CheckFailed(OTHER + where)
+    if sorted(foil[:, 1]) != sorted(kinds[:, 1]):
+        raise CheckFailed((ONE if set(foil[:, 1]) <= set(kinds[:, 1]) else NEW) + where)
+    if is_strange(foil, lacking):
+        raise CheckFailed(STRANGE + where)
+    if not np.array_equal(foil_from(answer, foil, lacking), kinds):
+        raise CheckFailed(UNDONE + where)
+
+
+def first_pair(kinds, lacking):
+    """The first two things, of all pairs, that can exchange their colors do: looks fair, and is not."""
+    for i in range(len(kinds)):
+        for j in range(i + 1, len(kinds)):
+            foil = exchanged(kinds, lacking, i, j)
+            if foil is not None:
+                return foil
+    return kinds
+
+
+def around(kinds, lacking):
+    """Of three or more, each thing takes the color of the next: not undone by a second time."""
+    foil = kinds.copy()
+    foil[:, 1] = np.roll(kinds[:, 1], -1)
+    things = set(map(tuple, kinds[:, :2].tolist()))
+    fair = not is_strange(foil, lacking) and things != set(map(tuple, foil[:, :2].tolist()))
+    return foil if len(kinds) > 2 and fair else fair_foil(kinds, lacking)
+
+
+def draw_things(g, n, m, case="fair"):
+    """Kinds of n things, and m kinds that training lacks, of these shapes and colors."""
+    while True:
+        kinds = np.stack([g.integers(SHAPES, size=n), g.integers(COLORS, size=n), g.integers(SIZES, size=n)], axis=1)
+        known = set(map(tuple, kinds.tolist()))
+        others = [(s, c, z) for s in set(kinds[:, 0]) for c in set(kinds[:, 1]) for z in range(SIZES)]
+        others = [kind for kind in others if kind not in known]
+        if len(others) < m:
+            continue
+        lacking = np.array(others).reshape(-1, 3)[g.permutation(len(others))[:m]]
+        (shape, color, size), (other_shape, other_color, other_size) = kinds[:2].tolist()
+        differ = shape != other_shape and color != other_color
+        strange = [
+            tuple(kind) in set(map(tuple, lacking.tolist()))
+            for kind in ((shape, other_color, size), (other_shape, color, other_size))
+        ]
+        if {
+            "fair": differ and not any(strange),
+            "first strange": differ and strange == [True, False],
+            "second strange": differ and strange == [False, True],
+            "same shape": shape == other_shape and color != other_color and size != other_size and not any(strange),
+            "same color": shape != other_shape and color == other_color,
+            "another pair": not np.array_equal(first_pair(first_pair(kinds, lacking), lacking), kinds),
+        }[case]:
+            return kinds, lacking
+
+
+foil_of = exercise(
+    "clip.4",
+    fair_foil,
+    title="A foil that only the picture can tell",
+    points=3,
+    difficulty=3,
+    minutes=20,
+    statement=[
+        context(
+            "`kinds` (n, 3) holds the shape (0 to 5), color (0 to 7) and size (0 or 1) of each of two to four things, in the order in "
+            "which a caption says them; a caption says every shape and color, and a size only sometimes. `lacking` (m, 3) lists the "
+            "kinds that training lacks."
+        ),
+        says("**Write** `fair_foil(kinds, lacking)`, the kinds of a foil, (n, 3):", mistake="Shapes or sizes changed"),
+        says("the colors of two things exchanged,", mistake="Only one thing changed"),
+        says("and no color that was not there,", mistake="You brought in a color"),
+        says("such that its caption is *false* of these things,", mistake="still true"),
+        says("none of its things is one that training lacks,", mistake="is one that training lacks"),
+        says(
+            "and your function, given the foil, gives back the first things: so caption and foil can change places, and "
+            "whoever does not look can only toss a coin.",
+            mistake="Made twice",
+        ),
+        says("Where the first two things can be exchanged, make a foil.", mistake="you made none"),
+        context("Elsewhere you may, or return `kinds` as they are."),
+        example("""
+kinds = np.array([[0, 2, 1], [4, 5, 0]])  # a large thing of shape 0, and a small one of shape 4
+lacking = np.array([[0, 5, 1]])  # training has no large thing of shape 0 in color 5
+# exchanged they would be [0, 5, 1] and [4, 2, 0]: the first is strange, so no foil comes of these two
+"""),
+    ],
+    hints=[
+        "Which pair of things may you choose? If the choice depends on colors, the foil may choose another pair. And when does an "
+        "exchange leave the sentence true?",
+        "Take the first two things. Copy `kinds`, exchange two numbers of column 1, and return the copy if the two colors and the two "
+        "shapes differ, and no row of it equals a row of `lacking`: `(foil[:, None] == lacking).all(axis=2).any()`.",
+    ],
+    judge=judge_foil,
+    draw=draw_things,
+    parts=[
+        part("two things", weight=2, n=2, m=between(1, 3)),
+        part("more than two things", n=between(3, 4), m=between(2, 6)),
+        part("training lacks nothing", n=between(2, 3), m=0),
+        part("the first would be one that training lacks", n=2, m=between(1, 2), case="first strange"),
+        part("the second would be one that training lacks", n=2, m=between(1, 2), case="second strange"),
+        part("the same shape twice", n=2, m=0, case="same shape"),
+        part("the same color twice", n=2, m=1, case="same color"),
+        part("another pair could be exchanged, once", n=4, m=between(8, 12), case="another pair"),
+    ],
+    own={"n": 3, "m": 4},
+    own_says="Three things of your own, and what training lacks",
+    mistakes={
+        NOTHING: [
+            "return kinds",
+            "false = shapes[0] == shapes[1]",
+            "strange = (foil[:, None, :2] == lacking[:, :2]).all(axis=2).any()",
+            "strange = (foil[:, None] == lacking).any()",
+            "strange = len(lacking) > 0",
+        ],
+        ORDER: [
+            "false = colors[0] != colors[1]",
+            lambda kinds, lacking: np.concatenate([kinds[1::-1], kinds[2:]]),
+            lambda kinds, lacking: kinds[::-1],
+        ],
+        ONE: [edit(EXCHANGE, "foil[0, 1] = colors[1]"), edit(EXCHANGE, "foil[1, 1] = colors[0]")],
+        NEW: [
+            edit(EXCHANGE, "foil[0, 1] = next(c for c in range(8) if c not in colors)"),
+            edit(EXCHANGE, "foil[:, 1] = (colors + 1) % 8"),
+            edit(EXCHANGE, "foil[:, 1] = 7 - colors"),
+        ],
+        OTHER: "return foil * [1, 1, -1] + [0, 0, 1] if false and not strange else kinds",
+        STRANGE: [
+            "strange = False",
+            "strange = (foil[0] == lacking).all(axis=1).any()",
+            "strange = (foil[1] == lacking).all(axis=1).any()",
+            "strange = (kinds[:, None] == lacking).all(axis=2).any()",
+        ],
+        UNDONE: [first_pair, around],
+    },
+    praise="Nobody can tell these from captions without looking. Most published foils are not made so.",
+)
+
+
+@right(foil_of)
+def by_pairs_apart(kinds, lacking):
+    """The first two, or else the last two of four: pairs that share no thing."""
+    for i in range(0, len(kinds) - 1, 2):
+        foil = exchanged(kinds, lacking, i, i + 1)
+        if foil is not None:
+            return foil.tolist()
+    return kinds
 
 
 # ---------------------------------------------------------------- an open challenge

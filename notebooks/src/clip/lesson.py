@@ -15,7 +15,7 @@
 # **Before this:** [attention](attention.ipynb) and [transformers](transformers.ipynb) (what a text encoder is),
 # [neural_networks](neural_networks.ipynb) (cross-entropy, training), [cnn](cnn.ipynb) (convolution).
 #
-# **Time to read:** 90 minutes with the four blanks (a good place to stop is the end of section 7), then 65 for the [exercises](exercises/clip.ipynb). The sigmoid loss, the
+# **Time to read:** 90 minutes with the four blanks (a good place to stop is the end of section 7), then 85 for the [exercises](exercises/clip.ipynb). The sigmoid loss, the
 # temperature, large batches in little memory, and the same training in Keras are in [a second notebook](clip_deeper.ipynb).
 
 # %%
@@ -1322,8 +1322,8 @@ else:
 # ## 12 · Exercises and where next
 
 # %% [markdown]
-# [The exercises](exercises/clip.ipynb): recall when several answers are right, the loss with hard negatives, the sigmoid loss, and an open challenge: two spaces to be aligned, with a score
-# to beat.
+# [The exercises](exercises/clip.ipynb): recall when several answers are right, the loss with hard negatives, the sigmoid loss, a foil that only the
+# picture can tell, and an open challenge: two spaces to be aligned, with a score to beat.
 #
 # **Where next:** lesson [captioning](captioning.ipynb). Its decoder does not get one vector per picture; it attends to the grid of features while it writes, and the likelihood that it gives to a sentence can judge the
 # same foils. · **Back to:** [attention](attention.ipynb).
