@@ -1,4 +1,4 @@
-"""Knobs for lessons: sliders, buttons, folded answers, and guesses that are recorded before the answer.
+"""Knobs for lessons: sliders, buttons, text fields, folded answers, and guesses that are recorded before the answer.
 
 ::
 
@@ -29,7 +29,7 @@ from typing import Any
 
 from mmcourse import plot
 
-__all__ = ["Guess", "buttons", "guess", "reveal", "slider"]
+__all__ = ["Guess", "buttons", "guess", "reveal", "slider", "text"]
 
 # Set by whoever runs a notebook without a reader: the build, the tests.
 STATIC = "MMCOURSE_WIDGETS"
@@ -50,7 +50,7 @@ def _shell() -> Any:
     return ipython.get_ipython() if ipython is not None else None
 
 
-# ---------------------------------------------------------------- sliders and buttons
+# ---------------------------------------------------------------- sliders, buttons and text
 def slider(function: Callable[..., Any], **ranges: Any) -> None:
     """Call `function` with values that the reader sets by sliders; what it shows stands below them.
 
@@ -117,6 +117,71 @@ def buttons(function: Callable[[Any], Any], options: Sequence[Any] | Mapping[str
         options=list(labeled.items()), description=label, style={"description_width": "initial"}
     )
     _show_controls([chooser], lambda: function(chooser.value))
+
+
+def text(
+    function: Callable[[str], Any],
+    start: str,
+    label: str = "",
+    actions: Mapping[str, Callable[[], Any]] | None = None,
+) -> None:
+    """Call `function` with each line that the reader types and ends with Enter; what it shows stands below the field.
+
+    Parameters
+    ----------
+    function
+        Draws or prints, given a line without spaces at its ends. What it shows replaces what stood there: to show a
+        conversation, print all of it.
+    start
+        The first line, answered at once; the field is empty then.
+    label
+        Stands before the field.
+    actions
+        More buttons: their labels, and functions without arguments that show something instead.
+
+    Raises
+    ------
+    ValueError
+        If `start` is empty.
+
+    ::
+
+        widgets.text(say, start="What do you see?", label="You", actions={"New conversation": forget})
+    """
+    start = plot._words(start, "text(function, start=...)").strip()
+    more = dict(actions or {})
+    if not is_live():
+        rest = "".join(f" [{name}]" for name in more)
+        _say(f"Text field: {label + ' ' if label else ''}“{start}”{rest}. Run this cell to type your own line.")
+        function(start)
+        return
+    import ipywidgets
+
+    field = ipywidgets.Text(
+        description=label, placeholder="type a line, then press Enter", continuous_update=False,
+        style={"description_width": "initial"}, layout={"width": "420px"},
+    )  # fmt: skip
+    first = _capture(lambda: function(start))
+    output = ipywidgets.Output()
+    with output:
+        first.show()
+
+    def refresh(run: Callable[[], Any]) -> None:
+        output.clear_output(wait=True)
+        with output:
+            run()
+
+    def send(change: Any) -> None:
+        line = change["new"].strip()
+        if line:  # emptied below, so that the same line can be sent twice
+            field.value = ""
+            refresh(lambda: function(line))
+
+    field.observe(send, names="value")
+    pressed = [ipywidgets.Button(description=name, layout={"width": "auto"}) for name in more]
+    for button, run in zip(pressed, more.values(), strict=True):
+        button.on_click(lambda _, run=run: refresh(run))
+    _display(ipywidgets.VBox([ipywidgets.HBox([field, *pressed]), output]), first.html())
 
 
 def _show_controls(controls: list[Any], run: Callable[[], Any]) -> None:

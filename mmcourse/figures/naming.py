@@ -90,11 +90,13 @@ class Trained:
     ----------
     policy : float (n,)
     steps : int (k,); distance : float (k,), total variation to the optimum at these steps
+    clipped : of all answers drawn, each use by itself: the share that had no gradient since the clip held it
     """
 
     policy: np.ndarray
     steps: np.ndarray
     distance: np.ndarray
+    clipped: float = 0.0
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -187,16 +189,21 @@ def grpo(
     kl_in: str = "reward",
     epochs: int = 1,
     clip: float = 0.2,
+    learned: bool = False,
 ) -> Trained:
-    """Groups of answers are drawn from the policy itself, and those above their group's mean become more probable.
+    """Groups of answers are drawn from the policy itself, and those above their baseline become more probable.
 
     With more than one `epochs`, the same answers are used again, under PPO's clip. The step falls to 0 at the end.
 
+    learned : the baseline is PPO's, a learned value of the question: a running mean of its rewards that begins at 0;
+        otherwise GRPO's, the mean of the group
+    clip : how far the ratio may leave 1; infinity switches the clip off
     kl_in : "reward", r − β (log π − log π_ref); "loss", + β k3 beside the clipped loss, as GRPO's paper has it; or
         "nothing"
     """
     rng, best = np.random.default_rng([seed, 32]), names.best(beta)
     logits = names.log_reference.copy()
+    value, held = 0.0, 0
     kept: list[tuple[int, float]] = []
     for step in range(1, steps + 1):
         old = softmax(logits)
@@ -204,11 +211,14 @@ def grpo(
         rewards = names.reward[drawn]
         if kl_in == "reward":
             rewards = rewards - beta * (np.log(old[drawn]) - names.log_reference[drawn])
-        advantages = group_advantages(rewards, divide).ravel()
+        advantages = (rewards - value if learned else group_advantages(rewards, divide)).ravel()
+        value += 0.1 * (rewards.mean() - value)
         flat, old_log = drawn.ravel(), np.log(old[drawn]).ravel()
         for _ in range(epochs):
             policy = softmax(logits)
-            to_log = clipped_loss_backward(1.0, np.log(policy[flat]), old_log, advantages, clip)
+            now_log = np.log(np.maximum(policy[flat], 1e-300))  # a wild step may leave 0
+            to_log = clipped_loss_backward(1.0, now_log, old_log, advantages, clip)
+            held += int(((to_log == 0) & (advantages != 0)).sum()) if math.isfinite(clip) else 0
             if kl_in == "loss":  # the derivative of e^d − d − 1 by log π, d = log π_ref − log π
                 ratio = np.exp(names.log_reference[flat]) / policy[flat]
                 to_log = to_log + beta * (1 - ratio) / len(flat)
@@ -217,7 +227,7 @@ def grpo(
         if step % max(1, steps // 50) == 0 or step == 1:
             kept.append((step, total_variation(softmax(logits), best)))
     at, distance = map(np.array, zip(*kept, strict=True))
-    return Trained(softmax(logits), at, distance)
+    return Trained(softmax(logits), at, distance, held / (steps * epochs * groups * size))
 
 
 def reward_model(names: Names, pairs: int, seed: int = 0, steps: int = 1000, decay: float = 0.0) -> np.ndarray:
@@ -280,7 +290,10 @@ METHODS: dict[str, tuple[str, dict]] = {
     "GRPO, divided by the deviation": ("grpo", {"divide": True}),
     "GRPO, k3 in the loss": ("grpo", {"kl_in": "loss"}),
     "GRPO without KL": ("grpo", {"kl_in": "nothing"}),
-    "PPO: each group used four times, clipped": ("grpo", {"epochs": 4, "rate": 0.125}),
+    "GRPO, each group used four times": ("grpo", {"epochs": 4, "rate": 0.125}),
+    "PPO: baseline learned, used four times": ("grpo", {"epochs": 4, "rate": 0.125, "learned": True}),
+    "PPO, steps ten times as large": ("grpo", {"epochs": 8, "rate": 5.0, "learned": True}),
+    "PPO, the same without clip": ("grpo", {"epochs": 8, "rate": 5.0, "learned": True, "clip": math.inf}),
 }
 
 
@@ -290,7 +303,13 @@ def methods(names: Names, seeds: int = 5, beta: float = 1.0, chosen: tuple[str, 
     best = names.best(beta)
     for name in METHODS if chosen is None else chosen:
         kind, options = METHODS[name]
-        row: dict[str, list[float]] = {"distance": [], "distance, four times the steps": [], "kl": [], "no size": []}
+        row: dict[str, list[float]] = {
+            "distance": [],
+            "distance, four times the steps": [],
+            "kl": [],
+            "no size": [],
+            "clipped": [],
+        }
         for seed in range(seeds):
             run = dpo if kind == "dpo" else grpo
             steps = 1000 if kind == "dpo" else 1500
@@ -300,6 +319,7 @@ def methods(names: Names, seeds: int = 5, beta: float = 1.0, chosen: tuple[str, 
             row["distance, four times the steps"].append(total_variation(longer.policy, best))
             row["kl"].append(kl_divergence(trained.policy, names.reference))
             row["no size"].append(float(trained.policy[names.lengths == 3].sum()))
+            row["clipped"].append(trained.clipped)
         found[name] = row
     return found
 

@@ -15,12 +15,20 @@ def answer_log_probs(log_probs: Float[Any, "batch n"], mask: Bool[Any, "batch n"
     return ops.sum(ops.where(mask, log_probs, ops.zeros_like(log_probs)), axis=1)
 
 
-def reward_loss(chosen: Float[Any, " batch"], rejected: Float[Any, " batch"]) -> Float[Any, ""]:
+def reward_loss(
+    chosen: Float[Any, " batch"], rejected: Float[Any, " batch"], valid: Bool[Any, " batch"] | None = None
+) -> Float[Any, ""]:
     """Mean of −log p(chosen is preferred), with p = σ(r_chosen − r_rejected) (Bradley and Terry 1952).
 
     chosen, rejected: (b,), rewards of the two answers of each pair. Rewards that know nothing have the loss ln 2.
+    valid: (b,), the pairs that count, all if None. A pair whose answers are empty (log p = 0)
+    knows nothing, and would add ln 2 to the sum all the same.
     """
-    return ops.mean(ops.softplus(rejected - chosen))
+    losses = ops.softplus(rejected - chosen)
+    if valid is None:
+        return ops.mean(losses)
+    number = ops.maximum(ops.sum(ops.cast(valid, losses.dtype)), 1)
+    return ops.sum(ops.where(valid, losses, ops.zeros_like(losses))) / number
 
 
 def dpo_loss(
@@ -29,16 +37,18 @@ def dpo_loss(
     reference_chosen: Float[Any, " batch"],
     reference_rejected: Float[Any, " batch"],
     beta: float = 0.1,
+    valid: Bool[Any, " batch"] | None = None,
 ) -> Float[Any, ""]:
     """Direct preference optimization: mean of −log σ(β (log π/π_ref of the chosen − log π/π_ref of the rejected)).
 
     chosen, rejected: (b,), log p of whole answers under the policy, sums over their pieces; reference_chosen,
     reference_rejected: the same under the reference, computed without gradient; beta: above 0, a larger one is closer
-    to the reference. (Rafailov et al. 2023, arXiv 2305.18290.)
+    to the reference; valid: the pairs that count, those where both answers have a piece.
+    (Rafailov et al. 2023, arXiv 2305.18290.)
     """
     implied_chosen = beta * (chosen - reference_chosen)
     implied_rejected = beta * (rejected - reference_rejected)
-    return reward_loss(implied_chosen, implied_rejected)
+    return reward_loss(implied_chosen, implied_rejected, valid)
 
 
 def group_advantages(
@@ -72,7 +82,9 @@ def clipped_loss(
 def kl_estimate(log_probs: Float[Any, " batch"], reference: Float[Any, " batch"]) -> Float[Any, " batch"]:
     """k3, an estimate of KL(π ‖ π_ref) from answers that π drew: e^d − d − 1 with d = log π_ref − log π.
 
-    Never negative, its mean is the KL, and it varies less than log π − log π_ref (Schulman 2020). (b,) each.
+    Never negative, its mean is the KL, and it varies less than log π − log π_ref (Schulman 2020). (b,) each. From
+    d = 20 on e^d goes on as its tangent: one answer that π has all but given up must not make a loss infinite.
     """
     d = reference - log_probs
-    return ops.expm1(d) - d
+    held = ops.minimum(d, 20.0)
+    return ops.expm1(held) + ops.exp(held) * (d - held) - d

@@ -22,26 +22,33 @@ def answer_log_probs_backward(
 
 
 def reward_loss(
-    chosen: Float[ndarray, " batch"], rejected: Float[ndarray, " batch"]
+    chosen: Float[ndarray, " batch"],
+    rejected: Float[ndarray, " batch"],
+    valid: Bool[ndarray, " batch"] | None = None,
 ) -> tuple[float | np.floating, tuple]:
     """Mean of −log p(chosen is preferred), with p = σ(r_chosen − r_rejected) (Bradley and Terry 1952).
 
     chosen, rejected: (b,), rewards of the two answers of each pair. Rewards that know nothing have the loss ln 2.
+    valid: (b,), the pairs that count, all if None. A pair whose answers are empty (log p = 0)
+    knows nothing, and would add ln 2 to the sum all the same.
 
     Returns
     -------
     loss : float; cache
     """
     margin = chosen - rejected
-    return np.logaddexp(0, -margin).mean(), (margin,)  # −log σ(m) = log(1 + e^−m), without overflow
+    valid = np.ones(len(margin), bool) if valid is None else valid
+    losses = np.logaddexp(0, -margin)  # −log σ(m) = log(1 + e^−m), without overflow
+    return np.where(valid, losses, 0.0).sum() / max(valid.sum(), 1), (margin, valid)
 
 
 def reward_loss_backward(
     dloss: float | np.floating | Float[ndarray, ""], cache: tuple
 ) -> tuple[Float[ndarray, " batch"], Float[ndarray, " batch"]]:
     """Gradients to chosen and rejected, (b,) each."""
-    (margin,) = cache
-    slope = -dloss * np.exp(-np.logaddexp(0, margin)) / len(margin)  # −σ(−m) / b
+    margin, valid = cache
+    each = np.where(valid, np.exp(-np.logaddexp(0, margin)), 0.0)  # σ(−m)
+    slope = -dloss * each / max(valid.sum(), 1)
     return slope, -slope
 
 
@@ -51,6 +58,7 @@ def dpo_loss(
     reference_chosen: Float[ndarray, " batch"],
     reference_rejected: Float[ndarray, " batch"],
     beta: float = 0.1,
+    valid: Bool[ndarray, " batch"] | None = None,
 ) -> tuple[float | np.floating, tuple]:
     """Direct preference optimization: mean of −log σ(β (log π/π_ref of the chosen − log π/π_ref of the rejected)).
 
@@ -62,6 +70,7 @@ def dpo_loss(
     chosen, rejected : float (b,), log p of whole answers under the policy: sums over their pieces
     reference_chosen, reference_rejected : float (b,), the same under the frozen reference
     beta : float above 0
+    valid : bool (b,), the pairs that count, all if None: those where both answers have a piece
 
     Returns
     -------
@@ -69,7 +78,7 @@ def dpo_loss(
     """
     implied_chosen = beta * (chosen - reference_chosen)
     implied_rejected = beta * (rejected - reference_rejected)
-    loss, cache = reward_loss(implied_chosen, implied_rejected)
+    loss, cache = reward_loss(implied_chosen, implied_rejected, valid)
     return loss, (beta, cache)
 
 
@@ -127,10 +136,12 @@ def clipped_loss_backward(
 def kl_estimate(log_probs: Float[ndarray, " batch"], reference: Float[ndarray, " batch"]) -> Float[ndarray, " batch"]:
     """k3, an estimate of KL(π ‖ π_ref) from answers that π drew: e^d − d − 1 with d = log π_ref − log π.
 
-    Never negative, its mean is the KL, and it varies less than log π − log π_ref (Schulman 2020). (b,) each.
+    Never negative, its mean is the KL, and it varies less than log π − log π_ref (Schulman 2020). (b,) each. From
+    d = 20 on e^d goes on as its tangent: one answer that π has all but given up must not make a loss infinite.
     """
     d = reference - log_probs
-    return np.expm1(d) - d
+    held = np.minimum(d, 20.0)
+    return np.expm1(held) + np.exp(held) * (d - held) - d
 
 
 # ---------------------------------------------------------------- where everything can be listed

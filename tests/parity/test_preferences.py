@@ -25,6 +25,7 @@ def call(backend, name, *arrays, **options):
         found = getattr(preferences, name)(*map(np.asarray, arrays), **options)
         return np.asarray(found[0] if name in LOSSES else found)
     if backend == "torch":
+        options = {k: torch.as_tensor(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
         return getattr(torch_preferences, name)(*map(torch.as_tensor, arrays), **options).numpy()
     from keras import ops
 
@@ -82,6 +83,48 @@ def check_sum(backend):
     assert abs(call(backend, "answer_log_probs", row, mask)[0] + 1.5) < 1e-12
 
 
+def check_valid(backend):
+    """A pair of which one answer is empty teaches nothing: the loss is that of the others, not ln 2 in every mean."""
+    rng = np.random.default_rng(2)
+    rows = -rng.random((4, 3, 5))
+    masks = rng.random((4, 3, 5)) < 0.7
+    masks[:, :, 0] = True
+    masks[1, 2] = masks[0, 2] = masks[2, 2] = masks[3, 2] = False
+    valid = masks.any(axis=2)[0] & masks.any(axis=2)[1]
+    sums = [call(backend, "answer_log_probs", row, mask) for row, mask in zip(rows, masks, strict=True)]
+    whole = call(backend, "dpo_loss", *sums, beta=0.5, valid=valid)
+    assert abs(whole - call(backend, "dpo_loss", *(one[:2] for one in sums), beta=0.5)) < 1e-12
+    assert call(backend, "dpo_loss", *sums, valid=np.zeros(3, bool)) == 0, "nothing is valid: 0, never NaN"
+
+
+def check_valid_gradient():
+    """NumPy's own gradient of an invalid pair is 0, that of the others the one without it."""
+    sums = four(3, 3)
+    _, cache = preferences.dpo_loss(*sums, beta=0.5, valid=np.array([True, True, False]))
+    _, alone = preferences.dpo_loss(*sums[:, :2], beta=0.5)
+    found = zip(preferences.dpo_loss_backward(1.0, cache), preferences.dpo_loss_backward(1.0, alone), strict=True)
+    for whole, part in found:
+        assert whole[2] == 0 and np.abs(whole[:2] - part).max() < 1e-12
+
+
+def check_length(backend):
+    """GRPO has no length bias: each piece of an answer pulls alike, whether the answer has one piece or four."""
+    before = np.full((2, 4), -1.0)
+    mask = np.array([[True, False, False, False], [True, True, True, True]])
+    old = call(backend, "answer_log_probs", before, mask)
+    new = call(backend, "answer_log_probs", before + 0.01, mask)
+    found = call(backend, "clipped_loss", new, old, np.ones(2))
+    assert abs(found + (math.exp(0.01) + math.exp(0.04)) / 2) < 1e-12
+
+
+def check_length_gradient():
+    """The same in NumPy's own gradient: −A / b for every piece."""
+    mask = np.array([[True, False, False, False], [True, True, True, True]])
+    dsum = preferences.clipped_loss_backward(1.0, np.zeros(2), np.zeros(2), np.ones(2))
+    found = preferences.answer_log_probs_backward(dsum, mask)
+    assert np.abs(found[mask] + 0.5).max() < 1e-12 and (found[~mask] == 0).all()
+
+
 def check_groups(backend):
     """Each group has mean 0 by itself; without `divide` the size of the rewards stays."""
     rewards = np.array([[1.0, 2.0, 3.0], [10.0, 10.0, 40.0]])
@@ -112,18 +155,26 @@ def check_k3(backend):
     k3 = call(backend, "kl_estimate", np.log(p), np.log(q))
     assert (k3 > 0).all() and np.abs(call(backend, "kl_estimate", np.log(p), np.log(p))).max() < 1e-15
     assert abs(p @ k3 - preferences.kl_divergence(p, q)) < 1e-12
+    far = call(backend, "kl_estimate", np.array([-800.0, -21.0, -20.0]), np.zeros(3))
+    assert np.isfinite(far).all() and far[0] > far[1] > far[2], "one answer that is given up makes it infinite"
+    assert abs(far[2] / (math.expm1(20) - 20) - 1) < 1e-12
     near = call(backend, "kl_estimate", np.log(p), np.log(p) + 1e-9)
     assert (near >= 0).all(), "small differences cancel badly"
 
 
 CHECKS = [check_ignorance, check_direction, check_reference, check_beta, check_overflow, check_sum, check_groups]
-CHECKS += [check_clip, check_k3]
+CHECKS += [check_clip, check_k3, check_valid, check_length]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_known_answers(check, backend):
     check(backend)
+
+
+@pytest.mark.parametrize("check", [check_valid_gradient, check_length_gradient], ids=lambda check: check.__name__)
+def test_numpys_own_gradients(check):
+    check()
 
 
 def test_the_clipped_gradient_is_autograds():
@@ -226,15 +277,15 @@ def _mutants():
     yield Mutant(
         "winner and loser exchanged",
         torch_,
-        "reward_loss(implied_chosen, implied_rejected)",
-        "reward_loss(implied_rejected, implied_chosen)",
+        "reward_loss(implied_chosen, implied_rejected, valid)",
+        "reward_loss(implied_rejected, implied_chosen, valid)",
         lambda: check_direction("torch"),
     )
     yield Mutant(
         "β outside σ",
         numpy,
-        "loss, cache = reward_loss(implied_chosen, implied_rejected)",
-        "loss, cache = reward_loss(implied_chosen / beta, implied_rejected / beta)\n    loss = loss * beta",
+        "loss, cache = reward_loss(implied_chosen, implied_rejected, valid)",
+        "loss, cache = reward_loss(implied_chosen / beta, implied_rejected / beta, valid)\n    loss = loss * beta",
         lambda: check_beta("numpy"),
     )
     yield Mutant(
@@ -305,7 +356,55 @@ def _mutants():
         "d = log_probs - reference",
         lambda: check_k3("torch"),
     )
-    yield Mutant("k3 without −1", numpy, "return np.expm1(d) - d", "return np.exp(d) - d", lambda: check_k3("numpy"))
+    yield Mutant("k3 without −1", numpy, "return np.expm1(held)", "return np.exp(held)", lambda: check_k3("numpy"))
+    for module, hold, free, name in (
+        (numpy, "np.minimum(d, 20.0)", "d", "numpy"),
+        (torch_, "d.clamp(max=20.0)", "d", "torch"),
+        (keras, "ops.minimum(d, 20.0)", "d", "keras"),
+    ):
+        yield Mutant("k3 overflows", module, hold, free, lambda name=name: check_k3(name))
+    yield Mutant(
+        "k3 cut off: no pull back from far away",
+        torch_,
+        " + held.exp() * (d - held) - d",
+        " - held",
+        lambda: check_k3("torch"),
+    )
+    yield Mutant(
+        "invalid pairs count ln 2", numpy, "np.where(valid, losses, 0.0)", "losses", lambda: check_valid("numpy")
+    )
+    yield Mutant(
+        "invalid pairs are in the divisor",
+        torch_,
+        "/ valid.sum().clamp(min=1)",
+        "/ len(losses)",
+        lambda: check_valid("torch"),
+    )
+    yield Mutant(
+        "`valid` forgotten in DPO", keras, "implied_rejected, valid)", "implied_rejected)", lambda: check_valid("keras")
+    )
+    yield Mutant("nothing valid: NaN", torch_, "valid.sum().clamp(min=1)", "valid.sum()", lambda: check_valid("torch"))
+    yield Mutant(
+        "an invalid pair has a gradient",
+        numpy,
+        "each = np.where(valid, np.exp(-np.logaddexp(0, margin)), 0.0)",
+        "each = np.exp(-np.logaddexp(0, margin))",
+        check_valid_gradient,
+    )
+    yield Mutant(
+        "length bias: divided by each answer's own length",
+        torch_,
+        ", 0.0).sum(dim=1)",
+        ", 0.0).sum(dim=1) / mask.sum(dim=1)",
+        lambda: check_length("torch"),
+    )
+    yield Mutant(
+        "length bias in the gradient",
+        numpy,
+        "np.where(mask, dy[:, None], 0.0)",
+        "np.where(mask, dy[:, None] / mask.sum(axis=1, keepdims=True), 0.0)",
+        check_length_gradient,
+    )
 
 
 @pytest.mark.parametrize("mutant", list(_mutants()), ids=lambda mutant: f"{mutant.module.split('.')[1]}: {mutant.name}")

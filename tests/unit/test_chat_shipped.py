@@ -11,11 +11,12 @@ import torch
 from typer.testing import CliRunner
 
 from mmcourse.cli import app
-from mmcourse.datasets import data_dir, vocabulary
+from mmcourse.datasets import data_dir, results, vocabulary
 from mmcourse.datasets.scenes import dialogues, world
 from mmcourse.datasets.scenes.dialogues import Turn
 from mmcourse.datasets.scenes.drawing import draw
 from mmcourse.figures import chat as chat_figures
+from mmcourse.figures import naming
 from mmcourse.torch.chat import ChatModel, Tools, place_of
 from mmcourse.torch.vlm import VLM
 
@@ -41,6 +42,28 @@ def test_preference_methods_reach_the_optimum():
     found = chat_figures.exact_world(2)
     assert found["dpo_total_variation"] <= 0.05 and found["grpo_total_variation"] <= 0.05
     assert STORED["figures"]["dpo_total_variation"] <= 0.05 and STORED["figures"]["grpo_total_variation"] <= 0.05
+
+
+def test_the_card_names_the_weights_that_were_tuned():
+    """Lesson vlm may get newer ones: what stood before is stored with the chat model."""
+    before, card = STORED["vlm before"], (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert len(before["sha256"]) == 64 and before["sha256"] in card and f"before: {before['accuracy']:.3f}" in card
+    assert before["accuracy"] > STORED["figures"]["questions"], "nothing was forgotten: the lesson says otherwise"
+
+
+def test_the_stored_results_are_whole():
+    """Every method has five seeds at both budgets; requests and spoken questions have their shares."""
+    stored = results("chat")
+    assert set(stored["naming"]["methods"]) == set(naming.METHODS)
+    for name, row in stored["naming"]["methods"].items():
+        assert set(row) >= {"distance", "distance, four times the steps", "kl", "no size"}, name
+        for values in row.values():
+            assert len(values) == 5 and np.isfinite(values).all() and min(values) >= 0, name
+    rows = [*stored["people"]["replies"].values(), *stored["voice"].values()]
+    assert len(stored["people"]["replies"]) == 2 and len(stored["voice"]) == 5
+    for row in rows:
+        value = row.get("share", row.get("declined"))
+        assert 0 <= row["low"] <= value <= row["high"] <= 1
 
 
 def test_figures_of_100_dialogues_are_those_of_the_stored_model(model: ChatModel):

@@ -54,3 +54,14 @@ def test_where_the_mistakes_lead_is_known_exactly():
     assert turned.sum() == pytest.approx(1)
     found = naming.grpo(NAMES, seed=0, kl_in="loss", steps=6000).policy
     assert total_variation(found, turned) < 0.01 < 0.05 < total_variation(found, BEST)
+
+
+def test_ppo_arrives_and_with_large_steps_only_clipped():
+    """Its baseline is learned; a step ten times as large is held by the clip, and ends with one answer without it."""
+    small = naming.grpo(NAMES, seed=0, epochs=4, rate=0.125, learned=True)
+    assert total_variation(small.policy, BEST) < 0.02 and small.clipped < 0.01
+    large = {"epochs": 8, "rate": 5.0, "learned": True, "steps": 600}
+    held = naming.grpo(NAMES, seed=0, **large)
+    assert total_variation(held.policy, BEST) < 0.02 and held.clipped > 0.05
+    free = naming.grpo(NAMES, seed=0, clip=np.inf, **large)
+    assert total_variation(free.policy, BEST) > 0.8 and free.policy.max() > 0.9 and free.clipped == 0

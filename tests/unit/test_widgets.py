@@ -56,6 +56,7 @@ def static():
         "widgets.reveal('a < b')\nwidgets.reveal(lambda: (print('first'), show(), chart(3)), label='Draw it')",
         "g = widgets.guess('How accurate?', (0.0, 1.0, 0.1))\nprint(g.value)\ng.compare(0.7)",
         "h = widgets.guess('Which?', ['a', 'b'], default='b')\nh.compare('b')",
+        "widgets.text(lambda line: print('heard', line), ' hello ', 'You', {'New': lambda: print('gone')})",
     )
 
 
@@ -78,6 +79,18 @@ def live():
         "print(g.value, a.disabled, b.disabled)\n"
         "g.compare('a')",
         "h = widgets.guess('Which?', ['a', 'b'])\nh.compare('a')\nh.record('a')\nprint(h.value)",
+        "said = []\n"
+        "before = len(all_of(ipywidgets.Button)), len(all_of(ipywidgets.Output))\n"
+        "def hear(line):\n"
+        "    said.append(line)\n"
+        "    print(1 / 0 if line == 'break' else ' / '.join(said))\n"
+        "widgets.text(hear, start='hello', label='You', actions={'New': lambda: (said.clear(), print('gone'))})\n"
+        "(field,) = all_of(ipywidgets.Text)\n"
+        "(new,), (out,) = all_of(ipywidgets.Button)[before[0]:], all_of(ipywidgets.Output)[before[1]:]",
+        "for line in ('a star', '  a star ', '   ', 'break', 'and now'):\n    field.value = line",
+        "print(said, repr(field.value), field.description, new.description, field.continuous_update)",
+        "new.click()\nfield.value = 'again'",
+        "print(said)",
         live=True,
     )
 
@@ -126,6 +139,12 @@ def test_a_guess_that_nobody_made_is_none_or_the_default(static):
     assert "Which? You guessed b, and that is right." in shown(static.cells[6])
 
 
+def test_a_text_field_answers_its_first_line(static):
+    said = shown(static.cells[7])
+    assert "Text field: You “hello” [New]. Run this cell to type your own line." in said
+    assert said.endswith("heard hello\n") and "gone" not in said
+
+
 # ---------------------------------------------------------------- with a reader
 def test_moving_a_slider_calls_the_function_again(live):
     first = live.cells[1].outputs[-1]
@@ -139,6 +158,14 @@ def test_a_guess_is_recorded_once(live):
 
 def test_no_guess_is_taken_after_the_answer(live):
     assert "No guess was recorded. Answer: a." in shown(live.cells[6]) and shown(live.cells[6]).endswith("None\n")
+
+
+def test_each_line_that_is_typed_calls_the_function(live):
+    """An empty one is not sent, the same one may be sent twice, and an error in the function does not end the talk."""
+    first = live.cells[7].outputs[-1]
+    assert widgets.WIDGET in first.data and "<pre>hello\n</pre>" in first.data["text/html"]
+    assert "['hello', 'a star', 'a star', 'break', 'and now'] '' You New False" in shown(live.cells[9])
+    assert "['again']" in shown(live.cells[11])
 
 
 def test_an_error_in_the_function_ends_the_cell():
@@ -196,6 +223,8 @@ def test_wrong_calls_are_named(capsys):
         widgets.guess("Which?", ["a", "b"], default="c")
     with pytest.raises(ValueError, match="needs words"):
         widgets.guess(" ", ["a", "b"])
+    with pytest.raises(ValueError, match="needs words"):
+        widgets.text(print, " ")
     with pytest.raises(ValueError, match="expected one of a, b, got 'c'"):
         widgets.guess("Which?", ["a", "b"]).record("c")
 

@@ -9,8 +9,8 @@
 # **You will be able to**
 # - write a dialogue as one text with roles, and train only what the assistant says;
 # - derive in one line the optimum at which PPO, GRPO and DPO aim, and say what β does;
-# - write the parts that the losses of Bradley–Terry, DPO and GRPO are made of, and check where each method ends;
-# - show how a reward that is only learned is over-optimized;
+# - write the losses of Bradley–Terry and DPO and the loop of GRPO and PPO by hand, and check where each method ends;
+# - show how a true reward is hacked, and how one that is only learned is over-optimized;
 # - count what safety means here: refusals, refusals too many, and orders that a tool's result smuggles in.
 #
 # **Before this:** [vlm](vlm.ipynb) (the model that is tuned, label masks), [captioning](captioning.ipynb) (decoding), [evaluate](evaluate.ipynb) (intervals).
@@ -80,33 +80,35 @@ print("you   Cancel my order.\nmodel", model.start(picture).ask("Cancel my order
 # %% [markdown]
 # Five of the six replies are right. One is wrong: asked for the *shape* in a sentence, it says the color. How often each kind of instruction is followed, section 11 counts.
 #
-# Now you. The model knows six shapes, eight colors and a few dozen ways to ask; an unknown word is refused with a message. In a terminal the same is
-# `mmcourse chat --scene 3` (or `--picture me.png`); `Ctrl-D` ends it. It remembers about three exchanges: its training had no longer ones. Ask as the examples do: to a question in other words, even to "Is there a star?" without a color, it may say nonsense.
+# Now you: type a line and press Enter. The conversation goes on, so *it* and "the large one" mean what was said before; "Use the tool." calls the tool;
+# a word that the model does not know is named, and nothing is remembered of that line. The model knows six shapes, eight colors and a few dozen ways to ask. It remembers about three exchanges: its training had no longer ones. Ask as the examples do: to a question in other words, even to "Is there a star?" without a color, it may say nonsense. In a terminal the same is
+# `mmcourse chat --scene 3` (or `--picture me.png`); `Ctrl-D` ends it.
 
 # %% tags=["free"]
-my_lines = ["What do you see?", "Is there a blue star?", "And where is it?"]
-mine = model.start(picture)
-for line in my_lines:
+mine, said = model.start(picture), []
+
+
+def say(line):
+    """Ask it, and show the whole conversation."""
+    said.append(f"you   {line}")
     try:
-        print(f"you   {line}\nmodel {mine.ask(line)}")
-    except ValueError as error:
-        print("not understood:", error)
+        reply = mine.ask(line)
+        said.extend(f"      [tool: {call}; it says: {r}]" for call, r in reply.calls)
+        said.append(f"model {reply}")
+    except ValueError as error:  # a word that it does not know
+        said.append(f"      not understood: {error}")
+    print("\n".join(said))
 
 
-# %% tags=["free"]
-def ask_alone(line):
-    """One line, without memory."""
-    print(f"you   {line}\nmodel {model.start(picture).ask(line)}")
+def start_anew():
+    """Forget all that was said."""
+    mine.turns.clear()
+    said.clear()
+    print("A new conversation.")
 
 
-widgets.buttons(
-    ask_alone,
-    [
-        "What do you see?",
-        f"What color is the {first_noun}?",
-        "Is there a red circle?",
-    ],
-)
+anew = {"New conversation": start_anew}
+widgets.text(say, start="What do you see?", label="You", actions=anew)
 
 # %% [markdown]
 # ## 2 · The question
@@ -737,7 +739,7 @@ print(f"at the exact optimum each name of 4 words keeps {kept:.3f} of its probab
 # ## 9 · PPO and GRPO: try, score, improve
 
 # %% [markdown]
-# DPO never asks the policy what it would say now. **Reinforcement learning** does: draw answers from the policy, score them, make the good ones more probable. The gradient of $\mathbb{E}_\pi[r]$ is $\mathbb{E}_\pi[r\, \nabla \log \pi]$ (REINFORCE), and it varies wildly, unless one subtracts a **baseline** from the reward. **GRPO** (group relative policy optimization, Shao et al. 2024) draws a *group* of answers to the same question; the baseline is the mean of the group. What is left is the **advantage**. **Your turn (blank 5).**
+# DPO never asks the policy what it would say now. **Reinforcement learning** does: draw answers from the policy, score them, make the good ones more probable. Where the scores come from people's judgments, by way of a reward model, the whole is called **reinforcement learning from human feedback** (RLHF; Christiano et al. 2017, Ouyang et al. 2022). The gradient of $\mathbb{E}_\pi[r]$ is $\mathbb{E}_\pi[r\, \nabla \log \pi]$ (REINFORCE), and estimated from a few answers it varies wildly, unless one subtracts a **baseline** from the reward. **GRPO** (group relative policy optimization, Shao et al. 2024) draws a *group* of answers to the same question; the baseline is the mean of the group. What is left is the **advantage**. **Your turn (blank 5).**
 # <details><summary>Hint</summary>
 #
 # One subtraction.
@@ -772,6 +774,29 @@ draw.show(
 )
 
 # %% [markdown]
+# Does it vary wildly? For a softmax $\nabla \log \pi(y)$ by the logits is 1 at $y$, minus $\pi$. So here are 500 estimates of the gradient at the reference, each from 8 answers, with three baselines:
+
+# %%
+rng, n = np.random.default_rng(5), len(names.texts)
+y = rng.choice(n, (500, 8), p=names.reference)
+r = names.reward[y]
+spread = {}
+for baseline, minus in (
+    ("none", 0.0),
+    ("mean of the group", r.mean(axis=1, keepdims=True)),
+    ("exact mean", names.reference @ names.reward),
+):
+    each = (r - minus) / 8  # what every answer pulls with
+    pulls = np.stack([np.bincount(*row, minlength=n) for row in zip(y, each)])
+    pulls -= names.reference * each.sum(axis=1, keepdims=True)
+    spread[baseline] = pulls.var(axis=0).sum()
+    print(f"baseline: {baseline:18} variance {spread[baseline]:.2f}", end="   ")
+    print(f"length of the mean gradient {np.linalg.norm(pulls.mean(axis=0)):.2f}")
+assert spread["none"] > 10 * max(spread["mean of the group"], spread["exact mean"])
+
+# %% [markdown]
+# Without a baseline the estimates scatter by $\sqrt{2.67} = 1.63$ around a gradient of length 0.2: the sign of the reward alone, always negative, pushes *every* answer that was drawn down. A baseline takes away more than nine tenths of the variance and leaves the direction. The group's own mean does as well as the exact one. Its mean gradient is a little shorter: each of eight answers is in its own mean, so that 7/8 of its advantage are left.
+#
 # **PPO** (proximal policy optimization, Schulman et al. 2017) uses the same answers for several steps. After the first one the policy is no longer the one that drew them, so each counts by its **ratio** $\rho = \pi(y)/\pi_{\text{old}}(y)$; and so that no step goes too far, the ratio is **clipped**:
 #
 # $$\text{loss} = -\min\bigl(\rho A,\; \text{clip}(\rho, 1-\varepsilon, 1+\varepsilon)\, A\bigr)$$
@@ -805,45 +830,99 @@ print(f"loss of fresh answers {abs(loss.item()):.6f}; gradient {leaf.grad.numpy(
 # %% [markdown]
 # Fresh answers have the ratio 1 and advantages of mean 0: **the loss is 0, its gradient is not**. A loss curve at 0 is no fault, and whoever "simplifies" `exp(logp − logp.detach())` to 1 has no gradient left.
 #
-# Where does the KL go? There are three usual choices: into the reward, $r - \beta \log \pi/\pi_{\text{ref}}$; into the loss, as **k3**, an estimate of the KL from samples, $= e^{d} - d - 1$ with $d = \log \pi_{\text{ref}} - \log \pi$, as in the paper on GRPO; or nowhere. Stored results, β = 1. GRPO draws 8 groups of 8 answers a step for 1,500 steps, and each answer gets its exact reward; DPO makes 1,000 steps on a fixed set of noisy judgments: the two do not have the same information. The row "PPO" has PPO's clip with GRPO's baseline, and uses each group four times with a quarter of the step (PPO itself learns its baseline, with a second network). TV and KL are shown for this budget, TV also for four times as many steps:
+# Where does the KL go? There are three usual choices: into the reward, $r - \beta \log \pi/\pi_{\text{ref}}$; into the loss, as **k3**, an estimate of the KL from samples, $= e^{d} - d - 1$ with $d = \log \pi_{\text{ref}} - \log \pi$, as in the paper on GRPO; or nowhere. With the KL in the reward, here is the whole loop by hand. GRPO is `epochs=1`. PPO uses its answers several times, and its baseline is *learned*: at full size by a second network, here, with one question, by a running mean.
+
+
+# %% tags=["free"]
+def improve(seed, epochs=1, rate=0.5, clip=0.2, learned=False, steps=1500, beta=1.0):
+    """GRPO; with `learned`, PPO. The policy, and which share of uses the clip held."""
+    rng = np.random.default_rng([seed, 32])
+    logits, value, held = names.log_reference.copy(), 0.0, 0
+    for step in range(1, steps + 1):
+        old = naming.softmax(logits)
+        y = rng.choice(n, (8, 8), p=old)  # eight groups of eight answers
+        r = names.reward[y] - beta * np.log(old[y] / names.reference[y])
+        advantage = r - (value if learned else r.mean(axis=1, keepdims=True))
+        value += 0.1 * (r.mean() - value)
+        for _ in range(epochs):
+            policy = naming.softmax(logits)
+            ratio = policy[y] / old[y]
+            free = ratio * advantage <= ratio.clip(1 - clip, 1 + clip) * advantage
+            pull = np.where(free, ratio * advantage, 0) / y.size  # 0 where clipped
+            gradient = np.bincount(y.ravel(), pull.ravel(), n) - policy * pull.sum()
+            logits = logits + rate * min(1, 2 - 2 * step / (steps + 1)) * gradient
+            held += (~free).mean() / (steps * epochs)
+    return naming.softmax(logits), held
+
+
+by_hand, _ = improve(seed=0)
+apart = np.abs(by_hand - naming.grpo(names, seed=0).policy).max()
+print(f"GRPO by hand: TV to π* {off(by_hand):.4f}; from the course's {apart:.1e}")
+assert apart < 1e-6
+for title, options in (
+    ("PPO", {"epochs": 4, "rate": 0.125}),
+    ("PPO, large steps", {"epochs": 8, "rate": 5.0}),
+    ("PPO, large steps, no clip", {"epochs": 8, "rate": 5.0, "clip": np.inf}),
+):
+    policy, held = improve(0, learned=True, **options)
+    print(f"{title:26} TV to π* {off(policy):.4f}, held by the clip {held:.3f}", end="; ")
+    print(f"{policy.max():.2f} of all is “{names.texts[policy.argmax()]}”")
+
+# %% [markdown]
+# One seed shows how it goes; the table shows five, at two budgets. Stored results, β = 1. GRPO and PPO draw 8 groups of 8 answers a step for 1,500 steps, and each answer gets its exact reward; DPO makes 1,000 steps on a fixed set of noisy judgments: the two do not have the same information. "Large" steps are ten times as long as GRPO's, and made eight times with the same answers. TV, KL and the share of uses that the clip held are shown for this budget, TV also for four times as many steps:
 
 # %%
 table = stored["naming"]["methods"]
-print(" " * 41 + "TV to π*            TV, four times the steps   KL")
+print(" " * 41 + "TV to π*            TV, four times the steps   KL     held")
 for name in naming.METHODS:
     row = table[name]
     budgets = row["distance"], row["distance, four times the steps"]
     cells = [mean_and_interval(values) for values in budgets]
     told = "     ".join(f"{mean:.4f} ± {half:.4f}" for mean, half in cells)
-    print(f"{name:41}{told}     {np.mean(row['kl']):.2f}")
+    held = f"{np.mean(row['clipped']):.3f}" if "PPO" in name else ""
+    print(f"{name:41}{told}     {np.mean(row['kl']):.2f}   {held}")
 
-# %% tags=["hide-input"]
-fig, ax = plt.subplots(figsize=(7, 3.6))
-order = list(naming.METHODS)[::-1]
-for place, name in enumerate(order):
-    values = np.maximum(table[name]["distance, four times the steps"], 1e-4)
-    ax.plot(
-        values,
-        [place] * len(values),
-        "o",
-        alpha=0.6,
-        color="#D55E00" if np.mean(values) > 0.05 else "#0072B2",
-    )
-ax.set(
-    xscale="log",
-    xlim=(5e-5, 1.5),
-    xlabel="total variation to the optimum, five seeds (below 0.0001: drawn there)",
-)
-ax.set_yticks(range(len(order)), order)
-ax.axvline(0.05, color="gray", lw=1)
+# %% [markdown]
+# What does it look like? Each panel shows the 34 answers, the shortest first; the bars are the policy, the line is π\*:
+
+# %% tags=["hide-input", "free"]
+runs = {
+    "DPO, the sum": naming.dpo(names, 10_000, seed=0),
+    "DPO, the mean": naming.dpo(names, 10_000, seed=0, average=True),
+    "GRPO": naming.grpo(names, seed=0),
+    "GRPO without KL": naming.grpo(names, seed=0, kl_in="nothing"),
+}
+fig, axes = plt.subplots(2, 3, figsize=(7.6, 4.6), layout="constrained")
+panels = {"π_ref": names.reference, **{k: run.policy for k, run in runs.items()}}
+middles = [np.flatnonzero(names.lengths == k).mean() for k in (3, 4, 5, 7)]
+for ax, (title, policy) in zip(axes.flat, panels.items()):
+    ax.bar(range(n), policy, color="#56B4E9", width=1.0)
+    ax.step(range(n), best, where="mid", color="#D55E00", lw=1)
+    ax.set_title(f"{title}\nTV {off(policy):.3f}", fontsize=9)
+    ax.set(xlim=(-1, n), ylim=(0, 0.3), xticks=middles)
+    ax.set_xticklabels(["3", "4", "5", "7"])
+    if policy.max() > 0.3:
+        at = policy.argmax() + 1
+        ax.annotate(f"{policy.max():.2f}", (at, 0.27), xytext=(at + 6, 0.27), va="center")
+for ax in axes[:, 0]:
+    ax.set(ylabel="probability")
+axes[1, 0].set(xlabel="words")
+axes[1, 1].set(xlabel="words")
+for title, run in runs.items():
+    axes[1, 2].plot(run.steps, run.distance, label=title)
+axes[1, 2].set_title("TV to π* on the way", fontsize=9)
+axes[1, 2].set(yscale="log", xlabel="steps", ylim=(2e-4, 1.5))
+axes[1, 2].legend(fontsize=6, loc="lower left")
 plot.show(
     fig,
-    alt="Distances of all methods to the optimum on a logarithmic axis. GRPO with KL in the reward and DPO with many pairs are below 0.05; averaged DPO, noiseless labels, k3 in the loss and GRPO without KL are above.",
+    alt="Five policies over the optimum, answer by answer. The reference is too low at three words; DPO with the sum and GRPO lie on the optimum; DPO with the mean piles probability on the shortest answers; GRPO without KL has nearly all on one. The last panel shows the total variation against the steps: the sum and GRPO fall, the other two rise above 0.4.",
 )
 
 # %%
 key = "distance, four times the steps"
 ends = {name: np.mean(row[key]) for name, row in table.items()}
+ppo = "PPO, steps ten times as large"
+assert max(table[ppo][key]) < 0.01 and min(table["PPO, the same without clip"][key]) > 0.8
 assert ends["GRPO"] < 0.002 and ends["GRPO, divided by the deviation"] < 0.002
 assert 0.07 < ends["GRPO, k3 in the loss"] < 0.1 and ends["GRPO without KL"] > 0.8
 turned = naming.forward_kl_optimum(names, 8 / 7)
@@ -855,14 +934,40 @@ assert total_variation(long, turned) < 0.01
 # %% [markdown]
 # - **With the KL in the reward, GRPO arrives**: TV below 0.001 at four times the steps, though it only ever sees samples. At the optimum $r - \beta\log\pi^*/\pi_{\text{ref}}$ is the same for *every* answer, so all advantages are 0 and even the noise of sampling vanishes.
 # - **Without KL** nearly one answer is left. Four answers of three words have the same, best reward, and without KL every mixture of them is optimal. Shared equally, their KL would be 1.79; one alone has 3.18, and the table shows 3.03. *Short* was asked for; *one* of four equally short answers was not: nothing pays for variety, and the chance of sampling decides which is left.
-# - **PPO's row is GRPO's in every printed digit.** Each step changes the table so little that the ratio, in two runs that we counted, stays between 0.93 and 1.07: the clip at 0.8 and 1.2 never acts. What clipping is good for, this world cannot show.
+# - **PPO with its learned baseline arrives, too.** With small steps it is GRPO with another baseline: the ratio hardly leaves 1, and the clip holds nothing.
+# - **With large steps the clip decides.** It holds about one use in seven, and all five runs arrive. Without it all five end with one answer, and four times the steps change nothing; in the run above it is not even a short one. A step that is too long makes an answer that was drawn by chance nearly certain; from then on only that one is drawn, its reward becomes the baseline, and nothing is left to learn from. (Smaller steps do as well: the clip is what makes large ones safe.)
 # - **Divided by the group's deviation**: the same optimum here (an advantage of 0 stays 0), and nearer to it at both budgets. What the division changes is the weight of one *question* against another, which a world of one question cannot show (Liu et al. 2025 argue against it).
 # - **k3 in the loss arrives somewhere else.** As an estimate of the KL's *value* k3 is right; but its gradient, under answers that the policy draws, is that of the KL turned round, $\mathrm{KL}(\pi_{\text{ref}} \| \pi)$ (the *forward* KL; what we want small is the *reverse* one). The last printed line proves it: the policy is within 0.01 of the optimum of that other objective (with β · 8/7, since an answer that is in its own group's mean of eight keeps 7/8 of its advantage). Whether that matters at full size is another question; here it is 0.08.
 #
-# ## 10 · When the reward is only learned
+# ## 10 · When the reward is not what was meant
 
 # %% [markdown]
-# So far the reward was the truth. In practice it is a model fitted to judgments, and the policy finds its errors: **over-optimization** (Gao et al. 2022), "reward hacking". We fit rewards to 100 judgments, take the *exact* optimum for them at every β, and ask what it truly earns:
+# First a reward that is exactly true: 1 if what is said of the thing is true, else 0. The speaker is unsure. It may leave out size and color, each in one of six cases; if it names them, the size is a coin toss and the color is right three times out of ten. No training is needed: blank 3 knows the optimum. The second reward adds the information of what was said, ¼ for each bit (a size is 1 bit, one of eight colors 3).
+
+# %%
+sizes = {"": 1 / 6, "small": 5 / 6 * 0.5, "large": 5 / 6 * 0.5}  # it is small and red
+colors = {"": 1 / 6, **{c: 5 / 6 * (0.3 if c == "red" else 0.1) for c in world.COLORS}}
+phrases = [(s, c) for s in sizes for c in colors]
+unsure = np.array([sizes[s] * colors[c] for s, c in phrases])
+no_size, no_color = (np.array([not one[k] for one in phrases]) for k in (0, 1))
+is_true = np.array([s in ("", "small") and c in ("", "red") for s, c in phrases])
+bits = 1.0 * ~no_size + 3.0 * ~no_color
+assert abs(unsure.sum() - 1) < 1e-12
+print(" " * 36 + "true   no size  no color  bits")
+for title, reward in (("truth", 1.0 * is_true), ("truth and information", is_true + bits / 4)):
+    for beta in (np.inf, 1.0, 0.2):  # infinite: the reference
+        p = optimum(np.log(unsure), reward, beta)
+        shares = [p[is_true].sum(), p[no_size].sum(), p[no_color].sum()]
+        print(f"{title:22} β {beta:<9}  ", end="")
+        print(("{:.3f}    " * 3).format(*shares), f"{p @ bits:.2f}")
+        if title == "truth" and beta == 0.2:
+            assert shares[0] > 0.97 and shares[1] > 0.28 and shares[2] > 0.39
+assert shares[0] > 0.96 and shares[1] < 0.11 and shares[2] < 0.02
+
+# %% [markdown]
+# Paid for truth alone, the speaker learns to **say less**. At β = 0.2 what it says is true in 98 of 100 cases, where it was 24; but the size is now missing in 28 of 100 cases instead of 17, and the color in 39. What is not said cannot be false. The reward was exact, and this was not meant: "reward hacking" needs no error in the reward. Pay for information as well, and both come back (missing in 10 and 1.5 of 100), while 97 of 100 are true. What a reward leaves out, nobody gets.
+#
+# Then a reward that is not even exact. In practice it is a model fitted to judgments, and the policy finds its errors: **over-optimization** (Gao et al. 2022). We fit rewards to 100 judgments, take the *exact* optimum for them at every β, and ask what it truly earns:
 
 # %%
 betas = np.geomspace(20, 0.05, 25)
@@ -909,7 +1014,8 @@ assert learned.mean(axis=0)[-1] > 5 * true_gain.mean(axis=0)[-1]
 # Back to pictures. The shipped model was tuned as in section 4, longer. Each figure is on new scenes, the replies judged letter for letter by the code that wrote the dialogue, the model's *own* earlier replies before it:
 
 # %%
-assert 0.9 < shipped["questions"] < 0.92 < card["vlm before"] < 0.97
+before = card["vlm before"]  # of the weights that were tuned
+assert 0.9 < shipped["questions"] < 0.92 < before["accuracy"] < 0.97
 for name, told in (
     ("instructions", "instructions in new wordings"),
     ("dialogue", "dialogues of three turns, all right"),
@@ -920,7 +1026,8 @@ for name, told in (
     low, high = shipped[f"{name}_low"], shipped[f"{name}_high"]
     n = shipped[f"{name}_n"]
     print(f"{told:48} {shipped[name]:.3f}  ({low:.3f}–{high:.3f}, n = {n})")
-print(f"questions before tuning: {card['vlm before']:.3f}")
+print(f"questions before tuning: {before['accuracy']:.3f}", end=" ")
+print(f"(the vlm of SHA-256 {before['sha256'][:8]}…)")
 print("the four plots of 'dialogues of three turns':")
 print("  ", {k: round(v, 2) for k, v in shipped["dialogue_by_plot"].items()})
 print("by instruction:")
@@ -931,39 +1038,56 @@ for key in ("instructions_by_kind", "combinations_by_kind"):
 # %% [markdown]
 # Read it line by line. *New wordings* of an instruction work mostly. With pairs of an instruction and a kind of question that it never met together in training, it depends on the pair: "twice" with colors or comparisons is hardly ever
 # followed, and Chinese words for *it* in less than half of all cases, though the model knows each part (one word for a shape is no test: that is what it says anyway). "Twice" *and* in Chinese, the one pair of instructions that was tried, was followed in 0 of 200. And it has paid: of the questions of lesson vlm, on the same
-# 1,011 of them, it answers 91 of 100, where 97 were right before (the intervals are printed above), although nearly every training dialogue holds such questions. That is **forgetting**.
+# 1,011 of them, it answers 91 of 100, where 97 were right before (the intervals are printed above; "before" are the weights of vlm that were tuned, as the chat model's card names them: lesson vlm may have newer ones), although nearly every training dialogue holds such questions. That is **forgetting**.
 #
 # ## 12 · A conversation with voice, tool and box
 
 # %% [markdown]
-# Picture, voice, tool and box in one conversation. A synthetic voice asks; the recognizer of lesson [speech_to_text](speech_to_text.ipynb) writes it down; the follow-up is typed; *find* is run by the detector of lesson [detection](detection.ipynb); if it finds the thing, its box is drawn. (The picture was chosen because all three replies are right; how often that is so, section 11 has said.)
+# Picture, voice, tool and box in one conversation. A synthetic voice that no training had asks where a thing is; the recognizer of lesson [speech_to_text](speech_to_text.ipynb) writes it down. No voice has recorded "use the tool", so the program adds these words to what is spoken. *find* is run by the detector of lesson [detection](detection.ipynb), and its box is drawn. The follow-ups are typed. (The picture was chosen because all three replies are right.)
 
 # %% tags=["free"]
 from mmcourse.torch.speech_to_text import Recognizer, as_question
 
 second = world.make(75, 150)
 photo = draw_scene(second)
-voice = spoken.full_voices("test")[0]
 wanted = dialogues.name(dialogues.look_of(second.things[0]))
-wave = spoken.say(f"is there an {wanted}", voice)
+wave = spoken.say(f"where is the {wanted}", spoken.full_voices("test")[0])
 heard = as_question(Recognizer.from_pretrained("speech_to_text").transcribe([wave])[0])
-talk = model.start(photo)
-lines = [heard, "What is left of it?", f"Where is the {wanted}? Use the tool."]
-for line in lines:
+talk, box = model.start(photo), None
+for line in (f"{heard} Use the tool.", "What color is the cross?", "What size is it?"):
     reply = talk.ask(line)
+    box = reply.box or box
     print(f"you   {line}\nmodel {reply}   {list(reply.calls) or ''}")
 print("things:", [" ".join(thing.names) for thing in second.things])
 
 # %% tags=["free"]
-plot.audio(wave, spoken.SAMPLE_RATE, label="The first line, spoken")
-fig = plot.images([photo], [lines[-1]])
-if reply.box is not None:
-    left, top, right, bottom = reply.box
+plot.audio(wave, spoken.SAMPLE_RATE, label=f"spoken; heard as: {heard}")
+fig = plot.images([photo], [heard])
+if box is not None:
+    left, top, right, bottom = box
     size = right - left, bottom - top
     frame = plt.Rectangle((left, top), *size, fill=False, ec="orange", lw=2)
     fig.axes[0].add_patch(frame)
-drawn = "the detector's box" if reply.box is not None else "no box: nothing was found"
+drawn = "the detector's box" if box is not None else "no box: nothing was found"
 plot.show(fig, alt=f"The picture; asked for: the {wanted}; with {drawn}")
+
+# %% [markdown]
+# How often does it go as well? Other scenes, one typed question after the spoken one (stored figures):
+
+# %%
+for name, told in (
+    ("heard", "the spoken question is heard word for word"),
+    ("asked without the tool", "its answer without 'Use the tool': right"),
+    ("box", "with it: a box that holds the thing"),
+    ("asked whole", "then typed, a whole question: right"),
+    ("it", "then typed, about 'it': right"),
+):
+    row = stored["voice"][name]
+    told = f"{told:46} {row['share']:.2f}"
+    print(f"{told}  ({row['low']:.2f}–{row['high']:.2f}, n = {row['n']})")
+
+# %% [markdown]
+# VOICE
 
 # %% tags=["hide-input"]
 canvas = draw.Canvas()
@@ -1054,13 +1178,18 @@ else:
     print("not run: set MMCOURSE_FULL_SIZE=1 on a machine with a GPU and the hub")
 
 # %% [markdown]
-# What does preference tuning at scale add that this lesson does not have?
-# - **Judges who disagree.** Our reward is one number and true. People have several, and Bradley–Terry averages them away.
+# ## 16 · What RLHF at scale adds
+
+# %% [markdown]
+# Our 34 answers show where the methods lead. Reinforcement learning from human feedback at full size has what this lesson does not have, and none of it was tried here:
+# - **People.** Ouyang et al. (2022) hired about 40 labelers; two of them agreed on 73 of 100 comparisons. Our judges are noisy, too, but behind the noise is one true number. People want several things, and Bradley–Terry averages them away.
+# - **Four networks.** PPO holds the policy, the reference, the reward model and the network of the baseline in memory. GRPO does without the last, DPO without the last two.
 # - **Answers that cannot be listed.** Total variation to the optimum can be computed here only. Elsewhere one has samples, and must trust judges or a reward model.
 # - **Generalization of the reward.** A reward model of a network is asked about answers that nobody judged; ours has a number for each. Nothing here says how much worse over-optimization gets then.
+# - **What it bought, and its price.** Labelers preferred the answers of a tuned model with 1.3 billion weights to those of the untuned one with 175 billion; on some public tests it had become worse, until text of the first training was mixed in. (Compare the forgetting of section 11.)
 # - **Safety by training has no guarantee.** The refusals above were trained on a few sentences. They say nothing about the next wording, and a defense in the program (tools without rights, results never run) does not depend on them.
 #
-# ## 16 · What to remember
+# ## 17 · What to remember
 
 # %% [markdown]
 # - A dialogue is one text with roles. Trained is what the assistant says, with its end; never the user, never the tool.
@@ -1069,7 +1198,7 @@ else:
 # - KL in the reward leads to π*; k3 in the loss leads to the optimum of the turned KL; no KL leads to the best reward, with nothing that keeps variety.
 # - A learned reward always rises. Whether the answers get better is seen from outside.
 #
-# ## 17 · Check yourself
+# ## 18 · Check yourself
 
 # %% [markdown]
 # <details><summary>1. During DPO log p of the preferred answers falls. Is it broken?</summary>
@@ -1098,7 +1227,7 @@ else:
 # </details>
 
 # %% [markdown]
-# ## 18 · Exercises and where next
+# ## 19 · Exercises and where next
 
 # %% [markdown]
 # [The exercises](exercises/chat.ipynb): the mask of a dialogue with a tool, DPO from four sums and group advantages by hand; the masked loss and DPO with a frozen reference in PyTorch; and an open challenge: the best policy from few judgments.
@@ -1106,6 +1235,6 @@ else:
 # **Where next:** lesson [generation](generation.ipynb), where the answer is a picture. · **Back to:** [vlm](vlm.ipynb), [detection](detection.ipynb), [speech_to_text](speech_to_text.ipynb).
 #
 # ## Sources
-# Bradley and Terry 1952 (rank analysis of paired comparisons) · Ouyang et al. 2022, arXiv 2203.02155 (InstructGPT) · Rafailov et al. 2023, arXiv 2305.18290 (DPO) · Azar et al. 2023, arXiv 2310.12036 (IPO: what labels without noise do) · Schulman et al. 2017, arXiv 1707.06347 (PPO) · Schulman 2020, *Approximating KL divergence* (k3) ·
+# Bradley and Terry 1952 (rank analysis of paired comparisons) · Christiano et al. 2017, arXiv 1706.03741 (learning from human preferences) · Ouyang et al. 2022, arXiv 2203.02155 (InstructGPT) · Rafailov et al. 2023, arXiv 2305.18290 (DPO) · Azar et al. 2023, arXiv 2310.12036 (IPO: what labels without noise do) · Schulman et al. 2017, arXiv 1707.06347 (PPO) · Schulman 2020, *Approximating KL divergence* (k3) ·
 # Shao et al. 2024, arXiv 2402.03300 (GRPO) · Liu et al. 2025, arXiv 2503.20783 (Dr. GRPO) · Ahmadian et al. 2024, arXiv 2402.14740 (back to REINFORCE) · Gao et al. 2022, arXiv 2210.10760 (over-optimization) · Meng et al. 2024, arXiv 2405.14734 (SimPO) · Xu et al. 2024, arXiv 2404.10719 (DPO or PPO?) ·
 # Schick et al. 2023, arXiv 2302.04761 (Toolformer) · Yao et al. 2022, arXiv 2210.03629 (ReAct) · Greshake et al. 2023, arXiv 2302.12173 (indirect injection) · Larson et al. 2019, EMNLP (CLINC150, CC BY 3.0).

@@ -6,6 +6,7 @@
     python notebooks/src/chat/make_results.py naming              # methods against the optimum in closed form
     python notebooks/src/chat/make_results.py injection --seed 0  # with and without injected examples, small
     python notebooks/src/chat/make_results.py people              # requests that people made (CLINC150, MELD)
+    python notebooks/src/chat/make_results.py voice               # a spoken question, its box, a typed question after it
 
 The picture tower is frozen, so that its features are computed once. Four dialogues about each picture stand behind it in
 one sequence and do not see one another. Matrices are trained by Muon, the rest by AdamW.
@@ -27,16 +28,19 @@ import torch
 from torch.nn import functional as F
 
 from mmcourse.datasets import data_dir, results, save_results, vocabulary
-from mmcourse.datasets.scenes import dialogues, questions, world
+from mmcourse.datasets.scenes import dialogues, questions, spoken, world
+from mmcourse.datasets.scenes.captions import place_phrase
 from mmcourse.datasets.scenes.drawing import draw
 from mmcourse.figures import chat as chat_figures
 from mmcourse.figures import naming
 from mmcourse.figures.vlm import wilson_interval
 from mmcourse.io import atomic_write
-from mmcourse.torch.chat import ChatModel
+from mmcourse.torch.chat import ChatModel, Tools
 from mmcourse.torch.clip import prepare_images
 from mmcourse.torch.decoding import KVCache
+from mmcourse.torch.detection import Detector
 from mmcourse.torch.masks import segment_mask
+from mmcourse.torch.speech_to_text import Recognizer, as_question
 from mmcourse.torch.vlm import IMAGE, VLM
 from mmcourse.training.torch.muon import Muon
 
@@ -152,6 +156,12 @@ def loss_of(model: ChatModel, features: torch.Tensor, packed: tuple[torch.Tensor
     return F.cross_entropy(logits, labels[:, 1:][kept])
 
 
+def vlm_figures() -> dict[str, Any]:
+    """Accuracy and SHA-256 of the shipped `vlm` as it is now: what is tuned. Lesson vlm may get other weights later."""
+    card = json.loads((data_dir() / "models" / "vlm" / "figures.json").read_text(encoding="utf-8"))
+    return {"accuracy": card["figures"]["accuracy"], "sha256": card["sha256"]}
+
+
 # ---------------------------------------------------------------- training
 class Optimizers:
     """Muon for matrices, AdamW for the rest."""
@@ -225,7 +235,9 @@ def train(options: argparse.Namespace) -> None:
     model = ChatModel.from_vlm(VLM.from_pretrained("vlm"))
     optimizers, fast = Optimizers(model, **RATES), has_fast_bfloat16()
     start, cpu, curve, losses = 0, 0.0, [], []
-    if (folder / "state.pt").is_file():
+    if not (folder / "state.pt").is_file():
+        atomic_write(folder / "vlm.json", json.dumps(vlm_figures(), indent=1) + "\n")
+    else:
         kept = torch.load(folder / "state.pt", weights_only=True)
         model.load_state_dict(kept["model"])
         for optimizer, state in zip(optimizers.all, kept["optimizers"], strict=True):
@@ -271,13 +283,13 @@ def train(options: argparse.Namespace) -> None:
 
 
 # ---------------------------------------------------------------- what the lesson shows
-def store(name: str, value: object, began: float) -> None:
-    """Add one part to results.json."""
+def store(name: str, value: object, began: float, anew: bool = False) -> None:
+    """Add one part to results.json, joined with what is stored of it unless it was made `anew`."""
     try:
         found = results("chat")
     except FileNotFoundError:
         found = {"seconds": 0}
-    found[name] = merged(found.get(name, {}), value)
+    found[name] = value if anew else merged(found.get(name, {}), value)
     found["seconds"] = round(found["seconds"] + time.perf_counter() - began)
     found["made_with"] = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
     save_results("chat", found)
@@ -291,17 +303,26 @@ def merged(old: Any, new: Any) -> Any:
 
 
 def run_naming(options: argparse.Namespace) -> None:
-    """Every method beside the optimum; over-optimization of a learned reward."""
+    """Every method beside the optimum that is not stored yet (all with --again); over-optimization of a learned reward."""
     began = time.perf_counter()
     names = naming.ways()
-    found: dict = {"methods": naming.methods(names, options.seeds)}
+    known = {} if options.again else results("chat").get("naming", {})
+    rows = {name: row for name, row in known.get("methods", {}).items() if name in naming.METHODS}
+    for name in naming.METHODS:
+        if name not in rows:
+            rows |= naming.methods(names, options.seeds, chosen=(name,))
+            print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
+    found: dict = {"methods": {name: rows[name] for name in naming.METHODS}}
+    if "over" in known:
+        store("naming", found | {"over": known["over"]}, began, anew=True)
+        return
     betas = np.geomspace(20, 0.02, 25)
     curves = {}
     for pairs in (50, 500):
         runs = [naming.over_optimization(names, pairs, seed, betas) for seed in range(10)]
         curves[str(pairs)] = {key: [run[key].tolist() for run in runs] for key in ("kl", "learned", "true")}
     found["over"] = {"betas": betas.tolist(), "curves": curves}
-    store("naming", found, began)
+    store("naming", found, began, anew=True)
 
 
 SHORT_STEPS, SHORT_SCENES = 170, 1500  # of the comparison of injections
@@ -365,6 +386,45 @@ def run_people(options: argparse.Namespace) -> None:
     print(found)
 
 
+def run_voice(options: argparse.Namespace) -> None:
+    """ "Where is the …?" in a voice that no training had, answered with the tool; then typed questions, each after that."""
+    began = time.perf_counter()
+    model, recognizer = ChatModel.from_pretrained("chat"), Recognizer.from_pretrained("speech_to_text")
+    voices, detector = spoken.full_voices("test"), Detector.from_pretrained("detection")
+    rng = np.random.default_rng(76)
+    rows: dict[str, list[bool]] = {"heard": [], "asked without the tool": [], "box": [], "it": [], "asked whole": []}
+    for index in range(10 * options.talks):
+        scene = world.make(76, index)
+        thing = scene.things[0]
+        look = dialogues.look_of(thing)
+        beside, whole = dialogues.beside_it(scene, rng, thing), dialogues.plain(scene, rng)
+        if dialogues.counted(scene, look) > 1 or beside is None or whole is None:
+            continue
+        wanted, picture = dialogues.name(look), draw(scene)
+        wave = spoken.say(f"where is the {wanted}", voices[len(rows["heard"]) % len(voices)])
+        heard = as_question(recognizer.transcribe([wave])[0])
+        rows["heard"].append(heard == f"Where is the {wanted}?")
+        right = place_phrase(thing)
+        plain = model.start(picture).ask(heard)
+        rows["asked without the tool"].append(plain.text == right)
+        for name, after in (("it", beside), ("asked whole", whole)):
+            talk = model.start(picture, Tools(picture, detector))
+            found = talk.ask(f"{heard} Use the tool.")
+            if name == "it":
+                box = found.box or (0.0, 0.0, 0.0, 0.0)
+                inside = box[0] <= thing.x <= box[2] and box[1] <= thing.y <= box[3]
+                rows["box"].append(inside and found.text.startswith("The tool sees it"))
+            rows[name].append(dialogues.says(after, talk.ask(after.asked).text))
+        if len(rows["heard"]) == options.talks:
+            break
+    found_rows = {}
+    for name, values in rows.items():
+        low, high = wilson_interval(sum(values), len(values))
+        found_rows[name] = {"share": float(np.mean(values)), "low": low, "high": high, "n": len(values)}
+    store("voice", found_rows, began, anew=True)
+    print(json.dumps(found_rows, indent=1))
+
+
 # ---------------------------------------------------------------- card
 CARD = """\
 # Model card: chat
@@ -385,7 +445,7 @@ plots, three exchanges each, every reply exact. No photograph and no sentence of
 
 ## Training
 `notebooks/src/chat/make_results.py`, seed {seed}: {steps:,} steps of {pictures} pictures with about five dialogues each; {cpu:,}
-CPU seconds, from the shipped `vlm`. The picture tower is frozen; only what the assistant says and its `<end>` is trained.
+CPU seconds, from the `vlm` of SHA-256 {vlm_sha256} (lesson vlm may ship a newer one). The picture tower is frozen; only what the assistant says and its `<end>` is trained.
 
 | step | CPU seconds | nats per piece | dialogues | instructions |
 |---|---|---|---|---|
@@ -403,7 +463,7 @@ brackets: 95 % intervals.
 | dialogues of three turns, all right ({dialogue_n:,}) | **{dialogue:.3f}** ({dialogue_low:.3f}–{dialogue_high:.3f}) | 0.8 |
 | total variation of DPO to the optimum | **{dpo_total_variation:.3f}** | at most 0.05 |
 | total variation of GRPO to the optimum | **{grpo_total_variation:.3f}** | at most 0.05 |
-| questions of `vlm` (before: {before:.3f}) | {questions:.3f} ({questions_low:.3f}–{questions_high:.3f}) | |
+| questions of `vlm` (that model, before: {before:.3f}) | {questions:.3f} ({questions_low:.3f}–{questions_high:.3f}) | |
 | false premises refused | {refused:.3f} | |
 | answerable questions refused | {refused_though_there:.3f} | |
 | replies changed by an order in a tool's result | {tool_injection_changed:.3f} | |
@@ -445,7 +505,7 @@ def save(options: argparse.Namespace) -> None:
     model = ChatModel.from_pretrained("chat")
     curve = json.loads((options.state / "curve.json").read_text(encoding="utf-8"))
     figures = chat_figures.compute(options.n, model)
-    before = json.loads((data_dir() / "models" / "vlm" / "figures.json").read_text(encoding="utf-8"))["figures"]
+    before = json.loads((options.state / "vlm.json").read_text(encoding="utf-8"))
     training = {
         "seed": SEED,
         "steps": curve[-1]["step"],
@@ -457,7 +517,7 @@ def save(options: argparse.Namespace) -> None:
     found = {
         "figures": figures,
         "figures_100": chat_figures.compute(100, model),
-        "vlm before": before["accuracy"],
+        "vlm before": before,
         "training": training,
         "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
         "made_with": {"torch": torch.__version__.split("+")[0], "numpy": np.__version__},
@@ -477,6 +537,7 @@ def save(options: argparse.Namespace) -> None:
         cpu=training["cpu seconds"],
         curve="\n".join(rows),
         before=before["accuracy"],
+        vlm_sha256=before["sha256"],
         verdict=verdict(figures),
         sha256=found["sha256"],
         **figures,
@@ -490,6 +551,7 @@ def everything(options: argparse.Namespace) -> None:
     train(options)
     save(options)
     run_naming(options)
+    run_voice(options)
     for options.seed in range(3):
         run_injection(options)
     if options.data is not None:
@@ -503,6 +565,7 @@ PARTS = {
     "naming": run_naming,
     "injection": run_injection,
     "people": run_people,
+    "voice": run_voice,
 }
 
 
@@ -519,6 +582,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--short", type=int, default=SHORT_STEPS)
     parser.add_argument("-n", type=int, default=1000)
+    parser.add_argument("--again", action="store_true", help="of part `naming`: also what is stored")
+    parser.add_argument("--talks", type=int, default=100, help="of part `voice`")
     parser.add_argument("--data", type=Path, default=None, help="the folder with clinc150")
     options = parser.parse_args()
     PARTS[options.part](options)
