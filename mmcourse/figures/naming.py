@@ -291,9 +291,6 @@ METHODS: dict[str, tuple[str, dict]] = {
     "GRPO, k3 in the loss": ("grpo", {"kl_in": "loss"}),
     "GRPO without KL": ("grpo", {"kl_in": "nothing"}),
     "GRPO, each group used four times": ("grpo", {"epochs": 4, "rate": 0.125}),
-    "PPO: baseline learned, used four times": ("grpo", {"epochs": 4, "rate": 0.125, "learned": True}),
-    "PPO, steps ten times as large": ("grpo", {"epochs": 8, "rate": 5.0, "learned": True}),
-    "PPO, the same without clip": ("grpo", {"epochs": 8, "rate": 5.0, "learned": True, "clip": math.inf}),
 }
 
 
@@ -303,13 +300,7 @@ def methods(names: Names, seeds: int = 5, beta: float = 1.0, chosen: tuple[str, 
     best = names.best(beta)
     for name in METHODS if chosen is None else chosen:
         kind, options = METHODS[name]
-        row: dict[str, list[float]] = {
-            "distance": [],
-            "distance, four times the steps": [],
-            "kl": [],
-            "no size": [],
-            "clipped": [],
-        }
+        row: dict[str, list[float]] = {"distance": [], "distance, four times the steps": [], "kl": [], "no size": []}
         for seed in range(seeds):
             run = dpo if kind == "dpo" else grpo
             steps = 1000 if kind == "dpo" else 1500
@@ -319,7 +310,6 @@ def methods(names: Names, seeds: int = 5, beta: float = 1.0, chosen: tuple[str, 
             row["distance, four times the steps"].append(total_variation(longer.policy, best))
             row["kl"].append(kl_divergence(trained.policy, names.reference))
             row["no size"].append(float(trained.policy[names.lengths == 3].sum()))
-            row["clipped"].append(trained.clipped)
         found[name] = row
     return found
 

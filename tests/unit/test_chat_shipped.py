@@ -52,18 +52,17 @@ def test_the_card_names_the_weights_that_were_tuned():
 
 
 def test_the_stored_results_are_whole():
-    """Every method has five seeds at both budgets; requests and spoken questions have their shares."""
+    """Every method has five seeds at both budgets, and the requests of people their shares."""
     stored = results("chat")
     assert set(stored["naming"]["methods"]) == set(naming.METHODS)
     for name, row in stored["naming"]["methods"].items():
         assert set(row) >= {"distance", "distance, four times the steps", "kl", "no size"}, name
         for values in row.values():
             assert len(values) == 5 and np.isfinite(values).all() and min(values) >= 0, name
-    rows = [*stored["people"]["replies"].values(), *stored["voice"].values()]
-    assert len(stored["people"]["replies"]) == 2 and len(stored["voice"]) == 5
-    for row in rows:
-        value = row.get("share", row.get("declined"))
-        assert 0 <= row["low"] <= value <= row["high"] <= 1
+    people = stored["people"]
+    assert len(people["replies"]) == 2 and 0 < people["readable"] < people["requests"]
+    for row in people["replies"].values():
+        assert 0 <= row["low"] <= row["declined"] <= row["high"] <= 1
 
 
 def test_figures_of_100_dialogues_are_those_of_the_stored_model(model: ChatModel):

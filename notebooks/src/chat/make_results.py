@@ -6,7 +6,6 @@
     python notebooks/src/chat/make_results.py naming              # methods against the optimum in closed form
     python notebooks/src/chat/make_results.py injection --seed 0  # with and without injected examples, small
     python notebooks/src/chat/make_results.py people              # requests that people made (CLINC150, MELD)
-    python notebooks/src/chat/make_results.py voice               # a spoken question, its box, a typed question after it
 
 The picture tower is frozen, so that its features are computed once. Four dialogues about each picture stand behind it in
 one sequence and do not see one another. Matrices are trained by Muon, the rest by AdamW.
@@ -28,19 +27,16 @@ import torch
 from torch.nn import functional as F
 
 from mmcourse.datasets import data_dir, results, save_results, vocabulary
-from mmcourse.datasets.scenes import dialogues, questions, spoken, world
-from mmcourse.datasets.scenes.captions import place_phrase
+from mmcourse.datasets.scenes import dialogues, questions, world
 from mmcourse.datasets.scenes.drawing import draw
 from mmcourse.figures import chat as chat_figures
 from mmcourse.figures import naming
 from mmcourse.figures.vlm import wilson_interval
 from mmcourse.io import atomic_write
-from mmcourse.torch.chat import ChatModel, Tools
+from mmcourse.torch.chat import ChatModel
 from mmcourse.torch.clip import prepare_images
 from mmcourse.torch.decoding import KVCache
-from mmcourse.torch.detection import Detector
 from mmcourse.torch.masks import segment_mask
-from mmcourse.torch.speech_to_text import Recognizer, as_question
 from mmcourse.torch.vlm import IMAGE, VLM
 from mmcourse.training.torch.muon import Muon
 
@@ -386,45 +382,6 @@ def run_people(options: argparse.Namespace) -> None:
     print(found)
 
 
-def run_voice(options: argparse.Namespace) -> None:
-    """ "Where is the …?" in a voice that no training had, answered with the tool; then typed questions, each after that."""
-    began = time.perf_counter()
-    model, recognizer = ChatModel.from_pretrained("chat"), Recognizer.from_pretrained("speech_to_text")
-    voices, detector = spoken.full_voices("test"), Detector.from_pretrained("detection")
-    rng = np.random.default_rng(76)
-    rows: dict[str, list[bool]] = {"heard": [], "asked without the tool": [], "box": [], "it": [], "asked whole": []}
-    for index in range(10 * options.talks):
-        scene = world.make(76, index)
-        thing = scene.things[0]
-        look = dialogues.look_of(thing)
-        beside, whole = dialogues.beside_it(scene, rng, thing), dialogues.plain(scene, rng)
-        if dialogues.counted(scene, look) > 1 or beside is None or whole is None:
-            continue
-        wanted, picture = dialogues.name(look), draw(scene)
-        wave = spoken.say(f"where is the {wanted}", voices[len(rows["heard"]) % len(voices)])
-        heard = as_question(recognizer.transcribe([wave])[0])
-        rows["heard"].append(heard == f"Where is the {wanted}?")
-        right = place_phrase(thing)
-        plain = model.start(picture).ask(heard)
-        rows["asked without the tool"].append(plain.text == right)
-        for name, after in (("it", beside), ("asked whole", whole)):
-            talk = model.start(picture, Tools(picture, detector))
-            found = talk.ask(f"{heard} Use the tool.")
-            if name == "it":
-                box = found.box or (0.0, 0.0, 0.0, 0.0)
-                inside = box[0] <= thing.x <= box[2] and box[1] <= thing.y <= box[3]
-                rows["box"].append(inside and found.text.startswith("The tool sees it"))
-            rows[name].append(dialogues.says(after, talk.ask(after.asked).text))
-        if len(rows["heard"]) == options.talks:
-            break
-    found_rows = {}
-    for name, values in rows.items():
-        low, high = wilson_interval(sum(values), len(values))
-        found_rows[name] = {"share": float(np.mean(values)), "low": low, "high": high, "n": len(values)}
-    store("voice", found_rows, began, anew=True)
-    print(json.dumps(found_rows, indent=1))
-
-
 # ---------------------------------------------------------------- card
 CARD = """\
 # Model card: chat
@@ -551,7 +508,6 @@ def everything(options: argparse.Namespace) -> None:
     train(options)
     save(options)
     run_naming(options)
-    run_voice(options)
     for options.seed in range(3):
         run_injection(options)
     if options.data is not None:
@@ -565,7 +521,6 @@ PARTS = {
     "naming": run_naming,
     "injection": run_injection,
     "people": run_people,
-    "voice": run_voice,
 }
 
 
@@ -583,7 +538,6 @@ def main() -> None:
     parser.add_argument("--short", type=int, default=SHORT_STEPS)
     parser.add_argument("-n", type=int, default=1000)
     parser.add_argument("--again", action="store_true", help="of part `naming`: also what is stored")
-    parser.add_argument("--talks", type=int, default=100, help="of part `voice`")
     parser.add_argument("--data", type=Path, default=None, help="the folder with clinc150")
     options = parser.parse_args()
     PARTS[options.part](options)
