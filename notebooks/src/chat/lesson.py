@@ -877,12 +877,12 @@ for title, options in (
         held = np.mean([share for _, share in found])
         print(f"{title:22}{steps:5} steps: TV {mean:.4f} ± {half:.4f}, held {held:.3f}")
 last = found[0][0]
-print(f"without clip, seed 0: {last.max():.2f} of all is “{names.texts[last.argmax()]}”")
+print(f"no clip, seed 0: {last.max():.2f} of all is “{names.texts[last.argmax()]}”")
 assert max(ends["PPO, large steps"]) < 0.01 and min(ends["the same without clip"]) > 0.8
 
 # %% [markdown]
 # - **PPO with its learned baseline arrives, too.** With small steps it is GRPO with another baseline: the ratio hardly leaves 1, and the clip holds nothing.
-# - **With large steps the clip decides.** It holds about one use in seven, and all five runs arrive. Without it all five end with nearly one answer, and three times the steps change nothing. A step that is too long makes an answer that was drawn by chance nearly certain, short or not; from then on only that one is drawn, its reward becomes the baseline, and nothing is left to learn from. (Smaller steps do as well: the clip is what makes large ones safe.)
+# - **With large steps the clip decides.** It holds about one use in six, and all five runs arrive. Without it all five end with nearly one answer, and three times the steps change nothing. A step that is too long makes an answer that was drawn by chance nearly certain, short or not; from then on only that one is drawn, its reward becomes the baseline, and nothing is left to learn from. (Smaller steps do as well: the clip is what makes large ones safe.)
 #
 # All methods beside one another, with other choices of GRPO. Stored results, β = 1, five seeds. GRPO draws 8 groups of 8 answers a step for 1,500 steps, and each answer gets its exact reward; DPO makes 1,000 steps on a fixed set of noisy judgments: the two do not have the same information. TV and KL are shown for this budget, TV also for four times as many steps:
 
@@ -946,7 +946,7 @@ assert total_variation(long, turned) < 0.01
 # %% [markdown]
 # - **With the KL in the reward, GRPO arrives**: TV below 0.001 at four times the steps, though it only ever sees samples. At the optimum $r - \beta\log\pi^*/\pi_{\text{ref}}$ is the same for *every* answer, so all advantages are 0 and even the noise of sampling vanishes.
 # - **Without KL** nearly one answer is left. Four answers of three words have the same, best reward, and without KL every mixture of them is optimal. Shared equally, their KL would be 1.79; one alone has 3.18, and the table shows 3.03. *Short* was asked for; *one* of four equally short answers was not: nothing pays for variety, and the chance of sampling decides which is left.
-# - **Each group used four times**, with a quarter of the step, is GRPO in every printed digit: so small steps do not show what a clip is for.
+# - **Each group used four times**, with a quarter of the step, is GRPO in every printed digit: steps so small do not show what a clip is for.
 # - **Divided by the group's deviation**: the same optimum here (an advantage of 0 stays 0), and nearer to it at both budgets. What the division changes is the weight of one *question* against another, which a world of one question cannot show (Liu et al. 2025 argue against it).
 # - **k3 in the loss arrives somewhere else.** As an estimate of the KL's *value* k3 is right; but its gradient, under answers that the policy draws, is that of the KL turned round, $\mathrm{KL}(\pi_{\text{ref}} \| \pi)$ (the *forward* KL; what we want small is the *reverse* one). The last printed line proves it: the policy is within 0.01 of the optimum of that other objective (with β · 8/7, since an answer that is in its own group's mean of eight keeps 7/8 of its advantage). Whether that matters at full size is another question; here it is 0.08.
 #
@@ -965,7 +965,8 @@ is_true = np.array([s in ("", "small") and c in ("", "red") for s, c in phrases]
 bits = 1.0 * ~no_size + 3.0 * ~no_color
 assert abs(unsure.sum() - 1) < 1e-12
 print(" " * 36 + "true   no size  no color  bits")
-for title, reward in (("truth", 1.0 * is_true), ("truth and information", is_true + bits / 4)):
+rewards = {"truth": 1.0 * is_true, "truth and information": is_true + bits / 4}
+for title, reward in rewards.items():
     for beta in (np.inf, 1.0, 0.2):  # infinite: the reference
         p = optimum(np.log(unsure), reward, beta)
         shares = [p[is_true].sum(), p[no_size].sum(), p[no_color].sum()]
