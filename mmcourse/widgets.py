@@ -130,7 +130,7 @@ def text(
     Parameters
     ----------
     function
-        Draws or prints, given a line without spaces at its ends. What it shows replaces what was shown before: to show a
+        Draws or prints, given a line without spaces at its ends. What it shows replaces what was there: to show a
         conversation, print all of it.
     start
         The first line, answered at once; the field is empty then.
