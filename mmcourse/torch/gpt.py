@@ -266,9 +266,10 @@ class CausalLM(nn.Module):
         """
         label = {piece: i for i, piece in enumerate(self.config["pieces"])}
         ids = vocabulary.encode(text)
-        for piece in ids:
-            if piece not in label:
-                raise ValueError(f"text: this model has no piece {vocabulary.pieces()[piece]!r}; see model.config")
+        if any(piece not in label for piece in ids):
+            unknown = [word for word in text.split() if any(i not in label for i in vocabulary.encode(word))]
+            word = (unknown or [text])[0]
+            raise ValueError(f"text: this model has no piece for {word!r}; see model.config['pieces']")
         return [BOS, *(label[piece] for piece in ids)]
 
     def decode(self, labels: Sequence[int]) -> str:
@@ -282,7 +283,15 @@ class CausalLM(nn.Module):
 
     @torch.no_grad()
     def nats(self, texts: Sequence[str], batch_size: int = 128) -> list[Tensor]:
-        """−ln p of each piece of each text and of its end: float (pieces + 1,) each."""
+        """−ln p of each piece of each text and of its end: float (pieces + 1,) each.
+
+        Raises
+        ------
+        ValueError
+            One text instead of a list, or a piece that this model does not have.
+        """
+        if isinstance(texts, str):
+            raise ValueError(f"texts: expected a list of texts, got {texts!r}; put one text into a list")
         self.eval()
         return nats_of(self, [[*self.encode(text), EOS] for text in texts], batch_size)
 

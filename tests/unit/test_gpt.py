@@ -138,10 +138,14 @@ def test_wrong_settings_are_named():
         CausalLM(PIECES, dim=6, num_heads=2)
     with pytest.raises(ValueError, match="norm: expected one of rms, layer"):
         CausalLM(PIECES, norm="batch")
-    with pytest.raises(ValueError, match="no piece 'moves'"):
+    with pytest.raises(ValueError, match="no piece for 'moves'"):
         make().encode("a star moves")
+    with pytest.raises(ValueError, match="no piece for 'elephant'"):
+        make().encode("a red elephant")
     with pytest.raises(ValueError, match="list of texts"):
         make().generate("a star")
+    with pytest.raises(ValueError, match="list of texts"):
+        make().nats("a star")
     with pytest.raises(ValueError, match="at most 4 positions"):
         make(positions="learned", max_length=4)(torch.zeros(1, 5, dtype=torch.long))
 

@@ -76,7 +76,7 @@ for word, value, best in list(zip(words, (-nats).exp().tolist(), sure))[-5:]:
     print(f"{word:7} p = {value:.3f}   exact {best:.3f}")
 
 # %% [markdown]
-# Whoever has read the first sentence is certain that the star is *azure*. The model is not. (Look at the second sentences above, too: not every color is the right one.) Is that a good model with a weakness, or a bad model? In this lesson you compute the best possible answer for every word, and find this weakness exactly.
+# Whoever has read the first sentence is certain that the star is *azure*. The model nearly is. That was not to be had for nothing: the same network, trained on these texts alone, knows *which* colors were said and guesses *whose* each is, and its average loss hides it. In this lesson you compute the best possible answer for every word, find this weakness exactly in a model of your own, and see what can cure it.
 
 # %% [markdown]
 # ## 2 · The question
@@ -340,7 +340,7 @@ print(f"exactly, over all texts:           {math.exp(floor):.4f}")
 # %% tags=["target"]
 ours = [row.double().numpy() for row in model.nats([texts.join(w) for w in tests])]
 excess = perplexity(ours) / perplexity(exact_rows) - 1
-expect_within("the shipped model's perplexity above the exact one", excess, 0.038, 0.01)
+expect_within("the shipped model's excess perplexity", excess, 0.007, 0.005)
 
 # %% [markdown]
 # That last number is the course's measure for this model: the **excess perplexity**, how far the model's perplexity is above the exact one, on the same texts. (On the same texts the luck of the draw cancels.)
@@ -749,37 +749,114 @@ for kind in ("open", "forced", "copied shape"):
     assert abs(by_model[at].mean() - truth[at].mean()) < 0.03
 
 # %% [markdown]
-# Counting is fine wherever the last words decide. The network gets nearly all the rest: the shipped model is within 0.03 nats of the truth everywhere, but for the *color that comes back*. There it is far off. Look closer, at all 1,000 test texts in which every thing of the first sentence has a color of its own, by the number of things. Somebody who knows *which* colors were said, but guesses among them, loses ln k above the exact:
+# Counting is fine wherever the last words decide. Your network gets most of the rest, but at the *color that comes back* it is far off. Look closer, at all 1,000 test texts in which every thing of the first sentence has a color of its own, by the number of things. Somebody who knows *which* colors were said, but guesses among them, loses ln k above the exact:
 
 # %% tags=["free"]
 gap_by_number = {}
-all_nats = nats_of(model, tests)
-for number in (2, 3):
-    gaps = []
-    for one, row, best in zip(tests, all_nats, exact_rows):
-        second = one.index(".") + 1
-        said = [w for w in one[:second] if w in texts.COLOR_WORDS]
-        things = sum(w in texts.SHAPE_OF for w in one[:second])
-        if things == len(said) == len(set(said)) == number:
-            at = [i for i in range(second, len(one)) if one[i] in texts.COLOR_WORDS]
-            gaps += [row[i] - best[i] for i in at]
-    gap_by_number[number] = np.mean(gaps)
-    half = 1.96 * np.std(gaps) / len(gaps) ** 0.5
-    print(f"{number} things: {np.mean(gaps):.3f} ± {half:.3f} above exact", end=", ")
-    print(f"n = {len(gaps)}; ln {number} = {math.log(number):.3f}")
+for name, network in (("yours", small), ("shipped", model)):
+    all_nats = nats_of(network, tests)
+    for number in (2, 3):
+        gaps = []
+        for one, row, best in zip(tests, all_nats, exact_rows):
+            second = one.index(".") + 1
+            said = [w for w in one[:second] if w in texts.COLOR_WORDS]
+            things = sum(w in texts.SHAPE_OF for w in one[:second])
+            if things == len(said) == len(set(said)) == number:
+                at = [i for i in range(second, len(one)) if one[i] in texts.COLOR_WORDS]
+                gaps += [row[i] - best[i] for i in at]
+        gap_by_number[name, number] = np.mean(gaps)
+        half = 1.96 * np.std(gaps) / len(gaps) ** 0.5
+        print(f"{name:8}{number} things: {np.mean(gaps):.3f} ± {half:.3f}", end=" ")
+        print(f"above exact, n = {len(gaps)}; ln {number} = {math.log(number):.3f}")
 
 # %%
-assert all(abs(gap_by_number[k] - math.log(k)) < 0.05 for k in (2, 3))
-history = json.loads(card.read_text(encoding="utf-8"))["training"]
-tied = next(row for row in history["curve"] if row["step"] == history["tied for steps"])
-last = history["curve"][-1]
-print(f"trained on {history['texts']:,} texts")
-for row in (tied, last):
-    above = row["excess"]
-    print(f"after {row['step']:,} steps: {above:.4f} nats per piece above exact")
+for k in (2, 3):
+    assert gap_by_number["yours", k] > math.log(k) - 0.05
+    assert gap_by_number["shipped", k] < 0.5 * math.log(k)
 
 # %% [markdown]
-# Within 0.05 nats that is the loss of somebody who knows *which colors* were said, and guesses among them *whose* it is. The model copies a color, but as far as this loss shows, it does not **bind** it to its shape. A perplexity of 1.04 times the best looks like an almost perfect model. Word by word, against the truth, you see one ability that it has not learned. (The last two lines: its training with tied weights, and 1,921 further steps with an output matrix of its own. They did not take it past this loss.)
+# Your network does no better than the guesser. It has found that a color comes back; it lacks **binding**: keeping together what belongs together, here a color and its thing.
+#
+# Is it bad luck, too little training, too small a network, or the wrong optimizer? Each was tried, with four blocks of width 64, five minutes of training and 120,000 texts (stored runs: *standard*, and four that each change what they say):
+
+# %%
+tried = stored["plateau"]
+usual = ["standard", "a second seed", "four times the training"]
+usual += ["width 96, twice as long", "Muon"]
+
+
+def show_tried(name):
+    """Excess perplexity of a stored model, and its loss at the colors that return."""
+    run = tried[name]
+    half = (run["excess_high"] - run["excess_low"]) / 2
+    at_colors = [run["color"][number][0] for number in ("2", "3")]
+    print(f"{name:32}{run['excess_perplexity']:8.4f} ± {half:.4f}", end="")
+    print("{:11.3f}{:10.3f}".format(*at_colors))
+
+
+heading = f"{'excess perplexity':>18}{'2 things':>10}{'3 things':>10}"
+print(f"{'':32}{heading}")
+for name in usual:
+    show_tried(name)
+    for number in (2, 3):
+        loss = tried[name]["color"][str(number)][0]
+        assert abs(loss - math.log(number)) < 0.08
+print(f"{'guessing among the colors':49}{math.log(2):11.3f}{math.log(3):10.3f}")
+
+# %% [markdown]
+# All of them guess. A perplexity of 1.04 times the best looks like an almost perfect model; word by word, against the truth, you see one ability that it has not learned. One run each says nothing about which way is better. Together they say that this is a **plateau**, a stretch of training on which the loss hardly falls: not one seed's bad luck, and longer than four times this training.
+#
+# ### A lesson before the lesson
+# Why does it stay there? A likely reason: the color that comes back is one word in 25, and to fetch it takes two steps of which neither pays alone. Each thing must note its color, and the second *star* must look for the first (section 10). So give texts in which this is the only thing to learn, the easiest first: a **curriculum** (Bengio et al. 2009). The shipped model had this one:
+#
+# 1. Lists of three to six things, then each thing's color in bare words: "an emerald diamond, a blue triangle and a black square. triangle blue. square black. diamond emerald." Only the colors that come back count in the loss.
+# 2. The same in sentences: "the triangle is blue."
+# 3. These beside the usual texts (*true texts* below).
+# 4. The usual texts alone, for most of the time. Only they are what is measured.
+
+# %%
+training = json.loads(card.read_text(encoding="utf-8"))["training"]
+for stage in training["stages"]:
+    print(f"from step {stage['first step']:4}: {stage['name']}")
+print(f"{training['steps']:,} steps in all, {training['texts per step']} texts each")
+print(f"excess perplexity {shipped['excess_perplexity']:.4f}, ", end="")
+lowest = min(tried[name]["excess_perplexity"] for name in usual)
+print(f"{lowest / shipped['excess_perplexity']:.1f} times less than the best one above")
+assert lowest > 5 * shipped["excess_perplexity"]
+
+# %% [markdown]
+# After 137 steps the bare pairs are found, after 61 more the sentences, and what was found stays when the easy texts are gone. But the shipped model also has two heads of 32 values, where the others have four of 16. Was it the heads? The control: two heads and four, with and without easy texts first, three seeds each (stored runs), beside the shipped model's own training. What is drawn is the mean of −ln p of the color that comes back in 200 usual texts.
+
+# %% tags=["hide-input"]
+ways = stored["binding"]["runs"]
+fig, ax = plt.subplots(figsize=(7, 2.8))
+for (name, by_budget), color in zip(ways.items(), ("#E69F00", "#CC79A7", "#009E73", "#56B4E9")):
+    for i, run in enumerate(by_budget["1200"]):
+        step, _, at_color = np.array(run).T
+        ax.plot(step, at_color, color=color, lw=1.2, label=name if i == 0 else None)
+recalls = [(row["step"], row["recalled"]) for row in training["curve"] if row["step"] <= 1300]
+ax.plot(*np.array(recalls).T, color="#0072B2", lw=2, label="shipped: 2 heads, easy texts first")
+ax.axhspan(*stored["binding"]["guessing"], color="0.9", label="guessing among 2 or 3 colors")
+ax.set(xlabel="step", ylabel="nats, color that comes back", ylim=(0, 3))
+ax.legend(fontsize=8, loc="upper right")
+plot.show(
+    fig,
+    alt="Loss at the color that comes back, by training step. With true texts only, six runs with two or four heads fall to about 0.9, within the band of guessing. With easy texts first, one run of three with two heads and one with four fall below 0.2, the others do not; the shipped model falls to 0.3.",
+)
+
+# %%
+for name, by_budget in ways.items():
+    for steps, several in by_budget.items():
+        mean, half = mean_and_interval([run[-1][2] for run in several])
+        spread = f"± {half:.3f}" if len(several) > 1 else "(one seed)"
+        print(f"{name:28}{int(steps):6,} steps: {mean:.3f} {spread} nats")
+print(f"{'shipped':28}{recalls[-1][0]:6,} steps: {recalls[-1][1]:.3f} (one seed)")
+for name in ("4 heads, true texts only", "2 heads, true texts only"):
+    ends = [run[-1][2] for several in ways[name].values() for run in several]
+    assert min(ends) > math.log(2) and recalls[-1][1] < 0.5 * min(ends)
+
+# %% [markdown]
+# With true texts only nobody binds: six runs and a longer one guess, with two heads as with four. With easy texts first, one seed of three gets past guessing with two heads, and one of three with four. The other four had not found the pairs after 500 steps, went on to the sentences all the same, and still guess after 1,200. So it is the easy texts that open the way, and whether a seed finds it so soon is luck; that two heads help, these few runs do not show. The shipped model is a seed that was lucky: 137 steps.
 
 # %% [markdown]
 # ## 8 · How much is enough?
@@ -848,19 +925,20 @@ for compute, *sizes in zip(budgets, *best_sizes):
     print(f"compute {compute:.0e}: best size by seed", sizes)
 
 # %% [markdown]
-# A law should predict. Our shipped model was trained with far more compute than any of these runs. Extend the line to it:
+# A law should predict. The standard model of section 7 was trained on the same texts with far more compute than any of these runs. Extend the line to it:
 
 # %%
-training = json.loads(card.read_text(encoding="utf-8"))["training"]
-compute = 6 * shipped["weights"] * training["pieces"]
+compute = 6 * tried["standard"]["weights"] * tried["standard"]["pieces"]
 predicted = [math.exp(np.polyval(line, math.log(compute))) for line in lines]
-reached = shipped["nats_per_piece"] - shipped["exact_nats_per_piece"]
+reached = math.log(1 + tried["standard"]["excess_perplexity"])
+by_curriculum = shipped["nats_per_piece"] - shipped["exact_nats_per_piece"]
 print(f"{compute / budgets[-1]:.0f} times the compute of the largest budget")
 print("predicted, by seed:", np.round(predicted, 3), f"  reached: {reached:.3f}")
-assert reached < min(predicted) < 2 * reached
+print(f"with the curriculum: {by_curriculum:.3f}")
+assert by_curriculum < reached < min(predicted) < 2 * reached
 
 # %% [markdown]
-# What can four sizes and little more than one decade not show? Look at the picture: the curves fall steeply, then flatten near 0.2, then go on. A straight line through that is a line through a bend; the shipped model is better than all three lines predict, by less than a factor of two: one point, no proof. Nor is α a constant of nature: it belongs to this grammar, this network, this learning rate (one rule for all sizes). And each point comes from *one* long run, measured on the way (a constant learning rate after the warm-up, averaged weights), not from a run of its own whose learning rate falls to the end of just that budget. Hoffmann et al. found that this matters; which way it bends our curves, we have not measured. The shipped model was trained otherwise: its rate falls, and it has an output matrix of its own. The envelope is only as good as the grid: the "best size" is one of four, and the largest was stopped before it could win. The interval says how much three *seeds* differ, not how wrong the straight line is. And no line in the picture says *what* is still missing: section 7 did.
+# What can four sizes and little more than one decade not show? Look at the picture: the curves fall steeply, then flatten near 0.2, then go on. A straight line through that is a line through a bend; the standard model is better than all three lines predict, by less than a factor of two: one point, no proof. And a line belongs to its recipe: it did not know that a curriculum would do what more compute did not. Nor is α a constant of nature: it belongs to this grammar, this network, this learning rate (one rule for all sizes). And each point comes from *one* long run, measured on the way (a constant learning rate after the warm-up, averaged weights), not from a run of its own whose learning rate falls to the end of just that budget. Hoffmann et al. found that this matters; which way it bends our curves, we have not measured. The standard model was trained otherwise: its rate falls, and it has an output matrix of its own. The envelope is only as good as the grid: the "best size" is one of four, and the largest was stopped before it could win. The interval says how much three *seeds* differ, not how wrong the straight line is. And no line in the picture says *what* is still missing: section 7 did.
 #
 # ### On paper
 # Hoffmann et al. found about **20 tokens per weight** for their models and data. With $C = 6ND$ and a GPU that does $4 \cdot 10^{14}$ useful operations per second (an H100 at 40 % of its peak in bfloat16):
@@ -890,7 +968,7 @@ for number in (1e8, 1e9, 1e10):
 # ## 9 · Write
 
 # %% [markdown]
-# Lesson [captioning](captioning.ipynb) has the loops: greedy, beam search, **temperature**, **top k**, **top p**. A reminder in one picture, on a real distribution: after "a small red star is". **Turn the knobs.**
+# Lesson [captioning](captioning.ipynb) has the loops: greedy, beam search, **temperature**, **top p**. Another cut is **top k**: only the k most probable words may be drawn. A reminder in one picture, on a real distribution: after "a small red star is". **Turn the knobs.**
 
 # %%
 prompt = "a small red star"
@@ -946,9 +1024,14 @@ for name, options in (
 # %%
 assert judged["temperature 2"] < judged["2, then top p 0.9"]
 assert judged["temperature 2"] < judged["temperature 1"] - 0.1
+whole = [shipped["sampled_grammatical"]]
+whole += [tried[name]["sampled_grammatical"] for name in usual]
+print("whole texts right at temperature 1, 500 texts (stored):")
+print(f"shipped {whole[0]:.2f}, without its curriculum {np.round(whole[1:], 2)}")
+assert whole[0] > 0.8 > 0.5 > max(whole[1:])
 
 # %% [markdown]
-# At temperature 1 nearly all first sentences are right, and fewer than half of the whole texts: most errors are in the second sentence (section 7 shows one kind). So the first sentence shows what the knobs do. Temperature 1 is the only setting that draws from what the model believes. At temperature 2, texts contain errors: an unlikely word anywhere spoils the text. Top p cuts off that tail, *after* the temperature: the nucleus of a flatter distribution is larger, so the order of the two matters (try it in [captioning](captioning.ipynb)'s exercises).
+# At temperature 1 nearly all first sentences are right, and most whole texts: the second sentence must fit the first, and there more goes wrong. (Models that do not bind, the last line, write fewer than half of their texts right.) The first sentence shows best what the knobs do. Temperature 1 is the only setting that draws from what the model believes. At temperature 2, texts contain errors: an unlikely word anywhere spoils the text. Top p cuts off that tail, *after* the temperature: the nucleus of a flatter distribution is larger, so the order of the two matters (try it in [captioning](captioning.ipynb)'s exercises).
 #
 # ### The cache
 # Each new word needs the keys and values of all before it. They do not change, so they are kept (the **key–value cache** of [captioning](captioning.ipynb)). With rotary positions a key is stored *as it was rotated*. Same logits, fewer positions computed:
@@ -1045,10 +1128,30 @@ with torch.no_grad():
 off = (right.exp() * (right - careless(prompts))).sum(-1).clamp(min=0)
 shown = "  ".join(f"{value:.6f}" for value in off.tolist())
 print("nats lost by the careless batch (KL divergence), by prompt:", shown)
-assert off[0] > 0.05 and off[1:].max() < 1e-3
+assert off[:2].min() > 0.005 and off[2] < 1e-4
 
 # %% [markdown]
-# (The **KL divergence** is the mean of ln p of the right distribution minus ln p of the other; 0 if they are the same.) The longest prompt is right: it has no padding. The shortest, with the most padding, is clearly off: before its first word it reads a row of `<pad>`, which it never did in training. The one between is hardly touched; why, this cell does not show. Nothing crashes, and with one prompt at a time the bug is invisible.
+# (The **KL divergence** is the mean of ln p of the right distribution minus ln p of the other; 0 if they are the same.) The longest prompt is right: it has no padding. The two others are off: before their first word they read a row of `<pad>`, which they never did in training. More padding does not mean more loss; what is asked matters, too. Nothing crashes, and with one prompt at a time the bug is invisible.
+#
+# What is refused, and in which words? Text that is not for this model, and settings that mean nothing:
+
+# %%
+for wrong in (
+    lambda: model.generate(["a red elephant"]),
+    lambda: model.generate("a red star"),
+    lambda: model.nats("a red star"),
+    lambda: model.generate(prompts, method="sample", temperature=0),
+    lambda: model.generate(prompts, method="sample", top_p=2),
+    lambda: model.generate(prompts, method="nucleus"),
+    lambda: texts.next_words(["a", "elephant"]),
+):
+    try:
+        wrong()
+    except ValueError as error:
+        print("ValueError:", str(error)[:78])
+
+# %% [markdown]
+# (A word that is in the vocabulary but cannot stand there, as in "a star star", is no error: it has a small probability, and a loss that says so.)
 
 # %% [markdown]
 # ## 10 · Copying in context
@@ -1106,61 +1209,74 @@ plot.show(
 # Finding a pattern in what was just read, without any change of weights, is called **in-context learning**; copying is its simplest case.
 #
 # ### And our language model?
-# To say the star's color it must do what is harder than that: at *is*, know that *star* came just before, find the other *star*, and fetch the color that stood *before* it (or three words after it). A test that could fail: exchange two colors of the first sentence. If the model binds, its best guess must change to the other color.
+# To say the star's color it must do what is harder than that: at *is*, know that *star* came just before, find the other *star*, and fetch the color that stood *before* it (or three words after it). A test that could fail: exchange two colors of the first sentence. If a model binds, its best guess must change to the other color.
 
 # %% tags=["free"]
-followed, trials, among = 0, 0, 0
-for one in test_texts(400, seed=77):
-    second = one.index(".") + 1
-    if one[second] != "the" or one[second + 3] not in texts.COLOR_WORDS:
-        continue
-    names = [w for w in one[:second] if w in texts.COLOR_WORDS]
-    if len(names) != 2 or len(set(names)) != 2:
-        continue
-    old = one[second + 3]
-    new = names[1] if names[0] == old else names[0]
-    exchanged = [{old: new, new: old}.get(w, w) for w in one[: second + 3]]
-    with torch.no_grad():
-        ids = torch.tensor([[1, *(label[w] for w in exchanged)]])
-        said = int(model(ids)[0, -1].argmax())
-    followed += said == label[new]
-    among += said in (label[old], label[new])
-    trials += 1
-print(f"two colors exchanged, {trials} texts: one of them is said in {among}", end=", ")
-print(f"the right one in {followed}")
-share = followed / trials
-half = 1.96 * (share * (1 - share) / trials) ** 0.5
-print(f"share {share:.2f} ± {half:.2f}; a coin: 0.50")
+shares = {}
+for name, network in (("yours", small), ("shipped", model)):
+    followed, trials, among = 0, 0, 0
+    for one in test_texts(400, seed=77):
+        second = one.index(".") + 1
+        if one[second] != "the" or one[second + 3] not in texts.COLOR_WORDS:
+            continue
+        names = [w for w in one[:second] if w in texts.COLOR_WORDS]
+        if len(names) != 2 or len(set(names)) != 2:
+            continue
+        old = one[second + 3]
+        new = names[1] if names[0] == old else names[0]
+        exchanged = [{old: new, new: old}.get(w, w) for w in one[: second + 3]]
+        with torch.no_grad():
+            ids = torch.tensor([[1, *(label[w] for w in exchanged)]])
+            said = int(network(ids)[0, -1].argmax())
+        followed += said == label[new]
+        among += said in (label[old], label[new])
+        trials += 1
+    shares[name] = share = followed / trials
+    half = 1.96 * (share * (1 - share) / trials) ** 0.5
+    print(f"{name:8}{trials} texts: one of the two colors in {among}", end=", ")
+    print(f"the right one in {followed}: {share:.2f} ± {half:.2f}")
+for name in usual:
+    counts = tried[name]["exchanged"]
+    print(f"{name}, stored: {counts['the right one']} of {counts['texts']}")
 
 # %%
-assert among / trials > 0.9 and abs(share - 0.5) < half
+assert shares["shipped"] > 0.85 and shares["yours"] < 0.75
 
 # %% [markdown]
-# It always says one of the two, and hits the right one no better than a coin, as far as so few texts can show: the interval holds 0.5, and a weak ability would hide in it. So this model has the first half of the skill (which colors were said), and of the second at most a little. Why four blocks and 120,000 texts do not get there, this lesson cannot say; the pure task shows only that two layers can learn a related, simpler skill (fetch what stood *after* an equal symbol). What matters more: it can be *seen*, word by word, and no average shows it.
+# The shipped model follows the exchange: its answer hangs on the thing that it is asked about. The stored ones of section 7 always say one of the two colors, too, and yours mostly does; but they hit the right one about as a coin would. So they learn the first half of the skill by themselves (which colors were said); the second half (whose) took easier texts first, and stayed when those were gone. Two layers, one that notes and one that looks, would explain it; which heads of the shipped model do it was not looked at.
 
 # %% [markdown]
 # ## 11 · On real sentences
 
 # %% [markdown]
-# Film reviews (Pang and Lee 2005): about a megabyte to train on, and no known entropy. What is a good result? Compare with what compresses text: a compressor is a language model, too, since −log₂ p bits per text is what an ideal code needs. In **bits per byte**, on test sentences (stored run):
+# Two corpora that people wrote, and no known entropy: film reviews (Pang and Lee 2005), and dialogue, the turns of a television series (MELD, Poria et al. 2019), split by whole conversations. What is a good result? Compare with what compresses text: a compressor is a language model, too, since −log₂ p bits per text is what an ideal code needs. In **bits per byte**, on test sentences (stored runs, three seeds of each network). The last column is a control: the reviews again, with only as much training text as the dialogue has.
 
 # %%
-real = stored["reviews"]
-print(f"{real['train bytes']:,} bytes to train on, {real['test bytes']:,} to test")
+real, talk, fewer = (stored[name] for name in ("reviews", "dialogue", "fewer_reviews"))
+corpora = (real, talk, fewer)
+
+
+def show_row(title, values):
+    """One line of the table: a title and a number per corpus."""
+    print(f"{title:32}" + "".join(f"{value:12.3f}" for value in values))
+
+
+print(f"{'bits per byte':32}{'reviews':>12}{'dialogue':>12}{'reviews, fewer':>16}")
 for name in ("gzip", "xz"):
-    alone, after = real[name]["alone"], real[name]["after training text"]
-    print(f"{name:30}{alone:.3f}  (after the training text {after:.3f})")
+    for when in ("alone", "after training text"):
+        show_row(f"{name}, {when}", [one[name][when] for one in corpora])
 for order in (1, 3, 5, 6):
-    print(f"{f'bytes, {order}-gram, Kneser–Ney':30}{real[f'bytes, {order}-gram']:.3f}")
-print(f"{'pieces, 3-gram, Kneser–Ney':30}{real['tokens, 3-gram']:.3f}")
-by_unit = {}
-for name in ("bytes", "tokens"):
-    several = real[f"{name}, language model"]
-    by_unit[name] = [run["bits per byte"] for run in several]
-    mean, half = mean_and_interval(by_unit[name])
-    per = np.mean([run["perplexity"] for run in several])
-    title = f"{'pieces' if name == 'tokens' else name}, language model"
-    print(f"{title:30}{mean:.3f} ± {half:.3f}   perplexity {per:.1f}")
+    row = f"bytes, {order}-gram"
+    show_row(f"{row}, Kneser–Ney", [one[row] for one in corpora])
+show_row("pieces, 3-gram, Kneser–Ney", [one["tokens, 3-gram"] for one in (real, talk)])
+by_unit, by_talk = {}, {}
+for name, title in (("bytes", "bytes"), ("tokens", "pieces")):
+    for one, found in ((real, by_unit), (talk, by_talk)):
+        several = one[f"{name}, language model"]
+        found[name] = [run["bits per byte"] for run in several]
+    both = [mean_and_interval(found[name]) for found in (by_unit, by_talk)]
+    show_row(f"{title}, language model", [mean for mean, _ in both])
+    show_row("   ± (three seeds)", [half for _, half in both])
 
 # %%
 unit_guess.compare("these numbers do not say")
@@ -1177,7 +1293,25 @@ for name, each in (("bytes", 1.0), ("tokens", per_piece)):
     print(f"   bits per byte: log2({per:.1f}) / {each:.2f} = {bits:.2f}")
 
 # %% [markdown]
-# The two perplexities alone do not say which is better; with one more number, the bytes per piece, they do. log₂ of the perplexity is bits per piece, divided by its bytes: log₂ 118 / 2.86 = 2.41 bits per byte against log₂ 6.6 = 2.72. So at half a minute of training each, the model of pieces is the better model of these reviews, by about 0.3 bits per byte. (In that time it also *reads* more: a piece is nearly three bytes. And only the blocks of the two networks are the same; their tables of tokens are not.) Both beat gzip, which looks back only 32 kilobytes, so that the training text hardly helps it. And both lose to xz once that has seen the training text (2.33), and to counting: a 5-gram of bytes, which sees four bytes before, reaches 2.01, a 3-gram of pieces 1.86. (All orders that were tried are in the table; a fair choice of one would be made on other text.) Networks that have read a text about once, on a shared laptop processor, are no match for a table of every short sequence in it. How the order turns with more text and compute, this table does not show.
+# First the reviews. The two perplexities alone do not say which is better; with one more number, the bytes per piece, they do. log₂ of the perplexity is bits per piece, divided by its bytes: log₂ 118 / 2.86 = 2.41 bits per byte against log₂ 6.6 = 2.72. So at half a minute of training each, the model of pieces is the better model of these reviews, by about 0.3 bits per byte. (In that time it also *reads* more: a piece is nearly three bytes. And only the blocks of the two networks are the same; their tables of tokens are not.) Both beat gzip, which looks back only 32 kilobytes, so that the training text hardly helps it. And both lose to xz once that has seen the training text (2.33), and to counting: a 5-gram of bytes, which sees four bytes before, reaches 2.01, a 3-gram of pieces 1.86. (All orders that were tried are in the table; a fair choice of one would be made on other text.) Networks that have read a text about once, on a shared laptop processor, are no match for a table of every short sequence in it. How the order turns with more text and compute, this table does not show.
+
+# %%
+for name, one in (("a review", real), ("a turn", talk)):
+    long = one["test bytes"] / one["lines"]
+    print(f"{name:9}{long:4.0f} bytes; {one['lines seen']} of {one['lines']:,}", end="")
+    again = one["bytes of lines seen"] / one["test bytes"]
+    print(f" are in the training text, too ({again:.1%} of all bytes)")
+print("to train on:", *(f"{one['train bytes']:,} bytes;" for one in corpora))
+for row in ("bytes, 3-gram", "bytes, 5-gram", "bytes, 6-gram"):
+    assert talk[row] < fewer[row] - 0.04
+for name in ("bytes", "tokens"):
+    assert max(by_talk[name]) < min(by_unit[name]) - 0.15
+xz_after = talk["xz"]["after training text"]
+assert max(by_talk["tokens"]) < xz_after < min(by_talk["bytes"])
+assert talk["tokens, 3-gram"] < talk["bytes, 6-gram"] < min(by_talk["tokens"])
+
+# %% [markdown]
+# What differs in dialogue? Turns are short, 43 bytes where a sentence of a review has 113, and one in eight is in the training text word for word (though these are so short that they are 2.5 % of the bytes). It is easier to guess: after as many steps both networks need about a quarter of a bit less per byte, and with as much text to count in, so does the 3-gram of bytes; for the longer n-grams it is less than a tenth. That is no merit of the models: another text has another entropy, and only the rows of *one* column compare them. Within the column one thing changes, too: the network of pieces passes xz, which has less than half as much text to look back into. Counting is ahead in both.
 
 # %% [markdown]
 # ## 12 · Take it apart
@@ -1265,7 +1399,7 @@ else:
 # - Perplexity is e to the mean of −ln p over *tokens*; compare it only for one tokenizer and one text. Bits per byte compare models on the same text, whatever their tokenizers: log₂ of the perplexity, divided by the bytes per token.
 # - RMSNorm, rotary positions, SwiGLU: a few lines each. Pairs half-split or interleaved: weights know which.
 # - The cache and left padding change nothing, if positions and masks are right. Nothing crashes if they are wrong.
-# - An average near the best can hide an ability that is missing: look at kinds of words, against the truth.
+# - An average near the best can hide an ability that is missing: look at kinds of words, against the truth. More of the same text need not bring it; easier texts first can.
 # - Training costs 6ND. More weights need more text; a straight line on logarithmic axes is a fit, not a promise.
 
 # %% [markdown]
@@ -1307,5 +1441,5 @@ else:
 #
 # ## Sources
 # Radford et al. 2018, 2019 (GPT, GPT-2) · Touvron et al. 2023, arXiv 2302.13971 (Llama) · Zhang and Sennrich 2019, arXiv 1910.07467 (RMSNorm) · Su et al. 2021, arXiv 2104.09864 (rotary positions) · Shazeer 2020, arXiv 2002.05202 (gated feed-forward) · Press and Wolf 2017, arXiv 1608.05859 (tied embeddings) ·
-# Sennrich et al. 2016, arXiv 1508.07909 (byte-pair encoding) · Kneser and Ney 1995; Chen and Goodman 1999 (smoothing) · Shannon 1951 (entropy of English) · Kaplan et al. 2020, arXiv 2001.08361 (scaling laws) · Hoffmann et al. 2022, arXiv 2203.15556 (compute-optimal) · Besiroglu et al. 2024, arXiv 2404.10102 (a second look at it) ·
-# Olsson et al. 2022, arXiv 2209.11895 (induction heads) · Holtzman et al. 2020, arXiv 1904.09751 (top p) · Press et al. 2022, arXiv 2108.12409 (beyond the training length) · Pang and Lee 2005, arXiv cs/0506075 (film reviews) · Ben Allal et al. 2025, arXiv 2502.02737 (SmolLM2).
+# Sennrich et al. 2016, arXiv 1508.07909 (byte-pair encoding) · Kneser and Ney 1995; Chen and Goodman 1999 (smoothing) · Shannon 1951 (entropy of English) · Kaplan et al. 2020, arXiv 2001.08361 (scaling laws) · Hoffmann et al. 2022, arXiv 2203.15556 (compute-optimal) · Besiroglu et al. 2024, arXiv 2404.10102 (a second look at it) · Bengio et al. 2009 (curriculum learning) ·
+# Olsson et al. 2022, arXiv 2209.11895 (induction heads) · Holtzman et al. 2020, arXiv 1904.09751 (top p) · Press et al. 2022, arXiv 2108.12409 (beyond the training length) · Pang and Lee 2005, arXiv cs/0506075 (film reviews) · Poria et al. 2019, arXiv 1810.02508 (MELD) · Ben Allal et al. 2025, arXiv 2502.02737 (SmolLM2).

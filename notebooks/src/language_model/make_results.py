@@ -9,20 +9,26 @@
 - `apart`: one part exchanged (norm, positions, feed-forward, tied weights), two budgets, five seeds;
 - `induction`: one and two layers on random sequences that come twice, five seeds, and a fixed period as a control;
 - `reviews`: real sentences as bytes and as byte-pair tokens, beside counting and compressors, three seeds;
-- `lengths`: positions beyond those of training, rotary and learned, on the same sentences, three seeds.
+- `lengths`: positions beyond those of training, rotary and learned, on the same sentences, three seeds;
+- `plateau`: models that were trained in other ways, and whose color comes back in their second sentence (`--tried`);
+- `dialogue`: as `reviews`, with as many steps, on turns of a television series; `fewer_reviews`: counting and
+  compressors on a part of the reviews that is as large as its training text, so that the corpora can be compared.
 
-Everything drawn by chance comes from the seed; another processor or another PyTorch rounds differently. `reviews` and
-`lengths` need the film reviews (fetched once, 1.2 MB).
+Everything drawn by chance comes from the seed; another processor or another PyTorch rounds differently. `reviews`,
+`lengths` and `fewer_reviews` need the film reviews (fetched once, 1.2 MB), `dialogue` MELD's three tables of utterances
+in a folder `meld` of MMCOURSE_REAL_DATA (github.com/declare-lab/MELD, `data/MELD`); only figures of it are stored.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import gzip
 import hashlib
 import json
 import lzma
 import math
+import os
 import time
 from functools import cache
 from pathlib import Path
@@ -32,7 +38,7 @@ import torch
 from torch.nn import functional as F
 
 from mmcourse.authoring.tables import make_tables
-from mmcourse.datasets import data_dir, reviews, vocabulary
+from mmcourse.datasets import data_dir, results, reviews, vocabulary
 from mmcourse.datasets.scenes import texts
 from mmcourse.figures import language_model as figures
 from mmcourse.io import atomic_write
@@ -520,6 +526,36 @@ def review_bytes() -> tuple[bytes, bytes]:
     return tuple("\n".join(reviews.load(split).column("words")).encode() for split in ("train", "test"))  # type: ignore
 
 
+@cache
+def dialogue_bytes() -> tuple[bytes, bytes]:
+    """Turns of a television series (MELD, Poria et al. 2019), one per line as they follow each other, as UTF-8.
+
+    Whole dialogues are in one part: MELD's own test split, and the two others to train on. Who speaks is left out, and
+    typographic quotes and dashes become those of a keyboard, since they would be three bytes each, two of them easy.
+    """
+    folder = os.environ.get("MMCOURSE_REAL_DATA")
+    if not folder or not (Path(folder) / "meld").is_dir():
+        raise SystemExit("dialogue: put MELD's tables (train, dev, test) into a folder meld of MMCOURSE_REAL_DATA")
+    plain = {"’": "'", "‘": "'", "“": '"', "”": '"', "—": "-", "–": "-", "…": "..."}
+    turns = {}
+    for split in ("train", "dev", "test"):
+        with open(Path(folder) / "meld" / f"{split}_sent_emo.csv", encoding="utf-8") as file:
+            turns[split] = [row["Utterance"].translate(str.maketrans(plain)).strip() for row in csv.DictReader(file)]
+    return tuple("\n".join(part).encode() for part in ([*turns["train"], *turns["dev"]], turns["test"]))  # type: ignore
+
+
+def fewer_lines(text: bytes, size: int) -> bytes:
+    """Lines of a text drawn by chance, in their order, until they have `size` bytes."""
+    lines = text.split(b"\n")
+    chosen, left = [], size
+    for i in np.random.default_rng([SEED, 10]).permutation(len(lines)).tolist():
+        if left <= 0:
+            break
+        chosen.append(i)
+        left -= len(lines[i]) + 1
+    return b"\n".join(lines[i] for i in sorted(chosen))
+
+
 def windows(labels: np.ndarray, rng: np.random.Generator, b: int, n: int) -> torch.Tensor:
     """b pieces of a long stream, n + 1 labels each: packed, so nothing is padded."""
     starts = rng.integers(0, len(labels) - n - 1, size=b)
@@ -545,15 +581,17 @@ def stream_nats(model: CausalLM, labels: np.ndarray, n: int) -> float:
     return total
 
 
-def stream_model(labels: np.ndarray, size: int, seed: int, seconds: float) -> tuple[CausalLM, int]:
-    """A language model of a stream of labels (3 and above), trained for some seconds; and how many steps."""
+def stream_model(
+    labels: np.ndarray, size: int, seed: int, seconds: float, steps: int | None = None
+) -> tuple[CausalLM, int]:
+    """A language model of a stream of labels (3 and above), trained for some seconds or steps; and how many steps."""
     torch.manual_seed(seed)
     model = CausalLM([*SPECIAL, *range(3, size)], 64, 3, 4, 172)
     optimizer = make_optimizer(model, 4e-3)
     rng = np.random.default_rng([seed, 7])
     started, progress, step = time.perf_counter(), 0.0, 0
     while progress < 1:
-        progress = (time.perf_counter() - started) / seconds
+        progress = (time.perf_counter() - started) / seconds if steps is None else (step + 1) / steps
         ids = windows(labels, rng, 16, CONTEXT)
         loss = F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].reshape(-1))
         update(model, optimizer, loss, 4e-3 * min(1.0, (step + 1) / 50) * max(0.02, min(1.0, (1 - progress) / 0.6)))
@@ -570,11 +608,23 @@ def compressed(compress, train: bytes, test: bytes) -> dict:
     }
 
 
-def real(seconds: float = 32.0) -> dict:
-    """Bits per byte of the test sentences, by language models, counting, and compressors."""
-    train, test = review_bytes()
+def real(
+    parts: tuple[bytes, bytes] | None = None,
+    seconds: float = 32.0,
+    steps: dict[str, list[int]] | None = None,
+    networks: bool = True,
+) -> dict:
+    """Bits per byte of the test sentences, by language models, counting, and compressors.
+
+    parts : training and test text, lines; the reviews if they are not given
+    steps : of each run by its unit, "bytes" or "tokens"; `seconds` count if they are not given
+    networks : False for compressors and n-grams of bytes alone, which take a minute
+    """
+    train, test = parts or review_bytes()
     bits = lambda nats: nats / math.log(2) / len(test)  # noqa: E731
-    found: dict = {"train bytes": len(train), "test bytes": len(test), "seconds per run": seconds}
+    found: dict = {"train bytes": len(train), "test bytes": len(test)}
+    if networks and steps is None:
+        found["seconds per run"] = seconds
     found["gzip"] = compressed(lambda data: gzip.compress(data, 9), train, test)
     found["xz"] = compressed(lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME), train, test)
     as_bytes = [np.frombuffer(part, np.uint8).astype(np.int64) + 3 for part in (train, test)]
@@ -582,6 +632,8 @@ def real(seconds: float = 32.0) -> dict:
         counted = InterpolatedNgram(as_bytes[0].tolist(), 259, order, 0.75)
         found[f"bytes, {order}-gram"] = bits(counted.nats(as_bytes[1].tolist()).sum())
     print(found, flush=True)
+    if not networks:
+        return found | lines_seen(train, test)
     tokenizer = BPETokenizer.train(train.decode().split("\n"), 1000)
     number = {token: 4 + i for i, token in enumerate(tokenizer.tokens)}
     as_tokens = []
@@ -599,13 +651,37 @@ def real(seconds: float = 32.0) -> dict:
     for name, labels, count in (("bytes", as_bytes, 259), ("tokens", as_tokens, size)):
         runs = []
         for seed in range(3):
-            model, steps = stream_model(labels[0], count, seed, seconds)
+            model, done = stream_model(labels[0], count, seed, seconds, steps and steps[name][seed])
             nats = stream_nats(model, labels[1], CONTEXT)
-            runs.append({"steps": steps, "perplexity": math.exp(nats / len(labels[1])), "bits per byte": bits(nats)})
+            runs.append({"steps": done, "perplexity": math.exp(nats / len(labels[1])), "bits per byte": bits(nats)})
         found[f"{name}, language model"] = runs
         found[f"{name}, weights"] = model.num_weights(embedding=True)
         print(name, runs, flush=True)
-    return found
+    return found | lines_seen(train, test)
+
+
+def steps_of_reviews() -> dict[str, list[int]]:
+    """How many steps the stored runs on the reviews had."""
+    stored = results("language_model")["reviews"]
+    return {unit: [run["steps"] for run in stored[f"{unit}, language model"]] for unit in ("bytes", "tokens")}
+
+
+def dialogue() -> dict:
+    """The same on dialogue."""
+    return real(dialogue_bytes(), steps=steps_of_reviews())
+
+
+def lines_seen(train: bytes, test: bytes) -> dict:
+    """How many lines a test text has, and how many of them, with how many bytes, are in the training text, too."""
+    seen, lines = set(train.split(b"\n")), test.split(b"\n")
+    again = [line for line in lines if line in seen]
+    return {"lines": len(lines), "lines seen": len(again), "bytes of lines seen": sum(len(line) + 1 for line in again)}
+
+
+def fewer_reviews() -> dict:
+    """Compressors and n-grams of bytes on the reviews, after as many bytes as `dialogue` has to train on."""
+    train, test = review_bytes()
+    return real((fewer_lines(train, len(dialogue_bytes()[0])), test), networks=False)
 
 
 # ---------------------------------------------------------------- beyond the training length
@@ -643,6 +719,87 @@ def lengths() -> dict:
     return found
 
 
+# ---------------------------------------------------------------- whose color comes back
+TRIED: Path | None = None  # the folder of models that were trained otherwise, one folder each
+TRIED_WAYS = {  # folder: what the table calls it. Four heads, AdamW, true texts only, but for what the name says
+    "first": "standard",  # 5 minutes; tied weights for two thirds of its steps, then an output matrix of its own
+    "second_seed": "a second seed",  # SEED = 1
+    "longer": "four times the training",  # tied weights
+    "wider": "width 96, twice as long",  # tied weights
+    "muon": "Muon",  # matrices by Muon at 0.02, the rest by AdamW at 0.003, an output matrix of its own, 6 minutes
+}
+
+
+def colors_that_return(found: list[list[str]]) -> list[tuple[int, int, int]]:
+    """(text, place, number of things) of each color of a second sentence, where every thing has a color of its own."""
+    places = []
+    for number, words in enumerate(found):
+        second = words.index(".") + 1
+        said = [word for word in words[:second] if word in texts.COLOR_WORDS]
+        things = sum(word in texts.SHAPE_OF for word in words[:second])
+        if things == len(said) == len(set(said)):
+            places += [(number, at, things) for at in range(second, len(words)) if words[at] in texts.COLOR_WORDS]
+    return places
+
+
+def exchanged(model: CausalLM, found: list[list[str]]) -> dict:
+    """Two colors of a first sentence change places: how often the model's best guess is one of them, and the right one."""
+    counts = {"texts": 0, "one of the two": 0, "the right one": 0}
+    for words in found:
+        second = words.index(".") + 1
+        names = [word for word in words[:second] if word in texts.COLOR_WORDS]
+        if (
+            words[second] != "the"
+            or words[second + 3] not in texts.COLOR_WORDS
+            or len(set(names)) != 2
+            or len(names) != 2
+        ):
+            continue
+        old = words[second + 3]
+        new = names[1] if names[0] == old else names[0]
+        ids = [BOS, *(LABEL[{old: new, new: old}.get(word, word)] for word in words[: second + 3])]
+        with torch.no_grad():
+            said = int(model(torch.tensor([ids]))[0, -1].argmax())
+        counts["texts"] += 1
+        counts["one of the two"] += said in (LABEL[old], LABEL[new])
+        counts["the right one"] += said == LABEL[new]
+    return counts
+
+
+def at_colors(model: CausalLM) -> dict:
+    """Excess perplexity, nats above exact at the colors that come back, by how many things there are, and `exchanged`."""
+    measured = figures.compute(1000, model)
+    found = figures.test_texts(1000)
+    exact = figures.exact_nats(found)
+    ours = nats_of(model.eval(), rows_of(found))
+    gaps: dict[str, list[float]] = {}
+    for number, at, things in colors_that_return(found):
+        gaps.setdefault(str(things), []).append(ours[number][at].item() - exact[number][at])
+    half = {things: 1.96 * float(np.std(values)) / math.sqrt(len(values)) for things, values in gaps.items()}
+    kept = ("excess_perplexity", "excess_low", "excess_high", "weights", "sampled_grammatical")
+    return {
+        **{key: measured[key] for key in kept},
+        "color": {things: [float(np.mean(v)), half[things], len(v)] for things, v in sorted(gaps.items())},
+        "exchanged": exchanged(model, figures.test_texts(400, seed=77)),
+    }
+
+
+def plateau() -> dict:
+    """`at_colors` of each model that was trained in another way."""
+    if TRIED is None:
+        raise SystemExit(
+            f"plateau: name the folder that holds {', '.join(TRIED_WAYS)} by --tried; TRIED_WAYS says how they are made"
+        )
+    found = {}
+    for folder, name in TRIED_WAYS.items():
+        found[name] = at_colors(CausalLM.from_pretrained(TRIED / folder))
+        record = TRIED / folder / "figures.json"
+        if record.is_file():
+            found[name]["pieces"] = json.loads(record.read_text(encoding="utf-8"))["training"]["pieces"]
+        print(name, found[name], flush=True)
+    return found
+
+
 TABLES = {
     "scaling": scaling,
     "binding": binding,
@@ -650,12 +807,15 @@ TABLES = {
     "induction": induction,
     "reviews": real,
     "lengths": lengths,
+    "plateau": plateau,
+    "dialogue": dialogue,
+    "fewer_reviews": fewer_reviews,
 }
 
 
 def main() -> None:
     """Train, measure, or make tables."""
-    global KEEP
+    global KEEP, TRIED
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", help="tables to make; without --train or --measure: all")
     parser.add_argument("--train", action="store_true")
@@ -667,10 +827,11 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=HEADS)
     parser.add_argument("--hidden", type=int, default=172)
     parser.add_argument("--keep", type=Path, default=None, help="a file in which the training texts are kept (.npy)")
+    parser.add_argument("--tried", type=Path, default=None, help="a folder of models, for the table plateau")
     parser.add_argument("--out", type=Path, default=data_dir() / "models" / "language_model")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    KEEP = options.keep
+    KEEP, TRIED = options.keep, options.tried
     stored = options.out / "figures.json"
     if options.train:
         torch.manual_seed(SEED)
@@ -680,7 +841,8 @@ def main() -> None:
         training = json.loads(stored.read_text(encoding="utf-8"))["training"]
         save(CausalLM.from_pretrained(options.out), training, options.out)
     if options.tables or not (options.train or options.measure):
-        make_tables("language_model", TABLES, options.tables, ("numpy", "torch"))
+        names = options.tables or [name for name in TABLES if name != "plateau" or TRIED]
+        make_tables("language_model", TABLES, names, ("numpy", "torch"))
 
 
 if __name__ == "__main__":
