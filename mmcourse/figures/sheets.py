@@ -254,7 +254,7 @@ def _figure(lesson: str, rule: str, found: Found, each: int) -> Figure:
         for column, sample in enumerate(row):
             left = 0.15 + column * WIDTH
             place = (left / wide, (y - PICTURE) / tall, (WIDTH - 0.15) / wide, PICTURE / tall)
-            ax = fig.add_axes(place, anchor="W")
+            ax = fig.add_axes(place, anchor="SW")
             ax.imshow(sample.picture, interpolation="nearest")
             ax.axis("off")
             taken: list[tuple[float, float]] = []
