@@ -264,3 +264,31 @@ def test_a_run_that_goes_on_counts_on(run, tmp_path):
     assert rows == [*earlier[:2], {"step": 7, "cpu seconds": 21.0, "seconds": 24.0}]
     assert [stage["first step"] for stage in joined] == [0, 2]
     assert run.join_runs(None, curve, begun, 0) == (curve, begun)
+
+
+# ---------------------------------------------------------------- experiments that the lesson shows
+BOX = [{"x_loc": 20, "y_loc": 30, "size": 20, "color": "Yellow", "type": "square"}]
+TWO = [{"x_loc": x, "y_loc": 60, "size": 10, "color": "Black", "type": "circle"} for x in (10, 50)]
+
+
+def test_a_box_is_drawn_from_its_list_of_things(run):
+    picture = run.nlvr_box(BOX)
+    assert picture.shape == (64, 64, 3)
+    assert picture[25, 19].tolist() == [255, 255, 0] and picture[50, 50].tolist() == [211, 211, 211]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "boxes", "true"),
+    [
+        ("There are 2 black circles", [BOX, TWO, []], True),
+        ("There are 2 black circles", [TWO[:1], TWO[1:], []], True),  # in all boxes together
+        ("There is a box with 2 black circles", [TWO[:1], TWO[1:], []], False),
+        ("There is a box with a yellow square and no black circles.", [TWO, BOX, []], True),
+        ("There is a box with a yellow square and no black circles.", [TWO + BOX, TWO, []], False),
+        ("There is 1 black circle", [TWO, BOX, []], False),
+    ],
+)
+def test_sentences_of_people_are_read(run, sentence, boxes, true):
+    text = run.in_words(sentence)
+    assert text.endswith(".") and not any(letter.isdigit() for letter in text)
+    assert run.full_reading(text, boxes) == true

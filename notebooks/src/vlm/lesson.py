@@ -409,12 +409,51 @@ assert right_loss < with_question < not_shifted and of_nothing == 0
 
 # %% [markdown]
 # This model was trained to predict answers only, so with the question among the labels most of the loss is about words that a person chooses. **A loss of exactly 0 means that no label counts.** And the large loss without the shift is no warning that you will get: it belongs to a model trained *with* the shift. What does a model do that is *trained* without
-# it? Section 5 trains one. (The loss in NumPy and in Keras: `mmcourse.numpy.visual_tokens`, `mmcourse.keras.visual_tokens`.)
+# it? Section 5 trains one.
+#
+# The same loss in the other two frameworks, on the same hundred questions:
+
+# %% tags=["free"]
+import keras
+
+from mmcourse.keras import visual_tokens as in_keras
+from mmcourse.numpy import visual_tokens as in_numpy
+
+in_three = {
+    "NumPy": in_numpy.answer_cross_entropy(logits.numpy(), hundred_labels.numpy())[0],
+    "PyTorch": right_loss,
+    "Keras": in_keras.answer_cross_entropy(
+        keras.ops.convert_to_tensor(logits.numpy()),
+        keras.ops.convert_to_tensor(hundred_labels.numpy()),
+    ),
+}
+print("   ".join(f"{name} {float(loss):.6f}" for name, loss in in_three.items()))
+assert np.ptp([float(loss) for loss in in_three.values()]) < 1e-5
 
 # %% [markdown]
 # ## 5 · Build it and train it
 #
-# The language model is the decoder of [captioning](captioning.ipynb) without cross-attention: it does not need any, the picture is in the text. Two blocks, 16 visual tokens, and a causal mask: each position sees itself and what is before it. (PaliGemma lets picture and question see one another wholly, a *prefix mask*.)
+# The language model is the decoder of [captioning](captioning.ipynb) without cross-attention: it does not need any, the picture is in the text. Two blocks, 16 visual tokens, and a causal mask: each position sees itself and what is before it. With a **prefix mask**, what is given is seen as a whole, and only the answer is causal; PaliGemma's
+# prefix is the picture and the question. Ours is causal: the first visual token sees no other one here.
+
+# %% tags=["hide-input"]
+pieces = ["img1", "img2", "is it", "red?", "yes", "eos"]
+masks = []
+for title, prefix in (("causal mask", 0), ("prefix mask", 4)):
+    seen = [[j <= i or max(i, j) < prefix for j in range(6)] for i in range(6)]
+    marked = [(i, j) for i in range(6) for j in range(6) if seen[i][j]]
+    words = [["✓" if cell else "" for cell in row] for row in seen]
+    look = {"rows": pieces, "columns": pieces, "highlight": marked}
+    masks.append(draw.matrix(words, title=title, **look))
+draw.show(
+    draw.row(*masks),
+    alt="Two masks for two visual tokens, a question of two pieces and an answer. With "
+    "the causal mask each position sees itself and what is before it. With the prefix "
+    "mask each of the first four sees all four; the answer is causal as before.",
+)
+
+# %% [markdown]
+# (The encoder has already looked at the whole picture, so a causal mask hides less than it seems to. Which mask is better was not tried here; `VLM.packed_hidden_states(…, prefix=True)` has the second, with the picture as its prefix.)
 
 
 # %%
@@ -613,15 +652,15 @@ assert copier_right[see].mean() < 0.3 < with_own[see].mean()
 # The loss is far lower, and the answers are worthless: copying what one reads is easy, and `<assistant>` was never asked for what follows it. **A loss that is too good and senseless answers: look at the shift.**
 
 # %% [markdown]
-# ### What an hour buys
+# ### What two hours buy
 #
-# The shipped model has four blocks, all 64 cells as tokens, scenes with up to four things, and six kinds of questions. It was trained for a little more than an hour on one processor core, in four **stages** (stored):
+# The shipped model has four blocks, all 64 cells as tokens, scenes with up to four things, and six kinds of questions. It was trained for about two hours on one processor core, in four **stages** (stored):
 
 # %% tags=["hide-input"]
 path = data_dir() / "models" / "vlm" / "figures.json"
 stored = json.loads(path.read_text(encoding="utf-8"))
 training, figures = stored["training"], stored["figures"]
-stages = training["stages"][:4]
+stages, resumed = training["stages"][:4], training["stages"][4:]
 parts = ("vision", "projector", "language")
 marks, learns = [], []
 for i, stage in enumerate(stages):
@@ -640,7 +679,7 @@ draw.show(
 
 # %% [markdown]
 # 1. *language*: the model learns to speak, without pictures. 2. *projector*: everything else is frozen; the projector learns to turn features into vectors that the language model can use, from captions. 3. *captions first*: all parts learn, from captions of small scenes and from easy questions. 4. *questions*: everything, all kinds, and
-# a seventh kind, "Where in the picture is …?" (*place*), which is tested only in section 10. The run was stopped and resumed twice, at steps 1,500 and 1,950.
+# a seventh kind, "Where in the picture is …?" (*place*), which is tested only in section 10. The run was stopped and resumed three times, at steps 1,500, 1,950 and 3,478; from the last on with more questions about sides, and what a caption says of sides counting four times.
 #
 # To save time, each picture is read once for up to nine questions and captions, one after the other in one sequence. A mask lets each of them see the picture and itself only:
 
@@ -677,13 +716,13 @@ fig = plot.curves(
 )
 for stage in stages[1:]:
     fig.axes[0].axvline(stage["first step"], color="gray", linewidth=1, linestyle=":")
-for step in (1500, 1950):
+for step in [stage["first step"] for stage in resumed]:
     fig.axes[0].axvline(step, color="gray", linewidth=1)
     fig.axes[0].text(step + 20, 0.02, f"{step:,}", color="gray", fontsize=10)
 plot.show(
     fig,
     alt="Color and shape are learned first, then existence; count and compare rise "
-    "slowly. Relation stays below 0.55 until step 2,100 and is above 0.9 from 2,250.",
+    "slowly. Relation stays below 0.55 until step 2,100 and is 0.9 or more from 2,250.",
 )
 
 # %% tags=["hide-input"]
@@ -694,7 +733,9 @@ rise = {}
 for name in ("count", "compare"):
     until = np.mean([row[name] for row in curve if 1500 <= row["step"] <= 1950])
     rise[name] = until, curve[-1][name]
-assert max(early) < 0.55 and min(late) >= 0.9
+assert max(early) < 0.55 and min(late) > 0.85
+assert 100 < training["cpu seconds"] / 60 < 140
+assert [stage["first step"] for stage in resumed] == [1500, 1950, 3478]
 print(f"{training['steps']:,} steps, {training['cpu seconds'] / 60:.0f} minutes")
 low, high = max(early), min(late)
 print(f"relation: at most {low:.2f} up to step 2,100, then at least {high:.2f}")
@@ -702,7 +743,7 @@ for name, (until, end) in rise.items():
     print(f"{name}: {until:.2f} between steps 1,500 and 1,950, {end:.2f} at the end")
 
 # %% [markdown]
-# Each kind has its moment. Colors and shapes come first, then existence. *Relation* (on which side of the circle is the star?) hardly leaves chance, 0.25, for more than half of the run, and then jumps; counting and comparing rise further, too. At the two gray lines something was changed: section 10. (Each point is a share of 40; ± 0.15 is luck.)
+# Each kind has its moment. Colors and shapes come first, then existence. *Relation* (on which side of the circle is the star?) hardly leaves chance, 0.25, for the first 2,100 steps, and then jumps; counting and comparing rise further, too. What was changed at the first two gray lines is in section 10. (Each point is a share of 40; ± 0.15 is luck.)
 
 # %% [markdown]
 # ## 6 · Does it look?
@@ -758,12 +799,19 @@ assert right["gray"].mean() <= limit["all"] + 1e-9
 blind.compare("about a quarter")
 
 # %%
-low, high = figures["relation_low"], figures["relation_high"]
+worst = min(names, key=lambda kind: figures[kind])
+low, high = figures[f"{worst}_low"], figures[f"{worst}_high"]
 print(f"stored: {figures['accuracy']:.3f} of {figures['questions']:,} questions right")
-print(f"relation, the worst: {figures['relation']:.3f} ({low:.3f} to {high:.3f})")
+print(f"{american[worst]}, the worst: {figures[worst]:.3f} ({low:.3f} to {high:.3f})")
+more, many = figures["relation_more"], figures["relation_more_n"]
+print(f"of {many:,} more questions for sides {more:.3f}", end=": ")
+one, two = figures["relation_same_color"], figures["relation_two_colors"]
+print(f"things of one color {one:.3f}, of two colors {two:.3f}")
+assert worst == "relation"
+assert figures["relation_same_color_high"] < 0.6 < 0.9 < figures["relation_two_colors_low"]
 
 # %% [markdown]
-# About a quarter, and that is not the model's merit: it is what the words alone are worth. On all test questions, stored when the model was made, *relation* is the worst kind; its better share on the 40 above may be luck.
+# About a quarter, and that is not the model's merit: it is what the words alone are worth. The shares of all test questions were stored when the model was made (above, of 40 each, ± 0.1 may be luck). *Relation* is the worst kind, and 2,000 more questions say where: if the two things have the *same* color, less than half of the answers are right. It finds a thing by its color. The last 50 minutes of training did not mend that: at step 3,478, 0.908 of 1,200 such questions were right.
 
 # %% [markdown]
 # ### What the projector is worth
@@ -1123,7 +1171,7 @@ assert old_after < 0.5 * old_before
 assert old_kept > old_after + 0.3
 
 # %% [markdown]
-# One seed each. Five seeds, stored, exact match, with the interval of the mean (Student's t), beside a training of *all* weights of the language model for as many steps. They differ from yours in their draws, and in the mixed row each old picture brings up to eight old questions, not one. LoRA has the rate 0.01 and α = 2r, the other row the rate 0.001:
+# One seed each. Five seeds, stored (of the model as it was after 3,478 steps), exact match, with the interval of the mean (Student's t), beside a training of *all* weights of the language model for as many steps. They differ from yours in their draws, and in the mixed row each old picture brings up to eight old questions, not one. LoRA has the rate 0.01 and α = 2r, the other row the rate 0.001:
 
 # %%
 path = lesson_dir("vlm") / "results.json"
@@ -1264,7 +1312,7 @@ expect_within("answer changes: another is erased", other_gone, 0.03, 0.05)
 # %% [markdown]
 # ### Where is it? Tokens and positions
 #
-# For half of its training, the shipped model was poor at *relation*. A visual token says what is in its cell; where the cell is, is said by a learned position that is added to it. How large are they? (Size: root of the mean square.) At step 1,500 the tokens were more than a hundred times as large as the positions, and a LayerNorm then divides the sum by its size. Two things
+# For its first 2,100 steps, the shipped model was poor at *relation*. A visual token says what is in its cell; where the cell is, is said by a learned position that is added to it. How large are they? (Size: root of the mean square.) At step 1,500 the tokens were more than a hundred times as large as the positions, and a LayerNorm then divides the sum by its size. Two things
 # were changed. First, a fixed **position encoding** of row $i$ and column $j$ was added to the positions: sines and cosines of $2\pi i/\lambda$ and $2\pi j/\lambda$ for 32 wavelengths λ from 2 to 16 cells; at step 1,500 with size 3, from step 1,950 on with size 1. Second, at step 1,950 the tokens were scaled to size 1 by an **RMS norm**: each vector is divided by the root of its mean
 # square.
 
@@ -1354,7 +1402,7 @@ lost_what = with_places[what].mean() - without[what].mean()
 assert lost_sides > lost_what + 0.2
 
 # %% [markdown]
-# Sides fall to about a guess, colors and shapes lose nothing: so it is not simply a broken model. Counting and comparing suffer, too; perhaps because two red circles are nearly the same token, and only their places tell them apart.
+# Sides fall most of the way to a guess (0.25), colors and shapes lose nothing: so it is not simply a broken model. Counting and comparing suffer, too; perhaps because two red circles are nearly the same token, and only their places tell them apart.
 
 # %% [markdown]
 # ## 11 · On what people made
@@ -1362,23 +1410,27 @@ assert lost_sides > lost_what + 0.2
 # NLVR (Suhr et al. 2017) has pictures of boxes with circles, squares and triangles in three colors, and sentences that people wrote about them. Which of its sentences use only our vocabulary? And how does the model answer *our* questions about their boxes, scaled to 64 × 64 pixels? Sizes, background and number of things differ from training (stored).
 
 # %%
-nlvr = results["nlvr"]
+nlvr, earlier = results["nlvr"], results["at step 3,478"]["nlvr"]
 print(f"{nlvr['readable']} of {nlvr['sentences']} sentences have only known words")
 print(f"the most frequent unknown ones: {', '.join(nlvr['unknown'][:8])}")
 print(f"our questions about {nlvr['boxes']} boxes of theirs, answers equally often:")
-for name, found in nlvr["by_kind"].items():
-    low, high = found["low"], found["high"]
-    told = f"right {found['right']:.2f} ({low:.2f} to {high:.2f}) of {found['n']}"
-    print(f"   {name:28} {told}, chance {found['chance']:.2f}")
-shape_only = nlvr["by_kind"]["a shape"]
-print(f"… a shape, if only the first word counts: {shape_only['first word right']:.2f}")
 by_kind = nlvr["by_kind"]
-assert by_kind["a thing with color and shape"]["low"] > 0.7
-assert by_kind["a shape"]["high"] < 0.5 < by_kind["a shape"]["first word right"]
+for name, found in by_kind.items():
+    told = f"right {found['right']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+    print(f"   {name:28} {told} of {found['n']}, chance {found['chance']:.2f}")
+    was = earlier[name]
+    print(f"   {'… at step 3,478':28} right {was['right']:.2f}", end=" ")
+    print(f"({was['low']:.2f} to {was['high']:.2f})")
+both = "a thing with color and shape"
+assert earlier[both]["low"] > 0.8 > 0.7 > by_kind[both]["high"]
+assert by_kind["a shape"]["right"] == earlier["a shape"]["right"] == 0
 assert nlvr["readable"] < 0.1 * nlvr["sentences"]
 
 # %% [markdown]
-# *Is there a yellow circle?* is answered well. *Is there a circle?*, which should be easier, is never answered correctly, and yet its first word is mostly right. What happens after the first word? The same question about the course's own pictures:
+# At step 3,478, *Is there a yellow circle?* was answered well about these boxes. After 50 more minutes of training on *our* scenes it is about a coin toss, though on our own test questions the model has become better (0.966, now 0.976). **More training on one kind of pictures can cost what there was for another, and a test on one's own pictures does not show it.** (One run: whether it was the time, the
+# new cycle of learning rates or the questions about sides was not tried.)
+#
+# *Is there a circle?*, which should be easier, was never answered correctly, then or now. Is it the strange pictures? The same question about the course's own:
 
 # %% tags=["free"]
 shapes_there = [{world.SHAPES[t.shape] for t in scene.things} for scene in asked.scenes]
@@ -1399,11 +1451,51 @@ for name, pairs in short.items():
     print(f"{name}: begins with yes {began[name]:.2f} of {len(answers)}")
     print("   " + " · ".join(answers[:3]))
 print(f"stops after yes or no: {np.mean(stopped):.2f}")
-assert np.mean(stopped) < 0.25 and began["there"] > began["not there"] + 0.15
+assert np.mean(stopped) < 0.25 and max(began.values()) < 0.4
 
 # %% [markdown]
-# So it is not the strange pictures. In training, *Is there …?* always came with a color. Asked a question almost like the training questions, the model still begins with a sensible word, says *yes* only where the thing is there (though by far not wherever it is), and then does not stop. An exact match scores that 0.00. **When a score is far
-# below chance, read the answers.** And only four in a hundred of the sentences that people wrote use our vocabulary alone, so the model cannot even be tested on the others.
+# So it is not the strange pictures alone. In training, *Is there …?* always came with a color. Asked a question almost like the training questions, the model still begins with a sensible word, though nearly always with *no*, and then does not stop. An exact match scores that 0.00. **When a score is far
+# below chance, read the answers.**
+#
+# ### The sentences themselves
+#
+# Only four in a hundred of the sentences that people wrote use our vocabulary alone, so the model cannot even be tested on the others. These 40 (ten different ones, each about up to four pictures of three boxes) it can be asked. Their numbers are written as words, and boxes whose picture is not stored are drawn from NLVR's lists of things. Three ways: the sentence *as it is*, in place of a question; *in questions* that
+# the model knows, *Is there a black circle?* for each thing that the sentence names (numbers are ignored); and *as a caption*: of a picture of which the sentence is true and one of which it is false, for which is it more likely? True means true of at least one box. Beside it: who always says true, gray pictures, and perfect eyes, which read the list of things.
+
+# %% tags=["hide-input"]
+people = results["sentences"]
+n, num_true = people["n"], people["true"]
+rows = {
+    "always true": [num_true, 0],
+    "as it is, gray": people["gray"]["as it is"],
+    "as it is": people["own"]["as it is"],
+    "in questions, gray": people["gray"]["in questions"],
+    "in questions": people["own"]["in questions"],
+    "in questions, perfect eyes": people["perfect eyes"]["in questions"],
+    "with numbers, perfect eyes": people["perfect eyes"]["full reading"],
+}
+print(f"right of {n:26} all   {num_true} true  {n - num_true} false")
+for name, (of_true, of_false) in rows.items():
+    print(f"{name:30} {of_true + of_false:8} {of_true:9} {of_false:8}")
+pairs = people["as a caption"]
+low, high = vlm_figures.wilson_interval(pairs["true one higher"], pairs["pairs"])
+told = f"{pairs['true one higher']} of {pairs['pairs']} pairs ({low:.2f} to {high:.2f})"
+print(f"as a caption: more likely for the true picture in {told}")
+for name, (number, of) in people["own"].items():
+    if name.startswith("yes"):
+        print(f"{name}: {number} of {of}")
+right_of = {name: sum(counts) for name, counts in rows.items()}
+assert right_of["always true"] >= max(right_of["as it is"], right_of["in questions"])
+was = results["at step 3,478"]["sentences"]["own"]
+was = {name: sum(was[name]) for name in ("as it is", "in questions")}
+print(f"at step 3,478: as it is {was['as it is']}, in questions {was['in questions']}")
+assert max(was.values()) < right_of["always true"] == num_true
+assert right_of["in questions, perfect eyes"] == 36 and low < 0.5 < high
+assert right_of["with numbers, perfect eyes"] == n == 40
+
+# %% [markdown]
+# How far does a model of grammar get on people? Not far. No way of asking is better than always saying *true*, now or at step 3,478, and as a caption the true picture is more likely in about half of the pairs. Perfect eyes would be right in 36 of 40 with the same questions, and in all 40 if they count, too: so it is not the reading that fails here, it is the seeing. Even large things are missed, and of those that are
+# not there, about four in ten get a *yes*. (Boxes have up to seven things; ours have at most four, and none is as small as their size 10.) Forty sentences, ten of them different and 31 true, are few: they can show a failure as large as this one, and no fine difference.
 
 # %% [markdown]
 # ## 12 · At full size
@@ -1443,6 +1535,7 @@ else:
 # - Stages: the usual order is the projector first, then all; whether this model needed it was not tried.
 # - LoRA starts as what the model was, trains few weights (here 0.6 %), and can be merged. It forgets what it is not trained on.
 # - Look at sizes: positions of a tenth of the tokens' size or less were hardly used in 150 steps, at equal size they were; at a quarter, sides were not learned either in 450 steps of one run.
+# - More training on one kind of pictures can make a model better on them and worse on others: keep a test from elsewhere.
 # - Before you believe a score: what is the question-only bound, and what does the model say to a swapped picture? Before you believe a bad one: read the answers.
 
 # %% [markdown]

@@ -27,7 +27,9 @@ import copy
 import functools
 import hashlib
 import json
+import os
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -36,7 +38,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch.nn import functional as F
 
 from mmcourse.datasets import data_dir, vocabulary
@@ -101,11 +103,10 @@ STAGES = (
     Stage("captions first", 0.12, PARTS, 2, EASY, most=2),
     Stage("questions", 1.0, PARTS, 1, ALL),
 )
-# What the lesson compares: the same model, start and time, with something left out.
+# For `--recipe`: the same model and start with something left out. Only "whole" has been run to its end.
 RECIPES = {
     "whole": STAGES,
     "questions only": (replace(STAGES[0], captions=0), Stage("questions", 1.0, PARTS, 0, ALL)),
-    "without place": tuple(replace(s, kinds=tuple(k for k in s.kinds if k != "place")) for s in STAGES),
     "at once": (replace(STAGES[3], captions=1),),
 }
 
@@ -473,6 +474,24 @@ def old_data(model: VLM, seed: int, n: int) -> tuple[torch.Tensor, list]:
         return torch.cat([model.vision(part) for part in images.split(250)]), dialogues
 
 
+def teach(
+    student: VLM, trained: list, rate: float, features: torch.Tensor, dialogues: list, seed: int, steps: int
+) -> None:
+    """So many steps of AdamW on the answers, 24 pictures each, the learning rate falling to 0."""
+    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0)
+    order = np.random.default_rng(seed)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
+        rows = order.integers(len(features), size=24)
+        ids, labels, segments, position_ids = pack([dialogues[row] for row in rows], student.num_visual)
+        visual = student.project(features[rows])
+        hidden = student.packed_hidden_states(visual, ids, segments, position_ids)
+        loss = answer_cross_entropy(student.language.to_logits(hidden), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
 def teach_sizes(model: VLM, rank: int | None, mixed: bool, seed: int, steps: int = 50, n: int = 600) -> tuple[VLM, int]:
     """A copy that was trained on questions for sizes, and how many weights were trained; rank None: all."""
     student = copy.deepcopy(model)
@@ -491,18 +510,7 @@ def teach_sizes(model: VLM, rank: int | None, mixed: bool, seed: int, steps: int
         student.vision.requires_grad_(False)
         student.projector.requires_grad_(False)
     trained = [parameter for parameter in student.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0)
-    order = np.random.default_rng(seed)
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
-        rows = order.integers(len(features), size=24)
-        ids, labels, segments, position_ids = pack([dialogues[row] for row in rows], student.num_visual)
-        visual = student.project(features[rows])
-        hidden = student.packed_hidden_states(visual, ids, segments, position_ids)
-        loss = answer_cross_entropy(student.language.to_logits(hidden), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    teach(student, trained, rate, features, dialogues, seed, steps)
     return student, sum(parameter.numel() for parameter in trained)
 
 
@@ -652,20 +660,150 @@ def nlvr_experiment(model: VLM, folder: Path) -> dict:
     }
 
 
-def experiments(nlvr: Path | None, scale_from: Path | None) -> None:
-    """Write `results.json` beside this file; what needs data that is not here keeps its old figures."""
-    started = time.perf_counter()
+# Sentences of people, put to the model: "There is a box with a yellow triangle and no blue squares."
+NLVR_PIXELS = {"Yellow": (255, 255, 0), "Black": (0, 0, 0), "#0099ff": (0, 153, 255)}
+PHRASES = re.compile(r"\b(a|no|one|two|three) (yellow|black|blue) (circle|square|triangle)s?\b")
+
+
+def nlvr_box(things: list[dict], times: int = 4) -> np.ndarray:
+    """A box of NLVR, drawn from its list of things: uint8 (64, 64, 3)."""
+    picture = Image.new("RGB", (100 * times, 100 * times), (211, 211, 211))
+    pen = ImageDraw.Draw(picture)
+    for thing in things:
+        x, y, size = (thing[key] * times for key in ("x_loc", "y_loc", "size"))
+        color, right, bottom = NLVR_PIXELS[thing["color"]], x + size - 1, y + size - 1
+        if thing["type"] == "triangle":
+            pen.polygon([(x, bottom), (right, bottom), (x + size / 2, y)], fill=color)
+        else:
+            (pen.rectangle if thing["type"] == "square" else pen.ellipse)((x, y, right, bottom), fill=color)
+    return np.asarray(picture.resize((64, 64), Image.Resampling.BOX))
+
+
+def in_words(sentence: str) -> str:
+    """Digits as words, and a period: the vocabulary has no digits."""
+    return re.sub(r"\d", lambda digit: questions.NUMBERS[int(digit[0])], sentence).rstrip(".") + "."
+
+
+def how_many(things: list[dict], color: str, shape: str) -> int:
+    """How many things of a box have this color and shape."""
+    return sum(NLVR_COLORS[thing["color"]] == color and thing["type"] == shape for thing in things)
+
+
+def full_reading(sentence: str, boxes: list[list[dict]]) -> bool:
+    """What the sentence says, with its numbers: of one box where it names a box, else of all boxes together."""
+    wanted = PHRASES.findall(sentence)
+    parts = boxes if "box" in sentence else [[thing for box in boxes for thing in box]]
+    numbers = {"no": 0} | {word: number for number, word in enumerate(questions.NUMBERS)}
+
+    def fits(number: str, found: int) -> bool:
+        return found >= 1 if number == "a" else found == numbers[number]
+
+    return any(all(fits(n, how_many(part, c, s)) for n, c, s in wanted) for part in parts)
+
+
+def sentences_experiment(model: VLM, folder: Path) -> dict:
+    """NLVR's sentences of known words, asked of their own three boxes and of gray ones, in three ways.
+
+    as it is : the sentence in place of a question; true where "yes" is more likely than "no" of any box
+    in questions : "Is there a yellow triangle?" for each thing that it names; true where all answers fit in any box
+    as a caption : its likelihood; for each pair of a true and a false picture of one sentence, which is higher
+    """
+    rows = {row["identifier"]: row for row in map(json.loads, (folder / "dev.json").read_text("utf-8").splitlines())}
+    known = set(vocabulary.pieces())
+    chosen = []
+    for row in rows.values():
+        words = [word.strip(".,;:'\"").lower() for word in row["sentence"].split()]
+        if all(word in known or word.isdigit() for word in words if word):
+            chosen.append(row)
+    apart = []  # how far our drawing is from theirs, where theirs is here
+    for path in sorted((folder / "images").glob("*.png")):
+        picture = Image.open(path).convert("RGB")
+        for left, part in zip((0, 150, 300), rows["-".join(path.stem.split("-")[1:3])]["structured_rep"], strict=True):
+            theirs = picture.crop((left, 0, left + 100, 100)).resize((64, 64), Image.Resampling.BILINEAR)
+            apart.append(np.abs(np.asarray(theirs, float) - nlvr_box(part)).mean())
+    sentences = [in_words(row["sentence"]) for row in chosen]
+    label = np.array([row["label"] == "true" for row in chosen])
+    boxes = [part for row in chosen for part in row["structured_rep"]]
+    drawn_boxes = np.stack([nlvr_box(part) for part in boxes])
+    each = [sentence for sentence in sentences for _ in range(3)]
+    phrases = [(box, *phrase) for box, sentence in enumerate(each) for phrase in PHRASES.findall(sentence)]
+    asked = [f"Is there a {color} {shape}?" for _, _, color, shape in phrases]
+
+    def combined(answers: Sequence[str]) -> np.ndarray:
+        fits = np.ones(len(boxes), bool)
+        for (box, number, _, _), answer in zip(phrases, answers, strict=True):
+            fits[box] &= answer == ("no" if number == "no" else "yes")
+        return fits.reshape(-1, 3).any(axis=1)
+
+    def of_each(says_true: np.ndarray) -> list[int]:
+        """Right ones of the true sentences, and of the false ones."""
+        return [int((says_true & label).sum()), int((~says_true & ~label).sum())]
+
+    found: dict = {"n": len(chosen), "distinct": len(set(sentences)), "true": int(label.sum())}
+    found["gray levels between the drawings"] = float(np.mean(apart))
+    truths = ["yes" if how_many(boxes[box], color, shape) else "no" for box, _, color, shape in phrases]
+    full = [full_reading(sentence, row["structured_rep"]) for sentence, row in zip(sentences, chosen, strict=True)]
+    found["perfect eyes"] = {"in questions": of_each(combined(truths)), "full reading": of_each(np.array(full))}
+    sizes = []  # of the largest such thing in the box, 0 if there is none; ours are at least 16 of 100 pixels wide
+    for box, _, color, shape in phrases:
+        sizes.append(max([t["size"] for t in boxes[box] if how_many([t], color, shape)], default=0))
+    for name, pictures in (("own", drawn_boxes), ("gray", np.full_like(drawn_boxes, vlm_figures.GRAY))):
+        margin = model.log_likelihood(pictures, each, "yes") - model.log_likelihood(pictures, each, "no")
+        as_it_is = (margin > 0).numpy().reshape(-1, 3).any(axis=1)
+        said = vlm_figures.ask_all(model, asked, pictures[[box for box, *_ in phrases]])
+        found[name] = {"as it is": of_each(as_it_is), "in questions": of_each(combined(said))}
+        for size in sorted({*sizes} - {0}):
+            of_size = [answer == "yes" for answer, largest in zip(said, sizes, strict=True) if largest == size]
+            found[name][f"yes to things of size {size}"] = [sum(of_size), len(of_size)]
+        absent = [answer == "yes" for answer, largest in zip(said, sizes, strict=True) if not largest]
+        found[name]["yes to what is not there"] = [sum(absent), len(absent)]
+        if name == "own":
+            nats = model.log_likelihood(pictures, DESCRIBE, each).numpy().reshape(-1, 3).max(axis=1)
+            higher = [
+                (sentences[a], bool(nats[a] > nats[b]))
+                for a in np.flatnonzero(label)
+                for b in np.flatnonzero(~label)
+                if sentences[a] == sentences[b]
+            ]
+            found["as a caption"] = {
+                "pairs": len(higher),
+                "sentences": len({sentence for sentence, _ in higher}),
+                "true one higher": sum(right for _, right in higher),
+            }
+    return found
+
+
+EXPERIMENTS = ("lora", "scale", "nlvr", "sentences")
+
+
+def real_nlvr() -> Path | None:
+    """NLVR in the folder of real data, if there is one."""
+    folder = Path(os.environ.get("MMCOURSE_REAL_DATA", "")) / "nlvr"
+    return folder if (folder / "dev.json").is_file() else None
+
+
+def experiments(nlvr: Path | None, scale_from: Path | None, only: Sequence[str] = ()) -> None:
+    """Write `results.json` beside this file, part by part; what needs data that is not here keeps its old figures."""
     path = Path(__file__).with_name("results.json")
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     model = VLM.from_pretrained("vlm")
-    found["lora"] = lora_experiment(model)
+    parts = {
+        "lora": lambda: lora_experiment(model),
+    }
     if scale_from is not None:
-        found["scale"] = scale_experiment(scale_from)
+        parts["scale"] = lambda: scale_experiment(scale_from)
     if nlvr is not None:
-        found["nlvr"] = nlvr_experiment(model, nlvr)
-    found["seconds"] = round(time.perf_counter() - started)
-    found["made_with"] = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
-    atomic_write(path, json.dumps(found, indent=1) + "\n")
+        parts["nlvr"] = lambda: nlvr_experiment(model, nlvr)
+        parts["sentences"] = lambda: sentences_experiment(model, nlvr)
+    spent = found.setdefault("seconds of parts", {})
+    for name, make in parts.items():
+        if only and name not in only:
+            continue
+        started = time.perf_counter()
+        found[name] = make()
+        spent[name] = round(time.perf_counter() - started)
+        found["made_with"] = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
+        atomic_write(path, json.dumps(found, indent=1) + "\n")
 
 
 def main() -> None:
@@ -689,8 +827,10 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=None, help="a folder for the model after each measurement")
     parser.add_argument("--out", type=Path, default=None, help="another folder for the model")
     parser.add_argument("--measure", action="store_true", help="only figures and card of the stored model")
-    parser.add_argument("--experiments", action="store_true", help="only what the lesson shows, with the shipped model")
-    parser.add_argument("--nlvr", type=Path, default=None, help="a folder with NLVR's dev.json and images")
+    parser.add_argument(
+        "--experiments", nargs="*", choices=EXPERIMENTS, help="only what the lesson shows, or parts of it"
+    )
+    parser.add_argument("--nlvr", type=Path, default=real_nlvr(), help="a folder with NLVR's dev.json and images")
     parser.add_argument("--scale-from", type=Path, default=None, help="a model kept before places were learned")
     options = parser.parse_args()
     if options.measure:
@@ -698,8 +838,8 @@ def main() -> None:
         training = json.loads((folder / "figures.json").read_text(encoding="utf-8"))["training"]
         save(VLM.from_pretrained(folder), training, options.out)
         return
-    if options.experiments:
-        experiments(options.nlvr, options.scale_from)
+    if options.experiments is not None:
+        experiments(options.nlvr, options.scale_from, options.experiments)
         return
     fast = has_fast_bfloat16()
     torch.manual_seed(options.seed)
