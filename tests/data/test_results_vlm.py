@@ -292,3 +292,13 @@ def test_sentences_of_people_are_read(run, sentence, boxes, true):
     text = run.in_words(sentence)
     assert text.endswith(".") and not any(letter.isdigit() for letter in text)
     assert run.full_reading(text, boxes) == true
+
+
+@pytest.mark.parametrize("circle", [True, False])
+@pytest.mark.parametrize("square", [True, False])
+def test_scenes_have_what_they_are_made_for(run, circle: bool, square: bool):
+    for scene in run.scenes_with(circle, square, 5, 20):
+        looks = [(thing.shape, thing.color) for thing in scene.things]
+        assert looks.count(run.RED_CIRCLE) == circle
+        assert [look for look in looks if look[0] == run.BLUE_SQUARE[0]] == [run.BLUE_SQUARE] * square
+        assert 1 <= len(looks) <= world.MOST

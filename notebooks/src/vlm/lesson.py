@@ -808,7 +808,8 @@ print(f"of {many:,} more questions for sides {more:.3f}", end=": ")
 one, two = figures["relation_same_color"], figures["relation_two_colors"]
 print(f"things of one color {one:.3f}, of two colors {two:.3f}")
 assert worst == "relation"
-assert figures["relation_same_color_high"] < 0.6 < 0.9 < figures["relation_two_colors_low"]
+assert figures["relation_same_color_high"] < 0.6
+assert figures["relation_two_colors_low"] > 0.9
 
 # %% [markdown]
 # About a quarter, and that is not the model's merit: it is what the words alone are worth. The shares of all test questions were stored when the model was made (above, of 40 each, ± 0.1 may be luck). *Relation* is the worst kind, and 2,000 more questions say where: if the two things have the *same* color, less than half of the answers are right. It finds a thing by its color. The last 50 minutes of training did not mend that: at step 3,478, 0.908 of 1,200 such questions were right.
@@ -1002,6 +1003,33 @@ premise.compare("in more than three of four cases")
 # A likely reason, which the open challenge of the exercises tests: **train only on answerable questions, and every question gets an answer.** The cure to try is in the data: questions with a false premise, and the answer that there is none.
 
 # %% [markdown]
+# ### What always comes together
+#
+# Another cause of hallucination is in the pictures: where a keyboard is, there is mostly a mouse. Made to measure: 600 training scenes of three or four things; half of them have a red circle *and* a blue square, the other half neither, and no other square. So a square is there exactly where the red circle is. The shipped model is trained further on them for 50 steps (with LoRA, which section 8
+# explains): with a question that it knows, *Is there a blue square?*, and with one that is new to it, *Is there a square?* (In its training, a color was always named.) Then it is asked about pictures with the red circle and *no* square. The usual cure is *counterfactual* data: as many scenes and steps, but in half of the scenes only the circle is there (answer: no), or only
+# the square (yes). Three seeds, stored. How often will it say yes?
+
+# %% tags=["hide-input"]
+path = lesson_dir("vlm") / "results.json"
+results = json.loads(path.read_text(encoding="utf-8"))
+together = results["together"]
+print(f"share of yes, of 100 pictures{'circle, no square':>27}{'square, no circle':>25}")
+for key, question in together["questions"].items():
+    print(question)
+    ways = {"before": together["before"][key]} | together["after"][key]
+    for way, found in ways.items():
+        shares = []
+        for name in ("circle, no square", "square, no circle"):
+            shares.append("  ".join(f"{v:.2f}" for v in np.atleast_1d(found[name])))
+        print(f"   {way:28}{shares[0]:>25}{shares[1]:>25}")
+        if way != "before":
+            assert max(found["circle, no square"]) < 0.05
+            assert min(found["square, no circle"]) > 0.95
+
+# %% [markdown]
+# Hardly ever, in any of the seeds. The known question is answered as before. And the new one it learns from *square*, not from *red circle*, though in these scenes one would have done as well as the other. So there was nothing to cure here. This model saw squares long before; a model that sees little yet, or that learns such pictures from its first step on, may take the shortcut: that was not tried.
+
+# %% [markdown]
 # ## 8 · Something new: LoRA
 #
 # *What size is the red star?* The words are in the vocabulary, the captions say *small* and *large* (or *little*, *tiny*, *big*, *huge*), and no question ever asked for a size. The right answers are *small* and *large*. What does the model say?
@@ -1174,8 +1202,6 @@ assert old_kept > old_after + 0.3
 # One seed each. Five seeds, stored (of the model as it was after 3,478 steps), exact match, with the interval of the mean (Student's t), beside a training of *all* weights of the language model for as many steps. They differ from yours in their draws, and in the mixed row each old picture brings up to eight old questions, not one. LoRA has the rate 0.01 and α = 2r, the other row the rate 0.001:
 
 # %%
-path = lesson_dir("vlm") / "results.json"
-results = json.loads(path.read_text(encoding="utf-8"))
 T4 = 2.776  # Student's t of 5 seeds, 95 %
 
 

@@ -773,7 +773,87 @@ def sentences_experiment(model: VLM, folder: Path) -> dict:
     return found
 
 
-EXPERIMENTS = ("lora", "scale", "nlvr", "sentences")
+# ---------------------------------------------------------------- what always comes together
+RED_CIRCLE = (world.SHAPES.index("circle"), world.COLORS.index("red"))
+BLUE_SQUARE = (world.SHAPES.index("square"), world.COLORS.index("blue"))
+TOGETHER = {  # shares of scenes with a red circle and a blue square, with neither, only the circle, only the square
+    "always together": ((True, True), (False, False)),
+    "counterfactuals mixed in": ((True, True), (False, False), (True, False), (False, True)),
+}
+ASKED = {"known": "Is there a blue square?", "new": "Is there a square?"}
+
+
+def scenes_with(circle: bool, square: bool, seed: int, n: int) -> list[world.Scene]:
+    """Scenes of three or four things, with or without a red circle and a blue square; no other squares."""
+    rng = np.random.default_rng([seed, circle, square, 17])
+    others = [k for k in world.pool(None) if k[0] != BLUE_SQUARE[0] and k[:2] != RED_CIRCLE]
+    found = []
+    while len(found) < n:
+        kinds = [
+            (*look, int(rng.integers(2))) for look, there in ((RED_CIRCLE, circle), (BLUE_SQUARE, square)) if there
+        ]
+        kinds += [others[row] for row in rng.integers(len(others), size=4 - len(kinds) - int(rng.integers(2)))]
+        things = world.place(kinds, rng)
+        if things:
+            order = rng.permutation(len(things)).tolist()
+            texture = int(rng.integers(len(world.TEXTURES)))
+            found.append(world.Scene(tuple(things[i] for i in order), texture, (seed, len(found))))
+    return found
+
+
+def together_experiment(model: VLM, seeds: int = 3, steps: int = 50, n: int = 600) -> dict:
+    """How often a model says yes to a square where there is only the red circle that always came with one."""
+
+    def features_of(scenes: list[world.Scene]) -> torch.Tensor:
+        with torch.no_grad():
+            return torch.cat(
+                [model.vision(part) for part in prepare_images(np.stack([draw(s) for s in scenes])).split(250)]
+            )
+
+    tests = {
+        "circle, no square": scenes_with(True, False, 53, 100),
+        "square, no circle": scenes_with(False, True, 53, 100),
+        "both": scenes_with(True, True, 53, 100),
+        "neither": scenes_with(False, False, 53, 100),
+    }
+    pictures = {name: np.stack([draw(scene) for scene in scenes]) for name, scenes in tests.items()}
+
+    def says_yes(student: VLM, question: str) -> dict[str, float]:
+        found = {}
+        for name, images in pictures.items():
+            margin = student.log_likelihood(images, question, "yes") - student.log_likelihood(images, question, "no")
+            found[name] = float((margin > 0).double().mean())
+        return found
+
+    found: dict = {"steps": steps, "scenes": n, "questions": ASKED, "before": {}, "after": {}}
+    for key, question in ASKED.items():
+        found["before"][key] = says_yes(model, question)
+        found["after"][key] = {}
+        for name, mixture in TOGETHER.items():
+            if key == "known" and len(mixture) > 2:
+                continue  # nothing to mend
+            rows: dict[str, list[float]] = {test: [] for test in tests}
+            for seed in range(seeds):
+                each = n // len(mixture)
+                scenes = [(scene, pair[1]) for pair in mixture for scene in scenes_with(*pair, 54 + seed, each)]
+                features = features_of([scene for scene, _ in scenes])
+                text = cached_question_ids(question)
+                dialogues = [[(text, encode_answer("yes" if square else "no"))] for _, square in scenes]
+                student = copy.deepcopy(model)
+                torch.manual_seed(seed)
+                add_lora(student.language, 4, 8.0)
+                student.vision.requires_grad_(False)
+                student.projector.requires_grad_(False)
+                trained = [parameter for parameter in student.parameters() if parameter.requires_grad]
+                teach(student, trained, 1e-2, features, dialogues, seed, steps)
+                for test, share in says_yes(student, question).items():
+                    rows[test].append(share)
+            found["after"][key][name] = rows
+            print(key, found["before"][key], name, rows, flush=True)
+    return found
+
+
+EXPERIMENTS = ("lora", "scale", "nlvr", "sentences", "together")
 
 
 def real_nlvr() -> Path | None:
@@ -789,6 +869,7 @@ def experiments(nlvr: Path | None, scale_from: Path | None, only: Sequence[str] 
     model = VLM.from_pretrained("vlm")
     parts = {
         "lora": lambda: lora_experiment(model),
+        "together": lambda: together_experiment(model),
     }
     if scale_from is not None:
         parts["scale"] = lambda: scale_experiment(scale_from)
