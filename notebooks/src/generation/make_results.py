@@ -4,7 +4,7 @@
     python notebooks/src/generation/make_results.py --measure                   # only figures and card of the stored model
     python notebooks/src/generation/make_results.py gan flow painters           # only these tables
 
-- `gan`: a ring of eight Gaussians, nine pairs of networks, each ingredient of BigGAN switched on alone and all together, five
+- `gan`: a ring of eight Gaussians, eleven pairs of networks, each ingredient of BigGAN switched on alone and all together, five
   seeds, two budgets;
 - `flow`: flow matching on the same ring with classes: captions dropped or not, weights averaged or not, guidance, five seeds,
   two budgets;
@@ -326,6 +326,7 @@ INGREDIENTS = {
     "hinge": {**BASE, "loss": "hinge"},
     "spectral norm": {**BASE, "spectral": True},
     "classes, concatenated": {**BASE, "classes": "concatenated"},
+    "classes, generator only": {**BASE, "classes": "generator"},
     "classes, projected": {**BASE, "classes": "projected"},
     "batch of 512": {**BASE, "batch": 512},
     "orthogonal start": {**BASE, "orthogonal": True},
