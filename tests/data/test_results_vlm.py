@@ -302,3 +302,14 @@ def test_scenes_have_what_they_are_made_for(run, circle: bool, square: bool):
         assert looks.count(run.RED_CIRCLE) == circle
         assert [look for look in looks if look[0] == run.BLUE_SQUARE[0]] == [run.BLUE_SQUARE] * square
         assert 1 <= len(looks) <= world.MOST
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp", "resampler"])
+def test_small_models_learn_the_same_each_time(run, samples, kind: str):
+    features = torch.randn(len(samples), 64, 128, generator=torch.Generator().manual_seed(0))
+    stages = (run.Stage("questions", 1.0, ("projector", "language"), 1, run.SMALL_KINDS),)
+    one, two = (run.train_small(kind, stages, (features, samples), 2, seed=1) for _ in range(2))
+    assert one.num_visual == 16 and not one.training
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    asked = [(run.question_ids("Is there a red circle?"), run.encode_answer("no"))]
+    assert run.first_right(one, features[:1], asked).shape == (1,)

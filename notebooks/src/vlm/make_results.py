@@ -39,6 +39,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from torch import nn
 from torch.nn import functional as F
 
 from mmcourse.datasets import data_dir, vocabulary
@@ -50,9 +51,10 @@ from mmcourse.figures.captioning import truth_of
 from mmcourse.io import atomic_write
 from mmcourse.torch.captioner import Captioner
 from mmcourse.torch.clip import CLIP, GRID, prepare_images
+from mmcourse.torch.decoding import KVCache
 from mmcourse.torch.lora import add_lora
 from mmcourse.torch.visual_tokens import answer_cross_entropy, merge_patches
-from mmcourse.torch.vlm import DESCRIBE, PROJECTORS, VLM, pack, question_ids
+from mmcourse.torch.vlm import DESCRIBE, IMAGE, PROJECTORS, VLM, pack, question_ids
 from mmcourse.training.torch.muon import Muon
 
 SEED = 0
@@ -103,7 +105,7 @@ STAGES = (
     Stage("captions first", 0.12, PARTS, 2, EASY, most=2),
     Stage("questions", 1.0, PARTS, 1, ALL),
 )
-# For `--recipe`: the same model and start with something left out. Only "whole" has been run to its end.
+# The same model and start with something left out: for `--recipe`, and in small for the lesson (`recipes_experiment`).
 RECIPES = {
     "whole": STAGES,
     "questions only": (replace(STAGES[0], captions=0), Stage("questions", 1.0, PARTS, 0, ALL)),
@@ -773,6 +775,109 @@ def sentences_experiment(model: VLM, folder: Path) -> dict:
     return found
 
 
+# ---------------------------------------------------------------- small models, trained anew
+SMALL_KINDS = ("colour", "shape", "existence")
+SMALL_STEPS, SMALL_SEEDS = 120, 3
+
+
+@functools.cache
+def small_data(n: int, seed: int) -> tuple[torch.Tensor, list[Sample]]:
+    """Scenes with at most two things, as the captioner's eye sees them: float (m, 64, 128), and samples."""
+    scenes = [scene for index in range(n) if len((scene := world.make(seed, index)).things) <= 2]
+    eye = Captioner.from_pretrained("captioning").vision
+    with torch.no_grad():
+        pictures = prepare_images(np.stack([draw(scene) for scene in scenes]))
+        features = torch.cat([eye(part) for part in pictures.split(250)])
+    nothing = questions.Question("", (), ())
+    return features, [Sample(scene, nothing) for scene in scenes]
+
+
+def train_small(
+    projector: str, stages: Sequence[Stage], data: tuple[torch.Tensor, list[Sample]], steps: int, seed: int
+) -> VLM:
+    """A new model of two blocks that reads features: its `vision` passes on what comes in."""
+    torch.manual_seed(seed)
+    merge = 1 if projector == "resampler" else 2  # 16 visual tokens in each case
+    model = VLM(num_layers=2, hidden=256, projector=projector, merge=merge)
+    if projector != "resampler":
+        model.add_grid_positions(GRID_SCALE)
+    model.vision = nn.Identity()
+    features, samples = data
+    asker, order, optimizers = Asker(seed), np.random.default_rng([seed, 7]), Optimizers(model)
+    for step in range(steps):
+        stage = stage_at(step / steps, stages)
+        set_trained(model, stage)
+        rows = order.integers(len(samples), size=32)
+        dialogues = [asker.dialogues(samples[row], samples[row].scene, stage) for row in rows.tolist()]
+        loss, _ = batch_loss(model, features[rows], dialogues, stage, has_fast_bfloat16())
+        optimizers.step(loss, model, min(1.0, (step + 1) / 20) * (1 - step / steps))
+    return model.eval()
+
+
+@torch.no_grad()
+def first_right(model: VLM, features: torch.Tensor, asked: list[tuple[Sequence[int], Sequence[int]]]) -> np.ndarray:
+    """Whether the first piece of each answer is right, bool (n,)."""
+    right = []
+    for row, (question, answer) in enumerate(asked):
+        ids = torch.tensor([[vocabulary.BOS, *[IMAGE] * model.num_visual, *question]])
+        x = model.embed(ids, model.project(features[row : row + 1]))
+        logits = model.language.to_logits(model.language.hidden_states(x, KVCache())[:, -1])
+        right.append(int(logits.argmax()) == answer[0])
+    return np.array(right)
+
+
+def small_test(n: int = 300) -> tuple[torch.Tensor, list, np.ndarray]:
+    """Features, one question each, and its kind: of scenes that no training here has."""
+    features, samples = small_data(3 * n, 82)
+    asker, kinds, asked, rows = Asker(99), [], [], []
+    for row, sample in enumerate(samples):
+        drawn_one = asker.question(None, sample.scene, SMALL_KINDS[len(asked) % 3])
+        if drawn_one is not None and len(asked) < n:
+            kinds.append(SMALL_KINDS[len(asked) % 3])
+            asked.append(drawn_one)
+            rows.append(row)
+    return features[rows], asked, np.array(kinds)
+
+
+def compare_small(ways: dict[str, tuple[str, Sequence[Stage]]], steps: int, seeds: int, n: int) -> dict:
+    """Share of right answers of each way and seed, with the pictures and with those of other questions."""
+    data, (features, asked, kinds) = small_data(n, 81), small_test()
+    see = np.isin(kinds, ("colour", "shape"))
+    found: dict = {}
+    for name, (projector, stages) in ways.items():
+        row: dict = {"color and shape": [], "existence": [], "other pictures": [], "seconds": []}
+        for seed in range(seeds):
+            started = time.process_time()
+            model = train_small(projector, stages, data, steps, seed)
+            row["seconds"].append(round(time.process_time() - started, 1))
+            right = first_right(model, features, asked)
+            row["color and shape"].append(float(right[see].mean()))
+            row["existence"].append(float(right[~see].mean()))
+            row["other pictures"].append(float(first_right(model, features.roll(1, 0), asked)[see].mean()))
+            row["weights of the projector"] = sum(weight.numel() for weight in model.projector.parameters())
+        found[name] = row
+        print(name, row, flush=True)
+    return {"steps": steps, "questions": int(see.sum()), "ways": found}
+
+
+def projectors_experiment(steps: int = SMALL_STEPS, seeds: int = SMALL_SEEDS, n: int = 3600) -> dict:
+    """Three projectors with 16 tokens each, from three kinds of questions about scenes with at most two things."""
+    stages = (Stage("questions", 1.0, ("projector", "language"), 0, SMALL_KINDS),)
+    return compare_small({kind: (kind, stages) for kind in PROJECTORS}, steps, seeds, n)
+
+
+def recipes_experiment(steps: int = SMALL_STEPS, seeds: int = SMALL_SEEDS, n: int = 3600) -> dict:
+    """The stages of the shipped model in small, questions alone, and all at once: equal steps."""
+
+    def in_small(stage: Stage) -> Stage:
+        trained = tuple(part for part in stage.trained if part != "vision")
+        kinds = SMALL_KINDS if stage.kinds else ()
+        return replace(stage, trained=trained, kinds=kinds)
+
+    ways = {name: ("mlp", tuple(in_small(stage) for stage in stages)) for name, stages in RECIPES.items()}
+    return compare_small(ways, steps, seeds, n)
+
+
 # ---------------------------------------------------------------- what always comes together
 RED_CIRCLE = (world.SHAPES.index("circle"), world.COLORS.index("red"))
 BLUE_SQUARE = (world.SHAPES.index("square"), world.COLORS.index("blue"))
@@ -853,7 +958,7 @@ def together_experiment(model: VLM, seeds: int = 3, steps: int = 50, n: int = 60
     return found
 
 
-EXPERIMENTS = ("lora", "scale", "nlvr", "sentences", "together")
+EXPERIMENTS = ("lora", "scale", "nlvr", "sentences", "projectors", "recipes", "together")
 
 
 def real_nlvr() -> Path | None:
@@ -869,6 +974,8 @@ def experiments(nlvr: Path | None, scale_from: Path | None, only: Sequence[str] 
     model = VLM.from_pretrained("vlm")
     parts = {
         "lora": lambda: lora_experiment(model),
+        "projectors": projectors_experiment,
+        "recipes": recipes_experiment,
         "together": lambda: together_experiment(model),
     }
     if scale_from is not None:
