@@ -690,7 +690,8 @@ print(f"never-seen pairs     {figures['unseen_pairs']:.3f}")
 # beside a control: the exact score of an observer who sees everything *but* on which side of another a thing lies.
 
 # %%
-print(f"{'the caption says':18}{'captions':>9}{'reached':>9}{'ceiling':>9}{'no relations':>14}")
+print(f"{'the caption says':18}{'captions':>9}{'reached':>9}", end="")
+print(f"{'ceiling':>9}{'no relations':>14}")
 by_kind = stored["by_statement"]
 for name, row in by_kind.items():
     print(f"{name:18}{row['n']:9,}{row['reached']:9.3f}{row['exact']:9.3f}", end="")
