@@ -77,7 +77,7 @@ def test_command_prints_the_same_figures():
     assert json.loads(result.stdout) == figures("clip", 100)
     assert CliRunner().invoke(app, ["figures", "clip", "-n", "7"]).exit_code != 0
     result = CliRunner().invoke(app, ["figures", "cnn"])
-    assert result.exit_code != 0 and "expected one of clip" in " ".join(result.output.split())
+    assert result.exit_code != 0 and "expected some of clip" in " ".join(result.output.split())
 
 
 def test_recall_shares_ties():
