@@ -10,6 +10,8 @@
   two budgets;
 - `painters`: five small painters of icons from five seeds, at two budgets: pairs that training had and pairs it never had;
 - `steps`: the shipped painter with 1 to 50 Euler steps, five draws of noise;
+- `gan_icons`: a small GAN of icons beside a small painter, the same CPU seconds for both, three seeds, two budgets;
+- `two_things`: small painters of two things side by side, with captions that say which is left; two encodings, two budgets;
 - `challenge`: what simple ways reach in the open challenge.
 
 `make results generation` makes the tables, about seven minutes of one processor; the painter takes five more.
@@ -18,11 +20,15 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
+import itertools
 import json
 import math
+import re
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +37,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse.authoring.tables import make_tables
-from mmcourse.datasets import data_dir, results
+from mmcourse.datasets import data_dir, results, vocabulary
 from mmcourse.datasets.scenes import icons
+from mmcourse.datasets.scenes.captions import ENGLISH, article
+from mmcourse.datasets.scenes.drawing import draw
+from mmcourse.datasets.scenes.world import COLORS, SHAPES, SIDE, TEXTURES, TURNS, Scene, Thing
 from mmcourse.datasets.stored import lesson_dir
 from mmcourse.figures import generation as figures
 from mmcourse.io import atomic_write
-from mmcourse.torch.diffusion import ExponentialAverage, guide, time_embedding
+from mmcourse.torch.clip import CLIP
+from mmcourse.torch.diffusion import ExponentialAverage, guide, sample_flow, time_embedding
 from mmcourse.torch.gan import discriminator_loss, generator_loss
-from mmcourse.torch.generation import NOTHING, Painter, from_pictures
+from mmcourse.torch.generation import NOTHING, FiLMBlock, Painter, from_pictures, icon_words, to_pictures
 
 SEED = 0
 STEPS, BATCH, DROPPED = 2_400, 64, 0.1
@@ -543,6 +553,346 @@ def make_steps() -> dict:
     return found
 
 
+# ---------------------------------------------------------------- a GAN of icons beside a painter
+ICON_SECONDS = (10, 30)  # CPU seconds of training, for both
+ICON_SEEDS = 3
+PER_PAIR = 10  # pictures of each pair that are judged
+
+
+class IconGenerator(nn.Module):
+    """Noise (b, 32) and kinds (b, 2) → pictures (b, 3, 16, 16) from −1 to 1. Noise and kind reach each block by FiLM."""
+
+    noise_dim = 32
+
+    def __init__(self, width: int = 32, dim: int = 64) -> None:
+        super().__init__()
+        self.shape, self.color = nn.Embedding(len(SHAPES), dim), nn.Embedding(len(COLORS), dim)
+        self.of_noise = nn.Linear(self.noise_dim, dim)
+        self.first = nn.Linear(self.noise_dim, width * 16)
+        self.blocks = nn.ModuleList(FiLMBlock(width, width, dim) for _ in range(3))  # at 4, 8 and 16 pixels
+        self.last = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 3, 3, padding=1), nn.Tanh())
+
+    def forward(self, z: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+        condition = F.silu(self.of_noise(z) + self.shape(kinds[:, 0]) + self.color(kinds[:, 1]))
+        h = self.first(z).view(len(z), -1, 4, 4)
+        for number, block in enumerate(self.blocks):
+            h = block(F.interpolate(h, scale_factor=2) if number else h, condition)
+        return self.last(h)
+
+
+class IconCritic(nn.Module):
+    """Pictures and kinds → logits (b,): convolutions under spectral norm; shape and color are projected on the features."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        normed = nn.utils.parametrizations.spectral_norm
+        sizes = (3, width, 2 * width, 2 * width)
+        convolutions = [nn.Conv2d(a, b, 3, padding=1) for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+        self.convolutions = nn.ModuleList(normed(layer) for layer in convolutions)
+        self.score = normed(nn.Linear(2 * width, 1))
+        self.shape = normed(nn.Embedding(len(SHAPES), 2 * width))
+        self.color = normed(nn.Embedding(len(COLORS), 2 * width))
+
+    def forward(self, x: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+        for number, layer in enumerate(self.convolutions):
+            x = F.leaky_relu(layer(F.avg_pool2d(x, 2) if number else x), 0.2)
+        features = x.sum(dim=(2, 3))  # (b, 2 · width)
+        of_kind = self.shape(kinds[:, 0]) + self.color(kinds[:, 1])
+        return self.score(features)[:, 0] + (of_kind * features).sum(dim=1)
+
+
+def train_icon_gan(seed: int, seconds: tuple[int, ...] = ICON_SECONDS) -> dict:
+    """{CPU seconds: figures} of a GAN with hinge loss, spectral norm, projection and averaged weights."""
+    torch.manual_seed(seed)
+    pictures, _, kinds = icons.load(figures.PER_KIND, figures.TRAIN_SEED)
+    clean, of = from_pictures(pictures), torch.from_numpy(kinds)
+    generator, critic = IconGenerator(), IconCritic()
+    average = ExponentialAverage(generator, 0.99)
+    of_g = torch.optim.Adam(generator.parameters(), 5e-4, betas=(0.0, 0.99))
+    of_c = torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.0, 0.99))
+
+    def step() -> None:
+        rows = torch.randint(len(clean), (BATCH,))
+        fake = generator(torch.randn(BATCH, generator.noise_dim), of[rows])
+        on_real, on_fake = critic(clean[rows], of[rows]), critic(fake.detach(), of[rows])
+        of_c.zero_grad()
+        discriminator_loss(on_real, on_fake, "hinge").backward()
+        of_c.step()
+        critic.requires_grad_(False)
+        of_g.zero_grad()
+        generator_loss(critic(fake, of[rows]), "hinge").backward()
+        of_g.step()
+        critic.requires_grad_(True)
+        average.update(generator)
+
+    @torch.no_grad()
+    def draw(kinds: np.ndarray) -> np.ndarray:
+        z = torch.randn(len(kinds), generator.noise_dim, generator=torch.Generator().manual_seed(9))
+        return to_pictures(average.model(z, torch.from_numpy(kinds)))
+
+    return by_seconds("GAN", seed, step, draw, seconds)
+
+
+def train_icon_painter(seed: int, seconds: tuple[int, ...] = ICON_SECONDS) -> dict:
+    """The same for a painter as small as those of `painters`."""
+    torch.manual_seed(seed)
+    pictures, _, kinds = icons.load(figures.PER_KIND, figures.TRAIN_SEED)
+    clean, model, rng = from_pictures(pictures), Painter(channels=(16, 32), dim=64), np.random.default_rng([seed, 7])
+    average = ExponentialAverage(model, 0.995)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
+
+    def step() -> None:
+        model.train()
+        loss = painter_step(model, clean, kinds, rng)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        average.update(model)
+
+    def draw(kinds: np.ndarray) -> np.ndarray:
+        return average.model.paint([icons.name_of(tuple(kind)) for kind in kinds], figures.GUIDANCE, seed=9)
+
+    return by_seconds("painter", seed, step, draw, seconds)
+
+
+def by_seconds(name: str, seed: int, step: Callable, draw: Callable, seconds: tuple[int, ...]) -> dict:
+    """Calls `step` until so many CPU seconds are used, and judges PER_PAIR pictures of each pair at each budget."""
+    kinds = np.repeat(np.array(icons.SEEN_ICONS), PER_PAIR, axis=0)
+    used, steps, found = 0.0, 0, {}
+    for budget in seconds:
+        while used < budget:
+            started = time.process_time()
+            step()
+            used, steps = used + time.process_time() - started, steps + 1
+        pictures = draw(kinds)
+        found[str(budget)] = {"steps": steps} | judge_icons(pictures, kinds)
+        if seed == 0 and budget == seconds[-1]:
+            found["sheet"] = base64.b64encode(pictures[SHEET * PER_PAIR].tobytes()).decode()
+        print(name, seed, budget, found[str(budget)], flush=True)
+    return found
+
+
+SHEET = np.arange(3, 42, 5)  # the pairs of which one picture is kept
+
+
+def judge_icons(pictures: np.ndarray, kinds: np.ndarray) -> dict:
+    """Right, pairs and covers found, distance to the nearest training icon, variety, Fréchet distance."""
+    parsed = icons.parse(pictures)
+    right = parsed.right(kinds)
+    covers = zip(parsed.shape[right].tolist(), parsed.turn[right].tolist(), parsed.radius[right].tolist(), strict=True)
+    train, _, _ = icons.load(figures.PER_KIND, figures.TRAIN_SEED)
+    clip, known = CLIP.from_pretrained("clip"), icons.load(PER_PAIR, figures.TEST_SEED)[0]
+    row = figures.shares(pictures, kinds)
+    row["pairs"] = len({tuple(kind) for kind in kinds[right].tolist()})
+    row["covers"] = len(set(covers))
+    row["nearest"] = float(np.median(figures.nearest_distance(pictures, train)))
+    row["frechet"] = figures.frechet(figures.features(clip, pictures), figures.features(clip, known))
+    return {key: round(value, 5) for key, value in row.items()}
+
+
+def make_gan_icons(most: int = 2 * ICON_SEEDS) -> dict:
+    """Real icons that are not in the training set, and seeds of each. At most `most` more runs; stored ones are kept."""
+    torch.set_num_threads(1)
+    real, _, kinds = icons.load(PER_PAIR, figures.TEST_SEED + 2)
+    found: dict = {"seeds": ICON_SEEDS, "budgets": list(ICON_SECONDS), "pictures": len(real)}
+    found |= {"real": judge_icons(real, kinds), "GAN": [], "painter": []}
+    if (lesson_dir("generation") / "results.json").is_file():
+        found |= {name: runs for name, runs in results("generation").get("gan_icons", {}).items() if name in WAYS}
+    for seed, (name, train_one) in itertools.product(range(ICON_SEEDS), WAYS.items()):
+        if seed >= len(found[name]) and most > 0:
+            found[name].append(train_one(seed))
+            most -= 1
+    return found
+
+
+WAYS = {"GAN": train_icon_gan, "painter": train_icon_painter}
+
+
+# ---------------------------------------------------------------- two things side by side
+PAIR_BUDGETS = (300, 900, 2700)
+PAIR_RUNS = (("parts", 0), ("bag", 0), ("parts", 1))  # which encoding of the caption, and the seed
+HALVES = ("left", "right")
+APART = [(a, b) for a in icons.SEEN_ICONS for b in icons.SEEN_ICONS if a[0] != b[0] and a[1] != b[1]]
+
+
+def draw_pair(kinds: tuple[tuple[int, int], tuple[int, int]], seed: tuple[int, ...]) -> np.ndarray:
+    """Two icons on one background, the first on the left: uint8 (16, 32, 3)."""
+    rng = np.random.default_rng([*seed, 3])
+    x, y = int(rng.integers(8, SIDE - 24)), int(rng.integers(8, SIDE - 8))
+    radii, turns = rng.integers(len(icons.ICON_RADII), size=2).tolist(), rng.integers(TURNS, size=2).tolist()
+    things = tuple(
+        Thing(shape, color, 0, x + 16 * number, y, icons.ICON_RADII[radii[number]], turns[number])
+        for number, (shape, color) in enumerate(kinds)
+    )
+    scene = Scene(things, int(rng.integers(len(TEXTURES))), seed)
+    return draw(scene)[y - 8 : y + 8, x - 8 : x + 24]
+
+
+def say_pair(kinds: tuple[tuple[int, int], tuple[int, int]], rng: np.random.Generator) -> str:
+    """ "a red star left of a blue box", or the same the other way round, with synonyms."""
+    names = [article(" ".join(rng.choice(ENGLISH[word]) for word in (COLORS[c], SHAPES[s]))) for s, c in kinds]
+    return f"{names[0]} left of {names[1]}" if rng.random() < 0.5 else f"{names[1]} right of {names[0]}"
+
+
+def parse_pair(pictures: np.ndarray) -> list[icons.Parsed]:
+    """What the left and the right half show."""
+    return [icons.parse(pictures[:, :, start : start + 16]) for start in (0, 16)]
+
+
+class HalvesBlock(FiLMBlock):
+    """A block that is told one thing of the left half and another of the right one: condition (b, 2, condition_dim)."""
+
+    def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        film = self.film(condition).transpose(1, 2)[:, :, None]  # (b, 2c, 1, 2)
+        gamma, beta = film.repeat_interleave(x.shape[3] // 2, dim=3).chunk(2, dim=1)
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = (1 + gamma) * self.norm2(h) + beta
+        return self.shortcut(x) + self.conv2(F.silu(h))
+
+
+class PairPainter(Painter):
+    """Captions of two things → pictures of 16 × 32 pixels.
+
+    encoding : "parts": each thing's words have a mean of their own, and each half attends to the two, by the word between
+        them; "bag": the mean of all words, for both halves
+    """
+
+    def __init__(self, encoding: str, channels: tuple[int, int] = (16, 32), dim: int = 64) -> None:
+        words = sorted({*icon_words(), *HALVES, "of"}, key=vocabulary.id_of)
+        super().__init__(channels, dim, pieces=[vocabulary.id_of(word) for word in words])
+        self.encoding = encoding
+        self.side = nn.Parameter(0.1 * torch.randn(2, dim))
+        self.scores = nn.Parameter(torch.zeros(2, 2, 2))  # of (word between, half, which thing is named first)
+        for name, block in list(self.net.named_children()):
+            if isinstance(block, FiLMBlock):
+                a, b = block.conv1.in_channels, block.conv1.out_channels
+                setattr(self.net, name, HalvesBlock(a, b, dim))
+
+    def attention(self) -> torch.Tensor:
+        """(word between, half, thing): which thing a half listens to."""
+        return self.scores.softmax(dim=2)
+
+    def encode(self, captions: Sequence[str]) -> torch.Tensor:
+        """(b, 2, dim): for each half."""
+        if self.encoding == "bag":
+            both = super().encode(captions)[:, None].expand(-1, 2, -1)
+        else:
+            empty = NOTHING, NOTHING
+            split = [re.split(" (?:left|right) of ", caption) if caption else empty for caption in captions]
+            things = torch.stack(
+                [super(PairPainter, self).encode(list(names)) for names in zip(*split, strict=True)], 1
+            )
+            between = torch.tensor([int(" right of " in caption) for caption in captions])
+            both = self.attention()[between] @ things
+        return both + self.side
+
+    def velocity(self, x: torch.Tensor, t: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        when = self.clock(time_embedding(t, self.config["time_dim"], 100.0))
+        return self.net(x, F.silu(when[:, None] + text))
+
+    @torch.no_grad()
+    def paint_pairs(self, captions: list[str], seed: int) -> np.ndarray:
+        """uint8 (b, 16, 32, 3), guidance 2, 20 Euler steps."""
+        self.eval()
+        text = self.encode(captions)
+        free = self.encode([NOTHING]).expand_as(text)
+
+        def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            both = self.velocity(torch.cat([x, x]), torch.cat([t, t]), torch.cat([free, text]))
+            return guide(*both.chunk(2), figures.GUIDANCE)
+
+        noise = torch.randn(len(captions), 3, 16, 32, generator=torch.Generator().manual_seed(seed))
+        return to_pictures(sample_flow(velocity, noise, 20))
+
+
+def judge_pairs(pictures: np.ndarray, asked: np.ndarray) -> dict:
+    """Shares: pictures right, things right, colors, shapes, and sides. `asked` (n, 2, 2): half, (shape, color)."""
+    found = parse_pair(pictures)
+    kinds = np.stack([np.stack([half.shape, half.color], axis=1) for half in found], axis=1)
+    right = np.stack([half.right(asked[:, number]) for number, half in enumerate(found)], axis=1)
+    same, swapped = (kinds == asked).sum(axis=(1, 2)), (kinds == asked[:, ::-1]).sum(axis=(1, 2))
+    shares = {"right": right.all(axis=1), "thing_right": right, "color_right": kinds[:, :, 1] == asked[:, :, 1]}
+    shares |= {"shape_right": kinds[:, :, 0] == asked[:, :, 0], "sides_right": same > swapped}
+    return {key: round(float(value.mean()), 4) for key, value in shares.items()}
+
+
+def ask_pairs(pairs: list, n: int, seed: int) -> tuple[list[str], np.ndarray]:
+    """Captions, and what is asked for (n, 2, 2)."""
+    rng = np.random.default_rng(seed)
+    drawn = [pairs[row] for row in rng.integers(len(pairs), size=n)]
+    return [say_pair(kinds, rng) for kinds in drawn], np.array(drawn)
+
+
+def limit_of_a_bag(asked: np.ndarray) -> float:
+    """Best share of pictures right for who knows the words but not their order: 1 / arrangements that training has."""
+    known, best = set(APART), []
+    for (s1, c1), (s2, c2) in asked.tolist():
+        ways = [((a, c), (b, d)) for a, b in ((s1, s2), (s2, s1)) for c, d in ((c1, c2), (c2, c1))]
+        best.append(1 / sum(way in known for way in ways))
+    return round(float(np.mean(best)), 4)
+
+
+def train_pair_painter(encoding: str, seed: int, pictures: int = 4_000, captions: int = 168) -> dict:
+    """{steps: {"seen", "unseen": shares}}: flow matching as in `painters`; "unseen" has one of the six pairs in it."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng([seed, 8])
+    kinds = [APART[row] for row in rng.integers(len(APART), size=pictures)]
+    clean = from_pictures(np.stack([draw_pair(pair, (42_000 + seed, row)) for row, pair in enumerate(kinds)]))
+    model = PairPainter(encoding)
+    average = ExponentialAverage(model, 0.995)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
+    new = [(a, b) for a in icons.UNSEEN_ICONS for b in icons.SEEN_ICONS if a[0] != b[0] and a[1] != b[1]]
+    tests = {"seen": ask_pairs(APART, captions, 43_001)}
+    tests["unseen"] = ask_pairs([pair[::way] for pair in new for way in (1, -1)], captions // 2, 43_002)
+    found: dict = {"encoding": encoding, "seed": seed}
+    started = time.process_time()
+    for step in range(1, PAIR_BUDGETS[-1] + 1):
+        rows = rng.integers(len(clean), size=BATCH)
+        said = drop([say_pair(kinds[row], rng) for row in rows], rng)
+        t = torch.from_numpy(rng.normal(size=BATCH)).float().sigmoid()
+        noise = torch.randn_like(clean[rows])
+        column = t[:, None, None, None]
+        loss = F.mse_loss(model(column * clean[rows] + (1 - column) * noise, t, said), clean[rows] - noise)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        average.update(model)
+        if step in PAIR_BUDGETS:
+            row: dict = {"cpu seconds": round(time.process_time() - started)}
+            for name, (asked, of) in tests.items():
+                painted = average.model.paint_pairs(asked, seed=9)
+                row[name] = judge_pairs(painted, of)
+            found[str(step)] = row
+            print(encoding, seed, step, row, flush=True)
+    if encoding == "parts":
+        found["attention"] = average.model.attention().detach().numpy().round(3).tolist()
+    if seed == 0:
+        asked, of = tests["seen"][0][:4], tests["seen"][1][:4]
+        painted = average.model.paint_pairs(asked, seed=9)
+        found |= {
+            "captions": asked,
+            "sheet": base64.b64encode(painted.tobytes()).decode(),
+            "of": judge_pairs(painted, of),
+        }
+    return found
+
+
+def make_two_things(most: int = len(PAIR_RUNS)) -> dict:
+    """Captions that say which thing is on which side. At most `most` more runs; stored ones are kept."""
+    torch.set_num_threads(1)
+    asked = ask_pairs(APART, 168, 43_001)[1]
+    real = np.stack([draw_pair(pair, (44_000, row)) for row, pair in enumerate(asked.tolist())])
+    found: dict = {"budgets": list(PAIR_BUDGETS), "captions": len(asked), "real": judge_pairs(real, asked)}
+    found |= {"limit of a bag": limit_of_a_bag(np.array(APART)), "runs": []}
+    if (lesson_dir("generation") / "results.json").is_file():
+        found["runs"] = results("generation").get("two_things", {}).get("runs", [])
+    for encoding, seed in PAIR_RUNS[len(found["runs"]) :][:most]:
+        found["runs"].append(train_pair_painter(encoding, seed))
+    return found
+
+
 # ---------------------------------------------------------------- challenge
 def make_challenge() -> dict:
     """What simple ways reach on the learner's own draw."""
@@ -579,6 +929,8 @@ TABLES = {
     "flow": make_flow,
     "painters": make_painters,
     "steps": make_steps,
+    "gan_icons": make_gan_icons,
+    "two_things": make_two_things,
     "challenge": make_challenge,
 }
 
@@ -601,7 +953,8 @@ def main() -> None:
         return
     tables = dict(TABLES)
     if options.chunk != math.inf:
-        tables["painters"] = lambda: make_painters(1)
+        tables |= {"painters": lambda: make_painters(1), "gan_icons": lambda: make_gan_icons(2)}
+        tables["two_things"] = lambda: make_two_things(1)
     make_tables("generation", tables, options.tables, packages=("torch", "numpy"))
 
 
