@@ -53,6 +53,12 @@ def test_the_card_is_written_from_figures(tmp_path: Path):
     assert (tmp_path / "README.md").read_bytes() == (FOLDER / "README.md").read_bytes()
 
 
+def test_the_lesson_quotes_what_sides_were_before_training_went_on():
+    before = STORED["training"]["sides at step 3,478"]
+    quoted = f"at step 3,478, {before['right']:.3f} of {before['questions']:,} such questions were right"
+    assert quoted in (lesson_dir("vlm") / "lesson.py").read_text(encoding="utf-8")
+
+
 def test_figures_of_100_questions_are_those_of_the_stored_model(recomputed: dict):
     assert set(KEYS) <= set(recomputed)
     assert set(recomputed) == set(STORED["figures_100"])

@@ -1118,8 +1118,7 @@ each group. In brackets: 95 % intervals.
 {kinds}
 
 What limits it: of {relation_more_n:,} more questions for sides, {relation_more:.3f} ({relation_more_low:.3f}–{relation_more_high:.3f}) are right; where the two things have one color, only
-{relation_same_color:.3f} ({relation_same_color_low:.3f}–{relation_same_color_high:.3f}, {relation_same_color_n:,} questions), else {relation_two_colors:.3f}. It finds things by their color. (The model of step 3,478 answered 0.908 of
-1,200 such questions: going on did not help here.)
+{relation_same_color:.3f} ({relation_same_color_low:.3f}–{relation_same_color_high:.3f}, {relation_same_color_n:,} questions), else {relation_two_colors:.3f}. It finds things by their color.{before}
 
 Of "is there …?" about what is not there, "yes" is said to {false_yes_conjunction:.3f} where its color and its shape are both
 there, on different things, to {false_yes_half:.3f} where one of them is, to {false_yes_neither:.3f} where neither is. Asked for the
@@ -1157,6 +1156,10 @@ def verdict(figures: dict) -> str:
     return f"Not reached: {'; '.join(short)}. The curve above shows which kinds were learned when."
 
 
+BEFORE = """ (The model of step 3,478 answered {right:.3f} of
+{questions:,} such questions: going on did not help here.)"""
+
+
 def write_card(folder: Path, model: VLM, found: dict) -> None:
     """README.md with the figures that were measured."""
     figures, training = found["figures"], found["training"]
@@ -1176,6 +1179,7 @@ def write_card(folder: Path, model: VLM, found: dict) -> None:
         f'"{stage["name"]}" ({", ".join(stage["trained"])}) from step {stage["first step"]}'
         for stage in training["stages"]
     )
+    earlier = training.get("sides at step 3,478")  # only the shipped run went on from there
     text = CARD.format(
         tower=training["tower"],
         visual=model.num_visual,
@@ -1191,6 +1195,7 @@ def write_card(folder: Path, model: VLM, found: dict) -> None:
         note=training["note"],
         curve="\n".join(rows),
         kinds="\n".join(kinds),
+        before="" if earlier is None else BEFORE.format(**earlier),
         verdict=verdict(figures),
         sha256=found["sha256"],
         **figures,
